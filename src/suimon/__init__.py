@@ -1,0 +1,1 @@
+"""Suimon: a cloud network that runs itself."""

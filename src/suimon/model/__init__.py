@@ -1,0 +1,1 @@
+"""The nouns: frozen structs, their attributes, checks and errors. Imports nothing of ours and does no I/O."""

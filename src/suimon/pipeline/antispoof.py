@@ -1,0 +1,52 @@
+"""Stage antispoof: a guest speaks only as itself.
+
+With port security, a frame passes only from the port's MAC with one of its addresses (IPv4 source; ARP sender, or none
+in a probe, RFC 5227), or from an allowed address pair. It may ask for a lease, and may not answer as a DHCP server.
+All else is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import SOURCE
+from suimon.pipeline.flow import Goto, flow
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+DHCP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 68, "udp_dst": 67}
+DHCP_REPLY: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 67, "udp_dst": 68}
+
+
+def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
+    if port.id not in facts.ofports:
+        return
+    source: dict[str, object] = {SOURCE: facts.number("port", port.id)}
+    if not port.security:
+        yield flow(Stage.ANTISPOOF, 10, owner, source, [Goto(Stage.LIMIT_OUT)])
+        return
+    yield flow(Stage.ANTISPOOF, 120, owner, source | DHCP_REPLY)
+    for mac, cidrs in _identities(port).items():
+        own = source | {"eth_src": mac}
+        yield flow(Stage.ANTISPOOF, 110, owner, own | DHCP_REQUEST, [Goto(Stage.ANSWER)])
+        arp = own | {"eth_type": 0x0806, "arp_sha": mac}
+        yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": 0}, [Goto(Stage.ANSWER)])
+        for cidr in cidrs:
+            yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": cidr}, [Goto(Stage.ANSWER)])
+            ip = own | {"eth_type": 0x0800, "ipv4_src": cidr}
+            yield flow(Stage.ANTISPOOF, 100, owner, ip, [Goto(Stage.LIMIT_OUT)])
+
+
+def _identities(port: view.Port) -> dict[str, list[str]]:
+    """MAC → the IPv4 addresses and prefixes that it may use."""
+    identities = {port.mac: [fixed.ip for fixed in port.fixed_ips]}
+    for pair in port.pairs:
+        identities.setdefault(pair.mac, []).append(pair.cidr)
+    return {mac: sorted({cidr for cidr in cidrs if ":" not in cidr}) for mac, cidrs in identities.items()}
+
+
+PRODUCERS: Final[Producers] = {"port": port_flows}

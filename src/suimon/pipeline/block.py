@@ -1,0 +1,58 @@
+"""Stages block_out and block_in: port blocks of a QoS policy, before the security groups, so that no rule opens what an
+operator closed.
+
+A block drops what the guest sends to (egress), or is sent on (ingress), an l4 port. Where connections are tracked it
+also drops the other direction of a connection that was already open, told by the tuple that opened it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import CT_INVALID, CT_REPLY, CT_TRACKED, SOURCE, TARGET
+from suimon.pipeline.flow import Goto, flow
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.ranges import masks
+from suimon.pipeline.tables import Stage
+
+_L4: Final = {6: "tcp_dst", 17: "udp_dst"}
+_REPLY: Final = (CT_TRACKED | CT_REPLY, CT_TRACKED | CT_REPLY | CT_INVALID)
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    yield flow(Stage.BLOCK_OUT, 0, owner, {}, [Goto(Stage.ANTISPOOF)])
+    yield flow(Stage.BLOCK_IN, 0, owner, {}, [Goto(Stage.TRACK_IN)])
+
+
+def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
+    policy = facts.qos(port)
+    if policy is None or port.id not in facts.ofports:
+        return
+    number = facts.number("port", port.id)
+    for block in policy.blocks:
+        for bits in masks(block.port_min, block.port_max):
+            yield from _blocked(owner, number, block, bits)
+
+
+def _blocked(owner: Owner, number: int, block: view.PortBlock, bits: tuple[int, int]) -> Iterator[Part]:
+    if block.direction == "egress":
+        stage, reply_stage, here, there, remote = Stage.BLOCK_OUT, Stage.GROUP_IN, SOURCE, TARGET, "dst"
+    else:
+        stage, reply_stage, here, there, remote = Stage.BLOCK_IN, Stage.GROUP_OUT, TARGET, SOURCE, "src"
+    prefix = block.remote_prefix
+    matched: dict[str, object] = {
+        here: number,
+        "eth_type": 0x0800,
+        "ip_proto": block.protocol,
+        _L4[block.protocol]: bits,
+    }
+    yield flow(stage, 100, owner, matched | ({f"ipv4_{remote}": prefix} if prefix else {}))
+    opened = {there: number, "eth_type": 0x0800, "ct_state": _REPLY, "ct_nw_proto": block.protocol, "ct_tp_dst": bits}
+    yield flow(reply_stage, 50, owner, opened | ({f"ct_nw_{remote}": prefix} if prefix else {}))
+
+
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

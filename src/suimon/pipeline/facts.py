@@ -1,0 +1,280 @@
+"""What a host knows: its view's objects, where guests are plugged, and indexes to find one from the other.
+
+`set`, `delete`, `plug`, `wire` and `learn` change a fact and mark the owners whose flows depend on it. An owner's cost
+must not grow with the cloud, so a fact about one port marks that port and, where it is the first or last of something
+(the first peer on a host, the last port with a set of groups), the owner that stands for that something. No I/O, no
+clock; the stages read it, `World` compiles from it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.numbers import Numbers
+
+Entry = tuple[str, object, str]
+"""(index, key, value): value can be found under key."""
+
+BRIDGE = Owner("bridge", "br-int")
+
+
+class Facts:
+    """The facts of one host. Read the dictionaries freely; change them only through the methods."""
+
+    def __init__(self, host: str, numbers: Numbers) -> None:
+        self.host = host
+        self.numbers = numbers
+        self.objects: dict[view.Key, view.Object] = {}
+        self.ofports: dict[str, int] = {}
+        self.tunnel_ofport: int | None = None
+        self.physnets: dict[str, int] = {}
+        self.neighbours: dict[tuple[str, str], str] = {}
+        self._indexes: defaultdict[str, defaultdict[object, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+        self._ports_by_ofport: dict[int, str] = {}
+        self._dirty: set[Owner] = {BRIDGE}
+        self._freed_zones: set[int] = set()
+
+    # Changing facts.
+
+    def set(self, thing: view.Object) -> None:
+        """Learn of an object, or of its new state."""
+        key = view.key(thing)
+        before = self.objects.get(key)
+        if before == thing:
+            return
+        if before is not None:
+            self._mark_dependants(before)
+        self.objects[key] = thing
+        self._reindex(self._entries(before), self._entries(thing))
+        self._mark_dependants(thing)
+
+    def delete(self, key: view.Key) -> None:
+        """Forget an object; unknown ones are no error (a delta may speak of what never came)."""
+        before = self.objects.get(key)
+        if before is None:
+            return
+        self._mark_dependants(before)
+        del self.objects[key]
+        self._reindex(self._entries(before), ())
+        kind, name = key
+        if kind in ("network", "router", "port"):
+            number = self.numbers.free(kind, name)
+            if kind == "port" and number is not None:
+                self._freed_zones.add(number)
+
+    def plug(self, port_id: str, ofport: int | None) -> None:
+        """A guest's interface appeared as OpenFlow port `ofport`, or went away (None)."""
+        before = self.ofports.pop(port_id, None)
+        if before is not None and self._ports_by_ofport.get(before) == port_id:
+            del self._ports_by_ofport[before]
+        if ofport is not None:
+            self.ofports[port_id] = ofport
+            self._ports_by_ofport[ofport] = port_id
+        if before != ofport:
+            self._mark("port", (port_id,))
+            port = self.port(port_id)
+            if port:
+                self._mark("network", (port.network_id,))
+
+    def wire(self, tunnel_ofport: int | None, physnets: dict[str, int]) -> None:
+        """Where the tunnels and the provider networks leave br-int."""
+        if (tunnel_ofport, physnets) != (self.tunnel_ofport, self.physnets):
+            self.tunnel_ofport, self.physnets = tunnel_ofport, dict(physnets)
+            self._mark("network", self._ids("network"))
+            self._mark("vtep", map(str, self._indexes["vtep"]))
+            self._mark("floating_ip", self._ids("floating_ip"))
+
+    def learn(self, network_id: str, ip: str, mac: str | None) -> None:
+        """A next hop on an external network answered (or is forgotten, None)."""
+        if mac is None:
+            self.neighbours.pop((network_id, ip), None)
+        else:
+            self.neighbours[network_id, ip] = mac
+        self._dirty.add(Owner("neighbour", f"{network_id}/{ip}"))
+
+    def take_dirty(self) -> AbstractSet[Owner]:
+        """The owners to compile again; they are clean from now on."""
+        dirty, self._dirty = self._dirty, set()
+        return dirty
+
+    def take_freed_zones(self) -> AbstractSet[int]:
+        """Conntrack zones of ports that are gone; flush them once their flows are."""
+        freed, self._freed_zones = self._freed_zones, set()
+        return freed
+
+    # Asking.
+
+    def network(self, network_id: str) -> view.Network | None:
+        return self.objects.get(("network", network_id))  # type: ignore[return-value]
+
+    def subnet(self, subnet_id: str) -> view.Subnet | None:
+        return self.objects.get(("subnet", subnet_id))  # type: ignore[return-value]
+
+    def port(self, port_id: str) -> view.Port | None:
+        return self.objects.get(("port", port_id))  # type: ignore[return-value]
+
+    def peer(self, port_id: str) -> view.Peer | None:
+        return self.objects.get(("peer", port_id))  # type: ignore[return-value]
+
+    def router(self, router_id: str) -> view.Router | None:
+        return self.objects.get(("router", router_id))  # type: ignore[return-value]
+
+    def group(self, group_id: str) -> view.SecurityGroup | None:
+        return self.objects.get(("group", group_id))  # type: ignore[return-value]
+
+    def floating_ip(self, floating_id: str) -> view.FloatingIp | None:
+        return self.objects.get(("floating_ip", floating_id))  # type: ignore[return-value]
+
+    def qos(self, port: view.Port) -> view.QosPolicy | None:
+        return self.objects.get(("qos", port.qos_id)) if port.qos_id else None  # type: ignore[return-value]
+
+    def port_by_ofport(self, ofport: int) -> view.Port | None:
+        port_id = self._ports_by_ofport.get(ofport)
+        return self.port(port_id) if port_id else None
+
+    def found(self, index: str, key: object) -> list[str]:
+        """The values under a key of an index (see `_entries`), sorted so that flows come out the same every time."""
+        return sorted(self._indexes[index][key]) if self.has(index, key) else []
+
+    def has(self, index: str, key: object) -> bool:
+        return key in self._indexes[index]
+
+    def keys(self, index: str) -> list[str]:
+        return [str(key) for key in self._indexes[index]]
+
+    def routed(self, network_id: str) -> bool:
+        """Whether a router has a leg on the network, so that its ports are looked up by address."""
+        return self.has("router@network", network_id)
+
+    def number(self, kind: str, name: str) -> int:
+        return self.numbers.get(kind, name)
+
+    # Following.
+
+    def _ids(self, kind: str) -> Iterator[str]:
+        return (name for found, name in self.objects if found == kind)
+
+    def _mark(self, kind: str, ids: Iterable[str]) -> None:
+        self._dirty.update(Owner(kind, name) for name in ids)
+
+    def _reindex(self, before: Iterable[Entry], after: Iterable[Entry]) -> None:
+        gone, come = Counter(before), Counter(after)
+        for (index, key, value), count in (gone - come).items():
+            values = self._indexes[index][key]
+            values[value] -= count
+            if not values[value]:
+                del values[value]
+                self._came_or_went(index, key)
+            if not values:
+                del self._indexes[index][key]
+                self._first_or_last(index, key)
+        for (index, key, value), count in (come - gone).items():
+            fresh = key not in self._indexes[index]
+            values = self._indexes[index][key]
+            if value not in values:
+                self._came_or_went(index, key)
+            values[value] += count
+            if fresh:
+                self._first_or_last(index, key)
+
+    def _came_or_went(self, index: str, key: object) -> None:
+        if index == "vtep@network":
+            self._mark("network", (str(key),))
+
+    def _first_or_last(self, index: str, key: object) -> None:
+        """The key got its first value or lost its last: whatever stands for the key changes."""
+        name = str(key)
+        if index == "router@network":
+            self._mark("port", self.found("port@network", key))
+            self._mark("peer", self.found("peer@network", key))
+        elif index == "vtep":
+            self._mark("vtep", (name,))
+        elif index == "port@set":
+            self._mark("group_set", (name,))
+            if not self.has(index, key):
+                self.numbers.free("set", name)
+        elif index == "reference":
+            group_id = name.partition("/")[0]
+            self._mark("group", (group_id,))
+            self._mark("address", self.found("address@group", group_id))
+            if not self.has(index, key):
+                self.numbers.free("conj", name)
+
+    def _mark_dependants(self, thing: view.Object) -> None:
+        """Who must be compiled again because `thing` is, or was, so."""
+        kind, name = view.key(thing)
+        if kind not in ("subnet", "member", "qos", "group"):
+            self._mark(kind, (name,))
+        match thing:
+            case view.Network():
+                for owner in ("port", "peer", "floating_ip", "router"):
+                    self._mark(owner, self.found(f"{owner}@network", name))
+                self._mark("neighbour", (f"{network}/{ip}" for network, ip in self.neighbours if network == name))
+            case view.Subnet(network_id=network_id):
+                self._mark("port", self.found("port@network", network_id))
+                self._mark("router", self.found("router@network", network_id))
+            case view.Port(network_id=network_id):
+                self._mark("network", (network_id,))
+                self._mark("floating_ip", self.found("floating_ip@port", name))
+            case view.Member(ips=ips):
+                self._mark("address", ips)
+            case view.SecurityGroup():
+                self._mark("group_set", self.found("set@group", name))
+            case view.Router():
+                self._mark("floating_ip", self.found("floating_ip@router", name))
+            case view.QosPolicy():
+                self._mark("port", self.found("port@qos", name))
+            case _:
+                pass
+
+    def _entries(self, thing: view.Object | None) -> Iterator[Entry]:
+        """Under which keys an object can be found. A peer on this very host is its `Port`: it stands under none."""
+        match thing:
+            case view.Port(id=name):
+                yield "port@network", thing.network_id, name
+                if thing.security:
+                    yield "port@set", set_name(thing), name
+                    for group_id in thing.groups:
+                        yield "set@group", group_id, set_name(thing)
+                if thing.qos_id:
+                    yield "port@qos", thing.qos_id, name
+            case view.Peer(id=name) if thing.host != self.host:
+                yield "peer@network", thing.network_id, name
+                if thing.vtep:
+                    yield "vtep", thing.vtep, name
+                    yield "vtep@network", thing.network_id, thing.vtep
+            case view.Member():
+                for ip in thing.ips:
+                    yield "group@address", ip, thing.group_id
+                    yield "address@group", thing.group_id, ip
+            case view.SecurityGroup(id=name):
+                for rule in thing.rules:
+                    if rule.remote_group and rule.ethertype == "IPv4":
+                        yield "reference", reference(rule), name
+            case view.Subnet(id=name):
+                yield "subnet@network", thing.network_id, name
+            case view.Router(id=name):
+                for interface in thing.interfaces:
+                    yield "router@network", interface.network_id, name
+                if thing.gateway:
+                    yield "router@network", thing.gateway.network_id, name
+            case view.FloatingIp(id=name):
+                yield "floating_ip@network", thing.network_id, name
+                yield "floating_ip@port", thing.port_id, name
+                yield "floating_ip@router", thing.router_id, name
+            case _:
+                return
+
+
+def set_name(port: view.Port) -> str:
+    """What stands for a port's security groups: ports with the same ones share it."""
+    return ",".join(sorted(port.groups)) or "-"
+
+
+def reference(rule: view.SecurityGroupRule) -> str:
+    """What stands for "the members of that remote group, in this direction"."""
+    return f"{rule.remote_group}/{rule.direction}"

@@ -1,0 +1,59 @@
+"""Stages floating_in and floating_out: a floating IP is a stateless rewrite on the host of its port (RFC 1631's basic
+NAT, one to one).
+
+No conntrack NAT: Open vSwitch 3.1 aborts with it when a TCP port is reused. What leaves for the outside without a
+floating IP is dropped here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE
+from suimon.pipeline.flow import Action, DecTtl, Goto, Resubmit, flow, set_field
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    yield flow(Stage.FLOATING_IN, 0, owner, {}, [Goto(Stage.LOOKUP)])
+
+
+def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Iterator[Part]:
+    port, router = facts.port(floating.port_id), facts.router(floating.router_id)
+    if port is None or router is None or not router.up or facts.network(floating.network_id) is None:
+        return
+    leg = next((leg for leg in router.interfaces if leg.network_id == port.network_id), None)
+    if leg is None or port.id not in facts.ofports or facts.network(port.network_id) is None:
+        return
+    outside: dict[str, object] = {NET: facts.number("network", floating.network_id)}
+    at_address = outside | {"eth_dst": floating.mac, "eth_type": 0x0800, "ipv4_dst": floating.address}
+    inwards: list[Action] = [
+        DecTtl(),
+        set_field("ipv4_dst", floating.fixed_ip),
+        set_field("eth_src", leg.mac),
+        set_field("eth_dst", port.mac),
+        set_field(NET, facts.number("network", port.network_id)),
+        Goto(Stage.LOOKUP),
+    ]
+    yield flow(Stage.FLOATING_IN, 100, owner, at_address, inwards)
+    number = facts.number("port", port.id)
+    leaving = outside | {ROUTER: facts.number("router", router.id), SOURCE: number, "eth_type": 0x0800}
+    rewritten: list[Action] = [
+        set_field("ipv4_src", floating.address),
+        set_field("eth_src", floating.mac),
+        Goto(Stage.NEIGHBOUR),
+    ]
+    yield flow(Stage.FLOATING_OUT, 100, owner, leaving | {"ipv4_src": floating.fixed_ip}, rewritten)
+    # From one floating IP to another on the same host: it comes in again as if from outside.
+    nearby = outside | {NEXTHOP: int(IPv4Address(floating.address))}
+    again: list[Action] = [set_field("eth_dst", floating.mac), Resubmit(Stage.FLOATING_IN)]
+    yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
+
+
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "floating_ip": floating_flows}

@@ -1,0 +1,70 @@
+"""Small numbers for long names: what a host calls its networks, ports, group sets, routers and conjunctions in
+registers.
+
+Numbers are this host's own. They are part of the flows, so they must survive a restart (the agent keeps `dump()` with
+its view, before it installs a flow that uses a new one): the same view then compiles to the same flows, and nothing is
+touched. A freed number is handed out again only after all others of its kind, because a conntrack zone may still hold
+connections of the port that had it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+LAST: Final = {"network": 0x7FFFFF, "port": 0xFFFE, "set": 0xFFFFFF, "router": 0xFFFFFF, "conj": 0xFFFFFFF}
+"""The kinds, and the largest number of each: a port's is also its conntrack zone and part of its meters' ids, 16 bits.
+"""
+
+
+class Dump(msgspec.Struct, frozen=True):
+    """What survives: by kind, the numbers in use and the last one handed out."""
+
+    used: dict[str, dict[str, int]] = {}
+    latest: dict[str, int] = {}
+
+
+class Numbers:
+    """Hands out numbers from 1 up, one for each (kind, name)."""
+
+    def __init__(self, dump: Dump | None = None) -> None:
+        dump = dump or Dump()
+        self._used = {kind: dict(dump.used.get(kind, {})) for kind in LAST}
+        self._taken = {kind: set(names.values()) for kind, names in self._used.items()}
+        self._latest = {kind: dump.latest.get(kind, 0) for kind in LAST}
+        self.changes = 0
+        """Grows with every number given or freed: what was written at another count is stale."""
+
+    def dump(self) -> Dump:
+        return Dump({kind: dict(names) for kind, names in self._used.items()}, dict(self._latest))
+
+    def get(self, kind: str, name: str) -> int:
+        """The number of `name`, a new one if it has none. Raises OverflowError when all of the kind are in use."""
+        number = self._used[kind].get(name)
+        return number if number is not None else self._give(kind, name)
+
+    def free(self, kind: str, name: str) -> int | None:
+        """Forget `name`; its number, so that what the switch remembers under it can be flushed."""
+        number = self._used[kind].pop(name, None)
+        if number is not None:
+            self._taken[kind].discard(number)
+            self.changes += 1
+        return number
+
+    def name(self, kind: str, number: int) -> str | None:
+        """Who has this number: for people, not for packets."""
+        return next((name for name, value in self._used[kind].items() if value == number), None)
+
+    def _give(self, kind: str, name: str) -> int:
+        taken, last = self._taken[kind], LAST[kind]
+        if len(taken) >= last:
+            raise OverflowError(f"all {last} numbers for a {kind} are in use on this host")
+        number = self._latest[kind] % last + 1
+        while number in taken:
+            number = number % last + 1
+        self._used[kind][name] = number
+        taken.add(number)
+        self._latest[kind] = number
+        self.changes += 1
+        return number

@@ -1,0 +1,37 @@
+"""What one owner puts into the switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.flow import Flow, Group, Meter
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """Shape what goes to a guest: linux-htb on its interface, since a meter there would only drop."""
+
+    port_id: str
+    rate_kbps: int
+    burst_kbits: int
+
+
+class Program(msgspec.Struct, frozen=True):
+    """All that one owner needs; empty when the owner is gone."""
+
+    flows: tuple[Flow, ...] = ()
+    groups: tuple[Group, ...] = ()
+    meters: tuple[Meter, ...] = ()
+    shapes: tuple[Shape, ...] = ()
+
+
+Part = Flow | Group | Meter | Shape
+"""What a stage yields."""
+Producer = Callable[[Facts, Owner, Any], Iterable[Part]]
+"""(facts, owner, the owner's object) → its parts in one stage. The object is the view's struct, or the owner's id."""
+Producers = Mapping[str, Producer]
+"""By kind of owner."""

@@ -1,0 +1,159 @@
+"""Stages route and neighbour: a router is wherever its guests are.
+
+The host of the sender does all the routing: longest prefix, TTL, the router's MAC as source, the next hop's MAC as
+destination; then the frame is looked up on the other network like any other. No host is a router node. The router's
+own addresses answer ping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import NET, NEXTHOP, ROUTER
+from suimon.pipeline.flow import (
+    IN_PORT,
+    Action,
+    DecTtl,
+    Flow,
+    Goto,
+    Meter,
+    Move,
+    Output,
+    Resubmit,
+    ToController,
+    UseMeter,
+    flow,
+    set_field,
+)
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+NEIGHBOUR_METER: Final = 0x30001
+"""The one meter for packets that wait for an external next hop."""
+_OWN: Final = 300
+_PREFIX: Final = 100
+"""Priority of a /0; each bit of prefix adds one. The default gateway is below."""
+_DEFAULT: Final = 50
+
+
+def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
+    if not router.up:
+        return
+    at_router: dict[str, object] = {ROUTER: facts.number("router", router.id), "eth_type": 0x0800}
+    for interface in router.interfaces:
+        if ":" in interface.ip or facts.network(interface.network_id) is None:
+            continue
+        here = at_router | {"ipv4_dst": interface.ip}
+        echo = here | {"ip_proto": 1, "icmp_type": 8, "icmp_code": 0}
+        yield flow(Stage.ROUTE, _OWN + 1, owner, echo, _echo_reply(interface))
+        yield flow(Stage.ROUTE, _OWN, owner, here)
+        connected = _towards(facts, interface, [Move("ipv4_dst", NEXTHOP)])
+        yield _prefix(owner, at_router, interface.cidr, connected)
+    yield from _static(facts, owner, router, at_router)
+    yield from _external(facts, owner, router, at_router)
+
+
+def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
+    if port.id in facts.ofports:
+        yield from _found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
+
+
+def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
+    if peer.host != facts.host:
+        yield from _found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
+
+
+def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
+    """A next hop outside, as the agent learnt it. `name` is "network id/address"."""
+    network_id, _, ip = name.partition("/")
+    mac = facts.neighbours.get((network_id, ip))
+    if mac and facts.network(network_id):
+        yield from _found_at(facts, owner, network_id, mac, [ip])
+
+
+def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
+    """A next hop outside that nobody knows yet: the agent asks for it."""
+    if network.external and network.kind != "vxlan":
+        waiting: dict[str, object] = {NET: facts.number("network", network.id)}
+        yield flow(Stage.NEIGHBOUR, 10, owner, waiting, [UseMeter(NEIGHBOUR_METER), ToController()])
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    yield Meter(NEIGHBOUR_METER, owner, rate=100, burst=100, packets=True)
+
+
+def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
+    if facts.network(network_id) is None or not facts.routed(network_id):
+        return
+    number = facts.number("network", network_id)
+    for ip in ips:
+        if ":" not in ip:
+            matched: dict[str, object] = {NET: number, NEXTHOP: int(IPv4Address(ip))}
+            yield flow(Stage.NEIGHBOUR, 100, owner, matched, [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)])
+
+
+def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
+    """Extra routes, whose next hop is on one of the router's subnets."""
+    for route in router.routes:
+        for interface in router.interfaces:
+            if ":" in route.nexthop + interface.cidr or facts.network(interface.network_id) is None:
+                continue
+            if IPv4Address(route.nexthop) in IPv4Network(interface.cidr):
+                nexthop = set_field(NEXTHOP, int(IPv4Address(route.nexthop)))
+                yield _prefix(owner, at_router, route.destination, _towards(facts, interface, [nexthop]))
+                break
+
+
+def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
+    """All else leaves by the gateway, if a floating IP gives the sender an address there (stage floating_out)."""
+    gateway = router.gateway
+    if gateway is None or facts.network(gateway.network_id) is None:
+        return
+    leave: list[Action] = [DecTtl(), set_field(NET, facts.number("network", gateway.network_id))]
+    for subnet_id in facts.found("subnet@network", gateway.network_id):
+        subnet = facts.subnet(subnet_id)
+        if subnet and ":" not in subnet.cidr:
+            on_link: list[Action] = [*leave, Move("ipv4_dst", NEXTHOP), Goto(Stage.FLOATING_OUT)]
+            yield _prefix(owner, at_router, subnet.cidr, on_link)
+    if gateway.nexthop and ":" not in gateway.nexthop:
+        nexthop = set_field(NEXTHOP, int(IPv4Address(gateway.nexthop)))
+        yield flow(Stage.ROUTE, _DEFAULT, owner, at_router, [*leave, nexthop, Goto(Stage.FLOATING_OUT)])
+
+
+def _prefix(owner: Owner, at_router: dict[str, object], cidr: str, actions: list[Action]) -> Flow:
+    priority = _PREFIX + IPv4Network(cidr, strict=False).prefixlen
+    return flow(Stage.ROUTE, priority, owner, at_router | {"ipv4_dst": cidr}, actions)
+
+
+def _towards(facts: Facts, interface: view.RouterInterface, nexthop: list[Action]) -> list[Action]:
+    number = facts.number("network", interface.network_id)
+    leg: list[Action] = [set_field("eth_src", interface.mac), set_field(NET, number)]
+    return [DecTtl(), *leg, *nexthop, Goto(Stage.NEIGHBOUR)]
+
+
+def _echo_reply(interface: view.RouterInterface) -> list[Action]:
+    """RFC 792 echo: turned around with a fresh TTL, from the leg that was asked."""
+    return [
+        Move("eth_src", "eth_dst"),
+        set_field("eth_src", interface.mac),
+        Move("ipv4_src", "ipv4_dst"),
+        set_field("ipv4_src", interface.ip),
+        set_field("icmp_type", 0),
+        set_field("ip_ttl", 64),
+        Output(IN_PORT),
+    ]
+
+
+PRODUCERS: Final[Producers] = {
+    "bridge": bridge_flows,
+    "port": port_flows,
+    "peer": peer_flows,
+    "router": router_flows,
+    "network": network_flows,
+    "neighbour": neighbour_flows,
+}

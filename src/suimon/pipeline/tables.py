@@ -1,0 +1,39 @@
+"""The stages of br-int, in order: the one place where a stage has a number.
+
+A packet enters at CLASSIFY and only moves on to later stages, but for RULES_OUT and RULES_IN, which are asked by
+resubmit from both security-group stages, and for routing, which goes back to LOOKUP on the other network.
+Numbers leave room for later stages; a test holds them unique and rising.
+"""
+
+from enum import IntEnum
+
+
+class Stage(IntEnum):
+    """OpenFlow table numbers by what happens there."""
+
+    CLASSIFY = 0  # in_port, tunnel id or VLAN → network, source port
+    TUNNEL = 2  # a known tunnel endpoint's VNI → network
+    BLOCK_OUT = 6  # port blocks on what a guest sends
+    ANTISPOOF = 10  # MAC, IP, ARP as the port has them; everything else is dropped
+    LIMIT_OUT = 14  # meter on what a guest sends
+    TRACK_OUT = 18  # into the source port's conntrack zone
+    GROUP_OUT = 22  # ask the rules
+    ALLOW_OUT = 26  # verdict: remember the connection, or drop
+    RULES_OUT = 30  # rules for connections that the guest opened
+    RULES_IN = 31  # rules for connections opened towards the guest
+    ANSWER = 34  # ARP, DHCP, ping to a router: answered here
+    FLOATING_IN = 38  # arriving at a floating IP: rewritten to the port behind it
+    LOOKUP = 42  # destination MAC on this network → local port, tunnel, provider, router, flood
+    ROUTE = 46  # longest prefix of a router
+    FLOATING_OUT = 50  # leaving for the outside: rewritten to the floating IP
+    NEIGHBOUR = 54  # next hop's address → MAC, then LOOKUP again
+    BLOCK_IN = 58  # port blocks on what goes to a guest
+    TRACK_IN = 62  # into the target port's conntrack zone
+    GROUP_IN = 66
+    ALLOW_IN = 70
+    DELIVER = 74  # to the local port
+    REMOTE = 78  # to a tunnel or a provider network
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()

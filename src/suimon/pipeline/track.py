@@ -1,0 +1,87 @@
+"""Stages track, group and allow, out and in: a packet goes through its port's conntrack zone, the rules are asked, the
+verdict is carried out.
+
+The rules are asked for every packet, of established connections too, by the tuple that opened the connection: the
+guest's own connections in rules_out, those towards it in rules_in, whichever direction this packet flies in. So a
+connection lives exactly as long as a rule allows it (docs/decisions/0003). A commit never carries NAT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts, set_name
+from suimon.pipeline.fields import (
+    CT_INVALID,
+    CT_NEW,
+    CT_RELATED,
+    CT_REPLY,
+    CT_TRACKED,
+    GROUP_SET,
+    TARGET,
+    VERDICT,
+    ZONE,
+)
+from suimon.pipeline.flow import Action, Ct, Goto, Resubmit, flow, set_field
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+_DIRECTION: Final = CT_TRACKED | CT_INVALID | CT_RELATED | CT_REPLY
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    yield flow(Stage.TRACK_OUT, 20, owner, {GROUP_SET: 0}, [Goto(Stage.ANSWER)])
+    yield flow(Stage.TRACK_OUT, 10, owner, {"eth_type": 0x0800}, [Ct(ZONE, Stage.GROUP_OUT)])
+    yield flow(Stage.TRACK_IN, 30, owner, {"eth_type": 0x0806}, [Goto(Stage.DELIVER)])
+    yield from _ask(owner, Stage.GROUP_OUT, opened=Stage.RULES_OUT, answered=Stage.RULES_IN)
+    yield from _ask(owner, Stage.GROUP_IN, opened=Stage.RULES_IN, answered=Stage.RULES_OUT)
+    yield from _carry_out(owner, Stage.ALLOW_OUT, Stage.ANSWER)
+    yield from _carry_out(owner, Stage.ALLOW_IN, Stage.DELIVER)
+
+
+def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
+    """On the way in, a port without its flow gets nothing but ARP: security fails closed."""
+    if port.id not in facts.ofports:
+        return
+    number = facts.number("port", port.id)
+    if not port.security:
+        yield flow(Stage.TRACK_IN, 10, owner, {TARGET: number}, [Goto(Stage.DELIVER)])
+        return
+    yield flow(
+        Stage.TRACK_IN,
+        20,
+        owner,
+        {TARGET: number, "eth_type": 0x0800},
+        [
+            set_field(ZONE, number),
+            set_field(GROUP_SET, facts.number("set", set_name(port))),
+            set_field(VERDICT, 0),
+            Ct(ZONE, Stage.GROUP_IN),
+        ],
+    )
+
+
+def _ask(owner: Owner, stage: Stage, opened: Stage, answered: Stage) -> Iterator[Part]:
+    """`opened` holds the rules for connections opened in this packet's direction, `answered` those of the other."""
+    allow = Goto(Stage.ALLOW_OUT if stage is Stage.GROUP_OUT else Stage.ALLOW_IN)
+    ways = {
+        0: [opened],
+        CT_REPLY: [answered],
+        CT_RELATED: [opened, answered],
+        CT_RELATED | CT_REPLY: [opened, answered],
+    }
+    for way, rules in ways.items():
+        actions: list[Action] = [*map(Resubmit, rules), allow]
+        yield flow(stage, 10, owner, {"eth_type": 0x0800, "ct_state": (CT_TRACKED | way, _DIRECTION)}, actions)
+
+
+def _carry_out(owner: Owner, stage: Stage, onwards: Stage) -> Iterator[Part]:
+    new = {"eth_type": 0x0800, VERDICT: 1, "ct_state": (CT_TRACKED | CT_NEW, CT_TRACKED | CT_NEW)}
+    yield flow(stage, 20, owner, new, [Ct(ZONE, commit=True), Goto(onwards)])
+    yield flow(stage, 10, owner, {VERDICT: 1}, [Goto(onwards)])
+
+
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}
