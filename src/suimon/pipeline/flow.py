@@ -301,3 +301,4 @@ def _action_text(action: Action) -> str:
             return "push_vlan:0x8100"
         case PopVlan():
             return "pop_vlan"
+    return repr(action)  # What a switch holds though we never send it (dataplane.openflow.actions.Unknown).

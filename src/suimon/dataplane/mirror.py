@@ -1,0 +1,187 @@
+"""The rows of the Open vSwitch database that we look at, as structs, kept equal to it by its updates.
+
+What the columns mean: ovs-vswitchd.conf.db(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from suimon.dataplane.ovsdb import Row, TableUpdates, mapping, members, number, text
+
+OWNER_KEY: Final = "suimon-owner"
+"""The key in external_ids that says a row is ours, and whose it is (`kind/id`)."""
+PORT_ID_KEY: Final = "iface-id"
+
+
+class Bridge(msgspec.Struct, frozen=True):
+    uuid: str
+    name: str
+    ports: frozenset[str]
+    fail_mode: str
+    protocols: frozenset[str]
+    datapath_type: str
+    owner: str
+
+
+class BridgePort(msgspec.Struct, frozen=True):
+    """A row of the table Port."""
+
+    uuid: str
+    name: str
+    interfaces: tuple[str, ...]
+    qos: str
+    owner: str
+
+
+class Interface(msgspec.Struct, frozen=True):
+    """`ofport` is None until the switch has taken it up, and -1 when it could not (`error` says why)."""
+
+    uuid: str
+    name: str
+    type: str
+    options: dict[str, str]
+    ofport: int | None
+    up: bool
+    error: str
+    port_id: str
+    owner: str
+    statistics: dict[str, int]
+
+
+class Qos(msgspec.Struct, frozen=True):
+    """`queues` are the rows of its queues, by their uuid."""
+
+    uuid: str
+    type: str
+    settings: dict[str, str]
+    queues: tuple[str, ...]
+    owner: str
+
+
+class Queue(msgspec.Struct, frozen=True):
+    uuid: str
+    settings: dict[str, str]
+    owner: str
+
+
+COLUMNS: Final = {
+    "Open_vSwitch": ["next_cfg", "cur_cfg"],
+    "Bridge": ["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids"],
+    "Port": ["name", "interfaces", "qos", "external_ids"],
+    "Interface": ["name", "type", "options", "ofport", "link_state", "error", "external_ids", "statistics"],
+    "QoS": ["type", "other_config", "queues", "external_ids"],
+    "Queue": ["other_config", "external_ids"],
+}
+
+R = TypeVar("R")
+
+
+class Table(Generic[R]):
+    """Rows by uuid."""
+
+    def __init__(self, make: Callable[[str, Row], R]) -> None:
+        self.rows: dict[str, R] = {}
+        self._make = make
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.rows.values())
+
+    def update(self, uuid: str, row: Row | None) -> None:
+        if row is None:
+            self.rows.pop(uuid, None)
+        else:
+            self.rows[uuid] = self._make(uuid, row)
+
+
+class Mirror:
+    """What the database holds of those tables. `asked` and `done` number the configurations: ovs-vswitchd has acted on
+    all that was written up to `done`."""
+
+    def __init__(self) -> None:
+        self.asked = self.done = 0
+        self.bridges: Table[Bridge] = Table(_bridge)
+        self.ports: Table[BridgePort] = Table(_port)
+        self.interfaces: Table[Interface] = Table(_interface)
+        self.qos: Table[Qos] = Table(_qos)
+        self.queues: Table[Queue] = Table(_queue)
+
+    def update(self, updates: TableUpdates) -> None:
+        tables: dict[str, Table[Any]] = {
+            "Bridge": self.bridges,
+            "Port": self.ports,
+            "Interface": self.interfaces,
+            "QoS": self.qos,
+            "Queue": self.queues,
+        }
+        for row in updates.get("Open_vSwitch", {}).values():
+            if row.new is not None:
+                self.asked, self.done = number(row.new, "next_cfg") or 0, number(row.new, "cur_cfg") or 0
+        for name, rows in updates.items():
+            if name in tables:
+                for uuid, row in rows.items():
+                    tables[name].update(uuid, row.new)
+
+    def bridge(self, name: str) -> Bridge | None:
+        return next((bridge for bridge in self.bridges if bridge.name == name), None)
+
+    def port(self, name: str) -> BridgePort | None:
+        return next((port for port in self.ports if port.name == name), None)
+
+    def bridge_of(self, port: BridgePort) -> Bridge | None:
+        return next((bridge for bridge in self.bridges if port.uuid in bridge.ports), None)
+
+    def interfaces_on(self, bridge: Bridge) -> Iterator[tuple[BridgePort, Interface]]:
+        """Every interface of a bridge, by its port."""
+        for port_uuid in bridge.ports:
+            port = self.ports.rows.get(port_uuid)
+            for interface_uuid in port.interfaces if port else ():
+                if port and (interface := self.interfaces.rows.get(interface_uuid)):
+                    yield port, interface
+
+
+def _bridge(uuid: str, row: Row) -> Bridge:
+    return Bridge(
+        uuid,
+        text(row, "name"),
+        frozenset(members(row, "ports")),
+        text(row, "fail_mode"),
+        frozenset(members(row, "protocols")),
+        text(row, "datapath_type"),
+        _external(row, OWNER_KEY),
+    )
+
+
+def _port(uuid: str, row: Row) -> BridgePort:
+    return BridgePort(uuid, text(row, "name"), members(row, "interfaces"), text(row, "qos"), _external(row, OWNER_KEY))
+
+
+def _interface(uuid: str, row: Row) -> Interface:
+    return Interface(
+        uuid,
+        name=text(row, "name"),
+        type=text(row, "type"),
+        options=mapping(row, "options"),
+        ofport=number(row, "ofport"),
+        up=text(row, "link_state") == "up",
+        error=text(row, "error"),
+        port_id=_external(row, PORT_ID_KEY),
+        owner=_external(row, OWNER_KEY),
+        statistics=mapping(row, "statistics"),
+    )
+
+
+def _qos(uuid: str, row: Row) -> Qos:
+    queues = tuple(mapping(row, "queues").values())
+    return Qos(uuid, text(row, "type"), mapping(row, "other_config"), queues, _external(row, OWNER_KEY))
+
+
+def _queue(uuid: str, row: Row) -> Queue:
+    return Queue(uuid, mapping(row, "other_config"), _external(row, OWNER_KEY))
+
+
+def _external(row: Row, key: str) -> str:
+    return str(mapping(row, "external_ids").get(key, ""))

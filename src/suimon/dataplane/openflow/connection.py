@@ -1,0 +1,243 @@
+"""The OpenFlow 1.5 client of one bridge, over its management socket (`<rundir>/<bridge>.mgmt`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Never
+
+import msgspec
+import structlog
+
+from suimon.dataplane.openflow import messages
+from suimon.dataplane.openflow.errors import METER_EXISTS, Refused, decode_error
+from suimon.dataplane.openflow.messages import (
+    HEADER,
+    VERSION,
+    Bundle,
+    Flows,
+    GroupEntry,
+    Message,
+    MeterCommand,
+    MeterEntry,
+    PacketIn,
+    Type,
+)
+from suimon.pipeline.flow import Actions, Match
+
+log = structlog.get_logger()
+
+
+class Config(msgspec.Struct, frozen=True):
+    """`timeout_s` bounds every answer; an atomic bundle of 10,000 flows takes about a quarter of a second."""
+
+    timeout_s: float = 15.0
+    packet_queue: int = 256
+    max_reply_bytes: int = 1 << 28
+
+
+class _Answer:
+    """An answer on its way: the bodies that came so far."""
+
+    def __init__(self, xid: int) -> None:
+        self.xid = xid
+        self.parts: list[bytes] = []
+        self.bytes = 0
+        self.done: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: Exception) -> None:
+        """Also when nobody is going to look at it: asyncio then must not complain."""
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()
+
+
+class Connection:
+    """One connection: `run()` opens it and serves it until the socket closes, then ends with an exception.
+
+    All requests wait for the connection to be up, raise `Refused` when the switch says no, TimeoutError when it says
+    nothing and ConnectionError once it is gone. After a timeout the state of the switch is not known: drop the
+    connection and observe again. `packets` holds what flows handed to us; what doesn't fit is dropped and counted.
+    """
+
+    def __init__(self, config: Config, path: Path) -> None:
+        self._config, self._path = config, path
+        self.packets: asyncio.Queue[PacketIn] = asyncio.Queue(config.packet_queue)
+        self.packets_dropped = 0
+        self._xid = 0
+        self._answers: dict[int, _Answer] = {}
+        self._bundle_xids = range(0)
+        self._bundle_errors: dict[int, Refused] = {}
+        self._bundle_lock = asyncio.Lock()
+        self._writer: asyncio.StreamWriter | None = None
+        self._up = asyncio.Event()
+
+    async def run(self) -> Never:
+        """Raises OSError when the socket can't be opened, ConnectionError when it closes or talks nonsense."""
+        async with asyncio.timeout(self._config.timeout_s):
+            reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=1 << 20)
+        try:
+            hello = Message(Type.HELLO, struct.pack("!HHI", 1, 8, 1 << VERSION))
+            await self._write(messages.frame(hello, 0) + messages.frame(messages.WANT_PACKETS, 0))
+            while True:
+                await self._receive(reader)
+        except (asyncio.IncompleteReadError, struct.error, ValueError) as error:
+            raise ConnectionResetError(f"OpenFlow connection {self._path} ended: {error}") from error
+        finally:
+            self._close()
+
+    async def commit(self, changes: Sequence[Message]) -> dict[int, Refused]:
+        """Flow and group messages as one atomic bundle, in this order: all come true, or none.
+
+        Returns {} when they did, else the indexes of the messages that were refused, and why.
+        """
+        if not changes:
+            return {}
+        async with self._bundle_lock:
+            first = self._take_xids(len(changes))
+            self._bundle_xids, self._bundle_errors = range(first, first + len(changes)), {}
+            await self._commit(first, changes)
+            return {xid - first: error for xid, error in self._bundle_errors.items()}
+
+    async def set_meter(self, meter_id: int, entry: MeterEntry) -> None:
+        """Make the meter, or change it where it is."""
+        try:
+            await self._change(messages.set_meter(MeterCommand.ADD, meter_id, entry))
+        except Refused as refused:
+            if refused.code != METER_EXISTS:
+                raise
+            await self._change(messages.set_meter(MeterCommand.MODIFY, meter_id, entry))
+
+    async def delete_meter(self, meter_id: int) -> None:
+        """Also deletes the flows that use it: take those away or change them before."""
+        await self._change(messages.delete_meter(meter_id))
+
+    async def dump_flows(self) -> Flows:
+        """Every flow of the bridge, or an error, never a part."""
+        return messages.decode_flows(await self._request(messages.DUMP_FLOWS))
+
+    async def dump_groups(self) -> dict[int, GroupEntry]:
+        return messages.decode_groups(await self._request(messages.DUMP_GROUPS))
+
+    async def dump_meters(self) -> dict[int, MeterEntry]:
+        return messages.decode_meters(await self._request(messages.DUMP_METERS))
+
+    async def packet_out(self, actions: Actions, data: bytes, fields: Match) -> None:
+        """Send `data` through the switch (see `messages.packet_out`). Not acknowledged: errors are logged."""
+        async with asyncio.timeout(self._config.timeout_s):
+            await self._up.wait()
+        await self._write(messages.frame(messages.packet_out(actions, data, fields), 0))
+
+    async def _commit(self, bundle_id: int, changes: Sequence[Message]) -> None:
+        """Open vSwitch forgets a message it can't decode and would commit the rest: look for errors before committing.
+
+        The answer to CLOSE comes after the errors of all that was added before it.
+        """
+        await self._request(messages.bundle_control(Bundle.OPEN, bundle_id))
+        await self._write(messages.bundle_frames(bundle_id, changes, self._bundle_xids.start))
+        await self._request(messages.bundle_control(Bundle.CLOSE, bundle_id))
+        if self._bundle_errors:
+            await self._request(messages.bundle_control(Bundle.DISCARD, bundle_id))
+            return
+        try:
+            await self._request(messages.bundle_control(Bundle.COMMIT, bundle_id))
+        except Refused:
+            # "A message in it failed": the error about that message came just before, and says more.
+            if not self._bundle_errors:
+                raise
+
+    async def _change(self, message: Message) -> None:
+        """A message that is answered only when it fails: once the barrier is answered, it did not."""
+        async with self._answer() as change:
+            await self._write(messages.frame(message, change.xid))
+            await self._request(messages.BARRIER)
+            if change.done.done():
+                change.done.result()
+
+    async def _request(self, message: Message) -> list[bytes]:
+        async with self._answer() as answer:
+            await self._write(messages.frame(message, answer.xid))
+            async with asyncio.timeout(self._config.timeout_s):
+                return await answer.done
+
+    @contextlib.asynccontextmanager
+    async def _answer(self) -> AsyncIterator[_Answer]:
+        """A transaction id whose answers are kept for as long as somebody waits for them."""
+        async with asyncio.timeout(self._config.timeout_s):
+            await self._up.wait()
+        answer = _Answer(self._take_xids(1))
+        self._answers[answer.xid] = answer
+        try:
+            yield answer
+        finally:
+            del self._answers[answer.xid]
+            answer.done.cancel()
+
+    def _take_xids(self, count: int) -> int:
+        if self._xid + count > 0xFFFFFFFF:
+            self._xid = 0
+        self._xid += count
+        return self._xid - count + 1
+
+    async def _write(self, data: bytes) -> None:
+        if self._writer is None or self._writer.is_closing():
+            raise ConnectionResetError(f"OpenFlow connection {self._path} is closed")
+        self._writer.write(data)
+        async with asyncio.timeout(self._config.timeout_s):
+            await self._writer.drain()
+
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
+        header = await reader.readexactly(HEADER.size)
+        version, kind, length, xid = HEADER.unpack(header)
+        if length < HEADER.size or (version != VERSION and kind != Type.HELLO):
+            raise ValueError(f"a message of version {version} and {length} bytes")
+        body = await reader.readexactly(length - HEADER.size)
+        match kind:
+            case Type.HELLO:
+                if version < VERSION:
+                    raise ValueError(f"the bridge doesn't speak OpenFlow 1.5 (its version is {version})")
+                self._up.set()
+            case Type.ECHO_REQUEST:
+                await self._write(messages.frame(Message(Type.ECHO_REPLY, body), xid))
+            case Type.PACKET_IN:
+                self._take_packet(body)
+            case Type.ERROR:
+                self._take_error(xid, decode_error(body))
+            case _:
+                self._take_answer(xid, body, kind == Type.MULTIPART_REPLY and messages.multipart_more(body))
+
+    def _take_packet(self, body: bytes) -> None:
+        """A queue that overflows loses packets, as a wire does: what asks again (DHCP, ARP) is served then."""
+        try:
+            self.packets.put_nowait(messages.decode_packet_in(body))
+        except asyncio.QueueFull:
+            self.packets_dropped += 1
+
+    def _take_error(self, xid: int, error: Refused) -> None:
+        if xid in self._bundle_xids:
+            self._bundle_errors.setdefault(xid, error)
+        elif (answer := self._answers.get(xid)) is not None:
+            answer.fail(error)
+        else:
+            log.warning("openflow_error", path=str(self._path), reason=str(error))
+
+    def _take_answer(self, xid: int, body: bytes, more: bool) -> None:
+        """A part of an answer; whatever nobody asked for (port status and the like) is not for us."""
+        if (answer := self._answers.get(xid)) is None:
+            return
+        answer.parts.append(body)
+        answer.bytes += len(body)
+        if answer.bytes > self._config.max_reply_bytes:
+            answer.fail(ValueError(f"the switch's answer is larger than {self._config.max_reply_bytes} bytes"))
+        elif not more and not answer.done.done():
+            answer.done.set_result(answer.parts)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._up.set()
+        for answer in self._answers.values():
+            answer.fail(ConnectionResetError(f"OpenFlow connection {self._path} ended"))

@@ -1,0 +1,303 @@
+"""OpenFlow 1.5 messages as bytes: what we send, and what the switch answers (OpenFlow 1.5.1, section 7).
+
+A `Message` is a type and a body: the connection adds the header with the transaction id. Decoders raise ValueError or
+struct.error on a message that doesn't add up; they never return a part of one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from suimon.dataplane.openflow.actions import (
+    decode_buckets,
+    decode_instructions,
+    encode_actions,
+    encode_buckets,
+    encode_instructions,
+    stage_of,
+    unknown,
+)
+from suimon.dataplane.openflow.oxm import decode_match, decode_values, encode_match
+from suimon.model.owner import COOKIE_MARK
+from suimon.pipeline.flow import Actions, Bucket, Entry, FlowKey, Match
+
+VERSION: Final = 6
+HEADER: Final = struct.Struct("!BBHI")
+MAX_LENGTH: Final = 0xFFFF
+_BUNDLE_HEADERS: Final = 24
+"""What a message grows by when it is put into a bundle: the outer header and the bundle's own fields."""
+
+
+class Type(IntEnum):
+    """ofp_type."""
+
+    HELLO = 0
+    ERROR = 1
+    ECHO_REQUEST = 2
+    ECHO_REPLY = 3
+    SET_CONFIG = 9
+    PACKET_IN = 10
+    PACKET_OUT = 13
+    FLOW_MOD = 14
+    GROUP_MOD = 15
+    MULTIPART_REQUEST = 18
+    MULTIPART_REPLY = 19
+    BARRIER_REQUEST = 20
+    METER_MOD = 29
+    BUNDLE_CONTROL = 33
+    BUNDLE_ADD = 34
+
+
+class Bundle(IntEnum):
+    """ofp_bundle_ctrl_type: each request's reply is one more."""
+
+    OPEN = 0
+    CLOSE = 2
+    COMMIT = 4
+    DISCARD = 6
+
+
+class MeterCommand(IntEnum):
+    ADD = 0
+    MODIFY = 1
+    DELETE = 2
+
+
+class Message(NamedTuple):
+    kind: Type
+    body: bytes
+
+
+class GroupEntry(msgspec.Struct, frozen=True):
+    """What the switch holds of a group under its id."""
+
+    buckets: tuple[Bucket, ...]
+
+
+class MeterEntry(msgspec.Struct, frozen=True):
+    """What the switch holds of a meter under its id: kbit/s and kbit, or packets; -1 is what we never ask for."""
+
+    rate: int
+    burst: int
+    packets: bool = False
+
+
+class Flows(msgspec.Struct, frozen=True):
+    """A dump of a bridge's flows: ours, and how many bear no mark of ours."""
+
+    ours: dict[FlowKey, Entry]
+    foreign: int
+
+
+class PacketIn(msgspec.Struct, frozen=True):
+    """A packet that a flow handed to us, with the cookie of that flow and the fields (registers, in_port …) it had."""
+
+    stage: int
+    cookie: int
+    fields: dict[str, int]
+    data: bytes
+
+
+_FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")
+_ANY, _NO_BUFFER = 0xFFFFFFFF, 0xFFFFFFFF
+_FLOW_ADD, _FLOW_DELETE_STRICT = 0, 4
+_GROUP_DELETE, _GROUP_ADD_OR_MODIFY = 2, 0x8000
+_GROUP_ALL, _NO_BUCKET = 0, 0xFFFFFFFF
+_OUR_GROUPS: Final = 0x5A
+_OUR_METERS: Final = range(0x10000, 0x40000)
+_METER_KBPS, _METER_PACKETS, _METER_BURST = 1, 2, 4
+_BAND_DROP: Final = 1
+_BUNDLE_FLAGS: Final = 3
+"""OFPBF_ATOMIC | OFPBF_ORDERED."""
+_EMPTY_MATCH: Final = struct.pack("!HH4x", 1, 4)
+_MULTIPART = struct.Struct("!HH4x")
+_FLOW_DESC, _GROUP_DESC, _METER_CONFIG = 1, 7, 10
+_FLOW_ENTRY = struct.Struct("!H2xBxHHHHHQ")
+
+DUMP_FLOWS: Final = Message(
+    Type.MULTIPART_REQUEST,
+    _MULTIPART.pack(_FLOW_DESC, 0) + struct.pack("!B3xII4xQQ", 0xFF, _ANY, _ANY, 0, 0) + _EMPTY_MATCH,
+)
+DUMP_GROUPS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_GROUP_DESC, 0) + struct.pack("!I4x", 0xFFFFFFFC))
+DUMP_METERS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_METER_CONFIG, 0) + struct.pack("!I4x", _ANY))
+BARRIER: Final = Message(Type.BARRIER_REQUEST, b"")
+WANT_PACKETS: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 0, 0xFFFF))
+"""Open vSwitch sends packets to a management connection only once that has set a miss_send_len."""
+
+
+def set_flow(key: FlowKey, entry: Entry) -> Message:
+    """Add, which replaces whatever stands under the key, cookie included; a modify would keep the old cookie."""
+    body = _flow_mod(key, _FLOW_ADD, entry.cookie) + encode_instructions(entry.actions)
+    return _bounded(Type.FLOW_MOD, body)
+
+
+def delete_flow(key: FlowKey) -> Message:
+    """Delete strict: exactly this match at this priority. Deleting what isn't there is no error."""
+    return _bounded(Type.FLOW_MOD, _flow_mod(key, _FLOW_DELETE_STRICT, 0))
+
+
+def set_group(group_id: int, entry: GroupEntry) -> Message:
+    """Make or change a group of type ALL, in one (Open vSwitch's add-or-modify)."""
+    return _group_mod(_GROUP_ADD_OR_MODIFY, group_id, encode_buckets(entry.buckets))
+
+
+def delete_group(group_id: int) -> Message:
+    """Delete a group, and with it every flow that still points at it."""
+    return _group_mod(_GROUP_DELETE, group_id, b"")
+
+
+def set_meter(command: MeterCommand, meter_id: int, entry: MeterEntry) -> Message:
+    unit = _METER_PACKETS if entry.packets else _METER_KBPS
+    band = struct.pack("!HHII4x", _BAND_DROP, 16, entry.rate, entry.burst)
+    return Message(Type.METER_MOD, struct.pack("!HHI", command, unit | _METER_BURST, meter_id) + band)
+
+
+def delete_meter(meter_id: int) -> Message:
+    """Delete a meter, and with it every flow that still uses it."""
+    return Message(Type.METER_MOD, struct.pack("!HHI", MeterCommand.DELETE, 0, meter_id))
+
+
+def packet_out(actions: Actions, data: bytes, fields: Match) -> Message:
+    """Let the switch treat `data` as if it had come with these fields (`in_port` at least), by these actions."""
+    encoded = encode_actions(actions)
+    body = struct.pack("!IH2x", _NO_BUFFER, len(encoded)) + _match(encode_match(fields)) + encoded + data
+    return _bounded(Type.PACKET_OUT, body)
+
+
+def bundle_control(command: Bundle, bundle_id: int) -> Message:
+    return Message(Type.BUNDLE_CONTROL, struct.pack("!IHH", bundle_id, command, _BUNDLE_FLAGS))
+
+
+def frame(message: Message, xid: int) -> bytes:
+    return HEADER.pack(VERSION, message.kind, 8 + len(message.body), xid) + message.body
+
+
+def bundle_frames(bundle_id: int, messages: Iterable[Message], first_xid: int) -> bytes:
+    """The messages as additions to a bundle, with rising transaction ids (an error names the one it is about)."""
+    pack = struct.Struct("!BBHIIHHBBHI").pack
+    return b"".join(
+        pack(
+            VERSION,
+            Type.BUNDLE_ADD,
+            24 + len(body),
+            xid,
+            bundle_id,
+            0,
+            _BUNDLE_FLAGS,
+            VERSION,
+            kind,
+            8 + len(body),
+            xid,
+        )
+        + body
+        for xid, (kind, body) in enumerate(messages, first_xid)
+    )
+
+
+def multipart_more(body: bytes) -> bool:
+    """Whether further parts of this reply follow."""
+    return bool(_MULTIPART.unpack_from(body)[1] & 1)
+
+
+def decode_flows(parts: Iterable[bytes]) -> Flows:
+    """From the bodies of a complete reply to DUMP_FLOWS."""
+    ours: dict[FlowKey, Entry] = {}
+    foreign = 0
+    for entry in _entries(parts):
+        _, table, priority, idle_s, hard_s, flags, importance, cookie = _FLOW_ENTRY.unpack_from(entry)
+        if cookie >> 56 != COOKIE_MARK:
+            foreign += 1
+            continue
+        match_length = int.from_bytes(entry[26:28])
+        match_end = 24 + _round_up(match_length)
+        match = decode_match(entry[28 : 24 + match_length])
+        # Between match and instructions stand the statistics (OXS): two reserved bytes, length, fields, padding.
+        actions_at = match_end + _round_up(int.from_bytes(entry[match_end + 2 : match_end + 4]))
+        actions = decode_instructions(entry[actions_at:])
+        if idle_s or hard_s or flags or importance:
+            actions = (*actions, unknown(entry[8:16]))
+        ours[FlowKey(stage_of(table), priority, match)] = Entry(cookie, actions)
+    return Flows(ours, foreign)
+
+
+def decode_groups(parts: Iterable[bytes]) -> dict[int, GroupEntry]:
+    """Our groups, from the bodies of a complete reply to DUMP_GROUPS."""
+    groups = {}
+    for entry in _entries(parts):
+        _, kind, group_id, buckets_length = struct.unpack_from("!HBxIH", entry)
+        if group_id >> 24 != _OUR_GROUPS:
+            continue
+        buckets = decode_buckets(entry[16 : 16 + buckets_length])
+        properties = entry[16 + buckets_length :]
+        if kind != _GROUP_ALL or properties:
+            buckets = (*buckets, Bucket((unknown(bytes([kind]) + properties),)))
+        groups[group_id] = GroupEntry(buckets)
+    return groups
+
+
+def decode_meters(parts: Iterable[bytes]) -> dict[int, MeterEntry]:
+    """Our meters, from the bodies of a complete reply to DUMP_METERS."""
+    meters = {}
+    for entry in _entries(parts):
+        length, flags, meter_id = struct.unpack_from("!HHI", entry)
+        if meter_id not in _OUR_METERS:
+            continue
+        rate = burst = -1
+        if length == 24 and flags in (_METER_KBPS | _METER_BURST, _METER_PACKETS | _METER_BURST):
+            kind, _, rate, burst = struct.unpack_from("!HHII", entry, 8)
+            rate = rate if kind == _BAND_DROP else -1
+        meters[meter_id] = MeterEntry(rate, burst, bool(flags & _METER_PACKETS))
+    return meters
+
+
+def decode_packet_in(body: bytes) -> PacketIn:
+    _, _, _, table, cookie, _, match_length = struct.unpack_from("!IHBBQHH", body)
+    fields = decode_values(body[20 : 16 + match_length])
+    data_at = 16 + _round_up(match_length) + 2
+    if data_at > len(body):
+        raise ValueError("packet-in ends before its packet")
+    return PacketIn(table, cookie, fields, body[data_at:])
+
+
+def _flow_mod(key: FlowKey, command: int, cookie: int) -> bytes:
+    fixed = _FLOW_MOD.pack(cookie, 0, key.stage, command, 0, 0, key.priority, _NO_BUFFER, _ANY, _ANY, 0, 0)
+    return fixed + _match(encode_match(key.match))
+
+
+def _match(oxms: bytes) -> bytes:
+    length = 4 + len(oxms)
+    return struct.pack("!HH", 1, length) + oxms + bytes(-length % 8)
+
+
+def _group_mod(command: int, group_id: int, buckets: bytes) -> Message:
+    if len(buckets) > MAX_LENGTH - 24 - _BUNDLE_HEADERS:
+        raise ValueError(f"group {group_id:#x} has too many buckets for one message ({len(buckets)} bytes)")
+    fixed = struct.pack("!HBxIH2xI", command, _GROUP_ALL, group_id, len(buckets), _NO_BUCKET)
+    return Message(Type.GROUP_MOD, fixed + buckets)
+
+
+def _bounded(kind: Type, body: bytes) -> Message:
+    if len(body) > MAX_LENGTH - 8 - _BUNDLE_HEADERS:
+        raise ValueError(f"{kind.name.lower()} of {len(body)} bytes is too long for one message")
+    return Message(kind, body)
+
+
+def _entries(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The records of a multipart reply; each begins with its length."""
+    for part in parts:
+        at = _MULTIPART.size
+        while at < len(part):
+            length = int.from_bytes(part[at : at + 2])
+            if length < 8 or at + length > len(part):
+                raise ValueError(f"an entry of {length} bytes where {len(part) - at} are left")
+            yield part[at : at + length]
+            at += length
+
+
+def _round_up(length: int) -> int:
+    return (length + 7) // 8 * 8

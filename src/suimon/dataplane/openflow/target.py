@@ -1,0 +1,139 @@
+"""A bridge as a target of reconciliation: its flows, groups and meters under one set of keys.
+
+Meters are made before the bundle and deleted after it, because a bundle can't carry them; groups are made before the
+flows that point at them and deleted after, inside the one atomic bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from suimon.dataplane.openflow import messages
+from suimon.dataplane.openflow.connection import Connection
+from suimon.dataplane.openflow.errors import Refused
+from suimon.dataplane.openflow.messages import GroupEntry, Message, MeterEntry
+from suimon.pipeline.flow import Entry, Flow, FlowKey, Group, Meter
+from suimon.reconcile import Changes, Failure
+
+
+class GroupKey(msgspec.Struct, frozen=True, tag="group"):
+    group_id: int
+
+
+class MeterKey(msgspec.Struct, frozen=True, tag="meter"):
+    meter_id: int
+
+
+BridgeKey = FlowKey | GroupKey | MeterKey
+BridgeEntry = Entry | GroupEntry | MeterEntry
+
+
+def bridge_entries(things: Iterable[Flow | Group | Meter]) -> dict[BridgeKey, BridgeEntry]:
+    """Flows, groups and meters as the target keys and compares them."""
+    return dict(map(_keyed, things))
+
+
+class BridgeTarget:
+    """`reconcile.Target` of one bridge. `foreign` counts the flows without our mark that `observe` passed by."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.foreign = 0
+
+    async def observe(self) -> dict[BridgeKey, BridgeEntry]:
+        """All that carries our mark. Raises as `Connection` does; complete or an error."""
+        flows = await self._connection.dump_flows()
+        groups = await self._connection.dump_groups()
+        meters = await self._connection.dump_meters()
+        self.foreign = flows.foreign
+        held: dict[BridgeKey, BridgeEntry] = {GroupKey(group_id): group for group_id, group in groups.items()}
+        held.update((MeterKey(meter_id), meter) for meter_id, meter in meters.items())
+        held.update(flows.ours.items())
+        return held
+
+    async def apply(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
+        """All or nothing but for meters: those can exist without effect until a flow uses them."""
+        failed = await self._set_meters(changes) or await self._commit(changes)
+        if not failed:
+            return await self._delete_meters(changes)
+        held_back = Failure("held back: " + next(iter(failed.values())).reason, blamed=False)
+        return dict.fromkeys(changes.keys, held_back) | failed
+
+    async def _set_meters(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
+        failed: dict[BridgeKey, Failure] = {}
+        for key, entry in changes.set.items():
+            if isinstance(key, MeterKey) and isinstance(entry, MeterEntry):
+                try:
+                    await self._connection.set_meter(key.meter_id, entry)
+                except Refused as refused:
+                    failed[key] = _failure(key, refused)
+        return failed
+
+    async def _commit(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
+        keys: list[BridgeKey] = []
+        bundle: list[Message] = []
+        failed: dict[BridgeKey, Failure] = {}
+        for key, entry in _ordered(changes):
+            try:
+                bundle.append(_message(key, entry))
+                keys.append(key)
+            except ValueError as error:
+                failed[key] = _failure(key, error)
+        if failed:
+            return failed
+        return {
+            keys[at]: _failure(keys[at], refused) for at, refused in (await self._connection.commit(bundle)).items()
+        }
+
+    async def _delete_meters(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
+        failed: dict[BridgeKey, Failure] = {}
+        for key in changes.delete:
+            if isinstance(key, MeterKey):
+                try:
+                    await self._connection.delete_meter(key.meter_id)
+                except Refused as refused:
+                    failed[key] = _failure(key, refused)
+        return failed
+
+
+def _keyed(thing: Flow | Group | Meter) -> tuple[BridgeKey, BridgeEntry]:
+    match thing:
+        case Flow():
+            return thing.key, thing.entry
+        case Group(group_id, _, buckets):
+            return GroupKey(group_id), GroupEntry(buckets)
+        case Meter(meter_id, _, rate, burst, packets):
+            return MeterKey(meter_id), MeterEntry(rate, burst, packets)
+
+
+def _ordered(changes: Changes[BridgeKey, BridgeEntry]) -> Iterator[tuple[BridgeKey, BridgeEntry | None]]:
+    """Groups made, flows set, flows deleted, groups deleted; meters aside."""
+    yield from ((key, entry) for key, entry in changes.set.items() if isinstance(key, GroupKey))
+    yield from ((key, entry) for key, entry in changes.set.items() if isinstance(key, FlowKey))
+    yield from ((key, None) for key in changes.delete if isinstance(key, FlowKey))
+    yield from ((key, None) for key in changes.delete if isinstance(key, GroupKey))
+
+
+def _message(key: BridgeKey, entry: BridgeEntry | None) -> Message:
+    match key, entry:
+        case FlowKey(), Entry():
+            return messages.set_flow(key, entry)
+        case FlowKey(), None:
+            return messages.delete_flow(key)
+        case GroupKey(group_id), GroupEntry():
+            return messages.set_group(group_id, entry)
+        case GroupKey(group_id), None:
+            return messages.delete_group(group_id)
+    raise AssertionError(f"{key!r} can't hold {entry!r}")
+
+
+def _failure(key: BridgeKey, error: Exception) -> Failure:
+    match key:
+        case FlowKey(stage, priority):
+            return Failure(f"flow in {stage.label} at priority {priority}: {error}")
+        case GroupKey(group_id):
+            return Failure(f"group {group_id:#x}: {error}")
+        case MeterKey(meter_id):
+            return Failure(f"meter {meter_id:#x}: {error}")

@@ -1,0 +1,258 @@
+"""The switch of this host as its database shows it: bridges made and kept, guests' interfaces seen coming and going."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, Never, TypeVar
+
+import msgspec
+import structlog
+
+from suimon.dataplane import ovsdb
+from suimon.dataplane.layout import Layout, changes, removals, wanted_ports
+from suimon.dataplane.mirror import COLUMNS, Interface, Mirror
+from suimon.dataplane.ovsdb import Operation, TableUpdates
+from suimon.model.view import Counters
+
+log = structlog.get_logger()
+
+V = TypeVar("V")
+
+
+class Config(msgspec.Struct, frozen=True):
+    """`datapath` auto means: the kernel's where there is one, else userspace."""
+
+    rundir: Path = Path("/var/run/openvswitch")
+    datapath: Literal["system", "netdev", "auto"] = "auto"
+    timeout_s: float = 10.0
+
+    @property
+    def database(self) -> Path:
+        return self.rundir / "db.sock"
+
+    def management(self, bridge: str) -> Path:
+        """Where a bridge takes OpenFlow connections."""
+        return self.rundir / f"{bridge}.mgmt"
+
+
+class Plugged(msgspec.Struct, frozen=True):
+    """A guest's interface. `ofport` is None while the switch has not taken it up; `error` says when it can't."""
+
+    port_id: str
+    interface: str
+    ofport: int | None
+    up: bool
+    error: str = ""
+
+
+class Link(msgspec.Struct, frozen=True):
+    """An interface of ours: tunnel, patch port, uplink."""
+
+    name: str
+    ofport: int | None
+    error: str = ""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What changed since the last look, by port id and by interface name; None means gone."""
+
+    plugged: dict[str, Plugged | None] = {}
+    links: dict[str, Link | None] = {}
+
+
+class Switch:
+    """`run()` connects and follows the database until it closes, then ends with an exception.
+
+    `plugged` (by port id), `links` (by name) and `mirror` are what it holds now; `changed()` waits for the next
+    difference. Everything waits for the first complete read.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.mirror = Mirror()
+        self.plugged: dict[str, Plugged] = {}
+        self.links: dict[str, Link] = {}
+        self._seen = Seen()
+        self._read = False
+        self._ended = False
+        self._updated = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._layout = Layout()
+        self._connection = ovsdb.Connection(
+            ovsdb.Config(timeout_s=config.timeout_s), config.database, COLUMNS, self._take_updates
+        )
+
+    async def run(self) -> Never:
+        """Raises OSError when the database can't be reached, ConnectionError when it goes."""
+        try:
+            await self._connection.run()
+        finally:
+            self._ended = True
+            self._updated.set()
+
+    async def ensure(self, layout: Layout) -> None:
+        """Make the layout true and wait until the switch has taken it up; writes nothing when it is.
+
+        Raises LayoutRefused, ovsdb.TransactionRefused, or TimeoutError when ovs-vswitchd doesn't follow.
+        """
+        async with self._writing:
+            await self.ready()
+            self._layout = layout
+            operations = changes(layout, self.mirror, self.datapath_type)
+            if operations:
+                await self._connection.transact([*operations, _NEXT_CONFIGURATION])
+                log.info("layout_written", bridges=layout.bridges, operations=len(operations))
+            self._look()
+            asked = self.mirror.asked
+        await self._acted_on(asked)
+        try:
+            await self._until(lambda: self._taken_up(layout), self._config.timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError("ovs-vswitchd did not take up the bridges in time: is it running?") from error
+
+    async def prune(self, layout: Layout) -> None:
+        """Take away what is marked ours and not in the layout."""
+        async with self._writing:
+            await self.ready()
+            if operations := removals(layout, self.mirror):
+                await self._connection.transact([*operations, _NEXT_CONFIGURATION])
+        await self._acted_on(self.mirror.asked)
+
+    async def transact(self, operations: Sequence[Operation]) -> None:
+        """Write to the database and wait until ovs-vswitchd has acted on it; the mirror shows it when this returns.
+
+        The commit alone says only that the database knows: a limit is not in force before the daemon has set it up.
+        """
+        async with self._writing:
+            await self.ready()
+            await self._connection.transact([*operations, _NEXT_CONFIGURATION])
+            asked = self.mirror.asked
+        await self._acted_on(asked)
+
+    async def ready(self) -> None:
+        """Until the database has been read once, whole."""
+        await self._until(lambda: self._read, self._config.timeout_s)
+
+    async def changed(self) -> Seen:
+        """What guests' interfaces and our links did since this was last asked; waits until there is something.
+
+        The first answer is all there is. Several changes of one interface come as the last of them. For one caller.
+        """
+        await self._until(lambda: bool(self._seen.plugged or self._seen.links), None)
+        seen, self._seen = self._seen, Seen(plugged={}, links={})
+        return seen
+
+    def counters(self) -> tuple[Counters, ...]:
+        """What each guest's interface has counted, as the database last heard (every 5 s by default)."""
+        by_name = {interface.name: interface.statistics for interface in self.mirror.interfaces}
+        read = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
+        return tuple(
+            Counters(port_id, *(int(by_name[plugged.interface].get(name, 0)) for name in read))
+            for port_id, plugged in self.plugged.items()
+            if plugged.interface in by_name
+        )
+
+    @property
+    def datapath_type(self) -> str:
+        if self._config.datapath != "auto":
+            return self._config.datapath
+        return "system" if kernel_datapath() else "netdev"
+
+    def _take_updates(self, updates: TableUpdates) -> None:
+        self.mirror.update(updates)
+        self._read = True
+        self._look()
+        self._updated.set()
+
+    def _look(self) -> None:
+        """Compare what is plugged now with what was, and remember the difference until somebody asks."""
+        bridge = self.mirror.bridge(self._layout.integration)
+        guests = [interface for _, interface in self.mirror.interfaces_on(bridge)] if bridge else []
+        plugged = _plugged(interface for interface in guests if interface.port_id)
+        names = {port.name for port in wanted_ports(self._layout)}
+        links = {
+            interface.name: Link(interface.name, _usable(interface), interface.error)
+            for interface in self.mirror.interfaces
+            if interface.name in names or (interface.owner and interface.type != "internal")
+        }
+        self._seen.plugged.update(_differences(self.plugged, plugged))
+        self._seen.links.update(_differences(self.links, links))
+        self.plugged, self.links = plugged, links
+
+    def _taken_up(self, layout: Layout) -> bool:
+        """Every interface of the layout has a number, or an error that says why not."""
+        names = {port.name for port in wanted_ports(layout)} | set(layout.bridges)
+        found = {interface.name: interface for interface in self.mirror.interfaces if interface.name in names}
+        return len(found) == len(names) and all(interface.ofport is not None for interface in found.values())
+
+    async def _acted_on(self, configuration: int) -> None:
+        try:
+            await self._until(lambda: self.mirror.done >= configuration, self._config.timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError("ovs-vswitchd did not act on the database in time: is it running?") from error
+
+    async def _until(self, true: Callable[[], bool], timeout_s: float | None) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not true():
+                if self._ended:
+                    raise ConnectionResetError("the database connection has ended")
+                self._updated.clear()
+                await self._updated.wait()
+
+
+def kernel_datapath() -> bool:
+    """Whether the kernel has Open vSwitch's datapath: asks for its generic netlink family, which also loads the module.
+
+    The column `datapath_types` is no help: it lists what ovs-vswitchd was built with.
+    """
+    name = b"ovs_datapath\0"
+    attribute = struct.pack("=HH", 4 + len(name), _FAMILY_NAME) + name
+    attribute += bytes(-len(attribute) % 4)
+    body = struct.pack("=BBH", _GET_FAMILY, 1, 0) + attribute
+    request = struct.pack("=IHHII", 16 + len(body), _CONTROL_FAMILY, _REQUEST, 1, 0) + body
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _GENERIC_NETLINK) as netlink:
+            netlink.settimeout(2.0)
+            netlink.send(request)
+            (kind,) = struct.unpack_from("=H", netlink.recv(65536), 4)
+    except OSError:
+        return False
+    return int(kind) != _NETLINK_ERROR
+
+
+_NEXT_CONFIGURATION: Final[Operation] = {
+    "op": "mutate",
+    "table": "Open_vSwitch",
+    "where": [],
+    "mutations": [["next_cfg", "+=", 1]],
+}
+"""ovs-vswitchd copies next_cfg to cur_cfg once it has acted on a change (ovs-vswitchd.conf.db(5))."""
+_GENERIC_NETLINK: Final = 16
+_CONTROL_FAMILY, _GET_FAMILY, _FAMILY_NAME, _REQUEST, _NETLINK_ERROR = 16, 3, 2, 1, 2
+
+
+def _plugged(interfaces: Iterable[Interface]) -> dict[str, Plugged]:
+    """By port id. Of two interfaces with one id, the one that works counts, then the first by name."""
+    chosen: dict[str, Interface] = {}
+    for interface in sorted(interfaces, key=lambda one: (_usable(one) is None, one.name)):
+        if interface.port_id in chosen:
+            log.warning("port_plugged_twice", port=interface.port_id, interface=interface.name)
+        else:
+            chosen[interface.port_id] = interface
+    return {
+        port_id: Plugged(port_id, interface.name, _usable(interface), interface.up, interface.error)
+        for port_id, interface in chosen.items()
+    }
+
+
+def _usable(interface: Interface) -> int | None:
+    return interface.ofport if interface.ofport is not None and interface.ofport > 0 else None
+
+
+def _differences(before: Mapping[str, V], now: Mapping[str, V]) -> dict[str, V | None]:
+    changed: dict[str, V | None] = {key: value for key, value in now.items() if before.get(key) != value}
+    return changed | dict.fromkeys(before.keys() - now.keys())

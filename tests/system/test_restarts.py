@@ -1,0 +1,134 @@
+"""The promise: agents and controllers may die at any moment, in the middle of changes, and no packet is lost."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
+
+import openstack
+import pytest
+from keystoneauth1.exceptions import ClientException
+from openstack.connection import Connection
+from openstack.exceptions import SDKException
+
+from suimon.lab.guests import Guest
+from suimon.lab.lab import Lab
+from suimon.lab.layout import LabConfig
+from suimon.lab.tour.measure import Measure
+
+pytestmark = pytest.mark.system
+
+KILLS = 20
+CONTROL_S = 10
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with TemporaryDirectory(prefix="smt") as root:
+        number = 150 + os.getpid() % 50
+        lab = Lab(LabConfig(name="smtkill", hosts=2, number=number, api_port=9600 + number, root=f"{root}/labs"), print)
+        try:
+            lab.up()
+            yield lab
+        finally:
+            lab.down()
+
+
+@pytest.fixture
+def cloud(lab: Lab) -> Connection:
+    """The unmodified SDK, as users' programs have it."""
+    config = openstack.config.OpenStackConfig(config_files=[str(lab.layout.clouds_yaml)])
+    return Connection(config=config.get_one("suimon"))
+
+
+def test_twenty_kills_during_churn_lose_no_packet(lab: Lab, cloud: Connection) -> None:
+    network = cloud.network.create_network(name="kept")
+    cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.20.0.0/16")
+    one, two, far = (guest(lab, cloud, network.id, name, host) for name, host in GUESTS)
+    ways = [(one, two), (one, far)]
+
+    assert lost(lab, ways, CONTROL_S, lambda: time.sleep(CONTROL_S - 2)) == [0, 0], "inconclusive: lossy without kills"
+
+    with churn(cloud, network.id) as changes:
+        seconds = KILLS * 4
+        assert lost(lab, ways, seconds, lambda: kill_by_turns(lab, within_s=seconds - 3)) == [0, 0]
+    assert len(changes) >= KILLS
+
+
+GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
+
+
+def guest(lab: Lab, cloud: Connection, network_id: str, name: str, host: str) -> Guest:
+    port = cloud.network.create_port(network_id=network_id, name=name, binding_host_id=host)
+    return lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address))
+
+
+def lost(lab: Lab, ways: list[tuple[Guest, Guest]], seconds: float, meanwhile: Callable[[], None]) -> list[int]:
+    """Of 1,000 numbered UDP packets a second, how many each way lost; `meanwhile` is done while they fly."""
+    measure = Measure(lab)
+    with ExitStack() as stack:
+        receivers = []
+        senders = []
+        for number, (source, target) in enumerate(ways):
+            port = str(9000 + number)
+            receiver = stack.enter_context(measure.probe(target.name, "receive", port, "--idle", "4"))
+            receivers.append(receiver.ready())
+            address = target.lease["ip"].split("/")[0]
+            send = ("send", address, port, "--seconds", str(seconds))
+            senders.append(stack.enter_context(measure.probe(source.name, *send)))
+        time.sleep(1)
+        meanwhile()
+        sent = [sender.result(timeout_s=seconds + 30)["sent"] for sender in senders]
+        assert all(count >= seconds * 900 for count in sent)
+        return [count - receiver.result()["received"] for count, receiver in zip(sent, receivers, strict=True)]
+
+
+def kill_by_turns(lab: Lab, within_s: float) -> None:
+    """Agent of hv1, controller, agent of hv2, controller …: each dies of SIGKILL, is started, and is back."""
+    begun = time.monotonic()
+    hosts = lab.layout.hosts
+    for turn in range(KILLS):
+        if turn % 2:
+            lab.cloud.kill_controller()
+            lab.cloud.start_controller()
+        else:
+            host = hosts[turn // 2 % 2]
+            lab.cloud.kill_agent(host)
+            lab.cloud.start_agent(host)
+            lab.cloud.await_agent(host)
+    took_s = time.monotonic() - begun
+    assert took_s < within_s, f"the kills outlasted the traffic: {took_s:.0f} s"
+
+
+@contextlib.contextmanager
+def churn(cloud: Connection, network_id: str) -> Iterator[list[str]]:
+    """Ports and rules come and go all the while; yields what was acknowledged. A dead controller is asked again."""
+    done: list[str] = []
+    stop = threading.Event()
+
+    def change(number: int) -> None:
+        group = cloud.network.create_security_group(name=f"churn{number}")
+        cloud.network.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
+        host = f"hv{number % 2 + 1}"
+        port = cloud.network.create_port(network_id=network_id, binding_host_id=host, security_group_ids=[group.id])
+        done.append(port.id)
+        cloud.network.delete_port(port.id)
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            with contextlib.suppress(SDKException, ClientException):
+                change(number)
+            stop.wait(0.1)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        yield done
+    finally:
+        stop.set()
+        worker.join(timeout=60)
