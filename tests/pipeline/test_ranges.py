@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ def test_blocks_cover_the_range_once_and_nothing_else(one: int, other: int) -> N
     covered = [(value, value | (~mask & 0xFFFF)) for value, mask in masks(first, last)]
     assert covered[0][0] == first
     assert covered[-1][1] == last
-    assert all(end + 1 == start for (_, end), (start, _) in zip(covered, covered[1:], strict=False))
+    assert all(end + 1 == start for (_, end), (start, _) in pairwise(covered))
     assert len(covered) <= 30
 
 

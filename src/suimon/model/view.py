@@ -21,6 +21,8 @@ Direction = Literal["ingress", "egress"]
 
 
 class FixedIp(msgspec.Struct, frozen=True):
+    """An address of a port, and the subnet that it is from."""
+
     subnet_id: str
     ip: str
 
@@ -33,6 +35,8 @@ class AddressPair(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
+    """To reach `destination` (a CIDR), go by `nexthop` (an address)."""
+
     destination: str
     nexthop: str
 
@@ -54,6 +58,8 @@ class Network(msgspec.Struct, frozen=True, tag="network"):
 
 
 class Subnet(msgspec.Struct, frozen=True, tag="subnet"):
+    """What DHCP tells the ports of a network; `dhcp` says whether it answers at all."""
+
     id: str
     network_id: str
     cidr: str
@@ -134,6 +140,8 @@ class SecurityGroupRule(msgspec.Struct, frozen=True):
 
 
 class SecurityGroup(msgspec.Struct, frozen=True, tag="group"):
+    """A security group whole: what its rules do not allow is dropped."""
+
     id: str
     rules: tuple[SecurityGroupRule, ...]
 
@@ -143,6 +151,8 @@ class SecurityGroup(msgspec.Struct, frozen=True, tag="group"):
 
 
 class RouterInterface(msgspec.Struct, frozen=True):
+    """A router's leg on one of its networks, the same on every host."""
+
     port_id: str
     network_id: str
     subnet_id: str
@@ -161,6 +171,8 @@ class Gateway(msgspec.Struct, frozen=True):
 
 
 class Router(msgspec.Struct, frozen=True, tag="router"):
+    """A router with its legs; what has no leg and no route leaves by the gateway, if there is one."""
+
     id: str
     up: bool
     interfaces: tuple[RouterInterface, ...]
@@ -209,6 +221,8 @@ class PortBlock(msgspec.Struct, frozen=True):
 
 
 class QosPolicy(msgspec.Struct, frozen=True, tag="qos"):
+    """Limits and blocks of the ports that name it."""
+
     id: str
     limits: tuple[BandwidthLimit, ...] = ()
     blocks: tuple[PortBlock, ...] = ()
@@ -222,6 +236,7 @@ Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | Floa
 
 
 def key(thing: Object) -> Key:
+    """Under which a view keeps the object."""
     return str(type(thing).__struct_config__.tag), thing.id
 
 

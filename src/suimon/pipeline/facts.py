@@ -76,8 +76,9 @@ class Facts:
             self._ports_by_ofport[ofport] = port_id
         if before != ofport:
             self._mark("port", (port_id,))
-            port = self.port(port_id)
-            if port:
+            self._mark("floating_ip", self.found("floating_ip@port", port_id))
+            self._mark("mac", self.found("claim@port", port_id))
+            if port := self.port(port_id):
                 self._mark("network", (port.network_id,))
 
     def wire(self, tunnel_ofport: int | None, physnets: dict[str, int]) -> None:
@@ -182,8 +183,11 @@ class Facts:
                 self._first_or_last(index, key)
 
     def _came_or_went(self, index: str, key: object) -> None:
+        """The key got or lost a value: whatever lists the key's values changes."""
         if index == "vtep@network":
             self._mark("network", (str(key),))
+        elif index == "claim":
+            self._mark("mac", (str(key),))
 
     def _first_or_last(self, index: str, key: object) -> None:
         """The key got its first value or lost its last: whatever stands for the key changes."""
@@ -191,6 +195,7 @@ class Facts:
         if index == "router@network":
             self._mark("port", self.found("port@network", key))
             self._mark("peer", self.found("peer@network", key))
+            self._mark("neighbour", self._neighbours_on(name))
         elif index == "vtep":
             self._mark("vtep", (name,))
         elif index == "port@set":
@@ -204,6 +209,9 @@ class Facts:
             if not self.has(index, key):
                 self.numbers.free("conj", name)
 
+    def _neighbours_on(self, network_id: str) -> list[str]:
+        return [f"{network}/{ip}" for network, ip in self.neighbours if network == network_id]
+
     def _mark_dependants(self, thing: view.Object) -> None:
         """Who must be compiled again because `thing` is, or was, so."""
         kind, name = view.key(thing)
@@ -213,7 +221,10 @@ class Facts:
             case view.Network():
                 for owner in ("port", "peer", "floating_ip", "router"):
                     self._mark(owner, self.found(f"{owner}@network", name))
-                self._mark("neighbour", (f"{network}/{ip}" for network, ip in self.neighbours if network == name))
+                for port_id in self.found("port@network", name):
+                    self._mark("floating_ip", self.found("floating_ip@port", port_id))
+                self._mark("mac", self.found("claim@network", name))
+                self._mark("neighbour", self._neighbours_on(name))
             case view.Subnet(network_id=network_id):
                 self._mark("port", self.found("port@network", network_id))
                 self._mark("router", self.found("router@network", network_id))
@@ -242,8 +253,10 @@ class Facts:
                         yield "set@group", group_id, set_name(thing)
                 if thing.qos_id:
                     yield "port@qos", thing.qos_id, name
+                yield from _claims(thing, {pair.mac for pair in thing.pairs})
             case view.Peer(id=name) if thing.host != self.host:
                 yield "peer@network", thing.network_id, name
+                yield from _claims(thing, set(thing.macs))
                 if thing.vtep:
                     yield "vtep", thing.vtep, name
                     yield "vtep@network", thing.network_id, thing.vtep
@@ -278,3 +291,12 @@ def set_name(port: view.Port) -> str:
 def reference(rule: view.SecurityGroupRule) -> str:
     """What stands for "the members of that remote group, in this direction"."""
     return f"{rule.remote_group}/{rule.direction}"
+
+
+def _claims(port: view.Port | view.Peer, macs: AbstractSet[str]) -> Iterator[Entry]:
+    """MACs that a port may use besides its own. Several ports may claim one (VRRP): it stands for itself."""
+    for mac in macs - {port.mac}:
+        claim = f"{port.network_id}/{mac}"
+        yield "claim", claim, port.id
+        yield "claim@port", port.id, claim
+        yield "claim@network", port.network_id, claim

@@ -210,6 +210,7 @@ def set_field(name: str, value: object) -> SetField:
 
 
 def actions_text(actions: Actions) -> str:
+    """As `ovs-ofctl` writes them, with stage names; no action is `drop`."""
     return ",".join(map(_action_text, actions)) or "drop"
 
 

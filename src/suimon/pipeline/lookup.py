@@ -27,21 +27,39 @@ _MANY: Final = "01:00:00:00:00:00/01:00:00:00:00:00"
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     network = facts.network(port.network_id)
-    if network is None or port.id not in facts.ofports:
-        return
-    actions: list[Action] = [set_field(TARGET, facts.number("port", port.id)), Goto(Stage.BLOCK_IN)]
-    for mac in sorted({port.mac, *(pair.mac for pair in port.pairs)}):
-        yield flow(Stage.LOOKUP, 100, owner, {NET: facts.number("network", network.id), "eth_dst": mac}, actions)
+    if network is not None and port.id in facts.ofports:
+        matched: dict[str, object] = {NET: facts.number("network", network.id), "eth_dst": port.mac}
+        yield flow(Stage.LOOKUP, 100, owner, matched, [_to_port(facts, port.id), Goto(Stage.BLOCK_IN)])
 
 
 def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
     network = facts.network(peer.network_id)
     if network is None or network.kind != "vxlan" or peer.host == facts.host or peer.vtep is None:
         return
-    number = facts.number("network", network.id)
-    actions: list[Action] = [set_field("tun_dst", peer.vtep), Goto(Stage.REMOTE)]
-    for mac in sorted({peer.mac, *peer.macs}):
-        yield flow(Stage.LOOKUP, 90, owner, {NET: number, ORIGIN: FROM_GUEST, "eth_dst": mac}, actions)
+    matched = {NET: facts.number("network", network.id), ORIGIN: FROM_GUEST, "eth_dst": peer.mac}
+    yield flow(Stage.LOOKUP, 90, owner, matched, [set_field("tun_dst", peer.vtep), Goto(Stage.REMOTE)])
+
+
+def mac_flows(facts: Facts, owner: Owner, claim: str) -> Iterator[Part]:
+    """A MAC that ports may use besides their own: all that claim it get the frame, for only they know who has it."""
+    network_id, _, mac = claim.partition("/")
+    network = facts.network(network_id)
+    claimants = facts.found("claim", claim)
+    if network is None or not claimants:
+        return
+    matched: dict[str, object] = {NET: facts.number("network", network_id), "eth_dst": mac}
+    here: list[Action] = []
+    for port_id in claimants:
+        if port_id in facts.ofports and facts.port(port_id):
+            here += [_to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)]
+    there: list[Action] = []
+    if network.kind == "vxlan":
+        for vtep in sorted({peer.vtep for peer in map(facts.peer, claimants) if peer and peer.vtep}):
+            there += [set_field("tun_dst", vtep), Resubmit(Stage.REMOTE)]
+    if here or there:
+        yield flow(Stage.LOOKUP, 81, owner, matched | {ORIGIN: FROM_GUEST}, [*here, *there])
+    if here:
+        yield flow(Stage.LOOKUP, 80, owner, matched, here)
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
@@ -69,7 +87,7 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
 def _local_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
     for port_id in facts.found("port@network", network.id):
         if port_id in facts.ofports:
-            yield Bucket((set_field(TARGET, facts.number("port", port_id)), Resubmit(Stage.BLOCK_IN)))
+            yield Bucket((_to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)))
 
 
 def _remote_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
@@ -80,4 +98,14 @@ def _remote_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
         yield Bucket((set_field("tun_dst", vtep), Resubmit(Stage.REMOTE)))
 
 
-PRODUCERS: Final[Producers] = {"port": port_flows, "peer": peer_flows, "router": router_flows, "network": network_flows}
+def _to_port(facts: Facts, port_id: str) -> Action:
+    return set_field(TARGET, facts.number("port", port_id))
+
+
+PRODUCERS: Final[Producers] = {
+    "port": port_flows,
+    "peer": peer_flows,
+    "mac": mac_flows,
+    "router": router_flows,
+    "network": network_flows,
+}

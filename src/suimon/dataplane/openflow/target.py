@@ -6,6 +6,7 @@ flows that point at them and deleted after, inside the one atomic bundle.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -67,7 +68,7 @@ class BridgeTarget:
             if isinstance(key, MeterKey) and isinstance(entry, MeterEntry):
                 try:
                     await self._connection.set_meter(key.meter_id, entry)
-                except Refused as refused:
+                except (Refused, struct.error) as refused:
                     failed[key] = _failure(key, refused)
         return failed
 

@@ -1,0 +1,71 @@
+"""Follows the controller's change log: one watch stream after another, its frames put into a bounded queue.
+
+The queue's reader is the only one who changes the view, so a stream that breaks asks for a new one only after
+everything that came by the old one was taken in: no frame is asked for twice or skipped.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from suimon.agent.controller import ControllerError
+from suimon.model.view import SCHEMA, Delta, Frame, Ping, Position, Retry, Snapshot, Watch
+
+log = structlog.get_logger()
+
+QUEUE_FRAMES: Final = 64
+
+
+class Connected(msgspec.Struct, frozen=True):
+    """A new stream speaks: what follows continues the position that it asked for."""
+
+
+class Stream(Protocol):
+    """What the follower needs of the controller (agent.controller.Controller)."""
+
+    def watch(self, watch: Watch) -> AsyncIterator[Frame]: ...
+
+
+News = Connected | Snapshot | Delta | Ping
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Pauses between streams: doubled from the first to the last, half of each by chance."""
+
+    first_pause_s: float = 0.05
+    last_pause_s: float = 5.0
+
+
+class Follower:
+    """Puts `Connected`, then the frames of each stream, into `news`; `position` says what the view stands for."""
+
+    def __init__(
+        self, config: Config, controller: Stream, position: Callable[[], Position | None], news: "asyncio.Queue[News]"
+    ) -> None:
+        self._config = config
+        self._controller = controller
+        self._position = position
+        self.news = news
+
+    async def run(self) -> None:
+        pause_s = self._config.first_pause_s
+        while True:
+            await self.news.join()
+            told_pause_s, spoke = None, False
+            try:
+                async for frame in self._controller.watch(Watch(SCHEMA, self._position())):
+                    if isinstance(frame, Retry):
+                        told_pause_s = frame.after_s
+                        break
+                    if not spoke:
+                        spoke, pause_s = True, self._config.first_pause_s
+                        await self.news.put(Connected())
+                    await self.news.put(frame)
+            except ControllerError as error:
+                log.warning("watch_broken", reason=str(error))
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0) if told_pause_s is None else told_pause_s)
+            pause_s = min(pause_s * 2, self._config.last_pause_s)

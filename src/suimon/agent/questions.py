@@ -1,0 +1,179 @@
+"""What a person asks of a host: which flows has this port, and why doesn't its packet arrive? Pure, on a world.
+
+`why` walks one packet through the flows that this host should have (pipeline/simulate): what another host does with a
+packet that left by the tunnel is asked there.
+"""
+
+from collections.abc import Iterator
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+import msgspec
+
+from suimon.model.owner import Owner
+from suimon.model.view import Peer, Port
+from suimon.pipeline.facts import set_name
+from suimon.pipeline.flow import Flow, Group
+from suimon.pipeline.simulate import Ends, Packet, Switch, icmp_echo, tcp, trace_text, udp
+from suimon.pipeline.world import World
+
+
+class QuestionError(ValueError):
+    """The question has no answer here; says why, and what to ask."""
+
+
+class Why(msgspec.Struct, frozen=True):
+    """A packet of the port at `port` (an id or its beginning) to `to`, or from `source` to the port."""
+
+    port: str
+    to: str = ""
+    source: str = ""
+    protocol: str = "icmp"
+    l4_port: int = 0
+
+
+def flows_text(world: World, port: str = "") -> list[str]:
+    """The flows and groups this host should have, by stage; only those for one port if it is named."""
+    only = _owners_of(world, found_port(world, port)) if port else None
+    flows, groups = _compiled(world, only)
+    flows.sort(key=lambda flow: (flow.key.stage, -flow.key.priority, flow.key.match))
+    return [*map(str, flows), *map(str, groups)]
+
+
+def why(world: World, question: Why) -> list[str]:
+    """Every lookup of the packet, then what became of it in words."""
+    port = found_port(world, question.port)
+    if question.to and question.source:
+        raise QuestionError("ask for one direction: --to or --from")
+    packet = _towards(world, port, question) if question.source else _leaving(world, port, question)
+    flows, groups = _compiled(world, None)
+    names = [f"port {world.ofports[name]} is the interface of port {name}" for name in _plugged(world)]
+    names += [f"port {ofport} leads to provider network {physnet}" for physnet, ofport in world.physnets.items()]
+    names += [f"port {world.tunnel_ofport} is the tunnel to other hosts"] if world.tunnel_ofport else []
+    text = trace_text(Switch(flows, groups).process(packet))
+    mentioned = [each for each in names if f"port {each.split()[1]} in" in text or f"output:{each.split()[1]}" in text]
+    return [*text.splitlines(), *(f"({each})" for each in mentioned)]
+
+
+def found_port(world: World, name: str) -> Port:
+    """The port of this host whose id starts with `name`, or that has this name or address."""
+    ports = [thing for thing in world.objects.values() if isinstance(thing, Port)]
+    exact = [port for port in ports if port.id == name]
+    matching = exact or [
+        port
+        for port in ports
+        if name and (port.id.startswith(name) or port.name == name or name in [each.ip for each in port.fixed_ips])
+    ]
+    if not matching:
+        raise QuestionError(f"no port {name!r} is bound to this host")
+    if len(matching) > 1:
+        raise QuestionError(f"{name!r} is any of {', '.join(sorted(port.id for port in matching))}: name one")
+    return matching[0]
+
+
+def _compiled(world: World, only: set[Owner] | None) -> tuple[list[Flow], list[Group]]:
+    programs = [world.compile(owner) for owner in world.owners() if only is None or owner in only]
+    return [flow for each in programs for flow in each.flows], [group for each in programs for group in each.groups]
+
+
+def _owners_of(world: World, port: Port) -> set[Owner]:
+    """The port itself, its security groups and its floating IPs; what it shares with others is left out."""
+    owners = {Owner("port", port.id), Owner("group_set", set_name(port))}
+    owners |= {Owner("group", name) for name in port.groups}
+    return owners | {Owner("floating_ip", name) for name in world.found("floating_ip@port", port.id)}
+
+
+def _plugged(world: World) -> Iterator[str]:
+    return (name for name in world.ofports if world.port(name))
+
+
+def _leaving(world: World, port: Port, question: Why) -> Packet:
+    """What the guest sends: to the MAC that ARP would tell it for the destination or for its gateway."""
+    ofport = world.ofports.get(port.id)
+    if ofport is None:
+        raise QuestionError(f"port {port.id} has no interface on this host: nothing it sends comes in")
+    to = _address(question.to)
+    source, subnet_id = _first_address(port)
+    subnet = world.subnet(subnet_id)
+    on_link = subnet is not None and IPv4Address(to) in IPv4Network(subnet.cidr)
+    nexthop = to if on_link or subnet is None else subnet.gateway_ip
+    if nexthop is None:
+        raise QuestionError(f"{to} is not on the port's subnet, which has no gateway: the guest has no route to it")
+    mac = _mac(world, port.network_id, nexthop)
+    if mac is None:
+        raise QuestionError(
+            f"nobody has {nexthop} on the port's network, as far as this host knows: ARP gets no answer"
+        )
+    return _packet(Ends(port.mac, mac, source, to), question).arriving(ofport)
+
+
+def _towards(world: World, port: Port, question: Why) -> Packet:
+    """What another guest sends to the port: from here if it is here, else as it comes from its host, routed or not."""
+    source = _address(question.source)
+    own, subnet_id = _first_address(port)
+    for thing in world.objects.values():
+        if isinstance(thing, Port) and source in [each.ip for each in thing.fixed_ips]:
+            return _leaving(world, thing, msgspec.structs.replace(question, to=own, source=""))
+    peers = (thing for thing in world.objects.values() if isinstance(thing, Peer) and source in thing.ips)
+    peer = next(peers, None)
+    network = world.network(port.network_id)
+    if peer is None or network is None:
+        raise QuestionError(f"this host knows no port with the address {source}")
+    subnet = world.subnet(subnet_id)
+    gateway = subnet.gateway_ip if subnet else None
+    mac = peer.mac if peer.network_id == network.id else _mac(world, network.id, gateway or "") or peer.mac
+    packet = _packet(Ends(mac, port.mac, source, own), question)
+    if network.kind == "vxlan":
+        if world.tunnel_ofport is None or peer.vtep is None:
+            raise QuestionError("the tunnel is not there: nothing comes from other hosts")
+        tunnel = {"tun_id": network.segment or 0, "tun_src": int(IPv4Address(peer.vtep)), "tun_dst": 0}
+        return packet.arriving(world.tunnel_ofport, tunnel)
+    ofport = world.physnets.get(network.physnet or "")
+    if ofport is None:
+        raise QuestionError(f"provider network {network.physnet} is not attached to this host")
+    tag = {"vlan_vid": 0x1000 | (network.segment or 0)} if network.kind == "vlan" else {}
+    return packet.with_fields(tag).arriving(ofport)
+
+
+def _mac(world: World, network_id: str, ip: str) -> str | None:
+    """Who answers ARP for `ip` on the network."""
+    for name in world.found("port@network", network_id):
+        port = world.port(name)
+        if port and ip in [each.ip for each in port.fixed_ips]:
+            return port.mac
+    for name in world.found("peer@network", network_id):
+        peer = world.peer(name)
+        if peer and ip in peer.ips:
+            return peer.mac
+    for name in world.found("router@network", network_id):
+        router = world.router(name)
+        for interface in router.interfaces if router else ():
+            if interface.network_id == network_id and interface.ip == ip:
+                return interface.mac
+    return world.neighbours.get((network_id, ip))
+
+
+def _packet(ends: Ends, question: Why) -> Packet:
+    match question.protocol:
+        case "icmp":
+            return icmp_echo(ends)
+        case "tcp" if question.l4_port:
+            return tcp(ends, question.l4_port)
+        case "udp" if question.l4_port:
+            return udp(ends, question.l4_port)
+        case "tcp" | "udp":
+            raise QuestionError(f"{question.protocol} needs --port")
+    raise QuestionError(f"protocol {question.protocol!r} is none of icmp, tcp, udp")
+
+
+def _address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise QuestionError(f"{text!r} is not an IPv4 address") from error
+
+
+def _first_address(port: Port) -> tuple[str, str]:
+    for fixed in port.fixed_ips:
+        if ":" not in fixed.ip:
+            return fixed.ip, fixed.subnet_id
+    raise QuestionError(f"port {port.id} has no IPv4 address")

@@ -1,0 +1,37 @@
+"""A port's status, derived: is it plugged, and did the switch take the flows that it needs?"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from suimon.model.owner import Owner
+from suimon.model.view import Port, PortReport
+from suimon.pipeline.facts import set_name
+from suimon.reconcile import Failure
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """A port of this host, and where its guest is plugged (None: nowhere, because of `error` if that is known)."""
+
+    port: Port
+    ofport: int | None
+    error: str = ""
+
+
+def statuses(seats: Iterable[Seat], failures: Mapping[Owner, Failure]) -> dict[str, PortReport]:
+    """By port id. To be asked with the seats whose flows were just applied, and what failed of them."""
+    return {seat.port.id: _status(seat, failures) for seat in seats}
+
+
+def _status(seat: Seat, failures: Mapping[Owner, Failure]) -> PortReport:
+    port = seat.port
+    if seat.ofport is None:
+        nowhere = f"no interface on this host has external_ids:iface-id={port.id}"
+        return PortReport(port.id, "DOWN", f"the interface can't be used: {seat.error}" if seat.error else nowhere)
+    needed = (Owner("port", port.id), Owner("network", port.network_id), Owner("group_set", set_name(port)))
+    for owner in needed:
+        if owner in failures:
+            return PortReport(port.id, "DOWN", f"the switch refused {owner}: {failures[owner].reason}")
+    if not port.up:
+        return PortReport(port.id, "DOWN", "the port is administratively down")
+    return PortReport(port.id, "ACTIVE")

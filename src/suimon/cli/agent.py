@@ -1,0 +1,256 @@
+"""`suimon join`, `suimon agent`, `suimon flows`, `suimon why`: this machine as a hypervisor of a cloud."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+import msgspec
+import uvloop
+
+from suimon.agent import control, controller, daemon, follower, neighbours, reporter, session
+from suimon.agent.answers import Answers
+from suimon.agent.answers import Config as AnswersConfig
+from suimon.agent.commands import asked, commands
+from suimon.agent.enforcer import Enforcer
+from suimon.agent.held_view import Guard
+from suimon.agent.memory import Memory
+from suimon.agent.offline import offline_world
+from suimon.agent.outside import Outside
+from suimon.agent.questions import QuestionError, flows_text
+from suimon.agent.questions import why as explained
+from suimon.agent.saved import HostIdentity, StateDirectory, StateError
+from suimon.cli.logs import log_to_stderr
+from suimon.dataplane.layout import Layout, Provider
+from suimon.dataplane.switch import Config as SwitchConfig
+from suimon.model.view import Join
+from suimon.pipeline.world import World
+
+_PATH: Final = click.Path(path_type=Path)
+_DEFAULT_STATE: Final = Path("/var/lib/suimon/agent")
+_state = click.option(
+    "--state", default=_DEFAULT_STATE, show_default=True, type=_PATH, help="Directory of the credential and last view."
+)
+_rundir = click.option(
+    "--ovs-rundir",
+    default=Path("/var/run/openvswitch"),
+    show_default=True,
+    type=_PATH,
+    help="Where Open vSwitch has its sockets.",
+)
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What the command line of `suimon agent` says."""
+
+    state: Path
+    ovs_rundir: Path
+    uplinks: dict[str, str]
+    datapath: Literal["auto", "system", "netdev"] = "auto"
+
+
+@click.command()
+@click.argument("url")
+@click.option("--token-file", type=_PATH, help="File with the one-time token; without it the token is read from stdin.")
+@click.option("--host", required=True, help="This hypervisor's name, as in binding:host_id.")
+@click.option("--tunnel-ip", help="This host's address for tunnels; none: no vxlan networks here.")
+@click.option("--physnet", "physnets", multiple=True, help="A physical network this host is attached to; repeatable.")
+@click.option("--ca-file", help="Certificates to trust instead of the system's, for an https URL.")
+@_state
+def join(state: Path, token_file: Path | None, ca_file: str | None, **said: Any) -> None:
+    """Make this machine a hypervisor of the cloud whose controller listens for hosts at URL."""
+    wanted = Join(_token(token_file), said["host"], said["tunnel_ip"], said["physnets"])
+    directory = StateDirectory(state)
+    try:
+        controller.load_ca(ca_file)
+        with directory.locked():
+            joined = asyncio.run(_join(controller.Config(said["url"], ca_file), wanted))
+            told = (joined.host, said["url"], joined.credential, joined.store)
+            identity = HostIdentity(*told, wanted.tunnel_ip, wanted.physnets, ca_file)
+            directory.host.save(identity, durable=True)
+    except (controller.ControllerError, StateError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"joined as {joined.host}; start the agent with: suimon agent --state {state}")
+
+
+@click.group(invoke_without_command=True)
+@_state
+@_rundir
+@click.option(
+    "--uplink", "uplinks", multiple=True, metavar="PHYSNET=DEVICE", help="Where it leaves this host; repeatable."
+)
+@click.option("--datapath", type=click.Choice(["auto", "system", "netdev"]), default="auto", show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+@click.pass_context
+def agent(context: click.Context, /, state: Path, log_level: str, uplinks: tuple[str, ...], **said: Any) -> None:
+    """Run the agent of this hypervisor; or ask the one that runs (`status`), or let a held view through (`accept`)."""
+    context.obj = state
+    if context.invoked_subcommand is None:
+        log_to_stderr(log_level)
+        _run(Options(state, said["ovs_rundir"], dict(map(_uplink, uplinks)), said["datapath"]))
+
+
+@agent.command()
+@click.option("--state", type=_PATH, help="The agent's state directory, if not the usual one.")
+@click.pass_obj
+def accept(usual: Path, state: Path | None) -> None:
+    """Let the view through that the agent holds back because it would delete too much or is another store's."""
+    _print(_ask(state or usual, "accept"))
+
+
+@agent.command()
+@click.option("--state", type=_PATH, help="The agent's state directory, if not the usual one.")
+@click.pass_obj
+def status(usual: Path, state: Path | None) -> None:
+    """Which view is in force on this host, what is held and what the switch refused."""
+    _print(_ask(state or usual, "status"))
+
+
+@click.command()
+@click.argument("port", default="")
+@_state
+@_rundir
+def flows(port: str, state: Path, ovs_rundir: Path) -> None:
+    """Show this host's flows with stage names and owners, or those of PORT (id or its beginning, name or address)."""
+    try:
+        lines = _ask(state, "flows", port=port)
+    except OSError:
+        world = _offline(state, ovs_rundir)
+        lines = _answered(lambda: flows_text(world, "" if port == world.host else port))
+    _print(lines)
+
+
+@click.command()
+@click.argument("port")
+@click.option("--to", default="", metavar="IP", help="Where the port's packet goes.")
+@click.option("--from", "source", default="", metavar="IP", help="Where a packet for the port comes from.")
+@click.option("--protocol", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
+@click.option("--port", "l4_port", type=click.IntRange(1, 65535), help="Destination port, for tcp and udp.")
+@_state
+@_rundir
+def why(port: str, state: Path, ovs_rundir: Path, **said: Any) -> None:
+    """Follow a packet of PORT through this host's flows, and name the stage and the owner that decide about it."""
+    arguments = {name: str(value) for name, value in said.items() if value}
+    try:
+        lines = _ask(state, "why", port=port, **arguments)
+    except OSError:
+        world = _offline(state, ovs_rundir)
+        lines = _answered(lambda: explained(world, asked({"port": port, **arguments})))
+    _print(lines)
+
+
+def _token(file: Path | None) -> str:
+    try:
+        text = file.read_text() if file else sys.stdin.readline()
+    except OSError as error:
+        raise click.ClickException(f"can't read the token file {file}: {error.strerror}") from error
+    if not text.strip():
+        raise click.ClickException("the token is empty; make one with: suimon host token --host NAME")
+    return text.strip()
+
+
+async def _join(config: controller.Config, wanted: Join) -> Any:
+    api = controller.Controller(config)
+    await api.open()
+    try:
+        return await api.join(wanted)
+    finally:
+        await api.close()
+
+
+def _uplink(text: str) -> tuple[str, str]:
+    physnet, _, device = text.partition("=")
+    if not physnet or not device:
+        raise click.ClickException(f"--uplink {text}: say PHYSNET=DEVICE, as in physnet1=eth1")
+    return physnet, device
+
+
+def _run(options: Options) -> None:
+    if os.geteuid() != 0:
+        raise click.ClickException("the agent must run as root: it makes bridges and speaks to Open vSwitch's sockets")
+    state = StateDirectory(options.state)
+    try:
+        with state.locked():
+            identity = _identity(state)
+            if strangers := options.uplinks.keys() - set(identity.physnets):
+                words = f"this host joined without {', '.join(sorted(strangers))}: join again with --physnet"
+                raise click.ClickException(words)
+            controller.load_ca(identity.ca_file)
+            uvloop.run(_until_told(assemble(options, identity, state)))
+    except (StateError, controller.ControllerError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def assemble(options: Options, identity: HostIdentity, state: StateDirectory) -> daemon.Agent:
+    """The agent's parts, wired."""
+    api = controller.Controller(controller.Config(identity.url, identity.ca_file), identity.credential)
+    memory = Memory(state)
+    world = World(identity.host, memory.load_numbers())
+    guard = Guard(memory.load_view())
+    tells = reporter.Reporter(reporter.Config(), api)
+    outside = Outside(neighbours.Config(), memory, world, time.monotonic)
+    enforcer = Enforcer(memory, guard, world, outside, tells)
+    parts = session.Parts(enforcer, Answers(AnswersConfig(), world, enforcer, outside), outside, tells)
+    follows = follower.Follower(follower.Config(), api, lambda: enforcer.position, asyncio.Queue(follower.QUEUE_FRAMES))
+    listens = control.Control(control.Config(), state.control_socket, commands(enforcer, identity.host))
+    providers = tuple(Provider(physnet, options.uplinks.get(physnet)) for physnet in identity.physnets)
+    layout = Layout(providers=providers, tunnel_ip=identity.tunnel_ip)
+    to_switch = session.Config(SwitchConfig(options.ovs_rundir, datapath=options.datapath), layout=layout)
+    return daemon.Agent(daemon.Config(to_switch), api, parts, follows, listens)
+
+
+async def _until_told(running: daemon.Agent) -> None:
+    """Until SIGTERM or SIGINT: nothing is taken down then, what is in the switch goes on."""
+    task = asyncio.ensure_future(running.run())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()
+
+
+def _identity(state: StateDirectory) -> HostIdentity:
+    identity = state.host.load()
+    if identity is None:
+        raise click.ClickException(f"this machine has not joined a cloud (nothing in {state.path}): use suimon join")
+    return identity
+
+
+def _ask(state: Path, command: str, **arguments: str) -> list[str]:
+    """Raises OSError when no agent listens, for those who know another way."""
+    path = StateDirectory(state).control_socket
+    try:
+        return asyncio.run(control.ask(path, control.Request(command, arguments)))
+    except control.CommandError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        if command in ("accept", "status"):
+            raise click.ClickException(f"no agent answers at {path}: is it running? ({error})") from error
+        raise
+
+
+def _offline(state: Path, rundir: Path) -> World:
+    directory = StateDirectory(state)
+    identity = _identity(directory)
+    click.echo(f"# no agent runs with {state}: this is what its last view makes of the switch as it is now", err=True)
+    try:
+        return asyncio.run(offline_world(directory, identity.host, SwitchConfig(rundir)))
+    except OSError as error:
+        raise click.ClickException(f"Open vSwitch does not answer in {rundir}: {error}") from error
+
+
+def _answered(question: Callable[[], list[str]]) -> list[str]:
+    try:
+        return question()
+    except QuestionError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _print(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(line)

@@ -1,0 +1,21 @@
+"""What distribution can be told to do differently."""
+
+import msgspec
+
+
+class DistributionConfig(msgspec.Struct, frozen=True):
+    """Rates, bounds and patience of the hosts' side."""
+
+    ping_s: float = 5.0
+    """How often an idle stream says that it is alive; agents give a line up after three missing ones."""
+    snapshots_per_s: float = 20.0
+    snapshot_burst: int = 50
+    furthest_behind: int = 5_000
+    """Revisions: a host that is further behind gets a snapshot, which then costs less than its part of the log."""
+    backlog_bytes: int = 4 << 20
+    """What may wait for one host besides the frame that is being sent."""
+    send_timeout_s: float = 20.0
+    """How long a host may take no byte before its stream is closed."""
+    body_timeout_s: float = 10.0
+    report_interval_s: float = 10.0
+    """How often agents report; a host whose stream is closed counts as up for three of these."""

@@ -1,0 +1,134 @@
+"""From log entries, and from the scopes that hosts held and hold, to what each host is told.
+
+It is the same for a live change, a reconnect and a snapshot: a snapshot is the difference from holding nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+import msgspec
+from sqlalchemy import BindParameter, Select, bindparam, select
+
+from suimon.distribution.objects import read
+from suimon.distribution.scopes import Scopes, scopes
+from suimon.model import view
+from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, Touch
+from suimon.store.tables import FLOATING_IPS, PORTS
+from suimon.store.tx import Tx
+
+RESCOPING: Final = frozenset({"port", "router", "network", "remote_group"})
+"""Kinds of entries after which the holders of the entry's scope may hold other scopes."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What one host is told: `view.Delta` with its objects encoded already, each once for all hosts."""
+
+    scopes: Scopes
+    dropped: tuple[str, ...] = ()
+    deleted: tuple[view.Key, ...] = ()
+    objects: tuple[msgspec.Raw, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not (self.dropped or self.deleted or self.objects)
+
+
+def differences(
+    tx: Tx, held: Mapping[str, Scopes], rescoped: Collection[str], entries: Iterable[Touch]
+) -> dict[str, Difference]:
+    """By host, what makes its view equal to the store.
+
+    `held` are the scopes that each host was told, `rescoped` the hosts whose scopes may be others by now, `entries`
+    happened since, as `implied` gives it.
+    """
+    holds = {**held, **(scopes(tx, rescoped) if rescoped else {})}
+    added = {scope for host in held for scope in holds[host] - held[host]}
+    kept = {scope for host in held for scope in holds[host] & held[host]}
+    touched = _by_scope(entry for entry in entries if entry[2] in kept)
+    found = read(tx, added, {key for keys in touched.values() for key in keys})
+    encoded = {key: msgspec.Raw(msgspec.json.encode(thing)) for key, thing in found.items()}
+    members: dict[str, list[view.Key]] = defaultdict(list)
+    for key, thing in found.items():
+        members[thing.scope].append(key)
+
+    def difference(host: str) -> Difference:
+        before, after = held[host], holds[host]
+        told = [key for scope in sorted(after - before) for key in members[scope]]
+        deleted: list[view.Key] = []
+        for scope in sorted(touched.keys() & before & after):
+            for key in sorted(touched[scope]):
+                there = key in found and found[key].scope == scope
+                (told if there else deleted).append(key)
+        objects = tuple(encoded[key] for key in told)
+        return Difference(after, tuple(sorted(before - after)), tuple(deleted), objects)
+
+    return {host: difference(host) for host in held}
+
+
+def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
+    """The entries, and those that follow because an object tells something of another.
+
+    A port tells its network's QoS policy, a router its external subnet's gateway, a floating IP its port's host.
+    """
+    every = set(entries)
+    networks = {id_ for kind, id_, _ in every if kind == "network"}
+    if networks:
+        every |= {("port", id_, f"host:{host}") for id_, host in _pairs(tx, _PORTS_ON, networks)}
+    on_subnets = {scope.removeprefix("network:") for kind, _, scope in every if kind == "subnet"}
+    if on_subnets:
+        every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _ROUTERS_ON, on_subnets)}
+    return every | _floating_ips(tx, every)
+
+
+def _floating_ips(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
+    """An association and its port's binding are logged apart, and either may have ended since.
+
+    So each floating IP that a port has or had is looked at on each host that the port is or was bound to.
+    """
+    hosts: dict[str, set[str]] = defaultdict(set)
+    floating_ips: dict[str, set[str]] = defaultdict(set)
+    for kind, id_, scope in entries:
+        if kind == "port" and scope.startswith("host:"):
+            hosts[id_].add(scope)
+        elif kind == "floating_ip" and scope.startswith("port:"):
+            floating_ips[scope.removeprefix("port:")].add(id_)
+    if floating_ips:
+        for port_id, host in _pairs(tx, _BINDINGS, floating_ips.keys()):
+            hosts[port_id].add(f"host:{host}")
+    if hosts:
+        for port_id, id_ in _pairs(tx, _FLOATING_IPS_OF, hosts.keys()):
+            floating_ips[port_id].add(id_)
+    return {
+        ("floating_ip", id_, host)
+        for port_id in hosts.keys() & floating_ips.keys()
+        for id_ in floating_ips[port_id]
+        for host in hosts[port_id]
+    }
+
+
+def _by_scope(entries: Iterable[Touch]) -> dict[str, set[view.Key]]:
+    touched: dict[str, set[view.Key]] = defaultdict(set)
+    for kind, id_, scope in entries:
+        if kind in _TOLD:
+            touched[scope].add((kind, id_))
+    return touched
+
+
+def _pairs(tx: Tx, statement: Select[str, str], wanted: Collection[str]) -> Iterable[tuple[str, str]]:
+    return [(str(id_), str(other)) for id_, other in map(tuple, tx.rows(statement, {"wanted": sorted(wanted)}))]
+
+
+_TOLD: Final = {str(kind.__struct_config__.tag) for kind in view.Object.__args__}
+_WANTED: BindParameter[str] = bindparam("wanted", expanding=True)
+_BOUND = select(PORTS.c.id, PORTS.c.binding_host).where(
+    PORTS.c.binding_host != "", PORTS.c.device_owner.not_in(UNPLUGGED)
+)
+_PORTS_ON = _BOUND.where(PORTS.c.network_id.in_(_WANTED))
+_BINDINGS = _BOUND.where(PORTS.c.id.in_(_WANTED))
+_ROUTERS_ON = select(PORTS.c.device_id, PORTS.c.network_id).where(
+    PORTS.c.network_id.in_(_WANTED), PORTS.c.device_owner.in_(ROUTER_PORTS)
+)
+_FLOATING_IPS_OF = select(FLOATING_IPS.c.port_id, FLOATING_IPS.c.id).where(FLOATING_IPS.c.port_id.in_(_WANTED))

@@ -1,0 +1,202 @@
+"""The one task that follows the change log: it reads what is new once, and appends it to the streams that it concerns.
+
+A host is linked in two steps: its first frame is read at some revision while others are served; then, between two
+batches of the log, what it lacks up to the dispatcher's own revision is read, and from then on it is told with the
+others. So no revision is missed or told out of order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from random import uniform
+
+import msgspec
+import structlog
+
+from suimon.distribution import frames
+from suimon.distribution.admission import Admission
+from suimon.distribution.config import DistributionConfig
+from suimon.distribution.difference import RESCOPING, Difference, differences, implied
+from suimon.distribution.frames import Origin
+from suimon.distribution.links import Link, Links
+from suimon.distribution.scopes import Scopes
+from suimon.model.things import Host
+from suimon.model.touches import Touch
+from suimon.model.view import Position
+from suimon.store.changes import Change
+from suimon.store.store import Store
+from suimon.store.tx import Tx
+
+log = structlog.get_logger()
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """A frame for one host, and what the host holds after it."""
+
+    origin: Origin
+    scopes: Scopes
+    frame: bytes
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    """What a part of the log means to the linked hosts: some start over with a snapshot, some lost their access."""
+
+    revision: int
+    differences: dict[str, Difference]
+    snapshots: frozenset[str] = frozenset()
+    revoked: frozenset[str] = frozenset()
+
+
+class Dispatcher:
+    """`run()` serves the links that `link()` makes. One for each controller."""
+
+    def __init__(self, config: DistributionConfig, store: Store) -> None:
+        self._config = config
+        self._store = store
+        self._links = Links()
+        self._admission = Admission(config.snapshots_per_s, config.snapshot_burst)
+        self._turn = asyncio.Lock()
+        self._ready = asyncio.Event()
+        self.revision = 0
+
+    async def run(self) -> None:
+        with self._store.subscribe() as changed:
+            try:
+                self.revision = self._store.position()[2]
+                self._ready.set()
+                while True:
+                    await changed.wait()
+                    changed.clear()
+                    async with self._turn:
+                        await self._follow()
+            finally:
+                self._ready.clear()
+                self._links.close()
+
+    async def link(self, host: Host, position: Position | None) -> Link | float:
+        """A stream that begins with what the host lacks after `position`, or the seconds after which to ask again."""
+        await self._ready.wait()
+        told = await self._store.read(lambda tx: self._since(tx, host.name, position)) if position else None
+        if told is None:
+            wait_s = self._admission.ask(time.monotonic())
+            if wait_s:
+                return wait_s * uniform(1.0, 1.2)
+            told = await self._store.read(lambda tx: self._whole(tx, host.name))
+        link = Link(host.name, host.credential_hash, self._config.backlog_bytes)
+        link.send(told.frame)
+        async with self._turn:
+            if told.origin.revision < self.revision:
+                held = Position(told.origin.store, told.origin.epoch, told.origin.revision, tuple(told.scopes))
+                told = await self._store.read(lambda tx: self._since(tx, host.name, held))
+                if told is None:
+                    return uniform(0.1, 1.0)
+                link.send(told.frame)
+            link.revision = told.origin.revision
+            link.hold(told.scopes)
+            self._links.add(link)
+        return link
+
+    def close(self, host: str) -> None:
+        """End the host's stream, if it has one."""
+        link = self._links.get(host)
+        if link is not None:
+            link.close()
+
+    def get(self, host: str) -> Link | None:
+        """The host's open stream."""
+        link = self._links.get(host)
+        return None if link is None or link.closed else link
+
+    def _whole(self, tx: Tx, host: str) -> _Told:
+        origin = Origin(*tx.position())
+        difference = differences(tx, {host: frozenset()}, {host}, ())[host]
+        known = tx.get(Host, host)
+        accepted = known is not None and known.accepted_epoch == origin.epoch
+        scopes = frames.encode_scopes(difference.scopes)
+        return _Told(origin, difference.scopes, frames.snapshot(origin, scopes, difference, accepted))
+
+    def _since(self, tx: Tx, host: str, position: Position) -> _Told | None:
+        """What happened after `position`; None when only a snapshot can tell."""
+        store, epoch, newest = self._store.position()
+        behind = newest - position.revision
+        if (position.store, position.epoch) != (store, epoch) or behind > self._config.furthest_behind:
+            return None
+        changes = tx.changes_after(position.revision)
+        if changes is None:
+            return None
+        held = frozenset(position.scopes)
+        entries = implied(tx, _relevant(changes, held.__contains__))
+        difference = differences(tx, {host: held}, {host}, entries)[host]
+        origin = Origin(store, epoch, changes[-1].revision if changes else position.revision)
+        frame = frames.delta(origin, frames.encode_scopes(difference.scopes), difference)
+        return _Told(origin, difference.scopes, frame)
+
+    async def _follow(self) -> None:
+        """Tell everybody concerned what happened since the last time."""
+        batch = await self._store.read(self._read_batch)
+        store, epoch, newest = self._store.position()
+        if batch is None:
+            log.warning("log_overtaken", revision=self.revision)
+            self._links.close()
+            self.revision = newest
+            return
+        origin = Origin(store, epoch, batch.revision)
+        for host, difference in batch.differences.items():
+            link = self._links.get(host)
+            assert link is not None, "links come and go between batches only"
+            self._tell(link, origin, difference, host in batch.snapshots)
+        for host in batch.revoked:
+            self.close(host)
+        self.revision = batch.revision
+
+    def _tell(self, link: Link, origin: Origin, difference: Difference, whole: bool) -> None:
+        if link.closed:
+            self._links.remove(link)
+            return
+        self._links.rescope(link, difference.scopes)
+        if whole:
+            link.send(frames.snapshot(origin, link.encoded_scopes, difference, accepted=True))
+        elif difference.empty:
+            return
+        else:
+            link.send(frames.delta(origin, link.encoded_scopes, difference))
+        link.revision = origin.revision
+
+    def _read_batch(self, tx: Tx) -> _Batch | None:
+        """Runs in a thread of the store's; the links don't change meanwhile. None: the log doesn't reach back to us."""
+        changes = tx.changes_after(self.revision)
+        if not changes:
+            return None if changes is None else _Batch(self.revision, {})
+        revision = changes[-1].revision
+        raw = _relevant(changes, self._links.holders)
+        entries = implied(tx, raw)
+        late = {link.host: link for link in self._holders(entries) if link.revision < revision}
+        restarted = frozenset(link.host for link in self._holders(raw, {"accept"}) if link.host in late)
+        rescoped = {link.host for link in self._holders(raw, RESCOPING) if link.host in late} | restarted
+        held = {host: frozenset() if host in restarted else link.scopes for host, link in late.items()}
+        told = differences(tx, held, rescoped, entries) if held else {}
+        return _Batch(revision, told, restarted, self._revoked(tx, changes))
+
+    def _holders(self, entries: Iterable[Touch], kinds: Collection[str] = ()) -> set[Link]:
+        scopes = {scope for kind, _, scope in entries if not kinds or kind in kinds}
+        return {link for scope in scopes for link in self._links.holders(scope)}
+
+    def _revoked(self, tx: Tx, changes: Iterable[Change]) -> frozenset[str]:
+        """Linked hosts that were removed, or got another credential."""
+        touched = {change.id for change in changes if change.kind == "host"}
+        links = [link for host in touched if (link := self._links.get(host))]
+        if not links:
+            return frozenset()
+        valid = {host.name: host.credential_hash for host in tx.select(Host, {"name": {link.host for link in links}})}
+        return frozenset(link.host for link in links if valid.get(link.host) != link.credential_hash)
+
+
+def _relevant(changes: Iterable[Change], held: Callable[[str], object]) -> set[Touch]:
+    """Entries under scopes that are held, and those of floating IPs, whose hosts have to be found first."""
+    return {
+        (change.kind, change.id, change.scope)
+        for change in changes
+        if change.scope and (held(change.scope) or change.scope.startswith("port:"))
+    }

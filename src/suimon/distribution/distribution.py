@@ -1,0 +1,155 @@
+"""What hosts ask of the controller, answered: to join, to be told, to be heard."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+from sqlalchemy import bindparam, select
+
+from suimon.distribution.config import DistributionConfig
+from suimon.distribution.dispatch import Dispatcher
+from suimon.distribution.links import Link
+from suimon.distribution.presence import HostState, Presence
+from suimon.model.actor import SYSTEM
+from suimon.model.errors import BadRequest, Unauthorized
+from suimon.model.things import Host
+from suimon.model.view import SCHEMA, Counters, Join, Joined, PortReport, Report, Watch
+from suimon.store.store import Store
+from suimon.store.tables import PORTS
+from suimon.store.tx import Tx
+
+log = structlog.get_logger()
+
+OLDEST_SCHEMA: Final = 1
+"""The oldest view schema that is still spoken."""
+_MOST_LOGGED: Final = 10
+_LONGEST_REASON: Final = 1000
+_BINDINGS = select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason).where(
+    PORTS.c.id.in_(bindparam("ids", expanding=True))
+)
+
+
+class HostActs(Protocol):
+    """The acts on hosts, which is what the module `resources.hosts` offers. Only acts write the store."""
+
+    def secret_hash(self, secret: str) -> str: ...
+    def join_host(self, tx: Tx, wanted: Join, credential_hash: str) -> Host: ...
+    def find_host(self, tx: Tx, credential: str) -> Host | None: ...
+    def end_acceptance(self, tx: Tx, name: str) -> None: ...
+    def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
+
+
+class Distribution:
+    """`run()` follows the log; the rest answers hosts (through `application`) and operators."""
+
+    def __init__(
+        self,
+        config: DistributionConfig,
+        store: Store,
+        acts: HostActs,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._acts = acts
+        self._clock = clock
+        self._dispatcher = Dispatcher(config, store)
+        self._presence = Presence()
+
+    async def run(self) -> None:
+        """Until cancelled; every stream ends with it."""
+        await self._dispatcher.run()
+
+    @property
+    def revision(self) -> int:
+        """Up to where the log was told to all linked hosts."""
+        return self._dispatcher.revision
+
+    async def join(self, wanted: Join) -> Joined:
+        """Raises what `join_host` raises, and BadRequest for a schema that isn't spoken here."""
+        _check_schema(wanted.schema)
+        credential = secrets.token_urlsafe(32)
+        hashed = self._acts.secret_hash(credential)
+        host = await self._store.write(lambda tx: self._acts.join_host(tx, wanted, hashed), SYSTEM)
+        log.info("host_joined", host=host.name, tunnel_ip=host.tunnel_ip)
+        return Joined(host.name, credential, self._store.position()[0])
+
+    async def authenticate(self, credential: str) -> Host:
+        """Whose credential it is: one SELECT. Raises Unauthorized."""
+        host = await self._store.read(lambda tx: self._acts.find_host(tx, credential), one_statement=True)
+        if host is None:
+            raise Unauthorized("This host's credential is not valid (any more): join again.")
+        return host
+
+    async def watch(self, host: Host, asked: Watch) -> Link | float:
+        """The host's stream, or the seconds after which to ask again. Raises BadRequest for a foreign schema."""
+        _check_schema(asked.schema)
+        link = await self._dispatcher.link(host, asked.position)
+        if isinstance(link, Link):
+            log.info("host_linked", host=host.name, revision=link.revision)
+        return link
+
+    async def report(self, host: Host, report: Report) -> None:
+        """Believe the host about its own ports, and about nothing else."""
+        said = [msgspec.structs.replace(each, reason=each.reason[:_LONGEST_REASON]) for each in report.ports]
+        ids = {each.port_id for each in report.ports} | {each.port_id for each in report.counters}
+        known = await self._bindings(ids)
+        refused = sorted(id_ for id_, row in known.items() if row[1] != host.name)
+        for id_ in refused[:_MOST_LOGGED]:
+            log.warning("report_refused", host=host.name, port=id_, bound_to=known[id_][1])
+        own = known.keys() - refused
+        news = [each for each in said if each.port_id in own and known[each.port_id][2:] != _status(each)]
+        if news:
+            await self._store.write(lambda tx: self._acts.set_port_status(tx, host.name, news), SYSTEM)
+        if host.accepted_epoch and not report.held and self._speaks_of_now(report):
+            await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
+        self._presence.refuse(host.name, len(refused))
+        self._presence.note(host.name, report, _counters(report, own), self._clock())
+
+    def state(self, host: str) -> HostState:
+        """How a host is, from what it reported last and whether it listens."""
+        state = self._presence.get(host)
+        link = self._dispatcher.get(host)
+        told = self._store.position()[2] if link is None else link.revision
+        patience = timedelta(seconds=3 * self.config.report_interval_s)
+        recent = state.reported_at is not None and self._clock() - state.reported_at < patience
+        lag = 0 if state.revision is None else max(0, told - state.revision)
+        return msgspec.structs.replace(state, up=link is not None or recent, linked=link is not None, lag_revisions=lag)
+
+    def counters(self, host: str) -> dict[str, Counters]:
+        """By port, what the host counted last."""
+        return self._presence.counters(host)
+
+    def _speaks_of_now(self, report: Report) -> bool:
+        return (report.position.store, report.position.epoch) == self._store.position()[:2]
+
+    async def _bindings(self, ids: set[str]) -> dict[str, tuple[Any, ...]]:
+        """By port: (id, host, status, reason). A port that was deleted meanwhile is missing."""
+        if not ids:
+            return {}
+        rows = await self._store.read(lambda tx: tx.rows(_BINDINGS, {"ids": sorted(ids)}), one_statement=True)
+        return {row[0]: tuple(row) for row in rows}
+
+
+def _check_schema(schema: int) -> None:
+    if schema > SCHEMA:
+        raise BadRequest(
+            f"The agent speaks view schema {schema}, we only up to {SCHEMA}: upgrade the controller first."
+        )
+    if schema < OLDEST_SCHEMA:
+        raise BadRequest(
+            f"The agent speaks view schema {schema}, we none older than {OLDEST_SCHEMA}: upgrade the agent."
+        )
+
+
+def _status(report: PortReport) -> tuple[str, str]:
+    return report.status, report.reason
+
+
+def _counters(report: Report, own: Iterable[str]) -> dict[str, Counters]:
+    return {each.port_id: each for each in report.counters if each.port_id in own}

@@ -1,0 +1,115 @@
+"""The open streams to hosts, and which of them hold a scope."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from suimon.distribution.frames import encode_scopes
+
+
+class Link:
+    """One host's stream: what is still to be sent, the scopes it holds, the revision of the last frame with news.
+
+    A reader that is too slow loses its link, not our memory: it comes back with its position and gets what it missed.
+    """
+
+    def __init__(self, host: str, credential_hash: str, backlog_bytes: int) -> None:
+        self.host = host
+        self.credential_hash = credential_hash
+        self.closed = False
+        self.revision = 0
+        self.scopes: frozenset[str] = frozenset()
+        self.encoded_scopes = msgspec.Raw(b"[]")
+        self._frames: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._backlog_bytes = backlog_bytes
+        self._woken = asyncio.Event()
+
+    def hold(self, scopes: frozenset[str]) -> None:
+        self.scopes = scopes
+        self.encoded_scopes = encode_scopes(scopes)
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; closes the link if too much waits already. One frame alone is never too much."""
+        if self._frames and self._waiting_bytes + len(frame) > self._backlog_bytes:
+            self.close()
+        if self.closed:
+            return
+        self._frames.append(frame)
+        self._waiting_bytes += len(frame)
+        self._woken.set()
+
+    async def receive(self, timeout_s: float) -> bytes | None:
+        """The next frame; None when the link is closed. TimeoutError when there was nothing for so long."""
+        async with asyncio.timeout(timeout_s):
+            while not self._frames and not self.closed:
+                self._woken.clear()
+                await self._woken.wait()
+        if self.closed:
+            return None
+        frame = self._frames.popleft()
+        self._waiting_bytes -= len(frame)
+        return frame
+
+    def close(self) -> None:
+        self.closed = True
+        self._frames.clear()
+        self._waiting_bytes = 0
+        self._woken.set()
+
+
+class Links:
+    """All links by host, one each, and by scope, so that finding who is concerned costs by those concerned.
+
+    They change between two batches of the log only. A link that was closed stays until it is replaced or a change
+    concerns it.
+    """
+
+    def __init__(self) -> None:
+        self._by_host: dict[str, Link] = {}
+        self._by_scope: dict[str, set[Link]] = {}
+
+    def get(self, host: str) -> Link | None:
+        return self._by_host.get(host)
+
+    def holders(self, scope: str) -> Collection[Link]:
+        return self._by_scope.get(scope, ())
+
+    def add(self, link: Link) -> None:
+        """Also closes the host's older link: a host is one reader."""
+        older = self._by_host.get(link.host)
+        if older is not None:
+            older.close()
+            self.remove(older)
+        self._by_host[link.host] = link
+        for scope in link.scopes:
+            self._by_scope.setdefault(scope, set()).add(link)
+
+    def rescope(self, link: Link, scopes: frozenset[str]) -> None:
+        self._forget(link, link.scopes - scopes)
+        for scope in scopes - link.scopes:
+            self._by_scope.setdefault(scope, set()).add(link)
+        link.hold(scopes)
+
+    def remove(self, link: Link) -> None:
+        """Does nothing for a link that another one has replaced."""
+        if self._by_host.get(link.host) is link:
+            del self._by_host[link.host]
+            self._forget(link, link.scopes)
+
+    def close(self) -> None:
+        for link in self._by_host.values():
+            link.close()
+        self._by_host.clear()
+        self._by_scope.clear()
+
+    def _forget(self, link: Link, scopes: Iterable[str]) -> None:
+        for scope in scopes:
+            holders = self._by_scope[scope]
+            holders.discard(link)
+            if not holders:
+                del self._by_scope[scope]

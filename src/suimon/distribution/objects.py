@@ -1,0 +1,176 @@
+"""The store's rows as what hosts are told: all of some scopes, or some by name, in one or two statements a kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import BindParameter, Select, bindparam, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from suimon.distribution import composed
+from suimon.model import view
+from suimon.model.touches import UNPLUGGED
+from suimon.store.tables import FLOATING_IPS, HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SUBNETS
+from suimon.store.tx import Tx
+
+Values = tuple[Any, ...]
+"""A row, in the order of its statement's columns."""
+
+_FIXED_IPS = msgspec.json.Decoder(tuple[view.FixedIp, ...])
+_PAIRS = msgspec.json.Decoder(tuple[view.AddressPair, ...])
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
+_ROUTES = msgspec.json.Decoder(tuple[view.Route, ...])
+
+
+def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> dict[view.Key, view.Object]:
+    """Every object of these scopes, and every one of these keys in whatever scope it is now.
+
+    It may hold others besides: the caller takes by scope what it wants. A missing key is an object that is gone, or one
+    that nobody is told of any more.
+    """
+    in_scopes, named = _by_kind(scope.split(":", 1) for scope in scopes), _by_kind(keys)
+    found: list[view.Object] = []
+    for kind, rows in _ROWS.items():
+        found += rows.read(tx, in_scopes.get(rows.scope, ()), named.get(kind, ()))
+    for kind, compose in _COMPOSED.items():
+        ids = {*in_scopes.get(kind, ()), *named.get(kind, ())}
+        found += compose(tx, ids) if ids else ()
+    return {view.key(thing): thing for thing in found}
+
+
+class _Rows(NamedTuple):
+    """A kind whose objects are one row each; `scope` is what its scopes are called."""
+
+    scope: str
+    make: Callable[[Values], view.Object]
+    by_scope: Select[Any]
+    by_id: Select[Any]
+
+    def read(self, tx: Tx, scopes: Collection[str], ids: Collection[str]) -> Iterator[view.Object]:
+        for statement, wanted in ((self.by_scope, scopes), (self.by_id, ids)):
+            if wanted:
+                yield from map(self.make, map(tuple, tx.rows(statement, {"wanted": sorted(wanted)})))
+
+
+def _by_kind(pairs: Iterable[Sequence[str]]) -> Mapping[str, set[str]]:
+    sorted_out: dict[str, set[str]] = {}
+    for kind, id_ in pairs:
+        # A member's id is "group/port"; it is found by its port.
+        sorted_out.setdefault(kind, set()).add(id_.rpartition("/")[2])
+    return sorted_out
+
+
+def _rows(
+    scope: str, make: Callable[[Values], view.Object], statement: Select[Any], columns: Sequence[ColumnElement[str]]
+) -> _Rows:
+    wanted: BindParameter[Any] = bindparam("wanted", expanding=True)
+    by_scope, by_id = (statement.where(column.in_(wanted)) for column in columns)
+    return _Rows(scope, make, by_scope, by_id)
+
+
+def _networks() -> _Rows:
+    n = NETWORKS.c
+    columns = (n.id, n.network_type, n.segment, n.physnet, n.mtu, n.external, n.admin_state_up)
+    return _rows("network", lambda row: view.Network(*row), select(*columns), (n.id, n.id))
+
+
+def _subnets() -> _Rows:
+    s = SUBNETS.c
+    columns = (s.id, s.network_id, s.cidr, s.gateway_ip, s.enable_dhcp, s.dns_nameservers, s.host_routes)
+    return _rows("network", _subnet, select(*columns), (s.network_id, s.id))
+
+
+def _subnet(row: Values) -> view.Subnet:
+    id_, network_id, cidr, gateway_ip, dhcp, dns, routes = row
+    return view.Subnet(id_, network_id, cidr, gateway_ip, dhcp, _TEXTS.decode(dns), _ROUTES.decode(routes))
+
+
+def _ports() -> _Rows:
+    p = PORTS.c
+    policy = func.coalesce(p.qos_policy_id, NETWORKS.c.qos_policy_id)
+    kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs)
+    plain = (p.id, p.binding_host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name)
+    statement = select(*plain, policy, *kept_whole).join(NETWORKS, NETWORKS.c.id == p.network_id).where(*_bound())
+    return _rows("host", _port, statement, (p.binding_host, p.id))
+
+
+def _port(row: Values) -> view.Port:
+    id_, host, network_id, mac, up, security, name, policy, fixed_ips, groups, pairs = row
+    return view.Port(
+        id=id_,
+        host=host,
+        network_id=network_id,
+        mac=mac,
+        fixed_ips=_FIXED_IPS.decode(fixed_ips),
+        up=up,
+        security=security,
+        groups=_TEXTS.decode(groups) if security else (),
+        pairs=_PAIRS.decode(pairs),
+        qos_id=policy,
+        name=name,
+    )
+
+
+def _peers() -> _Rows:
+    p = PORTS.c
+    plain = (p.id, p.network_id, p.mac_address, p.binding_host, HOSTS.c.tunnel_ip)
+    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs)
+    statement = statement.outerjoin(HOSTS, HOSTS.c.name == p.binding_host).where(*_bound())
+    return _rows("peers", _peer, statement, (p.network_id, p.id))
+
+
+def _peer(row: Values) -> view.Peer:
+    id_, network_id, mac, host, vtep, fixed_ips, pairs = row
+    ips = tuple(fixed.ip for fixed in _FIXED_IPS.decode(fixed_ips))
+    macs = sorted({pair.mac for pair in _PAIRS.decode(pairs)} - {mac})
+    return view.Peer(id_, network_id, mac, ips, host, vtep, tuple(macs))
+
+
+def _members() -> _Rows:
+    belongs, p = PORT_SECURITY_GROUPS.c, PORTS.c
+    columns = (belongs.group_id, belongs.port_id, p.fixed_ips, p.allowed_address_pairs)
+    statement = select(*columns).join(PORTS, p.id == belongs.port_id)
+    return _rows("members", _member, statement, (belongs.group_id, belongs.port_id))
+
+
+def _member(row: Values) -> view.Member:
+    """A port's allowed address pairs are members as well, as in Neutron; a pair may be a whole network."""
+    group_id, port_id, fixed_ips, pairs = row
+    ips = {fixed.ip for fixed in _FIXED_IPS.decode(fixed_ips)}
+    ips |= {pair.cidr.removesuffix("/32") for pair in _PAIRS.decode(pairs)}
+    return view.Member(group_id, port_id, tuple(sorted(ip for ip in ips if ":" not in ip)))
+
+
+def _floating_ips() -> _Rows:
+    f, behind, outside = FLOATING_IPS.c, PORTS.c, PORTS.alias("outside")
+    columns = (f.id, behind.binding_host, f.floating_network_id, f.floating_ip_address, outside.c.mac_address)
+    statement = (
+        select(*columns, f.port_id, f.fixed_ip_address, f.router_id)
+        .join(PORTS, behind.id == f.port_id)
+        .join(outside, outside.c.id == f.floating_port_id)
+        .where(*_bound(), f.fixed_ip_address.is_not(None), f.router_id.is_not(None))
+    )
+    return _rows("host", lambda row: view.FloatingIp(*row), statement, (behind.binding_host, f.id))
+
+
+def _bound() -> tuple[ColumnElement[bool], ...]:
+    return (PORTS.c.binding_host != "", PORTS.c.device_owner.not_in(UNPLUGGED))
+
+
+_ROWS: Final[dict[str, _Rows]] = {
+    "network": _networks(),
+    "subnet": _subnets(),
+    "port": _ports(),
+    "peer": _peers(),
+    "member": _members(),
+    "floating_ip": _floating_ips(),
+}
+"""By kind, the objects of one row each."""
+_COMPOSED: Final[dict[str, Callable[[Tx, set[str]], Iterable[view.Object]]]] = {
+    "group": composed.security_groups,
+    "router": composed.routers,
+    "qos": composed.qos_policies,
+}
+"""By kind, those put together from several rows; their scope is called like themselves."""

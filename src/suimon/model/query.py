@@ -1,0 +1,72 @@
+"""What a list request asks for: filters, order, page, fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from suimon.model import checks
+from suimon.model.attributes import Spec
+from suimon.model.errors import BadRequest
+
+_PAGING = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
+
+
+class Query(msgspec.Struct, frozen=True):
+    """`filters` maps an attribute's API name to the texts of which one has to match; `sort` is (API name, descending)
+    pairs.
+
+    `limit` None means all. With `reverse` the page is the one before `marker`, still in the order of `sort`.
+    """
+
+    filters: dict[str, list[str]] = {}
+    fields: tuple[str, ...] = ()
+    sort: tuple[tuple[str, bool], ...] = ()
+    limit: int | None = None
+    marker: str | None = None
+    reverse: bool = False
+
+
+def parse_query(spec: Spec, pairs: Iterable[tuple[str, str]]) -> Query:
+    """From the query's (key, value) pairs in order. Raises BadRequest in Neutron's words."""
+    given: dict[str, list[str]] = {}
+    for key, value in pairs:
+        given.setdefault(key, []).append(value)
+    filters = {key: values for key, values in given.items() if key not in _PAGING}
+    unknown = [key for key in filters if key not in spec.special_filters and not _filterable(spec, key)]
+    if unknown:
+        raise BadRequest(f"{unknown} is invalid attribute for filtering")
+    return Query(
+        filters=filters,
+        fields=tuple(field for field in given.get("fields", ()) if field),
+        sort=_sort(spec, given.get("sort_key", []), given.get("sort_dir", [])),
+        limit=_limit(given.get("limit", ["0"])[-1]),
+        marker=given.get("marker", [None])[-1] or None,  # type: ignore[list-item]
+        reverse=bool(checks.boolean(given.get("page_reverse", ["false"])[-1])),
+    )
+
+
+def _filterable(spec: Spec, name: str) -> bool:
+    attribute = spec.named(name)
+    return attribute is not None and attribute.filter is not None
+
+
+def _sort(spec: Spec, keys: list[str], directions: list[str]) -> tuple[tuple[str, bool], ...]:
+    if len(keys) != len(directions):
+        raise BadRequest("The number of sort_keys and sort_dirs must be same")
+    wrong = [direction for direction in directions if direction not in ("asc", "desc")]
+    if wrong:
+        raise BadRequest(f"{wrong} is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
+    unknown = [
+        key for key in keys if spec.named(key) is None or spec.named(key).field not in spec.type.__struct_fields__
+    ]  # type: ignore[union-attr]
+    if unknown:
+        raise BadRequest(f"{unknown} is invalid attribute for sort keys")
+    return tuple((key, direction == "desc") for key, direction in zip(keys, directions, strict=True))
+
+
+def _limit(text: str) -> int | None:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise BadRequest(f"Bad limit request: Limit must be an integer 0 or greater and not '{text}'.", "BadRequest")
+    return int(text) or None

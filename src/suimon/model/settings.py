@@ -1,0 +1,22 @@
+"""What acts have to know about the installation: segment ranges, physical networks, MTU."""
+
+import msgspec
+
+Ranges = tuple[tuple[int, int], ...]
+"""Inclusive ranges of segment ids, tried in order."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """One per controller, the same on all of them.
+
+    `vlans` maps a physical network to the VLAN ids that Suimon may choose there; `flat` names the physical networks
+    that may carry an untagged network. An admin may name any physical network that is in one of them or that a host
+    told of.
+    """
+
+    vnis: Ranges = ((1, 16_777_215),)
+    vlans: dict[str, Ranges] = {}
+    flat: tuple[str, ...] = ()
+    underlay_mtu: int = 1500
+    tenant_network_type: str = "vxlan"
+    mac_prefix: str = "fa:16:3e"

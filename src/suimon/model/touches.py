@@ -1,0 +1,126 @@
+"""What a write touches: the change log's entries, from a thing before and after it.
+
+An entry (kind, id, scope) says only "whoever holds `scope` looks at this object again"; it carries no value, so that a
+late reader sees the newest one. The scope "" is for those who follow the resources themselves. A write that changes
+nothing a host is told of (a description, a status) touches no host.
+
+Kinds are those of `model.view`, and some that tell distribution what else to look at: `remote_group` (the holders of a
+security group may gain or lose that remote group's members), `accept` (an operator accepted what a host held back),
+`router` under a network's scope (the network gained or lost a router), and `floating_ip` under `port:<id>` (it goes to
+the host that the port is bound to, which the floating IP doesn't know).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from suimon.model import things
+
+Touch = tuple[str, str, str]
+"""(kind, id, scope)."""
+Facts = dict[Touch, object]
+"""By entry, all that a reader of that entry would be told; unequal facts before and after make the entry."""
+
+ROUTER_INTERFACE: Final = "network:router_interface"
+ROUTER_GATEWAY: Final = "network:router_gateway"
+FLOATING_IP: Final = "network:floatingip"
+ROUTER_PORTS: Final = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY})
+UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP}
+"""Owners of ports that no interface is ever plugged into: such a port is neither a host's port nor a peer."""
+
+
+def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[Touch]:
+    """The log entries for a thing that was `before` (None: created) and is `after` (None: deleted) now.
+
+    Things that no follower of the log cares for (users, tokens) touch nothing.
+    """
+    thing = before if after is None else after
+    if thing is None or before == after or type(thing) not in _FACTS:
+        return set()
+    kind, facts = _FACTS[type(thing)]
+    old = facts(before) if before is not None else {}
+    new = facts(after) if after is not None else {}
+    identity = thing.name if isinstance(thing, things.Host) else thing.id  # type: ignore[attr-defined]
+    return {(kind, identity, "")} | {touch for touch in old | new if old.get(touch) != new.get(touch)}
+
+
+def _network(network: things.Network) -> Facts:
+    told = _values(network, "network_type segment physnet mtu external admin_state_up qos_policy_id")
+    return {("network", network.id, f"network:{network.id}"): told}
+
+
+def _subnet(subnet: things.Subnet) -> Facts:
+    told = _values(subnet, "cidr gateway_ip enable_dhcp dns_nameservers host_routes")
+    return {("subnet", subnet.id, f"network:{subnet.network_id}"): told}
+
+
+def _port(port: things.Port) -> Facts:
+    if port.device_owner in ROUTER_PORTS:
+        scopes = (f"router:{port.device_id}", f"network:{port.network_id}")
+        leg = (port.id, port.mac_address, port.fixed_ips)
+        return {("router", port.device_id, scope): leg for scope in scopes}
+    addresses = (port.mac_address, port.fixed_ips, port.allowed_address_pairs)
+    facts: Facts = {
+        ("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups
+    }
+    if port.binding_host and port.device_owner not in UNPLUGGED:
+        whole = (*addresses, *_values(port, "name admin_state_up security_groups port_security qos_policy_id"))
+        facts["port", port.id, f"host:{port.binding_host}"] = whole
+        facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host)
+    return facts
+
+
+def _security_group(group: things.SecurityGroup) -> Facts:
+    return {("group", group.id, f"group:{group.id}"): True}
+
+
+def _security_group_rule(rule: things.SecurityGroupRule) -> Facts:
+    scope = f"group:{rule.security_group_id}"
+    told = _values(rule, "id direction ethertype protocol port_range_min port_range_max remote_ip_prefix")
+    facts: Facts = {("group", rule.security_group_id, scope): (*told, rule.remote_group_id)}
+    if rule.remote_group_id:
+        facts["remote_group", rule.remote_group_id, scope] = rule.id
+    return facts
+
+
+def _router(router: things.Router) -> Facts:
+    told = _values(router, "admin_state_up gateway_network_id gateway_port_id routes")
+    return {("router", router.id, f"router:{router.id}"): told}
+
+
+def _floating_ip(floating_ip: things.FloatingIp) -> Facts:
+    if floating_ip.port_id is None:
+        return {}
+    told = _values(floating_ip, "floating_network_id floating_ip_address floating_port_id fixed_ip_address router_id")
+    return {("floating_ip", floating_ip.id, f"port:{floating_ip.port_id}"): told}
+
+
+def _qos_policy(policy: things.QosPolicy) -> Facts:
+    return {("qos", policy.id, f"qos:{policy.id}"): True}
+
+
+def _qos_rule(rule: things.BandwidthLimitRule | things.PortBlockRule) -> Facts:
+    told = msgspec.structs.replace(rule, revision_number=0, updated_at=rule.created_at)
+    return {("qos", rule.policy_id, f"qos:{rule.policy_id}"): told}
+
+
+def _values(thing: msgspec.Struct, names: str) -> tuple[object, ...]:
+    return tuple(getattr(thing, name) for name in names.split())
+
+
+_FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
+    things.Network: ("network", _network),
+    things.Subnet: ("subnet", _subnet),
+    things.Port: ("port", _port),
+    things.SecurityGroup: ("group", _security_group),
+    things.SecurityGroupRule: ("group_rule", _security_group_rule),
+    things.Router: ("router", _router),
+    things.FloatingIp: ("floating_ip", _floating_ip),
+    things.QosPolicy: ("qos", _qos_policy),
+    things.BandwidthLimitRule: ("bandwidth_limit_rule", _qos_rule),
+    things.PortBlockRule: ("port_block_rule", _qos_rule),
+    things.Host: ("host", lambda host: {}),
+}

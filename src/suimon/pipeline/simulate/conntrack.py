@@ -1,0 +1,128 @@
+"""The connection tracker of the simulated switch: one table of connections per zone.
+
+What counts as new follows Open vSwitch's userspace tracker: a TCP packet without a connection is picked up as new even
+in mid-stream, but SYN+ACK and impossible flags are invalid; of ICMP only queries open a connection. A connection is
+established once it was seen in both directions (ovs-fields(7), ct_state): until then what its opener sends is new. The
+userspace tracker calls some of that established already, so no flow may give the two different fates.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from suimon.pipeline.fields import CT_ESTABLISHED, CT_INVALID, CT_NEW, CT_RELATED, CT_REPLY, CT_TRACKED
+from suimon.pipeline.simulate.packet import ACK, FIN, ICMP_REPLY, PSH, RST, SYN, URG, Packet
+
+UNTRACKED: Final = dict.fromkeys(("ct_state", "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst"), 0)
+"""The conntrack fields of a packet that no `ct` action has tracked (or not since the last one)."""
+
+_INVALID: Final = {**UNTRACKED, "ct_state": CT_TRACKED | CT_INVALID}
+_ICMP_QUERY: Final = {reply: query for query, reply in ICMP_REPLY.items()}
+
+
+class Tuple(NamedTuple):
+    """What tells connections apart, as one direction sees it; for ICMP the "ports" are type and code."""
+
+    zone: int
+    protocol: int
+    src: int
+    dst: int
+    src_id: int
+    dst_id: int
+    icmp_id: int
+
+    def reversed(self) -> Tuple:
+        if self.protocol == 1:
+            types = ICMP_REPLY if self.src_id in ICMP_REPLY else _ICMP_QUERY
+            return self._replace(src=self.dst, dst=self.src, src_id=types.get(self.src_id, self.src_id))
+        return self._replace(src=self.dst, dst=self.src, src_id=self.dst_id, dst_id=self.src_id)
+
+
+class Connection(msgspec.Struct):
+    """A committed connection, by the tuple of the packet that was committed first."""
+
+    original: Tuple
+    replied: bool = False
+
+
+class Conntrack:
+    """All zones of one switch. Nothing expires."""
+
+    def __init__(self) -> None:
+        self._connections: dict[Tuple, Connection] = {}
+
+    def track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
+        """The conntrack fields that `packet` has after `ct(zone=…)`; with `commit` a new connection is remembered."""
+        if packet.fields.get("eth_type") != 0x0800:
+            return _INVALID
+        if packet.quoted is not None:
+            return self._related(zone, packet.quoted)
+        seen = _tuple(zone, packet)
+        connection = self._connections.get(seen)
+        if connection is None:
+            return self._new(seen, packet, commit=commit)
+        if seen.protocol == 6 and _impossible(packet.tcp_flags):
+            return _INVALID
+        reply = connection.original != seen
+        connection.replied |= reply
+        state = CT_ESTABLISHED if connection.replied else CT_NEW
+        return _fields(state | (CT_REPLY if reply else 0), connection.original)
+
+    def _new(self, seen: Tuple, packet: Packet, *, commit: bool) -> dict[str, int]:
+        if not _opens(seen, packet):
+            return _INVALID
+        if commit:
+            self._connections[seen] = self._connections[seen.reversed()] = Connection(seen)
+        return _fields(CT_NEW, seen)
+
+    def _related(self, zone: int, quoted: Packet) -> dict[str, int]:
+        """An ICMP error goes against the packet that it quotes."""
+        about = _tuple(zone, quoted)
+        connection = self._connections.get(about)
+        if connection is None:
+            return _INVALID
+        return _fields(CT_RELATED | (CT_REPLY if connection.original == about else 0), connection.original)
+
+
+def _tuple(zone: int, packet: Packet) -> Tuple:
+    fields = packet.fields
+    first, second = {1: ("icmp_type", "icmp_code"), 6: ("tcp_src", "tcp_dst"), 17: ("udp_src", "udp_dst")}.get(
+        fields["ip_proto"], ("", "")
+    )
+    return Tuple(
+        zone,
+        fields["ip_proto"],
+        fields["ipv4_src"],
+        fields["ipv4_dst"],
+        fields.get(first, 0),
+        fields.get(second, 0),
+        packet.icmp_id,
+    )
+
+
+def _opens(seen: Tuple, packet: Packet) -> bool:
+    if seen.protocol == 1:
+        return seen.src_id in (8, 13, 15)
+    if seen.protocol == 6:
+        return not _impossible(packet.tcp_flags) and packet.tcp_flags & (SYN | ACK) != SYN | ACK
+    return True
+
+
+def _impossible(flags: int) -> bool:
+    """Flag combinations that no TCP sends (RFC 9293, 3.10.7)."""
+    if flags & SYN:
+        return bool(flags & (RST | FIN)) or (not flags & ACK and bool(flags & (PSH | URG)))
+    return not flags & (ACK | RST) or (not flags & ACK and bool(flags & (FIN | PSH | URG)))
+
+
+def _fields(state: int, original: Tuple) -> dict[str, int]:
+    return {
+        "ct_state": CT_TRACKED | state,
+        "ct_nw_proto": original.protocol,
+        "ct_nw_src": original.src,
+        "ct_nw_dst": original.dst,
+        "ct_tp_src": original.src_id,
+        "ct_tp_dst": original.dst_id,
+    }

@@ -1,0 +1,105 @@
+"""Packets as the simulated switch sees them: their fields by name, and what conntrack needs beyond those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from suimon.pipeline.flow import match
+
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+PSH: Final = 0x08
+ACK: Final = 0x10
+URG: Final = 0x20
+
+ICMP_REPLY: Final = {8: 0, 13: 14, 15: 16, 17: 18}
+"""ICMP query type → type of its reply (RFC 792, RFC 950)."""
+
+_METADATA: Final = ("in_port", "metadata", "reg", "tun_", "ct_", "conj_id")
+
+
+class Packet(msgspec.Struct, frozen=True):
+    """`fields` holds the headers that the packet has and the metadata that was written, under the names of `FIELDS`.
+
+    Never change `fields` in place: `with_fields` makes the next packet. `quoted` is what an ICMP error reports on.
+    """
+
+    fields: dict[str, int]
+    tcp_flags: int = 0
+    icmp_id: int = 0
+    quoted: Packet | None = None
+
+    def with_fields(self, fields: Mapping[str, int]) -> Packet:
+        return msgspec.structs.replace(self, fields={**self.fields, **fields})
+
+    def arriving(self, ofport: int, tunnel: Mapping[str, int] | None = None) -> Packet:
+        """The same bytes on the wire, coming into a switch: what another switch wrote into metadata is gone.
+
+        `tunnel` holds tun_id, tun_src and tun_dst of a packet that comes out of one.
+        """
+        headers = {name: value for name, value in self.fields.items() if not name.startswith(_METADATA)}
+        return msgspec.structs.replace(self, fields={**headers, "in_port": ofport, **(tunnel or {})})
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """Who sends to whom: MAC addresses on this link and IP addresses of the connection."""
+
+    eth_src: str
+    eth_dst: str
+    ip_src: str
+    ip_dst: str
+
+
+def tcp(ends: Ends, l4_dst: int, l4_src: int = 40000, flags: int = SYN) -> Packet:
+    """By default the packet that opens a connection."""
+    return msgspec.structs.replace(_ip(ends, 6, tcp_src=l4_src, tcp_dst=l4_dst), tcp_flags=flags)
+
+
+def udp(ends: Ends, l4_dst: int, l4_src: int = 40000) -> Packet:
+    """A datagram."""
+    return _ip(ends, 17, udp_src=l4_src, udp_dst=l4_dst)
+
+
+def icmp_echo(ends: Ends, icmp_id: int = 1, *, reply: bool = False) -> Packet:
+    """A ping, or the answer to one."""
+    return msgspec.structs.replace(_ip(ends, 1, icmp_type=0 if reply else 8, icmp_code=0), icmp_id=icmp_id)
+
+
+def icmp_error(ends: Ends, quoted: Packet, icmp_type: int = 3, icmp_code: int = 3) -> Packet:
+    """By default "port unreachable", as the receiver of a UDP datagram sends it back (RFC 792)."""
+    return msgspec.structs.replace(_ip(ends, 1, icmp_type=icmp_type, icmp_code=icmp_code), quoted=quoted)
+
+
+def arp(ends: Ends, op: int = 1) -> Packet:
+    """A request (op 1) of `eth_src`, `ip_src` for `ip_dst`, sent to `eth_dst`; or a reply (op 2)."""
+    return _packet(
+        eth_src=ends.eth_src,
+        eth_dst=ends.eth_dst,
+        eth_type=0x0806,
+        arp_op=op,
+        arp_sha=ends.eth_src,
+        arp_spa=ends.ip_src,
+        arp_tha=ends.eth_dst if op == 2 else 0,
+        arp_tpa=ends.ip_dst,
+    )
+
+
+def _ip(ends: Ends, protocol: int, **fields: int) -> Packet:
+    return _packet(
+        eth_src=ends.eth_src,
+        eth_dst=ends.eth_dst,
+        eth_type=0x0800,
+        ip_proto=protocol,
+        ipv4_src=ends.ip_src,
+        ipv4_dst=ends.ip_dst,
+        ip_ttl=64,
+        **fields,
+    )
+
+
+def _packet(**fields: object) -> Packet:
+    return Packet({name: value for name, value, _ in match(fields)})

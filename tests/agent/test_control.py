@@ -1,0 +1,66 @@
+"""Local commands over the agent's socket."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from suimon.agent.control import CommandError, Config, Control, Request, ask
+
+
+async def echo(arguments):
+    return [f"{name}={value}" for name, value in arguments.items()]
+
+
+async def refuse(arguments):
+    raise CommandError("nothing is held")
+
+
+@asynccontextmanager
+async def listening(path):
+    task = asyncio.create_task(Control(Config(0.2), path, {"echo": echo, "accept": refuse}).run())
+    try:
+        async with asyncio.timeout(5):
+            while not path.is_socket():  # noqa: ASYNC110  (a file system has no events here)
+                await asyncio.sleep(0.001)
+        yield
+    finally:
+        task.cancel()
+
+
+def asked(tmp_path, request):
+    async def scene():
+        async with listening(tmp_path / "s"):
+            return await ask(tmp_path / "s", request)
+
+    return asyncio.run(scene())
+
+
+def test_a_command_answers_in_lines(tmp_path):
+    assert asked(tmp_path, Request("echo", {"port": "p"})) == ["port=p"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"), [("accept", "nothing is held"), ("rm", "unknown command 'rm'; there are accept, echo")]
+)
+def test_a_command_that_cannot_be_done_says_why(tmp_path, command, words):
+    with pytest.raises(CommandError, match=words):
+        asked(tmp_path, Request(command))
+
+
+@pytest.mark.parametrize("line", [b"garbage\n", b'{"command": 5}\n', b"x" * 100_000 + b"\n", b"never ends"])
+def test_nonsense_does_not_stop_the_next_command(tmp_path, line):
+    async def scene():
+        async with listening(tmp_path / "s"):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+            writer.write(line)
+            await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return await ask(tmp_path / "s", Request("echo", {"still": "there"}))
+
+    assert asyncio.run(scene()) == ["still=there"]
+
+
+def test_a_socket_left_by_a_killed_agent_is_replaced(tmp_path):
+    (tmp_path / "s").touch()
+    assert asked(tmp_path, Request("echo")) == []

@@ -1,0 +1,72 @@
+"""The watch stream: what is passed on, where it goes on after a break, and a controller that says "later"."""
+
+import asyncio
+import time
+
+import pytest
+
+from suimon.agent.controller import ControllerError
+from suimon.agent.follower import Config, Connected, Follower
+from suimon.model.view import Delta, Ping, Position, Retry, Snapshot
+
+
+def at(revision):
+    return Position("s", 1, revision)
+
+
+class Streams:
+    """A controller that plays one list of frames per watch; an exception among them breaks the stream."""
+
+    def __init__(self, *scripts):
+        self.scripts = list(scripts)
+        self.asked = []
+
+    async def watch(self, watch):
+        self.asked.append((watch.position, time.monotonic()))
+        if not self.scripts:
+            await asyncio.Event().wait()
+        for frame in self.scripts.pop(0):
+            if isinstance(frame, Exception):
+                raise frame
+            yield frame
+
+
+async def follow(streams, count):
+    """The first `count` news, each taken in before the next: the reader's position moves with them."""
+    news, position, taken = asyncio.Queue(4), [None], []
+    follower = Follower(Config(0.001, 0.002), streams, lambda: position[0], news)
+    task = asyncio.create_task(follower.run())
+    try:
+        async with asyncio.timeout(10):
+            for _ in range(count):
+                each = await news.get()
+                await asyncio.sleep(0.01)  # Slower than the pause between streams.
+                if isinstance(each, Snapshot | Delta):
+                    position[0] = each.position
+                taken.append(each)
+                news.task_done()
+            while streams.scripts or len(streams.asked) < 2:  # noqa: ASYNC110  (the fake has no event)
+                await asyncio.sleep(0.001)
+    finally:
+        task.cancel()
+    return taken
+
+
+@pytest.mark.parametrize("end", [[], [ControllerError("gone")]], ids=["ended", "broken"])
+def test_a_stream_that_ends_is_taken_up_where_the_view_is(end):
+    streams = Streams([Snapshot(at(1), ()), Delta(at(2)), Delta(at(3)), Ping(3), Delta(at(4)), *end])
+    taken = asyncio.run(follow(streams, 6))
+    assert taken == [Connected(), Snapshot(at(1), ()), Delta(at(2)), Delta(at(3)), Ping(3), Delta(at(4))]
+    assert [position for position, _ in streams.asked] == [None, at(4)]
+
+
+def test_a_controller_that_cannot_be_reached_is_asked_again():
+    streams = Streams([ControllerError("refused")], [ControllerError("refused")], [Ping(0)])
+    assert asyncio.run(follow(streams, 2)) == [Connected(), Ping(0)]
+
+
+def test_retry_is_obeyed():
+    streams = Streams([Retry(0.2)], [Ping(0)])
+    asyncio.run(follow(streams, 2))
+    (_, first), (_, second), *_ = streams.asked
+    assert second - first >= 0.2

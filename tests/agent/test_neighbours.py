@@ -1,0 +1,127 @@
+"""Neighbours: who is asked, when, in whose name, and which answers are believed."""
+
+from suimon.agent.neighbours import WAITING_IN_ALL, Config, Learned, Neighbours, Source, announcement
+from suimon.agent.packets import Arp, Ethernet
+from suimon.dataplane.openflow.messages import PacketIn
+
+FIP = Source("203.0.113.5", "02:00:00:00:00:05", ofport=3, vlan=77)
+GATEWAY = ("ext", "203.0.113.1")
+GW_MAC, OTHER_MAC = "52:54:00:00:00:01", "52:54:00:00:00:02"
+
+
+def reply(hop=GATEWAY, mac=GW_MAC, to=FIP):
+    return Arp(2, mac, hop[1], to.mac, to.ip)
+
+
+def packet(number):
+    return PacketIn(54, 0, {}, bytes([number]))
+
+
+def asking(known=None):
+    neighbours = Neighbours(Config(), known or {})
+    forgotten = neighbours.need({GATEWAY: FIP}, {"ext": FIP}, {"ext"}, 0.0)
+    return neighbours, forgotten
+
+
+def asked(frames):
+    """Who is asked, by whom, to which MAC."""
+    found = []
+    for outgoing in frames:
+        ethernet = Ethernet.parse(outgoing.frame)
+        arp = Arp.parse(ethernet.payload)
+        assert (outgoing.ofport, ethernet.vlan, ethernet.src, arp.op) == (FIP.ofport, FIP.vlan, FIP.mac, 1)
+        found.append((arp.tpa, arp.spa, ethernet.dst))
+    return found
+
+
+def test_a_gateway_is_asked_for_before_anyone_misses_it_and_asked_again():
+    neighbours, _ = asking()
+    question = [("203.0.113.1", "203.0.113.5", "ff:ff:ff:ff:ff:ff")]
+    assert asked(neighbours.due(0.0)) == question
+    assert neighbours.due(0.5) == []
+    assert asked(neighbours.due(1.0)) == question
+    assert asked(neighbours.due(2.0)) == question
+    assert neighbours.due(3.0) == [], "silent: not every second for ever"
+    assert neighbours.next_due() == 33.0
+    assert asked(neighbours.due(33.0)) == question
+
+
+def test_an_answer_is_learned_and_refreshed_by_asking_who_answered():
+    neighbours, _ = asking()
+    neighbours.due(0.0)
+    assert neighbours.answered("ext", reply(), 3, 0.1) == Learned(GATEWAY, GW_MAC, (), news=True)
+    assert neighbours.next_due() == 30.1
+    assert asked(neighbours.due(30.1)) == [("203.0.113.1", "203.0.113.5", GW_MAC)]
+    assert neighbours.answered("ext", reply(), 3, 30.2) == Learned(GATEWAY, GW_MAC, (), news=False)
+
+
+def test_answers_that_nobody_asked_for_are_not_believed():
+    neighbours, _ = asking()
+    assert neighbours.answered("ext", reply(), 3, 0.0) is None, "not asked yet"
+    neighbours.due(0.0)
+    wrong = Source("203.0.113.6", FIP.mac, 3, 77)
+    assert neighbours.answered("ext", reply(("ext", "203.0.113.9")), 3, 0.1) is None, "another address"
+    assert neighbours.answered("ext", reply(to=wrong), 3, 0.1) is None, "to another asker"
+    assert neighbours.answered("ext", reply(), 4, 0.1) is None, "through another interface"
+    assert neighbours.answered("other", reply(), 3, 0.1) is None, "on another network"
+    assert neighbours.answered("ext", reply(mac="ff:ff:ff:ff:ff:ff"), 3, 0.1) is None, "a MAC of nobody"
+    assert neighbours.answered("ext", reply(), 3, 0.1) is not None
+    assert neighbours.answered("ext", reply(mac=OTHER_MAC), 3, 0.2) is None, "one answer to one question"
+
+
+def test_a_silent_neighbour_is_kept_until_another_mac_answers():
+    neighbours, _ = asking({GATEWAY: GW_MAC})
+    assert asked(neighbours.due(0.0))[0][2] == GW_MAC
+    assert [asked(neighbours.due(float(now)))[0][2] for now in (1, 2)] == ["ff:ff:ff:ff:ff:ff"] * 2
+    assert neighbours.due(3.0) == []
+    assert neighbours.known == {GATEWAY: GW_MAC}
+    neighbours.due(33.0)
+    assert neighbours.answered("ext", reply(mac=OTHER_MAC), 3, 33.1) == Learned(GATEWAY, OTHER_MAC, (), news=True)
+
+
+def test_packets_wait_for_an_answer_three_at_most():
+    neighbours, _ = asking()
+    for n in range(5):
+        neighbours.missed(GATEWAY, FIP, packet(n), 0.0)
+    neighbours.due(0.0)
+    assert neighbours.answered("ext", reply(), 3, 0.1).packets == (packet(0), packet(1), packet(2))
+
+
+def test_packets_wait_in_bounded_number_and_a_missed_hop_that_is_silent_is_given_up():
+    neighbours, _ = asking()
+    hops = [("ext", f"203.0.113.{n}") for n in range(10, 200)]
+    for hop in hops:
+        for _ in range(3):
+            neighbours.missed(hop, FIP, packet(0), 0.0)
+    assert len(neighbours.due(0.0)) == len(hops) + 1
+    waited = [neighbours.answered("ext", reply(hop), 3, 0.1).packets for hop in hops[:100]]
+    assert sum(map(len, waited)) == WAITING_IN_ALL
+    for now in (1.0, 2.0, 3.0):
+        neighbours.due(now)
+    assert neighbours.next_due() == 30.1, "the silent ones are gone, the known ones stay"
+
+
+def test_hops_are_bounded_and_the_needed_ones_stay():
+    neighbours = Neighbours(Config(max_hops=3), {})
+    neighbours.need({GATEWAY: FIP}, {"ext": FIP}, {"ext"}, 0.0)
+    for n in range(10, 20):
+        neighbours.missed(("ext", f"203.0.113.{n}"), FIP, packet(0), 0.0)
+    who = {each[0] for each in asked(neighbours.due(0.0))}
+    assert len(who) == 3
+    assert "203.0.113.1" in who
+
+
+def test_a_network_without_a_floating_ip_is_forgotten():
+    neighbours, forgotten = asking({GATEWAY: GW_MAC, ("gone", "198.51.100.1"): OTHER_MAC})
+    assert forgotten == [("gone", "198.51.100.1")]
+    assert neighbours.need({}, {}, {"ext"}, 0.5) == [], "its interface is away, the floating IP is not"
+    assert neighbours.need({}, {}, set(), 1.0) == [GATEWAY]
+    assert neighbours.due(99.0) == []
+    assert neighbours.known == {}
+
+
+def test_an_announcement_names_the_address_as_ours():
+    outgoing = announcement(FIP)
+    ethernet = Ethernet.parse(outgoing.frame)
+    assert (outgoing.ofport, ethernet.dst, ethernet.vlan) == (3, "ff:ff:ff:ff:ff:ff", 77)
+    assert Arp.parse(ethernet.payload) == Arp(1, FIP.mac, FIP.ip, "00:00:00:00:00:00", FIP.ip)

@@ -1,0 +1,153 @@
+"""External networks: what the agent says for floating IPs, and how packets wait for a next hop."""
+
+import asyncio
+
+from suimon.agent.packets import ETH_IPV4, Arp, Ethernet, Udp
+from suimon.dataplane.openflow.messages import PacketIn
+from suimon.model.view import Delta, FloatingIp, Gateway, Network, Router, RouterInterface, Snapshot, Subnet
+from suimon.pipeline.fields import NET, NEXTHOP
+from suimon.pipeline.flow import Output, Resubmit
+from suimon.pipeline.tables import Stage
+from tests.agent.parts import GROUP, NETWORK, SUBNET, FakeSwitch, Parts, at, port
+
+EXTERNAL = Network("ext", "vlan", 77, "public", 1500, external=True)
+OUTSIDE = Subnet("out", "ext", "203.0.113.0/24", "203.0.113.1", False)
+LEG = RouterInterface("leg", "net", "sub", "10.0.0.0/24", "10.0.0.1", "fa:16:3e:00:00:a1")
+ROUTER = Router("r", True, (LEG,), Gateway("ext", "203.0.113.2", "fa:16:3e:00:00:a2", "203.0.113.1"))
+FLOATING = FloatingIp("f", "h1", "ext", "203.0.113.50", "fa:16:3e:00:00:f1", "p1", "10.0.0.11", "r")
+VIEW = (NETWORK, SUBNET, GROUP, port(1), EXTERNAL, OUTSIDE, ROUTER, FLOATING)
+GATEWAY_MAC = "52:54:00:00:00:01"
+PATCH = 9
+
+
+def arp_reply(parts, ip="203.0.113.1", network="ext"):
+    arp = Arp(2, GATEWAY_MAC, ip, FLOATING.mac, FLOATING.address)
+    frame = Ethernet(FLOATING.mac, GATEWAY_MAC, 0x0806, arp.pack()).pack()
+    return PacketIn(Stage.ANSWER, 0, {"in_port": PATCH, NET: parts.world.number("network", network)}, frame)
+
+
+def missed(parts, nexthop, payload):
+    packet = Udp(FLOATING.address, "198.51.100.7", 1, 2, payload).pack()
+    frame = Ethernet("fa:16:3e:00:00:a1", FLOATING.mac, ETH_IPV4, packet).pack()
+    fields = {"in_port": 1, NET: parts.world.number("network", "ext"), NEXTHOP: nexthop, "reg1": 5}
+    return PacketIn(Stage.NEIGHBOUR, 0, fields, frame)
+
+
+def told(packet):
+    """(tag, operation, asked or announced address, destination MAC) of a frame sent to the provider."""
+    assert packet.actions == (Output(PATCH),)
+    ethernet = Ethernet.parse(packet.data)
+    arp = Arp.parse(ethernet.payload)
+    assert (arp.sha, arp.spa) == (FLOATING.mac, FLOATING.address)
+    return ethernet.vlan, arp.op, arp.tpa, ethernet.dst
+
+
+def play(path, script):
+    """Runs `script(parts, switch)` with the view in force and the neighbours' questions being asked."""
+
+    async def scene():
+        parts, switch = Parts(path), FakeSwitch()
+        parts.enforcer.wire(8, {"public": PATCH})
+        parts.enforcer.plug("p1", 1)
+        asking = asyncio.create_task(parts.outside.run(switch.send))
+        async with parts.enforcing(switch):
+            parts.take(Snapshot(at(1), VIEW))
+            await parts.in_force(1)
+            await settle()
+            await script(parts, switch)
+        asking.cancel()
+
+    asyncio.run(scene())
+
+
+async def settle():
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def neighbour_flows(switch):
+    return {key for key in switch.bridge.held if getattr(key, "stage", None) == Stage.NEIGHBOUR and key.priority == 100}
+
+
+def test_a_floating_ip_is_announced_and_its_gateway_asked_for_once_its_flows_are_in(tmp_path):
+    async def script(parts, switch):
+        announced, asked = map(told, switch.sent)
+        assert announced == (77, 1, FLOATING.address, "ff:ff:ff:ff:ff:ff")
+        assert asked == (77, 1, "203.0.113.1", "ff:ff:ff:ff:ff:ff")
+        parts.take(Delta(at(2)))
+        await parts.in_force(2)
+        await settle()
+        assert len(switch.sent) == 2, "announced once"
+
+    play(tmp_path, script)
+
+
+def test_an_answer_becomes_a_flow_and_survives_the_agent(tmp_path):
+    async def script(parts, switch):
+        before = neighbour_flows(switch)
+        parts.enforcer.answered(arp_reply(parts))
+        await settle()
+        assert len(neighbour_flows(switch) - before) == 1
+        reborn = Parts(tmp_path)
+        assert reborn.world.neighbours == {("ext", "203.0.113.1"): GATEWAY_MAC}
+
+    play(tmp_path, script)
+
+
+def test_an_answer_from_another_network_is_not_believed(tmp_path):
+    async def script(parts, switch):
+        before = neighbour_flows(switch)
+        parts.enforcer.answered(arp_reply(parts, network="net"))
+        await settle()
+        assert neighbour_flows(switch) == before
+
+    play(tmp_path, script)
+
+
+def test_packets_wait_for_their_next_hop_and_then_go_on_where_they_were(tmp_path):
+    async def script(parts, switch):
+        waiting = [missed(parts, 0xCB007109, bytes([n])) for n in range(4)]
+        for each in waiting:
+            parts.outside.missed(each)
+        await settle()
+        assert told(switch.sent[-1]) == (77, 1, "203.0.113.9", "ff:ff:ff:ff:ff:ff")
+        switch.sent.clear()
+        parts.enforcer.answered(arp_reply(parts, "203.0.113.9"))
+        await settle()
+        assert [each.data for each in switch.sent] == [each.data for each in waiting[:3]]
+        assert switch.sent[0].actions == (Resubmit(Stage.NEIGHBOUR),)
+        assert {(name, value) for name, value, _ in switch.sent[0].fields} == set(waiting[0].fields.items())
+
+    play(tmp_path, script)
+
+
+def test_a_packet_of_nobody_makes_no_question(tmp_path):
+    async def script(parts, switch):
+        sent = len(switch.sent)
+        stranger = Ethernet("fa:16:3e:00:00:a1", "fa:16:3e:00:00:99", ETH_IPV4, b"").pack()
+        fields = {"in_port": 1, NET: parts.world.number("network", "ext"), NEXTHOP: 0xCB007109}
+        parts.outside.missed(PacketIn(Stage.NEIGHBOUR, 0, fields, stranger))
+        parts.outside.missed(PacketIn(Stage.NEIGHBOUR, 0, {}, b"x"))
+        parts.enforcer.answered(PacketIn(Stage.ANSWER, 0, {"in_port": PATCH}, b"\0" * 13))
+        await settle()
+        assert len(switch.sent) == sent
+
+    play(tmp_path, script)
+
+
+def test_the_last_floating_ip_takes_the_networks_neighbours_with_it(tmp_path):
+    async def script(parts, switch):
+        before = neighbour_flows(switch)
+        parts.enforcer.answered(arp_reply(parts))
+        await settle()
+        parts.enforcer.wire(8, {})
+        await settle()
+        assert parts.world.neighbours, "the uplink is away for a moment"
+        parts.take(Delta(at(2), deleted=(("floating_ip", "f"),)))
+        await parts.in_force(2)
+        await settle()
+        assert parts.world.neighbours == {}
+        assert Parts(tmp_path).world.neighbours == {}
+        assert neighbour_flows(switch) == before
+
+    play(tmp_path, script)

@@ -1,0 +1,120 @@
+"""Reports: only what changed, all again after a break, nothing lost when a report fails."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from suimon.agent.controller import ControllerError
+from suimon.agent.reporter import Config, Reporter
+from suimon.model.view import Counters, PortReport, Position
+
+UP, DOWN = PortReport("p", "ACTIVE"), PortReport("p", "DOWN", "not plugged")
+OTHER = PortReport("q", "ACTIVE")
+
+
+class Desk:
+    """Takes reports; fails as often as it is told."""
+
+    def __init__(self):
+        self.reports = asyncio.Queue()
+        self.failures = 0
+
+    async def report(self, report):
+        if self.failures:
+            self.failures -= 1
+            raise ControllerError("away")
+        await self.reports.put(report)
+
+    async def next(self):
+        return await asyncio.wait_for(self.reports.get(), 5)
+
+    async def silent(self):
+        await asyncio.sleep(0.05)
+        return self.reports.empty()
+
+
+@asynccontextmanager
+async def running():
+    desk = Desk()
+    reporter = Reporter(Config(0.001, 0.002), desk)
+    task = asyncio.create_task(reporter.run())
+    try:
+        yield reporter, desk
+    finally:
+        task.cancel()
+
+
+def at(revision):
+    return Position("s", 1, revision)
+
+
+def test_a_port_is_told_once_and_again_when_it_changes():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            reporter.ports({"p": UP, "q": OTHER})
+            first = await desk.next()
+            assert (first.position, set(first.ports)) == (at(1), {UP, OTHER})
+            reporter.ports({"p": UP, "q": OTHER})
+            assert await desk.silent()
+            reporter.ports({"p": DOWN, "q": OTHER})
+            assert (await desk.next()).ports == (DOWN,)
+            reporter.facts(at(2), "", {})
+            assert (await desk.next()).ports == ()
+
+    asyncio.run(scene())
+
+
+def test_everything_is_told_again_after_a_break():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            reporter.ports({"p": UP})
+            await desk.next()
+            reporter.tell_all_again()
+            again = await desk.next()
+            assert (again.position, again.ports) == (at(1), (UP,))
+
+    asyncio.run(scene())
+
+
+def test_nothing_is_told_before_there_is_a_position():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.ports({"p": UP})
+            assert await desk.silent()
+            reporter.facts(at(1), "", {})
+            assert (await desk.next()).ports == (UP,)
+
+    asyncio.run(scene())
+
+
+def test_a_failed_report_is_told_again_with_what_came_meanwhile():
+    async def scene():
+        async with running() as (reporter, desk):
+            desk.failures = 3
+            reporter.facts(at(1), "a reason", {"port/p": "refused"})
+            reporter.ports({"p": UP})
+            await asyncio.sleep(0)
+            reporter.counters((Counters("p", 1, 1, 1, 1),))
+            reporter.counters((Counters("p", 2, 2, 2, 2),))
+            told = await desk.next()
+            assert (told.ports, told.held, told.failures) == ((UP,), "a reason", {"port/p": "refused"})
+            assert told.counters == (Counters("p", 2, 2, 2, 2),)
+            assert await desk.silent()
+
+    asyncio.run(scene())
+
+
+def test_a_port_that_left_and_came_back_is_told_again():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            reporter.ports({"p": UP})
+            await desk.next()
+            reporter.ports({})
+            reporter.facts(at(2), "", {})
+            await desk.next()
+            reporter.ports({"p": UP})
+            assert (await desk.next()).ports == (UP,)
+
+    asyncio.run(scene())

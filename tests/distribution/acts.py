@@ -1,0 +1,242 @@
+"""Random acts on a small cloud, one transaction each, as operators and tenants do them; the impossible does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Final
+
+from suimon.model import things, view
+from suimon.model.actor import Actor
+from suimon.model.errors import CallerError
+from suimon.model.settings import Settings
+from suimon.model.touches import ROUTER_INTERFACE, UNPLUGGED
+from suimon.resources import hosts
+from suimon.resources.registry import RESOURCES
+from suimon.store.tx import Tx
+from tests.distribution.world import make_host
+
+HOSTS: Final = ("h1", "h2", "h3")
+ADMIN: Final = Actor("u", "p", frozenset({"admin"}))
+SETTINGS: Final = Settings(vlans={"public": ((1, 4000),)})
+IMPOSSIBLE: Final = (CallerError, IndexError)
+"""What acts raise when the caller asks for what can't be, or there is nothing to choose from."""
+Body = dict[str, Any]
+Act = Callable[[Tx, Random], object]
+
+
+def act(name: str, seed: int) -> Callable[[Tx], object]:
+    """The act called `name`, with choices that follow from `seed`."""
+    return lambda tx: ACTS[name](tx, Random(seed))
+
+
+def first_hosts(tx: Tx) -> None:
+    for number, name in enumerate(HOSTS, 1):
+        tx.insert(make_host(name, f"192.0.2.{number}"))
+
+
+def _create(tx: Tx, path: str, body: Body) -> str:
+    resource = RESOURCES[path]
+    assert resource.create is not None
+    return resource.create(tx, ADMIN, resource.spec.for_create(body, ADMIN)).id
+
+
+def _update(tx: Tx, path: str, id_: str, body: Body) -> None:
+    resource = RESOURCES[path]
+    assert resource.update is not None
+    resource.update(tx, ADMIN, id_, resource.spec.for_update(body, ADMIN), None)
+
+
+def _delete(tx: Tx, path: str, id_: str) -> None:
+    delete = RESOURCES[path].delete
+    assert delete is not None
+    delete(tx, ADMIN, id_, None)
+
+
+def _ids(tx: Tx, type_: type[Any], **where: object) -> list[str]:
+    return [thing.id for thing in tx.select(type_, where, order=("created_at", "id"))]
+
+
+def _some(tx: Tx, random: Random, type_: type[Any]) -> list[str]:
+    ids = _ids(tx, type_)
+    return random.sample(ids, min(len(ids), random.randint(0, 2)))
+
+
+def _maybe(tx: Tx, random: Random, type_: type[Any]) -> str | None:
+    return random.choice([None, *_ids(tx, type_)])
+
+
+def _plugged(tx: Tx) -> list[things.Port]:
+    return [p for p in tx.select(things.Port, order=("created_at", "id")) if p.device_owner not in UNPLUGGED]
+
+
+def _create_network(tx: Tx, random: Random) -> None:
+    vlan = {"provider:network_type": "vlan", "provider:physical_network": "public"}
+    body = random.choice(({}, {}, vlan, vlan | {"router:external": True}))
+    _create_subnet(tx, random, _create(tx, "networks", body))
+
+
+def _create_subnet(tx: Tx, random: Random, network_id: str | None = None) -> None:
+    network_id = network_id or random.choice(_ids(tx, things.Network))
+    _create(tx, "subnets", {"network_id": network_id, "ip_version": 4, "cidr": f"10.0.{random.randint(0, 9)}.0/24"})
+
+
+def _update_network(tx: Tx, random: Random) -> None:
+    body = random.choice(
+        ({"qos_policy_id": _maybe(tx, random, things.QosPolicy)}, {"mtu": random.choice((1400, 1450))})
+    )
+    _update(tx, "networks", random.choice(_ids(tx, things.Network)), body)
+
+
+def _update_subnet(tx: Tx, random: Random) -> None:
+    subnet = random.choice(tx.select(things.Subnet, order=("created_at", "id")))
+    gateway_ip = random.choice((None, subnet.cidr.replace("0/24", "1"), subnet.cidr.replace("0/24", "254")))
+    body = random.choice(({"gateway_ip": gateway_ip}, {"dns_nameservers": ["192.0.2.53"]}, {"name": "x"}))
+    _update(tx, "subnets", subnet.id, body)
+
+
+def _port_body(tx: Tx, random: Random) -> Body:
+    secure = random.random() < 0.8
+    body = {
+        "binding:host_id": random.choice((*HOSTS, "")),
+        "qos_policy_id": _maybe(tx, random, things.QosPolicy),
+        "admin_state_up": random.random() < 0.8,
+        "name": random.choice(("a", "b")),
+        "allowed_address_pairs": [{"ip_address": "10.9.0.0/24"}] if secure and random.random() < 0.3 else [],
+    }
+    chosen = {name: body[name] for name in random.sample(sorted(body), random.randint(1, len(body)))}
+    groups = _some(tx, random, things.SecurityGroup) if secure else []
+    return chosen | {"port_security_enabled": secure, "security_groups": groups}
+
+
+def _create_ports(tx: Tx, random: Random) -> None:
+    resource, network_id = RESOURCES["ports"], random.choice(_ids(tx, things.Network))
+    bodies = [{"network_id": network_id} | _port_body(tx, random) for _ in range(random.randint(1, 3))]
+    assert resource.create_many is not None
+    resource.create_many(tx, ADMIN, [resource.spec.for_create(body, ADMIN) for body in bodies])
+
+
+def _update_port(tx: Tx, random: Random) -> None:
+    _update(tx, "ports", random.choice(_plugged(tx)).id, _port_body(tx, random))
+
+
+def _report_port(tx: Tx, random: Random) -> None:
+    port = random.choice(_plugged(tx))
+    report = view.PortReport(port.id, "DOWN" if port.status == "ACTIVE" else "ACTIVE")
+    hosts.set_port_status(tx, port.binding_host, [report])
+
+
+def _delete_host_ports(tx: Tx, random: Random) -> None:
+    """All of a host's in one transaction."""
+    host = random.choice(HOSTS)
+    for port in _plugged(tx):
+        if port.binding_host == host:
+            _delete(tx, "ports", port.id)
+
+
+def _create_rule(tx: Tx, random: Random) -> None:
+    body = {"security_group_id": random.choice(_ids(tx, things.SecurityGroup)), "direction": "ingress"}
+    remote = {"remote_group_id": random.choice(_ids(tx, things.SecurityGroup))}
+    _create(tx, "security-group-rules", body | random.choice((remote, remote, {"protocol": "tcp"}, {"protocol": "17"})))
+
+
+def _interface(tx: Tx, random: Random, action: str, router_id: str, subnet_id: str) -> None:
+    RESOURCES["routers"].actions[action](tx, ADMIN, router_id, {"subnet_id": subnet_id})
+
+
+def _add_interface(tx: Tx, random: Random) -> None:
+    router_id, subnet_id = random.choice(_ids(tx, things.Router)), random.choice(_ids(tx, things.Subnet))
+    _interface(tx, random, "add_router_interface", router_id, subnet_id)
+
+
+def _remove_interface(tx: Tx, random: Random) -> None:
+    leg = random.choice(tx.select(things.Port, {"device_owner": ROUTER_INTERFACE}, order=("created_at", "id")))
+    _interface(tx, random, "remove_router_interface", leg.device_id, leg.fixed_ips[0].subnet_id)
+
+
+def _set_gateway(tx: Tx, random: Random) -> None:
+    network_id = random.choice([None, *_ids(tx, things.Network, external=True)])
+    gateway = {"network_id": network_id} if network_id else None
+    _update(tx, "routers", random.choice(_ids(tx, things.Router)), {"external_gateway_info": gateway})
+
+
+def _update_router(tx: Tx, random: Random) -> None:
+    _update(tx, "routers", random.choice(_ids(tx, things.Router)), {"admin_state_up": random.random() < 0.5})
+
+
+def _create_floating_ip(tx: Tx, random: Random) -> None:
+    body = {"floating_network_id": random.choice(_ids(tx, things.Network, external=True))}
+    _associate_with(tx, random, _create(tx, "floatingips", body))
+
+
+def _associate(tx: Tx, random: Random) -> None:
+    _associate_with(tx, random, random.choice(_ids(tx, things.FloatingIp)))
+
+
+def _associate_with(tx: Tx, random: Random, id_: str) -> None:
+    """With a port of a network that has a router if there is one: few others can be."""
+    routed = {leg.network_id for leg in tx.select(things.Port, {"device_owner": ROUTER_INTERFACE})}
+    ports = [port.id for port in _plugged(tx) if port.network_id in routed]
+    _update(tx, "floatingips", id_, {"port_id": random.choice([*ports, *ports, None])})
+
+
+def _create_qos_rule(tx: Tx, random: Random) -> None:
+    name, body = random.choice(
+        (
+            ("bandwidth_limit_rules", {"max_kbps": random.randint(1, 9) * 1000, "direction": "ingress"}),
+            ("port_block_rules", {"protocol": "tcp", "port_range_min": 25, "port_range_max": random.randint(25, 30)}),
+        )
+    )
+    child = RESOURCES["qos/policies"].children[name]
+    child.create(tx, ADMIN, random.choice(_ids(tx, things.QosPolicy)), child.spec.for_create(body, ADMIN))
+
+
+def _delete_qos_rule(tx: Tx, random: Random) -> None:
+    rule = random.choice(tx.select(things.PortBlockRule, order=("created_at", "id")))
+    RESOURCES["qos/policies"].children["port_block_rules"].delete(tx, ADMIN, rule.policy_id, rule.id)
+
+
+def _delete_any(path: str, type_: type[Any]) -> Act:
+    return lambda tx, random: _delete(tx, path, random.choice(_ids(tx, type_)))
+
+
+def _named(path: str) -> Act:
+    return lambda tx, random: _create(tx, path, {"name": f"n{random.random()}"})
+
+
+ACTS: Final[dict[str, Act]] = {
+    "create_network": _create_network,
+    "update_network": _update_network,
+    "delete_network": _delete_any("networks", things.Network),
+    "create_subnet": _create_subnet,
+    "update_subnet": _update_subnet,
+    "delete_subnet": _delete_any("subnets", things.Subnet),
+    "create_ports": _create_ports,
+    "update_port": _update_port,
+    "report_port": _report_port,
+    "delete_port": lambda tx, random: _delete(tx, "ports", random.choice(_plugged(tx)).id),
+    "delete_host_ports": _delete_host_ports,
+    "create_group": _named("security-groups"),
+    "delete_group": _delete_any("security-groups", things.SecurityGroup),
+    "create_rule": _create_rule,
+    "delete_rule": _delete_any("security-group-rules", things.SecurityGroupRule),
+    "create_router": _named("routers"),
+    "update_router": _update_router,
+    "delete_router": _delete_any("routers", things.Router),
+    "add_interface": _add_interface,
+    "remove_interface": _remove_interface,
+    "set_gateway": _set_gateway,
+    "create_floating_ip": _create_floating_ip,
+    "associate": _associate,
+    "delete_floating_ip": _delete_any("floatingips", things.FloatingIp),
+    "create_policy": _named("qos/policies"),
+    "delete_policy": _delete_any("qos/policies", things.QosPolicy),
+    "create_qos_rule": _create_qos_rule,
+    "delete_qos_rule": _delete_qos_rule,
+}
+BEGINNING: Final[Sequence[str]] = (
+    "create_network", "create_network", "create_network", "create_network", "create_group", "create_group",
+    "create_router", "create_policy", "create_qos_rule", "create_rule", "add_interface", "add_interface", "set_gateway",
+    "set_gateway", "create_ports", "create_ports", "create_floating_ip", "associate",
+)  # fmt: skip
+"""What every example starts with, so that random acts find something to act on."""

@@ -1,0 +1,55 @@
+"""The agent as an operator runs it: `suimon join`, then `suimon agent` as a process, to be killed at any moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.agent.fake_controller import TOKEN, FakeController
+from tests.system.openvswitch import OpenVSwitch
+
+SUIMON = str(Path(sys.executable).with_name("suimon"))
+
+
+class AgentProcess:
+    """One hypervisor's agent, its state in `state`. `stop` ends it however it is."""
+
+    def __init__(self, switch: OpenVSwitch, state: Path, *arguments: str):
+        self.state = state
+        self.log = state.with_suffix(".log")
+        self._command = [SUIMON, "agent", "--state", str(state), "--ovs-rundir", str(switch.rundir), *arguments]
+        self._command += ["--datapath", "netdev"]
+        self._process: subprocess.Popen | None = None
+
+    def join(self, controller: FakeController, *arguments: str) -> None:
+        command = [SUIMON, "join", controller.url, "--host", "h1", "--state", str(self.state), *arguments]
+        subprocess.run(command, input=f"{TOKEN}\n", text=True, check=True, timeout=30, capture_output=True)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def kill(self, number: int = signal.SIGKILL) -> int:
+        """Its exit status."""
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+        return self._process.wait(15)
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def ask(self, *arguments: str) -> str:
+        """What a `suimon …` command about this agent prints."""
+        command = [SUIMON, *arguments, "--state", str(self.state)]
+        done = subprocess.run(command, text=True, timeout=30, capture_output=True, check=False)
+        return done.stdout + done.stderr
+
+    def wait_log(self, text: str, after: int = 0, timeout_s: float = 20) -> None:
+        """Until the log has `text` behind its first `after` bytes."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.log.read_text()[after:]:
+            assert time.monotonic() < deadline, f"no {text!r} in:\n{self.log.read_text()[after:]}"
+            time.sleep(0.02)

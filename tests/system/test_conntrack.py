@@ -1,0 +1,102 @@
+"""The connection tracker of a real switch says what the simulated one foretells: state and tuple, packet by packet.
+
+Each packet is handed to the switch, which tracks it; before that, one flow is installed that matches exactly what the
+simulated tracker foretells. It must count the packet.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet as Bytes
+
+from suimon.pipeline.simulate import Conntrack, Ends, Packet, icmp_echo, icmp_error, tcp, udp
+from suimon.pipeline.simulate.packet import ACK, FIN, SYN
+from tests.system.openvswitch import OpenVSwitch
+
+pytestmark = pytest.mark.system
+
+ZONE = 7
+THERE = Ends("02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.0.1", "10.0.0.2")
+BACK = Ends("02:00:00:00:00:02", "02:00:00:00:00:01", "10.0.0.2", "10.0.0.1")
+LOOK, COMMIT = False, True
+
+PLAYS: dict[str, list[tuple[Packet, bool]]] = {
+    "a TCP connection": [
+        (tcp(THERE, 22), LOOK),
+        (tcp(THERE, 22), COMMIT),
+        (tcp(BACK, 40000, 22, SYN | ACK), LOOK),
+        (tcp(THERE, 22, flags=ACK), LOOK),
+        (tcp(THERE, 23), LOOK),
+    ],
+    "TCP out of nowhere": [
+        (tcp(THERE, 22, flags=ACK), LOOK),
+        (tcp(THERE, 22, flags=SYN | ACK), LOOK),
+        (tcp(THERE, 22, flags=SYN | FIN), LOOK),
+        (tcp(THERE, 22, flags=FIN), LOOK),
+    ],
+    "UDP, its answer and an error about it": [
+        (udp(THERE, 53), COMMIT),
+        (udp(BACK, 40000, 53), LOOK),
+        (udp(THERE, 53), LOOK),
+        (icmp_error(BACK, udp(THERE, 53)), LOOK),
+        (icmp_error(BACK, udp(THERE, 54)), LOOK),
+    ],
+    "a ping": [
+        (icmp_echo(THERE, 7), COMMIT),
+        (icmp_echo(BACK, 8, reply=True), LOOK),
+        (icmp_echo(BACK, 7, reply=True), LOOK),
+        (icmp_echo(THERE, 7), LOOK),
+        (icmp_echo(BACK, 7), LOOK),
+    ],
+}
+
+
+@pytest.mark.parametrize("play", PLAYS)
+def test_the_tracker_says_what_the_simulated_one_says(play: str, switch: OpenVSwitch) -> None:
+    switch.add_bridge()
+    simulated = Conntrack()
+    for number, (packet, commit) in enumerate(PLAYS[play]):
+        foretold = simulated.track(ZONE, packet, commit=False)
+        matched = [f"ct_state={foretold['ct_state']:#x}/0x3f", "ip"]
+        if foretold["ct_nw_proto"]:
+            matched += [f"{name}={_text(name, value)}" for name, value in foretold.items() if name != "ct_state"]
+        keep = f"ct(commit,zone={ZONE})" if commit else "drop"
+        switch.ofctl("del-flows", "br-int")
+        switch.ofctl("add-flow", "br-int", f"table=0,ip actions=ct(zone={ZONE},table=1)")
+        switch.ofctl("add-flow", "br-int", f"table=1,priority=10,{','.join(matched)} actions={keep}")
+        data = bytes(_on_wire(packet)).hex()
+        switch.ofctl("packet-out", "br-int", f"in_port=LOCAL packet={data} actions=resubmit(,0)")
+        switch.appctl("revalidator/purge")
+        counted = switch.ofctl("dump-flows", "br-int", "table=1")
+        assert re.search(r"n_packets=1\b", counted), f"packet {number}: foretold {foretold}\n{counted}"
+        if commit:
+            simulated.track(ZONE, packet, commit=True)
+
+
+def _text(name: str, value: int) -> str:
+    return str(IPv4Address(value)) if name in ("ct_nw_src", "ct_nw_dst") else str(value)
+
+
+def _on_wire(packet: Packet) -> Bytes:
+    fields = packet.fields
+    ethernet = Ether(
+        src=fields["eth_src"].to_bytes(6, "big").hex(":"), dst=fields["eth_dst"].to_bytes(6, "big").hex(":")
+    )
+    return ethernet / _network(packet)
+
+
+def _network(packet: Packet) -> Bytes:
+    fields = packet.fields
+    ip = IP(src=str(IPv4Address(fields["ipv4_src"])), dst=str(IPv4Address(fields["ipv4_dst"])), ttl=fields["ip_ttl"])
+    match fields["ip_proto"]:
+        case 6:
+            return ip / TCP(sport=fields["tcp_src"], dport=fields["tcp_dst"], flags=packet.tcp_flags, window=8192)
+        case 17:
+            return ip / UDP(sport=fields["udp_src"], dport=fields["udp_dst"]) / b"data"
+    about = _network(packet.quoted) if packet.quoted else b"data"
+    return ip / ICMP(type=fields["icmp_type"], code=fields["icmp_code"], id=packet.icmp_id) / about

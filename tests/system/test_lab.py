@@ -1,0 +1,201 @@
+"""Promises of the lab: wires that carry what hypervisors need, and nothing left behind, however it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import pytest
+
+from suimon.lab import processes
+from suimon.lab.error import LabError
+from suimon.lab.guests import Guest
+from suimon.lab.lab import Lab
+from suimon.lab.layout import LabConfig
+from suimon.lab.openvswitch import OpenVSwitch
+from suimon.lab.underlay import existing_namespaces
+
+pytestmark = pytest.mark.system
+
+PORTS = [f"0a000000-0000-4000-8000-00000000000{number}" for number in range(4)]
+
+
+@pytest.fixture
+def config() -> Iterator[LabConfig]:
+    """A lab of its own, taken down in any case. Its directory is short: sockets have to fit 107 bytes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with TemporaryDirectory(prefix="smt") as root:
+        config = LabConfig(
+            name=f"smt{os.getpid() % 100000}",
+            hosts=2,
+            number=200 + os.getpid() % 50,
+            api_port=port,
+            root=f"{root}/labs",
+        )
+        yield config
+        Lab.load(config, print).down()
+
+
+@pytest.fixture
+def lab(config: LabConfig) -> Lab:
+    lab = Lab(config, print)
+    lab.up(cloud=False)
+    return lab
+
+
+def left_behind(config: LabConfig) -> list[str]:
+    lab = Lab(config, print)
+    found = [name for name in existing_namespaces() if name.startswith(config.name)]
+    found += [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(config.name)]
+    found += [str(process.pid) for process in processes.marked(lab.layout.directory)]
+    return found + [str(path) for path in Path(config.root).parent.iterdir()]
+
+
+def test_down_leaves_nothing_behind(config: LabConfig) -> None:
+    lab = Lab(config, print)
+    lab.up(cloud=False)
+    assert len(left_behind(config)) > 10
+    Lab.load(msgspec.structs.replace(config, hosts=3), print).down()
+    assert left_behind(config) == []
+
+
+@pytest.mark.parametrize("entries", [0, 1, 4, 5, 7])
+def test_a_killed_up_says_half_up_and_down_removes_it(config: LabConfig, entries: int) -> None:
+    lab = Lab(config, print)
+    program = f"""
+import msgspec, sys
+from suimon.lab.lab import Lab
+from suimon.lab.layout import LabConfig
+Lab(msgspec.json.decode({msgspec.json.encode(config)!r}, type=LabConfig), print).up(cloud=False)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL) as child:
+        journal = lab.layout.directory / "journal"
+        await_lines(journal if entries else lab.layout.directory / "lab.json", entries or 1, child)
+        child.send_signal(signal.SIGKILL)
+    with pytest.raises(LabError, match="half up already; `suimon lab down` removes it"):
+        lab.up(cloud=False)
+    Lab.load(config, print).down()
+    assert left_behind(config) == []
+
+
+def await_lines(path: Path, count: int, child: subprocess.Popen[bytes]) -> None:
+    """Python has no inotify, by which a file tells that it grows; a moment more or less is as good."""
+    deadline = time.monotonic() + 20
+    while not path.exists() or len(path.read_bytes().splitlines()) < count:
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.001)
+
+
+def test_a_second_up_and_a_second_lab_on_the_same_addresses_are_refused(lab: Lab) -> None:
+    with pytest.raises(LabError, match="is up already"):
+        Lab(lab.layout.config, print).up(cloud=False)
+    twin = msgspec.structs.replace(lab.layout.config, name="smttwin")
+    with pytest.raises(LabError, match="choose another with --number"):
+        Lab(twin, print).up(cloud=False)
+    assert not Lab(twin, print).layout.directory.exists()
+
+
+def test_a_taken_port_is_told(config: LabConfig) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", config.api_port))
+        taken.listen()
+        with pytest.raises(LabError, match=f"Port {config.api_port} of 127.0.0.1 is taken"):
+            Lab(config, print).up(cloud=False)
+    assert left_behind(config) == []
+
+
+def test_a_failure_on_the_way_up_is_taken_down_again(config: LabConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_switch: OpenVSwitch) -> None:
+        raise LabError("no")
+
+    monkeypatch.setattr(OpenVSwitch, "start_vswitchd", refuse)
+    with pytest.raises(LabError, match="no"):
+        Lab(config, print).up(cloud=False)
+    assert left_behind(config) == []
+
+
+def test_userspace_tunnels_cross_from_the_first_packet_and_without_the_management_network(lab: Lab) -> None:
+    first, second = (integrate(lab, host.name, number) for number, host in enumerate(lab.layout.hosts, 1))
+    for guest, peer in ((first, second), (second, first)):
+        tunnel_ip = lab.layout.host(peer.host).tunnel_ip
+        out = f"in_port=1,actions=set_field:100->tun_id,set_field:{tunnel_ip}->tun_dst,output:2"
+        lab.switch(guest.host).ofctl(
+            "add-flows", "br-int", "-", stdin=f"{out}\nin_port=2,tun_id=100,actions=output:1\n"
+        )
+        lab.wires.cut_management(lab.layout.host(guest.host), cut=True)
+    assert " 0% packet loss" in lab.guests.run(first, ["ping", "-c", "3", "-i", "0.2", "-W", "1", "10.0.0.2"])
+    inside = ["ip", "netns", "exec", lab.layout.hosts[0].namespace]
+    with pytest.raises(LabError, match="100% packet loss"):
+        processes.run([*inside, "ping", "-c", "1", "-W", "1", lab.layout.controller_ip])
+
+
+def test_the_internet_host_is_reached_untagged_and_on_a_vlan(lab: Lab) -> None:
+    guest = integrate(lab, "hv1", 1)
+    switch = lab.switch("hv1")
+    switch.vsctl("add-port", "br-int", "eth-public", "--", "set", "interface", "eth-public", "ofport_request=3")
+    lab.add_internet_vlan(7, "198.51.100.1/24")
+    for address, out, into in (
+        ("203.0.113.1", "output:3", "vlan_tci=0,actions=output:1"),
+        ("198.51.100.1", "push_vlan:0x8100,set_field:4103->vlan_vid,output:3", "dl_vlan=7,actions=pop_vlan,output:1"),
+    ):
+        switch.ofctl("replace-flows", "br-int", "-", stdin=f"in_port=1,actions={out}\nin_port=3,{into}\n")
+        network = address.rpartition(".")[0]
+        lab.guests.run(guest, ["ip", "address", "add", f"{network}.77/24", "dev", "eth0"])
+        assert " 0% packet loss" in lab.guests.run(guest, ["ping", "-c", "2", "-i", "0.2", "-W", "1", address])
+
+
+def test_a_hypervisors_own_ip_stack_does_not_answer_its_guests(lab: Lab) -> None:
+    guest = integrate(lab, "hv1", 1)
+    host = lab.layout.host("hv1")
+    lab.guests.run(guest, ["ip", "route", "add", host.management_ip, "dev", "eth0"])
+    address = processes.run(["ip", "netns", "exec", host.namespace, "cat", f"/sys/class/net/{guest.device}/address"])
+    for neighbour in (None, address.strip()):
+        if neighbour:
+            lab.guests.run(guest, ["ip", "neigh", "replace", host.management_ip, "lladdr", neighbour, "dev", "eth0"])
+        with pytest.raises(LabError, match="100% packet loss"):
+            lab.guests.run(guest, ["ping", "-c", "1", "-W", "1", host.management_ip])
+
+
+def test_guests_are_found_by_name_and_go_without_a_trace(lab: Lab) -> None:
+    before = lab.switch("hv1").dump() if bridge(lab, "hv1") else {}
+    guest = lab.guests.add("web", "hv1", PORTS[1], "02:00:00:00:00:01")
+    marks = lab.switch("hv1").vsctl("get", "interface", guest.device, "external_ids:iface-id")
+    assert marks.strip().strip('"') == PORTS[1] and lab.namespace("web") == guest.namespace
+    with pytest.raises(LabError, match="Guest web on hv1 is already there"):
+        lab.guests.add("web", "hv1", PORTS[2], "02:00:00:00:00:02")
+    lab.guests.remove("web")
+    assert lab.switch("hv1").dump() == before and guest.namespace not in existing_namespaces()
+    with pytest.raises(LabError, match="no guest 'web'"):
+        lab.guests.get("web")
+
+
+def test_a_guest_without_a_server_gets_no_lease(lab: Lab) -> None:
+    guest = integrate(lab, "hv1", 1)
+    with pytest.raises(LabError, match="got no DHCP lease after 1 tries"):
+        lab.guests.lease(guest, tries=1)
+
+
+def bridge(lab: Lab, host: str) -> str:
+    """A br-int with a tunnel and no flows, which an agent would have made."""
+    tunnel = ["type=vxlan", "options:remote_ip=flow", "options:key=flow", "ofport_request=2"]
+    make = ["add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev", "fail_mode=secure"]
+    make += ["--", "add-port", "br-int", "sm-vxlan", "--", "set", "interface", "sm-vxlan", *tunnel]
+    lab.switch(host).vsctl("--may-exist", *make, f"options:local_ip={lab.layout.host(host).tunnel_ip}")
+    return "br-int"
+
+
+def integrate(lab: Lab, host: str, number: int) -> Guest:
+    """A br-int, and on its port 1 a guest with an address of its own."""
+    bridge(lab, host)
+    guest = lab.guests.add(f"vm{number}", host, PORTS[number], f"02:00:00:00:00:0{number}")
+    lab.switch(host).vsctl("set", "interface", guest.device, "ofport_request=1")
+    lab.guests.run(guest, ["ip", "address", "add", f"10.0.0.{number}/24", "dev", "eth0"])
+    return guest
