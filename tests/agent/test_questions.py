@@ -48,6 +48,20 @@ def test_flows_are_named_by_stage_and_owner_and_a_ports_are_its_own(world):
     assert not any("port/p2" in each for each in own)
 
 
+@pytest.mark.parametrize("lie", [{"as_mac": "02:66:6F:72:67:65"}, {"as_ip": "10.0.0.12"}])
+def test_a_guest_that_claims_to_be_another_is_dropped_by_its_own_port(world, lie):
+    assert "Dropped in antispoof" in said(world, to="10.0.0.99", **lie)
+    assert "Dropped" not in said(world, to="10.0.0.99", as_mac="fa:16:3e:00:00:01", as_ip="10.0.0.11")
+
+
+def test_a_claim_that_is_no_address_or_in_the_wrong_direction_is_refused(world):
+    for wrong in ({"as_mac": "x"}, {"as_ip": "x"}):
+        with pytest.raises(QuestionError, match="is not a"):
+            said(world, to="10.0.0.99", **wrong)
+    with pytest.raises(QuestionError, match="ask with --to"):
+        said(world, source="10.0.0.99", as_ip="10.0.0.12")
+
+
 @pytest.mark.parametrize(
     ("question", "words"),
     [

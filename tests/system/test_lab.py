@@ -16,8 +16,10 @@ import pytest
 from suimon.lab import processes
 from suimon.lab.error import LabError
 from suimon.lab.guests import Guest
+from suimon.lab.journal import Journal
 from suimon.lab.lab import Lab
 from suimon.lab.layout import LabConfig
+from suimon.lab.openstack import OpenStack
 from suimon.lab.openvswitch import OpenVSwitch
 from suimon.lab.underlay import existing_namespaces
 
@@ -181,6 +183,109 @@ def test_a_guest_without_a_server_gets_no_lease(lab: Lab) -> None:
     guest = integrate(lab, "hv1", 1)
     with pytest.raises(LabError, match="got no DHCP lease after 1 tries"):
         lab.guests.lease(guest, tries=1)
+
+
+def test_the_cloud_in_the_lab_dies_and_comes_back_part_by_part(config: LabConfig) -> None:
+    lab = Lab(config, print)
+    begun = time.monotonic()
+    lab.up()
+    assert time.monotonic() - begun < 20
+    host = lab.layout.host("hv1")
+    assert all_running(lab)
+    lab.cloud.kill_agent(host)
+    assert [each.agent_pid is None for each in lab.status().hosts] == [True, False]
+    with pytest.raises(LabError, match="hv1 of the lab is not running"):
+        lab.cloud.kill_agent(host)
+    lab.cloud.start_agent(host)
+    lab.cloud.await_agent(host)
+    lab.cloud.kill_controller()
+    assert lab.status().controller_pid is None
+    lab.cloud.start_controller()
+    lab.cloud.await_hosts()
+    assert all_running(lab)
+    lab.down()
+    assert left_behind(config) == []
+
+
+def test_a_guest_by_the_commands_of_the_readme(config: LabConfig) -> None:
+    lab = Lab(config, print)
+    lab.up()
+    openstack = OpenStack(lab.layout)
+    openstack.run("network", "create", "net1")
+    openstack.run("subnet", "create", "subnet1", "--network", "net1", "--subnet-range", "10.9.0.0/24")
+    port = openstack.create("port", "create", "port1", "--network", "net1", "--host", "hv1")
+    address = port["fixed_ips"][0]["ip_address"]
+    assert f"Guest vm1 is on hv1 with {address}/24." in suimon_lab(
+        config, "guest", "add", "vm1", "--host=hv1", "--port=port1"
+    )
+    assert f" {address}/24 " in suimon_lab(config, "exec", "vm1", "--", "ip", "-4", "address", "show", "dev", "eth0")
+    assert "vm1         on hv1" in suimon_lab(config, "status")
+    suimon_lab(config, "guest", "remove", "vm1")
+    assert "vm1" not in suimon_lab(config, "status")
+    suimon_lab(config, "down")
+    assert left_behind(config) == []
+
+
+@pytest.mark.parametrize("process", ["controller", "hv1"])
+def test_a_killed_up_leaves_no_part_of_the_cloud_either(config: LabConfig, process: str) -> None:
+    with subprocess.Popen([*SUIMON_LAB, *named(config), "up", *sized(config)], stdout=subprocess.DEVNULL) as child:
+        journal = Journal(Lab(config, print).layout.directory / "journal")
+        while process not in [entry.name for entry in journal.entries()]:
+            assert child.poll() is None
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+    Lab.load(config, print).down()
+    assert left_behind(config) == []
+
+
+@pytest.mark.parametrize("line", ["Building the lab", "Step 1 of 6"])
+def test_an_interrupted_tour_takes_the_lab_down(config: LabConfig, line: str) -> None:
+    tour = [*SUIMON_LAB, *named(config), "tour", *sized(config)[1:]]
+    with subprocess.Popen(tour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        assert child.stdout is not None
+        while line not in (said := child.stdout.readline()):
+            assert said, "the tour ended by itself"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=60) == 1, child.stdout.read()
+    assert left_behind(config) == []
+
+
+def test_after_the_tour_the_lab_stays_up_until_ctrl_c(config: LabConfig) -> None:
+    """The tour itself is `make lab`'s to show: here it has no steps."""
+    program = "from suimon.lab.tour import tour; tour.STEPS = {}; from suimon.cli import main; main()"
+    args = ["lab", *named(config), "tour", *sized(config)[1:]]
+    with subprocess.Popen([sys.executable, "-c", program, *args], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        said = ""
+        while "Ctrl-C ends this" not in said:
+            line = child.stdout.readline()
+            assert line, said
+            said += line
+        assert f"export OS_CLIENT_CONFIG_FILE={Lab.load(config, print).layout.clouds_yaml}" in said
+        assert all_running(Lab.load(config, print))
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=60) == 0
+    assert left_behind(config) == []
+
+
+SUIMON_LAB = [str(Path(sys.executable).with_name("suimon")), "lab"]
+
+
+def named(config: LabConfig) -> list[str]:
+    return [f"--name={config.name}", f"--root={config.root}"]
+
+
+def sized(config: LabConfig) -> list[str]:
+    return [f"--hosts={config.hosts}", f"--number={config.number}", f"--api-port={config.api_port}"]
+
+
+def suimon_lab(config: LabConfig, *args: str) -> str:
+    return processes.run([*SUIMON_LAB, *named(config), *args], timeout_s=60)
+
+
+def all_running(lab: Lab) -> bool:
+    status = lab.status()
+    return status.controller_pid is not None and all(each.switch_running and each.agent_pid for each in status.hosts)
 
 
 def bridge(lab: Lab, host: str) -> str:

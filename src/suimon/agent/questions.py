@@ -4,6 +4,7 @@
 packet that left by the tunnel is asked there.
 """
 
+import re
 from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
@@ -22,13 +23,18 @@ class QuestionError(ValueError):
 
 
 class Why(msgspec.Struct, frozen=True):
-    """A packet of the port at `port` (an id or its beginning) to `to`, or from `source` to the port."""
+    """A packet of the port at `port` (an id or its beginning) to `to`, or from `source` to the port.
+
+    `as_mac` and `as_ip` are what the guest claims to be in what it sends; empty for what the port really is.
+    """
 
     port: str
     to: str = ""
     source: str = ""
     protocol: str = "icmp"
     l4_port: int = 0
+    as_mac: str = ""
+    as_ip: str = ""
 
 
 def flows_text(world: World, port: str = "") -> list[str]:
@@ -44,6 +50,8 @@ def why(world: World, question: Why) -> list[str]:
     port = found_port(world, question.port)
     if question.to and question.source:
         raise QuestionError("ask for one direction: --to or --from")
+    if question.source and (question.as_mac or question.as_ip):
+        raise QuestionError("--as-mac and --as-ip are about what the port sends: ask with --to")
     packet = _towards(world, port, question) if question.source else _leaving(world, port, question)
     flows, groups = _compiled(world, None)
     names = [f"port {world.ofports[name]} is the interface of port {name}" for name in _plugged(world)]
@@ -103,7 +111,8 @@ def _leaving(world: World, port: Port, question: Why) -> Packet:
         raise QuestionError(
             f"nobody has {nexthop} on the port's network, as far as this host knows: ARP gets no answer"
         )
-    return _packet(Ends(port.mac, mac, source, to), question).arriving(ofport)
+    claimed = (_claimed_mac(question.as_mac) or port.mac, _address(question.as_ip) if question.as_ip else source)
+    return _packet(Ends(claimed[0], mac, claimed[1], to), question).arriving(ofport)
 
 
 def _towards(world: World, port: Port, question: Why) -> Packet:
@@ -170,6 +179,12 @@ def _address(text: str) -> str:
         return str(IPv4Address(text))
     except AddressValueError as error:
         raise QuestionError(f"{text!r} is not an IPv4 address") from error
+
+
+def _claimed_mac(text: str) -> str:
+    if text and not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
+        raise QuestionError(f"{text!r} is not a MAC address like fa:16:3e:00:00:01")
+    return text.lower()
 
 
 def _first_address(port: Port) -> tuple[str, str]:

@@ -131,6 +131,8 @@ def flows(port: str, state: Path, ovs_rundir: Path) -> None:
 @click.option("--from", "source", default="", metavar="IP", help="Where a packet for the port comes from.")
 @click.option("--protocol", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
 @click.option("--port", "l4_port", type=click.IntRange(1, 65535), help="Destination port, for tcp and udp.")
+@click.option("--as-mac", default="", metavar="MAC", help="Source MAC that the guest claims; its own by default.")
+@click.option("--as-ip", default="", metavar="IP", help="Source address that the guest claims; its own by default.")
 @_state
 @_rundir
 def why(port: str, state: Path, ovs_rundir: Path, **said: Any) -> None:

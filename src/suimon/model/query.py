@@ -42,7 +42,7 @@ def parse_query(spec: Spec, pairs: Iterable[tuple[str, str]]) -> Query:
         fields=tuple(field for field in given.get("fields", ()) if field),
         sort=_sort(spec, given.get("sort_key", []), given.get("sort_dir", [])),
         limit=_limit(given.get("limit", ["0"])[-1]),
-        marker=given.get("marker", [None])[-1] or None,  # type: ignore[list-item]
+        marker=given.get("marker", [None])[-1] or None,
         reverse=bool(checks.boolean(given.get("page_reverse", ["false"])[-1])),
     )
 
@@ -58,9 +58,8 @@ def _sort(spec: Spec, keys: list[str], directions: list[str]) -> tuple[tuple[str
     wrong = [direction for direction in directions if direction not in ("asc", "desc")]
     if wrong:
         raise BadRequest(f"{wrong} is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
-    unknown = [
-        key for key in keys if spec.named(key) is None or spec.named(key).field not in spec.type.__struct_fields__
-    ]  # type: ignore[union-attr]
+    columns = spec.type.__struct_fields__
+    unknown = [key for key in keys if (attribute := spec.named(key)) is None or attribute.field not in columns]
     if unknown:
         raise BadRequest(f"{unknown} is invalid attribute for sort keys")
     return tuple((key, direction == "desc") for key, direction in zip(keys, directions, strict=True))

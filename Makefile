@@ -1,0 +1,45 @@
+# `make` lists the commands. Each installs what it needs first, once, and as root the first time.
+MAKEFLAGS += --no-print-directory
+PY := .venv/bin/python
+INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
+ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
+
+.PHONY: help lab test lint format mutants bench-port clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
+
+lab: $(INSTALLED) ## a cloud on this machine and a guided tour of it; ARGS=--exit ends after the tour
+	$(ROOT)
+	@.venv/bin/suimon lab tour $(ARGS)
+
+test: $(INSTALLED) ## all tests; one: make test ARGS="tests/test_tidy.py -k root"
+	$(ROOT)
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(INSTALLED) ## style, types, import contracts, tidiness
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --quiet --check .
+	@$(PY) -m mypy --no-error-summary src/suimon
+	@.venv/bin/lint-imports --no-logo
+	@$(PY) -m pytest -qq tests/test_tidy.py tests/test_architecture.py
+
+format: $(INSTALLED) ## rewrite the code as `make lint` wants it
+	@.venv/bin/ruff format --quiet .
+	@.venv/bin/ruff check --quiet --fix .
+
+mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must notice; ARGS=--sample for a few
+	@$(PY) -m tests.mutants $(ARGS)
+
+bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet
+	$(ROOT)
+	@$(PY) bench/port.py $(ARGS)
+
+clean: ## remove what these commands made in this folder
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(INSTALLED):
+	@.ci/bootstrap
+	@rm -f .venv/.installed-*
+	@touch $@

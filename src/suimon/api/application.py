@@ -1,0 +1,87 @@
+"""The clients' ASGI application: a call gets its id, its service and, whatever happens, an answer."""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from suimon.api.errors import MISSING, ServerFault
+from suimon.api.wire import Call, Service, answer
+from suimon.model.errors import CallerError, NotFound
+
+log = structlog.get_logger()
+
+_HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_RETRY_AFTER: Final = {429: "60", 503: "1"}
+
+
+class Config(msgspec.Struct, frozen=True):
+    """`public_url` is how clients reach us (`https://cloud.example:9696`) where a proxy stands between; it goes into
+    links and the catalog. Empty: as the client's own Host header says, so that one controller may have several names.
+    """
+
+    public_url: str = ""
+
+
+class ClientsApp:
+    """Answers HTTP with the service registered under the first segment of the path."""
+
+    def __init__(self, config: Config, services: Mapping[str, Service]) -> None:
+        self._public_url = config.public_url.rstrip("/")
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        began = time.perf_counter()
+        request = Request(scope, receive)
+        first, *rest = scope["path"].strip("/").split("/")
+        call = Call(request, f"req-{uuid4()}", tuple(rest), self._origin(request))
+        service = self._services.get(first) or self._services[""]
+        response = await self._answer(service, call, first)
+        response.headers["X-Openstack-Request-Id"] = call.id
+        await response(scope, receive, send)
+        log.debug(
+            "request",
+            method=call.method,
+            path=scope["path"],
+            status=response.status_code,
+            ms=round((time.perf_counter() - began) * 1000, 1),
+            request_id=call.id,
+        )
+
+    async def _answer(self, service: Service, call: Call, first: str) -> Response:
+        try:
+            if first not in self._services:
+                raise NotFound(MISSING)
+            return await service.answer(call)
+        except CallerError as error:
+            return self._refusal(service, call, error)
+        except Exception:
+            log.exception("request_failed", method=call.method, path=call.request.url.path, request_id=call.id)
+            fault = ServerFault("Request Failed: internal server error while processing your request.")
+            return self._refusal(service, call, fault)
+
+    def _refusal(self, service: Service, call: Call, error: CallerError) -> Response:
+        headers = {}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = f'Keystone uri="{call.origin}/identity/v3"'
+        if error.status in _RETRY_AFTER:
+            headers["Retry-After"] = _RETRY_AFTER[error.status]
+        return answer(service.dialect(error), error.status, headers)
+
+    def _origin(self, request: Request) -> str:
+        if self._public_url:
+            return self._public_url
+        host = request.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            address, port = request.scope["server"] or ("127.0.0.1", 9696)
+            host = f"{address}:{port}"
+        return f"{request.scope['scheme']}://{host}"

@@ -1,0 +1,93 @@
+"""Hypervisors, for operators: who and how they are, letting them join, accepting what they hold back, removing."""
+
+import secrets
+from datetime import timedelta
+from typing import Annotated, Protocol
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from suimon.api.gate import Gate
+from suimon.api.wire import Call, answer, no_content
+from suimon.distribution.presence import HostState
+from suimon.model.actor import Actor
+from suimon.model.errors import BadRequest, NotFound
+from suimon.model.things import Host
+from suimon.resources import hosts as acts
+
+
+class HostStates(Protocol):
+    """How hosts are, from what they reported: `distribution.Distribution`."""
+
+    def state(self, host: str) -> HostState: ...
+
+
+class TokenRequest(msgspec.Struct):
+    """For which host a join token is (empty: any new one), and how long it is good."""
+
+    host: Annotated[str, Meta(max_length=253)] = ""
+    lifetime_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 3600
+
+
+class Hosts:
+    """The handlers of `/operations/v1/hosts`."""
+
+    def __init__(self, gate: Gate, states: HostStates) -> None:
+        self._store = gate.store
+        self._states = states
+
+    async def index(self, call: Call, actor: Actor) -> Response:
+        """GET: all hosts by name."""
+        return answer({"hosts": [self._told(host) for host in await self._all(actor)]})
+
+    async def show(self, call: Call, actor: Actor, name: str) -> Response:
+        """GET one."""
+        found = [host for host in await self._all(actor) if host.name == name]
+        if not found:
+            raise NotFound(f"Host {name} could not be found.")
+        return answer({"host": self._told(found[0])})
+
+    async def remove(self, call: Call, actor: Actor, name: str) -> Response:
+        """DELETE: it is no host of ours any more; refused while ports are bound to it."""
+        await self._store.write(lambda tx: acts.delete_host(tx, actor, name), actor)
+        return no_content()
+
+    async def accept(self, call: Call, actor: Actor, name: str) -> Response:
+        """POST: the host may apply the snapshot that it holds back."""
+        host = await self._store.write(lambda tx: acts.accept_host(tx, actor, name), actor)
+        return answer({"host": self._told(host)})
+
+    async def make_token(self, call: Call, actor: Actor) -> Response:
+        """POST: a token with which one host may join once. It is told now and never again."""
+        body = await call.json()
+        try:
+            wanted = msgspec.convert({} if body is None else body, TokenRequest)
+        except msgspec.ValidationError as error:
+            raise BadRequest(f"A join token can't be made so: {error}.") from None
+        secret, lifetime = secrets.token_hex(32), timedelta(seconds=wanted.lifetime_s)
+        token = await self._store.write(
+            lambda tx: acts.create_join_token(tx, actor, secret, lifetime, wanted.host), actor
+        )
+        return answer({"token": {"secret": secret, "host": token.host, "expires_at": token.expires_at}}, 201)
+
+    async def _all(self, actor: Actor) -> list[Host]:
+        return await self._store.read(lambda tx: acts.list_hosts(tx, actor), one_statement=True)
+
+    def _told(self, host: Host) -> dict[str, object]:
+        state = self._states.state(host.name)
+        return {
+            "name": host.name,
+            "tunnel_ip": host.tunnel_ip,
+            "physnets": host.physnets,
+            "schema": host.schema,
+            "joined_at": host.joined_at,
+            "up": state.up,
+            "linked": state.linked,
+            "reported_at": state.reported_at,
+            "revision": state.revision,
+            "lag_revisions": state.lag_revisions,
+            "held": state.held,
+            "failures": state.failures,
+            "refused_reports": state.refused_reports,
+        }

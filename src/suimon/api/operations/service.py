@@ -1,0 +1,34 @@
+"""The table of our own calls."""
+
+from starlette.responses import Response
+
+from suimon.api.errors import identity_error
+from suimon.api.gate import Gate
+from suimon.api.operations.hosts import Hosts, HostStates
+from suimon.api.routes import Routes
+from suimon.api.wire import Call
+
+
+class OperationsService:
+    """Answers under `/operations`, for admins."""
+
+    dialect = staticmethod(identity_error)
+
+    def __init__(self, gate: Gate, states: HostStates) -> None:
+        hosts = Hosts(gate, states)
+        self._gate = gate
+        self._routes = Routes(
+            {
+                "GET v1/hosts": hosts.index,
+                "POST v1/hosts/tokens": hosts.make_token,
+                "GET v1/hosts/*": hosts.show,
+                "DELETE v1/hosts/*": hosts.remove,
+                "POST v1/hosts/*/accept": hosts.accept,
+            }
+        )
+
+    async def answer(self, call: Call) -> Response:
+        """Raises what the handlers raise."""
+        actor = await self._gate.actor(call)
+        handler, ids = self._routes.find(call.method, call.segments)
+        return await handler(call, actor, *ids)

@@ -1,0 +1,44 @@
+"""The command `suimon`: the only place where components are made and wired together.
+
+Commands are registered below by the module that has them, which is imported when the command is asked for:
+`suimon --help` has to be quick, and a hypervisor shouldn't load a database to run an agent.
+"""
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+_COMMANDS: Final = {
+    "serve": ("suimon.cli.serve", "Run the controller: the APIs, and the listener for hosts."),
+    "host": ("suimon.cli.host", "Hypervisors: let them join, look at them, remove them."),
+    "join": ("suimon.cli.agent", "Make this machine a hypervisor of a cloud."),
+    "agent": ("suimon.cli.agent", "Run the agent of this hypervisor."),
+    "flows": ("suimon.cli.agent", "Show flows with the names of their stages and owners."),
+    "why": ("suimon.cli.agent", "Say what happens to a packet, and which rule decides it."),
+    "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
+    "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),
+}
+"""Command → the module that has a click command of that name, and what the list of commands says of it."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_Commands)
+@click.version_option(package_name="suimon")
+def main() -> None:
+    """Suimon: a cloud network that runs itself."""

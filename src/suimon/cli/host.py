@@ -1,0 +1,195 @@
+"""`suimon host`: hypervisors, through the operations API, as the admin of a clouds.yaml."""
+
+import asyncio
+import json
+import os
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import click
+import msgspec
+
+_TIMEOUT_S: Final = 30.0
+_CONFIG_FILES: Final = ("clouds.yaml", "~/.config/openstack/clouds.yaml", "/etc/openstack/clouds.yaml")
+
+
+class CloudError(Exception):
+    """The cloud can't be asked, or said no. The message is one sentence for the operator."""
+
+
+class Auth(msgspec.Struct):
+    """How to log in; the rest of what a clouds.yaml may say is not needed here."""
+
+    auth_url: str
+    username: str
+    password: str
+    project_name: str
+    user_domain_name: str = "Default"
+    project_domain_name: str = "Default"
+
+
+class CloudEntry(msgspec.Struct):
+    """One cloud of a clouds.yaml."""
+
+    auth: Auth
+    cacert: str | None = None
+
+
+class CloudsFile(msgspec.Struct):
+    """A clouds.yaml. Other clouds in it may log in by other means."""
+
+    clouds: dict[str, Any]
+
+
+class Operations:
+    """Logs in once and calls `/operations/v1`."""
+
+    def __init__(self, cloud: CloudEntry) -> None:
+        self._cloud = cloud
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The answer's JSON, None for an empty one. Raises CloudError."""
+        try:
+            return asyncio.run(self._call(method, path, body))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            url = self._cloud.auth.auth_url
+            raise CloudError(f"The controller behind {url} can't be reached ({error or 'no answer'}).") from error
+
+    async def _call(self, method: str, path: str, body: object) -> Any:
+        tls = ssl.create_default_context(cafile=self._cloud.cacert) if self._cloud.cacert else True
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), timeout=timeout) as session:
+            auth = self._cloud.auth
+            async with session.post(f"{auth.auth_url}/auth/tokens", json=_login(auth)) as answer:
+                await _checked(answer)
+                token = answer.headers["X-Subject-Token"]
+            root = auth.auth_url.removesuffix("/").removesuffix("/v3").removesuffix("/identity")
+            headers = {"X-Auth-Token": token}
+            async with session.request(method, f"{root}/operations/v1/{path}", json=body, headers=headers) as answer:
+                return await _checked(answer)
+
+
+_state = click.option(
+    "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
+)
+
+
+@click.group()
+def host() -> None:
+    """Hypervisors: let them join, look at them, accept what they hold back, remove them.
+
+    Logs in as the cloud OS_CLOUD (suimon) of the clouds.yaml in --state, of OS_CLIENT_CONFIG_FILE, or where
+    the openstack client looks for it.
+    """
+
+
+@host.command()
+@_state
+@click.option("--host", "name", default="", help="Only a host of this name may use it, also one that joined before.")
+@click.option("--lifetime", "lifetime_s", default=3600, show_default=True, help="Seconds for which it is good.")
+def token(state: Path | None, name: str, lifetime_s: int) -> None:
+    """Print a token with which one host can join, once."""
+    made = _call(state, "POST", "hosts/tokens", {"host": name, "lifetime_s": lifetime_s})
+    click.echo(made["token"]["secret"])
+
+
+@host.command("list")
+@_state
+@click.option("--json", "as_json", is_flag=True, help="As the API says it.")
+def list_(state: Path | None, as_json: bool) -> None:
+    """All hosts and how they are."""
+    hosts = _call(state, "GET", "hosts")["hosts"]
+    if as_json:
+        click.echo(json.dumps(hosts, indent=2))
+        return
+    rows = [
+        (h["name"], "up" if h["up"] else "down", h["tunnel_ip"] or "-", str(h["lag_revisions"]), _trouble(h))
+        for h in hosts
+    ]
+    _print_table(("NAME", "STATE", "TUNNEL", "LAG", "TROUBLE"), rows)
+
+
+@host.command()
+@_state
+@click.argument("name")
+def show(state: Path | None, name: str) -> None:
+    """Everything known of one host, as JSON."""
+    click.echo(json.dumps(_call(state, "GET", f"hosts/{quote(name, safe='')}")["host"], indent=2))
+
+
+@host.command()
+@_state
+@click.argument("name")
+def accept(state: Path | None, name: str) -> None:
+    """Let a host apply the snapshot that it holds back because of how much it deletes."""
+    _call(state, "POST", f"hosts/{quote(name, safe='')}/accept")
+    click.echo(f"{name} is told to apply what it holds back.")
+
+
+@host.command()
+@_state
+@click.argument("name")
+def remove(state: Path | None, name: str) -> None:
+    """Forget a host without ports; its credential is worth nothing afterwards."""
+    _call(state, "DELETE", f"hosts/{quote(name, safe='')}")
+    click.echo(f"{name} is removed.")
+
+
+def _call(state: Path | None, method: str, path: str, body: object = None) -> Any:
+    try:
+        return Operations(_cloud_entry(state)).call(method, path, body)
+    except CloudError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _cloud_entry(state: Path | None) -> CloudEntry:
+    """Raises CloudError when there is no usable clouds.yaml."""
+    name = os.environ.get("OS_CLOUD", "suimon")
+    given = state / "clouds.yaml" if state else os.environ.get("OS_CLIENT_CONFIG_FILE")
+    candidates = [Path(path).expanduser() for path in ([given] if given else _CONFIG_FILES)]
+    for path in candidates:
+        try:
+            return msgspec.convert(msgspec.yaml.decode(path.read_bytes(), type=CloudsFile).clouds[name], CloudEntry)
+        except FileNotFoundError:
+            continue
+        except KeyError:
+            raise CloudError(f"There is no cloud named {name!r} in {path}: set OS_CLOUD.") from None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise CloudError(f"Can't read {path} ({error}).") from None
+    tried = ", ".join(map(str, candidates))
+    raise CloudError(f"There is no clouds.yaml ({tried}): name the controller's directory with --state.")
+
+
+def _login(auth: Auth) -> dict[str, object]:
+    user = {"name": auth.username, "domain": {"name": auth.user_domain_name}, "password": auth.password}
+    scope = {"project": {"name": auth.project_name, "domain": {"name": auth.project_domain_name}}}
+    return {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+
+
+async def _checked(answer: aiohttp.ClientResponse) -> Any:
+    """The body's JSON. Raises CloudError with the controller's own words."""
+    body = await answer.read()
+    try:
+        told = msgspec.json.decode(body) if body else None
+    except msgspec.DecodeError:
+        raise CloudError(f"{answer.url} is no Suimon controller: it answered with something else than JSON.") from None
+    if answer.status >= 400:
+        raise CloudError(told["error"]["message"] if isinstance(told, dict) and "error" in told else str(answer.status))
+    return told
+
+
+def _trouble(told: dict[str, Any]) -> str:
+    if told["held"]:
+        return f"holds a snapshot back: {told['held']}"
+    failures = [f"{owner}: {why}" for owner, why in told["failures"].items()]
+    return "; ".join(failures[:3]) or "-"
+
+
+def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[n]) for row in (titles, *rows)) for n in range(len(titles))]
+    for row in (titles, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

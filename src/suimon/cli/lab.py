@@ -1,0 +1,184 @@
+"""`suimon lab`: a data centre on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+import msgspec
+
+from suimon.lab.error import LabError
+from suimon.lab.lab import Lab, Status
+from suimon.lab.layout import LabConfig
+from suimon.lab.openstack import OpenStack
+from suimon.lab.tour.tour import Tour
+
+
+@click.group()
+@click.option("--name", default="suimon", show_default=True, help="Which lab; everything it makes begins with this.")
+@click.option("--root", default="/var/lib/suimon-lab", show_default=True, help="Where labs keep their state.")
+@click.pass_context
+def lab(context: click.Context, name: str, root: str) -> None:
+    """Hypervisors, switches and guests in network namespaces: a data centre on this machine."""
+    context.obj = LabConfig(name=name, root=root)
+
+
+_hosts = click.option("--hosts", default=3, show_default=True, help="How many hypervisors.")
+_number = click.option("--number", default=0, show_default=True, help="Third byte of 10.254.N.0/24 and 172.31.N.0/24.")
+_api_port = click.option("--api-port", default=9696, show_default=True, help="Where clients reach the controller.")
+
+
+@lab.command()
+@_hosts
+@_number
+@_api_port
+@click.option("--no-cloud", is_flag=True, help="Hypervisors and their switches only: no controller, no agents.")
+@click.pass_obj
+def up(config: LabConfig, hosts: int, number: int, api_port: int, no_cloud: bool) -> None:
+    """Build the lab and start the cloud in it."""
+    with _one_sentence():
+        made = Lab(msgspec.structs.replace(config, hosts=hosts, number=number, api_port=api_port), click.echo)
+        made.up(cloud=not no_cloud)
+        click.echo("The lab is up." if no_cloud else OpenStack(made.layout).invitation())
+
+
+@lab.command()
+@click.pass_obj
+def down(config: LabConfig) -> None:
+    """Remove everything that the lab made, whatever state it is in."""
+    with _one_sentence():
+        Lab.load(config, click.echo).down()
+
+
+@lab.command()
+@click.pass_obj
+def status(config: LabConfig) -> None:
+    """Say what is there and running; exit status 1 if not all of it is."""
+    with _one_sentence():
+        found = Lab.load(config, click.echo).status()
+    for line in _status_lines(config, found):
+        click.echo(line)
+    if not _healthy(found):
+        raise SystemExit(1)
+
+
+@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("where", metavar="GUEST")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.pass_obj
+def execute(config: LabConfig, where: str, command: tuple[str, ...]) -> None:
+    """Run a command in a guest, a hypervisor (hv1 …), `internet` or `fabric`."""
+    with _one_sentence():
+        running = Lab.load(config, click.echo)
+        running.require_up()
+        namespace = running.namespace(where)
+    os.execvp("ip", ["ip", "netns", "exec", namespace, *command])  # noqa: S606, S607
+
+
+@lab.group()
+def guest() -> None:
+    """Guests: namespaces that stand for virtual machines."""
+
+
+@guest.command()
+@click.argument("name")
+@click.option("--host", required=True, help="The hypervisor to plug it into (hv1 …).")
+@click.option("--port", "port", required=True, help="Name or id of the port it is plugged with.")
+@click.option("--no-dhcp", is_flag=True, help="Plug it only; ask for no address.")
+@click.pass_obj
+def add(config: LabConfig, name: str, host: str, port: str, no_dhcp: bool) -> None:
+    """Plug a new guest into a hypervisor with a port of the cloud, and get its address by DHCP."""
+    with _one_sentence():
+        running = Lab.load(config, click.echo)
+        running.require_up()
+        shown = OpenStack(running.layout).show("port", port)
+        made = running.guests.add(name, host, str(shown["id"]), str(shown["mac_address"]))
+        if not no_dhcp:
+            made = running.guests.lease(made)
+        click.echo(f"Guest {name} is on {host} with {made.lease.get('ip', 'no address')}.")
+
+
+@guest.command()
+@click.argument("name")
+@click.pass_obj
+def remove(config: LabConfig, name: str) -> None:
+    """Unplug a guest and forget it; its port stays."""
+    with _one_sentence():
+        running = Lab.load(config, click.echo)
+        running.require_up()
+        running.guests.remove(name)
+
+
+@lab.command()
+@_number
+@_api_port
+@click.option("--exit", "leave", is_flag=True, help="Take the lab down after the tour instead of leaving it up.")
+@click.option("--keep", is_flag=True, help="Leave the lab up when a step fails, to look at it.")
+@click.pass_obj
+def tour(config: LabConfig, /, leave: bool, keep: bool, **settings: int) -> None:
+    """Build the lab, show on it what Suimon does, check it, and measure it."""
+    with _one_sentence(), _terminated_like_interrupted():
+        made = Lab(msgspec.structs.replace(config, **settings), click.echo)
+        click.echo("Building the lab")
+        made.up()
+        passed = False
+        try:
+            passed = Tour(made, click.echo).run()
+            if passed and not leave:
+                click.echo(f"\n{OpenStack(made.layout).invitation()}\nCtrl-C ends this and takes the lab down.")
+                signal.pause()
+        except KeyboardInterrupt:
+            click.echo("\nTaking the lab down")
+        finally:
+            if passed or not keep:
+                made.down()
+    if not passed:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """What the lab can't do ends as one sentence and exit status 1."""
+    try:
+        yield
+    except LabError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM takes the lab down as Ctrl-C does."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _status_lines(config: LabConfig, found: Status) -> Iterator[str]:
+    yield f"The lab {config.name!r} is {found.state}."
+    if found.state != "up":
+        return
+    yield f"controller  {_running(found.controller_pid)}"
+    for host in found.hosts:
+        switch = "running" if host.switch_running else "dead"
+        yield f"{host.name:<11} Open vSwitch {switch}, agent {_running(host.agent_pid)}"
+    for known in found.guests:
+        yield f"{known.name:<11} on {known.host}, port {known.port_id}, {known.lease.get('ip', 'no address')}"
+
+
+def _running(pid: int | None) -> str:
+    return "dead" if pid is None else f"running (pid {pid})"
+
+
+def _healthy(found: Status) -> bool:
+    hosts = all(host.switch_running and host.agent_pid for host in found.hosts)
+    return found.state == "up" and found.controller_pid is not None and hosts

@@ -1,0 +1,166 @@
+"""The cloud in the lab: its controller, an agent on each hypervisor, and the way to kill and start them one by one."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from suimon.lab import processes
+from suimon.lab.error import LabError
+from suimon.lab.layout import PHYSNET, Host, Layout
+
+CONTROLLER = "controller"
+
+
+class Cloud:
+    """Keeps a pid file and a log a process. `record` is called with each process that it starts."""
+
+    def __init__(self, layout: Layout, record: Callable[[str, processes.Process], None]) -> None:
+        self._layout = layout
+        self._record = record
+        self._env = processes.environment(layout.directory)
+
+    def start_controller(self) -> None:
+        """Returns once it answers clients; LabError if it ends before."""
+        state = self._layout.controller_state
+        state.mkdir(parents=True, exist_ok=True)
+        listen = ["--listen", f"127.0.0.1:{self._layout.config.api_port}"]
+        hosts_listen = ["--hosts-listen", f"{self._layout.controller_ip}:9697"]
+        serve = [_suimon(), "serve", "--state", str(state), *listen, *hosts_listen, "--physnets", PHYSNET]
+        child = self._start(CONTROLLER, serve)
+        self._await_listening(child)
+
+    def kill_controller(self) -> None:
+        """kill -9."""
+        self._kill(CONTROLLER)
+
+    def join(self, host: Host) -> None:
+        """Make a one-time token and give it to the host, which gets its own credential for it."""
+        host.directory.mkdir(parents=True, exist_ok=True)
+        token_file = host.directory / "token"
+        token_file.touch(mode=0o600)
+        make = [_suimon(), "host", "token", "--state", str(self._layout.controller_state), "--host", host.name]
+        token_file.write_text(processes.run(make, env=self._env, timeout_s=60))
+        where = ["--host", host.name, "--tunnel-ip", host.tunnel_ip, "--physnet", PHYSNET]
+        join = [_suimon(), "join", self._layout.hosts_url, "--token-file", str(token_file), *where]
+        processes.run(_inside(host, [*join, "--state", str(host.agent_state)]), env=self._env, timeout_s=60)
+        token_file.unlink()
+
+    def start_agent(self, host: Host) -> None:
+        """Returns at once; the agent makes br-int when it has its view."""
+        where = [
+            "--state",
+            str(host.agent_state),
+            "--ovs-rundir",
+            str(host.rundir),
+            "--uplink",
+            f"{PHYSNET}=eth-public",
+        ]
+        self._start(host.name, _inside(host, [_suimon(), "agent", *where]))
+
+    def await_agent(self, host: Host, *, timeout_s: float = 30) -> None:
+        """Returns once the agent answers and its view is in the switch."""
+        deadline = time.monotonic() + timeout_s
+        while not any(line.startswith("in the switch: revision") for line in self.agent_status(host)):
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"The agent of {host.name} was not ready within {timeout_s:g} s:\n{self.last_words(host.name)}"
+                )
+            # The agent tells its state to who asks, and only once it listens.
+            time.sleep(0.05)
+
+    def agent_status(self, host: Host) -> list[str]:
+        """What `suimon agent status` prints, asked at the agent's socket; nothing from an agent that doesn't listen."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(5)
+            try:
+                asking.connect(str(host.agent_state / "control.sock"))
+                asking.sendall(b'{"command":"status"}\n')
+                with asking.makefile("rb") as answer:
+                    said = msgspec.json.decode(answer.readline(), type=dict[str, list[str]])
+            except (OSError, msgspec.MsgspecError):
+                return []
+        return said.get("lines", [])
+
+    def await_hosts(self, *, timeout_s: float = 30) -> None:
+        """Returns once every hypervisor follows the controller and has all its changes in the switch."""
+        deadline = time.monotonic() + timeout_s
+        while lacking := [host["name"] for host in self.hosts() if not host["up"] or host["lag_revisions"]]:
+            if time.monotonic() > deadline:
+                raise LabError(f"{', '.join(lacking)} did not follow the controller within {timeout_s:g} s.")
+            # The controller tells who asks.
+            time.sleep(0.1)
+
+    def hosts(self) -> list[dict[str, Any]]:
+        """What `suimon host list --json` prints."""
+        state = str(self._layout.controller_state)
+        said = processes.run([_suimon(), "host", "list", "--json", "--state", state], env=self._env, timeout_s=60)
+        return msgspec.json.decode(said, type=list[dict[str, Any]])
+
+    def kill_agent(self, host: Host) -> None:
+        """kill -9."""
+        self._kill(host.name)
+
+    def process(self, name: str) -> processes.Process | None:
+        """The running controller, or the agent of the host of this name."""
+        try:
+            pid, started = map(int, self._pid_file(name).read_text().split())
+        except (FileNotFoundError, ValueError):
+            return None
+        process = processes.Process(pid, started)
+        return process if processes.alive(process) else None
+
+    def log(self, name: str) -> Path:
+        where = self._layout.controller_state if name == CONTROLLER else self._layout.host(name).directory
+        return where / "log"
+
+    def last_words(self, name: str) -> str:
+        """The end of a log, for a message about why a process died."""
+        lines = self.log(name).read_text(errors="replace").strip().splitlines()
+        return "\n".join(lines[-8:]) or "(it said nothing)"
+
+    def _start(self, name: str, args: list[str]) -> subprocess.Popen[bytes]:
+        if self.process(name):
+            raise LabError(f"The {name} of the lab is running already.")
+        child = processes.start(args, self.log(name), self._env)
+        if process := processes.find(child.pid):
+            self._pid_file(name).write_text(f"{process.pid} {process.started}\n")
+            self._record(name, process)
+        return child
+
+    def _kill(self, name: str) -> None:
+        process = self.process(name)
+        if process is None:
+            raise LabError(f"The {name} of the lab is not running; see {self.log(name)}.")
+        processes.kill(process)
+
+    def _pid_file(self, name: str) -> Path:
+        return self.log(name).with_name("pid")
+
+    def _await_listening(self, child: subprocess.Popen[bytes], *, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if child.poll() is not None:
+                raise LabError(f"The controller ended with {child.returncode}:\n{self.last_words(CONTROLLER)}")
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex(("127.0.0.1", self._layout.config.api_port)) == 0:
+                    return
+            # Nothing tells another process that a TCP port begins to listen; this is at start only.
+            time.sleep(0.05)
+        raise LabError(f"The controller did not answer within {timeout_s:g} s; see {self.log(CONTROLLER)}.")
+
+
+def _suimon() -> str:
+    return str(Path(sys.executable).with_name("suimon"))
+
+
+def _inside(host: Host, args: list[str]) -> list[str]:
+    return ["ip", "netns", "exec", host.namespace, *args]

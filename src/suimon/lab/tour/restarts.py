@@ -1,0 +1,216 @@
+"""Step 5: agents and the controller are killed under traffic, and nothing is lost, touched or opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+
+import msgspec
+
+from suimon.lab.error import LabError
+from suimon.lab.tour.guide import Guide
+from suimon.lab.tour.measure import Probe
+from suimon.lab.tour.routing import floating_address
+
+_WINDOW_S = 25
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """1,000 numbered UDP packets a second and one TCP stream from `source` to `target`, which it knows as `address`."""
+
+    way: str
+    source: str
+    target: str
+    address: str
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What a window of traffic showed: lost UDP packets by stream, and TCP streams that broke or were spoilt."""
+
+    sent: int
+    lost: dict[str, int]
+    longest_gap_ms: float
+    broken: list[str]
+
+    @property
+    def clean(self) -> bool:
+        return not self.broken and not any(self.lost.values())
+
+
+def show(guide: Guide) -> None:
+    streams = _streams(guide)
+    guide.tell(f"The control window: {_WINDOW_S} s of four streams without any kill.")
+    control = _window(guide, streams, lambda: None)
+    if not control.clean:
+        raise LabError(
+            f"inconclusive, not passed: the control window without kills lost traffic too: {_shown(control)}"
+        )
+    guide.check(True, "control: 1,000 UDP packets/s and a TCP stream on each of four ways", _shown(control))
+    _killed(guide, streams)
+    _lease_in_the_gap(guide)
+    _nobody_home(guide)
+
+
+def _killed(guide: Guide, streams: list[Stream]) -> None:
+    guide.tell("The same again; meanwhile each agent in turn is killed with -9 and started, then the controller.")
+    before = _ages(guide)
+    took: list[str] = []
+    window = _window(guide, streams, partial(_kill_all, guide, took))
+    guide.check(True, "all were killed and back within the window", ", ".join(took))
+    guide.check(window.clean, "with kills: the same four ways", _shown(window))
+    changed = touched(before, _ages(guide))
+    guide.check(not changed, f"of {sum(map(len, before.values()))} flows, touched by the restarts", len(changed))
+
+
+def _kill_all(guide: Guide, took: list[str]) -> None:
+    """Each is killed when the one before works again; the controller, when every hypervisor follows it again."""
+    cloud = guide.lab.cloud
+    for host in guide.lab.layout.hosts:
+        begun = time.monotonic()
+        guide.command(f"$ kill -9 (agent of {host.name})")
+        cloud.kill_agent(host)
+        cloud.start_agent(host)
+        cloud.await_agent(host)
+        took.append(f"agent of {host.name} {time.monotonic() - begun:.1f} s")
+    begun = time.monotonic()
+    guide.command("$ kill -9 (controller)")
+    cloud.kill_controller()
+    cloud.start_controller()
+    cloud.await_hosts()
+    took.append(f"controller, all hypervisors following it, {time.monotonic() - begun:.1f} s")
+
+
+def _lease_in_the_gap(guide: Guide) -> None:
+    guide.tell(
+        "A guest asks for an address while the agent of its hypervisor is dead, for 3 s; then the agent is started."
+    )
+    port = guide.cloud.create("port", "create", "late1", "--network", "blue", "--host", "hv1")
+    host = guide.lab.layout.host("hv1")
+    guide.lab.cloud.kill_agent(host)
+    guest = guide.lab.guests.add("late1", "hv1", str(port["id"]), str(port["mac_address"]))
+    client = guide.lab.guests.request_lease(guest, tries=20)
+    # The gap has to last for some of the client's tries, and there is nothing to wait for in it.
+    time.sleep(3)
+    guide.check(client.poll() is None, "nobody answered in the gap, the client goes on asking")
+    begun = time.monotonic()
+    guide.lab.cloud.start_agent(host)
+    ended = client.wait(timeout=60)
+    took_s = time.monotonic() - begun
+    guide.check(ended == 0, "its own retry got the lease, after the agent's start", f"{took_s:.1f} s")
+    guide.lab.cloud.await_agent(host)
+
+
+def _nobody_home(guide: Guide) -> None:
+    lab, host = guide.lab, guide.lab.layout.host("hv1")
+    guide.tell(
+        "On hypervisor 1 the agent and ovs-vswitchd are dead: does anything cross from blue1 to pub1, another network?"
+    )
+    lab.cloud.kill_agent(host)
+    lab.kill_vswitchd(host)
+    crossed = _frames_across(guide)
+    guide.check(crossed == 0, "both dead: of 20 frames, crossed", crossed)
+    lab.start_vswitchd(host)
+    crossed = _frames_across(guide)
+    guide.check(crossed == 0, "ovs-vswitchd back, without its agent: of 20 frames, crossed", crossed)
+    lab.cloud.start_agent(host)
+    address = guide.address("blue2")
+    took_s = guide.await_true(lambda: guide.measure.ping("blue1", address)[0] == 0, timeout_s=30)
+    guide.check(took_s < 30, "the agent back: blue1 reaches blue2 again")
+    lab.cloud.await_agent(host)
+
+
+def _frames_across(guide: Guide) -> int:
+    """Of 20 frames of blue1's, half to pub1's MAC and half to everybody's, how many pub1 gets."""
+    liar, victim = guide.lab.guests.get("blue1"), guide.lab.guests.get("pub1")
+    says = ("--source-mac", liar.mac, "--source-ip", guide.address("blue1"))
+    with guide.measure.probe("pub1", "receive", "5003", "--patience", "3", "--idle", "1") as receiver:
+        receiver.ready()
+        for target in (victim.mac, "ff:ff:ff:ff:ff:ff"):
+            with guide.measure.probe(
+                "blue1", "forge", guide.address("pub1"), "5003", *says, "--target-mac", target
+            ) as forger:
+                forger.result()
+        return int(receiver.result()["received"])
+
+
+def _streams(guide: Guide) -> list[Stream]:
+    return [
+        Stream("same host", "blue1", "blue3", guide.address("blue3")),
+        Stream("VXLAN", "blue1", "blue2", guide.address("blue2")),
+        Stream("VLAN provider", "pub1", "pub2", guide.address("pub2")),
+        Stream("floating IP", "internet", "blue1", floating_address(guide)),
+    ]
+
+
+def _window(guide: Guide, streams: list[Stream], act: Callable[[], None]) -> Window:
+    """All streams for `_WINDOW_S`; `act` is done a second after they began."""
+    lasts = ("--seconds", str(_WINDOW_S))
+    probe = guide.measure.probe
+    with ExitStack() as stack, ThreadPoolExecutor(max_workers=1) as pool:
+
+        def begin(where: str, *args: str) -> Probe:
+            return stack.enter_context(probe(where, *args))
+
+        receivers = [(begin(s.target, "receive", "9000"), begin(s.target, "accept", "9001")) for s in streams]
+        for udp, tcp in receivers:
+            udp.ready()
+            tcp.ready()
+        senders = [
+            (
+                begin(s.source, "send", s.address, "9000", *lasts),
+                begin(s.source, "stream", s.address, "9001", *lasts, "--kbps", "800"),
+            )
+            for s in streams
+        ]
+        time.sleep(1)
+        acting = pool.submit(act)
+        sent = [(udp.result(), tcp.result()) for udp, tcp in senders]
+        within = acting.done()
+        received = [(udp.result(), tcp.result()) for udp, tcp in receivers]
+        acting.result(timeout=60)
+    if not within:
+        raise LabError(f"inconclusive, not passed: this machine is too busy to do it all within {_WINDOW_S} s")
+    ways = [stream.way for stream in streams]
+    return Window(
+        sent=sum(udp["sent"] for udp, _ in sent),
+        lost={
+            way: out["sent"] - into["received"] for way, (out, _), (into, _) in zip(ways, sent, received, strict=True)
+        },
+        longest_gap_ms=max(udp["longest_gap_ms"] for udp, _ in received),
+        broken=[
+            way
+            for way, (_, out), (_, into) in zip(ways, sent, received, strict=True)
+            if out["failure"] or not into["intact"] or into["bytes"] != out["bytes"]
+        ],
+    )
+
+
+def _shown(window: Window) -> str:
+    lost = ", ".join(f"{way} {count}" for way, count in window.lost.items())
+    broken = f"TCP broken: {', '.join(window.broken)}" if window.broken else "every TCP stream whole"
+    return f"of {window.sent} UDP packets lost: {lost}; longest gap {window.longest_gap_ms:.0f} ms; {broken}"
+
+
+def _ages(guide: Guide) -> dict[str, dict[str, float]]:
+    """By bridge: when each flow was put in, by this machine's monotonic clock."""
+    found = {}
+    for host in guide.lab.layout.hosts:
+        switch = guide.lab.switch(host.name)
+        for bridge in switch.bridges():
+            flows = switch.flows(bridge)
+            now = time.monotonic()
+            found[f"{host.name} {bridge}"] = {flow: now - age_s for flow, age_s in flows.items()}
+    return found
+
+
+def touched(before: dict[str, dict[str, float]], after: dict[str, dict[str, float]]) -> list[str]:
+    """Flows that came, went, or were put in again. Asking takes a moment: half a second apart is the same time."""
+    found = []
+    for bridge in before.keys() | after.keys():
+        then, now = before.get(bridge, {}), after.get(bridge, {})
+        found += [flow for flow in then.keys() | now.keys() if flow not in then or flow not in now]
+        found += [flow for flow in then.keys() & now.keys() if now[flow] - then[flow] > 0.5]
+    return found

@@ -1,0 +1,44 @@
+"""The steps in their order, and the one loop that shows them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from suimon.lab.error import LabError
+from suimon.lab.lab import Lab
+from suimon.lab.tour import deletion, groups, limits, restarts, routing, walk
+from suimon.lab.tour.guide import Guide
+
+STEPS: Final[dict[int, tuple[str, Callable[[Guide], None]]]] = {
+    1: ("Networks, ports and guests, on a tunnel and on a VLAN", walk.show),
+    2: ("A router on every hypervisor, and a floating IP", routing.show),
+    3: ("Security groups, and guests that lie", groups.show),
+    4: ("A rate limit and a port block on one port", limits.show),
+    5: ("Agents and the controller die; nobody notices", restarts.show),
+    6: ("Everything deleted: nothing is left on any bridge", deletion.show),
+}
+
+
+class Tour:
+    """Shows a lab that is up. `say` gets a line at a time."""
+
+    def __init__(self, lab: Lab, say: Callable[[str], None]) -> None:
+        self._guide = Guide(lab, say)
+        self._say = say
+
+    def run(self) -> bool:
+        """Every step up to the first that fails; whether none did."""
+        begun = time.monotonic()
+        for number, (title, show) in STEPS.items():
+            self._say(f"\nStep {number} of {len(STEPS)}: {title}")
+            step_begun = time.monotonic()
+            try:
+                show(self._guide)
+            except LabError as error:
+                self._say(f"  FAILED: {error}\n\nThe tour ends at step {number}.")
+                return False
+            self._say(f"  Step {number} took {time.monotonic() - step_begun:.0f} s.")
+        self._say(f"\nThe tour held: {self._guide.checked} checks in {time.monotonic() - begun:.0f} s.")
+        return True

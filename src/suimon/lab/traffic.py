@@ -1,0 +1,293 @@
+"""Traffic between guests: a program of its own that runs inside their namespaces, with the standard library only.
+
+Every command prints one line of JSON when it ends; receivers print `ready` first, as soon as they can receive. Times
+are CLOCK_MONOTONIC in seconds, which all namespaces share, so that one guest's can be compared with another's.
+
+    receive PORT                     numbered UDP packets, until none came for a while
+    send HOST PORT                   numbered UDP packets at a steady rate
+    accept PORT                      one TCP connection, its bytes checked
+    stream HOST PORT                 a TCP connection, as fast as it goes or at a steady rate
+    duplex PORT [--peer HOST]        UDP both ways: with a peer it begins, without one it answers the first it hears
+    connect HOST PORT                whether a TCP connection opens: open, refused or silent
+    forge HOST PORT                  hand-made UDP frames with a source MAC and address that may be another's
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+_SO_RCVBUFFORCE = 33
+"""asm-generic/socket.h; the socket module has no name for it."""
+_RECEIVE_BUFFER = 8 << 20
+_TCP_TOTAL_RETRANS = 100
+"""Offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h)."""
+_PATTERN = bytes(range(256)) * 256
+"""What a stream repeats: any byte's place in it says what it must be."""
+_WARM_UP_S = 1.0
+"""What a rate leaves out at its beginning: a burst that the limit allows is not the rate."""
+
+
+def receive(args: argparse.Namespace) -> dict[str, Any]:
+    """Ends `idle` seconds after the last packet (`patience` before the first)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        sock.bind(("", args.port))
+        sock.settimeout(args.patience)
+        _ready()
+        numbers: list[int] = []
+        times: list[float] = []
+        size = 0
+        try:
+            while True:
+                data = sock.recv(65535)
+                times.append(time.monotonic())
+                numbers.append(struct.unpack_from("!Q", data)[0])
+                size = len(data)
+                sock.settimeout(args.idle)
+        except TimeoutError:
+            pass
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    steady = [when for when in times if when > times[0] + _WARM_UP_S]
+    span_s = steady[-1] - steady[0] if len(steady) > 1 else 0.0
+    # 28 bytes of IPv4 and UDP header belong to what a limit counts.
+    rate_kbps = (len(steady) - 1) * (size + 28) * 8 / span_s / 1000 if span_s else 0.0
+    missing = sorted(set(range(max(numbers, default=-1) + 1)) - set(numbers))
+    return {
+        "received": len(set(numbers)),
+        "missing": missing[:20],
+        "longest_gap_ms": round(max(gaps, default=0) * 1000, 1),
+        "rate_kbps": round(rate_kbps, 1),
+        "last_at": times[-1] if times else None,
+    }
+
+
+def send(args: argparse.Namespace) -> dict[str, Any]:
+    """`pps` packets a second for `seconds`; what the kernel refuses to send counts as sent, and so as lost."""
+    refused = 0
+    sent = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        begun = time.monotonic()
+        while (now := time.monotonic()) < begun + args.seconds:
+            if (ahead_s := begun + sent / args.pps - now) > 0:
+                time.sleep(ahead_s)
+            try:
+                sock.sendto(struct.pack("!Q", sent).ljust(args.size, b"\0"), (args.host, args.port))
+            except OSError:
+                refused += 1
+            sent += 1
+    return {"sent": sent, "refused": refused, "seconds": round(time.monotonic() - begun, 3)}
+
+
+def accept(args: argparse.Namespace) -> dict[str, Any]:
+    """Ends when the connection does, or `idle` seconds after the last byte."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", args.port))
+        listener.listen()
+        listener.settimeout(args.patience)
+        _ready()
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            return {"bytes": 0, "intact": False, "ended": "never connected", "last_at": None}
+    with connection:
+        connection.settimeout(args.idle)
+        return _read_stream(connection)
+
+
+def stream(args: argparse.Namespace) -> dict[str, Any]:
+    """The pattern, at `kbps` or as fast as the peer takes it, for `seconds`."""
+    sent = 0
+    with socket.create_connection((args.host, args.port), timeout=args.patience) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        begun = time.monotonic()
+        failure = ""
+        try:
+            while (now := time.monotonic()) < begun + args.seconds:
+                if args.kbps and (ahead_s := begun + sent * 8 / args.kbps / 1000 - now) > 0:
+                    time.sleep(ahead_s)
+                chunk = 1000 if args.kbps else 16384
+                start = sent % 256
+                sent += sock.send(_PATTERN[start : start + chunk])
+        except OSError as error:
+            failure = str(error)
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+        (retransmitted,) = struct.unpack_from("=I", info, _TCP_TOTAL_RETRANS)
+        return {"bytes": sent, "retransmitted": retransmitted, "failure": failure}
+
+
+def duplex(args: argparse.Namespace) -> dict[str, Any]:
+    """100 packets a second to the other side for `seconds`, counting what comes back and when the last came."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((args.bind, args.port))
+        sock.settimeout(args.patience)
+        _ready()
+        received = 0
+        peer = (args.peer, args.port)
+        if args.peer is None:
+            try:
+                peer = sock.recvfrom(64)[1]
+            except TimeoutError:
+                return {"received": 0, "last_at": None}
+            received = 1
+        last_at = time.monotonic() if received else None
+        sock.settimeout(0.2)
+        sender = threading.Thread(target=_beat, args=(sock, peer, args.seconds))
+        sender.start()
+        while sender.is_alive():
+            try:
+                sock.recv(64)
+            except OSError:
+                continue
+            received += 1
+            last_at = time.monotonic()
+        sender.join()
+    return {"received": received, "last_at": last_at}
+
+
+def connect(args: argparse.Namespace) -> dict[str, Any]:
+    with socket.socket() as sock:
+        sock.settimeout(args.patience)
+        try:
+            sock.connect((args.host, args.port))
+        except ConnectionRefusedError:
+            return {"connection": "refused"}
+        except OSError:
+            return {"connection": "silent"}
+        return {"connection": "open"}
+
+
+def forge(args: argparse.Namespace) -> dict[str, Any]:
+    """`count` frames straight out of `device`, past the guest's own IP stack."""
+    source, target = _mac(args.source_mac), _mac(args.target_mac)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((args.device, 0))
+        for number in range(args.count):
+            payload = struct.pack("!Q", number)
+            sock.send(target + source + b"\x08\x00" + _udp_packet(args.source_ip, args.host, args.port, payload))
+    return {"sent": args.count}
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    parser = argparse.ArgumentParser(prog="traffic")
+    commands = parser.add_subparsers(required=True)
+    for command, names in _COMMANDS.items():
+        sub = commands.add_parser(command.__name__)
+        sub.set_defaults(command=command)
+        for name in names:
+            sub.add_argument(name, **_ARGUMENTS[name])
+    args = parser.parse_args()
+    sys.stdout.write(json.dumps(args.command(args)) + "\n")
+
+
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "host": {},
+    "port": {"type": int},
+    "--seconds": {"type": float, "default": 5.0},
+    "--idle": {"type": float, "default": 2.0},
+    "--patience": {"type": float, "default": 15.0},
+    "--pps": {"type": float, "default": 1000.0},
+    "--size": {"type": int, "default": 64},
+    "--kbps": {"type": float, "default": 0.0},
+    "--peer": {},
+    "--bind": {"default": ""},
+    "--device": {"default": "eth0"},
+    "--source-mac": {"required": True},
+    "--target-mac": {"required": True},
+    "--source-ip": {"required": True},
+    "--count": {"type": int, "default": 10},
+}
+
+_COMMANDS = {
+    receive: ("port", "--idle", "--patience"),
+    send: ("host", "port", "--seconds", "--pps", "--size"),
+    accept: ("port", "--idle", "--patience"),
+    stream: ("host", "port", "--seconds", "--kbps", "--patience"),
+    duplex: ("port", "--peer", "--bind", "--seconds", "--patience"),
+    connect: ("host", "port", "--patience"),
+    forge: ("host", "port", "--device", "--source-mac", "--target-mac", "--source-ip", "--count"),
+}
+
+
+def _read_stream(connection: socket.socket) -> dict[str, Any]:
+    total, steady, intact, ended = 0, 0, True, "closed"
+    begun = last_at = time.monotonic()
+    longest_gap_s = 0.0
+    while True:
+        try:
+            data = connection.recv(65536)
+        except TimeoutError:
+            ended = "silent"
+            break
+        except OSError as error:
+            ended = str(error)
+            break
+        if not data:
+            break
+        start = total % 256
+        intact = intact and data == (_PATTERN + _PATTERN)[start : start + len(data)]
+        now = time.monotonic()
+        longest_gap_s = max(longest_gap_s, now - last_at)
+        last_at = now
+        total += len(data)
+        if now > begun + _WARM_UP_S:
+            steady += len(data)
+    span_s = last_at - begun - _WARM_UP_S
+    return {
+        "bytes": total,
+        "intact": intact,
+        "ended": ended,
+        "longest_gap_ms": round(longest_gap_s * 1000, 1),
+        "rate_kbps": round(steady * 8 / span_s / 1000, 1) if span_s > 0 else 0.0,
+        "last_at": last_at,
+    }
+
+
+def _beat(sock: socket.socket, peer: tuple[str, int], seconds: float) -> None:
+    begun = time.monotonic()
+    number = 0
+    while time.monotonic() < begun + seconds:
+        # An ICMP error for an earlier packet is reported here; the next one is tried all the same.
+        with suppress(OSError):
+            sock.sendto(struct.pack("!Q", number), peer)
+        number += 1
+        time.sleep(max(0.0, begun + number / 100 - time.monotonic()))
+
+
+def _udp_packet(source: str, target: str, port: int, payload: bytes) -> bytes:
+    """An IPv4 packet with UDP inside; its UDP checksum is 0: not computed (RFC 768)."""
+    udp = struct.pack("!HHHH", 40000, port, 8 + len(payload), 0) + payload
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0)
+    header += socket.inet_aton(source) + socket.inet_aton(target)
+    return header[:10] + struct.pack("!H", _checksum(header)) + header[12:] + udp
+
+
+def _checksum(header: bytes) -> int:
+    """RFC 1071."""
+    total: int = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

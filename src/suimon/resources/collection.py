@@ -1,0 +1,178 @@
+"""Reading one kind of resource: who sees which, filters, order, pages, and what is shown besides the row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, and_, bindparam, func, or_, select, true
+
+from suimon.model.actor import Actor
+from suimon.model.attributes import Shown, Spec
+from suimon.model.errors import BadRequest, NotFound, PreconditionFailed
+from suimon.model.query import Query
+from suimon.model.things import Thing
+from suimon.store.tables import KEPT
+from suimon.store.tx import Tx
+
+T = TypeVar("T", bound=Thing)
+VIEWER: BindParameter[str] = bindparam("viewer")
+"""The project of who asks, in conditions of visibility."""
+
+
+class Extra(msgspec.Struct, frozen=True):
+    """What is shown of one more column of the select, so that it costs no statement.
+
+    `read` makes field → value of the thing and the column's value.
+    """
+
+    column: ColumnElement[Any]
+    read: Callable[[Any, Any], Mapping[str, object]]
+
+
+class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=True):
+    """How one kind is read. `visible` is the condition for those who aren't admins, over `VIEWER`.
+
+    `not_found` is Neutron's type and words (with `{}` for the id). `special` turns the texts of a special filter into
+    a condition. `attach` adds what can't be a column, in a constant number of statements; `after_write` says what the
+    extras of a thing just written are, where asking the database for them would cost a hot act a statement.
+    """
+
+    spec: Spec
+    type: type[T]
+    not_found: tuple[str, str]
+    visible: ColumnElement[bool]
+    extras: tuple[Extra, ...] = ()
+    special: Mapping[str, Callable[[list[str]], ColumnElement[bool]]] = {}
+    attach: Callable[[Tx, Sequence[Thing]], Mapping[str, Mapping[str, object]]] | None = None
+    after_write: Callable[[Tx, T], Mapping[str, object]] | None = None
+
+    def get(self, tx: Tx, actor: Actor, id_: str) -> Shown:
+        """Raises NotFound, also when this actor may not see it."""
+        found = self._rows(tx, self._visible_one(actor.admin), {"id": id_, "viewer": actor.project_id})
+        if not found:
+            raise self.missing(id_)
+        return found[0]
+
+    def find(self, tx: Tx, actor: Actor, id_: str) -> T:
+        """The same, without what is shown besides."""
+        values = {"id": id_, "viewer": actor.project_id}
+        found = tx.rows(self._visible_one(actor.admin), values)
+        if not found:
+            raise self.missing(id_)
+        thing: T = KEPT[self.type].codec.decode(found[0])
+        tx.know(thing)
+        return thing
+
+    def page(self, tx: Tx, actor: Actor, query: Query) -> list[Shown]:
+        """Raises BadRequest for a filter's value of the wrong kind, NotFound for a marker that isn't there."""
+        conditions = [true() if actor.admin else self.visible, *self._conditions(query.filters)]
+        keys = [(self._sort_key(name), descending != query.reverse) for name, descending in query.sort]
+        keys.append((self._table.c.id, query.reverse))
+        values = {"viewer": actor.project_id}
+        if query.marker is not None:
+            conditions.append(_behind(keys, self._marker(tx, query.marker, conditions[0], keys, values)))
+        statement = self._select.where(*conditions)
+        statement = statement.order_by(*(key.desc() if descending else key for key, descending in keys))
+        if query.limit is not None:
+            statement = statement.limit(query.limit)
+        found = self._rows(tx, statement, values)
+        return found[::-1] if query.reverse else found
+
+    def shown(self, tx: Tx, things: Sequence[T]) -> list[Shown]:
+        """Things just written, with what is shown besides, in their order."""
+        if self.after_write:
+            return [Shown(thing, self.after_write(tx, thing)) for thing in things]
+        values = {"ids": [thing.id for thing in things]}
+        statement = self._select.where(self._table.c.id.in_(bindparam("ids", expanding=True)))
+        found = {shown.id: shown for shown in self._rows(tx, statement, values)}
+        return [found[thing.id] for thing in things]
+
+    def missing(self, id_: str) -> NotFound:
+        """What to say when there is none of this id."""
+        kind, words = self.not_found
+        return NotFound(words.format(id_), kind)
+
+    @property
+    def _table(self) -> Table:
+        return KEPT[self.type].table
+
+    @property
+    def _select(self) -> Select[Any]:
+        return select(*self._table.columns, *(extra.column.label(f"extra_{n}") for n, extra in enumerate(self.extras)))
+
+    def _visible_one(self, everything: bool) -> Select[Any]:
+        cache: dict[bool, Select[Any]] = self.__dict__.setdefault("statements", {})
+        if everything not in cache:
+            statement = self._select.where(self._table.c.id == bindparam("id"))
+            cache[everything] = statement if everything else statement.where(self.visible)
+        return cache[everything]
+
+    def _rows(self, tx: Tx, statement: Select[Any], values: Mapping[str, object]) -> list[Shown]:
+        codec = KEPT[self.type].codec
+        width = len(codec.fields)
+        rows = tx.rows(statement, values)
+        things = [codec.decode(row[:width]) for row in rows]
+        attached = self.attach(tx, things) if self.attach and things else {}
+        found = []
+        for thing, row in zip(things, rows, strict=True):
+            tx.know(thing)
+            extras = dict(attached.get(thing.id, {}))
+            for n, extra in enumerate(self.extras):
+                extras.update(extra.read(thing, row[width + n]))
+            found.append(Shown(thing, extras))
+        return found
+
+    def _conditions(self, filters: Mapping[str, list[str]]) -> list[ColumnElement[bool]]:
+        conditions = []
+        for name, texts in filters.items():
+            if name in self.special:
+                conditions.append(self.special[name](texts))
+                continue
+            attribute = self.spec.named(name)
+            if attribute is None or attribute.filter is None:
+                raise BadRequest(f"['{name}'] is invalid attribute for filtering")
+            if attribute.field in self._table.c:
+                conditions.append(self._table.c[attribute.field].in_([attribute.filter(text) for text in texts]))
+            else:
+                conditions.append(true() if str(attribute.default) in texts else ~true())
+        return conditions
+
+    def _sort_key(self, name: str) -> ColumnElement[Any]:
+        """Names sort as people read them, and nothing is before everything: a comparison with NULL is never true."""
+        attribute = self.spec.named(name)
+        assert attribute is not None
+        column = self._table.c[attribute.field]
+        if column.type.python_type is str:
+            return func.lower(func.coalesce(column, ""))
+        return func.coalesce(column, -1) if column.nullable else column
+
+    def _marker(
+        self,
+        tx: Tx,
+        marker: str,
+        visible: ColumnElement[bool],
+        keys: Sequence[tuple[ColumnElement[Any], bool]],
+        values: Mapping[str, object],
+    ) -> Sequence[object]:
+        statement = select(*(key for key, _ in keys)).where(self._table.c.id == bindparam("marker"), visible)
+        found = tx.rows(statement, {**values, "marker": marker})
+        if not found:
+            raise self.missing(marker)
+        return tuple(found[0])
+
+
+def _behind(keys: Sequence[tuple[ColumnElement[Any], bool]], values: Sequence[object]) -> ColumnElement[bool]:
+    """What comes after these values in the order of the keys."""
+    alternatives = []
+    for n, (key, descending) in enumerate(keys):
+        equal = [other == value for (other, _), value in zip(keys[:n], values[:n], strict=True)]
+        alternatives.append(and_(*equal, key < values[n] if descending else key > values[n]))
+    return or_(*alternatives)
+
+
+def require_revision(thing: Thing, expected: int | None) -> None:
+    """For If-Match. Raises PreconditionFailed."""
+    if expected is not None and thing.revision_number != expected:
+        raise PreconditionFailed(f"Constrained to {expected}, but current revision is {thing.revision_number}")

@@ -1,0 +1,89 @@
+"""The change log: written once per transaction, read from a revision on, shortened from its old end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from sqlalchemy import Connection, TextClause, bindparam, delete, select, text
+
+from suimon.store.tables import CHANGES
+
+Touch = tuple[str, str, str]
+"""(kind, id, scope)."""
+
+
+class Change(NamedTuple):
+    """One line of the log."""
+
+    revision: int
+    kind: str
+    id: str
+    scope: str
+    request_id: str
+
+
+_AFTER = (
+    select(*(CHANGES.c[name] for name in Change._fields))
+    .where(CHANGES.c.revision >= bindparam("revision"))
+    .order_by(CHANGES.c.revision, CHANGES.c.kind, CHANGES.c.id, CHANGES.c.scope)
+)
+_OLDEST_EXCESS = select(CHANGES.c.revision).order_by(CHANGES.c.revision.desc()).limit(1).offset(bindparam("keep"))
+_DELETE_UPTO = delete(CHANGES).where(CHANGES.c.revision <= bindparam("upto"), CHANGES.c.revision < bindparam("newest"))
+_ROWS_A_STATEMENT = 5000
+
+
+def append(connection: Connection, touches: Iterable[Touch], request_id: str) -> int:
+    """Write all of them under the next revision, which is returned.
+
+    The revision is computed in the statement itself: on SQLite the write lock is held, so no other can be given out.
+    """
+    ordered = sorted(touches)
+    first, rest = ordered[:_ROWS_A_STATEMENT], ordered[_ROWS_A_STATEMENT:]
+    revision = int(connection.execute(_insert(len(first), 1), _values(first, request_id)).fetchall()[0][0])
+    while rest:
+        part, rest = rest[:_ROWS_A_STATEMENT], rest[_ROWS_A_STATEMENT:]
+        connection.execute(_insert(len(part), 0), _values(part, request_id)).fetchall()
+    return revision
+
+
+@lru_cache(maxsize=256)
+def _insert(count: int, step: int) -> TextClause:
+    # `column1` … are what both SQLite and PostgreSQL call the columns of a VALUES list.
+    rows = ", ".join(f"(:kind{n}, :id{n}, :scope{n})" for n in range(count))
+    return text(
+        "INSERT INTO changes (revision, kind, id, scope, request_id) "  # noqa: S608 (only our own names and numbers)
+        "SELECT newest.revision, touched.column1, touched.column2, touched.column3, :request_id "
+        f"FROM (SELECT coalesce(max(revision), 0) + {step} AS revision FROM changes) AS newest, (VALUES {rows}) AS "
+        "touched "
+        "RETURNING revision"
+    )
+
+
+def _values(touches: list[Touch], request_id: str) -> dict[str, str]:
+    values = {"request_id": request_id}
+    for n, (kind, id_, scope) in enumerate(touches):
+        values[f"kind{n}"], values[f"id{n}"], values[f"scope{n}"] = kind, id_, scope
+    return values
+
+
+def after(connection: Connection, revision: int, newest: int) -> list[Change] | None:
+    """What was logged after `revision`, in order. None when the log no longer reaches back, or never came so far."""
+    if revision == newest:
+        return []
+    if not 0 <= revision < newest:
+        return None
+    found = [Change(*row) for row in connection.execute(_AFTER, {"revision": revision})]
+    # Revisions have no gaps: the log reaches back if it starts at `revision` or right behind it.
+    if found[0].revision > revision + 1:
+        return None
+    return [change for change in found if change.revision > revision]
+
+
+def shorten(connection: Connection, keep: int, newest: int) -> int:
+    """Forget all but the newest `keep` rows (whole revisions; never the newest revision). How many rows went."""
+    excess = connection.execute(_OLDEST_EXCESS, {"keep": keep}).scalar()
+    if excess is None:
+        return 0
+    return connection.execute(_DELETE_UPTO, {"upto": excess, "newest": newest}).rowcount

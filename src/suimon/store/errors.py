@@ -1,0 +1,22 @@
+"""What can go wrong with the store itself."""
+
+from suimon.model.errors import Conflict
+
+
+class StoreError(Exception):
+    """The store can't be opened. The message is one sentence for the operator that says what to do."""
+
+
+class Stale(Exception):
+    """Another writer changed a row between our reading and our writing it: the act has to start over."""
+
+
+class Taken(Conflict):
+    """A constraint of the database refused a row: somebody else was first, or something still refers to it.
+
+    `what` names the constraint or its columns (`ports.network_id, ports.mac_address`; `uq_networks_vni`).
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Another request was faster, or the object is in use ({what}).")
+        self.what = what

@@ -1,0 +1,83 @@
+"""A real `suimon serve`, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+SUIMON = Path(sys.executable).with_name("suimon")
+PATIENCE_S = 60.0
+
+
+class Controller:
+    """`started()` makes one that answers; its log is in `state`/log."""
+
+    def __init__(self, state: Path, port: int, hosts_port: int, *options: str) -> None:
+        self.state = state
+        self.port = port
+        self.hosts_port = hosts_port
+        self._options = options
+        self.process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        listen = ["--listen", f"127.0.0.1:{self.port}", "--hosts-listen", f"127.0.0.1:{self.hosts_port}"]
+        return [str(SUIMON), "serve", "--state", str(self.state), *listen, *self._options]
+
+    def start(self) -> None:
+        """Returns when it says that it is ready."""
+        with Path(f"{self.state}.log").open("a") as log:
+            self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout
+        line = _line(self.process.stdout)
+        assert line.startswith("suimon is ready"), line + self.log()
+
+    def refusal(self) -> str:
+        """What it says instead of starting; it has to end with 1."""
+        done = subprocess.run(self.command(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert done.returncode == 1, done
+        assert done.stdout == ""
+        return done.stderr
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit status, or its negative signal."""
+        if self.process.poll() is None:
+            os.kill(self.process.pid, number)
+        return self.process.wait(PATIENCE_S)
+
+    def log(self) -> str:
+        return Path(f"{self.state}.log").read_text()
+
+
+@contextmanager
+def started(state: Path, *options: str) -> Iterator[Controller]:
+    controller = Controller(state, free_port(), free_port(), *options)
+    controller.start()
+    try:
+        yield controller
+    finally:
+        controller.stop(signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _line(stream: IO[str]) -> str:
+    with selectors.DefaultSelector() as selector:
+        selector.register(stream, selectors.EVENT_READ)
+        return stream.readline() if selector.select(PATIENCE_S) else ""

@@ -1,0 +1,40 @@
+"""What a call costs the database: what the driver executes, the token's look-up, BEGIN and COMMIT counted."""
+
+from tests.api.cloud import Cloud
+
+MOST_FOR_A_PORT = 12
+
+
+def made(cloud: Cloud, path: str, body: dict[str, object]) -> str:
+    told = cloud.call("POST", f"/v2.0/{path}", body, cloud.admin.token)
+    assert told.status == 201, told.body
+    return str(next(iter(told.json.values()))["id"])
+
+
+def test_a_token_costs_one_look_up_by_its_key(cloud: Cloud) -> None:
+    told, heard = cloud.counted(lambda: cloud.call("GET", "/v2.0/extensions", token=cloud.admin.token))
+    assert told.status == 200
+    (statement,) = heard
+    assert statement.startswith("SELECT tokens.id") and "tokens.id = " in " ".join(statement.split())
+
+
+def test_calls_cost_few_statements(cloud: Cloud) -> None:
+    network = made(cloud, "networks", {"network": {"name": "n"}})
+    made(cloud, "subnets", {"subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/16"}})
+    port = made(cloud, "ports", {"port": {"network_id": network}})
+
+    def cost(method: str, path: str, body: object = None) -> int:
+        told, heard = cloud.counted(lambda: cloud.call(method, f"/v2.0/{path}", body, cloud.admin.token))
+        assert told.status < 300, told.body
+        print(f"{method} {path} {len(heard)} statements:", *heard, sep="\n  ")
+        return len(heard)
+
+    assert cost("POST", "ports", {"port": {"network_id": network, "name": "p"}}) <= MOST_FOR_A_PORT
+    assert cost("GET", f"ports/{port}") <= 3
+    assert cost("PUT", f"ports/{port}", {"port": {"name": "q"}}) <= 8
+    a_few = cost("GET", "ports")
+    hundred = [{"network_id": network, "name": f"p{n}"} for n in range(100)]
+    assert cost("POST", "ports", {"ports": hundred}) <= MOST_FOR_A_PORT
+    assert cost("GET", "ports") == a_few <= 6
+    assert cost("GET", "networks") <= 6
+    assert cost("DELETE", f"ports/{port}") <= 14  # The driver tells of cascades, too.

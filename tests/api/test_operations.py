@@ -1,0 +1,75 @@
+"""Hosts through the operations API: for admins, and only what was reported."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from suimon.distribution.presence import HostState
+from suimon.model.actor import SYSTEM
+from suimon.model.view import Join
+from suimon.resources import hosts
+from tests.api.cloud import Cloud
+
+
+def token_of(cloud: Cloud, **wanted: object) -> dict[str, str]:
+    told = cloud.call("POST", "/operations/v1/hosts/tokens", wanted, cloud.admin.token)
+    assert told.status == 201, told.body
+    return dict(told.json["token"])
+
+
+def joined(cloud: Cloud, name: str, tunnel_ip: str) -> None:
+    wanted = Join(token_of(cloud, host=name)["secret"], name, tunnel_ip, ("public",))
+    cloud.run(cloud.store.write(lambda tx: hosts.join_host(tx, wanted, name), SYSTEM))
+
+
+def test_a_host_is_listed_with_what_it_reported(cloud: Cloud) -> None:
+    assert cloud.call("GET", "/operations/v1/hosts", token=cloud.admin.token).json == {"hosts": []}
+    joined(cloud, "hv2", "192.0.2.2")
+    joined(cloud, "hv1", "192.0.2.1")
+    reported_at = datetime(2026, 1, 1, tzinfo=UTC)
+    cloud.states["hv1"] = HostState(
+        host="hv1", up=True, linked=True, reported_at=reported_at, revision=7, lag_revisions=2, held="too much"
+    )
+    first, second = cloud.call("GET", "/operations/v1/hosts", token=cloud.admin.token).json["hosts"]
+    assert first.items() >= {"name": "hv1", "up": True, "revision": 7, "lag_revisions": 2, "held": "too much"}.items()
+    assert second.items() >= {"name": "hv2", "up": False, "tunnel_ip": "192.0.2.2", "physnets": ["public"]}.items()
+    shown = cloud.call("GET", "/operations/v1/hosts/hv1", token=cloud.admin.token).json["host"]
+    assert shown == first and "credential_hash" not in shown
+
+
+def test_accept_and_remove(cloud: Cloud) -> None:
+    joined(cloud, "hv1", "192.0.2.1")
+    assert cloud.call("POST", "/operations/v1/hosts/hv1/accept", token=cloud.admin.token).json["host"]["name"] == "hv1"
+    assert cloud.call("DELETE", "/operations/v1/hosts/hv1", token=cloud.admin.token).status == 204
+    for method, path in (("GET", "hosts/hv1"), ("DELETE", "hosts/hv1"), ("POST", "hosts/hv1/accept")):
+        told = cloud.call(method, f"/operations/v1/{path}", token=cloud.admin.token)
+        assert told.error == (404, "Not Found", "Host hv1 could not be found."), (method, path)
+
+
+def test_a_join_token_is_told_once_and_kept_as_a_hash(cloud: Cloud) -> None:
+    secret = token_of(cloud, lifetime_s=60)["secret"]
+    assert len(secret) == 64
+    assert secret.encode() not in b"".join(path.read_bytes() for path in cloud.directory.glob("suimon.db*"))
+
+
+@pytest.mark.parametrize(
+    "body", [{"lifetime_s": 1}, {"lifetime_s": 10**9}, {"lifetime_s": "x"}, {"host": 5}, {"host": "a b"}, [], "x", b"{"]
+)
+def test_a_join_token_that_makes_no_sense(cloud: Cloud, body: object) -> None:
+    assert cloud.call("POST", "/operations/v1/hosts/tokens", body, cloud.admin.token).error[0] == 400
+
+
+def test_tenants_see_and_do_nothing_here(cloud: Cloud) -> None:
+    anna = cloud.account("anna", "manager")
+    joined(cloud, "hv1", "192.0.2.1")
+    for method, path in (
+        ("GET", "hosts"),
+        ("GET", "hosts/hv1"),
+        ("DELETE", "hosts/hv1"),
+        ("POST", "hosts/hv1/accept"),
+        ("POST", "hosts/tokens"),
+    ):
+        assert cloud.call(method, f"/operations/v1/{path}", token=anna.token).error[:2] == (403, "Forbidden"), path
+        assert cloud.call(method, f"/operations/v1/{path}").status == 401
+    assert cloud.call("PUT", "/operations/v1/hosts", token=anna.token).status == 405
+    assert cloud.call("GET", "/operations/v1/nosuch", token=anna.token).status == 404

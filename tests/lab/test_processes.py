@@ -1,0 +1,82 @@
+"""Processes are found by their mark, named by pid and start time, and ended for certain."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from suimon.lab import processes
+from suimon.lab.error import LabError
+from suimon.lab.processes import Process
+
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    child = processes.start(["sleep", "600"], tmp_path / "log", processes.environment(tmp_path))
+    yield child
+    child.kill()
+    child.wait()
+
+
+def test_a_marked_process_is_found_and_ended(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    found = list(processes.marked(tmp_path))
+    assert [process.pid for process in found] == [sleeper.pid]
+    processes.end(found)
+    assert not processes.alive(found[0])
+
+
+def test_the_mark_of_another_lab_is_not_ours(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    assert list(processes.marked(tmp_path.parent)) == []
+    assert list(processes.marked(tmp_path / "lab")) == []
+
+
+def test_a_reused_pid_is_another_process_and_is_spared(sleeper: subprocess.Popen[bytes]) -> None:
+    found = processes.find(sleeper.pid)
+    assert found is not None
+    predecessor = Process(found.pid, found.started - 1)
+    processes.end([predecessor])
+    processes.kill(predecessor)
+    assert processes.alive(found) and not processes.alive(predecessor)
+
+
+def test_one_that_ignores_the_polite_signal_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        found = processes.find(child.pid)
+        assert found is not None
+        processes.end([found], patience_s=0.2)
+        assert child.wait(timeout=5) == -9
+
+
+def test_the_caller_and_those_above_it_are_spared() -> None:
+    me = processes.find(os.getpid())
+    assert me is not None and os.getppid() in processes.ancestors()
+    processes.end([me])
+
+
+def test_a_zombie_counts_as_gone(tmp_path: Path) -> None:
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert processes.find(child.pid) is None
+    child.wait()
+
+
+def test_a_failed_command_says_what_it_said() -> None:
+    with pytest.raises(LabError, match=r"`ip link show nothere` ended with 1: .*does not exist"):
+        processes.run(["ip", "link", "show", "nothere"])
+
+
+def test_a_missing_program_points_to_the_doctor() -> None:
+    with pytest.raises(LabError, match="'no-such-program' is missing; `suimon doctor`"):
+        processes.run(["no-such-program"])
+
+
+def test_a_command_that_does_not_end_is_ended() -> None:
+    with pytest.raises(LabError, match="did not end within"):
+        processes.run(["sleep", "60"], timeout_s=0.1)

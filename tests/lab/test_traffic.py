@@ -1,0 +1,103 @@
+"""The measuring tools measure: on the loopback device, where nothing is lost unless a test loses it."""
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from suimon.lab import traffic
+
+
+def test_all_numbered_packets_arrive() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    with receiver("receive", str(port), "--idle", "0.5") as result:
+        sent = run("send", "127.0.0.1", str(port), "--seconds", "1", "--pps", "500")
+    assert sent["sent"] in range(495, 506) and sent["refused"] == 0
+    assert result["received"] == sent["sent"] and result["missing"] == []
+
+
+def test_missing_packets_and_the_gap_are_told() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    with receiver("receive", str(port), "--idle", "0.5") as result, socket.socket(type=socket.SOCK_DGRAM) as sock:
+        for number in (0, 1, 4, 4):
+            if number == 4:
+                time.sleep(0.1)
+            sock.sendto(struct.pack("!Q", number), ("127.0.0.1", port))
+    assert result["received"] == 3 and result["missing"] == [2, 3]
+    assert 90 <= result["longest_gap_ms"] < 400
+
+
+def test_a_paced_rate_is_measured_with_its_headers() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    with receiver("receive", str(port), "--idle", "0.5") as result:
+        run("send", "127.0.0.1", str(port), "--seconds", "2.5", "--pps", "250", "--size", "472")
+    assert abs(result["rate_kbps"] - 1000) < 30
+
+
+def test_a_stream_arrives_whole() -> None:
+    port = free_port(socket.SOCK_STREAM)
+    with receiver("accept", str(port)) as result:
+        sent = run("stream", "127.0.0.1", str(port), "--seconds", "2", "--kbps", "1600")
+    assert result["bytes"] == sent["bytes"] > 300_000
+    assert result["intact"] and result["ended"] == "closed" and abs(result["rate_kbps"] - 1600) < 100
+
+
+def test_a_spoilt_stream_is_noticed() -> None:
+    port = free_port(socket.SOCK_STREAM)
+    with receiver("accept", str(port)) as result, socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(bytes([0, 1, 2, 9]))
+    assert result["bytes"] == 4 and not result["intact"]
+
+
+def test_both_ways() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    with receiver("duplex", str(port), "--seconds", "1", bind="127.0.0.1") as far:
+        begun = time.monotonic()
+        near = run("duplex", str(port), "--seconds", "1", "--peer", "127.0.0.1", "--bind", "127.0.0.2")
+    assert 80 <= near["received"] <= 105 and 80 <= far["received"] <= 105
+    assert begun < near["last_at"] <= time.monotonic()
+
+
+def test_a_closed_port_refuses() -> None:
+    assert run("connect", "127.0.0.1", str(free_port(socket.SOCK_STREAM))) == {"connection": "refused"}
+
+
+def test_a_forged_packet_has_a_right_header_checksum() -> None:
+    packet = traffic._udp_packet("10.0.0.1", "10.0.0.2", 9, b"abc")
+    words = struct.unpack("!10H", packet[:20])
+    assert (sum(words) & 0xFFFF) + (sum(words) >> 16) == 0xFFFF and packet.endswith(b"abc")
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, "-I", traffic.__file__, *args]
+
+
+def run(*args: str) -> dict[str, Any]:
+    done = subprocess.run(command(*args), capture_output=True, text=True, timeout=30, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@contextmanager
+def receiver(*args: str, bind: str = "") -> Iterator[dict[str, Any]]:
+    """Runs while the block does; its result is in what the block was given, once the block is left."""
+    extra = ["--bind", bind] if bind else []
+    child = subprocess.Popen(command(*args, *extra), stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = {}
+    try:
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        yield result
+        result.update(json.loads(child.communicate(timeout=30)[0]))
+    finally:
+        child.kill()
+        child.wait()
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    with socket.socket(type=kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,144 @@
+"""Where the product is broken: one pipeline stage, one act's check, one persona rule at a time.
+
+The places are read from the source, so a new stage, check or rule is a new mutant without being listed anywhere.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One edit: the bytes from `start` to `end` of `path` (relative to src/) become `text`."""
+
+    name: str
+    kind: str
+    path: Path
+    start: int
+    end: int
+    text: bytes
+
+
+class Kind(NamedTuple):
+    """A family of mutants, and the tests of which at least one must fail for each of them.
+
+    `sample` is how many of them a sample takes, evenly spread.
+    """
+
+    find: Callable[[Path], Iterator[Mutant]]
+    tests: tuple[str, ...]
+    sample: int
+
+
+class Source(NamedTuple):
+    """A source file, its tree, and where each of its lines starts (ast counts columns in UTF-8 bytes)."""
+
+    path: Path
+    tree: ast.Module
+    lines: tuple[int, ...]
+
+    @classmethod
+    def read(cls, root: Path, path: Path) -> "Source":
+        content = path.read_bytes()
+        starts = [0]
+        for line in content.splitlines(keepends=True):
+            starts.append(starts[-1] + len(line))
+        return cls(path.relative_to(root), ast.parse(content), tuple(starts))
+
+    def start(self, node: ast.expr | ast.stmt) -> int:
+        return self.lines[node.lineno - 1] + node.col_offset
+
+    def end(self, node: ast.expr | ast.stmt) -> int:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return self.lines[node.end_lineno - 1] + node.end_col_offset
+
+
+def stages_removed(root: Path) -> Iterator[Mutant]:
+    """Each stage taken out of the pipeline's `STAGES`."""
+    for source in _sources(root, "pipeline"):
+        for table in _tables(source, "STAGES"):
+            yield from _elements_removed(source, table, "stage", "")
+
+
+def producers_removed(root: Path) -> Iterator[Mutant]:
+    """Within a stage of several `PRODUCERS`, each of them taken out: what one kind of owner adds to it."""
+    for source in _sources(root, "pipeline"):
+        for table in _tables(source, "PRODUCERS"):
+            if len(table.values) > 1:
+                yield from _elements_removed(source, table, "producer", f"{source.path.stem}.")
+
+
+def checks_skipped(root: Path) -> Iterator[Mutant]:
+    """Each `raise` of the acts replaced by `pass`: what the check refused goes through."""
+    for source in _sources(root, "resources"):
+        for name, statement in _raises(source.tree, source.path.stem):
+            start, end = source.start(statement), source.end(statement)
+            yield Mutant(f"check:{name}", "check", source.path, start, end, b"pass")
+
+
+def rules_loosened(root: Path) -> Iterator[Mutant]:
+    """Each line of the table of who may do what, changed to let anyone."""
+    for source in _sources(root, "resources"):
+        for table in _tables(source, "RULES"):
+            for key, value in zip(table.keys, table.values, strict=True):
+                assert isinstance(key, ast.Constant)
+                cut = source.start(value), source.end(value)
+                yield Mutant(f"persona:{key.value}", "persona", source.path, *cut, b"lambda _actor, _target: True")
+
+
+def _sources(root: Path, package: str) -> list[Source]:
+    return [Source.read(root, path) for path in sorted((root / "suimon" / package).rglob("*.py"))]
+
+
+def _tables(source: Source, name: str) -> Iterator[ast.Dict]:
+    """The dict that a module assigns to `name`."""
+    for statement in source.tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=found)], value=ast.Dict() as table) if found == name:
+                yield table
+            case ast.AnnAssign(target=ast.Name(id=found), value=ast.Dict() as table) if found == name:
+                yield table
+
+
+def _elements_removed(source: Source, table: ast.Dict, kind: str, prefix: str) -> Iterator[Mutant]:
+    """For each element of a dict a mutant without it, named by its key."""
+    keys = [key for key in table.keys if key is not None]
+    for index, key in enumerate(keys):
+        if index + 1 < len(keys):
+            cut = source.start(key), source.start(keys[index + 1])
+        elif index:
+            cut = source.end(table.values[index - 1]), source.end(table.values[index])
+        else:
+            cut = source.start(table) + 1, source.end(table) - 1
+        name = key.value if isinstance(key, ast.Constant) else ast.unparse(key)
+        yield Mutant(f"{kind}:{prefix}{name}", kind, source.path, *cut, b"")
+
+
+def _raises(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.Raise]]:
+    """Every raise statement, named by the function it is in and its place there: `ports.create_port.1`."""
+    found = [node for node in _own_statements(tree) if isinstance(node, ast.Raise)]
+    yield from ((f"{prefix}.{number}", statement) for number, statement in enumerate(found, 1))
+    for node in _own_statements(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from _raises(node, f"{prefix}.{node.name}")
+
+
+def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a scope, but not those of the functions and classes within it."""
+    for child in ast.iter_child_nodes(tree):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from _own_statements(child)
+
+
+KINDS = {
+    "stage": Kind(stages_removed, ("tests/pipeline",), sample=4),
+    "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
+    "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
+    "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),
+}
+
+EQUIVALENT: dict[str, str] = {}
+"""Mutant → why no test can notice: what it removes is a second line of defence, or can't be reached."""

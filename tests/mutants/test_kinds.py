@@ -1,0 +1,25 @@
+"""The mutation tool finds its places, and what it makes of them is Python that differs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.kinds import EQUIVALENT, KINDS
+
+SRC = Path(__file__).resolve().parent.parent.parent / "src"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_mutant_is_a_program_of_its_own(kind: str) -> None:
+    mutants = list(KINDS[kind].find(SRC))
+    assert mutants, "the tool no longer finds its places in src/"
+    assert len({mutant.name for mutant in mutants}) == len(mutants), "two mutants of one name"
+    for mutant in mutants:
+        whole = (SRC / mutant.path).read_bytes()
+        broken = whole[: mutant.start] + mutant.text + whole[mutant.end :]
+        assert ast.dump(ast.parse(broken)) != ast.dump(ast.parse(whole)), mutant.name
+
+
+def test_the_named_equivalents_exist() -> None:
+    assert EQUIVALENT.keys() <= {mutant.name for kind in KINDS.values() for mutant in kind.find(SRC)}

@@ -1,0 +1,90 @@
+"""One mutant on trial: a copy of src/ with the edit in it, and the tests that should notice, run against that copy."""
+
+import ast
+import compileall
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tests.mutants.kinds import KINDS, Mutant
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TRIAL_LIMIT_S = 240
+TIMED_OUT = -1
+
+SLOW_TESTS = ("tests/api/test_serve.py",)
+"""About processes and not about what they decide; a mutant that only they notice lacks a test nearer to it."""
+
+Verdict = Literal["killed", "survived", "undecided", "invalid", "equivalent", "not run"]
+
+
+class Outcome(NamedTuple):
+    """What became of a mutant; `by` is the test that noticed, or what went wrong."""
+
+    mutant: Mutant
+    verdict: Verdict
+    by: str = ""
+
+
+class Copy:
+    """A private copy of src/, which imports before the installed one because it comes first in PYTHONPATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self._src = folder / "src"
+        shutil.copytree(ROOT / "src", self._src, ignore=shutil.ignore_patterns("__pycache__"))
+        self._env = {**os.environ, "PYTHONPATH": str(self._src), "PYTHONDONTWRITEBYTECODE": "1"}
+        compileall.compile_dir(self._src, quiet=1)
+        ask = [sys.executable, "-c", "import suimon; print(suimon.__file__)"]
+        found = subprocess.check_output(ask, env=self._env, cwd=ROOT, text=True).strip()
+        if not Path(found).is_relative_to(self._src):
+            raise SystemExit(f"the tests would run against {found}, not against the copy in {self._src}")
+
+    def run(self, tests: tuple[str, ...], limit_s: int = TRIAL_LIMIT_S) -> tuple[int, str]:
+        """Exit code of pytest, and the first test that failed."""
+        present = [name for name in tests if (ROOT / name).exists()]
+        options = ["-q", "-x", "-rfE", "-m", "not system", "-p", "no:cacheprovider", "--tb=no"]
+        options += [f"--ignore={name}" for name in SLOW_TESTS]
+        command = [sys.executable, "-m", "pytest", *options, *present]
+        with subprocess.Popen(
+            command, env=self._env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                output, _ = process.communicate(timeout=limit_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return TIMED_OUT, f"no end within {limit_s} s"
+        return process.returncode, _first_failure(output)
+
+    def judge(self, mutant: Mutant) -> Outcome:
+        """The verdict on one mutant; the copy is whole again afterwards."""
+        path = self._src / mutant.path
+        whole = path.read_bytes()
+        broken = whole[: mutant.start] + mutant.text + whole[mutant.end :]
+        ast.parse(broken)  # Bad syntax would be a fault of `kinds`, and no verdict on the tests.
+        path.write_bytes(broken)
+        try:
+            code, failure = self.run(_nearest_first(mutant))
+        finally:
+            path.write_bytes(whole)
+        # pytest's exit codes: 1 is a test that failed; 2 and more mean that tests could not be collected, which
+        # would happen to any broken file and so proves nothing.
+        verdicts: dict[int, Verdict] = {0: "survived", 1: "killed", TIMED_OUT: "undecided"}
+        return Outcome(mutant, verdicts.get(code, "invalid"), failure)
+
+
+def _nearest_first(mutant: Mutant) -> tuple[str, ...]:
+    """The tests named for this kind, starting with the file that mirrors the mutated one."""
+    package = mutant.path.relative_to("suimon")
+    mirror = Path("tests") / package.parent / f"test_{package.name}"
+    return (str(mirror), *KINDS[mutant.kind].tests)
+
+
+def _first_failure(output: str) -> str:
+    lines = output.splitlines()
+    marked = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return marked[0].split(" ", 1)[1].split(" - ")[0] if marked else ""

@@ -1,0 +1,88 @@
+"""What the hot paths cost in SQL, counted by the driver's trace, BEGIN and COMMIT included.
+
+Checking the caller's token costs one statement more.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from suimon.resources.registry import RESOURCES
+from tests.resources.world import ADMIN, ALICE, Body, World
+
+Count = Callable[[Callable[[], object]], int]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def count(world: World) -> Count:
+    def counted(act: Callable[[], object]) -> int:
+        heard: list[str] = []
+        world.store.trace(heard.append)
+        act()
+        world.store.trace(None)
+        return len(heard)
+
+    return counted
+
+
+@pytest.fixture
+def network(world: World) -> str:
+    network = world.network()
+    world.subnet(network, "10.0.0.0/20")
+    world.port(network)
+    return network
+
+
+def test_one_port(world: World, network: str, count: Count) -> None:
+    heard: list[str] = []
+    world.store.trace(heard.append)
+    world.port(network)
+    assert (heard[0], heard[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+    assert len(heard) <= 9, "\n".join(heard)
+
+
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        ({"fixed_ips": [{"ip_address": "10.0.9.9"}]}, 12),
+        ({"mac_address": "02:00:00:00:00:01"}, 10),
+        ({"name": "n", "binding:host_id": "h1"}, 10),
+        ({"security_groups": []}, 8),
+    ],
+)
+def test_a_port_with_wishes(world: World, network: str, count: Count, body: Body, most: int) -> None:
+    assert count(lambda: world.port(network, ADMIN, project_id="red", **body)) <= most
+
+
+@pytest.mark.parametrize("number", [2, 100])
+def test_ports_in_bulk(world: World, network: str, count: Count, number: int) -> None:
+    assert count(lambda: world.create_many("ports", [{"network_id": network}] * number)) <= 10
+
+
+def test_named_addresses_in_bulk(world: World, network: str, count: Count) -> None:
+    bodies = [{"network_id": network, "fixed_ips": [{"ip_address": f"10.0.5.{2 * n}"}]} for n in range(1, 101)]
+    assert count(lambda: world.create_many("ports", bodies)) <= 14
+
+
+@pytest.mark.parametrize("path", ["networks", "subnets", "ports"])
+def test_getting_one(world: World, network: str, count: Count, path: str) -> None:
+    id_ = world.list(path)[0]["id"]
+    resource = RESOURCES[path]
+
+    def get() -> object:
+        act = world.store.read(lambda tx: resource.get(tx, ALICE, id_), one_statement=True)
+        return world.loop.run_until_complete(act)
+
+    assert count(get) == 1
+
+
+def test_deleting_a_port(world: World, network: str, count: Count) -> None:
+    port = world.port(network)["id"]
+    assert count(lambda: world.delete("ports", port)) <= 13
