@@ -36,7 +36,9 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._src = folder / "src"
         shutil.copytree(ROOT / "src", self._src, ignore=shutil.ignore_patterns("__pycache__"))
-        self._env = {**os.environ, "PYTHONPATH": str(self._src), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Hypothesis keeps what failed and tries it first next time: what failed for a mutant must not stay.
+        kept = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
+        self._env = {**os.environ, **kept, "PYTHONPATH": str(self._src), "PYTHONDONTWRITEBYTECODE": "1"}
         compileall.compile_dir(self._src, quiet=1)
         ask = [sys.executable, "-c", "import suimon; print(suimon.__file__)"]
         found = subprocess.check_output(ask, env=self._env, cwd=ROOT, text=True).strip()
