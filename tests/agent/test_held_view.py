@@ -62,10 +62,17 @@ def test_a_snapshot_that_does_not_continue_ours_is_held(position, words):
     assert ("network", "n") in held.view.objects
 
 
-def test_a_new_epoch_of_our_store_is_taken():
+def test_a_new_epoch_of_our_store_is_taken_if_it_deletes_nothing():
     held = guard(network("n"))
-    assert held.take(Snapshot(at(2, epoch=2), (network("n"),))) is not None
+    assert held.take(Snapshot(at(2, epoch=2), (network("n"), network("m")))) is not None
     assert held.view.position == at(2, epoch=2)
+
+
+def test_a_new_epoch_that_lacks_anything_is_held():
+    held = guard(network("n"), network("m"))
+    assert held.take(Snapshot(at(2, epoch=2), (network("n"),))) is None
+    assert "restored store" in held.held
+    assert held.view.position == at(10)
 
 
 @pytest.mark.parametrize(

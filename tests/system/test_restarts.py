@@ -50,11 +50,10 @@ def test_twenty_kills_during_churn_lose_no_packet(lab: Lab, cloud: Connection) -
     one, two, far = (guest(lab, cloud, network.id, name, host) for name, host in GUESTS)
     ways = [(one, two), (one, far)]
 
-    assert lost(lab, ways, CONTROL_S, lambda: time.sleep(CONTROL_S - 2)) == [0, 0], "inconclusive: lossy without kills"
+    assert lost(lab, ways, lambda: time.sleep(CONTROL_S)) == [0, 0], "inconclusive: it loses packets without kills"
 
     with churn(cloud, network.id) as changes:
-        seconds = KILLS * 4
-        assert lost(lab, ways, seconds, lambda: kill_by_turns(lab, within_s=seconds - 3)) == [0, 0]
+        assert lost(lab, ways, lambda: kill_by_turns(lab)) == [0, 0]
     assert len(changes) >= KILLS
 
 
@@ -66,8 +65,8 @@ def guest(lab: Lab, cloud: Connection, network_id: str, name: str, host: str) ->
     return lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address))
 
 
-def lost(lab: Lab, ways: list[tuple[Guest, Guest]], seconds: float, meanwhile: Callable[[], None]) -> list[int]:
-    """Of 1,000 numbered UDP packets a second, how many each way lost; `meanwhile` is done while they fly."""
+def lost(lab: Lab, ways: list[tuple[Guest, Guest]], meanwhile: Callable[[], None]) -> list[int]:
+    """Of 1,000 numbered UDP packets a second, how many each way lost while `meanwhile` was done."""
     measure = Measure(lab)
     with ExitStack() as stack:
         receivers = []
@@ -77,18 +76,18 @@ def lost(lab: Lab, ways: list[tuple[Guest, Guest]], seconds: float, meanwhile: C
             receiver = stack.enter_context(measure.probe(target.name, "receive", port, "--idle", "4"))
             receivers.append(receiver.ready())
             address = target.lease["ip"].split("/")[0]
-            send = ("send", address, port, "--seconds", str(seconds))
-            senders.append(stack.enter_context(measure.probe(source.name, *send)))
+            senders.append(stack.enter_context(measure.probe(source.name, "send", address, port, "--seconds", "300")))
         time.sleep(1)
         meanwhile()
-        sent = [sender.result(timeout_s=seconds + 30)["sent"] for sender in senders]
-        assert all(count >= seconds * 900 for count in sent)
-        return [count - receiver.result()["received"] for count, receiver in zip(sent, receivers, strict=True)]
+        results = [sender.enough().result() for sender in senders]
+        assert all(result["sent"] >= result["seconds"] * 900 for result in results)
+        return [
+            result["sent"] - receiver.result()["received"] for result, receiver in zip(results, receivers, strict=True)
+        ]
 
 
-def kill_by_turns(lab: Lab, within_s: float) -> None:
+def kill_by_turns(lab: Lab) -> None:
     """Agent of hv1, controller, agent of hv2, controller …: each dies of SIGKILL, is started, and is back."""
-    begun = time.monotonic()
     hosts = lab.layout.hosts
     for turn in range(KILLS):
         if turn % 2:
@@ -99,8 +98,6 @@ def kill_by_turns(lab: Lab, within_s: float) -> None:
             lab.cloud.kill_agent(host)
             lab.cloud.start_agent(host)
             lab.cloud.await_agent(host)
-    took_s = time.monotonic() - begun
-    assert took_s < within_s, f"the kills outlasted the traffic: {took_s:.0f} s"
 
 
 @contextlib.contextmanager

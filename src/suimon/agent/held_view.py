@@ -54,7 +54,8 @@ def changes(view: View, frame: Snapshot | Delta) -> Changes:
 def objection(view: View, frame: Snapshot | Delta, result: Changes) -> str:
     """Why `frame` must not be applied without an operator's word, in words for people; empty if it may.
 
-    A delta is what the change log says, so it may delete whatever it deletes; but it must continue the view we hold.
+    A delta is what the change log says, so it may delete whatever it deletes; but it must continue the view we hold. A
+    snapshot of a new epoch follows no log of ours: what it lacks may have been lost with the store, not deleted.
     """
     held = view.position
     if isinstance(frame, Snapshot) and frame.accepted:
@@ -64,6 +65,8 @@ def objection(view: View, frame: Snapshot | Delta, result: Changes) -> str:
     if strange := _other_line(held, frame):
         return strange
     count, total = len(result.deleted), len(view.objects)
+    if isinstance(frame, Snapshot) and frame.position.epoch != held.epoch and count:
+        return f"it is of a restored store, and would delete {count} of the {total} objects that this host holds"
     if isinstance(frame, Snapshot) and count >= GUARDED_COUNT and count > total * GUARDED_SHARE:
         return f"it would delete {count} of the {total} objects that this host holds"
     return ""

@@ -242,17 +242,22 @@ class Lab:
         if missing:
             raise LabError(f"Programs are missing: {', '.join(missing)}; `suimon doctor` says what to install.")
 
+    def _lock(self, fd: int) -> None:
+        """Waits a little: a child that a killed command was just starting holds its lock for a moment longer."""
+        for _ in range(20):
+            with suppress(BlockingIOError):
+                return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.05)
+        name = self.layout.config.name
+        raise LabError(f"Another command is bringing the lab {name!r} up or down; wait for it.")
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One `up` or `down` at a time, by a lock on the state directory, which a killed process lets go."""
         self.layout.directory.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.layout.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                name = self.layout.config.name
-                raise LabError(f"Another command is bringing the lab {name!r} up or down; wait for it.") from None
+            self._lock(fd)
             yield
         finally:
             os.close(fd)

@@ -13,7 +13,7 @@ import msgspec
 
 from suimon.lab import processes
 from suimon.lab.error import LabError
-from suimon.lab.layout import Layout
+from suimon.lab.layout import LabConfig, Layout
 
 Json = dict[str, Any]
 
@@ -65,8 +65,9 @@ class OpenStack:
     def invitation(self) -> str:
         """How to use the cloud from a second terminal."""
         exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in self.settings().items())
-        name = self._layout.config.name
-        option = "" if name == "suimon" else f" --name {name}"
+        config, usual = self._layout.config, LabConfig()
+        option = "" if config.name == usual.name else f" --name {config.name}"
+        option += "" if config.root == usual.root else f" --root {shlex.quote(config.root)}"
         suimon = Path(sys.executable).with_name("suimon")
         return (
             f"The lab is up. To use the cloud from another terminal (as root):\n{exports}\n"

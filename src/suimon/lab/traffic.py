@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import socket
 import struct
 import sys
@@ -71,12 +72,14 @@ def receive(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def send(args: argparse.Namespace) -> dict[str, Any]:
-    """`pps` packets a second for `seconds`; what the kernel refuses to send counts as sent, and so as lost."""
+    """`pps` packets a second for `seconds` or until SIGTERM; what the kernel refuses counts as sent, and so as lost."""
     refused = 0
     sent = 0
+    enough = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: enough.set())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         begun = time.monotonic()
-        while (now := time.monotonic()) < begun + args.seconds:
+        while (now := time.monotonic()) < begun + args.seconds and not enough.is_set():
             if (ahead_s := begun + sent / args.pps - now) > 0:
                 time.sleep(ahead_s)
             try:

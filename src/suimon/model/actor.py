@@ -4,8 +4,7 @@ import msgspec
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """The caller of an act, as the token says. `request_id` follows the act into the change log and the agents' logs.
-    """
+    """The caller of an act, as the token says. `request_id` follows the act into the change log."""
 
     user_id: str
     project_id: str
