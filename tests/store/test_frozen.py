@@ -1,0 +1,108 @@
+"""What a former version left on disk is read by this one, and means the same: no migration loses anything."""
+
+import asyncio
+import shutil
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from suimon.agent.memory import Memory
+from suimon.agent.saved import StateDirectory
+from suimon.distribution.difference import differences
+from suimon.model import view
+from suimon.model.query import parse_query
+from suimon.pipeline.simulate import Ends, Switch, tcp
+from suimon.pipeline.world import World
+from suimon.resources.registry import RESOURCES
+from suimon.store import Store, StoreConfig
+from tests import frozen
+from tests.resources.world import ADMIN
+
+VERSIONS = sorted(path for path in Path(frozen.__file__).parent.iterdir() if (path / "store.sql").exists())
+COUNTS = {
+    "networks": 4,
+    "subnets": 4,
+    "ports": 9,
+    "security-groups": 2,
+    "routers": 1,
+    "floatingips": 1,
+    "qos/policies": 1,
+}
+"""Of the ports, five are guests', three a router's, one is the floating IP's."""
+OFPORTS = {"one": 11, "two": 12}
+
+
+def test_there_is_a_frozen_version() -> None:
+    assert VERSIONS
+
+
+@pytest.fixture(params=VERSIONS, ids=lambda path: path.name)
+def version(request: pytest.FixtureRequest) -> Path:
+    return Path(request.param)
+
+
+@pytest.fixture
+def store(version: Path, tmp_path: Path) -> Store:
+    with sqlite3.connect(tmp_path / "suimon.db") as database:
+        database.executescript((version / "store.sql").read_text())
+    store = Store(StoreConfig(f"sqlite:///{tmp_path}/suimon.db"))
+    store.open()
+    return store
+
+
+def told(store: Store) -> dict[view.Key, view.Object]:
+    """What hv1 is told by this version, from nothing."""
+    found = asyncio.run(store.read(lambda tx: differences(tx, {"hv1": frozenset()}, {"hv1"}, ())))
+    objects = [msgspec.json.decode(raw, type=view.Object) for raw in found["hv1"].objects]
+    return {view.key(thing): thing for thing in objects}
+
+
+def remembered(version: Path, folder: Path) -> tuple[dict[view.Key, view.Object], World]:
+    """What the agent of hv1 starts from, and the world that it makes of it."""
+    for path in version.glob("*.json"):
+        shutil.copy(path, folder / path.name)
+    memory = Memory(StateDirectory(folder))
+    kept, numbers = memory.load_view(), memory.load_numbers()
+    assert kept.position is not None
+    world = World("hv1", numbers)
+    for thing in kept.objects.values():
+        world.set(thing)
+    world.wire(1, {"public": 2})
+    for name, ofport in OFPORTS.items():
+        world.plug(port(kept.objects, name).id, ofport)
+    return dict(kept.objects), world
+
+
+def port(objects: dict[view.Key, view.Object], name: str) -> view.Port:
+    return next(thing for thing in objects.values() if isinstance(thing, view.Port) and thing.name == name)
+
+
+def test_the_database_is_migrated_and_shows_all_that_was_in_it(store: Store) -> None:
+    for path, count in COUNTS.items():
+        resource = RESOURCES[path]
+        query = parse_query(resource.spec, [])
+        things = asyncio.run(store.read(lambda tx, listed=resource.list, query=query: listed(tx, ADMIN, query)))
+        assert len(things) == count, path
+        for thing in things:
+            assert resource.spec.render(thing, ADMIN)["id"] == thing.id
+    store.close()
+
+
+def test_a_host_that_remembers_is_told_nothing_new(store: Store, version: Path, tmp_path: Path) -> None:
+    assert told(store) == remembered(version, tmp_path)[0]
+    store.close()
+
+
+def test_the_agents_memory_compiles_to_flows_with_the_numbers_it_had(version: Path, tmp_path: Path) -> None:
+    objects, world = remembered(version, tmp_path)
+    before = world.numbers.dump()
+    programs = [world.compile(owner) for owner in world.owners()]
+    assert world.numbers.dump() == before, "an upgrade would renumber flows, and so touch them"
+    flows = [flow for program in programs for flow in program.flows]
+    switch = Switch(flows, [group for program in programs for group in program.groups])
+    one, two = port(objects, "one"), port(objects, "two")
+    ends = Ends(one.mac, two.mac, one.fixed_ips[0].ip, two.fixed_ips[0].ip)
+    assert [ofport for ofport, _ in switch.process(tcp(ends, 80).arriving(OFPORTS["one"])).outputs] == [OFPORTS["two"]]
+    assert switch.process(tcp(ends, 25).arriving(OFPORTS["one"])).outputs == ()
