@@ -169,8 +169,10 @@ def test_while_the_disk_is_full_the_switch_stays_as_it_is(tmp_path, monkeypatch)
             parts.take(snapshot(1, port(1)))
             await asyncio.sleep(0.05)
             assert switch.bridge.applied == []
+            assert "No space left on device" in parts.desk.failures["bridge/br-int"]
             full = False
             await parts.in_force(1)
+            assert parts.desk.failures == {}
             assert len(switch.bridge.applied) == 1
 
     scene(play())
@@ -263,7 +265,11 @@ def test_status_says_why_a_port_is_down(tmp_path):
             reasons = {name: each.reason for name, each in parts.desk.statuses.items() if each.status == "DOWN"}
             assert "iface-id=p1" in reasons["p1"]
             assert "could not open network device tap2" in reasons["p2"]
-            assert "administratively down" in reasons["p3"]
+            assert "the port is administratively down" in reasons["p3"]
+            parts.enforcer.plug("p1", 1)
+            parts.take(Delta(at(2), objects=(replace(NETWORK, up=False),)))
+            await parts.in_force(2)
+            assert parts.desk.statuses["p1"].reason == "its network is administratively down"
 
     scene(play())
 

@@ -1,9 +1,10 @@
 """`suimon flows` and `suimon why` on a world: what is shown, and which stage and owner a drop is laid to."""
 
 import pytest
+from msgspec.structs import replace
 
 from suimon.agent.questions import QuestionError, Why, flows_text, why
-from suimon.model.view import Network, Peer, Router, RouterInterface, SecurityGroup, SecurityGroupRule, Subnet
+from suimon.model.view import FixedIp, Network, Peer, Router, RouterInterface, SecurityGroup, SecurityGroupRule, Subnet
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.world import World
 from tests.agent.parts import NETWORK, SUBNET, port
@@ -92,7 +93,7 @@ def test_a_drop_is_laid_to_its_stage(world):
         (Why("p"), "name one"),
         (Why("p1", to="10.0.0.50"), "ARP gets no answer"),
         (Why("p1", to="nonsense"), "not an IPv4 address"),
-        (Why("p1"), "not an IPv4 address"),
+        (Why("p1"), "one direction"),
         (Why("p1", to="10.0.0.12", protocol="tcp"), "needs --port"),
         (Why("p1", to="10.0.0.12", protocol="gre"), "none of"),
         (Why("p1", source="10.0.0.50"), "knows no port"),
@@ -102,6 +103,32 @@ def test_a_drop_is_laid_to_its_stage(world):
 def test_a_question_without_an_answer_says_why(world, question, words):
     with pytest.raises(QuestionError, match=words):
         why(world, question)
+
+
+def test_the_same_address_on_a_network_of_another_tenant_is_not_the_sender(world):
+    world.set(Network("theirs", "vxlan", 300, None, 1450))
+    world.set(Peer("a-stranger", "theirs", "fa:16:3e:00:09:09", ("10.0.0.99",), "h3", "192.0.2.3"))
+    world.set(replace(port(9), id="0-stranger", network_id="theirs", fixed_ips=(FixedIp("sub3", "10.1.0.99"),)))
+    world.plug("0-stranger", 9)
+    assert "tun_src=192.0.2.2" in said(world, source="10.0.0.99")
+    assert "port/0-stranger" not in said(world, source="10.1.0.99")
+
+
+def test_only_the_interfaces_on_the_way_are_named(world):
+    world.plug("p2", 12)
+    world.wire(1, {})
+    assert "port 12 is the interface of port p2" in said(world, to="10.0.0.12")
+    assert "the tunnel" not in said(world, to="10.0.0.12")
+
+
+def test_a_port_that_is_down_sends_nothing(world):
+    world.set(replace(port(1), up=False))
+    with pytest.raises(QuestionError, match="the port p1 is administratively down"):
+        said(world, to="10.0.0.12")
+    world.set(port(1))
+    world.set(replace(NETWORK, up=False))
+    with pytest.raises(QuestionError, match="the network of port p1 is administratively down"):
+        said(world, to="10.0.0.12")
 
 
 def test_an_unplugged_port_sends_nothing(world):

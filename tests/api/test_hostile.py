@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suimon.api.wire import BODY_LIMIT_BYTES
+from suimon.model.errors import Unavailable
 from suimon.resources.registry import RESOURCES
 from tests.api.cloud import Account, Cloud
 
@@ -189,6 +191,11 @@ def test_a_body_over_the_limit_is_not_read_to_its_end(shared_cloud: Cloud) -> No
     assert told.error[:2] == (413, "HTTPRequestEntityTooLarge") and sent <= 18
 
 
+def test_one_request_does_not_hold_up_all_others(shared_cloud: Cloud) -> None:
+    told = shared_cloud.call("POST", "/v2.0/ports", {"ports": [{}] * 1001}, shared_cloud.admin.token)
+    assert told.error == (400, "HTTPBadRequest", "1000 ports at most can be created in one request.")
+
+
 def test_a_fault_of_ours_tells_nothing_but_the_request(shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the password is xyzzy")
@@ -198,6 +205,20 @@ def test_a_fault_of_ours_tells_nothing_but_the_request(shared_cloud: Cloud, monk
     assert told.error[:2] == (500, "HTTPInternalServerError") and b"xyzzy" not in told.body
     told = shared_cloud.call("GET", "/healthz")
     assert told.status == 503 and b"xyzzy" not in told.body
+
+
+def test_what_is_not_the_callers_fault_is_told_the_operator(
+    shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise Unavailable("The disk under the database is full.")
+
+    monkeypatch.setattr(shared_cloud.store, "write", full)
+    with structlog.testing.capture_logs() as logs:
+        told = shared_cloud.call("POST", "/v2.0/networks", {"network": {}}, shared_cloud.admin.token)
+    assert told.error == (503, "ServiceUnavailable", "The disk under the database is full.")
+    assert told.headers["retry-after"] == "1"
+    assert [log["reason"] for log in logs if log["event"] == "unavailable"] == [told.error[2]]
 
 
 def test_health_fails_when_the_store_does_not_answer(shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,6 +211,16 @@ def test_users_change_their_own_password_with_the_old_one(cloud: Cloud) -> None:
     assert cloud.login("anna", "new", "anna").user_id == anna.user_id
 
 
+def test_a_stolen_token_does_not_help_to_guess_the_password(cloud: Cloud) -> None:
+    anna = cloud.account("anna")
+    path = f"/identity/v3/users/{anna.user_id}/password"
+    for number in range(10):
+        body = {"user": {"password": "new", "original_password": f"guess{number}"}}
+        assert cloud.call("POST", path, body, anna.token).status == 401
+    body = {"user": {"password": "new", "original_password": "anna"}}
+    assert cloud.call("POST", path, body, anna.token).status == 429
+
+
 CRUD = [
     ("project", "projects", {"name": "p", "description": "d", "domain_id": "default", "enabled": True}, {"name": "q"}),
     ("user", "users", {"name": "u", "password": "x", "email": "u@example.org"}, {"enabled": False}),

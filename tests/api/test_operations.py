@@ -46,6 +46,13 @@ def test_accept_and_remove(cloud: Cloud) -> None:
         assert told.error == (404, "Not Found", "Host hv1 could not be found."), (method, path)
 
 
+def test_a_host_may_be_called_as_a_path_of_ours(cloud: Cloud) -> None:
+    joined(cloud, "tokens", "192.0.2.1")
+    assert cloud.call("GET", "/operations/v1/hosts/tokens", token=cloud.admin.token).json["host"]["name"] == "tokens"
+    assert cloud.call("PUT", "/operations/v1/hosts/tokens", token=cloud.admin.token).status == 405
+    assert cloud.call("DELETE", "/operations/v1/hosts/tokens", token=cloud.admin.token).status == 204
+
+
 def test_a_join_token_is_told_once_and_kept_as_a_hash(cloud: Cloud) -> None:
     secret = token_of(cloud, lifetime_s=60)["secret"]
     assert len(secret) == 64

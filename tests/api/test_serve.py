@@ -10,8 +10,12 @@ import time
 import urllib.request
 from pathlib import Path
 
+import msgspec
 import pytest
+import structlog
 
+from suimon.cli import serve
+from suimon.cli.listener import Endpoint
 from tests.api.controller import PATIENCE_S, SUIMON, Controller, free_port, started
 
 
@@ -98,6 +102,15 @@ def test_tls_on_both_listeners(tmp_path: Path) -> None:
             capture_output=True, text=True, check=True, timeout=PATIENCE_S,
         )  # fmt: skip
         assert json.loads(done.stdout) == []
+
+
+def test_a_listener_that_others_reach_without_tls_is_warned_of(tmp_path: Path) -> None:
+    near, far = (Endpoint(host, 9697, "--hosts-listen") for host in ("127.0.0.1", "0.0.0.0"))
+    safe = msgspec.structs.replace(far, certificate="/c.pem", key="/k.pem")
+    with structlog.testing.capture_logs() as logs:
+        for hosts in (near, safe, far):
+            serve._warn_of_listeners(serve.Config(tmp_path, near, hosts))
+    assert [(log["event"], log["listen"]) for log in logs] == [("listener_without_tls", "0.0.0.0:9697")]
 
 
 def test_commands_say_when_there_is_nobody_to_ask(tmp_path: Path) -> None:

@@ -225,6 +225,38 @@ def test_a_host_reports_on_its_own_ports_only(tmp_path: Path) -> None:
     on_site(tmp_path, body)
 
 
+def test_a_hostile_report_is_bounded_and_its_words_are_plain(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        credential = await site.join("h1")
+        network = make(things.Network, segment=7)
+        port = make_port(network.id, "h1")
+        await put(site.store, network, port)
+        position = view.Position(site.store.position()[0], 10**30, -(10**30))
+        many = {f"port/{number}": "x" * 2000 for number in range(1000)}
+        report = view.Report(position, (view.PortReport(port.id, "DOWN", "\0no\nmeter"),), (), "\x1b[2Jheld", many)
+        assert (await site.post("report", report, credential))[0] == 204
+        state = site.distribution.state("h1")
+        assert state.held == " [2Jheld"
+        assert len(state.failures) == 100 and set(map(len, state.failures.values())) == {1000}
+        (kept,) = await site.store.read(lambda tx: tx.select(things.Port))
+        assert kept.status_reason == " no meter"
+        crowd = tuple(view.PortReport(f"p{number}", "DOWN") for number in range(40_000))
+        status, error = await site.post("report", view.Report(position, crowd), credential)
+        assert (status, error["error"]) == (400, "A report speaks of 10000 ports at most.")
+
+    on_site(tmp_path, body)
+
+
+def test_a_guessed_token_takes_no_turn_of_those_who_write(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        with traced(site.store) as statements:
+            status, error = await site.post("join", view.Join("guess", "h1", None))
+        assert status == 401 and "ask the operator" in error["error"]
+        assert [statement.split()[0] for statement in statements] == ["SELECT"]
+
+    on_site(tmp_path, body)
+
+
 def test_the_same_report_again_writes_nothing(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         credential = await site.join("h1")

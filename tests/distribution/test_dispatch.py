@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
@@ -18,6 +20,8 @@ from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, ROUTER_INTERFACE
 from suimon.resources import hosts as host_acts
 from suimon.store.store import Store
 from tests.distribution.world import (
+    FRAME,
+    NOW,
     PATIENT,
     Follower,
     make,
@@ -242,11 +246,108 @@ def test_a_position_of_another_store_epoch_or_future_gets_a_snapshot(tmp_path: P
     with_dispatcher(tmp_path, body)
 
 
+def test_an_older_database_begins_an_epoch_before_its_revisions_mean_other_things(tmp_path: Path) -> None:
+    """Two lines from one backup: `early` and `late` hold the first one's, which the second soon outgrows."""
+
+    async def run() -> None:
+        early, late, fresh = Follower("h1"), Follower("h2"), Follower("h3")
+        net, sub = make_network(1)
+        async with open_store(tmp_path) as store:
+            await put(store, make_host("h1", None), make_host("h2", None), make_host("h3", None), net, sub)
+        backup = store_file(store)
+        async with open_store(tmp_path, backup) as store, running(store) as dispatcher:
+            await fresh.connect(dispatcher)
+            await fresh.drain()
+            for follower, last in ((early, 5), (late, 6)):
+                await put(store, on(sub, follower.host, last))
+                await settle(store, dispatcher)
+                await follower.connect(dispatcher)
+                await follower.drain()
+        async with open_store(tmp_path, backup) as store, running(store) as dispatcher:
+            before = store.position()
+            await fresh.connect(dispatcher)
+            assert store.position() == before
+            with structlog.testing.capture_logs() as logs:
+                await late.connect(dispatcher)
+            assert [log["log_level"] for log in logs if log["event"] == "older_database"] == ["error"]
+            assert store.position()[1] > before[1]
+            assert fresh.link is not None and fresh.link.closed
+            await put(store, *(on(sub, "h3", last) for last in (7, 8)))
+            await put(store, *(on(sub, "h3", last) for last in (9, 10)))
+            await settle(store, dispatcher)
+            for follower in (early, late, fresh):
+                await follower.connect(dispatcher)
+                await follower.drain()
+                assert isinstance(follower.frames[-1], view.Snapshot)
+                whole = await store.read(lambda tx, host=follower.host: dispatcher._whole(tx, host))  # type: ignore[misc]
+                held = dict(follower.objects)
+                follower.take(FRAME.decode(whole.frame))
+                assert follower.objects == held
+        async with open_store(tmp_path, store_file(store)) as again:
+            assert again.position()[:2] == store.position()[:2]
+
+    asyncio.run(run())
+
+
+def store_file(store: Store) -> Path:
+    """For a copy, once the store is closed."""
+    return store._path
+
+
+def test_a_copy_put_back_twice_never_begins_the_same_epoch(tmp_path: Path) -> None:
+    async def run() -> None:
+        begun = []
+        async with open_store(tmp_path) as store:
+            await put(store, make_host("h1", None))
+        for hours in (0, 1):
+            async with open_store(tmp_path, store_file(store)) as copy:
+                copy._clock = lambda hours=hours: NOW + timedelta(hours=hours)  # type: ignore[misc]
+                begun.append(await copy.begin_epoch())
+        assert begun[0] < begun[1]
+
+    asyncio.run(run())
+
+
+def test_a_host_that_lies_about_the_future_begins_one_epoch_at_most(tmp_path: Path) -> None:
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        liar, epochs = Follower("h1"), set()
+        for ahead in (1, 2**62, 10**30):
+            id_, epoch, revision = store.position()
+            for position in ((id_, epoch, revision + ahead), (id_, epoch + ahead, 0)):
+                liar.position = view.Position(*position)
+                await liar.connect(dispatcher)
+                await liar.drain()
+                assert isinstance(liar.frames[-1], view.Snapshot)
+                epochs.add(store.position()[1])
+        assert len(epochs) == 1
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_who_is_being_linked_while_an_epoch_begins_asks_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_store(tmp_path) as real:
+            store = PausingStore(real)
+            async with running(store) as dispatcher, asyncio.timeout(10):  # type: ignore[arg-type]
+                await put(real, make_host("h1", None), make_host("h2", None))
+                await settle(real, dispatcher)
+                linking = Pause()
+                store.pauses = [linking]
+                connecting = asyncio.create_task(dispatcher.link(make_host("h1", None), None))
+                await linking.reached.wait()
+                id_, epoch, revision = real.position()
+                await dispatcher.link(make_host("h2", None), view.Position(id_, epoch, revision + 1))
+                linking.over.set()
+                assert isinstance(await connecting, float)
+
+    asyncio.run(run())
+
+
 def test_snapshots_are_admitted_at_a_rate_and_deltas_always(tmp_path: Path) -> None:
     async def body(store: Store, dispatcher: Dispatcher) -> None:
-        host = make_host("h1", None)
+        host, *others = (make_host(name, None) for name in ("h1", "h2", "h3"))
         assert isinstance(await dispatcher.link(host, None), Link)
-        first, second = await dispatcher.link(host, None), await dispatcher.link(host, None)
+        first, second = [await dispatcher.link(other, None) for other in others]
         assert isinstance(first, float) and isinstance(second, float)
         assert 90 < first < 125 and 190 < second < 245
         assert isinstance(await dispatcher.link(host, view.Position(*store.position())), Link)

@@ -27,7 +27,7 @@ from suimon.store.tx import Tx
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRAME = msgspec.json.Decoder(view.Frame)
-PATIENT = DistributionConfig(snapshots_per_s=1e6, snapshot_burst=10**6)
+PATIENT = DistributionConfig(snapshots_per_s=1e6, snapshot_burst=10**6, snapshot_pause_s=0.0)
 _IDS = count(1)
 
 
@@ -73,9 +73,10 @@ def _template() -> Path:
 
 
 @asynccontextmanager
-async def open_store(folder: Path, **config: Any) -> AsyncIterator[Store]:
+async def open_store(folder: Path, copy_of: Path | None = None, **config: Any) -> AsyncIterator[Store]:
+    """An empty store, or one that goes on from a copy of a closed one's file."""
     path = folder / f"{next(_IDS)}.db"
-    shutil.copy(_template(), path)
+    shutil.copy(copy_of or _template(), path)
     store = Store(StoreConfig(url=f"sqlite:///{path}", readers=2, **config), lambda: NOW)
     store.open()
     try:

@@ -134,8 +134,8 @@ def _station(cloud: Cloud, name: str, words: list[str], options: Options) -> Non
 def _network(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
     kind, *segment = words
     number = int(segment[0]) if segment else None
-    network = view.Network(name, kind, number, options.get("physnet"), 1450, "external" in options)  # type: ignore[arg-type]
-    cloud.put(network)
+    external, up = "external" in options, options.get("up") != "no"
+    cloud.put(view.Network(name, kind, number, options.get("physnet"), 1450, external, up))  # type: ignore[arg-type]
 
 
 def _subnet(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
@@ -215,7 +215,8 @@ def _qos(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
     for word in words:
         kind, direction, rest = word.split(":")
         if kind == "limit":
-            limits.append(view.BandwidthLimit(direction, int(rest)))  # type: ignore[arg-type]
+            rate, _, burst = rest.partition("/")
+            limits.append(view.BandwidthLimit(direction, int(rate), int(burst or 0)))  # type: ignore[arg-type]
         else:
             protocol, first, last, remote = _service(rest)
             assert protocol and first and last

@@ -8,14 +8,14 @@ from ipaddress import IPv4Address, IPv4Network
 import msgspec
 
 from suimon.model import view
-from suimon.pipeline.simulate import Ends, Packet, arp, icmp_echo, icmp_error, tcp, udp
+from suimon.pipeline.simulate import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, tcp, udp
 from suimon.pipeline.simulate.packet import ACK, PSH, SYN
 from tests.pipeline.cloud import Cloud, Station
 from tests.pipeline.underlay import Journey, Leg, Underlay
 
 Sender = view.Port | Station
 BROADCAST = "ff:ff:ff:ff:ff:ff"
-_TALK = re.compile(r"^(\S+) (->|~>|<~|<!) (\S+) (icmp|(?:tcp|udp)/\d+)((?: \w+=\S+)*)$")
+_TALK = re.compile(r"^(\S+) (->|~>|<~|<!|~~>) (\S+) (icmp|(?:tcp|udp)/\d+)((?: \w+=\S+)*)$")
 _ARP = re.compile(r"^(\S+) arp (\S+)((?: \w+=\S+)*)$")
 _DHCP = re.compile(r"^(\S+) dhcp((?: \w+=\S+)*)$")
 
@@ -50,6 +50,9 @@ class Questioner:
                 case "~>":
                     opened = self._connections[source, target, service].opened
                     return self._single(self.sender(source), _later(opened), self._meant(target))
+                case "~~>":
+                    opened = self._connections[source, target, service].opened
+                    return self._single(self.sender(source), later_fragment(opened), self._meant(target))
                 case "<~":
                     answer = _later(_reply(self._arrived(source, target, service)))
                 case _:

@@ -13,6 +13,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     vm1 -> vm2 tcp/22      the first packet of a new connection and the answer to it; `-> 10.0.0.5` by address
     vm1 ~> vm2 tcp/22      a later packet of that connection, from its opener
     vm1 <~ vm2 tcp/22      a later packet of that connection, to its opener
+    vm1 ~~> vm2 udp/53     a later fragment of a datagram of that connection, from its opener
     vm1 <! vm2 udp/53      an ICMP error about what the opener sent first, to it
     vm1 arp 10.0.0.5       who has that address?
     vm1 dhcp               a DHCPDISCOVER

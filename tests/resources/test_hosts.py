@@ -117,6 +117,16 @@ def test_impossible_names_and_addresses_are_refused_and_the_token_stays_good(
     run(join())
 
 
+def test_names_that_differ_in_case_only_are_one(cloud: tuple[Run, list[datetime]]) -> None:
+    run, _ = cloud
+    for secret, host in (("t", ""), ("t2", ""), ("named", "HV1")):
+        run(token(secret, host))
+    run(join())
+    for secret in ("t2", "named"):
+        with pytest.raises(Conflict, match="can't be told from hv1"):
+            run(join("HV1", "192.0.2.2", secret))
+
+
 def test_a_tunnel_address_is_one_hosts(cloud: tuple[Run, list[datetime]]) -> None:
     run, _ = cloud
     for secret in ("t", "t2"):

@@ -40,6 +40,9 @@ def names(found: list[dict[str, Any]]) -> list[Any]:
         ("revision_number=0&name=a", {"a"}),
         ("tenant_id=red&name=a", {"a"}),
         ("mac_address=02:00:00:00:00:77", set()),
+        ("changed_since=2020-01-01T00:00:00Z&name=a", {"a"}),
+        ("changed_since=2020-01-01T00:00:00&name=a", {"a"}),
+        ("changed_since=2999-01-01T00:00:00Z", set()),
     ],
 )
 def test_filters(world: World, network: str, query: str, found: set[str]) -> None:
@@ -57,6 +60,8 @@ def test_a_constant_can_be_filtered_when_it_says_so(world: World, network: str) 
     ("query", "kind", "words"),
     [
         ("nosuch=1", "HTTPBadRequest", "['nosuch'] is invalid attribute for filtering"),
+        ("changed_since=junk", "InvalidInput", "must be in the following format: YYYY-MM-DDTHH:MM:SSZ."),
+        ("changed_since=0001-01-01T00:00:00%2B23:00", "InvalidInput", "must be in the following format"),
         ("admin_state_up=junk", "InvalidInput", "Invalid input for operation: 'junk' cannot be converted to boolean."),
         ("fixed_ips=junk=1", "HTTPBadRequest", "fixed_ips"),
         ("sort_key=name", "HTTPBadRequest", "The number of sort_keys and sort_dirs must be same"),
@@ -75,6 +80,21 @@ def test_a_constant_can_be_filtered_when_it_says_so(world: World, network: str) 
 def test_impossible_questions(world: World, query: str, kind: str, words: str) -> None:
     with refused(kind, words):
         world.list("ports", query)
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("ports", "binding:host_id=h"),
+        ("ports", "sort_key=binding:host_id&sort_dir=asc"),
+        ("networks", "provider:segmentation_id=100"),
+        ("networks", "sort_key=provider:segmentation_id&sort_dir=asc"),
+    ],
+)
+def test_nobody_asks_by_what_he_may_not_see(world: World, network: str, path: str, query: str) -> None:
+    with refused("PolicyNotAuthorized", "is disallowed by policy"):
+        world.list(path, query)
+    world.list(path, query, ADMIN)
 
 
 def test_names_sort_as_people_read_them(world: World, network: str) -> None:

@@ -268,6 +268,15 @@ def test_every_rule_has_a_case() -> None:
     assert set(RULES) == set(CASES) | set(SEEN_BY_ADMINS) | others
 
 
+@pytest.mark.parametrize("roles", [{"reader"}, {"service"}, {"reader", "auditor"}, set()])
+def test_only_members_write(world: World, things: Things, roles: set[str]) -> None:
+    other = Actor("x", "red", frozenset(roles))
+    assert world.get("networks", things.network, other)
+    with refused("PolicyNotAuthorized"):
+        world.network(other)
+    world.network(Actor("x", "red", frozenset(roles | {"member"})))
+
+
 def test_nobody_creates_for_another_project(world: World, things: Things) -> None:
     for path, body in (
         ("networks", {}),

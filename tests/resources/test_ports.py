@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from suimon.resources import ports
-from tests.resources.world import ADMIN, ALICE, BOB, NOBODY, World, refused
+from tests.resources.world import ADMIN, ALICE, BOB, NOBODY, SETTINGS, World, refused
 
 MAC = "02:00:00:00:00:01"
 
@@ -142,6 +143,16 @@ def test_a_random_mac_that_is_taken_is_tried_again(world: World, network: str, m
     assert [world.port(network)["mac_address"] for _ in range(2)] == [MAC, "02:00:00:00:00:02"]
 
 
+def test_a_bulk_finds_macs_that_nobody_has() -> None:
+    world = World(msgspec.structs.replace(SETTINGS, mac_prefix="fa:16:3e:00:00"))
+    network = world.network()
+    made = [port for _ in range(2) for port in world.create_many("ports", [{"network_id": network}] * 100)]
+    assert len({port["mac_address"] for port in made}) == 200
+    with refused("MacAddressGenerationFailure", "Unable to generate unique mac"):
+        world.create_many("ports", [{"network_id": network}] * 100)
+    world.close()
+
+
 def test_guests_form_addresses_from_their_mac(world: World, network: str) -> None:
     slaac = world.subnet(network, "fd00::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
     formed = "fd00::ff:fe00:1"
@@ -210,9 +221,17 @@ def test_binding(world: World, network: str) -> None:
 
     assert [bound("nosuch"), bound("h1"), bound("")] == ["binding_failed", "ovs", "unbound"]
     bound("h1")
+    hardware = world.update("ports", port["id"], {"binding:vnic_type": "direct"}, ADMIN)
+    assert hardware["binding:vif_type"] == "binding_failed"
     with refused("PortBound"):
         world.update("ports", port["id"], {"mac_address": MAC}, ADMIN)
     assert not [name for name in world.get("ports", port["id"]) if name.startswith("binding:h")]
+
+
+def test_null_unbinds(world: World, network: str) -> None:
+    port = world.port(network, ADMIN, **{"binding:host_id": "h"})
+    unbound = world.update("ports", port["id"], {"binding:host_id": None}, ADMIN)
+    assert (unbound["binding:host_id"], unbound["binding:vif_type"]) == ("", "unbound")
 
 
 def test_a_new_mac(world: World, network: str) -> None:

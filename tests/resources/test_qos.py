@@ -70,6 +70,7 @@ def test_rules_change_and_go(world: World, policy: str) -> None:
         (LIMITS, {"max_kbps": 5}, "QoSRulesConflict"),
         (BLOCKS, SMTP, "QoSRulesConflict"),
         (BLOCKS, {**SMTP, "port_range_max": 24}, "InvalidInput"),
+        (BLOCKS, {**SMTP, "remote_ip_prefix": "fd00::/8"}, "InvalidInput"),
     ],
 )
 def test_impossible_rules(world: World, policy: str, path: str, body: dict[str, Any], kind: str) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from suimon.model.errors import CallerError
 from tests.resources.world import ADMIN, ALICE, BOB, NOBODY, World, refused
 
 ADD, REMOVE = "add_router_interface", "remove_router_interface"
@@ -110,6 +111,22 @@ def test_impossible_removals(world: World, router: str, subnet: str, body: Any, 
         world.act(router, REMOVE, filled)
 
 
+def test_the_way_outside_is_the_gateway(world: World, router: str) -> None:
+    outside = world.outside()
+    port = world.port(outside)
+    with refused("PolicyNotAuthorized", "update_port:device_owner:network"):
+        world.act(router, ADD, {"port_id": port["id"]})
+    assert world.act(router, ADD, {"port_id": port["id"]}, ADMIN)["port_id"] == port["id"]
+
+
+def test_a_port_in_use_does_not_tell_members_its_host(world: World, router: str, subnet: str) -> None:
+    network = world.get("subnets", subnet)["network_id"]
+    port = world.port(network, ADMIN, project_id="red", **{"binding:host_id": "secret-host"})
+    with pytest.raises(CallerError) as caught:
+        world.act(router, "add_router_interface", {"port_id": port["id"]})
+    assert caught.value.kind == "PortInUse" and "secret-host" not in caught.value.message
+
+
 def test_a_router_with_interfaces_stays(world: World, router: str, subnet: str) -> None:
     leg = world.act(router, ADD, {"subnet_id": subnet})["port_id"]
     with refused("RouterInUse", f"Router {router} has ports still attached: {leg}"):
@@ -207,6 +224,7 @@ def test_routes_through_the_gateway(world: World, router: str) -> None:
             "connected with router",
         ),
         ([route("10.66.0.0/24", "10.0.0.1")], "InvalidRoutes", "the nexthop is used by router"),
+        ([route("fd00::/8", "10.0.0.9")], "InvalidRoutes", "of different IP versions"),
         ([route(f"10.66.{n}.0/24", "10.0.0.9") for n in range(31)], "RoutesExhausted", "exceeds the maximum 30."),
     ],
 )
@@ -218,6 +236,8 @@ def test_impossible_routes(world: World, router: str, subnet: str, routes: Any, 
         world.act(router, "add_extraroutes", {"router": {"routes": routes}})
     with refused("InvalidInput", "Only 'routes'"):
         world.act(router, "add_extraroutes", {"router": {"routes": [], "name": "x"}})
+    with refused("InvalidInput", "Only 'routes'"):
+        world.act(router, "add_extraroutes", {"routers": [{"routes": []}, {"routes": []}]})
 
 
 def test_revisions_and_strangers(world: World, router: str) -> None:

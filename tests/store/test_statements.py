@@ -51,7 +51,7 @@ def test_one_port(world: World, network: str, count: Count) -> None:
 @pytest.mark.parametrize(
     ("body", "most"),
     [
-        ({"fixed_ips": [{"ip_address": "10.0.9.9"}]}, 12),
+        ({"fixed_ips": [{"ip_address": "10.0.9.9"}]}, 11),
         ({"mac_address": "02:00:00:00:00:01"}, 10),
         ({"name": "n", "binding:host_id": "h1"}, 10),
         ({"security_groups": []}, 8),

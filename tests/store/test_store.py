@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import Unavailable
@@ -264,10 +266,13 @@ def test_a_store_keeps_its_id_and_begins_epochs(tmp_path: Path) -> None:
     runner.write(network)
     store, epoch, revision = runner.store.position()
     assert (len(store), epoch, revision) == (36, 1, 1)
-    assert runner.wait(runner.store.begin_epoch()) == 2
+    begun = runner.wait(runner.store.begin_epoch())
+    assert begun > epoch
+    assert runner.wait(runner.store.begin_epoch()) > begun
+    begun = runner.store.position()[1]
     runner.close()
     again = Runner(config(tmp_path))
-    assert again.store.position() == (store, 2, 1)
+    assert again.store.position() == (store, begun, 1)
     again.close()
 
 
@@ -309,6 +314,49 @@ def test_a_store_can_be_opened_again_after_a_failure(tmp_path: Path) -> None:
     file.unlink()
     Runner(config(tmp_path)).close()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_nobody_else_reads_the_database_from_its_first_byte(tmp_path: Path) -> None:
+    def modes() -> dict[str, int]:
+        return {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.is_file()}
+
+    before = os.umask(0)
+    try:
+        runner = Runner(config(tmp_path))
+        runner.write(network)
+        expected = dict.fromkeys(("store.db", "store.db-wal", "store.db-shm", "store.db.lock"), 0o600)
+        assert modes() == expected
+        runner.close()
+        (tmp_path / "store.db").chmod(0o644)
+        runner = Runner(config(tmp_path))
+        runner.write(lambda tx: network(tx, "other", 2))
+        assert modes() == expected
+        runner.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(runner: Runner) -> None:
+    runner.write(network)
+
+    def fill(tx: Tx) -> None:
+        pages = tx._connection.exec_driver_sql("PRAGMA page_count").scalar()
+        tx._connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        for number in range(2, 1000):
+            network(tx, f"n{number}", number)
+
+    position = runner.store.position()
+    with pytest.raises(Unavailable, match="is full"):
+        runner.write(fill)
+    runner.write(lambda tx: tx._connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
+    assert runner.store.position() == position
+    assert len(runner.read(lambda tx: tx.select(Network))) == 1
+
+
+def test_an_error_does_not_repeat_what_was_to_be_kept(runner: Runner) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        runner.write(lambda tx: tx.rows(text("SELECT nothing FROM users WHERE name = :name"), {"name": "xyzzy"}))
+    assert "xyzzy" not in str(caught.value)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:

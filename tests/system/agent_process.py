@@ -20,7 +20,6 @@ class AgentProcess:
         self.state = state
         self.log = state.with_suffix(".log")
         self._command = [SUIMON, "agent", "--state", str(state), "--ovs-rundir", str(switch.rundir), *arguments]
-        self._command += ["--datapath", "netdev"]
         self._process: subprocess.Popen | None = None
 
     def join(self, controller: FakeController, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""What the system tests share: root, a real Open vSwitch, and one private switch for each test that asks."""
+"""What the system tests share: root, a real Open vSwitch, and private switches."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ from tests.system.openvswitch import OpenVSwitch
 @pytest.fixture
 def switch() -> Iterator[OpenVSwitch]:
     """A running Open vSwitch without bridges, gone afterwards."""
+    yield from _running()
+
+
+@pytest.fixture(scope="module")
+def kept_switch() -> Iterator[OpenVSwitch]:
+    """The same for all tests of a module, where one cloud serves them all."""
+    yield from _running()
+
+
+def _running() -> Iterator[OpenVSwitch]:
     if os.geteuid() != 0 or shutil.which("ovs-vswitchd") is None:
         pytest.skip("needs root and Open vSwitch")
     one = OpenVSwitch()

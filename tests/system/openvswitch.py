@@ -16,7 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from suimon.dataplane.switch import kernel_datapath
+
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
+DATAPATH = "system" if kernel_datapath() else "netdev"
+"""As the product chooses it: the kernel's where there is one."""
 
 
 def run(*command: str, timeout_s: float = 30) -> str:
@@ -101,8 +105,9 @@ class OpenVSwitch:
 
     def add_bridge(self, bridge: str = "br-int") -> None:
         """A bridge that forwards nothing by itself; the product's own way of making one is `Switch.ensure`."""
-        settings = "datapath_type=netdev fail_mode=secure protocols=OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
-        self.vsctl("--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, *settings.split())
+        settings = "fail_mode=secure protocols=OpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15"
+        datapath = f"datapath_type={DATAPATH}"
+        self.vsctl("--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, datapath, *settings.split())
 
     def add_guest(self, port_id: str, mac: str, cidr: str | None = None, bridge: str = "br-int") -> str:
         """A guest namespace with `eth0` on the bridge, plugged as Nova does by iface-id; returns its name."""

@@ -11,10 +11,12 @@ from ipaddress import IPv4Address
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import fragment as fragment_packets
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Bytes
+from scapy.packet import Raw
 
-from suimon.pipeline.simulate import Conntrack, Ends, Packet, icmp_echo, icmp_error, tcp, udp
+from suimon.pipeline.simulate import Conntrack, Ends, Packet, icmp_echo, icmp_error, later_fragment, tcp, udp
 from suimon.pipeline.simulate.packet import ACK, FIN, SYN
 from tests.system.openvswitch import OpenVSwitch
 
@@ -76,6 +78,24 @@ def test_the_tracker_says_what_the_simulated_one_says(play: str, switch: OpenVSw
         assert re.search(r"n_packets=1\b", counted), f"packet {number}: foretold {foretold}\n{counted}"
         if commit:
             simulated.track(ZONE, packet, commit=True)
+
+
+def test_a_later_fragment_has_lost_the_ports_as_the_simulated_one_has(switch: OpenVSwitch) -> None:
+    """The tracker lets a datagram's fragments go when it has them all, each with its connection's state."""
+    switch.add_bridge()
+    first = udp(THERE, 53)
+    foretold = Conntrack().track(ZONE, later_fragment(first), commit=False)
+    switch.ofctl("add-flow", "br-int", f"table=0,ip actions=ct(zone={ZONE},table=1)")
+    switch.ofctl("add-flow", "br-int", "table=1,udp,nw_frag=not_later,ct_state=+trk+new,ct_tp_dst=53 actions=drop")
+    names = [f"{name}={_text(name, value)}" for name, value in foretold.items() if name != "ct_state"]
+    matched = ",".join([f"ct_state={foretold['ct_state']:#x}/0x3f", *names])
+    switch.ofctl("add-flow", "br-int", f"table=1,priority=10,ip,nw_frag=later,{matched} actions=drop")
+    for fragment in fragment_packets(_on_wire(first) / Raw(bytes(2000)), fragsize=1400):
+        data = bytes(fragment).hex()
+        switch.ofctl("packet-out", "br-int", f"in_port=LOCAL packet={data} actions=resubmit(,0)")
+    switch.appctl("revalidator/purge")
+    counted = switch.ofctl("dump-flows", "br-int", "table=1")
+    assert len(re.findall(r"n_packets=1\b", counted)) == 2, f"foretold {foretold}\n{counted}"
 
 
 def _text(name: str, value: int) -> str:

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Never
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
 from suimon.dataplane.layout import TUNNEL, Layout, Provider
 from suimon.dataplane.openflow.connection import Config, Connection
@@ -19,15 +21,16 @@ from suimon.dataplane.openflow.target import BridgeTarget, GroupKey, MeterKey, b
 from suimon.dataplane.shaping import Shape, ShapingTarget
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
-from suimon.dataplane.unixctl import CommandRefused, command, control_socket
 from suimon.model.owner import Owner
-from suimon.pipeline.flow import Goto, Output, Resubmit, ToController, UseGroup, UseMeter, flow, match, set_field
+from suimon.pipeline.flow import Ct, Goto, Output, Resubmit, ToController, UseGroup, UseMeter, flow, match, set_field
 from suimon.pipeline.tables import Stage
 from suimon.reconcile import Changes, plan
 from tests.dataplane.values import GROUP, METERS, OWNER, every_flow
 from tests.system.openvswitch import OpenVSwitch
 
 pytestmark = pytest.mark.system
+
+LOCAL = 0xFFFFFFFE
 
 
 @contextlib.asynccontextmanager
@@ -221,6 +224,29 @@ def test_packets_come_to_us_with_their_registers_and_go_out_by_our_actions(switc
     assert "n_packets=1" in dump
 
 
+def test_the_connections_of_one_zone_are_forgotten(switch: OpenVSwitch) -> None:
+    switch.add_bridge()
+    data = bytes(Ether() / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(sport=1000, dport=53))
+
+    async def scenario() -> None:
+        async with connected(switch) as connection:
+            for zone in (7, 8):
+                remember = (set_field("reg3", zone), Ct("reg3", commit=True))
+                await connection.packet_out(remember, data, match({"in_port": LOCAL}))
+            await connection.dump_meters()
+            assert sorted(_zones(switch)) == [7, 8]
+            await connection.flush_zone(7)
+
+    asyncio.run(scenario())
+    assert _zones(switch) == [8]
+
+
+def _zones(switch: OpenVSwitch) -> list[int]:
+    bridges = switch.vsctl("get", "bridge", "br-int", "datapath_type")
+    datapath = "netdev@ovs-netdev" if bridges == "netdev" else "system@ovs-system"
+    return [int(zone) for zone in re.findall(r"zone=(\d+)", switch.appctl("dpctl/dump-conntrack", datapath))]
+
+
 def test_run_ends_when_the_switch_goes_and_requests_end_with_it(switch: OpenVSwitch) -> None:
     switch.add_bridge()
 
@@ -368,18 +394,5 @@ def test_a_limit_is_not_called_true_before_the_switch_acted_on_it(switch: OpenVS
                     await ShapingTarget(model).apply(Changes({"one": Shape(10_000)}))
             finally:
                 os.kill(daemon, signal.SIGCONT)
-
-    asyncio.run(scenario())
-
-
-def test_daemons_are_asked_without_a_process(switch: OpenVSwitch) -> None:
-    switch.add_bridge()
-
-    async def scenario() -> None:
-        daemon = control_socket(switch.rundir)
-        trace = await command(daemon, "ofproto/trace", "br-int", "in_port=1,tcp")
-        assert "Datapath actions: drop" in trace
-        with pytest.raises(CommandRefused, match="no-such"):
-            await command(daemon, "ofproto/trace", "no-such", "in_port=1")
 
     asyncio.run(scenario())

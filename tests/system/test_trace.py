@@ -24,7 +24,6 @@ import pytest
 
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
-from suimon.dataplane.unixctl import command
 from suimon.pipeline.fields import FIELDS
 from suimon.pipeline.flow import Flow, Group, Meter, ToController, UseGroup
 from suimon.pipeline.simulate import Packet, Result, Sent, Step
@@ -32,6 +31,7 @@ from suimon.pipeline.tables import Stage
 from suimon.reconcile import plan
 from tests.pipeline.scenario import Asked, files, replay
 from tests.system.openvswitch import OpenVSwitch
+from tests.system.unixctl import command
 
 pytestmark = pytest.mark.system
 
@@ -48,6 +48,7 @@ SPELLING = {
     "ip_proto": "nw_proto",
     "ipv4_src": "nw_src",
     "ipv4_dst": "nw_dst",
+    "ip_frag": "nw_frag",
     "ip_ttl": "nw_ttl",
 }
 """Our name → the one that Open vSwitch prints."""
@@ -60,6 +61,8 @@ PROTOCOLS = {
 }
 FIRST = ("in_port", "eth_type", "ip_proto", "arp_op", "ct_state")
 """The others need these before them."""
+
+_FRAGMENT = {"no": 0, "later": 3}
 
 _LOOKUP = re.compile(r"^ *(\d+)\. (.*)$")
 _OUTPUT = re.compile(r"^ *(?:output:(\d+)|(IN_PORT|in_port)|(CONTROLLER|controller).*)$")
@@ -206,6 +209,8 @@ def _written(name: str, value: int, packet: Packet) -> str:
         return f"ct_state={_ct_state(packet, '|')}"
     if name == "vlan_vid":
         return f"vlan_tci={value:#x}"
+    if name == "ip_frag":
+        return "nw_frag=later"
     match FIELDS[name].form:
         case "mac":
             text = value.to_bytes(6, "big").hex(":")
@@ -271,6 +276,8 @@ def _read(text: str) -> dict[str, int]:
 
 
 def _number(form: str, text: str) -> int:
+    if text in _FRAGMENT:
+        return _FRAGMENT[text]
     if "|" in text or text in CT_FLAGS.values():
         return sum(bit for bit, flag in CT_FLAGS.items() if flag in text.split("|"))
     match form:

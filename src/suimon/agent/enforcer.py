@@ -24,6 +24,7 @@ from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, bridge_entr
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
 from suimon.model.view import Delta, Object, Ping, Port, PortReport, Position, Snapshot
+from suimon.pipeline.facts import BRIDGE
 from suimon.pipeline.program import Program
 from suimon.pipeline.world import World
 from suimon.reconcile import Failure, Reconciler, Target
@@ -148,6 +149,7 @@ class Enforcer:
         while True:
             position, seats = self.position, self._seats()
             if not self._prepare(bridge, shapes):
+                self._tell()
                 await asyncio.sleep(_DISK_RETRY_S)
                 continue
             if not observed:
@@ -173,6 +175,7 @@ class Enforcer:
             self._memory.write(self.guard.view, self.world.numbers)
         except OSError as error:
             log.error("state_not_saved", reason=str(error), effect="the switch stays as it is until it can be")
+            self.failures[BRIDGE] = Failure(f"the agent can't save its state, so nothing is changed: {error}")
             return False
         self._dirty = set()
         for owner, program in programs.items():
@@ -227,8 +230,12 @@ class Enforcer:
 
     def _seats(self) -> list[Seat]:
         """As they are before a round: what is plugged during it, is acknowledged by the next."""
-        ofports, errors = self.world.ofports, self._plug_errors
-        return [Seat(port, ofports.get(name), errors.get(name, "")) for name, port in self._ports.items()]
+        return [self._seat(port) for port in self._ports.values()]
+
+    def _seat(self, port: Port) -> Seat:
+        network = self.world.network(port.network_id)
+        ofport, error = self.world.ofports.get(port.id), self._plug_errors.get(port.id, "")
+        return Seat(port, ofport, error, network is None or network.up)
 
     def _tell(self) -> None:
         failures = {str(owner): failure.reason for owner, failure in self.failures.items()}

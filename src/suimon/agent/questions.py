@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 import msgspec
 
 from suimon.model.owner import Owner
-from suimon.model.view import Peer, Port
+from suimon.model.view import Port
 from suimon.pipeline.facts import set_name
 from suimon.pipeline.flow import Flow, Group
 from suimon.pipeline.simulate import Ends, Packet, Switch, icmp_echo, tcp, trace_text, udp
@@ -48,7 +48,7 @@ def flows_text(world: World, port: str = "") -> list[str]:
 def why(world: World, question: Why) -> list[str]:
     """Every lookup of the packet, then what became of it in words."""
     port = found_port(world, question.port)
-    if question.to and question.source:
+    if bool(question.to) == bool(question.source):
         raise QuestionError("ask for one direction: --to or --from")
     if question.source and (question.as_mac or question.as_ip):
         raise QuestionError("--as-mac and --as-ip are about what the port sends: ask with --to")
@@ -58,7 +58,8 @@ def why(world: World, question: Why) -> list[str]:
     names += [f"port {ofport} leads to provider network {physnet}" for physnet, ofport in world.physnets.items()]
     names += [f"port {world.tunnel_ofport} is the tunnel to other hosts"] if world.tunnel_ofport else []
     text = trace_text(Switch(flows, groups).process(packet))
-    mentioned = [each for each in names if f"port {each.split()[1]} in" in text or f"output:{each.split()[1]}" in text]
+    numbers = set(re.findall(r"(?:port |output:)(\d+)\b", text))
+    mentioned = [each for each in names if each.split()[1] in numbers]
     return [*text.splitlines(), *(f"({each})" for each in mentioned)]
 
 
@@ -99,6 +100,10 @@ def _leaving(world: World, port: Port, question: Why) -> Packet:
     ofport = world.ofports.get(port.id)
     if ofport is None:
         raise QuestionError(f"port {port.id} has no interface on this host: nothing it sends comes in")
+    network = world.network(port.network_id)
+    if not port.up or (network and not network.up):
+        down = "port" if not port.up else "network of port"
+        raise QuestionError(f"the {down} {port.id} is administratively down: nothing it sends comes in")
     to = _address(question.to)
     source, subnet_id = _first_address(port)
     subnet = world.subnet(subnet_id)
@@ -119,11 +124,12 @@ def _towards(world: World, port: Port, question: Why) -> Packet:
     """What another guest sends to the port: from here if it is here, else as it comes from its host, routed or not."""
     source = _address(question.source)
     own, subnet_id = _first_address(port)
-    for thing in world.objects.values():
-        if isinstance(thing, Port) and source in [each.ip for each in thing.fixed_ips]:
-            return _leaving(world, thing, msgspec.structs.replace(question, to=own, source=""))
-    peers = (thing for thing in world.objects.values() if isinstance(thing, Peer) and source in thing.ips)
-    peer = next(peers, None)
+    near = _reachable(world, port.network_id)
+    for sender in (world.port(name) for each in near for name in world.found("port@network", each)):
+        if sender and source in [each.ip for each in sender.fixed_ips]:
+            return _leaving(world, sender, msgspec.structs.replace(question, to=own, source=""))
+    peers = (world.peer(name) for each in near for name in world.found("peer@network", each))
+    peer = next((each for each in peers if each and source in each.ips), None)
     network = world.network(port.network_id)
     if peer is None or network is None:
         raise QuestionError(f"this host knows no port with the address {source}")
@@ -141,6 +147,13 @@ def _towards(world: World, port: Port, question: Why) -> Packet:
         raise QuestionError(f"provider network {network.physnet} is not attached to this host")
     tag = {"vlan_vid": 0x1000 | (network.segment or 0)} if network.kind == "vlan" else {}
     return packet.with_fields(tag).arriving(ofport)
+
+
+def _reachable(world: World, network_id: str) -> list[str]:
+    """The network, then those that its routers join to it: the same addresses elsewhere are somebody else's."""
+    routers = (world.router(name) for name in world.found("router@network", network_id))
+    joined = (leg.network_id for router in routers if router for leg in router.interfaces)
+    return list(dict.fromkeys([network_id, *joined]))
 
 
 def _mac(world: World, network_id: str, ip: str) -> str | None:

@@ -16,10 +16,10 @@ from suimon.agent.answers import Answers
 from suimon.agent.enforcer import Enforcer
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
-from suimon.dataplane import unixctl
 from suimon.dataplane.layout import TUNNEL, Layout, Provider
 from suimon.dataplane.openflow.connection import Config as OpenFlowConfig
 from suimon.dataplane.openflow.connection import Connection
+from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, BridgeTarget, bridge_entries
 from suimon.dataplane.shaping import ShapingTarget
 from suimon.dataplane.switch import Config as SwitchConfig
@@ -85,9 +85,8 @@ class Session:
     async def flush_zone(self, zone: int) -> None:
         """Forget the connections of a port that is gone; without it they only take room until they time out."""
         try:
-            socket = unixctl.control_socket(self._config.switch.rundir)
-            await unixctl.command(socket, "dpctl/flush-conntrack", f"zone={zone}")
-        except (OSError, ValueError, unixctl.CommandRefused) as error:
+            await self._connection.flush_zone(zone)
+        except (OSError, Refused) as error:
             log.warning("zone_not_flushed", zone=zone, reason=str(error))
 
     async def _follow_wiring(self) -> Never:

@@ -16,6 +16,7 @@ class Seat(msgspec.Struct, frozen=True):
     port: Port
     ofport: int | None
     error: str = ""
+    network_up: bool = True
 
 
 def statuses(seats: Iterable[Seat], failures: Mapping[Owner, Failure]) -> dict[str, PortReport]:
@@ -34,4 +35,6 @@ def _status(seat: Seat, failures: Mapping[Owner, Failure]) -> PortReport:
             return PortReport(port.id, "DOWN", f"the switch refused {owner}: {failures[owner].reason}")
     if not port.up:
         return PortReport(port.id, "DOWN", "the port is administratively down")
+    if not seat.network_up:
+        return PortReport(port.id, "DOWN", "its network is administratively down")
     return PortReport(port.id, "ACTIVE")

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from suimon.api.errors import MISSING, ServerFault
 from suimon.api.wire import Call, Service, answer
-from suimon.model.errors import CallerError, NotFound
+from suimon.model.errors import CallerError, NotFound, Unavailable
 
 log = structlog.get_logger()
 
@@ -63,6 +63,8 @@ class ClientsApp:
                 raise NotFound(MISSING)
             return await service.answer(call)
         except CallerError as error:
+            if isinstance(error, Unavailable):
+                log.warning("unavailable", reason=error.message, method=call.method, request_id=call.id)
             return self._refusal(service, call, error)
         except Exception:
             log.exception("request_failed", method=call.method, path=call.request.url.path, request_id=call.id)

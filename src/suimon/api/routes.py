@@ -21,12 +21,11 @@ class Routes:
 
     def find(self, method: str, segments: tuple[str, ...]) -> tuple[Handler, list[str]]:
         """The handler and the segments under its stars. Raises NotFound for the path, MethodNotAllowed for the verb."""
-        for pattern, handlers in self._by_pattern.items():
-            if _fits(pattern, segments):
-                if method not in handlers:
-                    raise MethodNotAllowed(UNCOMPLIABLE)
-                return handlers[method], [given for part, given in zip(pattern, segments, strict=True) if part == "*"]
-        raise NotFound(MISSING)
+        fitting = [pattern for pattern in self._by_pattern if _fits(pattern, segments)]
+        for pattern in fitting:
+            if handler := self._by_pattern[pattern].get(method):
+                return handler, [given for part, given in zip(pattern, segments, strict=True) if part == "*"]
+        raise MethodNotAllowed(UNCOMPLIABLE) if fitting else NotFound(MISSING)
 
 
 def _fits(pattern: tuple[str, ...], segments: tuple[str, ...]) -> bool:

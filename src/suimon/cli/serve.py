@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
 import msgspec
+import structlog
 import uvloop
 
 from suimon.api.application import ClientsApp
@@ -30,6 +32,8 @@ from suimon.resources import hosts as host_acts
 from suimon.resources.registry import RESOURCES
 from suimon.store.errors import StoreError
 from suimon.store.store import Store, StoreConfig
+
+log = structlog.get_logger()
 
 
 class ServeError(Exception):
@@ -98,6 +102,7 @@ async def run(config: Config) -> None:
         distribution = Distribution(DistributionConfig(), store, host_acts)
         clients = Listener(_clients_app(config, store, hasher, distribution), config.clients, client_socket)
         hosts = Listener(hosts_app(distribution), config.hosts, host_socket)
+        _warn_of_listeners(config)
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(distribution.run())
             for listener in (clients, hosts):
@@ -122,6 +127,24 @@ def _clients_app(config: Config, store: Store, hasher: passwords.Passwords, dist
             "healthz": Health(store),
         },
     )
+
+
+def _warn_of_listeners(config: Config) -> None:
+    for where in (config.clients, config.hosts):
+        if not where.certificate and not _is_loopback(where.host):
+            log.warning(
+                "listener_without_tls",
+                listen=f"{where.host}:{where.port}",
+                meaning=f"Passwords and credentials can be read on the way. Give {where.option} a certificate, or put "
+                "it on a network of its own.",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def _first_start(config: Config, store: Store, hasher: passwords.Passwords) -> None:

@@ -1,4 +1,4 @@
-"""I/O to Open vSwitch on this host: its database (OVSDB), its flow tables (OpenFlow 1.5), its control sockets.
+"""I/O to Open vSwitch on this host: its database (OVSDB), its flow tables (OpenFlow 1.5).
 
 In come layouts, flows, groups, meters and limits as values; out go the same values as the switch holds them, the
 interfaces that guests were plugged into, counters and packets. The agent calls; so does the lab. What holds always:

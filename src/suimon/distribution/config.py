@@ -10,6 +10,8 @@ class DistributionConfig(msgspec.Struct, frozen=True):
     """How often an idle stream says that it is alive; agents give a line up after three missing ones."""
     snapshots_per_s: float = 20.0
     snapshot_burst: int = 50
+    snapshot_pause_s: float = 2.0
+    """How long a host that was told a snapshot waits for the next one."""
     furthest_behind: int = 5_000
     """Revisions: a host that is further behind gets a snapshot, which then costs less than its part of the log."""
     backlog_bytes: int = 4 << 20

@@ -3,6 +3,10 @@
 A host is linked in two steps: its first frame is read at some revision while others are served; then, between two
 batches of the log, what it lacks up to the dispatcher's own revision is read, and from then on it is told with the
 others. So no revision is missed or told out of order.
+
+Revisions can be compared within one epoch only. When a host holds more than the store ever said, the store was put
+back to an older copy of itself, and the same revisions will mean other things from now on: a new epoch begins at once,
+before they reach what any host holds of the lost ones.
 """
 
 from __future__ import annotations
@@ -56,9 +60,10 @@ class Dispatcher:
         self._config = config
         self._store = store
         self._links = Links()
-        self._admission = Admission(config.snapshots_per_s, config.snapshot_burst)
+        self._admission = Admission(config.snapshots_per_s, config.snapshot_burst, config.snapshot_pause_s)
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
+        self._epoch_begun = False
         self.revision = 0
 
     async def run(self) -> None:
@@ -78,15 +83,19 @@ class Dispatcher:
     async def link(self, host: Host, position: Position | None) -> Link | float:
         """A stream that begins with what the host lacks after `position`, or the seconds after which to ask again."""
         await self._ready.wait()
+        if position and _is_ahead(position, self._store.position()):
+            await self._begin_epoch(host.name, position)
         told = await self._store.read(lambda tx: self._since(tx, host.name, position)) if position else None
         if told is None:
-            wait_s = self._admission.ask(time.monotonic())
+            wait_s = self._admission.ask(host.name, time.monotonic())
             if wait_s:
                 return wait_s * uniform(1.0, 1.2)
             told = await self._store.read(lambda tx: self._whole(tx, host.name))
         link = Link(host.name, host.credential_hash, self._config.backlog_bytes)
         link.send(told.frame)
         async with self._turn:
+            if told.origin.epoch != self._store.position()[1]:
+                return uniform(0.1, 1.0)
             if told.origin.revision < self.revision:
                 held = Position(told.origin.store, told.origin.epoch, told.origin.revision, tuple(told.scopes))
                 told = await self._store.read(lambda tx: self._since(tx, host.name, held))
@@ -108,6 +117,28 @@ class Dispatcher:
         """The host's open stream."""
         link = self._links.get(host)
         return None if link is None or link.closed else link
+
+    async def _begin_epoch(self, host: str, shown: Position) -> None:
+        """Once in a process at most: a store is put back while none runs, so whoever is ahead of us later is lying."""
+        async with self._turn:
+            ours = await self._store.read(lambda tx: tx.position(), one_statement=True)
+            if not _is_ahead(shown, ours):
+                return
+            if self._epoch_begun:
+                log.warning("position_refused", host=host, epoch=shown.epoch, revision=shown.revision)
+                return
+            epoch = await self._store.begin_epoch()
+            self._epoch_begun = True
+            log.error(
+                "older_database",
+                meaning="The database was put back to an older state. Each host gets a whole view of it, and holds "
+                "back one that deletes much: `suimon host list` shows them, `suimon host accept` lets them go on.",
+                host=host,
+                host_revision=shown.revision,
+                revision=ours[2],
+                epoch=epoch,
+            )
+            self._links.close()
 
     def _whole(self, tx: Tx, host: str) -> _Told:
         origin = Origin(*tx.position())
@@ -191,6 +222,11 @@ class Dispatcher:
             return frozenset()
         valid = {host.name: host.credential_hash for host in tx.select(Host, {"name": {link.host for link in links}})}
         return frozenset(link.host for link in links if valid.get(link.host) != link.credential_hash)
+
+
+def _is_ahead(shown: Position, ours: tuple[str, int, int]) -> bool:
+    """Whether a host holds what our store, as it is now, has never said."""
+    return shown.store == ours[0] and (shown.epoch, shown.revision) > ours[1:]
 
 
 def _relevant(changes: Iterable[Change], held: Callable[[str], object]) -> set[Touch]:

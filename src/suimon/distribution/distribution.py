@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 OLDEST_SCHEMA: Final = 1
 """The oldest view schema that is still spoken."""
 _MOST_LOGGED: Final = 10
+_MOST_PORTS: Final = 10_000
+_MOST_FAILURES: Final = 100
 _LONGEST_REASON: Final = 1000
 _BINDINGS = select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason).where(
     PORTS.c.id.in_(bindparam("ids", expanding=True))
@@ -38,6 +41,7 @@ class HostActs(Protocol):
     """The acts on hosts, which is what the module `resources.hosts` offers. Only acts write the store."""
 
     def secret_hash(self, secret: str) -> str: ...
+    def require_join_token(self, tx: Tx, wanted: Join) -> object: ...
     def join_host(self, tx: Tx, wanted: Join, credential_hash: str) -> Host: ...
     def find_host(self, tx: Tx, credential: str) -> Host | None: ...
     def end_acceptance(self, tx: Tx, name: str) -> None: ...
@@ -73,6 +77,8 @@ class Distribution:
     async def join(self, wanted: Join) -> Joined:
         """Raises what `join_host` raises, and BadRequest for a schema that isn't spoken here."""
         _check_schema(wanted.schema)
+        # A stranger's guess is turned away before it takes a turn of those who write.
+        await self._store.read(lambda tx: self._acts.require_join_token(tx, wanted), one_statement=True)
         credential = secrets.token_urlsafe(32)
         hashed = self._acts.secret_hash(credential)
         host = await self._store.write(lambda tx: self._acts.join_host(tx, wanted, hashed), SYSTEM)
@@ -95,8 +101,10 @@ class Distribution:
         return link
 
     async def report(self, host: Host, report: Report) -> None:
-        """Believe the host about its own ports, and about nothing else."""
-        said = [msgspec.structs.replace(each, reason=each.reason[:_LONGEST_REASON]) for each in report.ports]
+        """Believe the host about its own ports, and about nothing else. Raises BadRequest for more than it can have."""
+        if max(len(report.ports), len(report.counters)) > _MOST_PORTS:
+            raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
+        said = [msgspec.structs.replace(each, reason=_plain(each.reason)) for each in report.ports]
         ids = {each.port_id for each in report.ports} | {each.port_id for each in report.counters}
         known = await self._bindings(ids)
         refused = sorted(id_ for id_, row in known.items() if row[1] != host.name)
@@ -109,7 +117,7 @@ class Distribution:
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
         self._presence.refuse(host.name, len(refused))
-        self._presence.note(host.name, report, _counters(report, own), self._clock())
+        self._presence.note(host.name, _bounded(report), _counters(report, own), self._clock())
 
     def state(self, host: str) -> HostState:
         """How a host is, from what it reported last and whether it listens."""
@@ -145,6 +153,19 @@ def _check_schema(schema: int) -> None:
         raise BadRequest(
             f"The agent speaks view schema {schema}, we none older than {OLDEST_SCHEMA}: upgrade the agent."
         )
+
+
+def _bounded(report: Report) -> Report:
+    """What is kept of a report, and shown to operators."""
+    failures = islice(report.failures.items(), _MOST_FAILURES)
+    return msgspec.structs.replace(
+        report, held=_plain(report.held), failures={_plain(owner): _plain(why) for owner, why in failures}
+    )
+
+
+def _plain(text: str) -> str:
+    """A host's words as one short line: they get to people's terminals, where control characters would act."""
+    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_REASON])
 
 
 def _status(report: PortReport) -> tuple[str, str]:

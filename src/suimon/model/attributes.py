@@ -26,6 +26,10 @@ UNGIVEN: Final = msgspec.UNSET
 """The default of an attribute that the act chooses when it isn't given."""
 
 
+MOST_AT_ONCE: Final = 1000
+"""Items of one request: they are one transaction, for which everybody else's waits."""
+
+
 class Target(msgspec.Struct, frozen=True):
     """What a rule looks at: whose the thing is, and whose network it is on."""
 
@@ -102,6 +106,8 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
             items = body[self.plural]
             if not isinstance(items, list) or not items:
                 raise BadRequest("Resources required")
+            if len(items) > MOST_AT_ONCE:
+                raise BadRequest(f"{MOST_AT_ONCE} {self.plural} at most can be created in one request.")
             return [self._an_object(item) for item in items], True
         if self.singular not in body:
             raise BadRequest(f"Unable to find '{self.singular}' in request body")

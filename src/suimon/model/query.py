@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,8 @@ from suimon.model import checks
 from suimon.model.attributes import Spec
 from suimon.model.errors import BadRequest
 
+CHANGED_SINCE: Final = "changed_since"
+"""A filter that everything has: what was made or changed at this time or later."""
 _PAGING = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
 
 
@@ -49,6 +52,8 @@ def parse_query(spec: Spec, pairs: Iterable[tuple[str, str]]) -> Query:
 
 def _filterable(spec: Spec, name: str) -> bool:
     attribute = spec.named(name)
+    if name == CHANGED_SINCE:
+        return spec.named("updated_at") is not None
     return attribute is not None and attribute.filter is not None
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline.antispoof import DHCP_REQUEST
+from suimon.pipeline.antispoof import DHCP_REQUEST, leased
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, ORIGIN, SOURCE
 from suimon.pipeline.flow import (
@@ -57,7 +57,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         own: dict[str, object] = {SOURCE: number, **_ARP_REQUEST, "arp_tpa": fixed.ip}
         yield flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.LOOKUP)])
         yield _answered(facts, owner, network.id, fixed.ip, port.mac)
-    if any(subnet and subnet.dhcp for subnet in (facts.subnet(fixed.subnet_id) for fixed in port.fixed_ips)):
+    if leased(facts, port):
         yield Meter(DHCP_METER | number, owner, rate=10, burst=20, packets=True)
         actions: list[Action] = [UseMeter(DHCP_METER | number), ToController()]
         yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **DHCP_REQUEST}, actions)

@@ -1,8 +1,8 @@
 """Stage antispoof: a guest speaks only as itself.
 
 With port security, a frame passes only from the port's MAC with one of its addresses (IPv4 source; ARP sender, or none
-in a probe, RFC 5227), or from an allowed address pair. It may ask for a lease, and may not answer as a DHCP server.
-All else is dropped.
+in a probe, RFC 5227), or from an allowed address pair. It may ask for a lease: here, where the agent answers, and
+otherwise like anybody who has no address yet. It may not answer as a DHCP server. All else is dropped.
 """
 
 from __future__ import annotations
@@ -32,13 +32,22 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     yield flow(Stage.ANTISPOOF, 120, owner, source | DHCP_REPLY)
     for mac, cidrs in _identities(port).items():
         own = source | {"eth_src": mac}
-        yield flow(Stage.ANTISPOOF, 110, owner, own | DHCP_REQUEST, [Goto(Stage.ANSWER)])
+        if leased(facts, port):
+            yield flow(Stage.ANTISPOOF, 110, owner, own | DHCP_REQUEST, [Goto(Stage.ANSWER)])
+        else:
+            yield flow(Stage.ANTISPOOF, 110, owner, own | DHCP_REQUEST | {"ipv4_src": 0}, [Goto(Stage.LIMIT_OUT)])
         arp = own | {"eth_type": 0x0806, "arp_sha": mac}
-        yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": 0}, [Goto(Stage.ANSWER)])
+        yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": 0, "arp_op": 1}, [Goto(Stage.ANSWER)])
         for cidr in cidrs:
             yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": cidr}, [Goto(Stage.ANSWER)])
             ip = own | {"eth_type": 0x0800, "ipv4_src": cidr}
             yield flow(Stage.ANTISPOOF, 100, owner, ip, [Goto(Stage.LIMIT_OUT)])
+
+
+def leased(facts: Facts, port: view.Port) -> bool:
+    """Whether the agent answers the port's DHCP requests."""
+    subnets = (facts.subnet(fixed.subnet_id) for fixed in port.fixed_ips)
+    return any(subnet is not None and subnet.dhcp for subnet in subnets)
 
 
 def _identities(port: view.Port) -> dict[str, list[str]]:

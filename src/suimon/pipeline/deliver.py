@@ -15,8 +15,8 @@ from suimon.pipeline.tables import Stage
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    ofport = facts.ofports.get(port.id)
-    if ofport is not None and port.up:
+    ofport, network = facts.ofports.get(port.id), facts.network(port.network_id)
+    if ofport is not None and network is not None and port.up and network.up:
         yield flow(Stage.DELIVER, 100, owner, {TARGET: facts.number("port", port.id)}, [Output(ofport)])
 
 

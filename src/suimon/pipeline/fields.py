@@ -45,6 +45,7 @@ FIELDS: Final[dict[str, Field]] = {
     "arp_sha": Field(0x8000, 24, 48, "mac", _ARP),
     "arp_tha": Field(0x8000, 25, 48, "mac", _ARP),
     "tun_id": Field(0x8000, 38, 64, "hex"),
+    "ip_frag": Field(0x0001, 26, 8, "hex", needs=_IP),
     "ip_ttl": Field(0x0001, 29, 8, needs=_IP),
     "tun_src": Field(0x0001, 31, 32, "ipv4"),
     "tun_dst": Field(0x0001, 32, 32, "ipv4"),
@@ -81,6 +82,9 @@ NEXTHOP: Final = "reg7"
 FROM_GUEST: Final = 1
 FROM_TUNNEL: Final = 2
 FROM_PROVIDER: Final = 3
+
+LATER_FRAGMENT: Final = (0x02, 0x02)
+"""ip_frag of all fragments of a datagram but its first, which alone has the L4 header (ovs-fields(7), ip_frag)."""
 
 CT_NEW: Final = 0x01
 CT_ESTABLISHED: Final = 0x02

@@ -18,6 +18,8 @@ from suimon.pipeline.tables import Stage
 
 METER: Final = 0x10000
 """Meter ids of ours start here; a port's bandwidth meter is this plus its number."""
+_LEAST_BURST_KBITS: Final = 500
+"""A meter with less room than a frame needs lets none through, whatever its rate."""
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
@@ -34,14 +36,14 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         if limit.direction == "ingress":
             yield Shape(port.id, limit.rate_kbps, burst)
         else:
-            yield Meter(METER | number, owner, limit.rate_kbps, burst)
+            yield Meter(METER | number, owner, limit.rate_kbps, max(burst, _LEAST_BURST_KBITS))
             actions: list[Action] = [UseMeter(METER | number), Goto(Stage.TRACK_OUT)]
             yield flow(Stage.LIMIT_OUT, 100, owner, {SOURCE: number}, actions)
 
 
 def default_burst_kbits(rate_kbps: int) -> int:
     """A quarter of a second at the rate, and never less than 40 full frames: measured in decision 0007."""
-    return max(rate_kbps // 4, 500)
+    return max(rate_kbps // 4, _LEAST_BURST_KBITS)
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

@@ -52,6 +52,8 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         echo = here | {"ip_proto": 1, "icmp_type": 8, "icmp_code": 0}
         yield flow(Stage.ROUTE, _OWN + 1, owner, echo, _echo_reply(interface))
         yield flow(Stage.ROUTE, _OWN, owner, here)
+        # Another router on this network may have it as its next hop.
+        yield from _found_at(facts, owner, interface.network_id, interface.mac, [interface.ip])
         connected = _towards(facts, interface, [Move("ipv4_dst", NEXTHOP)])
         yield _prefix(owner, at_router, interface.cidr, connected)
     yield from _static(facts, owner, router, at_router)

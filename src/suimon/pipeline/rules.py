@@ -14,7 +14,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.facts import Facts, reference
-from suimon.pipeline.fields import CT_INVALID, CT_TRACKED, GROUP_SET, VERDICT
+from suimon.pipeline.fields import CT_INVALID, CT_TRACKED, GROUP_SET, LATER_FRAGMENT, VERDICT
 from suimon.pipeline.flow import Action, Conjunction, Match, flow, match, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
@@ -85,9 +85,13 @@ def _matches(rule: view.SecurityGroupRule, number: int) -> Iterator[Match]:
         yield match(matched | kind | code)
     elif rule.port_min is None or rule.port_max is None:
         yield match(matched)
+        return
     else:
         for bits in masks(rule.port_min, rule.port_max):
             yield match(matched | {"ct_tp_dst": bits})
+    if rule.port_min is not None:
+        # A later fragment has lost the tuple's ports in userspace. It is no use without the first, which is asked.
+        yield match(matched | {"ip_frag": LATER_FRAGMENT})
 
 
 PRODUCERS: Final[Producers] = {"group_set": set_flows, "group": group_flows, "address": address_flows}

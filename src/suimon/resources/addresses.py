@@ -92,10 +92,11 @@ def take_next(tx: Tx, subnet: Subnet, count: int, first_range: Range | None = No
 def take(tx: Tx, subnet: Subnet, ips: Collection[str]) -> None:
     """These addresses, inside or outside the pools. Raises Conflict when somebody has one of them."""
     numbers = [int(ip_address(ip)) for ip in ips]
-    held = tx.rows(_HOLDERS, {"subnet_id": subnet.id, "ips": [_text(subnet, number) for number in numbers]})
-    if held:
-        raise already_allocated(str(_address(subnet, int(held[0][0], 16))), subnet.id)
     ranges = _touching(tx, subnet, min(numbers), max(numbers))
+    # What is in a free range is free; the rest is somebody's, or outside of the pools.
+    others = [_text(subnet, number) for number in numbers if not contains(ranges, number)]
+    if others and (held := tx.rows(_HOLDERS, {"subnet_id": subnet.id, "ips": others})):
+        raise already_allocated(str(_address(subnet, int(held[0][0], 16))), subnet.id)
     changed = [one for one in ranges if any(contains([one], number) for number in numbers)]
     _rewrite(tx, subnet, changed, without(changed, numbers))
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import BindParameter, ColumnElement, Select, Table, and_, bindparam, func, or_, select, true
 
 from suimon.model.actor import Actor
-from suimon.model.attributes import Shown, Spec
+from suimon.model.attributes import Shown, Spec, Target
+from suimon.model.checks import invalid
 from suimon.model.errors import BadRequest, NotFound, PreconditionFailed
-from suimon.model.query import Query
+from suimon.model.query import CHANGED_SINCE, Query
 from suimon.model.things import Thing
+from suimon.resources.persona import require
+from suimon.store.columns import time_text
 from suimon.store.tables import KEPT
 from suimon.store.tx import Tx
 
@@ -66,7 +70,11 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
         return thing
 
     def page(self, tx: Tx, actor: Actor, query: Query) -> list[Shown]:
-        """Raises BadRequest for a filter's value of the wrong kind, NotFound for a marker that isn't there."""
+        """Raises BadRequest for a filter's value of the wrong kind, NotFound for a marker that isn't there.
+
+        What an actor may not see he may not ask by either: the answer would tell him. Raises Forbidden.
+        """
+        self._require_seen(actor, [*query.filters, *(name for name, _ in query.sort)])
         conditions = [true() if actor.admin else self.visible, *self._conditions(query.filters)]
         keys = [(self._sort_key(name), descending != query.reverse) for name, descending in query.sort]
         keys.append((self._table.c.id, query.reverse))
@@ -93,6 +101,12 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
         """What to say when there is none of this id."""
         kind, words = self.not_found
         return NotFound(words.format(id_), kind)
+
+    def _require_seen(self, actor: Actor, names: Sequence[str]) -> None:
+        for name in names:
+            rule = f"get_{self.spec.singular}:{name}"
+            if rule in self.spec.rules:
+                require(actor, rule, Target(actor.project_id))
 
     @property
     def _table(self) -> Table:
@@ -127,6 +141,9 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     def _conditions(self, filters: Mapping[str, list[str]]) -> list[ColumnElement[bool]]:
         conditions = []
         for name, texts in filters.items():
+            if name == CHANGED_SINCE:
+                conditions.append(self._table.c.updated_at >= time_text(_moment(texts[0])))
+                continue
             if name in self.special:
                 conditions.append(self.special[name](texts))
                 continue
@@ -170,6 +187,15 @@ def _behind(keys: Sequence[tuple[ColumnElement[Any], bool]], values: Sequence[ob
         equal = [other == value for (other, _), value in zip(keys[:n], values[:n], strict=True)]
         alternatives.append(and_(*equal, key < values[n] if descending else key > values[n]))
     return or_(*alternatives)
+
+
+def _moment(text: str) -> datetime:
+    """A time of ISO 8601, in UTC unless it says otherwise. Raises BadRequest in Neutron's words."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise invalid(f"The input {CHANGED_SINCE} must be in the following format: YYYY-MM-DDTHH:MM:SSZ") from None
 
 
 def require_revision(thing: Thing, expected: int | None) -> None:

@@ -45,20 +45,28 @@ def create_join_token(tx: Tx, actor: Actor, secret: str, lifetime: timedelta, ho
     return token
 
 
+def require_join_token(tx: Tx, wanted: view.Join) -> JoinToken:
+    """Raises Unauthorized for a token that isn't good (any more), or not for this host."""
+    token = tx.get(JoinToken, secret_hash(wanted.token))
+    if token is None or token.expires_at <= tx.now:
+        raise Unauthorized("The join token is unknown, used already or expired: ask the operator for a new one.")
+    if token.host not in ("", wanted.host):
+        raise Unauthorized("The join token is for another host than this one.")
+    return token
+
+
 def join_host(tx: Tx, wanted: view.Join, credential_hash: str) -> Host:
     """Trade the token for a credential; a host that joins again replaces what was known of it.
 
     Raises Unauthorized for a token that isn't good (any more), BadRequest for a name or address that can't be, Conflict
     for those that another host has. Unless it succeeds, the token stays good.
     """
-    token = tx.get(JoinToken, secret_hash(wanted.token))
-    if token is None or token.expires_at <= tx.now:
-        raise Unauthorized("The join token is unknown, used already or expired: ask the operator for a new one.")
+    token = require_join_token(tx, wanted)
     _check_name(wanted.host)
-    if token.host not in ("", wanted.host):
-        raise Unauthorized(f"The join token is for another host than {wanted.host}.")
     before = tx.get(Host, wanted.host)
-    if before is not None and not token.host:
+    if before is None:
+        _require_unlike(tx, wanted.host)
+    elif not token.host:
         raise Conflict(f"Host {wanted.host} has joined already: to join again it needs a token made for that name.")
     tx.delete(token)
     host = Host(
@@ -154,6 +162,13 @@ def _require_admin(actor: Actor, act: str) -> None:
 def _check_name(name: str) -> None:
     if len(name) > 253 or not _HOST_NAME.fullmatch(name):
         raise BadRequest(f"{name[:80]!r} is not a host name (RFC 1123: letters, digits and hyphens between dots).")
+
+
+def _require_unlike(tx: Tx, name: str) -> None:
+    """Names that differ in case only are one name to DNS, and to whoever binds ports. Raises Conflict."""
+    alike = [host.name for host in tx.select(Host) if host.name.lower() == name.lower()]
+    if alike:
+        raise Conflict(f"Host {name} can't be told from {alike[0]}, which has joined already.")
 
 
 def _tunnel_ip(tx: Tx, wanted: view.Join) -> str | None:

@@ -8,10 +8,13 @@ in `resources.listing`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from suimon.model.actor import Actor
 from suimon.model.attributes import Rule, Spec, Target
 from suimon.model.errors import Forbidden
+
+_WRITERS: Final = frozenset({"member", "manager"})
 
 
 def admin(actor: Actor, _target: Target) -> bool:
@@ -20,7 +23,7 @@ def admin(actor: Actor, _target: Target) -> bool:
 
 
 def owner(actor: Actor, target: Target) -> bool:
-    """Who may write in the thing's project; a mere reader may not."""
+    """Who may write in the thing's project: its members; a reader, or whoever has a role of his own only, may not."""
     return actor.admin or (_writes(actor) and actor.project_id == target.project_id)
 
 
@@ -35,7 +38,7 @@ def either_owner(actor: Actor, target: Target) -> bool:
 
 
 def _writes(actor: Actor) -> bool:
-    return bool(actor.project_id) and actor.roles != {"reader"}
+    return bool(actor.project_id) and bool(_WRITERS & actor.roles)
 
 
 RULES: dict[str, Rule] = {

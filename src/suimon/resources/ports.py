@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, true
 
 from suimon.model.actor import Actor
 from suimon.model.attributes import UNGIVEN, Target
@@ -35,18 +35,23 @@ _NETWORK_QOS: Final = (
     select(NETWORK_TABLE.c.qos_policy_id).where(NETWORK_TABLE.c.id == TABLE.c.network_id).scalar_subquery()
 )
 _HOST_KNOWN: Final = select(HOSTS.c.name).where(HOSTS.c.name == TABLE.c.binding_host).scalar_subquery()
+_TAKEN_MACS: Final = select(TABLE.c.mac_address).where(
+    TABLE.c.network_id.in_(bindparam("networks", expanding=True)),
+    TABLE.c.mac_address.in_(bindparam("macs", expanding=True)),
+)
+_MAC_ROUNDS: Final = 20
 _FOR_MEMBERS: Final = place_statement(NETWORKS.visible)
 _FOR_ADMINS: Final = place_statement(true())
 
 
 def _binding(port: Port, known_host: str | None) -> dict[str, object]:
-    """How the port is bound, if there is such a host."""
+    """How the port is bound, if there is such a host and it can plug such a port: it has no hardware to hand out."""
     if not port.binding_host:
         return {"vif_type": "unbound", "vif_details": {}}
-    if known_host is None:
+    if known_host is None or port.binding_vnic_type != "normal":
         return {"vif_type": "binding_failed", "vif_details": {}}
     # What Nova and os-vif read: they plug into br-int with the port's id, and leave filtering to the flows.
-    details = {"port_filter": True, "ovs_hybrid_plug": False, "bridge_name": "br-int", "datapath_type": "system"}
+    details = {"port_filter": True, "ovs_hybrid_plug": False, "bridge_name": "br-int"}
     return {"vif_type": "ovs", "vif_details": details}
 
 
@@ -123,6 +128,8 @@ def create_ports(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> l
     for policy in {one["qos_policy_id"] for one in wanted}:
         require_policy(tx, actor, policy)
     _require_macs_free(tx, wanted)
+    if len(wanted) > 1:
+        wanted = _with_macs(tx, wanted)
     defaults: dict[str, str] = {}
     finished = [_finished(tx, found[one["network_id"]].network, one, defaults) for one in wanted]
     return make_ports(tx, found, finished)
@@ -302,6 +309,27 @@ def _require_macs_free(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> None:
         if network_and_mac in taken:
             raise _mac_in_use(*network_and_mac)
         taken.add(network_and_mac)
+
+
+def _with_macs(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Each with a MAC. A random one seldom meets another; of thousands some always do, so those are looked up.
+
+    Raises Conflict when there is hardly one left.
+    """
+    networks = {one["network_id"] for one in wanted}
+    given = {one["mac_address"] for one in wanted if "mac_address" in one}
+    open_ = [n for n, one in enumerate(wanted) if "mac_address" not in one]
+    chosen: list[str] = []
+    for _ in range(_MAC_ROUNDS):
+        if len(chosen) == len(open_):
+            break
+        fresh = {new_mac(tx.settings.mac_prefix) for _ in range(len(open_) - len(chosen))} - given - set(chosen)
+        taken = tx.rows(_TAKEN_MACS, {"networks": list(networks), "macs": list(fresh)})
+        chosen += fresh - {mac for (mac,) in taken}
+    else:
+        raise Conflict(f"Unable to generate unique mac on network {min(networks)}.", "MacAddressGenerationFailure")
+    macs = dict(zip(open_, chosen, strict=True))
+    return [{**one, "mac_address": macs[n]} if n in macs else one for n, one in enumerate(wanted)]
 
 
 def _mac_in_use(network_id: str, mac: str) -> Conflict:

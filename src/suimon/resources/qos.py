@@ -176,6 +176,8 @@ def _sound(rule: Rule, others: Sequence[Rule]) -> Rule:
             rule = msgspec.structs.replace(rule, port_range_max=rule.port_range_min)
         if rule.port_range_min > rule.port_range_max:
             raise BadRequest("port_range_min must be <= port_range_max", "InvalidInput")
+        if ":" in (rule.remote_ip_prefix or ""):
+            raise BadRequest("Port blocks are for IPv4: remote_ip_prefix must be an IPv4 network.", "InvalidInput")
     for other in others:
         same_limit = isinstance(rule, BandwidthLimitRule) and other.direction == rule.direction
         if type(other) is type(rule) and (same_limit or _said(other) == _said(rule)):

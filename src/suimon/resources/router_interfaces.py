@@ -103,11 +103,15 @@ def _make(tx: Tx, actor: Actor, router: Router, subnet_id: str) -> Port:
 def _adopt(tx: Tx, actor: Actor, router: Router, port_id: str) -> Port:
     port = PORTS.find(tx, actor, port_id)
     require(actor, "update_port", Target(port.project_id))
+    network = tx.get(Network, port.network_id)
+    assert network is not None
+    if network.external:
+        # Outside, a router has its gateway: by an interface a tenant would send there from any addresses it likes.
+        require(actor, "update_port:device_owner:network", Target(port.project_id, network.project_id))
     if port.device_id or port.binding_host:
         raise Conflict(
             f"Unable to complete operation on port {port.id} for network {port.network_id}. Port already has an "
-            "attached "
-            f"device {port.device_id or port.binding_host}.",
+            f"attached device {port.device_id}.",
             "PortInUse",
         )
     if not port.fixed_ips:

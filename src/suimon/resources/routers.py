@@ -203,7 +203,9 @@ def _clear_gateway(tx: Tx, router: Router) -> dict[str, Any]:
 
 
 def _require_reachable(tx: Tx, router: Router, routes: Sequence[Route], gateway_port_id: str | None) -> None:
-    """Raises BadRequest for a next hop that is on none of the router's subnets, or is the router itself."""
+    """Raises BadRequest for a next hop that is on none of the router's subnets, is the router itself, or is of another
+    IP version than what it leads to.
+    """
     if len(routes) > MAX_ROUTES:
         raise BadRequest(
             f"Unable to complete operation for {router.id}. The number of routes exceeds the maximum {MAX_ROUTES}.",
@@ -215,6 +217,8 @@ def _require_reachable(tx: Tx, router: Router, routes: Sequence[Route], gateway_
     cidrs = [ip_network(subnet.cidr) for subnet in _subnets_of(tx, legs)]
     own = {fixed.ip for leg in legs for fixed in leg.fixed_ips}
     for route in routes:
+        if ip_address(route.nexthop).version != ip_network(route.destination).version:
+            raise _invalid_routes(routes, "the nexthop and the destination are of different IP versions")
         if not any(ip_address(route.nexthop) in cidr for cidr in cidrs):
             raise _invalid_routes(routes, "the nexthop is not connected with router")
         if route.nexthop in own:
@@ -228,10 +232,10 @@ def _invalid_routes(routes: Sequence[Route], reason: str) -> BadRequest:
 def _extraroutes(tx: Tx, actor: Actor, id_: str, body: object, act: str) -> tuple[Router, tuple[Route, ...]]:
     router = ROUTERS.find(tx, actor, id_)
     require(actor, act, Target(router.project_id))
-    (given,), _ = SPEC.unwrap(body)
-    if set(given) != {"routes"}:
+    given, many = SPEC.unwrap(body)
+    if many or set(given[0]) != {"routes"}:
         raise BadRequest("Only 'routes' can be given here.", "InvalidInput")
-    return router, SPEC.for_update(given, actor)["routes"]
+    return router, SPEC.for_update(given[0], actor)["routes"]
 
 
 def _with_routes(tx: Tx, actor: Actor, router: Router, routes: tuple[Route, ...]) -> dict[str, object]:

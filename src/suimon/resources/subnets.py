@@ -42,6 +42,10 @@ SUBNETS: Final = Collection(
 AUTO_ADDRESS: Final = frozenset({"slaac", "dhcpv6-stateless"})
 """Address modes in which a guest forms its own address from its MAC (RFC 4862)."""
 Cidr = IPv4Network | IPv6Network
+_NOBODYS: Final = tuple(
+    ip_network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "ff00::/8")
+)
+"""Unspecified, loopback, multicast and broadcast addresses (RFC 6890): they are no interface's."""
 
 
 def create_subnet(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Subnet:
@@ -136,8 +140,8 @@ def _usable_cidr(text: str, ip_version: int) -> Cidr:
         raise checks.invalid(f"cidr '{text}' does not match the ip_version '{ip_version}'")
     if cidr.prefixlen == 0:
         raise checks.invalid("0 is not allowed as CIDR prefix length")
-    if cidr.is_multicast or cidr.is_loopback:
-        raise checks.invalid(f"cidr '{text}' is a range of multicast or loopback addresses")
+    if any(cidr.version == other.version and cidr.overlaps(other) for other in _NOBODYS):
+        raise checks.invalid(f"cidr '{text}' has addresses that no port can have: multicast, loopback or unspecified")
     return cidr
 
 
@@ -191,7 +195,10 @@ def _require_sound(subnet: Subnet) -> None:
         _require_version(subnet, "host_route", [route.destination.partition("/")[0], route.nexthop])
     _require_count(subnet, len(subnet.dns_nameservers), MAX_NAMESERVERS, "DNS nameservers", "DNSNameServersExhausted")
     _require_count(subnet, len(subnet.host_routes), MAX_ROUTES, "host routes", "HostRoutesExhausted")
-    if subnet.gateway_ip and ip_address(subnet.gateway_ip) in cidr and not holds(subnet, subnet.gateway_ip):
+    gateway = ip_address(subnet.gateway_ip) if subnet.gateway_ip else None
+    if gateway and (
+        any(gateway in other for other in _NOBODYS) or (gateway in cidr and not holds(subnet, str(gateway)))
+    ):
         raise checks.invalid("Gateway is not valid on subnet")
     _require_pools(subnet, cidr)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
@@ -15,6 +16,11 @@ from suimon.model.errors import Unavailable
 from suimon.store.errors import StoreError, Taken
 
 Trace = Callable[[str], None]
+_DISK_TROUBLE: Final = {
+    "full": "The disk under the database is full.",
+    "disk I/O error": "The disk under the database fails.",
+}
+"""By SQLite's words, ours."""
 
 
 def database_file(url: str) -> Path:
@@ -25,12 +31,27 @@ def database_file(url: str) -> Path:
     return Path(parsed.database).absolute()
 
 
+def keep_private(path: Path) -> None:
+    """The file, made if there is none, and those beside it are its owner's only, also if a copy was put there by hand.
+
+    SQLite gives the log and the shared memory the file's own mode: so it has to be right before they are made.
+    """
+    path.touch(0o600)
+    for each in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError):
+            each.chmod(0o600)
+
+
 def make_engine(path: Path, busy_timeout_s: float) -> Engine:
-    """An engine whose connections begin nothing by themselves: transactions are ours to say."""
+    """An engine whose connections begin nothing by themselves: transactions are ours to say.
+
+    Its errors don't repeat a statement's values: they end up in logs, and some are hashes of passwords and tokens.
+    """
     engine = create_engine(
         f"sqlite:///{path}",
         isolation_level="AUTOCOMMIT",
         poolclass=NullPool,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": busy_timeout_s, "cached_statements": 512},
     )
     event.listen(engine, "connect", _prepare)
@@ -90,8 +111,10 @@ def caller_error(error: DBAPIError) -> Exception:
         return Taken(text.removeprefix("UNIQUE constraint failed: ").removeprefix("index "))
     if isinstance(error, OperationalError) and ("locked" in text or "busy" in text):
         return Unavailable("The database is locked by another program. Try again.")
-    if isinstance(error, OperationalError) and "full" in text:
-        return Unavailable("The disk under the database is full.")
+    if isinstance(error, OperationalError):
+        for words, meaning in _DISK_TROUBLE.items():
+            if words in text:
+                return Unavailable(f"{meaning} Nothing was changed.")
     return error
 
 

@@ -10,13 +10,13 @@ NEWEST = "0001"
 """The last migration in migrations/versions."""
 
 
-def prepare(connection: Connection, path: Path) -> bool:
-    """Make or migrate the tables; True when there were none. Raises StoreError for a newer or foreign database."""
+def prepare(connection: Connection, path: Path) -> None:
+    """Make or migrate the tables. Raises StoreError for a newer or foreign database."""
     names = set(inspect(connection).get_table_names())
     if "alembic_version" in names:
         version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         if version == NEWEST:
-            return False
+            return
         if version is not None and version > NEWEST:
             raise StoreError(
                 f"The database {path} was written by a newer Suimon (schema {version}, this one knows {NEWEST}): "
@@ -31,7 +31,6 @@ def prepare(connection: Connection, path: Path) -> bool:
         connection.exec_driver_sql("ROLLBACK")
         raise
     connection.exec_driver_sql("COMMIT")
-    return not names
 
 
 def _migrate(connection: Connection) -> None:

@@ -98,10 +98,10 @@ class Store:
         """Lock, migrate, connect. Raises StoreError, whose message is one sentence for the operator."""
         self._lock.acquire()
         try:
+            dialect.keep_private(self._path)
             self._engine = dialect.make_engine(self._path, self._config.busy_timeout_s)
             self._writer = self._connect()
-            if schema.prepare(self._writer, self._path):
-                self._path.chmod(0o600)
+            schema.prepare(self._writer, self._path)
             self._identify()
         except (DBAPIError, OSError) as error:
             self._disconnect()
@@ -147,7 +147,11 @@ class Store:
         return await self.read(lambda tx: tx.changes_after(revision))
 
     async def begin_epoch(self) -> int:
-        """The new epoch, after an older state was restored: what hosts hold can't be compared with it."""
+        """The new epoch, after an older state was restored: what hosts hold can't be compared with it.
+
+        Its number is the time in seconds, or the next one: a copy that is put back twice must not begin the same epoch
+        again, and what it began the first time it can't know.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._writing, self._begin_epoch)
 
     def subscribe(self) -> Subscription:
@@ -215,7 +219,11 @@ class Store:
                 log.warning("log_not_shortened", reason=str(error.orig))
 
     def _begin_epoch(self) -> int:
-        self._writer.execute(META.update().values(epoch=META.c.epoch + 1))
+        epoch = max(self._position[1] + 1, int(self._clock().timestamp()))
+        try:
+            self._writer.execute(META.update().values(epoch=epoch))
+        except DBAPIError as error:
+            raise dialect.caller_error(error) from error
         self._identify()
         log.warning("epoch_begun", epoch=self._position[1])
         return self._position[1]

@@ -34,7 +34,7 @@ class IdentityService:
             ("GET", ("v3",)): self._version,
             ("POST", ("v3", "auth", "tokens")): tokens.issue,
         }
-        self._routes = Routes(_tokens(tokens) | _people(gate, passwords) | _grants(Grants(gate)) | _documents())
+        self._routes = Routes(_tokens(tokens) | _people(gate, passwords, tokens) | _grants(Grants(gate)) | _documents())
 
     async def answer(self, call: Call) -> Response:
         """Raises what the handlers raise."""
@@ -62,10 +62,10 @@ def _tokens(tokens: Tokens) -> dict[str, Handler]:
     }
 
 
-def _people(gate: Gate, passwords: Passwords) -> dict[str, Handler]:
+def _people(gate: Gate, passwords: Passwords, tokens: Tokens) -> dict[str, Handler]:
     routes: dict[str, Handler] = {}
     for plural, kind in KINDS.items():
-        people = People(kind, gate, passwords)
+        people = People(kind, gate, passwords, tokens)
         routes |= {
             f"GET v3/{plural}": people.index,
             f"POST v3/{plural}": people.create,

@@ -115,6 +115,14 @@ class Connection:
         """Also deletes the flows that use it: take those away or change them before."""
         await self._change(messages.delete_meter(meter_id))
 
+    async def flush_zone(self, zone: int) -> None:
+        """Forget the connections of a conntrack zone, in the datapath of this bridge.
+
+        `ovs-appctl dpctl/flush-conntrack` can't: it refuses where a host has bridges of both datapaths, and Open
+        vSwitch 3.1 doesn't understand a datapath's name there.
+        """
+        await self._change(messages.flush_zone(zone))
+
     async def dump_flows(self) -> Flows:
         """Every flow of the bridge, or an error, never a part."""
         return messages.decode_flows(await self._request(messages.DUMP_FLOWS))

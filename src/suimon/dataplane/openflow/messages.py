@@ -40,6 +40,7 @@ class Type(IntEnum):
     ERROR = 1
     ECHO_REQUEST = 2
     ECHO_REPLY = 3
+    EXPERIMENTER = 4
     SET_CONFIG = 9
     PACKET_IN = 10
     PACKET_OUT = 13
@@ -114,6 +115,7 @@ _METER_KBPS, _METER_PACKETS, _METER_BURST = 1, 2, 4
 _BAND_DROP: Final = 1
 _BUNDLE_FLAGS: Final = 3
 """OFPBF_ATOMIC | OFPBF_ORDERED."""
+_NICIRA, _FLUSH_ZONE = 0x2320, 29
 _EMPTY_MATCH: Final = struct.pack("!HH4x", 1, 4)
 _MULTIPART = struct.Struct("!HH4x")
 _FLOW_DESC, _GROUP_DESC, _METER_CONFIG = 1, 7, 10
@@ -160,6 +162,11 @@ def set_meter(command: MeterCommand, meter_id: int, entry: MeterEntry) -> Messag
 def delete_meter(meter_id: int) -> Message:
     """Delete a meter, and with it every flow that still uses it."""
     return Message(Type.METER_MOD, struct.pack("!HHI", MeterCommand.DELETE, 0, meter_id))
+
+
+def flush_zone(zone: int) -> Message:
+    """Forget the tracked connections of a zone (NXT_CT_FLUSH_ZONE; ovs-ofctl(8), ct-flush-zone)."""
+    return Message(Type.EXPERIMENTER, struct.pack("!II6xH", _NICIRA, _FLUSH_ZONE, zone))
 
 
 def packet_out(actions: Actions, data: bytes, fields: Match) -> Message:

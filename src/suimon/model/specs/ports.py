@@ -96,6 +96,11 @@ def _address_pair(item: object) -> WantedPair:
         raise BadRequest(str(unfit)) from None
 
 
+def _host(value: object) -> object:
+    """A host's name; null, which clients send to unbind a port, is the empty one."""
+    return "" if value is None else checks.text(255)(value)
+
+
 def _profile(value: object) -> object:
     checked = checks.mapping(value)
     if len(msgspec.json.encode(checked)) > MAX_PROFILE_BYTES:
@@ -137,7 +142,7 @@ PORT: Final = Spec(
             show=_show_pairs,
             filter=None,
         ),
-        Attribute(name="binding:host_id", field="binding_host", check=checks.text(255), default=""),
+        Attribute(name="binding:host_id", field="binding_host", check=_host, default=""),
         Attribute(
             name="binding:vnic_type", field="binding_vnic_type", check=checks.one_of(_VNIC_TYPES), default="normal"
         ),

@@ -3,11 +3,12 @@
 In come the flows and groups of a host and a `Packet`; out comes a `Result`: where it went or which stage dropped it,
 and every lookup on the way. Tests ask whether one guest reaches another, `suimon why` asks why not. It follows
 ovs-actions(7) and ovs-fields(7); a system test holds it to what `ofproto/trace` of a real switch says. It leaves out
-time (connections don't expire, meters let everything pass unless told), TCP sequence numbers, and fragments.
+time (connections don't expire, meters let everything pass unless told), TCP sequence numbers, and how fragments wait
+for each other.
 """
 
 from suimon.pipeline.simulate.conntrack import Conntrack
-from suimon.pipeline.simulate.packet import Ends, Packet, arp, icmp_echo, icmp_error, tcp, udp
+from suimon.pipeline.simulate.packet import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, tcp, udp
 from suimon.pipeline.simulate.switch import Drop, Result, Sent, Step, Switch
 from suimon.pipeline.simulate.text import explain, trace_text
 
@@ -24,6 +25,7 @@ __all__ = [
     "explain",
     "icmp_echo",
     "icmp_error",
+    "later_fragment",
     "tcp",
     "trace_text",
     "udp",

@@ -2,7 +2,8 @@
 
 What counts as new follows Open vSwitch's userspace tracker: a TCP packet without a connection is picked up as new even
 in mid-stream, but SYN+ACK and impossible flags are invalid; of ICMP only queries open a connection. A connection is
-established once it was seen in both directions (ovs-fields(7), ct_state): until then what its opener sends is new. The
+established once it was seen in both directions (ovs-fields(7), ct_state): until then what its opener sends is new. A
+later fragment belongs to the connection of its datagram, but its packet is told no ports, as in userspace. The
 userspace tracker calls some of that established already, so no flow may give the two different fates.
 """
 
@@ -55,6 +56,10 @@ class Conntrack:
 
     def track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
         """The conntrack fields that `packet` has after `ct(zone=…)`; with `commit` a new connection is remembered."""
+        fields = self._track(zone, packet, commit=commit)
+        return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}
+
+    def _track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
         if packet.fields.get("eth_type") != 0x0800:
             return _INVALID
         if packet.quoted is not None:
@@ -87,7 +92,7 @@ class Conntrack:
 
 
 def _tuple(zone: int, packet: Packet) -> Tuple:
-    fields = packet.fields
+    fields = packet.fields if packet.first is None else packet.first.fields | packet.fields
     first, second = {1: ("icmp_type", "icmp_code"), 6: ("tcp_src", "tcp_dst"), 17: ("udp_src", "udp_dst")}.get(
         fields["ip_proto"], ("", "")
     )

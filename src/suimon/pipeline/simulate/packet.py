@@ -19,19 +19,22 @@ URG: Final = 0x20
 ICMP_REPLY: Final = {8: 0, 13: 14, 15: 16, 17: 18}
 """ICMP query type → type of its reply (RFC 792, RFC 950)."""
 
+_L4: Final = ("tcp_", "udp_", "icmp_")
 _METADATA: Final = ("in_port", "metadata", "reg", "tun_", "ct_", "conj_id")
 
 
 class Packet(msgspec.Struct, frozen=True):
     """`fields` holds the headers that the packet has and the metadata that was written, under the names of `FIELDS`.
 
-    Never change `fields` in place: `with_fields` makes the next packet. `quoted` is what an ICMP error reports on.
+    Never change `fields` in place: `with_fields` makes the next packet. `quoted` is what an ICMP error reports on,
+    `first` the first fragment of the datagram that this is a later one of.
     """
 
     fields: dict[str, int]
     tcp_flags: int = 0
     icmp_id: int = 0
     quoted: Packet | None = None
+    first: Packet | None = None
 
     def with_fields(self, fields: Mapping[str, int]) -> Packet:
         return msgspec.structs.replace(self, fields={**self.fields, **fields})
@@ -72,6 +75,12 @@ def icmp_echo(ends: Ends, icmp_id: int = 1, *, reply: bool = False) -> Packet:
 def icmp_error(ends: Ends, quoted: Packet, icmp_type: int = 3, icmp_code: int = 3) -> Packet:
     """By default "port unreachable", as the receiver of a UDP datagram sends it back (RFC 792)."""
     return msgspec.structs.replace(_ip(ends, 1, icmp_type=icmp_type, icmp_code=icmp_code), quoted=quoted)
+
+
+def later_fragment(first: Packet) -> Packet:
+    """What follows `first` in its datagram: the IP header again, and no other."""
+    kept = {name: value for name, value in first.fields.items() if not name.startswith(_L4)}
+    return msgspec.structs.replace(first, fields={**kept, "ip_frag": 3}, first=first)
 
 
 def arp(ends: Ends, op: int = 1) -> Packet:

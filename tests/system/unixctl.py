@@ -16,11 +16,6 @@ class CommandRefused(Exception):
     """The daemon did not do it; str() is its own explanation."""
 
 
-def control_socket(rundir: Path, daemon: str = "ovs-vswitchd") -> Path:
-    """Where the running daemon listens: `<rundir>/<daemon>.<pid>.ctl`. Raises OSError when it left no pid file."""
-    return rundir / f"{daemon}.{int((rundir / f'{daemon}.pid').read_text())}.ctl"
-
-
 async def command(socket: Path, name: str, *arguments: str, timeout_s: float = 10.0) -> str:
     """The output of one command, as `ofproto/trace` or `dpctl/dump-conntrack`.
 

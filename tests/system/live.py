@@ -1,0 +1,128 @@
+"""A small cloud on one real switch: guests in namespaces, and the flows that the pipeline compiles for them.
+
+`change` puts in what follows from a change of the cloud, and holds the switch to it; sockets in the guests say what
+their own kernels get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import re
+import socket
+import subprocess
+import threading
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from suimon.dataplane.openflow.connection import Config, Connection
+from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
+from suimon.model import view
+from suimon.pipeline.tables import Stage
+from suimon.reconcile import plan
+from tests.pipeline.cloud import Cloud
+from tests.pipeline.underlay import Hypervisor
+from tests.system.openvswitch import OpenVSwitch
+
+TIMEOUT_S = 1.5
+Ends = tuple[socket.socket, socket.socket]
+
+
+class LiveCloud:
+    """`guests` are the ports and stations of `host h1`, in the order of their ofports: IPv4 addresses by name."""
+
+    def __init__(self, switch: OpenVSwitch, text: str) -> None:
+        self.switch = switch
+        self.guests: dict[str, str] = {}
+        self._namespaces: dict[str, str] = {}
+        self._cloud = Cloud()
+        self._host = Hypervisor("h1")
+        switch.add_bridge()
+        for line in text.strip().splitlines():
+            self._cloud.read(line)
+        for port in self._cloud.all(view.Port):
+            self._add_guest(port.id, port.mac, port.fixed_ips[0].ip)
+            self._cloud.ofports[port.id] = len(self.guests)
+        for station in self._cloud.stations.values():
+            self._add_guest(station.name, station.mac, station.ip)
+            self._host.world.wire(None, {station.physnet: len(self.guests)})
+            for network in self._cloud.all(view.Network):
+                if network.physnet == station.physnet:
+                    self._host.world.learn(network.id, station.ip, station.mac)
+        self.change()
+
+    def change(self, *lines: str) -> None:
+        for line in lines:
+            self._cloud.read(line)
+        self._host.follow(self._cloud.told("h1"), self._cloud.ofports)
+        asyncio.run(self._install())
+
+    def pings(self, source: str, address: str, *options: str) -> int:
+        """How many of three were answered."""
+        command = ["ip", "netns", "exec", self._namespaces[source], "ping", "-c3", "-i0.2", "-W1", *options, address]
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+        found = re.search(r"(\d+) received", said)
+        assert found, said
+        return int(found[1])
+
+    def socket(self, guest: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
+        """A socket of the guest's kernel. A thread makes it there, because only a thread can go there alone."""
+        made: list[socket.socket] = []
+
+        def make() -> None:
+            with Path("/run/netns", self._namespaces[guest]).open() as namespace:
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+            made.append(socket.socket(socket.AF_INET, kind))
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        made[0].settimeout(TIMEOUT_S)
+        made[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made[0].setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        made[0].bind(("", l4_port))
+        return made[0]
+
+    def connect(
+        self, source: str, target: str, l4_port: int, address: str = "", *, source_port: int = 0
+    ) -> Ends | None:
+        """Both ends of a TCP connection, the source's first; None if it doesn't come about."""
+        with self.socket(target, socket.SOCK_STREAM, l4_port) as listener:
+            listener.listen()
+            near = self.socket(source, socket.SOCK_STREAM, source_port)
+            try:
+                near.connect((address or self.guests[target], l4_port))
+                far, _ = listener.accept()
+            except TimeoutError:
+                near.close()
+                return None
+        far.settimeout(TIMEOUT_S)
+        return near, far
+
+    def delivered(self) -> dict[str, int]:
+        """Packets that each port was sent since its flow came."""
+        self.switch.appctl("revalidator/purge")
+        dump = self.switch.ofctl("dump-flows", "br-int", f"table={Stage.DELIVER:d}")
+        counted = {int(found[2]): int(found[1]) for found in re.finditer(r"n_packets=(\d+).*output:(\d+)", dump)}
+        return {name: counted[number] for name, number in self._cloud.ofports.items()}
+
+    def _add_guest(self, name: str, mac: str, ip: str) -> None:
+        subnet = next(each for each in self._cloud.all(view.Subnet) if IPv4Address(ip) in IPv4Network(each.cidr))
+        self._namespaces[name] = guest = self.switch.add_guest(name, mac, f"{ip}/24")
+        assert self.switch.ofport(f"tap{len(self.guests)}") == len(self.guests) + 1
+        self.guests[name] = ip
+        if subnet.gateway_ip != ip:
+            self.switch.exec("ip", "route", "add", "default", "via", str(subnet.gateway_ip), guest=guest)
+
+    async def _install(self) -> None:
+        connection = Connection(Config(), self.switch.rundir / "br-int.mgmt")
+        running = asyncio.create_task(connection.run())
+        try:
+            target, desired = BridgeTarget(connection), bridge_entries(self._host.installed)
+            assert await target.apply(plan(desired, await target.observe())) == {}
+            assert await target.observe() == desired
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
