@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants bench-port clean
+.PHONY: help lab test lint format mutants bench-port kernel clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must n
 bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet
 	$(ROOT)
 	@$(PY) bench/port.py $(ARGS)
+
+kernel: $(INSTALLED) ## tests of the switch on Debian's kernel in qemu, where this machine has no openvswitch module
+	$(ROOT)
+	@tests/kernel/boot $(or $(ARGS),tests/system/test_packets.py tests/system/test_dataplane.py)
 
 clean: ## remove what these commands made in this folder
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
