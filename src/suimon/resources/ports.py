@@ -321,12 +321,13 @@ def _with_macs(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> list[Mapping[str,
     open_ = [n for n, one in enumerate(wanted) if "mac_address" not in one]
     chosen: list[str] = []
     for _ in range(_MAC_ROUNDS):
-        if len(chosen) == len(open_):
+        missing = len(open_) - len(chosen)
+        if not missing:
             break
-        fresh = {new_mac(tx.settings.mac_prefix) for _ in range(len(open_) - len(chosen))} - given - set(chosen)
-        taken = tx.rows(_TAKEN_MACS, {"networks": list(networks), "macs": list(fresh)})
-        chosen += fresh - {mac for (mac,) in taken}
-    else:
+        fresh = {new_mac(tx.settings.mac_prefix) for _ in range(2 * missing)} - given - set(chosen)
+        taken = {mac for (mac,) in tx.rows(_TAKEN_MACS, {"networks": list(networks), "macs": list(fresh)})}
+        chosen += list(fresh - taken)[:missing]
+    if len(chosen) < len(open_):
         raise Conflict(f"Unable to generate unique mac on network {min(networks)}.", "MacAddressGenerationFailure")
     macs = dict(zip(open_, chosen, strict=True))
     return [{**one, "mac_address": macs[n]} if n in macs else one for n, one in enumerate(wanted)]
