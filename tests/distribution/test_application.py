@@ -225,6 +225,22 @@ def test_a_host_reports_on_its_own_ports_only(tmp_path: Path) -> None:
     on_site(tmp_path, body)
 
 
+def test_a_report_from_ahead_begins_an_epoch_before_it_is_written(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        credential = await site.join("h1")
+        network = make(things.Network, segment=7)
+        port = make_port(network.id, "h1")
+        await put(site.store, network, port)
+        store, epoch, revision = site.store.position()
+        report = view.Report(view.Position(store, epoch, revision + 1), (view.PortReport(port.id, "ACTIVE"),))
+        assert (await site.post("report", report, credential))[0] == 204
+        assert site.store.position()[1] > epoch
+        (kept,) = await site.store.read(lambda tx: tx.select(things.Port))
+        assert kept.status == "ACTIVE"
+
+    on_site(tmp_path, body)
+
+
 def test_a_hostile_report_is_bounded_and_its_words_are_plain(tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         credential = await site.join("h1")

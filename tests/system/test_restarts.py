@@ -1,14 +1,11 @@
 """The promise: agents and controllers may die at any moment, in the middle of changes, and no packet is lost."""
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from tempfile import TemporaryDirectory
 
-import openstack
 import pytest
 from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
@@ -16,53 +13,32 @@ from openstack.exceptions import SDKException
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import LabConfig
 from suimon.lab.tour.measure import Measure
+from tests.system.clouds import connect, guest, network, two_hypervisors
 
 pytestmark = pytest.mark.system
 
 KILLS = 20
 CONTROL_S = 10
+GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
 
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    with TemporaryDirectory(prefix="smt") as root:
-        number = 150 + os.getpid() % 50
-        lab = Lab(LabConfig(name="smtkill", hosts=2, number=number, api_port=9600 + number, root=f"{root}/labs"), print)
-        try:
-            lab.up()
-            yield lab
-        finally:
-            lab.down()
+    with two_hypervisors("smtkill") as lab:
+        yield lab
 
 
-@pytest.fixture
-def cloud(lab: Lab) -> Connection:
-    """The unmodified SDK, as users' programs have it."""
-    config = openstack.config.OpenStackConfig(config_files=[str(lab.layout.clouds_yaml)])
-    return Connection(config=config.get_one("suimon"))
-
-
-def test_twenty_kills_during_churn_lose_no_packet(lab: Lab, cloud: Connection) -> None:
-    network = cloud.network.create_network(name="kept")
-    cloud.network.create_subnet(network_id=network.id, ip_version=4, cidr="10.20.0.0/16")
-    one, two, far = (guest(lab, cloud, network.id, name, host) for name, host in GUESTS)
+def test_twenty_kills_during_churn_lose_no_packet(lab: Lab) -> None:
+    kept = network(lab)
+    one, two, far = (guest(lab, kept, name, host) for name, host in GUESTS)
     ways = [(one, two), (one, far)]
 
     assert lost(lab, ways, lambda: time.sleep(CONTROL_S)) == [0, 0], "inconclusive: it loses packets without kills"
 
-    with churn(cloud, network.id) as changes:
+    with churn(connect(lab), kept) as changes:
         assert lost(lab, ways, lambda: kill_by_turns(lab)) == [0, 0]
     assert len(changes) >= KILLS
-
-
-GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
-
-
-def guest(lab: Lab, cloud: Connection, network_id: str, name: str, host: str) -> Guest:
-    port = cloud.network.create_port(network_id=network_id, name=name, binding_host_id=host)
-    return lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address))
 
 
 def lost(lab: Lab, ways: list[tuple[Guest, Guest]], meanwhile: Callable[[], None]) -> list[int]:

@@ -83,8 +83,8 @@ class Dispatcher:
     async def link(self, host: Host, position: Position | None) -> Link | float:
         """A stream that begins with what the host lacks after `position`, or the seconds after which to ask again."""
         await self._ready.wait()
-        if position and _is_ahead(position, self._store.position()):
-            await self._begin_epoch(host.name, position)
+        if position:
+            await self.notice(host.name, position)
         told = await self._store.read(lambda tx: self._since(tx, host.name, position)) if position else None
         if told is None:
             wait_s = self._admission.ask(host.name, time.monotonic())
@@ -106,6 +106,11 @@ class Dispatcher:
             link.hold(told.scopes)
             self._links.add(link)
         return link
+
+    async def notice(self, host: str, shown: Position) -> None:
+        """The host shows what it holds. If that is ahead of our store, the database was put back: begin a new epoch."""
+        if _is_ahead(shown, self._store.position()):
+            await self._begin_epoch(host, shown)
 
     def close(self, host: str) -> None:
         """End the host's stream, if it has one."""

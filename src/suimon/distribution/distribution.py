@@ -104,6 +104,8 @@ class Distribution:
         """Believe the host about its own ports, and about nothing else. Raises BadRequest for more than it can have."""
         if max(len(report.ports), len(report.counters)) > _MOST_PORTS:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
+        # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
+        await self._dispatcher.notice(host.name, report.position)
         said = [msgspec.structs.replace(each, reason=_plain(each.reason)) for each in report.ports]
         ids = {each.port_id for each in report.ports} | {each.port_id for each in report.counters}
         known = await self._bindings(ids)
