@@ -21,6 +21,7 @@ class Thing(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str
     name: str = ""
     description: str = ""
+    tags: tuple[str, ...] = ()
     revision_number: int = 0
     created_at: datetime
     updated_at: datetime
@@ -148,6 +149,17 @@ class PortBlockRule(Thing, frozen=True, kw_only=True):
     port_range_min: int
     port_range_max: int
     remote_ip_prefix: str | None = None
+
+
+class RbacPolicy(Thing, frozen=True, kw_only=True):
+    """Lets a project (`*`: all of them) do `action` with somebody else's object: `access_as_shared`, or, for a network,
+    `access_as_external`.
+    """
+
+    object_type: str
+    object_id: str
+    action: str
+    target_project: str
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

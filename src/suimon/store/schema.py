@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from suimon.store.errors import StoreError
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The last migration in migrations/versions."""
 
 

@@ -121,6 +121,13 @@ FLOATING_IPS = _keep(
     Index(None, "port_id", "fixed_ip_address", "floating_network_id", unique=True),
     foreign={"floating_network_id": _to("networks.id"), "port_id": _to("ports.id"), "router_id": _to("routers.id")},
 )
+RBAC_POLICIES = _keep(
+    things.RbacPolicy,
+    "rbac_policies",
+    Index(None, "object_id", "action", "target_project", unique=True),
+    Index(None, "target_project", "object_type", "action"),
+    Index(None, "project_id"),
+)
 HOSTS = _keep(things.Host, "hosts", Index(None, "credential_hash"), key=("name",))
 JOIN_TOKENS = _keep(things.JoinToken, "join_tokens", Index(None, "expires_at"))
 
