@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants bench-port kernel clean
+.PHONY: help lab test lint format mutants conformance bench-api bench-port kernel clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ format: $(INSTALLED) ## rewrite the code as `make lint` wants it
 
 mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must notice; ARGS=--sample for a few
 	@$(PY) -m tests.mutants $(ARGS)
+
+conformance: $(INSTALLED) ## tempest's network tests against a fresh controller; LIST=FILE, DB=postgresql, ARGS="--regex RE"
+	@$(PY) -m tests.conformance $(if $(LIST),--list $(LIST)) $(if $(DB),--database $(DB)) $(ARGS)
+
+bench-api: $(INSTALLED) ## what the API costs beside Neutron; ARGS="--ports 20000", "--neutron URL"
+	@$(PY) bench/api.py $(ARGS)
 
 bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet
 	$(ROOT)

@@ -6,6 +6,7 @@ import errno
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from suimon.agent.follower import Connected
 from suimon.agent.saved import StateDirectory
@@ -57,6 +58,24 @@ def test_frames_and_plugs_that_wait_share_one_bundle(tmp_path):
             await parts.in_force(30)
             assert len(switch.bridge.applied) == 1
             assert {each.status for each in parts.desk.statuses.values()} == {"ACTIVE"}
+
+    scene(play())
+
+
+def test_the_log_line_of_a_view_in_force_names_the_requests_behind_it(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            parts.take(snapshot(1))
+            await parts.in_force(1)
+            with capture_logs() as lines:
+                parts.take(Delta(at(2), objects=(port(1),), requests=("req-a", "req-b")))
+                parts.take(Delta(at(3), objects=(port(2),), requests=("req-b", "req-c")))
+                await parts.in_force(3)
+                parts.take(Delta(at(4), objects=(port(3),)))
+                await parts.in_force(4)
+            said = [(line["revision"], line["requests"]) for line in lines if line["event"] == "view_in_force"]
+            assert said == [(3, ["req-a", "req-b", "req-c"]), (4, [])]
 
     scene(play())
 

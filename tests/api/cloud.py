@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +16,10 @@ from suimon.api.application import ClientsApp, Config
 from suimon.api.gate import Gate
 from suimon.api.identity import passwords, throttle, tokens
 from suimon.api.identity.first_admin import AccountFiles, ensure_admin
+from suimon.api.identity.logins import Logins
 from suimon.api.identity.service import IdentityService
 from suimon.api.network.documents import Versions
+from suimon.api.network.openapi_document import OpenApi
 from suimon.api.network.service import NetworkService
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
@@ -25,6 +28,7 @@ from suimon.distribution.presence import HostState
 from suimon.model.settings import Settings
 from suimon.resources.registry import RESOURCES
 from suimon.store.store import Store, StoreConfig
+from tests.databases import empty_database
 
 SETTINGS = Settings(vlans={"physnet1": ((100, 199),), "public": ()}, flat=("physnet1", "public"))
 
@@ -77,19 +81,23 @@ class States(dict[str, HostState]):
 class Cloud:
     """Calls the application as uvicorn would, one request after the other."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str = "") -> None:
+        """`url` is that of a store to go on with; without one, a new and empty one goes with the cloud."""
         self.directory = directory
         self.clock = Clock()
         self.states = States()
         self._runner = asyncio.Runner()
-        self.store = Store(StoreConfig(url=f"sqlite:///{directory / 'suimon.db'}", settings=SETTINGS))
+        self._opened = ExitStack()
+        self.store = Store(StoreConfig(url=url or self._opened.enter_context(empty_database()), settings=SETTINGS))
         self.store.open()
         self.passwords = passwords.Passwords(passwords.Config(log2_n=4))
         gate = Gate(self.store, self.clock)
-        guard = throttle.Throttle(throttle.Config())
-        login = tokens.Tokens(tokens.Config(), gate, self.passwords, guard)
+        login = tokens.Tokens(
+            tokens.Config(), gate, Logins(gate, self.passwords, throttle.Throttle(throttle.Config()))
+        )
         self.services: dict[str, Service] = {
             "": Versions(),
+            "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
             "identity": IdentityService(gate, self.passwords, login),
             "operations": OperationsService(gate, self.states),
@@ -106,6 +114,7 @@ class Cloud:
 
     def close(self) -> None:
         self.store.close()
+        self._opened.close()
         self.passwords.close()
         self._runner.close()
 

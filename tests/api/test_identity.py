@@ -60,7 +60,8 @@ def test_only_the_hash_of_a_token_is_kept(cloud: Cloud) -> None:
         ("admin", None, project_scope("nowhere")),
         ("admin", None, {"project": {"name": "admin", "domain": {"name": "Elsewhere"}}}),
         ("admin", None, {"domain": {"id": "default"}}),
-        ("admin", None, {"system": {"all": True}}),
+        ("admin", None, {"system": {"all": False}}),
+        ("admin", None, {"project": {"id": "system"}}),
     ],
 )
 def test_every_refused_login_looks_the_same(
@@ -224,7 +225,7 @@ def test_a_stolen_token_does_not_help_to_guess_the_password(cloud: Cloud) -> Non
 CRUD = [
     ("project", "projects", {"name": "p", "description": "d", "domain_id": "default", "enabled": True}, {"name": "q"}),
     ("user", "users", {"name": "u", "password": "x", "email": "u@example.org"}, {"enabled": False}),
-    ("role", "roles", {"name": "r"}, {"description": "what"}),
+    ("role", "roles", {"name": "r"}, {"description": "what", "name": "s"}),
 ]
 
 
@@ -273,6 +274,7 @@ def test_role_assignments_are_listed_with_names(cloud: Cloud) -> None:
     anna = cloud.account("anna")
     path = f"/identity/v3/role_assignments?user.id={anna.user_id}&include_names=True&role.id=None"
     (told,) = cloud.call("GET", path, token=cloud.admin.token).json["role_assignments"]
+    assert told["links"]["assignment"] == f"http://cloud:9696{grant_path(cloud, anna, 'member')}"
     assert told["user"] == {"id": anna.user_id, "name": "anna", "domain": DOMAIN}
     assert told["role"]["name"] == "member" and told["scope"]["project"]["name"] == "anna"
     member = grant_path(cloud, anna, "member")
@@ -282,8 +284,15 @@ def test_role_assignments_are_listed_with_names(cloud: Cloud) -> None:
     assert [role["name"] for role in roles] == ["member"]
 
 
-MEMBERS_MAY = {"auth/catalog", "auth/projects", "auth/domains", "roles", "domains", "services", "endpoints", "regions"}
-ADMINS_MAY = {"projects", "users", "role_assignments", "projects/{admin.project_id}", "users/{admin.user_id}"}
+MEMBERS_MAY = {
+    *("auth/catalog", "auth/projects", "auth/domains", "auth/system", "roles", "role_inferences"),
+    *("domains", "services", "endpoints", "regions"),
+}
+ADMINS_MAY = {
+    *("projects", "users", "groups", "role_assignments", "projects/{admin.project_id}", "users/{admin.user_id}"),
+    *("users/{admin.user_id}/application_credentials", "users/{admin.user_id}/access_rules"),
+    *("users/{admin.user_id}/groups", "users/{admin.user_id}/projects"),
+}
 
 
 @pytest.mark.parametrize("path", sorted(MEMBERS_MAY | ADMINS_MAY))

@@ -137,7 +137,20 @@ def _delete_host_ports(tx: Tx, random: Random) -> None:
 def _create_rule(tx: Tx, random: Random) -> None:
     body = {"security_group_id": random.choice(_ids(tx, things.SecurityGroup)), "direction": "ingress"}
     remote = {"remote_group_id": random.choice(_ids(tx, things.SecurityGroup))}
-    _create(tx, "security-group-rules", body | random.choice((remote, remote, {"protocol": "tcp"}, {"protocol": "17"})))
+    addresses = {"remote_address_group_id": _maybe(tx, random, things.AddressGroup)}
+    others = ({"protocol": "tcp"}, {"protocol": "17"})
+    _create(tx, "security-group-rules", body | random.choice((remote, remote, addresses, addresses, *others)))
+
+
+def _change_addresses(tx: Tx, random: Random) -> None:
+    action = random.choice(("add_addresses", "remove_addresses"))
+    body = {"addresses": [f"10.{random.randint(0, 2)}.0.0/16"]}
+    RESOURCES["address-groups"].actions[action](tx, ADMIN, random.choice(_ids(tx, things.AddressGroup)), body)
+
+
+def _update_group(tx: Tx, random: Random) -> None:
+    body = {"stateful": random.random() < 0.5}
+    _update(tx, "security-groups", random.choice(_ids(tx, things.SecurityGroup)), body)
 
 
 def _interface(tx: Tx, random: Random, action: str, router_id: str, subnet_id: str) -> None:
@@ -185,15 +198,23 @@ def _create_qos_rule(tx: Tx, random: Random) -> None:
         (
             ("bandwidth_limit_rules", {"max_kbps": random.randint(1, 9) * 1000, "direction": "ingress"}),
             ("port_block_rules", {"protocol": "tcp", "port_range_min": 25, "port_range_max": random.randint(25, 30)}),
+            ("packet_rate_limit_rules", {"max_kpps": random.randint(0, 9)}),
+            ("dscp_marking_rules", {"dscp_mark": random.choice((0, 8, 26))}),
+            ("minimum_bandwidth_rules", {"min_kbps": 1}),
         )
     )
     child = RESOURCES["qos/policies"].children[name]
+    assert child.create is not None
     child.create(tx, ADMIN, random.choice(_ids(tx, things.QosPolicy)), child.spec.for_create(body, ADMIN))
 
 
 def _delete_qos_rule(tx: Tx, random: Random) -> None:
-    rule = random.choice(tx.select(things.PortBlockRule, order=("created_at", "id")))
-    RESOURCES["qos/policies"].children["port_block_rules"].delete(tx, ADMIN, rule.policy_id, rule.id)
+    types = {"port_block_rules": things.PortBlockRule, "dscp_marking_rules": things.DscpMarkingRule}
+    name = random.choice(sorted(types))
+    rule = random.choice(tx.select(types[name], order=("created_at", "id")))
+    delete = RESOURCES["qos/policies"].children[name].delete
+    assert delete is not None
+    delete(tx, ADMIN, rule.policy_id, rule.id, None)
 
 
 def _delete_any(path: str, type_: type[Any]) -> Act:
@@ -218,6 +239,10 @@ ACTS: Final[dict[str, Act]] = {
     "delete_host_ports": _delete_host_ports,
     "create_group": _named("security-groups"),
     "delete_group": _delete_any("security-groups", things.SecurityGroup),
+    "update_group": _update_group,
+    "create_addresses": lambda tx, random: _create(tx, "address-groups", {"addresses": ["10.0.0.0/24"]}),
+    "change_addresses": _change_addresses,
+    "delete_addresses": _delete_any("address-groups", things.AddressGroup),
     "create_rule": _create_rule,
     "delete_rule": _delete_any("security-group-rules", things.SecurityGroupRule),
     "create_router": _named("routers"),
@@ -236,7 +261,8 @@ ACTS: Final[dict[str, Act]] = {
 }
 BEGINNING: Final[Sequence[str]] = (
     "create_network", "create_network", "create_network", "create_network", "create_group", "create_group",
-    "create_router", "create_policy", "create_qos_rule", "create_rule", "add_interface", "add_interface", "set_gateway",
-    "set_gateway", "create_ports", "create_ports", "create_floating_ip", "associate",
+    "create_addresses", "create_router", "create_policy", "create_qos_rule", "create_rule", "create_rule",
+    "add_interface", "add_interface", "set_gateway", "set_gateway", "create_ports", "create_ports",
+    "create_floating_ip", "associate",
 )  # fmt: skip
 """What every example starts with, so that random acts find something to act on."""

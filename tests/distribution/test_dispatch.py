@@ -15,7 +15,7 @@ from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.links import Link
 from suimon.model import things, view
-from suimon.model.actor import SYSTEM
+from suimon.model.actor import SYSTEM, Actor
 from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, ROUTER_INTERFACE
 from suimon.resources import hosts as host_acts
 from suimon.store.store import Store
@@ -177,6 +177,35 @@ def test_a_port_that_moves_is_deleted_here_and_told_there(tmp_path: Path) -> Non
     with_dispatcher(tmp_path, body)
 
 
+def test_a_delta_names_the_requests_that_it_follows_from(tmp_path: Path) -> None:
+    def asked(number: int) -> Actor:
+        return Actor("ann", "red", frozenset({"member"}), f"req-{number}")
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        net, sub = make_network(1)
+        port, other = on(sub, "h1"), on(sub, "h2", 6)
+        await put(store, net, sub, port, other)
+        await settle(store, dispatcher)
+        here = await connected(dispatcher, "h1")
+        await here.drain()
+        late = here.copy()
+        await store.write(lambda tx: put_port(tx, port, replace(port, name="new")), asked(1))
+        await settle(store, dispatcher)
+        await here.drain()
+        assert isinstance(here.frames[-1], view.Delta) and here.frames[-1].requests == ("req-1",)
+        for number in range(2, 2 * view.MOST_REQUESTS):
+            port = replace(port, name=f"n{number}")
+            await store.write(lambda tx: put_port(tx, replace(port, name="x"), port), asked(number))  # noqa: B023
+        await settle(store, dispatcher)
+        await late.connect(dispatcher)
+        await late.drain()
+        told = late.frames[-1]
+        assert isinstance(told, view.Delta)
+        assert told.requests == tuple(f"req-{number}" for number in range(1, view.MOST_REQUESTS + 1))
+
+    with_dispatcher(tmp_path, body)
+
+
 def test_a_router_brings_the_peers_of_a_vlan_network_and_takes_them_away(tmp_path: Path) -> None:
     async def body(store: Store, dispatcher: Dispatcher) -> None:
         (vlan, vlan_sub), (far, far_sub) = make_network(1, network_type="vlan", physnet="public"), make_network(2)
@@ -291,7 +320,7 @@ def test_an_older_database_begins_an_epoch_before_its_revisions_mean_other_thing
 
 def store_file(store: Store) -> Path:
     """For a copy, once the store is closed."""
-    return store._path
+    return Path(store._database.name)
 
 
 def test_a_copy_put_back_twice_never_begins_the_same_epoch(tmp_path: Path) -> None:

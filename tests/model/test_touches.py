@@ -81,18 +81,42 @@ def test_a_rule_touches_its_group_and_says_when_a_remote_group_may_come_or_go() 
     assert touches(None, rule) == {("group_rule", "i", ""), ("group", "g", "group:g")}
     remote = replace(rule, remote_group_id="g2")
     assert touches(None, remote) == touches(None, rule) | {("remote_group", "g2", "group:g")}
+    addresses = replace(rule, remote_address_group_id="a")
+    assert touches(None, addresses) == touches(None, rule) | {("remote_group", "a", "group:g")}
+    assert touches(rule, replace(rule, description="x")) == {("group_rule", "i", "")}
+
+
+def test_a_group_that_becomes_stateless_touches_those_who_hold_it() -> None:
+    group = make(things.SecurityGroup)
+    assert touches(group, replace(group, stateful=False)) == {("group", "i", ""), ("group", "i", "group:i")}
+    assert touches(group, replace(group, name="x")) == {("group", "i", "")}
+
+
+def test_an_address_group_touches_whoever_holds_its_addresses() -> None:
+    group = make(things.AddressGroup)
+    after = replace(group, addresses=("10.0.0.0/8",))
+    assert touches(group, after) == {("address_group", "i", ""), ("member", "i/i", "members:i")}
+    assert touches(group, replace(group, name="x")) == {("address_group", "i", "")}
 
 
 def test_networks_subnets_routers_and_policies_touch_their_own_scope() -> None:
     network = make(things.Network)
     assert touches(network, replace(network, mtu=1400)) == {("network", "i", ""), ("network", "i", "network:i")}
-    assert touches(network, replace(network, name="x", shared=True)) == {("network", "i", "")}
+    assert touches(network, replace(network, name="x")) == {("network", "i", "")}
     subnet = make(things.Subnet, network_id="n", cidr="10.0.0.0/24")
     assert touches(None, subnet) == {("subnet", "i", ""), ("subnet", "i", "network:n")}
     router = make(things.Router)
     assert touches(router, replace(router, admin_state_up=False)) == {("router", "i", ""), ("router", "i", "router:i")}
     limit = make(things.BandwidthLimitRule, policy_id="q", max_kbps=1)
     assert touches(limit, replace(limit, max_kbps=2)) == {("bandwidth_limit_rule", "i", ""), ("qos", "q", "qos:q")}
+    for type_, kind, field in (
+        (things.PacketRateLimitRule, "packet_rate_limit_rule", "max_kpps"),
+        (things.DscpMarkingRule, "dscp_marking_rule", "dscp_mark"),
+    ):
+        rule = make(type_, policy_id="q", **{field: 8})
+        assert touches(rule, replace(rule, **{field: 10})) == {(kind, "i", ""), ("qos", "q", "qos:q")}
+    promise = make(things.MinimumBandwidthRule, policy_id="q", min_kbps=1)
+    assert touches(None, promise) == set()
 
 
 def test_nothing_changed_and_what_nobody_follows_touch_nothing() -> None:

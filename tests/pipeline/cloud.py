@@ -4,11 +4,11 @@ host h1 vtep=172.16.0.1 tunnel=100 ext=101           tunnels leave by OpenFlow p
 station internet MAC IP physnet=ext vlan=300         a machine on a provider network, not ours
 network blue vxlan 100          network public vlan 300 physnet=ext external=yes
 subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1
-group web ingress:tcp/80-81 ingress:icmp@10.0.0.0/8 ingress:any@web egress:any
+group web ingress:tcp/80-81 ingress:icmp@10.0.0.0/8 ingress:any@web egress:any stateful=no
 port vm1 h1 blue MAC IP ofport=1 groups=web,ssh qos=slow security=no up=no pairs=MAC@CIDR
 router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
 floating f1 public ADDRESS MAC port=vm1 router=r1
-qos slow limit:egress:10000 block:egress:tcp/25
+qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
 """
 
 from __future__ import annotations
@@ -143,8 +143,9 @@ def _subnet(cloud: Cloud, name: str, words: list[str], options: Options) -> None
     cloud.put(view.Subnet(name, network, cidr, options.get("gateway"), options.get("dhcp") != "no"))
 
 
-def _group(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
-    cloud.put(view.SecurityGroup(name, tuple(_rule(f"{name}-{n}", word) for n, word in enumerate(words))))
+def _group(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
+    rules = tuple(_rule(f"{name}-{n}", word) for n, word in enumerate(words))
+    cloud.put(view.SecurityGroup(name, rules, options.get("stateful") != "no"))
 
 
 def _rule(name: str, word: str) -> view.SecurityGroupRule:
@@ -211,17 +212,22 @@ def _floating(cloud: Cloud, name: str, words: list[str], options: Options) -> No
 
 
 def _qos(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
-    limits, blocks = [], []
+    limits, blocks, packets, dscp = [], [], [], None
     for word in words:
         kind, direction, rest = word.split(":")
         if kind == "limit":
             rate, _, burst = rest.partition("/")
             limits.append(view.BandwidthLimit(direction, int(rate), int(burst or 0)))  # type: ignore[arg-type]
+        elif kind == "packets":
+            rate, _, burst = rest.partition("/")
+            packets.append(view.PacketLimit(direction, int(rate), int(burst or 0)))  # type: ignore[arg-type]
+        elif kind == "dscp":
+            dscp = int(rest)
         else:
             protocol, first, last, remote = _service(rest)
             assert protocol and first and last
             blocks.append(view.PortBlock(f"{name}-{len(blocks)}", direction, protocol, first, last, remote))  # type: ignore[arg-type]
-    cloud.put(view.QosPolicy(name, tuple(limits), tuple(blocks)))
+    cloud.put(view.QosPolicy(name, tuple(limits), tuple(blocks), tuple(packets), dscp))
 
 
 _READERS: dict[str, Callable[[Cloud, str, list[str], Options], None]] = {

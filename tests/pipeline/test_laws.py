@@ -33,6 +33,8 @@ group a ingress:tcp/80-89@b egress:any@a
 group b ingress:udp/53@10.0.0.0/8 ingress:tcp/80-89@b
 group b ingress:icmp@a
 group c egress:any@c
+group b ingress:udp/53@10.0.0.0/8 ingress:tcp/80-89@b ingress:icmp@a stateful=no
+group c egress:any@c stateful=no
 port vm1 h1 blue 02:00:00:00:00:01 10.0.0.11 groups=a qos=slow
 port vm1 h1 blue 02:00:00:00:00:01 10.0.0.11 groups=a,b qos=slow pairs=02:00:00:00:00:71@10.0.0.64/28
 port vm1 h1 blue 02:00:00:00:00:01 10.0.0.21 security=no
@@ -52,6 +54,7 @@ floating f1 public 203.0.113.11 02:00:00:00:fa:11 port=vm1 router=r1
 floating f1 public 203.0.113.12 02:00:00:00:fa:11 port=vm2 router=r1
 qos slow limit:egress:10000 limit:ingress:20000
 qos slow limit:egress:5000
+qos slow limit:egress:5000 packets:egress:5 packets:ingress:5/1 dscp:-:26
 qos nomail block:egress:tcp/25 block:ingress:udp/5000-5003
 """
 

@@ -125,7 +125,7 @@ def test_impossible_networks(world: World, scene: Scene) -> None:
     ("body", "kind", "words"),
     [
         ({"port_id": NOBODY}, "PortNotFound", f"Port {NOBODY} could not be found."),
-        ({"port_id": "BOBS"}, "BadRequest", "different tenant"),
+        ({"port_id": "BOBS"}, "BadRequest", "owned by a different project"),
         (
             {"port_id": "PORT", "fixed_ip_address": "10.0.0.77"},
             "BadRequest",
@@ -175,9 +175,11 @@ def test_a_given_fixed_ip(world: World, scene: Scene) -> None:
     port = world.port(scene.network, fixed_ips=fixed_ips)["id"]
     made = create(world, scene, port_id=port, fixed_ip_address="10.0.0.51")
     assert made["fixed_ip_address"] == "10.0.0.51"
-    with refused("FixedIpInUseByFloatingIp"):
+    with refused("BadRequest", "its original fixed_ip has been associated to a floating ip"):
         world.update("ports", port, {"fixed_ips": [{"ip_address": "10.0.0.50"}]})
-    moved = world.update(FIPS, made["id"], {"fixed_ip_address": "10.0.0.50"})
+    with refused("BadRequest", "fixed_ip_address cannot be specified without a port_id."):
+        world.update(FIPS, made["id"], {"fixed_ip_address": "10.0.0.50"})
+    moved = world.update(FIPS, made["id"], {"port_id": port, "fixed_ip_address": "10.0.0.50"})
     assert (moved["port_id"], moved["fixed_ip_address"]) == (port, "10.0.0.50")
 
 
@@ -211,3 +213,109 @@ def test_revisions_and_strangers(world: World, scene: Scene) -> None:
         with refused("FloatingIPNotFound", f"Floating IP {made} could not be found"):
             read(FIPS, made, BOB)
     assert len(world.list(FIPS, by=ALICE)) == 1
+
+
+def test_the_address_belongs_to_nobody(world: World, scene: Scene) -> None:
+    create(world, scene)
+    (holder,) = world.list("ports", "device_owner=network:floatingip", ADMIN)
+    assert (holder["project_id"], holder["status"]) == ("", "N/A")
+
+
+def test_saying_nothing_detaches(world: World, scene: Scene) -> None:
+    made = create(world, scene, port_id=scene.port)["id"]
+    parted = world.update(FIPS, made, {})
+    assert (parted["port_id"], parted["router_id"], parted["revision_number"]) == (None, None, 1)
+
+
+def test_a_name_is_whole(world: World, scene: Scene) -> None:
+    made = create(world, scene, dns_name="Web", dns_domain="Example.org.")
+    assert (made["dns_name"], made["dns_domain"]) == ("web", "example.org.")
+    for body, words in (
+        ({"dns_name": "web"}, "dns_name cannot be specified without a dns_domain."),
+        ({"dns_domain": "example.org."}, "dns_domain cannot be specified without a dns_name."),
+    ):
+        with refused("BadRequest", words):
+            create(world, scene, **body)
+    with refused("HTTPBadRequest", "It should be a relative domain name"):
+        create(world, scene, dns_name="web.example.org.", dns_domain="example.org.")
+
+
+def test_a_policy(world: World, scene: Scene) -> None:
+    policy = world.create("qos/policies", by=ADMIN, project_id="red")["id"]
+    made = create(world, scene, qos_policy_id=policy)
+    assert made["qos_policy_id"] == policy
+    with refused("QosPolicyInUse"):
+        world.delete("qos/policies", policy, ADMIN)
+    for act in (
+        lambda: create(world, scene, qos_policy_id=NOBODY),
+        lambda: world.update(FIPS, made["id"], {"qos_policy_id": NOBODY}),
+    ):
+        with refused("QosPolicyNotFound"):
+            act()
+    assert world.update(FIPS, made["id"], {"qos_policy_id": None})["qos_policy_id"] is None
+
+
+def test_a_chosen_router(world: World, scene: Scene) -> None:
+    inner, far = world.router(), world.network()
+    world.act(inner, "add_router_interface", {"subnet_id": world.subnet(far, "10.9.0.0/24")})
+    behind = world.port(far)["id"]
+    made = create(world, scene, port_id=behind, router_id=scene.router)
+    assert (made["router_id"], made["fixed_ip_address"]) == (scene.router, "10.9.0.2")
+    second = world.router(external_gateway_info={"network_id": scene.outside})
+    moved = world.update(FIPS, made["id"], {"router_id": second})
+    assert (moved["router_id"], moved["port_id"]) == (second, behind)
+    assert create(world, scene, router_id=second)["router_id"] is None
+    with refused("Conflict", f"Router {inner} has no external gateway on network {scene.outside}."):
+        world.update(FIPS, made["id"], {"router_id": inner})
+    for stranger in (NOBODY, world.router(BOB, external_gateway_info={"network_id": scene.outside})):
+        with refused("RouterNotFound"):
+            world.update(FIPS, made["id"], {"router_id": stranger})
+
+
+def test_ports_that_none_is_for(world: World, scene: Scene) -> None:
+    server = world.port(scene.network, device_owner="network:dhcp")["id"]
+    with refused("BadRequest", f"Port {server} is unable to be assigned a floating IP."):
+        create(world, scene, port_id=server)
+    with refused("BadRequest", "association with fd00::1, since that is not an IPv4 address."):
+        create(world, scene, port_id=scene.port, fixed_ip_address="fd00::1")
+
+
+def test_an_admins_floating_ip_stays(world: World, scene: Scene) -> None:
+    world.create(FIPS, floating_network_id=scene.outside, port_id=scene.port, by=ADMIN)
+    with refused("FipAssociated", f"on port {scene.port} because the port still has an associated floating IP."):
+        world.delete("ports", scene.port)
+    world.delete("ports", scene.port, ADMIN)
+
+
+def test_pools(world: World, scene: Scene) -> None:
+    world.subnet(scene.outside, "2001:db8::/64", ADMIN)
+    hidden = world.network(ADMIN)
+    world.subnet(hidden, "10.200.0.0/24", ADMIN)
+    (pool,) = world.list("floatingip-pools")
+    told = (pool["network_id"], pool["cidr"], pool["subnet_name"], pool["project_id"], pool["tenant_id"])
+    assert told == (scene.outside, "192.0.2.0/24", "", "red", "red")
+    assert create(world, scene, subnet_id=pool["subnet_id"])["floating_ip_address"].startswith("192.0.2.")
+    assert len(world.list("floatingip-pools", by=ADMIN)) == 1
+
+
+def test_many_at_once(world: World, scene: Scene) -> None:
+    other = world.port(scene.network)["id"]
+    bodies = [
+        {"floating_network_id": scene.outside, **more} for more in ({"port_id": scene.port}, {}, {"port_id": other})
+    ]
+    made = world.create_many(FIPS, bodies)
+    assert [one["port_id"] for one in made] == [scene.port, None, other]
+    assert len({one["floating_ip_address"] for one in made}) == 3
+    with refused("FloatingIPPortAlreadyAssociated"):
+        world.create_many(
+            FIPS, [{"floating_network_id": scene.outside, "port_id": world.port(scene.network)["id"]}] * 2
+        )
+    assert len(world.list(FIPS)) == 3
+
+
+def test_filters(world: World, scene: Scene) -> None:
+    made = create(world, scene, port_id=scene.port)
+    create(world, scene)
+    for query in ("port_id", "router_id", "fixed_ip_address", "floating_ip_address", "id"):
+        assert [one["id"] for one in world.list(FIPS, f"{query}={made[query]}")] == [made["id"]]
+    assert len(world.list(FIPS, "status=DOWN&floating_network_id=" + scene.outside)) == 2

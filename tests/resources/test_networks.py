@@ -202,3 +202,74 @@ def test_members_set_nothing_that_is_the_operators(world: World) -> None:
                  {"provider:physical_network": "physnet1"}):  # fmt: skip
         with refused("PolicyNotAuthorized"):
             world.create("networks", body, by=ALICE)
+
+
+def test_what_else_a_network_says(world: World) -> None:
+    made = world.create("networks", dns_domain="Test.Org.", availability_zone_hints=["nova"])
+    told = ("dns_domain", "availability_zone_hints", "availability_zones", "is_default", "l2_adjacency")
+    assert [made[name] for name in told] == ["test.org.", ["nova"], [], False, True]
+    assert (made["ipv4_address_scope"], made["ipv6_address_scope"]) == (None, None)
+    assert world.update("networks", made["id"], {"dns_domain": "d.org."})["dns_domain"] == "d.org."
+    assert [one["id"] for one in world.list("networks", "dns_domain=d.org.")] == [made["id"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        ({"availability_zone_hints": ["zz"]}, "AvailabilityZoneNotFound", "AvailabilityZone zz could not be found."),
+        ({"availability_zone_hints": "nova"}, "HTTPBadRequest", "'nova' is not a list."),
+        ({"availability_zone_hints": ["nova", "nova"]}, "HTTPBadRequest", "Duplicate items in the list: 'nova, nova'."),
+        ({"availability_zone_hints": ["a" * 255]}, "InvalidInput", "Too many availability_zone_hints specified."),
+        ({"availability_zone_hints": [{}]}, "HTTPBadRequest", "is not a valid string."),
+        ({"dns_domain": "nodot"}, "HTTPBadRequest", "Invalid input for dns_domain. Reason: 'nodot' is not a FQDN."),
+    ],
+)
+def test_impossible_attributes(world: World, body: dict[str, object], kind: str, words: str) -> None:
+    with refused(kind, words):
+        world.create("networks", body)
+
+
+def test_one_external_network_is_the_default(world: World) -> None:
+    first = world.network(ADMIN, is_default=True, **{"router:external": True})
+    second = world.outside()
+    for refuse in (lambda: world.network(ADMIN, is_default=True, **{"router:external": True}),
+                   lambda: world.update("networks", second, {"is_default": True}, ADMIN)):  # fmt: skip
+        with refused("DefaultExternalNetworkExists", f"A default external network already exists: {first}."):
+            refuse()
+    assert world.update("networks", first, {"is_default": True}, ADMIN)["is_default"] is True
+    assert world.update("networks", first, {"router:external": False}, ADMIN)["is_default"] is False
+    assert world.update("networks", second, {"is_default": True}, ADMIN)["is_default"] is True
+    assert world.create("networks", is_default=True, by=ADMIN)["is_default"] is False
+
+
+def test_of_a_vlan_network_the_id_may_change(world: World) -> None:
+    vlan = {**VLAN, "provider:physical_network": "physnet1"}
+    network = world.network(ADMIN, **vlan, **{"provider:segmentation_id": 10})
+    world.network(ADMIN, **vlan, **{"provider:segmentation_id": 12})
+    changed = world.update("networks", network, {**vlan, "provider:segmentation_id": 11}, ADMIN)
+    assert changed["provider:segmentation_id"] == 11
+    with refused("VlanIdInUse", "The VLAN 12 on physical network physnet1 is in use."):
+        world.update("networks", network, {"provider:segmentation_id": 12}, ADMIN)
+    with refused("InvalidInput", "segmentation_id out of range"):
+        world.update("networks", network, {"provider:segmentation_id": 4095}, ADMIN)
+    for change in ({"provider:network_type": "vxlan"}, {"provider:physical_network": "physnet2"}):
+        with refused("InvalidInput", "Plugin does not support updating the following provider network attributes"):
+            world.update("networks", network, change, ADMIN)
+    with refused("InvalidInput", "Only VLAN type networks can be updated."):
+        world.update("networks", world.network(), {"provider:segmentation_id": 150}, ADMIN)
+    assert (
+        world.update("networks", network, {"provider:segmentation_id": None}, ADMIN)["provider:segmentation_id"] == 11
+    )
+    # Whoever knows a segment may find his network by it, though he isn't shown it: so Neutron.
+    assert world.list("networks", "provider:segmentation_id=11") == []
+    assert [one["id"] for one in world.list("networks", "provider:segmentation_id=11", ADMIN)] == [network]
+
+
+def test_what_only_serves_a_network_goes_with_it(world: World) -> None:
+    outside = world.outside()
+    floating_ip = world.create("floatingips", floating_network_id=outside)["id"]
+    world.port(outside, ADMIN, device_owner="network:dhcp")
+    world.delete("networks", outside, ADMIN)
+    with refused("FloatingIPNotFound"):
+        world.get("floatingips", floating_ip)
+    assert world.list("ports", by=ADMIN) == []

@@ -198,8 +198,7 @@ def test_groups_and_port_security(world: World, network: str) -> None:
     with refused("AddressPairAndPortSecurityRequired"):
         world.update("ports", port, {"allowed_address_pairs": [{"ip_address": "1.1.1.1"}]})
     on = world.update("ports", port, {"port_security_enabled": True})
-    (default,) = world.list("security-groups")
-    assert on["security_groups"] == [default["id"]]
+    assert (on["port_security_enabled"], on["security_groups"]) == (True, [])
 
 
 def test_address_pairs_have_the_ports_mac_unless_they_say_so(world: World, network: str) -> None:
@@ -223,8 +222,11 @@ def test_binding(world: World, network: str) -> None:
     bound("h1")
     hardware = world.update("ports", port["id"], {"binding:vnic_type": "direct"}, ADMIN)
     assert hardware["binding:vif_type"] == "binding_failed"
-    with refused("PortBound"):
-        world.update("ports", port["id"], {"mac_address": MAC}, ADMIN)
+    assert world.update("ports", port["id"], {"mac_address": MAC}, ADMIN)["mac_address"] == MAC
+    world.update("ports", port["id"], {"binding:vnic_type": "normal"}, ADMIN)
+    words = f"port is already bound, port type: ovs, old_mac {MAC}, new_mac 02:00:00:00:00:0a."
+    with refused("PortBound", words):
+        world.update("ports", port["id"], {"mac_address": "02:00:00:00:00:0a"}, ADMIN)
     assert not [name for name in world.get("ports", port["id"]) if name.startswith("binding:h")]
 
 
@@ -249,9 +251,11 @@ def test_a_routers_port_is_the_routers(world: World, network: str, subnet: str) 
     owner = "Port " + leg + " cannot be deleted directly via the port API: has device owner network:router_interface."
     with refused("ServicePortInUse", owner):
         world.delete("ports", leg)
-    for body in ({"device_id": "x"}, {"device_owner": ""}, {"fixed_ips": []}):
+    for body in ({"device_id": "x"}, {"device_owner": ""}):
         with refused("ServicePortInUse"):
             world.update("ports", leg, body)
+    with refused("IPAddressChangeNotAllowed", f"IP updates for port {leg} are not allowed"):
+        world.update("ports", leg, {"fixed_ips": []})
     assert world.update("ports", leg, {"name": "leg"})["name"] == "leg"
     port = world.port(network, device_owner="compute:nova", device_id=router)["id"]
     with refused("DeviceIDNotOwnedByTenant"):

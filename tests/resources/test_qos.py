@@ -1,18 +1,14 @@
-"""QoS policies: limits and blocks."""
-
-from typing import Any
+"""QoS policies: who has them, whom they are shared with, what uses them."""
 
 import pytest
 
-from suimon.model.attributes import Shown
-from suimon.resources import qos
-from suimon.resources.registry import RESOURCES
-from tests.resources.world import ADMIN, ALICE, BOB, NOBODY, World, refused
+from suimon.model.actor import Actor
+from tests.resources.below import Below
+from tests.resources.world import ADMIN, ALICE, BOB, World, refused, share
 
 POLICIES = "qos/policies"
-CHILDREN = RESOURCES[POLICIES].children
-LIMITS, BLOCKS = "bandwidth_limit_rules", "port_block_rules"
-SMTP = {"protocol": "tcp", "port_range_min": 25}
+LIMITS = "bandwidth_limit_rules"
+MARY = Actor("mary", "red", frozenset({"manager"}), "req-mary")
 
 
 @pytest.fixture
@@ -20,99 +16,12 @@ def policy(world: World) -> str:
     return str(world.create(POLICIES, name="p", by=ADMIN)["id"])
 
 
-def create(world: World, policy: str, path: str, **body: Any) -> dict[str, Any]:
-    child = CHILDREN[path]
-    wanted = child.spec.for_create(body, ADMIN)
-    return child.spec.render(world.write(lambda tx: child.create(tx, ADMIN, policy, wanted)), ADMIN)
-
-
-def update(world: World, policy: str, path: str, id_: str, **body: Any) -> dict[str, Any]:
-    child = CHILDREN[path]
-    wanted = child.spec.for_update(body, ADMIN)
-    return child.spec.render(world.write(lambda tx: child.update(tx, ADMIN, policy, id_, wanted)), ADMIN)
-
-
-def test_a_policy_shows_its_rules(world: World, policy: str) -> None:
-    limit = create(world, policy, LIMITS, max_kbps=1000)
-    block = create(world, policy, BLOCKS, **SMTP)
-    assert limit == {"id": limit["id"], "max_kbps": 1000, "max_burst_kbps": 0, "direction": "egress"}
-    assert (block["port_range_max"], block["direction"], block["remote_ip_prefix"]) == (25, "egress", None)
-    shown = world.get(POLICIES, policy, ADMIN)
-    assert shown["revision_number"] == 2
-    assert shown["rules"] == [
-        {**limit, "type": "bandwidth_limit", "qos_policy_id": policy},
-        {**block, "type": "port_block", "qos_policy_id": policy},
-    ]
-    for path, rule in ((LIMITS, limit), (BLOCKS, block)):
-        child = CHILDREN[path]
-        assert [child.spec.render(one, ADMIN) for one in world.read(lambda tx, c=child: c.list(tx, ADMIN, policy))] == [
-            rule
-        ]
-        got: Shown = world.read(lambda tx, c=child, id_=rule["id"]: c.get(tx, ADMIN, policy, id_))
-        assert child.spec.render(got, ADMIN) == rule
-
-
-def test_rules_change_and_go(world: World, policy: str) -> None:
-    limit = create(world, policy, LIMITS, max_kbps=1000)["id"]
-    assert update(world, policy, LIMITS, limit)["max_kbps"] == 1000
-    assert world.get(POLICIES, policy, ADMIN)["revision_number"] == 1
-    assert update(world, policy, LIMITS, limit, max_kbps="2000")["max_kbps"] == 2000
-    block = create(world, policy, BLOCKS, **SMTP)["id"]
-    assert update(world, policy, BLOCKS, block, port_range_max=30)["port_range_max"] == 30
-    world.write(lambda tx: CHILDREN[LIMITS].delete(tx, ADMIN, policy, limit))
-    assert [rule["id"] for rule in world.get(POLICIES, policy, ADMIN)["rules"]] == [block]
-    assert world.get(POLICIES, policy, ADMIN)["revision_number"] == 5
-
-
-@pytest.mark.parametrize(
-    ("path", "body", "kind"),
-    [
-        (LIMITS, {"max_kbps": 5}, "QoSRulesConflict"),
-        (BLOCKS, SMTP, "QoSRulesConflict"),
-        (BLOCKS, {**SMTP, "port_range_max": 24}, "InvalidInput"),
-        (BLOCKS, {**SMTP, "remote_ip_prefix": "fd00::/8"}, "InvalidInput"),
-    ],
-)
-def test_impossible_rules(world: World, policy: str, path: str, body: dict[str, Any], kind: str) -> None:
-    create(world, policy, LIMITS, max_kbps=1000)
-    create(world, policy, BLOCKS, **SMTP)
-    with refused(kind):
-        create(world, policy, path, **body)
-    if path == LIMITS:
-        other = create(world, policy, LIMITS, max_kbps=5, direction="ingress")["id"]
-        with refused(kind):
-            update(world, policy, LIMITS, other, direction="egress")
-    else:
-        other = create(world, policy, BLOCKS, protocol="udp", port_range_min=25)["id"]
-        with refused(kind):
-            update(world, policy, BLOCKS, other, protocol="tcp", **{k: v for k, v in body.items() if k != "protocol"})
-
-
-def test_a_policy_has_so_many_rules(world: World, policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qos, "MAX_RULES", 1)
-    create(world, policy, BLOCKS, **SMTP)
-    with refused("OverQuota"):
-        create(world, policy, LIMITS, max_kbps=1)
-
-
-def test_rules_of_nothing(world: World, policy: str) -> None:
-    with refused("QosPolicyNotFound", f"QoS policy {NOBODY} could not be found."):
-        create(world, NOBODY, LIMITS, max_kbps=1)
-    block = create(world, policy, BLOCKS, **SMTP)["id"]
-    other = str(world.create(POLICIES, name="other", by=ADMIN)["id"])
-    for wrong_policy, path in ((policy, LIMITS), (other, BLOCKS)):
-        with refused("QosRuleNotFound", f"QoS rule {block} for policy {wrong_policy} could not be found."):
-            update(world, wrong_policy, path, block)
-    for read in (
-        lambda tx: CHILDREN[BLOCKS].list(tx, BOB, policy),
-        lambda tx: CHILDREN[BLOCKS].get(tx, BOB, policy, block),
-    ):
-        with refused("QosPolicyNotFound"):
-            world.read(read)
+def limit(world: World, policy: str) -> None:
+    Below(world, POLICIES, LIMITS, policy).create(ADMIN, max_kbps=1)
 
 
 def test_a_policy_in_use_stays(world: World, policy: str) -> None:
-    create(world, policy, BLOCKS, **SMTP)
+    limit(world, policy)
     network = world.network(ADMIN, qos_policy_id=policy)
     with refused("QosPolicyInUse", f"QoS Policy {policy} is used by network {network}."):
         world.delete(POLICIES, policy, ADMIN)
@@ -128,29 +37,94 @@ def test_a_policy_in_use_stays(world: World, policy: str) -> None:
         world.get(POLICIES, policy, ADMIN)
 
 
+def test_what_leads_outside_uses_a_policy(world: World, policy: str) -> None:
+    outside = world.outside()
+    gateway = {"network_id": outside, "qos_policy_id": policy}
+    router = world.router(ADMIN, external_gateway_info=gateway)
+    with refused("QosPolicyInUse", f"used by router {router}."):
+        world.delete(POLICIES, policy, ADMIN)
+    floating_ip = world.create("floatingips", floating_network_id=outside, qos_policy_id=policy, by=ADMIN)
+    assert floating_ip["qos_policy_id"] == policy
+    with refused("QosPolicyInUse", f"used by fip {floating_ip['id']}."):
+        world.delete(POLICIES, policy, ADMIN)
+    world.update("floatingips", floating_ip["id"], {"qos_policy_id": None}, ADMIN)
+    world.update("routers", router, {"external_gateway_info": {"network_id": outside, "qos_policy_id": None}}, ADMIN)
+    world.delete(POLICIES, policy, ADMIN)
+
+
 def test_one_default_for_a_project(world: World, policy: str) -> None:
-    world.create(POLICIES, is_default=True, by=ADMIN)
-    with refused("QoSPolicyDefaultAlreadyExists"):
+    first = world.create(POLICIES, is_default=True, by=ADMIN)
+    with refused("QoSPolicyDefaultAlreadyExists", "A default QoS policy exists for project operators."):
         world.create(POLICIES, is_default=True, by=ADMIN)
     with refused("QoSPolicyDefaultAlreadyExists"):
         world.update(POLICIES, policy, {"is_default": True}, ADMIN)
+    with refused("QoSPolicyDefaultAlreadyExists", "for project red."):
+        world.create_many(POLICIES, [{"is_default": True, "project_id": "red"}] * 2, ADMIN)
+    assert world.update(POLICIES, first["id"], {"is_default": True, "name": "x"}, ADMIN)["name"] == "x"
+    world.update(POLICIES, first["id"], {"is_default": False}, ADMIN)
+    assert world.update(POLICIES, policy, {"is_default": True}, ADMIN)["is_default"] is True
+    assert [one["id"] for one in world.list(POLICIES, "is_default=True", ADMIN)] == [policy]
+
+
+def test_new_networks_have_their_projects_default(world: World, policy: str) -> None:
+    default = world.create(POLICIES, is_default=True, project_id="red", by=ADMIN)["id"]
+    network = world.create("networks")
+    assert network["qos_policy_id"] == default
+    assert world.create("networks", project_id="red", qos_policy_id=policy, by=ADMIN)["qos_policy_id"] == policy
+    assert world.create("networks", by=BOB)["qos_policy_id"] is None
+    assert world.update("networks", network["id"], {"qos_policy_id": None})["qos_policy_id"] is None
 
 
 def test_a_tenant_takes_a_shared_policy_but_not_the_operators_off(world: World, policy: str) -> None:
     network = world.network()
-    with refused("QosPolicyNotFound"):
+    with refused("QosPolicyNotFound", f"QoS policy {policy} could not be found."):
         world.update("networks", network, {"qos_policy_id": policy})
     world.update("networks", network, {"qos_policy_id": policy}, ADMIN)
-    for body in ({"qos_policy_id": None}, {"qos_policy_id": world.create(POLICIES, shared=True, by=ADMIN)["id"]}):
-        with refused("PolicyNotAuthorized"):
-            world.update("networks", network, body)
-        port = world.port(world.network(), ALICE)["id"]
-        world.update("ports", port, {"qos_policy_id": policy}, ADMIN)
-        with refused("PolicyNotAuthorized"):
-            world.update("ports", port, body)
+    port = world.port(world.network())["id"]
+    world.update("ports", port, {"qos_policy_id": policy}, ADMIN)
+    words = f"Failed to remove provided policy {policy} because you are not authorized."
+    shared = world.create(POLICIES, shared=True, by=ADMIN)["id"]
+    for path, id_ in (("networks", network), ("ports", port)):
+        for body in ({"qos_policy_id": None}, {"qos_policy_id": shared}):
+            with refused("PolicyRemoveAuthorizationError", words):
+                world.update(path, id_, body)
+        assert world.update(path, id_, {"qos_policy_id": policy})["qos_policy_id"] == policy
+    world.update(POLICIES, policy, {"shared": True}, ADMIN)
+    for path, id_ in (("networks", network), ("ports", port)):
+        assert world.update(path, id_, {"qos_policy_id": None})["qos_policy_id"] is None
     own = str(world.create(POLICIES, by=ADMIN, project_id="red")["id"])
     other = world.network(qos_policy_id=own)
     assert world.update("networks", other, {"qos_policy_id": None})["qos_policy_id"] is None
+
+
+def test_shared_with_all_or_some(world: World, policy: str) -> None:
+    with refused("QosPolicyNotFound"):
+        world.get(POLICIES, policy, BOB)
+    share(world, "qos_policy", policy, "red")
+    assert world.get(POLICIES, policy)["shared"] is True
+    assert world.get(POLICIES, policy, ADMIN)["shared"] is False
+    assert world.update(POLICIES, policy, {"shared": True}, ADMIN)["shared"] is True
+    assert world.get(POLICIES, policy, BOB)["shared"] is True
+    assert [one["id"] for one in world.list(POLICIES, "shared=True", BOB)] == [policy]
+    network = world.network(BOB, qos_policy_id=policy)
+    with refused("RbacPolicyInUse", f"RBAC policy on object {policy} cannot be removed"):
+        world.update(POLICIES, policy, {"shared": False}, ADMIN)
+    world.delete("networks", network, BOB)
+    world.network(ALICE, qos_policy_id=policy)
+    assert world.update(POLICIES, policy, {"shared": False}, ADMIN)["shared"] is False
+    assert world.list(POLICIES, by=BOB) == []
+    assert world.update(POLICIES, policy, {"shared": False, "name": "x"}, ADMIN)["name"] == "x"
+
+
+def test_who_manages_a_project_has_policies_of_his_own(world: World, policy: str) -> None:
+    mine = world.create(POLICIES, name="m", by=MARY)
+    assert (mine["project_id"], mine["rules"]) == ("red", [])
+    assert [one["id"] for one in world.list(POLICIES, by=ALICE)] == [mine["id"]]
+    with refused("PolicyNotAuthorized", "rule:create_policy is disallowed by policy"):
+        world.create(POLICIES, by=ALICE)
+    with refused("QosPolicyNotFound"):
+        world.delete(POLICIES, policy, MARY)
+    world.delete(POLICIES, mine["id"], MARY)
 
 
 def test_revisions(world: World, policy: str) -> None:

@@ -27,8 +27,8 @@ def pool(start: str, end: str) -> dict[str, Any]:
             {"cidr": "10.2.0.0/29", "gateway_ip": "10.2.0.3"},
             {POOLS: [{"start": "10.2.0.1", "end": "10.2.0.2"}, {"start": "10.2.0.4", "end": "10.2.0.6"}]},
         ),
-        ({"cidr": "10.2.0.0/31", "gateway_ip": None}, pool("10.2.0.0", "10.2.0.1")),
-        ({"cidr": "10.2.0.7/32"}, {"gateway_ip": None, **pool("10.2.0.7", "10.2.0.7")}),
+        ({"cidr": "10.2.0.0/31", "gateway_ip": None, "enable_dhcp": False}, pool("10.2.0.0", "10.2.0.1")),
+        ({"cidr": "10.2.0.7/32", "enable_dhcp": False}, {"gateway_ip": None, **pool("10.2.0.7", "10.2.0.7")}),
         ({"cidr": "fd00:5::/64"}, {"gateway_ip": "fd00:5::", **pool("fd00:5::1", "fd00:5::ffff:ffff:ffff:ffff")}),
         (
             {"cidr": "fd00:5::/64", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"},
@@ -158,7 +158,7 @@ def test_addresses_that_guests_form_go_with_their_subnet(world: World) -> None:
     world.subnet(network)
     slaac = world.subnet(network, "fd00::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
     port = world.port(network, mac_address="02:00:00:00:00:01")
-    assert [fixed["ip_address"] for fixed in port["fixed_ips"]] == ["fd00::ff:fe00:1", "10.0.0.2"]
+    assert [fixed["ip_address"] for fixed in port["fixed_ips"]] == ["10.0.0.2", "fd00::ff:fe00:1"]
     world.delete("subnets", slaac)
     assert [fixed["ip_address"] for fixed in world.get("ports", port["id"])["fixed_ips"]] == ["10.0.0.2"]
 
@@ -172,3 +172,101 @@ def test_who_sees_what(world: World) -> None:
             read("subnets", private, BOB)
     with refused("PolicyNotAuthorized"):
         world.subnet(world.network(ADMIN, shared=True), "10.7.0.0/24", ALICE)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"cidr": "10.2.0.0/31"}, "Subnet has a prefix length that is incompatible with DHCP service enabled."),
+        ({"cidr": "fd00::/127", "ip_version": 6}, "incompatible with DHCP"),
+        ({"cidr": "::/64", "ip_version": 6}, "IPv6 subnet '::' is not supported."),
+        (
+            {"cidr": "fd00::/64", "ip_version": 6, "ipv6_ra_mode": "slaac", "enable_dhcp": False},
+            "ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.",
+        ),
+        ({"cidr": "fd00::/72", "ip_version": 6, "ipv6_ra_mode": "dhcpv6-stateless"}, "prefix to be /64."),
+    ],
+)
+def test_dhcp_needs_room(world: World, given: dict[str, Any], words: str) -> None:
+    with refused("InvalidInput", words):
+        world.create("subnets", {"network_id": world.network(), "ip_version": 4, **given})
+
+
+def test_dhcp_stays_where_the_modes_need_it(world: World) -> None:
+    network = world.network()
+    automatic = world.subnet(network, "fd00::/64", ipv6_ra_mode="slaac")
+    with refused("InvalidInput", "Cannot disable enable_dhcp with ipv6 attributes set."):
+        world.update("subnets", automatic, {"enable_dhcp": False})
+    small = world.subnet(network, "10.2.0.0/31", enable_dhcp=False, gateway_ip=None)
+    with refused("InvalidInput", "incompatible with DHCP service enabled."):
+        world.update("subnets", small, {"enable_dhcp": True})
+
+
+def test_guests_form_addresses_of_a_new_subnet(world: World) -> None:
+    network = world.network()
+    port = world.port(network, mac_address="02:00:00:00:00:01")["id"]
+    subnet = world.subnet(network, "fd00::/64", ipv6_ra_mode="dhcpv6-stateless")
+    assert world.get("ports", port)["fixed_ips"] == [{"subnet_id": subnet, "ip_address": "fd00::ff:fe00:1"}]
+    other = world.port(network, mac_address="02:00:00:00:00:02")["fixed_ips"]
+    assert [one["ip_address"] for one in other] == ["fd00::ff:fe00:2"]
+    with refused("IpAddressAlreadyAllocated"):
+        world.port(network, device_owner="network:router_interface", fixed_ips=[{"ip_address": "fd00::ff:fe00:1"}])
+
+
+@pytest.mark.parametrize(
+    ("types", "kind", "words"),
+    [
+        ("compute:x", "HTTPBadRequest", "Subnet service types must be a list."),
+        ([7], "InvalidInputSubnetServiceType", "Subnet service type 7 is not a string."),
+        (["x:y"], "InvalidSubnetServiceType", "Subnet service type x:y does not correspond to a valid device owner."),
+    ],
+)
+def test_service_types(world: World, types: object, kind: str, words: str) -> None:
+    network = world.network()
+    with refused(kind, words):
+        world.subnet(network, by=ADMIN, service_types=types)
+    made = world.get("subnets", world.subnet(network, by=ADMIN, service_types=["network:dhcp", "compute:x"]))
+    assert made["service_types"] == ["network:dhcp", "compute:x"]
+    assert world.update("subnets", made["id"], {"service_types": None}, ADMIN)["service_types"] == []
+
+
+def test_all_subnets_of_a_network_are_on_its_segment_or_none_is(world: World) -> None:
+    network, other = world.network(), world.network()
+    segments = {one["network_id"]: one["id"] for one in world.list("segments", by=ADMIN)}
+    subnet = world.subnet(network, by=ADMIN, segment_id=segments[network])
+    assert world.get("subnets", subnet, ADMIN)["segment_id"] == segments[network]
+    assert world.get("networks", network)["l2_adjacency"] is False
+    with refused("SubnetsNotAllAssociatedWithSegments", f"All of the subnets on network '{network}' must either all"):
+        world.subnet(network, "10.9.0.0/24")
+    world.subnet(network, "10.9.0.0/24", ADMIN, service_types=["network:routed"])
+    with refused("NetworkIdsDontMatch", f"doesn't match the network_id of segment '{segments[network]}'."):
+        world.subnet(other, by=ADMIN, segment_id=segments[network])
+    with refused("SegmentNotFound"):
+        world.subnet(other, by=ADMIN, segment_id=NOBODY)
+    with refused("SubnetSegmentAssociationChangeNotAllowed"):
+        world.update("subnets", subnet, {"segment_id": None}, ADMIN)
+    plain = world.subnet(other)
+    assert world.update("subnets", plain, {"segment_id": segments[other]}, ADMIN)["segment_id"] == segments[other]
+
+
+def test_the_addresses_of_ports_that_only_serve_go_with_their_subnet(world: World) -> None:
+    network = world.network()
+    subnet = world.subnet(network)
+    port = world.port(network, device_owner="network:dhcp")["id"]
+    world.delete("subnets", subnet)
+    assert world.get("ports", port)["fixed_ips"] == []
+
+
+def test_subnets_of_external_networks_are_seen(world: World) -> None:
+    outside, own = world.outside(), world.subnet(world.network())
+    (subnet,) = world.get("networks", outside, BOB)["subnets"]
+    assert world.get("subnets", subnet, BOB)["router:external"] is True
+    assert [one["id"] for one in world.list("subnets", "router:external=true")] == [subnet]
+    assert [one["id"] for one in world.list("subnets", "router:external=false")] == [own]
+
+
+def test_a_name_of_the_dns_is_kept(world: World) -> None:
+    subnet = world.subnet(world.network())
+    assert world.get("subnets", subnet)["dns_publish_fixed_ip"] is False
+    assert world.update("subnets", subnet, {"dns_publish_fixed_ip": True})["dns_publish_fixed_ip"] is True
+    assert [one["id"] for one in world.list("subnets", "dns_publish_fixed_ip=true")] == [subnet]

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -21,9 +15,11 @@ from suimon.model.attributes import Shown
 from suimon.model.errors import CallerError
 from suimon.model.query import parse_query
 from suimon.model.settings import Settings
-from suimon.model.things import Host
+from suimon.model.things import Host, RbacPolicy
 from suimon.resources.registry import RESOURCES
+from suimon.resources.resource import Asked
 from suimon.store import Store, StoreConfig, Tx
+from tests.databases import empty_database
 
 T = TypeVar("T")
 ADMIN = Actor("root", "operators", frozenset({"admin"}), "req-admin")
@@ -37,36 +33,24 @@ SETTINGS = Settings(vnis=((100, 199),), vlans={"physnet1": ((10, 11),)}, flat=("
 Body = dict[str, Any]
 
 
-@cache
-def _empty_database() -> Path:
-    """Migrating takes longer than most tests: it is done once."""
-    folder = Path(mkdtemp(prefix="suimon-test-", dir=memory()))
-    atexit.register(shutil.rmtree, folder)
-    store = Store(StoreConfig(f"sqlite:///{folder}/store.db"))
-    store.open()
-    store.close()
-    return folder / "store.db"
-
-
-def memory() -> Path | None:
-    """Where files are kept in memory, if anywhere: each commit waits for the disk, and tests have many."""
-    shared = Path("/dev/shm")
-    return shared if os.access(shared, os.W_OK) else None
-
-
 class World:
-    def __init__(self, settings: Settings = SETTINGS) -> None:
+    def __init__(self, settings: Settings = SETTINGS, url: str = "") -> None:
         self.loop = asyncio.new_event_loop()
-        self._folder = TemporaryDirectory(prefix="suimon-test-", dir=memory())
-        folder = Path(self._folder.name)
-        shutil.copy(_empty_database(), folder / "store.db")
-        self.store = Store(StoreConfig(f"sqlite:///{folder}/store.db", settings=settings))
+        self._opened = ExitStack()
+        url = url or self._opened.enter_context(empty_database())
+        self._ahead = timedelta()
+        config = StoreConfig(url, settings=settings)
+        self.store = Store(config, lambda: datetime.now(UTC) + self._ahead)
         self.store.open()
 
     def close(self) -> None:
         self.store.close()
         self.loop.close()
-        self._folder.cleanup()
+        self._opened.close()
+
+    def clock_ahead(self, by: timedelta) -> None:
+        """From now on it is that much later."""
+        self._ahead += by
 
     def read(self, act: Callable[[Tx], T]) -> T:
         return self.loop.run_until_complete(self.store.read(act))
@@ -80,8 +64,10 @@ class World:
     def create_many(self, path: str, bodies: list[Body], by: Actor = ALICE) -> list[Body]:
         resource = RESOURCES[path]
         wanted = [resource.spec.for_create(body, by) for body in bodies]
-        assert resource.create_many
-        made = self.write(lambda tx: resource.create_many(tx, by, wanted), by)  # type: ignore[misc]
+        if resource.create_many:
+            made = self.write(lambda tx: resource.create_many(tx, by, wanted), by)  # type: ignore[misc]
+        else:
+            made = [self.write(lambda tx, one=one: resource.create(tx, by, one), by) for one in wanted]  # type: ignore[misc]
         return [self.rendered(path, shown, by) for shown in made]
 
     def update(self, path: str, id_: str, body: Body, by: Actor = ALICE, expected: int | None = None) -> Body:
@@ -97,6 +83,11 @@ class World:
 
     def act(self, router: str, action: str, body: object, by: Actor = ALICE) -> Body:
         return self.write(lambda tx: RESOURCES["routers"].actions[action](tx, by, router, body), by)
+
+    def view(self, path: str, pattern: str, *ids: str, body: object = None, by: Actor = ADMIN) -> Any:
+        """What a view answers: `world.view("agents", "POST {}/l3-routers", agent, body=…)`."""
+        act = RESOURCES[path].views[pattern].act
+        return self.write(lambda tx: act(tx, by, Asked(ids=ids, body=body)), by)
 
     def get(self, path: str, id_: str, by: Actor = ALICE) -> Body:
         return self.rendered(path, self.read(lambda tx: RESOURCES[path].get(tx, by, id_)), by)
@@ -133,6 +124,14 @@ class World:
     def host(self, name: str, physnets: tuple[str, ...] = ()) -> None:
         host = Host(name=name, tunnel_ip=None, physnets=physnets, joined_at=datetime(2026, 1, 1, tzinfo=UTC))
         self.write(lambda tx: tx.insert(host))
+
+
+def share(world: World, kind: str, id_: str, project: str) -> None:
+    """An entry that lets a project use an object, without asking anybody."""
+    told: Body = {"object_type": kind, "object_id": id_, "action": "access_as_shared", "target_project": project}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    entry = RbacPolicy(id=f"entry-{id_}-{project}", project_id="operators", created_at=now, updated_at=now, **told)
+    world.write(lambda tx: tx.insert(entry))
 
 
 @contextmanager

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -23,10 +20,6 @@ from suimon.store import Change, Store, StoreConfig, StoreError, Taken, Tx
 from suimon.store.errors import Stale
 
 T = TypeVar("T")
-
-
-def config(folder: Path, **more: Any) -> StoreConfig:
-    return StoreConfig(f"sqlite:///{folder}/store.db", **more)
 
 
 class Runner:
@@ -50,8 +43,8 @@ class Runner:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Runner]:
-    made = Runner(config(tmp_path))
+def runner(store_url: str) -> Iterator[Runner]:
+    made = Runner(StoreConfig(store_url))
     yield made
     made.close()
 
@@ -165,7 +158,7 @@ def test_a_transaction_knows_what_it_did(runner: Runner) -> None:
 
 
 def test_readers_can_not_write(runner: Runner) -> None:
-    with pytest.raises(Exception, match="readonly"):
+    with pytest.raises(Exception, match=r"read-?only"):
         runner.read(network)
 
 
@@ -201,8 +194,8 @@ def test_many_writers_wait_for_one_another(runner: Runner) -> None:
     assert sorted({change.revision for change in log}) == list(range(1, 51))
 
 
-def test_too_many_waiting_are_refused(tmp_path: Path) -> None:
-    runner = Runner(config(tmp_path, most_waiting=2))
+def test_too_many_waiting_are_refused(store_url: str) -> None:
+    runner = Runner(StoreConfig(store_url, most_waiting=2))
 
     async def crowd() -> list[object]:
         writes = [runner.store.write(lambda tx, n=n: network(tx, str(n), n), SYSTEM) for n in range(3)]
@@ -228,8 +221,8 @@ def test_subscribers_hear_of_commits(runner: Runner) -> None:
     assert runner.wait(listen()) == [False, False]
 
 
-def test_the_log_reaches_back_only_so_far(tmp_path: Path) -> None:
-    runner = Runner(config(tmp_path, keep_changes=6, shorten_every=5))
+def test_the_log_reaches_back_only_so_far(store_url: str) -> None:
+    runner = Runner(StoreConfig(store_url, keep_changes=6, shorten_every=5))
     for n in range(5):
         runner.write(lambda tx, n=n: network(tx, str(n), n))
     changes_after = {n: runner.wait(runner.store.changes_after(n)) for n in range(-1, 7)}
@@ -238,8 +231,8 @@ def test_the_log_reaches_back_only_so_far(tmp_path: Path) -> None:
     runner.close()
 
 
-def test_the_newest_revision_stays_however_large(tmp_path: Path) -> None:
-    runner = Runner(config(tmp_path, keep_changes=1, shorten_every=1))
+def test_the_newest_revision_stays_however_large(store_url: str) -> None:
+    runner = Runner(StoreConfig(store_url, keep_changes=1, shorten_every=1))
     runner.write(lambda tx: [tx.touch("x", str(n), "") for n in range(9)])
     assert len(runner.wait(runner.store.changes_after(0)) or []) == 9
     runner.write(lambda tx: tx.touch("x", "1", ""))
@@ -261,8 +254,8 @@ def test_very_large_transactions(runner: Runner) -> None:
     assert {change.revision for change in log} == {1}
 
 
-def test_a_store_keeps_its_id_and_begins_epochs(tmp_path: Path) -> None:
-    runner = Runner(config(tmp_path))
+def test_a_store_keeps_its_id_and_begins_epochs(store_url: str) -> None:
+    runner = Runner(StoreConfig(store_url))
     runner.write(network)
     store, epoch, revision = runner.store.position()
     assert (len(store), epoch, revision) == (36, 1, 1)
@@ -271,86 +264,24 @@ def test_a_store_keeps_its_id_and_begins_epochs(tmp_path: Path) -> None:
     assert runner.wait(runner.store.begin_epoch()) > begun
     begun = runner.store.position()[1]
     runner.close()
-    again = Runner(config(tmp_path))
+    again = Runner(StoreConfig(store_url))
     assert again.store.position() == (store, begun, 1)
     again.close()
 
 
-def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_kill_loses_nothing_that_was_acknowledged(store_url: str) -> None:
     program = (
-        "import asyncio, os\n"
-        "from tests.store.test_store import Runner, config, network\n"
-        "from pathlib import Path\n"
-        f"runner = Runner(config(Path({str(tmp_path)!r})))\n"
+        "import os\n"
+        "from tests.store.test_store import Runner, network\n"
+        "from suimon.store import StoreConfig\n"
+        f"runner = Runner(StoreConfig({store_url!r}))\n"
         "runner.write(network)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == -9
-    runner = Runner(config(tmp_path))
+    runner = Runner(StoreConfig(store_url))
     assert runner.read(lambda tx: tx.get(Network, "n")) is not None
     runner.close()
-
-
-# Opening
-
-
-def opening(folder: Path, url: str = "") -> str:
-    store = Store(StoreConfig(url) if url else config(folder))
-    with pytest.raises(StoreError) as caught:
-        store.open()
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def test_a_second_process_is_refused(runner: Runner, tmp_path: Path) -> None:
-    assert "in use by process" in opening(tmp_path)
-
-
-def test_a_store_can_be_opened_again_after_a_failure(tmp_path: Path) -> None:
-    file = tmp_path / "store.db"
-    file.write_bytes(b"junk" * 5000)
-    assert "damaged" in opening(tmp_path)
-    file.unlink()
-    Runner(config(tmp_path)).close()
-    assert file.stat().st_mode & 0o777 == 0o600
-
-
-def test_nobody_else_reads_the_database_from_its_first_byte(tmp_path: Path) -> None:
-    def modes() -> dict[str, int]:
-        return {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir() if file.is_file()}
-
-    before = os.umask(0)
-    try:
-        runner = Runner(config(tmp_path))
-        runner.write(network)
-        expected = dict.fromkeys(("store.db", "store.db-wal", "store.db-shm", "store.db.lock"), 0o600)
-        assert modes() == expected
-        runner.close()
-        (tmp_path / "store.db").chmod(0o644)
-        runner = Runner(config(tmp_path))
-        runner.write(lambda tx: network(tx, "other", 2))
-        assert modes() == expected
-        runner.close()
-    finally:
-        os.umask(before)
-
-
-def test_a_full_disk_is_said_and_leaves_nothing(runner: Runner) -> None:
-    runner.write(network)
-
-    def fill(tx: Tx) -> None:
-        pages = tx._connection.exec_driver_sql("PRAGMA page_count").scalar()
-        tx._connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
-        for number in range(2, 1000):
-            network(tx, f"n{number}", number)
-
-    position = runner.store.position()
-    with pytest.raises(Unavailable, match="is full"):
-        runner.write(fill)
-    runner.write(lambda tx: tx._connection.exec_driver_sql("PRAGMA max_page_count=1000000"))
-    assert runner.store.position() == position
-    assert len(runner.read(lambda tx: tx.select(Network))) == 1
 
 
 def test_an_error_does_not_repeat_what_was_to_be_kept(runner: Runner) -> None:
@@ -359,61 +290,28 @@ def test_an_error_does_not_repeat_what_was_to_be_kept(runner: Runner) -> None:
     assert "xyzzy" not in str(caught.value)
 
 
-def test_a_missing_folder(tmp_path: Path) -> None:
-    assert "check that its directory exists" in opening(tmp_path / "nowhere")
-
-
-def test_a_folder_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "store.db").mkdir()
-    assert "can't be opened" in opening(tmp_path)
-
-
-def test_a_newer_database(tmp_path: Path) -> None:
-    Runner(config(tmp_path)).close()
-    with sqlite3.connect(tmp_path / "store.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert "newer Suimon (schema 9999" in opening(tmp_path)
-
-
-def test_somebody_elses_database(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "store.db") as connection:
-        connection.execute("CREATE TABLE theirs (a)")
-    assert "something else" in opening(tmp_path)
-
-
-@pytest.mark.parametrize("url", ["postgresql://h/d", "sqlite://", "sqlite:///:memory:"])
-def test_other_databases(url: str) -> None:
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_no_database_in_memory(url: str) -> None:
     with pytest.raises(StoreError, match="SQLite file"):
         Store(StoreConfig(url))
 
 
-def test_a_locked_database_is_not_the_callers_fault(tmp_path: Path) -> None:
-    runner = Runner(config(tmp_path, busy_timeout_s=0.05))
-    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable, match="locked"):
-        runner.write(network)
-    other.execute("ROLLBACK")
-    runner.write(network)
-    other.close()
-    runner.close()
+@pytest.mark.parametrize("url", ["", "mysql://u:secret@h/d", "u:secret@h"])
+def test_other_databases(url: str) -> None:
+    with pytest.raises(StoreError, match=r"is named as sqlite:////path/to/file or postgresql://user@host") as caught:
+        Store(StoreConfig(url))
+    assert "secret" not in str(caught.value)
 
 
-def test_a_database_locked_while_opening(tmp_path: Path) -> None:
-    Runner(config(tmp_path)).close()
-    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
-    other.execute("PRAGMA locking_mode=EXCLUSIVE")
-    other.execute("BEGIN EXCLUSIVE")
-    store = Store(config(tmp_path, busy_timeout_s=0.05))
-    with pytest.raises(StoreError, match="locked by another program"):
-        store.open()
-    other.close()
-
-
-def test_statements_are_the_drivers(runner: Runner) -> None:
+def test_statements_are_the_drivers(runner: Runner, store_url: str) -> None:
     heard: list[str] = []
     runner.store.trace(heard.append)
     runner.write(lambda tx: tx.run(text("SELECT 1"), {}))
     runner.store.trace(None)
     runner.write(network)
-    assert heard == ["BEGIN IMMEDIATE", "SELECT 1", "COMMIT"]
+    if store_url.startswith("sqlite"):
+        assert heard == ["BEGIN IMMEDIATE", "SELECT 1", "COMMIT"]
+    else:
+        assert heard == [
+            "BEGIN ISOLATION LEVEL READ COMMITTED", "SELECT pg_advisory_xact_lock(23041)", "SELECT 1", "COMMIT"
+        ]  # fmt: skip

@@ -3,73 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
-from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import pytest
-from openstackclient import shell
 
 from tests.api.controller import PATIENCE_S, Controller, started
+from tests.system.command_line import OPENSTACK, Client
 
 pytestmark = pytest.mark.system
-
-OPENSTACK = Path(sys.executable).with_name("openstack")
-
-
-class Client:
-    """The client as its user.
-
-    The admin's `main` runs in this process: starting Python for each of a hundred commands would take two minutes. It
-    keeps its connection from command to command, so that another user needs processes of his own.
-    """
-
-    def __init__(self, controller: Controller, **user: str) -> None:
-        self._own_process = bool(user)
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(controller.state),
-            "OS_CLIENT_CONFIG_FILE": str(controller.state / "clouds.yaml"),
-            "OS_CLOUD": "suimon",
-            **user,
-        }
-
-    def run(self, command: str, *rest: str) -> str:
-        status, said, complained = self._run(command, *rest)
-        assert status == 0, f"openstack {command}: {complained}"
-        return said
-
-    def read(self, command: str, *rest: str) -> Any:
-        return json.loads(self.run(f"{command} -f json", *rest))
-
-    def refusal(self, command: str) -> str:
-        status, said, complained = self._run(command)
-        assert status != 0, said
-        return complained.strip()
-
-    def _run(self, command: str, *rest: str) -> tuple[int, str, str]:
-        words = [*command.split(), *rest]
-        if self._own_process:
-            done = subprocess.run(
-                [OPENSTACK, *words],
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE_S,
-                check=False,
-            )
-            return done.returncode, done.stdout, done.stderr
-        said, complained = StringIO(), StringIO()
-        with patch.dict(os.environ, self.environment, clear=True), redirect_stdout(said), redirect_stderr(complained):
-            status = shell.main(words)
-        return int(status), said.getvalue(), complained.getvalue()
 
 
 @pytest.fixture(scope="module")

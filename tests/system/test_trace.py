@@ -268,6 +268,8 @@ def _read(text: str) -> dict[str, int]:
         ours = {spelled: name for name, spelled in SPELLING.items()}.get(name, name)
         if name in ("tp_src", "tp_dst"):
             ours = f"{l4}{name[2:]}"
+        elif name == "nw_tos":
+            read["ip_dscp"] = int(value) >> 2
         elif name == "dl_vlan":
             read["vlan_vid"] = 0x1000 | int(value)
         if ours in FIELDS and not ours.startswith(("ct_nw", "ct_tp")):

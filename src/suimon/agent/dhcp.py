@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import msgspec
 
+from suimon.agent.dhcp_options import NEXT_SERVER, encoded
 from suimon.agent.packets import BROADCAST_MAC, ETH_IPV4, Ethernet, PacketError, Udp, ip_bytes, ip_text, mac_text
 from suimon.model.view import Network, Port, Route, Subnet
 
@@ -85,6 +86,7 @@ class Message(msgspec.Struct, frozen=True):
     giaddr: str
     chaddr: str
     options: dict[int, bytes]
+    siaddr: str = _NO_IP
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
@@ -98,7 +100,7 @@ class Message(msgspec.Struct, frozen=True):
 
     def pack(self) -> bytes:
         head = struct.pack("!BBBBIHH", self.op, 1, 6, 0, self.xid, 0, self.flags)
-        addresses = ip_bytes(self.ciaddr) + ip_bytes(self.yiaddr) + ip_bytes(_NO_IP) + ip_bytes(self.giaddr)
+        addresses = ip_bytes(self.ciaddr) + ip_bytes(self.yiaddr) + ip_bytes(self.siaddr) + ip_bytes(self.giaddr)
         chaddr = bytes.fromhex(self.chaddr.replace(":", "")).ljust(16, b"\0")
         options = b"".join(_encoded(code, value) for code, value in self.options.items())
         # RFC 1542, 2.1: a BOOTP message has at least 300 bytes.
@@ -121,6 +123,8 @@ class Link(msgspec.Struct, frozen=True):
     subnet: Subnet
     mtu: int
     lease_s: int
+    own: dict[int, bytes] = {}
+    """The port's own options, which come before ours; an empty one means: say nothing."""
 
     @property
     def server(self) -> str:
@@ -130,7 +134,8 @@ class Link(msgspec.Struct, frozen=True):
 def links(port: Port, subnets: Mapping[str, Subnet], network: Network, lease_s: int) -> tuple[Link, ...]:
     """The IPv4 addresses of `port` that DHCP serves, the one that it is offered first."""
     served = ((fixed.ip, subnets.get(fixed.subnet_id)) for fixed in port.fixed_ips if ":" not in fixed.ip)
-    return tuple(Link(ip, subnet, network.mtu, lease_s) for ip, subnet in served if subnet is not None and subnet.dhcp)
+    own = encoded(port.dhcp_options)
+    return tuple(Link(ip, subnet, network.mtu, lease_s, own) for ip, subnet in served if subnet and subnet.dhcp)
 
 
 def answer(frame: bytes, mac: str, served: tuple[Link, ...]) -> bytes | None:
@@ -184,7 +189,9 @@ def _reply(request: Message, link: Link, kind: Kind) -> Message:
     ciaddr = request.ciaddr if kind is Kind.ACK else _NO_IP
     # RFC 2131, 4.1: a NAK is broadcast whatever the client asked for; its address may be the wrong one.
     flags = request.flags | _BROADCAST_FLAG if kind is Kind.NAK else request.flags
-    return Message(2, request.xid, flags & _BROADCAST_FLAG, ciaddr, yiaddr, _NO_IP, request.chaddr, options)
+    next_server = link.own.get(NEXT_SERVER, b"")[:4] if kind is not Kind.NAK else b""
+    siaddr = ip_text(next_server) if next_server else _NO_IP
+    return Message(2, request.xid, flags & _BROADCAST_FLAG, ciaddr, yiaddr, _NO_IP, request.chaddr, options, siaddr)
 
 
 def _configuration(request: Message, link: Link, *, leased: bool) -> dict[int, bytes]:
@@ -205,7 +212,10 @@ def _configuration(request: Message, link: Link, *, leased: bool) -> dict[int, b
     options[Option.MTU] = min(link.mtu, 0xFFFF).to_bytes(2, "big")
     if dns := [ip for ip in subnet.dns if ":" not in ip]:
         options[Option.DNS] = b"".join(map(ip_bytes, dns))
-    return dict(_fitting(options, _room(request, link.mtu)))
+    unsaid = {NEXT_SERVER} if leased else {NEXT_SERVER, Option.LEASE_S, Option.T1_S, Option.T2_S}
+    own = {code: value for code, value in link.own.items() if code not in unsaid}
+    told = {code: value for code, value in {**options, **own}.items() if value}
+    return dict(_fitting(told, _room(request, link.mtu)))
 
 
 def _fitting(options: dict[int, bytes], room: int) -> Iterator[tuple[int, bytes]]:

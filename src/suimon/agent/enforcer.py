@@ -23,7 +23,7 @@ from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, bridge_entries
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
-from suimon.model.view import Delta, Object, Ping, Port, PortReport, Position, Snapshot
+from suimon.model.view import MOST_REQUESTS, Delta, Object, Ping, Port, PortReport, Position, Snapshot
 from suimon.pipeline.facts import BRIDGE
 from suimon.pipeline.program import Program
 from suimon.pipeline.world import World
@@ -81,6 +81,7 @@ class Enforcer:
         self._ports: dict[str, Port] = {}
         self._dirty: set[Owner] = set()
         self._uncompiled: dict[Owner, Failure] = {}
+        self._requests: dict[str, None] = {}
         self._replugged = False
         self._wake = asyncio.Event()
         self._set(guard.view.objects.values())
@@ -103,6 +104,8 @@ class Enforcer:
                 changes = self.guard.take(news)
                 if changes is not None:
                     self._change(changes)
+                    if isinstance(news, Delta):
+                        self._requests = self._requests | dict.fromkeys(news.requests)
         if self.guard.held != held_before:
             if self.guard.held:
                 log.error("view_held", reason=self.guard.held, let_through_by="suimon agent accept")
@@ -147,7 +150,7 @@ class Enforcer:
         self._dirty.update(self.world.owners())
         observed, self._replugged = False, True
         while True:
-            position, seats = self.position, self._seats()
+            position, seats, requests = self.position, self._seats(), self._take_requests()
             if not self._prepare(bridge, shapes):
                 self._tell()
                 await asyncio.sleep(_DISK_RETRY_S)
@@ -162,7 +165,7 @@ class Enforcer:
             await bridge.round()
             refused = (*shapes.failures.items(), *bridge.failures.items(), *self._uncompiled.items())
             self.failures = {owner: failure for owner, failure in refused if owner is not None}
-            self._acknowledge(position, seats)
+            self._acknowledge(position, seats, requests)
             await self._follow_up(switch)
             await self._next_work(_REFUSED_RETRY_S if shapes.failures or bridge.failures else None)
 
@@ -193,9 +196,14 @@ class Enforcer:
             self._uncompiled[owner] = Failure(f"no flows can be made for it: {error}")
             return None
 
-    def _acknowledge(self, position: Position | None, seats: list[Seat]) -> None:
+    def _take_requests(self) -> list[str]:
+        """The API requests that led to what is about to be done, the first ones of many; asked for once."""
+        taken, self._requests = list(self._requests)[:MOST_REQUESTS], {}
+        return taken
+
+    def _acknowledge(self, position: Position | None, seats: list[Seat], requests: list[str]) -> None:
         if position != self.in_force:
-            log.info("view_in_force", revision=position.revision if position else None)
+            log.info("view_in_force", revision=position.revision if position else None, requests=requests)
         self.in_force = position
         self._reporter.ports(statuses(seats, self.failures))
         self._tell()

@@ -19,6 +19,7 @@ from suimon.model.errors import CallerError, NotFound, Unavailable
 log = structlog.get_logger()
 
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_ADDRESS_LENGTH: Final = 64
 _RETRY_AFTER: Final = {429: "60", 503: "1"}
 
 
@@ -28,6 +29,10 @@ class Config(msgspec.Struct, frozen=True):
     """
 
     public_url: str = ""
+    keystone_url: str = ""
+    """Where a Keystone knows the users, if not we: that is where who has no token is sent."""
+    trusted_proxies: frozenset[str] = frozenset()
+    """Addresses of proxies whose X-Forwarded-For says who called, which the throttling of logins counts by."""
 
 
 class ClientsApp:
@@ -35,12 +40,16 @@ class ClientsApp:
 
     def __init__(self, config: Config, services: Mapping[str, Service]) -> None:
         self._public_url = config.public_url.rstrip("/")
+        self._keystone_url = config.keystone_url
+        self._trusted = config.trusted_proxies
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
+        if self._trusted:
+            scope = _through_proxies(scope, self._trusted)
         request = Request(scope, receive)
         first, *rest = scope["path"].strip("/").split("/")
         call = Call(request, f"req-{uuid4()}", tuple(rest), self._origin(request))
@@ -74,7 +83,7 @@ class ClientsApp:
     def _refusal(self, service: Service, call: Call, error: CallerError) -> Response:
         headers = {}
         if error.status == 401:
-            headers["WWW-Authenticate"] = f'Keystone uri="{call.origin}/identity/v3"'
+            headers["WWW-Authenticate"] = f'Keystone uri="{self._keystone_url or call.origin + "/identity/v3"}"'
         if error.status in _RETRY_AFTER:
             headers["Retry-After"] = _RETRY_AFTER[error.status]
         return answer(service.dialect(error), error.status, headers)
@@ -87,3 +96,15 @@ class ClientsApp:
             address, port = request.scope["server"] or ("127.0.0.1", 9696)
             host = f"{address}:{port}"
         return f"{request.scope['scheme']}://{host}"
+
+
+def _through_proxies(scope: Scope, trusted: frozenset[str]) -> Scope:
+    """With the last address in X-Forwarded-For that isn't a trusted proxy's: what is before it anybody could write."""
+    client = scope["client"]
+    if client is None or client[0] not in trusted:
+        return scope
+    told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+    for address in reversed([part.strip() for part in told.split(",")]):
+        if address and address not in trusted:
+            return {**scope, "client": (address[:_ADDRESS_LENGTH], 0)}
+    return scope

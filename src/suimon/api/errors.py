@@ -55,6 +55,13 @@ class TooManyRequests(CallerError):
     default_kind = "TooManyRequests"
 
 
+class NotImplementedHere(CallerError):
+    """A call that the API has and this cloud doesn't."""
+
+    status = 501
+    default_kind = "HTTPNotImplemented"
+
+
 class ServerFault(CallerError):
     """Ours, not the caller's: the body says nothing but that; the log has the rest under the request id."""
 

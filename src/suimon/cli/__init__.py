@@ -11,6 +11,9 @@ import click
 
 _COMMANDS: Final = {
     "serve": ("suimon.cli.serve", "Run the controller: the APIs, and the listener for hosts."),
+    "backup": ("suimon.cli.backup", "Write everything that a controller knows into a file."),
+    "restore": ("suimon.cli.backup", "Put a backup into a database."),
+    "export": ("suimon.cli.backup", "Print every resource, to read or compare."),
     "host": ("suimon.cli.host", "Hypervisors: let them join, look at them, remove them."),
     "join": ("suimon.cli.agent", "Make this machine a hypervisor of a cloud."),
     "agent": ("suimon.cli.agent", "Run the agent of this hypervisor."),

@@ -1,8 +1,10 @@
-"""`suimon serve`: the controller. One process, one SQLite file, a listener for clients and another for hosts."""
+"""`suimon serve`: the controller. A listener for clients, another for hosts, and a database between them."""
 
 import asyncio
 import os
 import signal
+import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,22 +17,35 @@ import uvloop
 from suimon.api.application import ClientsApp
 from suimon.api.application import Config as ApiConfig
 from suimon.api.gate import Gate
-from suimon.api.identity import passwords, throttle, tokens
+from suimon.api.identity import passwords
 from suimon.api.identity.first_admin import AccountFiles, ensure_admin
-from suimon.api.identity.service import IdentityService
 from suimon.api.network.documents import Versions
+from suimon.api.network.openapi_document import OpenApi
 from suimon.api.network.service import NetworkService
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
+from suimon.api.wire import Service
+from suimon.cli.database import database_options, database_url
+from suimon.cli.identity import (
+    IdentityConfig,
+    IdentityError,
+    apply_policy,
+    gate_and_service,
+    identity_config,
+    identity_options,
+)
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.model.settings import Ranges, Settings
 from suimon.resources import hosts as host_acts
+from suimon.resources import identity
 from suimon.resources.registry import RESOURCES
 from suimon.store.errors import StoreError
+from suimon.store.leases import Lease, LeaseConfig
 from suimon.store.store import Store, StoreConfig
 
 log = structlog.get_logger()
@@ -48,6 +63,12 @@ class Config(msgspec.Struct, frozen=True):
     hosts: Endpoint
     settings: Settings = Settings()
     public_url: str = ""
+    database: str = ""
+    """Its URL."""
+    workers: int = 1
+    identity: IdentityConfig = IdentityConfig()
+    worker: str = ""
+    """In one of several processes: the sockets that it was given."""
 
 
 @click.command()
@@ -62,8 +83,14 @@ class Config(msgspec.Struct, frozen=True):
 @click.option("--tls-key", default="", help="Its private key.")
 @click.option("--hosts-tls-cert", default="", help="Certificate chain (PEM) for hypervisors.")
 @click.option("--hosts-tls-key", default="", help="Its private key.")
+@database_options
+@identity_options
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
+)
+@click.option("--worker", default="", hidden=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
-def serve(state: Path, log_level: str, **options: str) -> None:
+def serve(state: Path, log_level: str, workers: int, **options: str) -> None:
     """Run the controller: Neutron, Keystone and our own API for clients, and the listener for hypervisors.
 
     The first start makes the account `admin` and writes it to clouds.yaml and openrc in the state directory.
@@ -78,10 +105,17 @@ def serve(state: Path, log_level: str, **options: str) -> None:
             ),
             settings=_settings(options["physnets"], options["vlan_ranges"], options["vni_ranges"]),
             public_url=options["public_url"],
+            database=database_url(state, options["database"], options["database_file"]),
+            workers=workers,
+            worker=options["worker"],
+            identity=identity_config(
+                options["policy"], options["identity_url"], options["identity_config"], options["trusted_proxies"]
+            ),
         )
+        apply_policy(config.identity)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config))
-    except (ServeError, ListenError, StoreError) as error:
+    except (ServeError, ListenError, StoreError, IdentityError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -91,38 +125,64 @@ async def run(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with ExitStack() as opened:
-        client_socket, host_socket = (opened.enter_context(bound(where)) for where in (config.clients, config.hosts))
+        if config.worker:
+            stop_with_parent(stop)
+            await _work(config, [opened.enter_context(each) for each in inherited(config.worker)], stop)
+            return
+        sockets = [opened.enter_context(bound(where)) for where in (config.clients, config.hosts)]
         _make_directory(config.state)
-        store = Store(StoreConfig(url=f"sqlite:///{config.state / 'suimon.db'}", settings=config.settings))
+        _warn_of_listeners(config)
+        if config.workers == 1:
+            await _work(config, sockets, stop)
+            return
+        if config.database.startswith("sqlite"):
+            raise ServeError("A SQLite file has one process that writes it: --workers needs PostgreSQL (--database).")
+        await supervise(config.workers, sockets, lambda: _say_ready(config), stop)
+
+
+async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
+    """One process's part: all there is to a controller."""
+    with ExitStack() as opened:
+        store = Store(StoreConfig(url=config.database, settings=config.settings))
         store.open()
         opened.callback(store.close)
         hasher = passwords.Passwords(passwords.Config())
         opened.callback(hasher.close)
         await _first_start(config, store, hasher)
         distribution = Distribution(DistributionConfig(), store, host_acts)
-        clients = Listener(_clients_app(config, store, hasher, distribution), config.clients, client_socket)
-        hosts = Listener(hosts_app(distribution), config.hosts, host_socket)
-        _warn_of_listeners(config)
+        gate, accounts, leave = gate_and_service(config.identity, store, hasher)
+        clients = Listener(_clients_app(config, gate, accounts, store, distribution), config.clients, sockets[0])
+        hosts = Listener(hosts_app(distribution), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(distribution.run())
             for listener in (clients, hosts):
                 tasks.create_task(listener.run_bound())
                 await listener.ready.wait()
-            click.echo(f"suimon is ready: clients at {config.clients.url}, hosts at {config.hosts.url}")
+            _say_ready(config)
             await stop.wait()
             following.cancel()
             clients.should_exit = hosts.should_exit = True
+        await leave()
 
 
-def _clients_app(config: Config, store: Store, hasher: passwords.Passwords, distribution: Distribution) -> ClientsApp:
-    gate = Gate(store)
-    guard = throttle.Throttle(throttle.Config())
+def _say_ready(config: Config) -> None:
+    click.echo(f"suimon is ready: clients at {config.clients.url}, hosts at {config.hosts.url}")
+
+
+def _clients_app(
+    config: Config, gate: Gate, accounts: Service, store: Store, distribution: Distribution
+) -> ClientsApp:
     return ClientsApp(
-        ApiConfig(public_url=config.public_url),
+        ApiConfig(
+            public_url=config.public_url,
+            keystone_url=config.identity.keystone_url,
+            trusted_proxies=config.identity.trusted_proxies,
+        ),
         {
             "": Versions(),
+            "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
-            "identity": IdentityService(gate, hasher, tokens.Tokens(tokens.Config(), gate, hasher, guard)),
+            "identity": accounts,
             "operations": OperationsService(gate, distribution),
             "healthz": Health(store),
         },
@@ -148,11 +208,16 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _first_start(config: Config, store: Store, hasher: passwords.Passwords) -> None:
+    if config.identity.keystone is not None:
+        return
+    if await store.read(identity.has_users, one_statement=True):
+        return
     url = config.public_url.rstrip("/") or config.clients.url
+    files = AccountFiles(directory=config.state, url=url, ca_file=config.clients.certificate)
     try:
-        await ensure_admin(
-            store, hasher, AccountFiles(directory=config.state, url=url, ca_file=config.clients.certificate)
-        )
+        # Two controllers that start together would make two accounts, and one of them would be of no use.
+        async with Lease(LeaseConfig(), store, "first-start").held():
+            await ensure_admin(store, hasher, files)
     except OSError as error:
         raise ServeError(f"Can't write the admin's account into {config.state} ({error.strerror}).") from error
 

@@ -18,16 +18,25 @@ def security_groups(tx: Tx, ids: set[str]) -> Iterator[view.SecurityGroup]:
     """The groups of these ids that there are, with their rules."""
     rules = _by(tx.select(things.SecurityGroupRule, {"security_group_id": ids}), "security_group_id")
     for group in tx.select(things.SecurityGroup, {"id": ids}):
-        yield view.SecurityGroup(group.id, tuple(map(_rule, _ordered(rules[group.id]))))
+        yield view.SecurityGroup(group.id, tuple(map(_rule, _ordered(rules[group.id]))), group.stateful)
 
 
 def qos_policies(tx: Tx, ids: set[str]) -> Iterator[view.QosPolicy]:
-    """The policies of these ids that there are, with their rules."""
+    """The policies of these ids that there are, with those of their rules that hosts carry out.
+
+    A limit of nothing is none, as for Neutron's agent.
+    """
     limits = _by(tx.select(things.BandwidthLimitRule, {"policy_id": ids}), "policy_id")
     blocks = _by(tx.select(things.PortBlockRule, {"policy_id": ids}), "policy_id")
+    packet_limits = _by(tx.select(things.PacketRateLimitRule, {"policy_id": ids}), "policy_id")
+    marks = {rule.policy_id: rule.dscp_mark for rule in tx.select(things.DscpMarkingRule, {"policy_id": ids})}
     for policy in tx.select(things.QosPolicy, {"id": ids}):
         yield view.QosPolicy(
-            policy.id, tuple(map(_limit, _ordered(limits[policy.id]))), tuple(map(_block, _ordered(blocks[policy.id])))
+            policy.id,
+            tuple(_limit(rule) for rule in _ordered(limits[policy.id]) if rule.max_kbps),
+            tuple(map(_block, _ordered(blocks[policy.id]))),
+            tuple(_packet_limit(rule) for rule in _ordered(packet_limits[policy.id]) if rule.max_kpps),
+            marks.get(policy.id),
         )
 
 
@@ -70,12 +79,16 @@ def _rule(rule: things.SecurityGroupRule) -> view.SecurityGroupRule:
         port_min=rule.port_range_min,
         port_max=rule.port_range_max,
         remote_prefix=rule.remote_ip_prefix,
-        remote_group=rule.remote_group_id,
+        remote_group=rule.remote_group_id or rule.remote_address_group_id,
     )
 
 
 def _limit(rule: things.BandwidthLimitRule) -> view.BandwidthLimit:
     return view.BandwidthLimit(_direction(rule.direction), rule.max_kbps, rule.max_burst_kbps)
+
+
+def _packet_limit(rule: things.PacketRateLimitRule) -> view.PacketLimit:
+    return view.PacketLimit(_direction(rule.direction), rule.max_kpps, rule.max_burst_kpps)
 
 
 def _block(rule: things.PortBlockRule) -> view.PortBlock:

@@ -21,3 +21,5 @@ class DistributionConfig(msgspec.Struct, frozen=True):
     body_timeout_s: float = 10.0
     report_interval_s: float = 10.0
     """How often agents report; a host whose stream is closed counts as up for three of these."""
+    note_hosts_every_s: float = 30.0
+    """How often the store is told which hosts were heard of, for all controllers to know."""

@@ -28,7 +28,7 @@ from suimon.distribution.links import Link, Links
 from suimon.distribution.scopes import Scopes
 from suimon.model.things import Host
 from suimon.model.touches import Touch
-from suimon.model.view import Position
+from suimon.model.view import MOST_REQUESTS, Position
 from suimon.store.changes import Change
 from suimon.store.store import Store
 from suimon.store.tx import Tx
@@ -49,6 +49,7 @@ class _Batch(msgspec.Struct, frozen=True):
 
     revision: int
     differences: dict[str, Difference]
+    requests: dict[str, tuple[str, ...]] = {}
     snapshots: frozenset[str] = frozenset()
     revoked: frozenset[str] = frozenset()
 
@@ -64,12 +65,13 @@ class Dispatcher:
         self._turn = asyncio.Lock()
         self._ready = asyncio.Event()
         self._epoch_begun = False
+        self._epoch = 0
         self.revision = 0
 
     async def run(self) -> None:
         with self._store.subscribe() as changed:
             try:
-                self.revision = self._store.position()[2]
+                _, self._epoch, self.revision = self._store.position()
                 self._ready.set()
                 while True:
                     await changed.wait()
@@ -132,7 +134,7 @@ class Dispatcher:
             if self._epoch_begun:
                 log.warning("position_refused", host=host, epoch=shown.epoch, revision=shown.revision)
                 return
-            epoch = await self._store.begin_epoch()
+            epoch = self._epoch = await self._store.begin_epoch()
             self._epoch_begun = True
             log.error(
                 "older_database",
@@ -166,38 +168,41 @@ class Dispatcher:
         entries = implied(tx, _relevant(changes, held.__contains__))
         difference = differences(tx, {host: held}, {host}, entries)[host]
         origin = Origin(store, epoch, changes[-1].revision if changes else position.revision)
-        frame = frames.delta(origin, frames.encode_scopes(difference.scopes), difference)
+        requests = _requests(changes, lambda scope: [host] if scope in held else []).get(host, ())
+        frame = frames.delta(origin, frames.encode_scopes(difference.scopes), difference, requests)
         return _Told(origin, difference.scopes, frame)
 
     async def _follow(self) -> None:
         """Tell everybody concerned what happened since the last time."""
         batch = await self._store.read(self._read_batch)
         store, epoch, newest = self._store.position()
-        if batch is None:
-            log.warning("log_overtaken", revision=self.revision)
+        if batch is None or epoch != self._epoch:
+            # The other reason: an epoch was begun, here or by another controller. Hosts come back for a snapshot of it.
+            log.warning("log_overtaken", revision=self.revision, epoch=epoch)
             self._links.close()
-            self.revision = newest
+            self._epoch, self.revision = epoch, newest
             return
         origin = Origin(store, epoch, batch.revision)
         for host, difference in batch.differences.items():
             link = self._links.get(host)
             assert link is not None, "links come and go between batches only"
-            self._tell(link, origin, difference, host in batch.snapshots)
+            self._tell(link, origin, difference, None if host in batch.snapshots else batch.requests.get(host, ()))
         for host in batch.revoked:
             self.close(host)
         self.revision = batch.revision
 
-    def _tell(self, link: Link, origin: Origin, difference: Difference, whole: bool) -> None:
+    def _tell(self, link: Link, origin: Origin, difference: Difference, requests: tuple[str, ...] | None) -> None:
+        """A delta that follows from these requests; without (None), a snapshot."""
         if link.closed:
             self._links.remove(link)
             return
         self._links.rescope(link, difference.scopes)
-        if whole:
+        if requests is None:
             link.send(frames.snapshot(origin, link.encoded_scopes, difference, accepted=True))
         elif difference.empty:
             return
         else:
-            link.send(frames.delta(origin, link.encoded_scopes, difference))
+            link.send(frames.delta(origin, link.encoded_scopes, difference, requests))
         link.revision = origin.revision
 
     def _read_batch(self, tx: Tx) -> _Batch | None:
@@ -213,7 +218,8 @@ class Dispatcher:
         rescoped = {link.host for link in self._holders(raw, RESCOPING) if link.host in late} | restarted
         held = {host: frozenset() if host in restarted else link.scopes for host, link in late.items()}
         told = differences(tx, held, rescoped, entries) if held else {}
-        return _Batch(revision, told, restarted, self._revoked(tx, changes))
+        requests = _requests(changes, lambda scope: [link.host for link in self._links.holders(scope)])
+        return _Batch(revision, told, requests, restarted, self._revoked(tx, changes))
 
     def _holders(self, entries: Iterable[Touch], kinds: Collection[str] = ()) -> set[Link]:
         scopes = {scope for kind, _, scope in entries if not kinds or kind in kinds}
@@ -232,6 +238,18 @@ class Dispatcher:
 def _is_ahead(shown: Position, ours: tuple[str, int, int]) -> bool:
     """Whether a host holds what our store, as it is now, has never said."""
     return shown.store == ours[0] and (shown.epoch, shown.revision) > ours[1:]
+
+
+def _requests(changes: Iterable[Change], holders: Callable[[str], Collection[str]]) -> dict[str, tuple[str, ...]]:
+    """Host → the API requests behind what it is told, each once, the first ones of many."""
+    found: dict[str, dict[str, None]] = {}
+    for change in changes:
+        if change.scope and change.request_id:
+            for host in holders(change.scope):
+                requests = found.setdefault(host, {})
+                if len(requests) < MOST_REQUESTS:
+                    requests[change.request_id] = None
+    return {host: tuple(requests) for host, requests in found.items()}
 
 
 def _relevant(changes: Iterable[Change], held: Callable[[str], object]) -> set[Touch]:

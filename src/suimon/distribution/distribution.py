@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -17,7 +18,7 @@ from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.links import Link
 from suimon.distribution.presence import HostState, Presence
 from suimon.model.actor import SYSTEM
-from suimon.model.errors import BadRequest, Unauthorized
+from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
 from suimon.model.view import SCHEMA, Counters, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
@@ -45,6 +46,7 @@ class HostActs(Protocol):
     def join_host(self, tx: Tx, wanted: Join, credential_hash: str) -> Host: ...
     def find_host(self, tx: Tx, credential: str) -> Host | None: ...
     def end_acceptance(self, tx: Tx, name: str) -> None: ...
+    def note_seen(self, tx: Tx, names: Collection[str]) -> None: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
 
 
@@ -67,7 +69,9 @@ class Distribution:
 
     async def run(self) -> None:
         """Until cancelled; every stream ends with it."""
-        await self._dispatcher.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._dispatcher.run())
+            tasks.create_task(self._note_hosts())
 
     @property
     def revision(self) -> int:
@@ -134,6 +138,16 @@ class Distribution:
     def counters(self, host: str) -> dict[str, Counters]:
         """By port, what the host counted last."""
         return self._presence.counters(host)
+
+    async def _note_hosts(self) -> None:
+        """Tells the store every now and then who was heard of, for all controllers: one statement for all hosts."""
+        while True:
+            await asyncio.sleep(self.config.note_hosts_every_s)
+            if names := self._presence.heard():
+                try:
+                    await self._store.write(lambda tx: self._acts.note_seen(tx, names), SYSTEM)
+                except CallerError as error:
+                    log.warning("hosts_not_noted", reason=error.message)
 
     def _speaks_of_now(self, report: Report) -> bool:
         return (report.position.store, report.position.epoch) == self._store.position()[:2]

@@ -35,6 +35,7 @@ class _Delta(msgspec.Struct, frozen=True, tag="delta"):
     dropped: tuple[str, ...]
     deleted: tuple[view.Key, ...]
     objects: tuple[msgspec.Raw, ...]
+    requests: tuple[str, ...]
 
 
 def encode_scopes(scopes: frozenset[str]) -> msgspec.Raw:
@@ -46,10 +47,10 @@ def snapshot(origin: Origin, scopes: msgspec.Raw, difference: Difference, accept
     return line(_Snapshot(_position(origin, scopes), difference.objects, accepted))
 
 
-def delta(origin: Origin, scopes: msgspec.Raw, difference: Difference) -> bytes:
+def delta(origin: Origin, scopes: msgspec.Raw, difference: Difference, requests: tuple[str, ...]) -> bytes:
     """A `view.Delta`."""
     position = _position(origin, scopes)
-    return line(_Delta(position, difference.dropped, difference.deleted, difference.objects))
+    return line(_Delta(position, difference.dropped, difference.deleted, difference.objects, requests))
 
 
 def line(frame: msgspec.Struct) -> bytes:

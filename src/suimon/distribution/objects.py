@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from suimon.distribution import composed
 from suimon.model import view
 from suimon.model.touches import UNPLUGGED
-from suimon.store.tables import FLOATING_IPS, HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SUBNETS
+from suimon.store.tables import ADDRESS_GROUPS, FLOATING_IPS, HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SUBNETS
 from suimon.store.tx import Tx
 
 Values = tuple[Any, ...]
@@ -20,6 +20,7 @@ Values = tuple[Any, ...]
 
 _FIXED_IPS = msgspec.json.Decoder(tuple[view.FixedIp, ...])
 _PAIRS = msgspec.json.Decoder(tuple[view.AddressPair, ...])
+_DHCP_OPTIONS = msgspec.json.Decoder(tuple[view.DhcpOption, ...])
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _ROUTES = msgspec.json.Decoder(tuple[view.Route, ...])
 
@@ -32,7 +33,7 @@ def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> dict[view.K
     """
     in_scopes, named = _by_kind(scope.split(":", 1) for scope in scopes), _by_kind(keys)
     found: list[view.Object] = []
-    for kind, rows in _ROWS.items():
+    for kind, rows in _ROWS:
         found += rows.read(tx, in_scopes.get(rows.scope, ()), named.get(kind, ()))
     for kind, compose in _COMPOSED.items():
         ids = {*in_scopes.get(kind, ()), *named.get(kind, ())}
@@ -90,14 +91,14 @@ def _subnet(row: Values) -> view.Subnet:
 def _ports() -> _Rows:
     p = PORTS.c
     policy = func.coalesce(p.qos_policy_id, NETWORKS.c.qos_policy_id)
-    kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs)
+    kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs, p.extra_dhcp_opts)
     plain = (p.id, p.binding_host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name)
     statement = select(*plain, policy, *kept_whole).join(NETWORKS, NETWORKS.c.id == p.network_id).where(*_bound())
     return _rows("host", _port, statement, (p.binding_host, p.id))
 
 
 def _port(row: Values) -> view.Port:
-    id_, host, network_id, mac, up, security, name, policy, fixed_ips, groups, pairs = row
+    id_, host, network_id, mac, up, security, name, policy, fixed_ips, groups, pairs, options = row
     return view.Port(
         id=id_,
         host=host,
@@ -110,6 +111,7 @@ def _port(row: Values) -> view.Port:
         pairs=_PAIRS.decode(pairs),
         qos_id=policy,
         name=name,
+        dhcp_options=tuple(option for option in _DHCP_OPTIONS.decode(options) if option.ip_version == 4),
     )
 
 
@@ -143,6 +145,18 @@ def _member(row: Values) -> view.Member:
     return view.Member(group_id, port_id, tuple(sorted(ip for ip in ips if ":" not in ip)))
 
 
+def _address_groups() -> _Rows:
+    a = ADDRESS_GROUPS.c
+    return _rows("members", _addresses, select(a.id, a.addresses), (a.id, a.id))
+
+
+def _addresses(row: Values) -> view.Member:
+    """An address group is its own only member."""
+    group_id, addresses = row
+    ips = {cidr.removesuffix("/32") for cidr in _TEXTS.decode(addresses) if ":" not in cidr}
+    return view.Member(group_id, group_id, tuple(sorted(ips)))
+
+
 def _floating_ips() -> _Rows:
     f, behind, outside = FLOATING_IPS.c, PORTS.c, PORTS.alias("outside")
     columns = (f.id, behind.binding_host, f.floating_network_id, f.floating_ip_address, outside.c.mac_address)
@@ -159,15 +173,16 @@ def _bound() -> tuple[ColumnElement[bool], ...]:
     return (PORTS.c.binding_host != "", PORTS.c.device_owner.not_in(UNPLUGGED))
 
 
-_ROWS: Final[dict[str, _Rows]] = {
-    "network": _networks(),
-    "subnet": _subnets(),
-    "port": _ports(),
-    "peer": _peers(),
-    "member": _members(),
-    "floating_ip": _floating_ips(),
-}
-"""By kind, the objects of one row each."""
+_ROWS: Final = (
+    ("network", _networks()),
+    ("subnet", _subnets()),
+    ("port", _ports()),
+    ("peer", _peers()),
+    ("member", _members()),
+    ("member", _address_groups()),
+    ("floating_ip", _floating_ips()),
+)
+"""Kinds, and the objects of one row each."""
 _COMPOSED: Final[dict[str, Callable[[Tx, set[str]], Iterable[view.Object]]]] = {
     "group": composed.security_groups,
     "router": composed.routers,

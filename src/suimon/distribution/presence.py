@@ -32,6 +32,7 @@ class Presence:
     def __init__(self) -> None:
         self._states: dict[str, HostState] = {}
         self._counters: dict[str, dict[str, Counters]] = {}
+        self._heard: set[str] = set()
 
     def get(self, host: str) -> HostState:
         return self._states.get(host) or HostState(host=host)
@@ -44,8 +45,14 @@ class Presence:
             held=report.held,
             failures=report.failures,
         )
+        self._heard.add(host)
         if report.counters:
             self._counters[host] = counters
+
+    def heard(self) -> set[str]:
+        """Who reported since this was asked last."""
+        heard, self._heard = self._heard, set()
+        return heard
 
     def refuse(self, host: str, count: int) -> None:
         state = self.get(host)

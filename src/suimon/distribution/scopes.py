@@ -4,7 +4,7 @@ host:H      its ports, their floating IPs
 network:N   networks of its ports; those of the routers on them (one hop), and the routers' external networks
 peers:N     the bound ports of such a network, if packets find their way there by us: vxlan, or a router is on it
 router:R    routers with an interface on a network of its ports
-group:G     security groups of its ports; members:G the remote groups that their rules name
+group:G     security groups of its ports; members:G the remote groups and address groups that their rules name
 qos:Q       QoS policies of its ports, or else of their networks
 """
 
@@ -95,11 +95,12 @@ def _groups(mine: CTE) -> Select[Any]:
 
 def _members(mine: CTE) -> Select[Any]:
     belongs, rules = PORT_SECURITY_GROUPS, SECURITY_GROUP_RULES
+    remote = func.coalesce(rules.c.remote_group_id, rules.c.remote_address_group_id)
     return (
-        select(mine.c.binding_host, literal("members"), rules.c.remote_group_id)
+        select(mine.c.binding_host, literal("members"), remote)
         .join(belongs, belongs.c.port_id == mine.c.id)
         .join(rules, rules.c.security_group_id == belongs.c.group_id)
-        .where(mine.c.port_security, rules.c.remote_group_id.is_not(None))
+        .where(mine.c.port_security, remote.is_not(None))
     )
 
 

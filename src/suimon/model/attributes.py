@@ -18,7 +18,6 @@ from suimon.model import checks
 from suimon.model.actor import Actor
 from suimon.model.checks import Check, Unfit
 from suimon.model.errors import BadRequest
-from suimon.model.things import Thing
 
 REQUIRED: Final = object()
 """The default of an attribute that a create has to give."""
@@ -31,10 +30,13 @@ MOST_AT_ONCE: Final = 1000
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What a rule looks at: whose the thing is, and whose network it is on."""
+    """What a rule looks at: whose the thing is, whose network it is on, and what it is like (API name → value, as far
+    as a rule may ask for it).
+    """
 
     project_id: str
     network_project_id: str = ""
+    values: Mapping[str, object] = {}
 
 
 Rule = Callable[[Actor, Target], bool]
@@ -42,14 +44,21 @@ Rule = Callable[[Actor, Target], bool]
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A thing and what is shown with it though it isn't in its row (a network's subnets, a group's rules)."""
+    """A thing and what is shown with it though it isn't in its row (a network's subnets, a group's rules).
 
-    thing: Thing
+    A thing that is in no table (an availability zone) needs neither an id nor a project.
+    """
+
+    thing: msgspec.Struct
     extras: Mapping[str, object] = {}
 
     @property
     def id(self) -> str:
-        return self.thing.id
+        return str(getattr(self.thing, "id", ""))
+
+    @property
+    def project_id(self) -> str:
+        return str(getattr(self.thing, "project_id", ""))
 
 
 def as_it_is(value: Any) -> object:
@@ -87,7 +96,7 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
     singular: str
     plural: str
     path: str
-    type: type[Thing]
+    type: type[msgspec.Struct]
     attributes: tuple[Attribute, ...]
     rules: Mapping[str, Rule] = {}
     special_filters: frozenset[str] = frozenset()
@@ -117,6 +126,7 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
         """Field → checked value, with the defaults; what the act itself chooses is absent. Raises BadRequest."""
         given = _one_project(dict(body))
         self._refuse_unknown(given)
+        _require_own_project(given, actor)
         wanted: dict[str, Any] = {}
         for attribute in self.attributes:
             if attribute.name in given:
@@ -156,11 +166,13 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
             and (act.startswith("update_") or wanted[attribute.field] != attribute.default)
         ]
 
-    def render(self, shown: Shown | Thing, actor: Actor, fields: Collection[str] | None = None) -> dict[str, object]:
+    def render(
+        self, shown: Shown | msgspec.Struct, actor: Actor, fields: Collection[str] | None = None
+    ) -> dict[str, object]:
         """What the API shows of it to this actor; of `fields` only, when there are any."""
-        if isinstance(shown, Thing):
+        if not isinstance(shown, Shown):
             shown = Shown(shown)
-        target = Target(shown.thing.project_id)
+        target = Target(shown.project_id)
         body: dict[str, object] = {}
         for attribute, rule in self._visible:
             if (fields and attribute.name not in fields) or (rule and not rule(actor, target)):
@@ -170,8 +182,9 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
             else:
                 value = getattr(shown.thing, attribute.field, attribute.default)
             body[attribute.name] = attribute.show(value)
-        if (not fields or "tenant_id" in fields) and "project_id" in self._by_name:
-            body["tenant_id"] = shown.thing.project_id
+        project = self._by_name.get("project_id")
+        if (not fields or "tenant_id" in fields) and project is not None and project.shown:
+            body["tenant_id"] = shown.project_id
         return body
 
     def named(self, name: str) -> Attribute | None:
@@ -209,6 +222,15 @@ def _checked(attribute: Attribute, value: object) -> object:
         return attribute.check(value)
     except Unfit as unfit:
         raise BadRequest(f"Invalid input for {attribute.name}. Reason: {unfit}.") from None
+
+
+def _require_own_project(given: Mapping[str, object], actor: Actor) -> None:
+    """Only admins and other services make things for somebody else. Raises BadRequest, as Neutron does."""
+    if given.get("project_id", actor.project_id) != actor.project_id and not {"admin", "service"} & actor.roles:
+        raise BadRequest(
+            "Specifying 'project_id' other than the authenticated project in request is not allowed for the current "
+            "user."
+        )
 
 
 def _one_project(given: dict[str, object]) -> dict[str, object]:

@@ -3,7 +3,7 @@
     CallerError
     ├── BadRequest 400     ├── Unauthorized 401    ├── Forbidden 403
     ├── NotFound 404       ├── Conflict 409        ├── PreconditionFailed 412
-    └── Unavailable 503
+    ├── Unsupported 501    └── Unavailable 503
 
 Acts and checks raise them; `api` turns them into a body in one place. `kind` is the `type` of Neutron's error body,
 which clients match on; the message says what was wrong with which thing, for people.
@@ -59,6 +59,13 @@ class PreconditionFailed(CallerError):
 
     status = 412
     default_kind = "RevisionNumberConstraintFailed"
+
+
+class Unsupported(CallerError):
+    """It could be meant, but isn't done."""
+
+    status = 501
+    default_kind = "HTTPNotImplemented"
 
 
 class Unavailable(CallerError):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from suimon.model import checks
-from suimon.model.attributes import Spec
-from suimon.model.errors import BadRequest
+from suimon.model.attributes import Shown, Spec
+from suimon.model.errors import BadRequest, NotFound
 
 CHANGED_SINCE: Final = "changed_since"
 """A filter that everything has: what was made or changed at this time or later."""
+TAG_FILTERS: Final = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
+"""Filters of everything that has tags."""
 _PAGING = frozenset({"fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir"})
 
 
@@ -50,10 +52,47 @@ def parse_query(spec: Spec, pairs: Iterable[tuple[str, str]]) -> Query:
     )
 
 
+def cut(spec: Spec, found: Iterable[Shown], query: Query) -> list[Shown]:
+    """Of a few things in hand those that a query asks for, in its order. Raises BadRequest, NotFound for the marker."""
+    wanted = {
+        name: [attribute.filter(text) for text in texts]
+        for name, texts in query.filters.items()
+        if (attribute := spec.named(name)) and attribute.filter
+    }
+    kept = [one for one in found if all(_value(spec, one, name) in values for name, values in wanted.items())]
+    for name, descending in reversed(query.sort):
+        kept.sort(key=lambda one: _order(_value(spec, one, name)), reverse=descending)
+    at = None
+    if query.marker is not None:
+        at = next((n for n, one in enumerate(kept) if one.id == query.marker), None)
+        if at is None:
+            raise NotFound(f"{spec.singular} {query.marker} could not be found.")
+    if query.reverse:
+        before = kept[: len(kept) if at is None else at]
+        return before[-query.limit :] if query.limit else before
+    behind = kept[0 if at is None else at + 1 :]
+    return behind[: query.limit]
+
+
+def _value(spec: Spec, shown: Shown, name: str) -> Any:
+    attribute = spec.named(name)
+    assert attribute is not None
+    if attribute.field in shown.extras:
+        return shown.extras[attribute.field]
+    return getattr(shown.thing, attribute.field, attribute.default)
+
+
+def _order(value: object) -> tuple[bool, str | int]:
+    """What is not there comes first, and texts are in the order in which people read them."""
+    return (value is not None, value if isinstance(value, int) else str(value or "").lower())
+
+
 def _filterable(spec: Spec, name: str) -> bool:
     attribute = spec.named(name)
     if name == CHANGED_SINCE:
         return spec.named("updated_at") is not None
+    if name in TAG_FILTERS:
+        return spec.named("tags") is not None
     return attribute is not None and attribute.filter is not None
 
 

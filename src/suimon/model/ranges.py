@@ -34,6 +34,22 @@ def without(ranges: Iterable[Range], numbers: Collection[int]) -> list[Range]:
     return found
 
 
+def minus(ranges: Iterable[Range], taken: Iterable[Range]) -> list[Range]:
+    """The numbers of `ranges` that are in none of `taken`."""
+    holes = merged(taken)
+    found: list[Range] = []
+    for first, last in merged(ranges):
+        start = first
+        for hole_first, hole_last in holes:
+            if start <= hole_last and hole_first <= last:
+                if start < hole_first:
+                    found.append((start, hole_first - 1))
+                start = hole_last + 1
+        if start <= last:
+            found.append((start, last))
+    return found
+
+
 def lowest(ranges: Iterable[Range], count: int) -> list[int]:
     """The lowest `count` numbers; fewer when there are no more."""
     found: list[int] = []
@@ -47,3 +63,22 @@ def lowest(ranges: Iterable[Range], count: int) -> list[int]:
 def contains(ranges: Iterable[Range], number: int) -> bool:
     """Whether the number is in one of them."""
     return any(first <= number <= last for first, last in ranges)
+
+
+def outside(ranges: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
+    """The ranges with all numbers of the holes taken out."""
+    found: list[Range] = []
+    taken = merged(holes)
+    n = 0
+    for first, last in merged(ranges):
+        start = first
+        if n and taken[n - 1][1] >= first:
+            n -= 1
+        while n < len(taken) and taken[n][0] <= last:
+            if taken[n][0] > start:
+                found.append((start, taken[n][0] - 1))
+            start = max(start, taken[n][1] + 1)
+            n += 1
+        if start <= last:
+            found.append((start, last))
+    return found

@@ -11,7 +11,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     `vlans` maps a physical network to the VLAN ids that Suimon may choose there; `flat` names the physical networks
     that may carry an untagged network. An admin may name any physical network that is in one of them or that a host
-    told of.
+    told of. `quotas` are the limits of projects that have none of their own, by name, where they aren't
+    `specs.quotas.DEFAULTS`.
     """
 
     vnis: Ranges = ((1, 16_777_215),)
@@ -20,3 +21,6 @@ class Settings(msgspec.Struct, frozen=True):
     underlay_mtu: int = 1500
     tenant_network_type: str = "vxlan"
     mac_prefix: str = "fa:16:3e"
+    quotas: dict[str, int] = {}
+    dns_domain: str = "openstacklocal."
+    availability_zone: str = "nova"

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from suimon.model.view import AddressPair, FixedIp, Route
+from suimon.model.view import AddressPair, DhcpOption, FixedIp, Route
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,6 @@ class Network(Thing, frozen=True, kw_only=True):
     """An Ethernet of its own. `segment` is the VNI or the VLAN id; `vlan` and `flat` ones are on a `physnet`."""
 
     admin_state_up: bool = True
-    shared: bool = False
     external: bool = False
     mtu: int = 1450
     port_security: bool = True
@@ -39,6 +38,9 @@ class Network(Thing, frozen=True, kw_only=True):
     segment: int | None = None
     physnet: str | None = None
     qos_policy_id: str | None = None
+    is_default: bool = False
+    availability_zone_hints: tuple[str, ...] = ()
+    dns_domain: str = ""
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -61,6 +63,43 @@ class Subnet(Thing, frozen=True, kw_only=True):
     host_routes: tuple[Route, ...] = ()
     ipv6_ra_mode: str | None = None
     ipv6_address_mode: str | None = None
+    subnetpool_id: str | None = None
+    segment_id: str | None = None
+    service_types: tuple[str, ...] = ()
+    dns_publish_fixed_ip: bool = False
+
+
+class AddressScope(Thing, frozen=True, kw_only=True):
+    """Where every address means one thing: the subnet pools in it never overlap."""
+
+    ip_version: int
+
+
+class SubnetPool(Thing, frozen=True, kw_only=True):
+    """Prefixes of one IP version that subnets are cut from. `default_quota` counts addresses, in IPv6 /64 prefixes."""
+
+    ip_version: int
+    prefixes: tuple[str, ...]
+    min_prefixlen: int
+    max_prefixlen: int
+    default_prefixlen: int
+    default_quota: int | None = None
+    is_default: bool = False
+    address_scope_id: str | None = None
+
+
+class AddressGroup(Thing, frozen=True, kw_only=True):
+    """A set of prefixes that security group rules may name."""
+
+    addresses: tuple[str, ...] = ()
+
+
+class AutoAllocatedTopology(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made for a project that asked for some network."""
+
+    project_id: str
+    network_id: str
+    router_id: str
 
 
 class Port(Thing, frozen=True, kw_only=True):
@@ -81,12 +120,70 @@ class Port(Thing, frozen=True, kw_only=True):
     binding_vnic_type: str = "normal"
     binding_profile: dict[str, object] = {}
     qos_policy_id: str | None = None
+    extra_dhcp_opts: tuple[DhcpOption, ...] = ()
+    dns_name: str = ""
+    dns_domain: str = ""
+    ip_allocation: str = "immediate"
+    data_plane_status: str | None = None
+    propagate_uplink_status: bool = True
+    trusted: bool | None = None
+    hints: dict[str, object] | None = None
+    numa_affinity_policy: str | None = None
+    device_profile: str | None = None
+    hardware_offload_type: str | None = None
+
+
+class PortBinding(Thing, frozen=True, kw_only=True):
+    """Another host that a port may move to: an inactive binding. The active one is in the port itself."""
+
+    port_id: str
+    host: str
+    vnic_type: str = "normal"
+    profile: dict[str, object] = {}
+
+
+class Trunk(Thing, frozen=True, kw_only=True):
+    """A parent port that carries the networks of its subports, each under a VLAN id of its own."""
+
+    port_id: str
+    admin_state_up: bool = True
+    status: str = "DOWN"
+
+
+class Subport(msgspec.Struct, frozen=True, kw_only=True):
+    """A port that is reached by way of a trunk; a port is in one trunk only."""
+
+    port_id: str
+    trunk_id: str
+    segmentation_type: str
+    segmentation_id: int
+
+
+class NovaPort(msgspec.Struct, frozen=True, kw_only=True):
+    """What Nova was told last of the port of an instance. `addresses` is a digest of all that an instance is shown."""
+
+    port_id: str
+    server_id: str
+    host: str
+    status: str
+    addresses: str
+
+
+class NovaPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Up to which revision of the change log Nova has been told; one row, `only`."""
+
+    one: str = "only"
+    revision: int
 
 
 class SecurityGroup(Thing, frozen=True, kw_only=True):
-    """What may pass to and from the ports that are in it. Each project has one default group."""
+    """What may pass to and from the ports that are in it. Each project has one default group.
+
+    What a `stateful` group lets pass may be answered; in one that isn't, answers need rules of their own.
+    """
 
     is_default: bool = False
+    stateful: bool = True
 
 
 class SecurityGroupRule(Thing, frozen=True, kw_only=True):
@@ -100,6 +197,35 @@ class SecurityGroupRule(Thing, frozen=True, kw_only=True):
     port_range_max: int | None = None
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
+    remote_address_group_id: str | None = None
+
+
+class DefaultGroupRule(Thing, frozen=True, kw_only=True):
+    """What new groups start with: a rule of each project's default group, of all others, or of both.
+
+    The remote group `PARENT` is the new group itself.
+    """
+
+    direction: str
+    ethertype: str = "IPv4"
+    protocol: str | None = None
+    port_range_min: int | None = None
+    port_range_max: int | None = None
+    remote_ip_prefix: str | None = None
+    remote_group_id: str | None = None
+    remote_address_group_id: str | None = None
+    used_in_default_sg: bool
+    used_in_non_default_sg: bool
+
+
+class Log(Thing, frozen=True, kw_only=True):
+    """A wish to log what the security group `resource_id` does with packets of the port `target_id`; None: of all."""
+
+    resource_type: str
+    resource_id: str | None = None
+    target_id: str | None = None
+    event: str = "ALL"
+    enabled: bool = True
 
 
 class Router(Thing, frozen=True, kw_only=True):
@@ -110,6 +236,12 @@ class Router(Thing, frozen=True, kw_only=True):
     gateway_port_id: str | None = None
     enable_snat: bool = True
     routes: tuple[Route, ...] = ()
+    ha: bool = False
+    distributed: bool = False
+    availability_zone_hints: tuple[str, ...] = ()
+    flavor_id: str | None = None
+    enable_ndp_proxy: bool = False
+    gateway_qos_policy_id: str | None = None
 
 
 class FloatingIp(Thing, frozen=True, kw_only=True):
@@ -122,12 +254,87 @@ class FloatingIp(Thing, frozen=True, kw_only=True):
     fixed_ip_address: str | None = None
     router_id: str | None = None
     status: str = "DOWN"
+    qos_policy_id: str | None = None
+    dns_name: str = ""
+    dns_domain: str = ""
+
+
+class FloatingIpPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A subnet outside that floating IPs may be taken from; `project_id` is the one that asks."""
+
+    subnet_id: str
+    subnet_name: str
+    network_id: str
+    cidr: str
+    project_id: str
+
+
+class PortForwarding(Thing, frozen=True, kw_only=True):
+    """L4 ports of a floating IP that lead to those of one fixed IP of `internal_port_id`, as many, or all to one."""
+
+    floatingip_id: str
+    protocol: str
+    external_first: int
+    external_last: int
+    internal_port_id: str
+    internal_ip_address: str
+    internal_first: int
+    internal_last: int
+
+
+class ConntrackHelper(Thing, frozen=True, kw_only=True):
+    """A router's connections to this L4 port are looked into by a module of conntrack (`ftp`)."""
+
+    router_id: str
+    protocol: str
+    l4_port: int
+    module: str
+
+
+class NdpProxy(Thing, frozen=True, kw_only=True):
+    """A router answers outside for this IPv6 address of a port behind it."""
+
+    router_id: str
+    port_id: str
+    ip_address: str
+
+
+class LocalIp(Thing, frozen=True, kw_only=True):
+    """An address that means, on each host, the associated port on that host. `local_port_id` holds it."""
+
+    local_port_id: str
+    network_id: str
+    local_ip_address: str
+    ip_mode: str = "translate"
+
+
+class LocalIpAssociation(Thing, frozen=True, kw_only=True):
+    """A port that a local IP means, by one of its fixed IPs."""
+
+    local_ip_id: str
+    fixed_port_id: str
+    fixed_ip: str
+
+
+class ServiceProfile(Thing, frozen=True, kw_only=True):
+    """How a service is provided; what `driver` names is Neutron's."""
+
+    driver: str = ""
+    metainfo: str = ""
+    enabled: bool = True
+
+
+class Flavor(Thing, frozen=True, kw_only=True):
+    """What tenants choose instead of a profile: the first of its profiles is taken."""
+
+    service_type: str
+    enabled: bool = True
+    service_profiles: tuple[str, ...] = ()
 
 
 class QosPolicy(Thing, frozen=True, kw_only=True):
-    """A set of limits and blocks for the ports, or the networks, that name it."""
+    """A set of limits, marks, guarantees and blocks for the ports, networks, floating IPs or gateways that name it."""
 
-    shared: bool = False
     is_default: bool = False
 
 
@@ -137,6 +344,38 @@ class BandwidthLimitRule(Thing, frozen=True, kw_only=True):
     policy_id: str
     max_kbps: int
     max_burst_kbps: int = 0
+    direction: str = "egress"
+
+
+class PacketRateLimitRule(Thing, frozen=True, kw_only=True):
+    """A rate in thousands of packets a second; at most one for each direction of a policy."""
+
+    policy_id: str
+    max_kpps: int
+    max_burst_kpps: int = 0
+    direction: str = "egress"
+
+
+class DscpMarkingRule(Thing, frozen=True, kw_only=True):
+    """What is written into the DSCP field (RFC 2474) of what a port sends; at most one in a policy."""
+
+    policy_id: str
+    dscp_mark: int
+
+
+class MinimumBandwidthRule(Thing, frozen=True, kw_only=True):
+    """A rate that a port should be able to count on; at most one for each direction of a policy."""
+
+    policy_id: str
+    min_kbps: int
+    direction: str = "egress"
+
+
+class MinimumPacketRateRule(Thing, frozen=True, kw_only=True):
+    """The same in thousands of packets a second; either for each direction, or one for `any`."""
+
+    policy_id: str
+    min_kpps: int
     direction: str = "egress"
 
 
@@ -151,6 +390,86 @@ class PortBlockRule(Thing, frozen=True, kw_only=True):
     remote_ip_prefix: str | None = None
 
 
+class MeteringLabel(Thing, frozen=True, kw_only=True):
+    """A name under which traffic is counted."""
+
+    shared: bool = False
+
+
+class MeteringLabelRule(Thing, frozen=True, kw_only=True):
+    """Which traffic counts under a label, or, `excluded`, doesn't."""
+
+    metering_label_id: str
+    direction: str
+    excluded: bool = False
+    remote_ip_prefix: str | None = None
+    source_ip_prefix: str | None = None
+    destination_ip_prefix: str | None = None
+
+
+class NetworkSegment(Thing, frozen=True, kw_only=True):
+    """The one segment of a network; there is a row when somebody named or described it."""
+
+    network_id: str
+    network_type: str = ""
+    physnet: str | None = None
+    segment: int | None = None
+
+
+class ServiceProvider(msgspec.Struct, frozen=True, kw_only=True):
+    """Who does a kind of service; Suimon does it itself."""
+
+    service_type: str
+    name: str
+    default: bool = True
+
+
+class AvailabilityZone(msgspec.Struct, frozen=True, kw_only=True):
+    """A name under which networks or routers may ask to be placed; the installation is one."""
+
+    name: str
+    resource: str
+    state: str = "available"
+
+
+class NetworkIpAvailability(msgspec.Struct, frozen=True, kw_only=True):
+    """How many addresses of a network's allocation pools there are, and how many ports have."""
+
+    network_id: str
+    network_name: str
+    project_id: str
+    total_ips: int
+    used_ips: int
+    subnets: tuple[dict[str, object], ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.network_id
+
+
+class NetworkSegmentRange(Thing, frozen=True, kw_only=True):
+    """Segment ids set aside by an operator: for one project, or, `shared`, for all."""
+
+    shared: bool = True
+    network_type: str
+    physnet: str = ""
+    minimum: int
+    maximum: int
+
+
+class Agent(Thing, frozen=True, kw_only=True):
+    """One of the agents that Neutron's API knows a hypervisor by; `id` follows from the host's name and the type.
+
+    There is a row when an operator said something of it; `unserved` are the ids of routers or networks that he took
+    away from it.
+    """
+
+    host: str
+    agent_type: str
+    admin_state_up: bool = True
+    unserved: tuple[str, ...] = ()
+
+
 class RbacPolicy(Thing, frozen=True, kw_only=True):
     """Lets a project (`*`: all of them) do `action` with somebody else's object: `access_as_shared`, or, for a network,
     `access_as_external`.
@@ -162,11 +481,21 @@ class RbacPolicy(Thing, frozen=True, kw_only=True):
     target_project: str
 
 
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a project has of something, and the most that it may have; None is the installation's default."""
+
+    project_id: str
+    resource: str
+    used: int = 0
+    most: int | None = None
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """A hypervisor that joined.
 
     `credential_hash` is what is kept of its credential. `accepted_epoch` is the store's epoch in which an operator
-    accepted a snapshot that the host held back, until the host acknowledged it; otherwise 0.
+    accepted a snapshot that the host held back, until the host acknowledged it; otherwise 0. `seen_at` is when some
+    controller last heard of it, give or take half a minute.
     """
 
     name: str
@@ -176,6 +505,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = 1
     joined_at: datetime
     accepted_epoch: int = 0
+    seen_at: datetime | None = None
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,8 @@ ROUTER_INTERFACE: Final = "network:router_interface"
 ROUTER_GATEWAY: Final = "network:router_gateway"
 FLOATING_IP: Final = "network:floatingip"
 ROUTER_PORTS: Final = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY})
-UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP}
+LOCAL_IP: Final = "network:local_ip"
+UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP, LOCAL_IP}
 """Owners of ports that no interface is ever plugged into: such a port is neither a host's port nor a peer."""
 
 
@@ -67,23 +68,29 @@ def _port(port: things.Port) -> Facts:
         ("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups
     }
     if port.binding_host and port.device_owner not in UNPLUGGED:
-        whole = (*addresses, *_values(port, "name admin_state_up security_groups port_security qos_policy_id"))
+        whole = (*addresses, *_values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts"))
         facts["port", port.id, f"host:{port.binding_host}"] = whole
         facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host)
     return facts
 
 
 def _security_group(group: things.SecurityGroup) -> Facts:
-    return {("group", group.id, f"group:{group.id}"): True}
+    return {("group", group.id, f"group:{group.id}"): group.stateful}
 
 
 def _security_group_rule(rule: things.SecurityGroupRule) -> Facts:
     scope = f"group:{rule.security_group_id}"
     told = _values(rule, "id direction ethertype protocol port_range_min port_range_max remote_ip_prefix")
-    facts: Facts = {("group", rule.security_group_id, scope): (*told, rule.remote_group_id)}
-    if rule.remote_group_id:
-        facts["remote_group", rule.remote_group_id, scope] = rule.id
+    remote = rule.remote_group_id or rule.remote_address_group_id
+    facts: Facts = {("group", rule.security_group_id, scope): (*told, remote)}
+    if remote:
+        facts["remote_group", remote, scope] = rule.id
     return facts
+
+
+def _address_group(group: things.AddressGroup) -> Facts:
+    """To a host it is a remote group with one member, itself."""
+    return {("member", f"{group.id}/{group.id}", f"members:{group.id}"): group.addresses}
 
 
 def _router(router: things.Router) -> Facts:
@@ -102,7 +109,9 @@ def _qos_policy(policy: things.QosPolicy) -> Facts:
     return {("qos", policy.id, f"qos:{policy.id}"): True}
 
 
-def _qos_rule(rule: things.BandwidthLimitRule | things.PortBlockRule) -> Facts:
+def _qos_rule(
+    rule: things.BandwidthLimitRule | things.PacketRateLimitRule | things.DscpMarkingRule | things.PortBlockRule,
+) -> Facts:
     told = msgspec.structs.replace(rule, revision_number=0, updated_at=rule.created_at)
     return {("qos", rule.policy_id, f"qos:{rule.policy_id}"): told}
 
@@ -117,10 +126,13 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.Port: ("port", _port),
     things.SecurityGroup: ("group", _security_group),
     things.SecurityGroupRule: ("group_rule", _security_group_rule),
+    things.AddressGroup: ("address_group", _address_group),
     things.Router: ("router", _router),
     things.FloatingIp: ("floating_ip", _floating_ip),
     things.QosPolicy: ("qos", _qos_policy),
     things.BandwidthLimitRule: ("bandwidth_limit_rule", _qos_rule),
+    things.PacketRateLimitRule: ("packet_rate_limit_rule", _qos_rule),
+    things.DscpMarkingRule: ("dscp_marking_rule", _qos_rule),
     things.PortBlockRule: ("port_block_rule", _qos_rule),
     things.Host: ("host", lambda host: {}),
 }

@@ -34,6 +34,14 @@ class AddressPair(msgspec.Struct, frozen=True):
     cidr: str
 
 
+class DhcpOption(msgspec.Struct, frozen=True):
+    """What DHCP tells one port besides: an option by its name or number, as dnsmasq(8) has them, and a value as text."""
+
+    name: str
+    value: str
+    ip_version: int = 4
+
+
 class Route(msgspec.Struct, frozen=True):
     """To reach `destination` (a CIDR), go by `nexthop` (an address)."""
 
@@ -87,6 +95,7 @@ class Port(msgspec.Struct, frozen=True, tag="port"):
     pairs: tuple[AddressPair, ...] = ()
     qos_id: str | None = None
     name: str = ""
+    dhcp_options: tuple[DhcpOption, ...] = ()
 
     @property
     def scope(self) -> str:
@@ -111,7 +120,10 @@ class Peer(msgspec.Struct, frozen=True, tag="peer"):
 
 
 class Member(msgspec.Struct, frozen=True, tag="member"):
-    """The addresses that a port adds to a security group which some rule names as its remote group."""
+    """The addresses that a port adds to a security group which some rule names as its remote group.
+
+    An address group is such a group, too: with one member, itself.
+    """
 
     group_id: str
     port_id: str
@@ -127,7 +139,10 @@ class Member(msgspec.Struct, frozen=True, tag="member"):
 
 
 class SecurityGroupRule(msgspec.Struct, frozen=True):
-    """`protocol` is an IP protocol number; `port_min`/`port_max` are ICMP type and code for protocol 1."""
+    """`protocol` is an IP protocol number; `port_min`/`port_max` are ICMP type and code for protocol 1.
+
+    `remote_group` is the security group, or the address group, whose members the rule is about.
+    """
 
     id: str
     direction: Direction
@@ -140,10 +155,11 @@ class SecurityGroupRule(msgspec.Struct, frozen=True):
 
 
 class SecurityGroup(msgspec.Struct, frozen=True, tag="group"):
-    """A security group whole: what its rules do not allow is dropped."""
+    """A security group whole: what its rules do not allow is dropped. Unless it is `stateful`, so are answers."""
 
     id: str
     rules: tuple[SecurityGroupRule, ...]
+    stateful: bool = True
 
     @property
     def scope(self) -> str:
@@ -209,6 +225,14 @@ class BandwidthLimit(msgspec.Struct, frozen=True):
     burst_kbits: int = 0
 
 
+class PacketLimit(msgspec.Struct, frozen=True):
+    """In thousands of packets a second; `burst_kpackets` 0 means: choose."""
+
+    direction: Direction
+    rate_kpps: int
+    burst_kpackets: int = 0
+
+
 class PortBlock(msgspec.Struct, frozen=True):
     """Drop `protocol` (6 or 17) to l4 ports `port_min`..`port_max`; `direction` as seen from the guest."""
 
@@ -221,11 +245,13 @@ class PortBlock(msgspec.Struct, frozen=True):
 
 
 class QosPolicy(msgspec.Struct, frozen=True, tag="qos"):
-    """Limits and blocks of the ports that name it."""
+    """Limits, blocks and the mark of the ports that name it; `dscp` is what their packets carry (RFC 2474)."""
 
     id: str
     limits: tuple[BandwidthLimit, ...] = ()
     blocks: tuple[PortBlock, ...] = ()
+    packet_limits: tuple[PacketLimit, ...] = ()
+    dscp: int | None = None
 
     @property
     def scope(self) -> str:
@@ -238,6 +264,10 @@ Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | Floa
 def key(thing: Object) -> Key:
     """Under which a view keeps the object."""
     return str(type(thing).__struct_config__.tag), thing.id
+
+
+MOST_REQUESTS: Final = 16
+"""Request ids in one delta: enough to follow a change by, and no more than a line of a log."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -269,13 +299,14 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
 
 class Delta(msgspec.Struct, frozen=True, tag="delta"):
     """First forget every object of the `dropped` scopes, then delete, then set. `position.scopes` is what is held
-    afterwards.
+    afterwards. `requests` are the ids of API requests that it follows from, the first `MOST_REQUESTS` of them.
     """
 
     position: Position
     dropped: tuple[str, ...] = ()
     deleted: tuple[Key, ...] = ()
     objects: tuple[Object, ...] = ()
+    requests: tuple[str, ...] = ()
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):

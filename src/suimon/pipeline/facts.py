@@ -65,6 +65,9 @@ class Facts:
             number = self.numbers.free(kind, name)
             if kind == "port" and number is not None:
                 self._freed_zones.add(number)
+        if kind == "port":
+            for direction in ("egress", "ingress"):
+                self.numbers.free("meter", f"{name}/{direction}")
 
     def plug(self, port_id: str, ofport: int | None) -> None:
         """A guest's interface appeared as OpenFlow port `ofport`, or went away (None)."""
@@ -147,6 +150,11 @@ class Facts:
     def keys(self, index: str) -> list[str]:
         return [str(key) for key in self._indexes[index]]
 
+    def stateless(self, set_name: str) -> bool:
+        """Whether a set of groups lets no answers pass by itself. The API lets no port have groups of both sorts."""
+        groups = [self.group(group_id) for group_id in set_name.split(",")]
+        return all(group is not None and not group.stateful for group in groups)
+
     def routed(self, network_id: str) -> bool:
         """Whether a router has a leg on the network, so that its ports are looked up by address."""
         return self.has("router@network", network_id)
@@ -202,6 +210,9 @@ class Facts:
             self._mark("group_set", (name,))
             if not self.has(index, key):
                 self.numbers.free("set", name)
+        elif index == "stateless":
+            for name in self.found("set@group", key):
+                self._mark("port", self.found("port@set", name))
         elif index == "reference":
             group_id = name.partition("/")[0]
             self._mark("group", (group_id,))
@@ -265,9 +276,11 @@ class Facts:
                     yield "group@address", ip, thing.group_id
                     yield "address@group", thing.group_id, ip
             case view.SecurityGroup(id=name):
+                if not thing.stateful:
+                    yield "stateless", name, name
                 for rule in thing.rules:
                     if rule.remote_group and rule.ethertype == "IPv4":
-                        yield "reference", reference(rule), name
+                        yield "reference", reference(rule, stateless=not thing.stateful), name
             case view.Subnet(id=name):
                 yield "subnet@network", thing.network_id, name
             case view.Router(id=name):
@@ -288,9 +301,9 @@ def set_name(port: view.Port) -> str:
     return ",".join(sorted(port.groups)) or "-"
 
 
-def reference(rule: view.SecurityGroupRule) -> str:
-    """What stands for "the members of that remote group, in this direction"."""
-    return f"{rule.remote_group}/{rule.direction}"
+def reference(rule: view.SecurityGroupRule, *, stateless: bool) -> str:
+    """What stands for "the members of that remote group, in this direction", by connection or by packet."""
+    return f"{rule.remote_group}/{rule.direction}" + ("/stateless" if stateless else "")
 
 
 def _claims(port: view.Port | view.Peer, macs: AbstractSet[str]) -> Iterator[Entry]:

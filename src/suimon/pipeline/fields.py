@@ -21,6 +21,7 @@ _IP: Final = (("eth_type", 0x0800),)
 _ARP: Final = (("eth_type", 0x0806),)
 _TCP: Final = (*_IP, ("ip_proto", 6))
 _UDP: Final = (*_IP, ("ip_proto", 17))
+_SCTP: Final = (*_IP, ("ip_proto", 132))
 _ICMP: Final = (*_IP, ("ip_proto", 1))
 
 FIELDS: Final[dict[str, Field]] = {
@@ -30,6 +31,7 @@ FIELDS: Final[dict[str, Field]] = {
     "eth_src": Field(0x8000, 4, 48, "mac"),
     "eth_type": Field(0x8000, 5, 16, "hex"),
     "vlan_vid": Field(0x8000, 6, 13, "hex"),
+    "ip_dscp": Field(0x8000, 8, 6, needs=_IP),
     "ip_proto": Field(0x8000, 10, 8, needs=_IP),
     "ipv4_src": Field(0x8000, 11, 32, "ipv4", _IP),
     "ipv4_dst": Field(0x8000, 12, 32, "ipv4", _IP),
@@ -37,6 +39,7 @@ FIELDS: Final[dict[str, Field]] = {
     "tcp_dst": Field(0x8000, 14, 16, needs=_TCP),
     "udp_src": Field(0x8000, 15, 16, needs=_UDP),
     "udp_dst": Field(0x8000, 16, 16, needs=_UDP),
+    "sctp_dst": Field(0x8000, 18, 16, needs=_SCTP),
     "icmp_type": Field(0x8000, 19, 8, needs=_ICMP),
     "icmp_code": Field(0x8000, 20, 8, needs=_ICMP),
     "arp_op": Field(0x8000, 21, 16, needs=_ARP),

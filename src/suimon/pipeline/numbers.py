@@ -1,5 +1,5 @@
 """Small numbers for long names: what a host calls its networks, ports, group sets, routers and conjunctions in
-registers.
+registers, and the meters of packets.
 
 Numbers are this host's own. They are part of the flows, so they must survive a restart (the agent keeps `dump()` with
 its view, before it installs a flow that uses a new one): the same view then compiles to the same flows, and nothing is
@@ -13,7 +13,14 @@ from typing import Final
 
 import msgspec
 
-LAST: Final = {"network": 0x7FFFFF, "port": 0xFFFE, "set": 0xFFFFFF, "router": 0xFFFFFF, "conj": 0xFFFFFFF}
+LAST: Final = {
+    "network": 0x7FFFFF,
+    "port": 0xFFFE,
+    "set": 0xFFFFFF,
+    "router": 0xFFFFFF,
+    "conj": 0xFFFFFFF,
+    "meter": 3000,
+}
 """The kinds, and the largest number of each: a port's is also its conntrack zone and part of its meters' ids, 16 bits.
 """
 

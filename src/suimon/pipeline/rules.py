@@ -1,15 +1,15 @@
 """Stages rules_out and rules_in: what the security groups allow, once for each set of groups that ports on this host
 have.
 
-A rule is matched on the tuple that opened the connection (ct_…). A remote group is a conjunction: one flow for each
-address of its members, one for each rule that names it, instead of their product; its number is the group's, so
-members are shared by all rules that name it.
+A rule is matched on the tuple that opened the connection (ct_…); one of a stateless group on the packet itself. A
+remote group is a conjunction: one flow for each address of its members, one for each rule that names it, instead of
+their product; its number is the group's, so members are shared by all rules that name it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from suimon.model import view
 from suimon.model.owner import Owner
@@ -21,8 +21,39 @@ from suimon.pipeline.ranges import masks
 from suimon.pipeline.tables import Stage
 
 _STAGES: Final = {"egress": Stage.RULES_OUT, "ingress": Stage.RULES_IN}
-_REMOTE: Final = {"egress": "ct_nw_dst", "ingress": "ct_nw_src"}
-_VALID: Final[dict[str, object]] = {"eth_type": 0x0800, "ct_state": (CT_TRACKED, CT_TRACKED | CT_INVALID)}
+_L4: Final = {6: "tcp_dst", 17: "udp_dst", 132: "sctp_dst"}
+
+
+class _Sight(NamedTuple):
+    """By which fields a rule sees what it is about; `l4` is None for protocols whose ports the switch doesn't know."""
+
+    valid: dict[str, object]
+    remote: dict[str, str]
+    protocol: str
+    icmp_type: str
+    icmp_code: str
+    l4: Callable[[int], str | None]
+
+
+# For ICMP the tracker keeps the type as source and the code as destination port (ovs-fields(7), ct_tp_src).
+_CONNECTION: Final = _Sight(
+    {"eth_type": 0x0800, "ct_state": (CT_TRACKED, CT_TRACKED | CT_INVALID)},
+    {"egress": "ct_nw_dst", "ingress": "ct_nw_src"},
+    "ct_nw_proto",
+    "ct_tp_src",
+    "ct_tp_dst",
+    lambda _: "ct_tp_dst",
+)
+_PACKET: Final = _Sight(
+    {"eth_type": 0x0800},
+    {"egress": "ipv4_dst", "ingress": "ipv4_src"},
+    "ip_proto",
+    "icmp_type",
+    "icmp_code",
+    _L4.get,
+)
+_SIGHTS: Final = {"": _CONNECTION, "/stateless": _PACKET}
+"""By what `facts.reference` ends with."""
 _ALLOWED: Final = (set_field(VERDICT, 1),)
 _PLAIN: Final = 100
 _CONJUNCT: Final = 90
@@ -38,12 +69,16 @@ def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
     clauses: dict[tuple[Stage, Match], set[str]] = {}
     for group_id in name.split(","):
         group = facts.group(group_id)
-        for rule in group.rules if group else ():
+        if group is None:
+            continue
+        sight = _CONNECTION if group.stateful else _PACKET
+        for rule in group.rules:
             if rule.ethertype != "IPv4":
                 continue
-            for matched in _matches(rule, number):
+            for matched in _matches(rule, number, sight):
                 if rule.remote_group:
-                    clauses.setdefault((_STAGES[rule.direction], matched), set()).add(reference(rule))
+                    remote = reference(rule, stateless=not group.stateful)
+                    clauses.setdefault((_STAGES[rule.direction], matched), set()).add(remote)
                 else:
                     allowed.add((_STAGES[rule.direction], matched))
     for stage, matched in sorted(allowed):
@@ -56,39 +91,42 @@ def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
 def group_flows(facts: Facts, owner: Owner, group_id: str) -> Iterator[Part]:
     """Both clauses hold: the peer is a member, and a rule names its group."""
     for direction, stage in _STAGES.items():
-        remote = f"{group_id}/{direction}"
-        if facts.has("reference", remote):
-            matched: dict[str, object] = {"conj_id": facts.number("conj", remote), "eth_type": 0x0800}
-            yield flow(stage, _CONJUNCT, owner, matched, _ALLOWED)
+        for ending in _SIGHTS:
+            remote = f"{group_id}/{direction}{ending}"
+            if facts.has("reference", remote):
+                matched: dict[str, object] = {"conj_id": facts.number("conj", remote), "eth_type": 0x0800}
+                yield flow(stage, _CONJUNCT, owner, matched, _ALLOWED)
 
 
 def address_flows(facts: Facts, owner: Owner, ip: str) -> Iterator[Part]:
     """The address is a member of these groups. Tenants' addresses may overlap: the other clause tells them apart."""
     groups = facts.found("group@address", ip) if ":" not in ip else []
     for direction, stage in _STAGES.items():
-        remotes = [remote for group in groups if facts.has("reference", remote := f"{group}/{direction}")]
-        if remotes:
-            actions: list[Action] = [Conjunction(facts.number("conj", remote), 0, 2) for remote in remotes]
-            yield flow(stage, _CONJUNCT, owner, _VALID | {_REMOTE[direction]: ip}, actions)
+        for ending, sight in _SIGHTS.items():
+            remotes = [remote for group in groups if facts.has("reference", remote := f"{group}/{direction}{ending}")]
+            if remotes:
+                actions: list[Action] = [Conjunction(facts.number("conj", remote), 0, 2) for remote in remotes]
+                yield flow(stage, _CONJUNCT, owner, sight.valid | {sight.remote[direction]: ip}, actions)
 
 
-def _matches(rule: view.SecurityGroupRule, number: int) -> Iterator[Match]:
-    matched: dict[str, object] = {GROUP_SET: number, **_VALID}
+def _matches(rule: view.SecurityGroupRule, number: int, sight: _Sight) -> Iterator[Match]:
+    matched: dict[str, object] = {GROUP_SET: number, **sight.valid}
     if rule.remote_prefix:
-        matched[_REMOTE[rule.direction]] = rule.remote_prefix
+        matched[sight.remote[rule.direction]] = rule.remote_prefix
     if rule.protocol is not None:
-        matched["ct_nw_proto"] = rule.protocol
+        matched[sight.protocol] = rule.protocol
     if rule.protocol == 1:
-        # For ICMP the tracker keeps the type as source and the code as destination port (ovs-fields(7), ct_tp_src).
-        kind = {} if rule.port_min is None else {"ct_tp_src": rule.port_min}
-        code = {} if rule.port_max is None else {"ct_tp_dst": rule.port_max}
+        kind = {} if rule.port_min is None else {sight.icmp_type: rule.port_min}
+        code = {} if rule.port_max is None else {sight.icmp_code: rule.port_max}
         yield match(matched | kind | code)
-    elif rule.port_min is None or rule.port_max is None:
+    elif rule.protocol is None or rule.port_min is None or rule.port_max is None:
         yield match(matched)
         return
-    else:
+    elif l4 := sight.l4(rule.protocol):
         for bits in masks(rule.port_min, rule.port_max):
-            yield match(matched | {"ct_tp_dst": bits})
+            yield match(matched | {l4: bits})
+    else:
+        return
     if rule.port_min is not None:
         # A later fragment has lost the tuple's ports in userspace. It is no use without the first, which is asked.
         yield match(matched | {"ip_frag": LATER_FRAGMENT})

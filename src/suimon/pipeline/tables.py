@@ -15,7 +15,7 @@ class Stage(IntEnum):
     TUNNEL = 2  # a known tunnel endpoint's VNI → network
     BLOCK_OUT = 6  # port blocks on what a guest sends
     ANTISPOOF = 10  # MAC, IP, ARP as the port has them; everything else is dropped
-    LIMIT_OUT = 14  # meter on what a guest sends
+    LIMIT_OUT = 14  # meters on what a guest sends, its DSCP mark
     TRACK_OUT = 18  # into the source port's conntrack zone
     GROUP_OUT = 22  # ask the rules
     ALLOW_OUT = 26  # verdict: remember the connection, or drop

@@ -4,6 +4,8 @@ verdict is carried out.
 The rules are asked for every packet, of established connections too, by the tuple that opened the connection: the
 guest's own connections in rules_out, those towards it in rules_in, whichever direction this packet flies in. So a
 connection lives exactly as long as a rule allows it (docs/decisions/0003). A commit never carries NAT.
+
+A port whose groups are stateless has no connections: its rules are asked right away, for each packet by itself.
 """
 
 from __future__ import annotations
@@ -50,18 +52,23 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if not port.security:
         yield flow(Stage.TRACK_IN, 10, owner, {TARGET: number}, [Goto(Stage.DELIVER)])
         return
-    yield flow(
-        Stage.TRACK_IN,
-        20,
-        owner,
-        {TARGET: number, "eth_type": 0x0800},
-        [
-            set_field(ZONE, number),
-            set_field(GROUP_SET, facts.number("set", set_name(port))),
-            set_field(VERDICT, 0),
-            Ct(ZONE, Stage.GROUP_IN),
-        ],
-    )
+    actions: list[Action] = [set_field(GROUP_SET, facts.number("set", set_name(port))), set_field(VERDICT, 0)]
+    if facts.stateless(set_name(port)):
+        actions += [Resubmit(Stage.RULES_IN), Goto(Stage.ALLOW_IN)]
+    else:
+        actions = [set_field(ZONE, number), *actions, Ct(ZONE, Stage.GROUP_IN)]
+    yield flow(Stage.TRACK_IN, 20, owner, {TARGET: number, "eth_type": 0x0800}, actions)
+
+
+def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
+    """A stateless set asks without tracking. What another port's zone said of the packet counts for nothing."""
+    if not facts.has("port@set", name) or not facts.stateless(name):
+        return
+    of_set = {GROUP_SET: facts.number("set", name)}
+    asking: list[Action] = [Resubmit(Stage.RULES_OUT), Goto(Stage.ALLOW_OUT)]
+    yield flow(Stage.TRACK_OUT, 15, owner, of_set | {"eth_type": 0x0800}, asking)
+    yield flow(Stage.ALLOW_OUT, 30, owner, of_set | {VERDICT: 1}, [Goto(Stage.ANSWER)])
+    yield flow(Stage.ALLOW_IN, 30, owner, of_set | {VERDICT: 1}, [Goto(Stage.DELIVER)])
 
 
 def _ask(owner: Owner, stage: Stage, opened: Stage, answered: Stage) -> Iterator[Part]:
@@ -84,4 +91,4 @@ def _carry_out(owner: Owner, stage: Stage, onwards: Stage) -> Iterator[Part]:
     yield flow(stage, 10, owner, {VERDICT: 1}, [Goto(onwards)])
 
 
-PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows, "group_set": set_flows}

@@ -62,6 +62,8 @@ _LET_GO = delete(IP_ALLOCATIONS).where(
     IP_ALLOCATIONS.c.subnet_id == bindparam("subnet_id"), IP_ALLOCATIONS.c.ip.in_(bindparam("ips", expanding=True))
 )
 
+_LET_ALL_GO = delete(IP_ALLOCATIONS).where(IP_ALLOCATIONS.c.subnet_id == bindparam("subnet_id"))
+
 
 def open_pools(tx: Tx, subnet: Subnet) -> None:
     """A new subnet: its pools are free."""
@@ -127,6 +129,11 @@ def give_back(tx: Tx, fixed_ips: Iterable[FixedIp]) -> None:
         if freed:
             ranges = _touching(tx, subnet, min(freed)[0] - 1, max(freed)[0] + 1)
             _rewrite(tx, subnet, ranges, merged([*ranges, *freed]))
+
+
+def give_back_all(tx: Tx, subnet: Subnet) -> None:
+    """The subnet goes: nobody has an address of it any more."""
+    tx.run(_LET_ALL_GO, {"subnet_id": subnet.id})
 
 
 def holders(tx: Tx, subnet: Subnet) -> dict[str, str]:

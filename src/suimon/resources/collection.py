@@ -13,9 +13,10 @@ from suimon.model.actor import Actor
 from suimon.model.attributes import Shown, Spec, Target
 from suimon.model.checks import invalid
 from suimon.model.errors import BadRequest, NotFound, PreconditionFailed
-from suimon.model.query import CHANGED_SINCE, Query
+from suimon.model.query import CHANGED_SINCE, TAG_FILTERS, Query
 from suimon.model.things import Thing
-from suimon.resources.persona import require
+from suimon.resources.persona import require, sees_all
+from suimon.resources.tag_filters import by_tags
 from suimon.store.columns import time_text
 from suimon.store.tables import KEPT
 from suimon.store.tx import Tx
@@ -28,11 +29,15 @@ VIEWER: BindParameter[str] = bindparam("viewer")
 class Extra(msgspec.Struct, frozen=True):
     """What is shown of one more column of the select, so that it costs no statement.
 
-    `read` makes field → value of the thing and the column's value.
+    `read` makes field → value of the thing and the column's value. `of` names the fields of the thing that it looks at:
+    in lists it is asked once for things that are alike in them, and gets the row, which has these fields only. None:
+    all of them. `over` names the fields of the thing's own row that it may show otherwise.
     """
 
     column: ColumnElement[Any]
     read: Callable[[Any, Any], Mapping[str, object]]
+    of: tuple[str, ...] | None = None
+    over: tuple[str, ...] = ()
 
 
 class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=True):
@@ -40,7 +45,8 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
 
     `not_found` is Neutron's type and words (with `{}` for the id). `special` turns the texts of a special filter into
     a condition. `attach` adds what can't be a column, in a constant number of statements; `after_write` says what the
-    extras of a thing just written are, where asking the database for them would cost a hot act a statement.
+    extras of a thing just written are, where asking the database for them would cost a hot act a statement. By
+    `open_filters` anybody may filter, also who doesn't see the attribute: where Neutron has it so.
     """
 
     spec: Spec
@@ -49,20 +55,21 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     visible: ColumnElement[bool]
     extras: tuple[Extra, ...] = ()
     special: Mapping[str, Callable[[list[str]], ColumnElement[bool]]] = {}
-    attach: Callable[[Tx, Sequence[Thing]], Mapping[str, Mapping[str, object]]] | None = None
+    attach: Callable[[Tx, Sequence[Any]], Mapping[str, Mapping[str, object]]] | None = None
     after_write: Callable[[Tx, T], Mapping[str, object]] | None = None
+    open_filters: frozenset[str] = frozenset()
 
     def get(self, tx: Tx, actor: Actor, id_: str) -> Shown:
         """Raises NotFound, also when this actor may not see it."""
-        found = self._rows(tx, self._visible_one(actor.admin), {"id": id_, "viewer": actor.project_id})
+        found = self._rows(tx, self._visible_one(self._all(actor)), {"id": id_, "viewer": actor.viewer})
         if not found:
             raise self.missing(id_)
         return found[0]
 
     def find(self, tx: Tx, actor: Actor, id_: str) -> T:
         """The same, without what is shown besides."""
-        values = {"id": id_, "viewer": actor.project_id}
-        found = tx.rows(self._visible_one(actor.admin), values)
+        values = {"id": id_, "viewer": actor.viewer}
+        found = tx.rows(self._visible_one(self._all(actor)), values)
         if not found:
             raise self.missing(id_)
         thing: T = KEPT[self.type].codec.decode(found[0])
@@ -74,25 +81,31 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
 
         What an actor may not see he may not ask by either: the answer would tell him. Raises Forbidden.
         """
-        self._require_seen(actor, [*query.filters, *(name for name, _ in query.sort)])
-        conditions = [true() if actor.admin else self.visible, *self._conditions(query.filters)]
+        found = self._rows(tx, *self.asked(tx, actor, query, self._select))
+        return found[::-1] if query.reverse else found
+
+    def asked(
+        self, tx: Tx, actor: Actor, query: Query, columns: Select[Any]
+    ) -> tuple[Select[Any], Mapping[str, object]]:
+        """The statement for a page of these columns, and its values; a page read backwards comes backwards."""
+        self._require_seen(actor, [*(set(query.filters) - self.open_filters), *(name for name, _ in query.sort)])
+        conditions = [true() if self._all(actor) else self.visible, *self._conditions(query.filters)]
         keys = [(self._sort_key(name), descending != query.reverse) for name, descending in query.sort]
         keys.append((self._table.c.id, query.reverse))
-        values = {"viewer": actor.project_id}
+        values = {"viewer": actor.viewer}
         if query.marker is not None:
             conditions.append(_behind(keys, self._marker(tx, query.marker, conditions[0], keys, values)))
-        statement = self._select.where(*conditions)
+        statement = columns.where(*conditions)
         statement = statement.order_by(*(key.desc() if descending else key for key, descending in keys))
         if query.limit is not None:
             statement = statement.limit(query.limit)
-        found = self._rows(tx, statement, values)
-        return found[::-1] if query.reverse else found
+        return statement, values
 
     def shown(self, tx: Tx, things: Sequence[T]) -> list[Shown]:
         """Things just written, with what is shown besides, in their order."""
         if self.after_write:
             return [Shown(thing, self.after_write(tx, thing)) for thing in things]
-        values = {"ids": [thing.id for thing in things]}
+        values = {"ids": [thing.id for thing in things], "viewer": tx.viewer}
         statement = self._select.where(self._table.c.id.in_(bindparam("ids", expanding=True)))
         found = {shown.id: shown for shown in self._rows(tx, statement, values)}
         return [found[thing.id] for thing in things]
@@ -107,6 +120,9 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
             rule = f"get_{self.spec.singular}:{name}"
             if rule in self.spec.rules:
                 require(actor, rule, Target(actor.project_id))
+
+    def _all(self, actor: Actor) -> bool:
+        return sees_all(actor, self.spec.singular)
 
     @property
     def _table(self) -> Table:
@@ -143,6 +159,9 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
         for name, texts in filters.items():
             if name == CHANGED_SINCE:
                 conditions.append(self._table.c.updated_at >= time_text(_moment(texts[0])))
+                continue
+            if name in TAG_FILTERS and self.spec.named("tags"):
+                conditions.append(by_tags(self._table.c.tags, name, texts))
                 continue
             if name in self.special:
                 conditions.append(self.special[name](texts))

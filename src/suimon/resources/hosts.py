@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, delete
+from sqlalchemy import bindparam, delete, update
 
 from suimon.model import view
 from suimon.model.actor import Actor
@@ -19,13 +19,16 @@ from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unaut
 from suimon.model.things import FloatingIp, Host, JoinToken, Port
 from suimon.model.touches import UNPLUGGED
 from suimon.store.columns import time_text
-from suimon.store.tables import JOIN_TOKENS
+from suimon.store.tables import HOSTS, JOIN_TOKENS
 from suimon.store.tx import Tx
 
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _PHYSNET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_PHYSNETS: Final = 64
+_SEEN: Final = (
+    update(HOSTS).where(HOSTS.c.name.in_(bindparam("names", expanding=True))).values(seen_at=bindparam("now"))
+)
 _EXPIRED: Final = delete(JOIN_TOKENS).where(JOIN_TOKENS.c.expires_at < bindparam("now"))
 
 
@@ -116,6 +119,12 @@ def end_acceptance(tx: Tx, name: str) -> None:
     host = tx.get(Host, name)
     if host is not None:
         tx.update(host, msgspec.structs.replace(host, accepted_epoch=0))
+
+
+def note_seen(tx: Tx, names: Collection[str]) -> None:
+    """These were heard of just now. Nobody who follows the log is told: agents' heartbeats change nothing."""
+    if names:
+        tx.run(_SEEN, {"names": list(names), "now": time_text(tx.now)})
 
 
 def delete_host(tx: Tx, actor: Actor, name: str) -> None:

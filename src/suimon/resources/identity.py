@@ -16,9 +16,19 @@ from sqlalchemy import Delete, bindparam, delete
 
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict, Forbidden, NotFound, Unauthorized
-from suimon.model.identity import FIRST_ROLES, Project, Role, RoleAssignment, Token, User
+from suimon.model.identity import (
+    FIRST_ROLES,
+    WHOLE_SYSTEM,
+    ApplicationCredential,
+    Project,
+    Role,
+    RoleAssignment,
+    Token,
+    User,
+    with_implied,
+)
 from suimon.store.columns import time_text
-from suimon.store.tables import TOKENS
+from suimon.store.tables import APPLICATION_CREDENTIALS, TOKENS
 from suimon.store.tx import Tx
 
 REFUSED: Final = "The request you have made requires authentication."
@@ -32,6 +42,13 @@ _EXPIRED: Final = delete(TOKENS).where(TOKENS.c.expires_at < bindparam("now"))
 _OF_USER: Final = delete(TOKENS).where(TOKENS.c.user_id == bindparam("user"))
 _OF_PROJECT: Final = delete(TOKENS).where(TOKENS.c.project_id == bindparam("project"))
 _OF_BOTH: Final = _OF_USER.where(TOKENS.c.project_id == bindparam("project"))
+_CREDENTIALS_OF_USER: Final = delete(APPLICATION_CREDENTIALS).where(
+    APPLICATION_CREDENTIALS.c.user_id == bindparam("user")
+)
+_CREDENTIALS_OF_PROJECT: Final = delete(APPLICATION_CREDENTIALS).where(
+    APPLICATION_CREDENTIALS.c.project_id == bindparam("project")
+)
+_CREDENTIALS_OF_BOTH: Final = _CREDENTIALS_OF_USER.where(APPLICATION_CREDENTIALS.c.project_id == bindparam("project"))
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -41,6 +58,7 @@ class Session(msgspec.Struct, frozen=True):
     user: User
     project: Project | None
     roles: tuple[Role, ...]
+    credential: ApplicationCredential | None = None
 
 
 def require_admin(actor: Actor, act: str) -> None:
@@ -63,8 +81,8 @@ def create_first_admin(tx: Tx, password_hash: str) -> bool:
     user = User(id=new_id(), name="admin", password_hash=password_hash, default_project_id=project.id)
     for thing in (*roles, project, user):
         tx.insert(thing)
-    for role in roles:
-        tx.insert(RoleAssignment(user_id=user.id, project_id=project.id, role_id=role.id))
+    tx.insert_many([RoleAssignment(user_id=user.id, project_id=project.id, role_id=role.id) for role in roles])
+    tx.insert(RoleAssignment(user_id=user.id, project_id=WHOLE_SYSTEM, role_id=roles[0].id))
     return True
 
 
@@ -100,6 +118,7 @@ def update_named(tx: Tx, actor: Actor, kind: type[Named], thing_id: str, wanted:
     before = _found(tx, kind, thing_id)
     after = msgspec.structs.replace(before, **wanted)
     if after.name != before.name:
+        _require_mutable(before)
         _require_free_name(tx, after)
     tx.update(before, after)
     _revoke_after(tx, before, after)
@@ -110,7 +129,9 @@ def delete_named(tx: Tx, actor: Actor, kind: type[Named], thing_id: str) -> None
     """Deletes it with its assignments and tokens. What a project owns in the network stays. Raises NotFound."""
     require_admin(actor, f"delete_{_WORDS[kind]}")
     thing: Project | User | Role = _found(tx, kind, thing_id)
+    _require_mutable(thing)
     _revoke_after(tx, thing, None)
+    _forget_credentials(tx, thing)
     for assignment in tx.select(RoleAssignment, {f"{_WORDS[kind]}_id": thing_id}):
         tx.delete(assignment)
     tx.delete(thing)
@@ -130,9 +151,10 @@ def set_password(tx: Tx, user: User, password_hash: str) -> None:
 
 
 def assign_role(tx: Tx, actor: Actor, wanted: RoleAssignment) -> None:
-    """Gives a user a role in a project; again is no error. Raises NotFound."""
+    """Gives a user a role in a project or in the whole system; again is no error. Raises NotFound."""
     require_admin(actor, "create_grant")
-    _found(tx, Project, wanted.project_id)
+    if wanted.project_id != WHOLE_SYSTEM:
+        _found(tx, Project, wanted.project_id)
     _found(tx, User, wanted.user_id)
     _found(tx, Role, wanted.role_id)
     if not _assigned(tx, wanted):
@@ -141,11 +163,14 @@ def assign_role(tx: Tx, actor: Actor, wanted: RoleAssignment) -> None:
 
 
 def unassign_role(tx: Tx, actor: Actor, unwanted: RoleAssignment) -> None:
-    """Takes it away, and ends the user's tokens for the project. Raises NotFound when he has no such role there."""
+    """Takes it away, and ends the user's tokens and application credentials for the project. Raises NotFound when he
+    has no such role there.
+    """
     require_admin(actor, "revoke_grant")
     require_assigned(tx, actor, unwanted)
     tx.delete(unwanted)
-    _revoke(tx, _OF_BOTH, user=unwanted.user_id, project=unwanted.project_id)
+    for statement in (_OF_BOTH, _CREDENTIALS_OF_BOTH):
+        _revoke(tx, statement, user=unwanted.user_id, project=unwanted.project_id)
 
 
 def require_assigned(tx: Tx, actor: Actor, asked: RoleAssignment) -> None:
@@ -158,11 +183,28 @@ def require_assigned(tx: Tx, actor: Actor, asked: RoleAssignment) -> None:
         )
 
 
-def list_assignments(tx: Tx, actor: Actor, where: Values) -> list[RoleAssignment]:
-    """Assignments with these values (`user_id`, `project_id`, `role_id`). A user sees his own."""
+def list_assignments(tx: Tx, actor: Actor, where: Values, *, effective: bool = False) -> list[RoleAssignment]:
+    """Assignments with these values (`user_id`, `project_id`, `role_id`), with what they imply when `effective`. A user
+    sees his own.
+    """
     if where.get("user_id") != actor.user_id:
         require_admin(actor, "list_role_assignments")
-    return tx.select(RoleAssignment, where)
+    if not effective:
+        return tx.select(RoleAssignment, where)
+    found = tx.select(RoleAssignment, {key: value for key, value in where.items() if key != "role_id"})
+    names = {role.id: role.name for role in tx.select(Role)}
+    ids = {name: id_ for id_, name in names.items()}
+    each = {
+        (one.user_id, one.project_id, ids[name])
+        for one in found
+        for name in with_implied([names[one.role_id]])
+        if name in ids
+    }
+    return [
+        RoleAssignment(user_id=user, project_id=project, role_id=role)
+        for user, project, role in sorted(each)
+        if where.get("role_id", role) == role
+    ]
 
 
 def projects_of(tx: Tx, user_id: str) -> list[Project]:
@@ -179,26 +221,36 @@ def user_named(tx: Tx, where: Values) -> User | None:
     return next(iter(tx.select(User, {**where, "enabled": True}, limit=1)), None)
 
 
-def issue_token(tx: Tx, user: User, scope: Values | None, blank: Token) -> Session:
+def issue_token(
+    tx: Tx, user: User, scope: Values | None, blank: Token, credential: ApplicationCredential | None = None
+) -> Session:
     """Completes and keeps a token for a user who has proved himself, and clears away what expired.
 
-    `scope` is the `id` or `name` of a project; empty means his default project if he has a role there; None means
-    unscoped. `blank` brings the token's hash and times. Raises Unauthorized when the user changed since, or has no role
-    there.
+    `scope` is the `id` or `name` of a project, or the id `WHOLE_SYSTEM`; empty means his default project if he has a
+    role there; None means unscoped. A `credential` brings its own, and leaves him with its roles. `blank` brings the
+    token's hash and times. Raises Unauthorized when the user or the credential changed since, or has no role there.
     """
-    if tx.get(User, user.id) != user:
+    if tx.get(User, user.id) != user or (credential and tx.get(ApplicationCredential, credential.id) != credential):
         raise Unauthorized(REFUSED)
-    project = _scope_of(tx, user, scope)
-    roles = _roles_of(tx, user, project) if project else ()
-    if project and not roles:
+    if credential:
+        scope = {"id": credential.project_id}
+    whole = scope == {"id": WHOLE_SYSTEM}
+    project = None if whole else _scope_of(tx, user, scope)
+    place = WHOLE_SYSTEM if whole else project.id if project else ""
+    roles = _roles_of(tx, user, place) if place else ()
+    if credential:
+        roles = tuple(role for role in roles if role.id in credential.roles)
+    if place and not roles:
         if scope:
             raise Unauthorized(REFUSED)
-        project = None
+        project, place = None, ""
     names = tuple(role.name for role in roles)
-    token = msgspec.structs.replace(blank, user_id=user.id, project_id=project.id if project else "", roles=names)
+    token = msgspec.structs.replace(
+        blank, user_id=user.id, project_id=place, roles=names, credential_id=credential.id if credential else ""
+    )
     tx.run(_EXPIRED, {"now": time_text(blank.issued_at)})
     tx.insert(token)
-    return Session(token, user, project, roles)
+    return Session(token, user, project, roles, credential)
 
 
 def live_token(tx: Tx, token_id: str, now: datetime) -> Token | None:
@@ -215,7 +267,8 @@ def session_of(tx: Tx, actor: Actor, token: Token | None) -> Session:
         require_admin(actor, "validate_token")
     project = tx.get(Project, token.project_id) if token.project_id else None
     roles = tuple(sorted(tx.select(Role, {"name": token.roles}), key=lambda role: role.name)) if token.roles else ()
-    return Session(token, _found(tx, User, token.user_id), project, roles)
+    credential = tx.get(ApplicationCredential, token.credential_id) if token.credential_id else None
+    return Session(token, _found(tx, User, token.user_id), project, roles, credential)
 
 
 def revoke_token(tx: Tx, actor: Actor, token: Token | None) -> None:
@@ -242,10 +295,12 @@ def _scope_of(tx: Tx, user: User, scope: Values | None) -> Project | None:
     return found[0] if found else None
 
 
-def _roles_of(tx: Tx, user: User, project: Project) -> tuple[Role, ...]:
-    assigned = tx.select(RoleAssignment, {"user_id": user.id, "project_id": project.id})
-    roles = tx.select(Role, {"id": [assignment.role_id for assignment in assigned]}) if assigned else []
-    return tuple(sorted(roles, key=lambda role: role.name))
+def _roles_of(tx: Tx, user: User, place: str) -> tuple[Role, ...]:
+    """What he is in a project, or in the whole system; with what that implies."""
+    assigned = {one.role_id for one in tx.select(RoleAssignment, {"user_id": user.id, "project_id": place})}
+    roles = tx.select(Role, order=("name",)) if assigned else []
+    names = with_implied(role.name for role in roles if role.id in assigned)
+    return tuple(role for role in roles if role.name in names)
 
 
 def _found(tx: Tx, kind: type[Named], thing_id: str) -> Named:
@@ -259,6 +314,24 @@ def _require_free_name(tx: Tx, thing: Project | User | Role) -> None:
     if tx.select(type(thing), {"name": thing.name}, limit=1):
         word = _WORDS[type(thing)]
         raise Conflict(f"Conflict occurred attempting to store {word} - it has a name that is taken: {thing.name}.")
+
+
+def _require_mutable(thing: Project | User | Role) -> None:
+    """Raises Forbidden for the roles that rules ask for: without them nobody could mend anything."""
+    if isinstance(thing, Role) and thing.name in FIRST_ROLES:
+        raise Forbidden(f"The role {thing.name} is built in: it can be neither renamed nor deleted.")
+
+
+def _forget_credentials(tx: Tx, gone: Project | User | Role) -> None:
+    """The application credentials that go with what is deleted."""
+    match gone:
+        case User():
+            _revoke(tx, _CREDENTIALS_OF_USER, user=gone.id)
+        case Project():
+            _revoke(tx, _CREDENTIALS_OF_PROJECT, project=gone.id)
+        case Role():
+            for assignment in tx.select(RoleAssignment, {"role_id": gone.id}):
+                _revoke(tx, _CREDENTIALS_OF_BOTH, user=assignment.user_id, project=assignment.project_id)
 
 
 def _assigned(tx: Tx, asked: RoleAssignment) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import IPv6Address, ip_network
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +15,7 @@ from suimon.model.specs.ports import WantedIp
 from suimon.model.things import Network, Subnet
 from suimon.model.view import FixedIp
 from suimon.resources import addresses
-from suimon.resources.subnets import AUTO_ADDRESS, SUBNETS, holds
+from suimon.resources.subnets import SUBNETS, formed_address, holds, is_automatic
 from suimon.store.tables import IP_FREE, KEPT
 from suimon.store.tables import NETWORKS as NETWORK_TABLE
 from suimon.store.tables import SUBNETS as SUBNET_TABLE
@@ -40,8 +39,13 @@ class Seat(msgspec.Struct, frozen=True):
     """Whether a guest is behind it, which forms its own address where the subnet says so. Routers don't."""
     versions: tuple[int, ...] = (4, 6)
     """The IP versions that any address may be of."""
+    owner: str = ""
+    """The port's device owner: a subnet may be for some owners only (its service types)."""
+    kept: tuple[FixedIp, ...] = ()
+    """What the port has already and keeps."""
 
 
+_DHCP: Final = "network:dhcp"
 _FREE_RANGE: Final = addresses.FREE_RANGE.where(IP_FREE.c.subnet_id == SUBNET_TABLE.c.id).scalar_subquery()
 
 
@@ -88,26 +92,33 @@ def choose(tx: Tx, place: Place, seats: Sequence[Seat]) -> list[tuple[FixedIp, .
                 chosen[n].append(FixedIp(subnets[0].id, ip))
             else:
                 open_wishes.setdefault(tuple(subnet.id for subnet in subnets), []).append(n)
-        chosen[n] += _formed(place, seat)
-    _take_named(tx, place, [fixed for fixed_ips in chosen for fixed in fixed_ips])
+    formed = [_formed(place, seat) for seat in seats]
+    _take_named(tx, place, [fixed for fixed_ips in (*chosen, *formed) for fixed in fixed_ips])
     for subnet_ids, seats_wishing in open_wishes.items():
         taken = _take_any(tx, place, subnet_ids, len(seats_wishing))
         for n, fixed in zip(seats_wishing, taken, strict=True):
             chosen[n].append(fixed)
-    return [tuple(fixed_ips) for fixed_ips in chosen]
+    return [(*fixed_ips, *own) for fixed_ips, own in zip(chosen, formed, strict=True)]
 
 
 def _wishes(tx: Tx, place: Place, seat: Seat) -> Iterator[tuple[list[Subnet], str | None]]:
     """For each address: the subnets it may be of, and which one it is, if it is named."""
     if isinstance(seat.wanted, msgspec.UnsetType):
+        usable = _usable(place, seat)
+        if place.subnets and not usable:
+            raise Conflict(
+                f"No valid service subnet for the given device owner, network {place.network.id}, service type "
+                f"{seat.owner}.",
+                "IpAddressGenerationFailureNoMatchingSubnet",
+            )
         for version in seat.versions:
-            subnets = [s for s in place.subnets if s.ip_version == version and s.ipv6_address_mode not in AUTO_ADDRESS]
+            subnets = [s for s in usable if s.ip_version == version and not is_automatic(s)]
             if subnets:
                 yield subnets, None
         return
     for wish in seat.wanted:
-        subnet = _subnet_of(tx, place, wish)
-        automatic = subnet.ipv6_address_mode in AUTO_ADDRESS and seat.forms_own
+        subnet = _subnet_of(tx, place, seat, wish)
+        automatic = is_automatic(subnet) and seat.forms_own
         if automatic and wish.ip is not None and wish.ip != formed_address(subnet, seat.mac):
             raise BadRequest(
                 f"IPv6 address {wish.ip} cannot be directly assigned to a port on subnet {subnet.id} as the subnet is "
@@ -118,17 +129,29 @@ def _wishes(tx: Tx, place: Place, seat: Seat) -> Iterator[tuple[list[Subnet], st
             yield [subnet], wish.ip
 
 
-def _subnet_of(tx: Tx, place: Place, wish: WantedIp) -> Subnet:
+def _usable(place: Place, seat: Seat) -> list[Subnet]:
+    """The subnets whose service types let this port have an address; a DHCP port may wherever there is DHCP."""
+    return [
+        subnet
+        for subnet in place.subnets
+        if not subnet.service_types
+        or seat.owner in subnet.service_types
+        or (seat.owner == _DHCP and subnet.enable_dhcp)
+    ]
+
+
+def _subnet_of(tx: Tx, place: Place, seat: Seat, wish: WantedIp) -> Subnet:
+    usable = _usable(place, seat)
     if wish.subnet_id is None:
         assert wish.ip is not None
-        for subnet in place.subnets:
+        for subnet in usable:
             if holds(subnet, wish.ip):
                 return subnet
         raise BadRequest(
             f"IP address {wish.ip} is not a valid IP for any of the subnets on the specified network.",
             "InvalidIpForNetwork",
         )
-    for subnet in place.subnets:
+    for subnet in usable:
         if subnet.id == wish.subnet_id:
             if wish.ip is not None and not holds(subnet, wish.ip):
                 raise BadRequest(
@@ -146,15 +169,9 @@ def _subnet_of(tx: Tx, place: Place, wish: WantedIp) -> Subnet:
 def _formed(place: Place, seat: Seat) -> list[FixedIp]:
     if not seat.forms_own:
         return []
-    automatic = [subnet for subnet in place.subnets if subnet.ipv6_address_mode in AUTO_ADDRESS]
+    there = {fixed.subnet_id for fixed in seat.kept}
+    automatic = [s for s in _usable(place, seat) if is_automatic(s) and s.id not in there]
     return [FixedIp(subnet.id, formed_address(subnet, seat.mac)) for subnet in automatic]
-
-
-def formed_address(subnet: Subnet, mac: str) -> str:
-    """What a guest makes of its MAC and the prefix (RFC 4291, appendix A: modified EUI-64)."""
-    digits = bytes.fromhex(mac.replace(":", ""))
-    interface = bytes([digits[0] ^ 2]) + digits[1:3] + b"\xff\xfe" + digits[3:]
-    return str(IPv6Address(int(ip_network(subnet.cidr).network_address) | int.from_bytes(interface)))
 
 
 def _take_named(tx: Tx, place: Place, named: Sequence[FixedIp]) -> None:

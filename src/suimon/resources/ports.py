@@ -3,67 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection as Some
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, true
+from sqlalchemy import ColumnElement, and_, or_, select, true
 
+from suimon.model import dns_names
 from suimon.model.actor import Actor
 from suimon.model.attributes import UNGIVEN, Target
 from suimon.model.errors import BadRequest, Conflict
-from suimon.model.specs.ports import PORT, WantedIp, WantedPair
-from suimon.model.things import FloatingIp, Host, Network, Port, Router, Subnet
-from suimon.model.touches import FLOATING_IP, ROUTER_PORTS, UNPLUGGED
-from suimon.model.view import AddressPair, FixedIp
-from suimon.resources import addresses, security_groups
-from suimon.resources.collection import VIEWER, Collection, Extra, require_revision
+from suimon.model.specs.dhcp_options import merged
+from suimon.model.specs.ports import PORT, WantedIp
+from suimon.model.things import FloatingIp, Network, Port, PortBinding, Router, Subnet
+from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, ROUTER_PORTS, UNPLUGGED
+from suimon.model.view import FixedIp
+from suimon.resources import addresses, port_details, port_uses, security_groups
+from suimon.resources.collection import VIEWER, Collection, require_revision
 from suimon.resources.ids import new_id, new_mac
 from suimon.resources.networks import NETWORKS
-from suimon.resources.persona import RULES, require, require_act
+from suimon.resources.persona import RULES, require, require_act, sees_all
 from suimon.resources.port_addresses import Place, Seat, choose, place_statement, places
+from suimon.resources.port_macs import require_macs_free, require_new_mac, with_macs
+from suimon.resources.port_security import require_secure, security_after, whole_pairs
 from suimon.resources.qos import require_policy
-from suimon.resources.subnets import AUTO_ADDRESS
+from suimon.resources.subnets import formed_address, is_automatic
 from suimon.store.errors import Stale, Taken
-from suimon.store.tables import HOSTS, IP_ALLOCATIONS, PORT_SECURITY_GROUPS
+from suimon.store.tables import IP_ALLOCATIONS, PORT_SECURITY_GROUPS
 from suimon.store.tables import NETWORKS as NETWORK_TABLE
 from suimon.store.tables import PORTS as TABLE
 from suimon.store.tx import Tx
 
 SPEC: Final = PORT.governed_by(RULES)
-_NETWORK_QOS: Final = (
-    select(NETWORK_TABLE.c.qos_policy_id).where(NETWORK_TABLE.c.id == TABLE.c.network_id).scalar_subquery()
-)
-_HOST_KNOWN: Final = select(HOSTS.c.name).where(HOSTS.c.name == TABLE.c.binding_host).scalar_subquery()
-_TAKEN_MACS: Final = select(TABLE.c.mac_address).where(
-    TABLE.c.network_id.in_(bindparam("networks", expanding=True)),
-    TABLE.c.mac_address.in_(bindparam("macs", expanding=True)),
-)
-_MAC_ROUNDS: Final = 20
 _FOR_MEMBERS: Final = place_statement(NETWORKS.visible)
 _FOR_ADMINS: Final = place_statement(true())
-
-
-def _binding(port: Port, known_host: str | None) -> dict[str, object]:
-    """How the port is bound, if there is such a host and it can plug such a port: it has no hardware to hand out."""
-    if not port.binding_host:
-        return {"vif_type": "unbound", "vif_details": {}}
-    if known_host is None or port.binding_vnic_type != "normal":
-        return {"vif_type": "binding_failed", "vif_details": {}}
-    # What Nova and os-vif read: they plug into br-int with the port's id, and leave filtering to the flows.
-    details = {"port_filter": True, "ovs_hybrid_plug": False, "bridge_name": "br-int"}
-    return {"vif_type": "ovs", "vif_details": details}
 
 
 def place_for(tx: Tx, network_id: str) -> dict[str, Place]:
     """The network, for ports that the system makes on it, as `make_ports` takes it."""
     return places(tx, _FOR_ADMINS, {"ids": [network_id]})
-
-
-def _after_write(tx: Tx, port: Port) -> dict[str, object]:
-    network = tx.get(Network, port.network_id)
-    host = tx.get(Host, port.binding_host) if port.binding_host else None
-    return {"qos_network_policy_id": network and network.qos_policy_id, **_binding(port, host.name if host else None)}
 
 
 def _by_fixed_ips(texts: list[str]) -> ColumnElement[bool]:
@@ -98,12 +77,10 @@ PORTS: Final = Collection(
         TABLE.c.project_id == VIEWER,
         TABLE.c.network_id.in_(select(NETWORK_TABLE.c.id).where(NETWORK_TABLE.c.project_id == VIEWER)),
     ),
-    extras=(
-        Extra(_NETWORK_QOS, lambda _, id_: {"qos_network_policy_id": id_}),
-        Extra(_HOST_KNOWN, _binding),
-    ),
+    extras=port_details.EXTRAS,
     special={"fixed_ips": _by_fixed_ips, "security_groups": _by_groups},
-    after_write=_after_write,
+    attach=lambda tx, ports: port_details.names(tx, cast("Sequence[Port]", ports)),
+    after_write=port_details.after_write,
 )
 
 
@@ -114,7 +91,7 @@ def create_port(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Port:
 
 def create_ports(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> list[Port]:
     """All or none, in a number of statements that doesn't grow with the number of ports."""
-    statement = _FOR_ADMINS if actor.admin else _FOR_MEMBERS
+    statement = _FOR_ADMINS if sees_all(actor, "network") else _FOR_MEMBERS
     values = {"ids": list({one["network_id"] for one in wanted}), "viewer": actor.project_id}
     found = places(tx, statement, values)
     for one in wanted:
@@ -123,13 +100,14 @@ def create_ports(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> l
         _require_may_set(
             actor, "create_port", one, Target(one["project_id"], found[one["network_id"]].network.project_id)
         )
+    wanted = [{name: value for name, value in one.items() if value is not UNGIVEN} for one in wanted]
     _require_not_a_router(tx, wanted)
     security_groups.groups_for(tx, actor, [group for one in wanted for group in one.get("security_groups", ())])
     for policy in {one["qos_policy_id"] for one in wanted}:
         require_policy(tx, actor, policy)
-    _require_macs_free(tx, wanted)
+    require_macs_free(tx, wanted)
     if len(wanted) > 1:
-        wanted = _with_macs(tx, wanted)
+        wanted = with_macs(tx, wanted)
     defaults: dict[str, str] = {}
     finished = [_finished(tx, found[one["network_id"]].network, one, defaults) for one in wanted]
     return make_ports(tx, found, finished)
@@ -146,6 +124,7 @@ def make_ports(tx: Tx, found: Mapping[str, Place], wanted: Sequence[Mapping[str,
                 wanted[n].get("fixed_ips", UNGIVEN),
                 forms_own=wanted[n]["device_owner"] not in UNPLUGGED,
                 versions=(4,) if wanted[n]["device_owner"] == FLOATING_IP else (4, 6),
+                owner=wanted[n]["device_owner"],
             )
             for n in here
         ]
@@ -175,29 +154,15 @@ def update_port(
     target = Target(port.project_id, network.project_id)
     _require_may_set(actor, "update_port", _differing(port, wanted), target)
     require_revision(port, expected_revision)
-    values = {name: value for name, value in _differing(port, wanted).items() if value is not UNGIVEN}
+    values = _chosen(tx, port, _differing(port, wanted))
     if not values:
         return port
-    _require_router_keeps(tx, port, values)
-    if "device_owner" in values or "device_id" in values:
-        after = {"device_owner": port.device_owner, "device_id": port.device_id, **values}
-        _require_not_a_router(tx, [after])
-    if "qos_policy_id" in values:
-        require_policy(tx, actor, values["qos_policy_id"], replaces=port.qos_policy_id)
-    if "mac_address" in values:
-        _require_new_mac(tx, port, values["mac_address"])
-    if "security_groups" in values:
-        security_groups.groups_for(tx, actor, values["security_groups"])
-    values.update(_security(tx, port, values))
-    if values.get("binding_host", port.binding_host) != port.binding_host:
-        values.update(status="DOWN", status_reason="")
+    _require_may_become(tx, actor, port, values)
+    values.update(security_after(port, values))
     if "fixed_ips" in values:
         values["fixed_ips"] = _move(tx, port, values)
-    changed = tx.change(port, **values)
+    changed = _rebound(tx, port, values)
     _record_new(tx, port, changed)
-    if changed.status != port.status:
-        for floating_ip in tx.select(FloatingIp, {"port_id": id_}):
-            tx.change(floating_ip, status=changed.status)
     if changed.security_groups != port.security_groups:
         security_groups.leave(tx, port)
         security_groups.enter(tx, [changed])
@@ -206,19 +171,32 @@ def update_port(
 
 def delete_port(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = None) -> None:
     """Raises NotFound, Forbidden, PreconditionFailed, and Conflict for the ports of routers and floating IPs."""
-    port = PORTS.find(tx, actor, id_)
+    shown = PORTS.get(tx, actor, id_)
+    port = shown.thing
+    assert isinstance(port, Port)
     network = tx.get(Network, port.network_id)
     assert network is not None
-    require_act(actor, "delete_port", SPEC, {}, Target(port.project_id, network.project_id))
+    target = Target(port.project_id, network.project_id, {"device_owner": port.device_owner})
+    require_act(actor, "delete_port", SPEC, {}, target)
     require_revision(port, expected_revision)
+    _require_in_no_trunk(port, shown.extras)
     if _serves(tx, port):
         raise Conflict(
             f"Port {id_} cannot be deleted directly via the port API: has device owner {port.device_owner}.",
             "ServicePortInUse",
         )
-    for floating_ip in tx.select(FloatingIp, {"port_id": id_}):
-        tx.change(floating_ip, port_id=None, fixed_ip_address=None, router_id=None, status="DOWN")
+    port_uses.let_go(tx, actor, port)
     remove_port(tx, port)
+
+
+def rebind_port(tx: Tx, port: Port, binding: PortBinding) -> Port:
+    """The port on another host, or none, or with another profile; nobody's permission is asked."""
+    values = {
+        "binding_host": binding.host,
+        "binding_vnic_type": binding.vnic_type,
+        "binding_profile": binding.profile,
+    }
+    return _rebound(tx, port, {name: value for name, value in values.items() if getattr(port, name) != value})
 
 
 def remove_port(tx: Tx, port: Port) -> None:
@@ -232,6 +210,86 @@ def move_port(tx: Tx, port: Port, wanted: tuple[WantedIp, ...]) -> Port:
     changed = tx.change(port, fixed_ips=_move(tx, port, {"fixed_ips": wanted}))
     _record_new(tx, port, changed)
     return changed
+
+
+def _rebound(tx: Tx, port: Port, values: Mapping[str, Any]) -> Port:
+    """The port with these values. On another host it isn't up yet, and the binding that waited there is used up."""
+    if "binding_host" not in values:
+        return tx.change(port, **values)
+    for waiting in tx.select(PortBinding, {"port_id": port.id, "host": values["binding_host"]}):
+        tx.delete(waiting)
+    if port.status != "DOWN":
+        for floating_ip in tx.select(FloatingIp, {"port_id": port.id}):
+            tx.change(floating_ip, status="DOWN")
+    return tx.change(port, **{**values, "status": "DOWN", "status_reason": ""})
+
+
+def _chosen(tx: Tx, port: Port, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to change, with everything chosen that was left open; addresses are wishes still."""
+    values = {name: value for name, value in wanted.items() if value is not UNGIVEN}
+    if wanted.get("mac_address") is UNGIVEN:
+        values["mac_address"] = new_mac(tx.settings.mac_prefix)
+    if "extra_dhcp_opts" in values:
+        values["extra_dhcp_opts"] = merged(port.extra_dhcp_opts, values["extra_dhcp_opts"])
+        if values["extra_dhcp_opts"] == port.extra_dhcp_opts:
+            del values["extra_dhcp_opts"]
+    if "mac_address" in values and "fixed_ips" not in values:
+        # A guest with another MAC forms other addresses.
+        named = tuple(fixed for fixed in port.fixed_ips if not _is_formed(tx, fixed, port.mac_address))
+        if named != port.fixed_ips:
+            values["fixed_ips"] = tuple(WantedIp(fixed.subnet_id, fixed.ip) for fixed in named)
+    return values
+
+
+def _require_may_become(tx: Tx, actor: Actor, port: Port, values: Mapping[str, Any]) -> None:
+    """Raises NotFound, BadRequest, Conflict for values that this port can't have."""
+    _require_router_keeps(tx, port, values)
+    if "device_owner" in values or "device_id" in values:
+        after = {"device_owner": port.device_owner, "device_id": port.device_id, **values}
+        _require_not_a_router(tx, [after])
+    if "qos_policy_id" in values:
+        require_policy(tx, actor, values["qos_policy_id"], replaces=port.qos_policy_id)
+    if "mac_address" in values:
+        require_new_mac(tx, port, values["mac_address"])
+    if "security_groups" in values:
+        security_groups.groups_for(tx, actor, values["security_groups"])
+    if "numa_affinity_policy" in values and port.binding_host:
+        raise Conflict(
+            f"Unable to complete operation on port {port.id}, port is already bound to host {port.binding_host}, "
+            f"numa_affinity_policy value given {values['numa_affinity_policy']}.",
+            "PortBoundNUMAAffinityPolicy",
+        )
+    _require_name_here(tx, values.get("dns_name", ""))
+
+
+def _require_name_here(tx: Tx, name: str) -> None:
+    """A full name has to be in the installation's domain, and a short one has to fit before it. Raises BadRequest."""
+    domain = tx.settings.dns_domain
+    if name.endswith("."):
+        if name.endswith(f".{domain}") and len(name) > len(domain) + 1:
+            return
+        reason = (
+            "The dns_name passed is a FQDN. Its higher level labels must be equal to the domain of the installation, "
+            f"which is '{domain}'. It must also include one or more valid DNS labels to the left of '{domain}'"
+        )
+    elif name and len(name) + 1 + len(domain) > dns_names.MAX_LENGTH:
+        reason = (
+            f"The dns_name passed is a PQDN and its size is '{len(name)}'. Together with the domain of the "
+            f"installation, '{domain}', it exceeds the maximum size of '{dns_names.MAX_LENGTH}'"
+        )
+    else:
+        return
+    raise BadRequest(f"Invalid input for dns_name. Reason: {reason}.")
+
+
+def _require_in_no_trunk(port: Port, details: Mapping[str, object]) -> None:
+    trunk = port_details.trunk_of(details)
+    if trunk is None:
+        return
+    id_, parent = trunk
+    if parent:
+        raise Conflict(f"Port {port.id} is currently a parent port for trunk {id_}.", "PortInUseAsTrunkParent")
+    raise Conflict(f"Port {port.id} is currently a subport for trunk {id_}.", "PortInUseAsSubPort")
 
 
 def _record_new(tx: Tx, before: Port, after: Port) -> None:
@@ -284,70 +342,23 @@ def _require_not_a_router(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> None:
 
 def _require_router_keeps(tx: Tx, port: Port, values: Mapping[str, Any]) -> None:
     """What makes a port a router's or a floating IP's is not to be changed from its own side. Raises Conflict."""
-    if {"device_id", "device_owner", "fixed_ips", "mac_address"} & set(values) and _serves(tx, port):
-        raise Conflict(
-            f"Port {port.id} cannot be changed directly via the port API: has device owner {port.device_owner}.",
-            "ServicePortInUse",
-        )
+    changes = {"device_id", "device_owner", "fixed_ips", "mac_address"} & set(values)
+    if "fixed_ips" in changes and _matched(values["fixed_ips"], port.fixed_ips, ()) == (port.fixed_ips, ()):
+        changes.remove("fixed_ips")
+    if not changes or not _serves(tx, port):
+        return
+    if "fixed_ips" in changes and port.device_owner == ROUTER_INTERFACE:
+        raise BadRequest(f"IP updates for port {port.id} are not allowed", "IPAddressChangeNotAllowed")
+    raise Conflict(
+        f"Port {port.id} cannot be changed directly via the port API: has device owner {port.device_owner}.",
+        "ServicePortInUse",
+    )
 
 
 def _serves(tx: Tx, port: Port) -> bool:
     if port.device_owner in ROUTER_PORTS:
         return tx.get(Router, port.device_id) is not None
     return port.device_owner == FLOATING_IP and bool(tx.select(FloatingIp, {"floating_port_id": port.id}, limit=1))
-
-
-def _require_macs_free(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> None:
-    given = [(one["network_id"], one["mac_address"]) for one in wanted if "mac_address" in one]
-    if not given:
-        return
-    networks, macs = zip(*given, strict=True)
-    taken = {
-        (p.network_id, p.mac_address) for p in tx.select(Port, {"network_id": set(networks), "mac_address": set(macs)})
-    }
-    for network_and_mac in given:
-        if network_and_mac in taken:
-            raise _mac_in_use(*network_and_mac)
-        taken.add(network_and_mac)
-
-
-def _with_macs(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Each with a MAC. A random one seldom meets another; of thousands some always do, so those are looked up.
-
-    Raises Conflict when there is hardly one left.
-    """
-    networks = {one["network_id"] for one in wanted}
-    given = {one["mac_address"] for one in wanted if "mac_address" in one}
-    open_ = [n for n, one in enumerate(wanted) if "mac_address" not in one]
-    chosen: list[str] = []
-    for _ in range(_MAC_ROUNDS):
-        missing = len(open_) - len(chosen)
-        if not missing:
-            break
-        fresh = {new_mac(tx.settings.mac_prefix) for _ in range(2 * missing)} - given - set(chosen)
-        taken = {mac for (mac,) in tx.rows(_TAKEN_MACS, {"networks": list(networks), "macs": list(fresh)})}
-        chosen += list(fresh - taken)[:missing]
-    if len(chosen) < len(open_):
-        raise Conflict(f"Unable to generate unique mac on network {min(networks)}.", "MacAddressGenerationFailure")
-    macs = dict(zip(open_, chosen, strict=True))
-    return [{**one, "mac_address": macs[n]} if n in macs else one for n, one in enumerate(wanted)]
-
-
-def _mac_in_use(network_id: str, mac: str) -> Conflict:
-    return Conflict(
-        f"Unable to complete operation for network {network_id}. The mac address {mac} is in use.", "MacAddressInUse"
-    )
-
-
-def _require_new_mac(tx: Tx, port: Port, mac: str) -> None:
-    if port.binding_host:
-        raise Conflict(
-            f"Unable to complete operation on port {port.id}, port is already bound, port type: ovs, old_mac "
-            f"{port.mac_address}, new_mac {mac}.",
-            "PortBound",
-        )
-    if tx.select(Port, {"network_id": port.network_id, "mac_address": mac}, limit=1):
-        raise _mac_in_use(port.network_id, mac)
 
 
 def _finished(tx: Tx, network: Network, wanted: Mapping[str, Any], defaults: dict[str, str]) -> dict[str, Any]:
@@ -363,69 +374,64 @@ def _finished(tx: Tx, network: Network, wanted: Mapping[str, Any], defaults: dic
         if values["port_security"] and project_id not in defaults:
             defaults[project_id] = security_groups.default_group(tx, project_id).id
         values["security_groups"] = (defaults[project_id],) if values["port_security"] else ()
-    _require_secure(values["port_security"], values["security_groups"], values.get("allowed_address_pairs", ()))
-    values["allowed_address_pairs"] = _pairs(values.get("allowed_address_pairs", ()), values["mac_address"])
+    require_secure(values["port_security"], values["security_groups"], values.get("allowed_address_pairs", ()))
+    values["allowed_address_pairs"] = whole_pairs(values.get("allowed_address_pairs", ()), values["mac_address"])
+    values["extra_dhcp_opts"] = merged((), values.get("extra_dhcp_opts", ()))
+    values["ip_allocation"] = "none" if values.get("fixed_ips") == () else "immediate"
+    if values.get("hardware_offload_type"):
+        values["binding_profile"] = _capable(values["binding_profile"], values["hardware_offload_type"])
+    _require_name_here(tx, values.get("dns_name", ""))
     return values
 
 
-def _require_secure(port_security: bool, groups: Sequence[str], pairs: Sequence[object]) -> None:
-    """Groups and address pairs are exceptions from port security: without it there is nothing to except from."""
-    if not port_security and pairs:
-        raise Conflict(
-            "Port Security must be enabled in order to have allowed address pairs on a port.",
-            "AddressPairAndPortSecurityRequired",
-        )
-    if not port_security and groups:
-        raise Conflict(
-            "Port security must be enabled and port must have an IP address in order to use security groups.",
-            "PortSecurityAndIPRequiredForSecurityGroups",
-        )
-
-
-def _security(tx: Tx, port: Port, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Groups, pairs and port security after an update, if any of them is to change. Raises Conflict."""
-    if not {"port_security", "security_groups", "allowed_address_pairs"} & set(values):
-        return {}
-    secure = values.get("port_security", port.port_security)
-    pairs = values.get("allowed_address_pairs", port.allowed_address_pairs)
-    if not secure and port.security_groups and "security_groups" not in values:
-        raise Conflict(
-            "Port has security group associated. Cannot disable port security or IP address until security group is "
-            "removed.",
-            "PortSecurityPortHasSecurityGroup",
-        )
-    groups = values.get("security_groups", port.security_groups)
-    if secure and not port.port_security and "security_groups" not in values:
-        groups = (security_groups.default_group(tx, port.project_id).id,)
-    _require_secure(secure, groups, pairs)
-    return {
-        "security_groups": groups,
-        "allowed_address_pairs": _pairs(pairs, values.get("mac_address", port.mac_address)),
-    }
-
-
-def _pairs(pairs: Sequence[WantedPair | AddressPair], mac: str) -> tuple[AddressPair, ...]:
-    return tuple(AddressPair(pair.mac or mac, pair.cidr) for pair in pairs)
+def _capable(profile: Mapping[str, Any], type_: str) -> dict[str, Any]:
+    """The profile with what Nova asks the host's hardware for."""
+    there = profile.get("capabilities")
+    capabilities = there if isinstance(there, list) else []
+    return {**profile, "capabilities": [*capabilities, *([] if type_ in capabilities else [type_])]}
 
 
 def _move(tx: Tx, port: Port, values: Mapping[str, Any]) -> tuple[FixedIp, ...]:
-    """The port's addresses after an update: it keeps those that it names again and those that its guest formed."""
-    wanted: tuple[WantedIp, ...] = values["fixed_ips"]
-    formed = {fixed for fixed in port.fixed_ips if _subnet(tx, fixed).ipv6_address_mode in AUTO_ADDRESS}
-    keep = [fixed for fixed in port.fixed_ips if fixed in formed or any(_is_same(wish, fixed) for wish in wanted)]
-    new = tuple(wish for wish in wanted if not any(_is_same(wish, fixed) for fixed in keep))
+    """The port's addresses after an update: it keeps those that it names again and those that its guest forms."""
+    mac = values.get("mac_address", port.mac_address)
+    owner = values.get("device_owner", port.device_owner)
+    formed = () if owner in UNPLUGGED else tuple(fixed for fixed in port.fixed_ips if _is_formed(tx, fixed, mac))
+    keep, new = _matched(values["fixed_ips"], port.fixed_ips, formed)
     gone = _only(port.fixed_ips, without=keep)
-    floating_ips = tx.select(FloatingIp, {"port_id": port.id})
-    if lost := [f for f in floating_ips if any(f.fixed_ip_address == fixed.ip for fixed in gone)]:
-        raise Conflict(
-            f"Cannot remove fixed IP {lost[0].fixed_ip_address} of port {port.id}: floating IP {lost[0].id} needs it.",
-            "FixedIpInUseByFloatingIp",
+    lost = {fixed.ip for fixed in gone}
+    if lost and tx.select(FloatingIp, {"port_id": port.id, "fixed_ip_address": lost}, limit=1):
+        raise BadRequest(
+            f"Bad port request: Cannot update the fixed_ips of the port {port.id}, because its original fixed_ip has "
+            "been associated to a floating ip.",
+            "BadRequest",
         )
+    if lost:
+        port_uses.lose_addresses(tx, port, lost)
     addresses.give_back(tx, gone)
     found = place_for(tx, port.network_id)
-    mac = values.get("mac_address", port.mac_address)
-    (chosen,) = choose(tx, found[port.network_id], [Seat(mac, new, forms_own=False)])
+    seat = Seat(mac, new, forms_own=owner not in UNPLUGGED, owner=owner, kept=keep)
+    (chosen,) = choose(tx, found[port.network_id], [seat])
     return (*keep, *chosen)
+
+
+def _is_formed(tx: Tx, fixed: FixedIp, mac: str) -> bool:
+    """Whether a guest with this MAC makes this address by itself."""
+    subnet = _subnet(tx, fixed)
+    return is_automatic(subnet) and fixed.ip == formed_address(subnet, mac)
+
+
+def _matched(
+    wanted: Sequence[WantedIp], there: Sequence[FixedIp], formed: Some[FixedIp]
+) -> tuple[tuple[FixedIp, ...], tuple[WantedIp, ...]]:
+    """What stays of the addresses that are there, and the wishes that none of them meets; each meets one wish."""
+    left, new = list(there), []
+    for wish in sorted(wanted, key=lambda wish: wish.ip is None):
+        same = next((fixed for fixed in left if _is_same(wish, fixed)), None)
+        if same is not None:
+            left.remove(same)
+        else:
+            new.append(wish)
+    return tuple(fixed for fixed in there if fixed not in left or fixed in formed), tuple(new)
 
 
 def _is_same(wish: WantedIp, fixed: FixedIp) -> bool:

@@ -1,28 +1,32 @@
-"""Routers: their own values, their gateway and their routes. Interfaces are in `router_interfaces`."""
+"""Routers: their own values and their routes. Gateways are in `router_gateways`, interfaces in `router_interfaces`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select
 
+from suimon.model import checks
 from suimon.model.actor import Actor
-from suimon.model.attributes import UNGIVEN, Target
+from suimon.model.attributes import Target
 from suimon.model.errors import BadRequest, Conflict
-from suimon.model.specs.networks import show_routes
+from suimon.model.specs.networks import routes as routes_check
 from suimon.model.specs.ports import show_fixed_ips
-from suimon.model.specs.routers import MAX_ROUTES, ROUTER, WantedGateway
-from suimon.model.things import FloatingIp, Port, Router, Subnet
-from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, ROUTER_PORTS
+from suimon.model.specs.quotas import UNLIMITED
+from suimon.model.specs.routers import ROUTER, WantedGateway
+from suimon.model.things import ConntrackHelper, Router, Thing
 from suimon.model.view import FixedIp, Route
+from suimon.resources import ha_networks, router_gateways, router_legs
 from suimon.resources.collection import VIEWER, Collection, Extra, require_revision
-from suimon.resources.ids import new_id, new_mac
-from suimon.resources.networks import NETWORKS
+from suimon.resources.flavors import require_driver_allows
+from suimon.resources.ids import new_id
+from suimon.resources.networks import require_zones
 from suimon.resources.persona import RULES, require, require_act
-from suimon.resources.ports import make_ports, move_port, place_for, remove_port
+from suimon.resources.quotas import limit_of
+from suimon.resources.router_gateways import clear_gateway, ipv6_scope, make_gateways, set_gateway
+from suimon.resources.router_legs import bad_router, interfaces, legs, require_reachable
 from suimon.store.tables import PORTS as PORT_TABLE
 from suimon.store.tables import ROUTERS as TABLE
 from suimon.store.tx import Tx
@@ -30,18 +34,31 @@ from suimon.store.tx import Tx
 SPEC: Final = ROUTER.governed_by(RULES)
 _GATEWAY_IPS: Final = select(PORT_TABLE.c.fixed_ips).where(PORT_TABLE.c.id == TABLE.c.gateway_port_id).scalar_subquery()
 _FIXED_IPS: Final = msgspec.json.Decoder(tuple[FixedIp, ...])
+_ROUTES: Final = checks.having(
+    {"router": checks.having({"routes": checks.schema_of(routes_check)}, "routes")}, "router"
+)
+_NULL_IS_NOTHING: Final = ("ha", "distributed", "enable_ndp_proxy")
 
 
 def _show_gateway(router: Router, fixed_ips: str | None) -> dict[str, object]:
     if router.gateway_network_id is None:
         return {"external_gateway_info": None}
+    policy = {"qos_policy_id": router.gateway_qos_policy_id} if router.gateway_qos_policy_id else {}
     return {
         "external_gateway_info": {
             "network_id": router.gateway_network_id,
             "enable_snat": router.enable_snat,
             "external_fixed_ips": show_fixed_ips(_FIXED_IPS.decode(fixed_ips or "[]")),
+            **policy,
         }
     }
+
+
+def _conntrack_of(tx: Tx, routers: Sequence[Thing]) -> dict[str, dict[str, object]]:
+    shown: dict[str, list[dict[str, object]]] = {router.id: [] for router in routers}
+    for one in tx.select(ConntrackHelper, {"router_id": list(shown)}, order=("created_at", "id")):
+        shown[one.router_id].append({"protocol": one.protocol, "port": one.l4_port, "helper": one.module})
+    return {id_: {"conntrack_helpers": told} for id_, told in shown.items()}
 
 
 ROUTERS: Final = Collection(
@@ -50,24 +67,31 @@ ROUTERS: Final = Collection(
     not_found=("RouterNotFound", "Router {} could not be found"),
     visible=TABLE.c.project_id == VIEWER,
     extras=(Extra(_GATEWAY_IPS, _show_gateway),),
+    attach=_conntrack_of,
 )
 
 
-def create_router(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Router:
-    """Raises NotFound, Forbidden, BadRequest, Conflict when the gateway gets no address."""
-    require_act(actor, "create_router", SPEC, wanted, Target(wanted["project_id"]))
-    gateway = wanted["external_gateway_info"]
-    values = {name: value for name, value in wanted.items() if name not in ("external_gateway_info", "routes")}
-    router = Router(id=new_id(), created_at=tx.now, updated_at=tx.now, **values)
-    tx.insert(router)
-    if gateway is None:
-        return router
-    return tx.change(router, **_set_gateway(tx, actor, router, gateway))
-
-
 def create_routers(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> list[Router]:
-    """All or none."""
-    return [create_router(tx, actor, one) for one in wanted]
+    """All or none. Raises NotFound, Forbidden, BadRequest, Conflict when a gateway gets no address."""
+    routers, gateways = [], []
+    for one in wanted:
+        require_act(actor, "create_router", SPEC, one, Target(one["project_id"]))
+        require_zones(tx, one["availability_zone_hints"])
+        values = _said(one)
+        gateway: WantedGateway | None = values.pop("external_gateway_info")
+        values.pop("routes", None)
+        router = Router(id=new_id(), created_at=tx.now, updated_at=tx.now, **values)
+        if router.enable_ndp_proxy:
+            _require_gateway_for_ndp(tx, router, gateway)
+        routers.append(router)
+        gateways.append(gateway)
+    _require_flavors(tx, wanted)
+    asked = [(router, gateway) for router, gateway in zip(routers, gateways, strict=True) if gateway]
+    outside = dict(zip((router.id for router, _ in asked), make_gateways(tx, actor, asked), strict=True))
+    routers = [msgspec.structs.replace(router, **outside.get(router.id, {})) for router in routers]
+    tx.insert_many(routers)
+    ha_networks.keep(tx, {router.project_id for router in routers if router.ha})
+    return routers
 
 
 def update_router(
@@ -77,16 +101,28 @@ def update_router(
     router = ROUTERS.find(tx, actor, id_)
     require_act(actor, "update_router", SPEC, wanted, Target(router.project_id))
     require_revision(router, expected_revision)
-    values = dict(wanted)
-    if "external_gateway_info" in values:
+    values = _said(wanted)
+    _require_down_to_migrate(router, values)
+    new_gateway = "external_gateway_info" in values
+    if new_gateway:
         gateway: WantedGateway | None = values.pop("external_gateway_info")
-        values |= _set_gateway(tx, actor, router, gateway) if gateway else _clear_gateway(tx, router)
+        told = set_gateway(tx, actor, router, gateway) if gateway else clear_gateway(tx, router)
+        values = {**told, **values}
     if not values:
         return router
+    after = msgspec.structs.replace(router, **values)
     if "routes" in values:
-        gateway_port_id = values.get("gateway_port_id", router.gateway_port_id)
-        _require_reachable(tx, router, values["routes"], gateway_port_id)
-    return tx.change(router, **values)
+        _require_quota(tx, router, after.routes)
+    if "routes" in values or (new_gateway and after.routes):
+        require_reachable(after.routes, legs(tx, id_))
+    if values.get("enable_ndp_proxy"):
+        _require_ndp_possible(tx, after)
+    changed = tx.change(router, **values)
+    if changed.admin_state_up != router.admin_state_up:
+        router_legs.set_status(tx, changed)
+    if changed.ha != router.ha:
+        ha_networks.keep(tx, {router.project_id})
+    return changed
 
 
 def delete_router(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = None) -> None:
@@ -94,13 +130,17 @@ def delete_router(tx: Tx, actor: Actor, id_: str, expected_revision: int | None 
     router = ROUTERS.find(tx, actor, id_)
     require_act(actor, "delete_router", SPEC, {}, Target(router.project_id))
     require_revision(router, expected_revision)
-    legs = interfaces(tx, id_)
-    if legs:
-        raise Conflict(f"Router {id_} has ports still attached: {', '.join(leg.id for leg in legs)}", "RouterInUse")
-    _clear_gateway(tx, router)
+    joined = interfaces(tx, id_)
+    if joined:
+        raise Conflict(f"Router {id_} has ports still attached: {', '.join(leg.id for leg in joined)}", "RouterInUse")
+    clear_gateway(tx, router)
+    tx.delete_many(tx.select(ConntrackHelper, {"router_id": id_}))
     tx.delete(router)
+    if router.ha:
+        ha_networks.keep(tx, {router.project_id})
 
 
+@checks.takes(_ROUTES)
 def add_extraroutes(tx: Tx, actor: Actor, id_: str, body: object) -> dict[str, object]:
     """Routes besides those that are there. The answer is the router."""
     router, routes = _extraroutes(tx, actor, id_, body, "add_extraroutes")
@@ -108,125 +148,72 @@ def add_extraroutes(tx: Tx, actor: Actor, id_: str, body: object) -> dict[str, o
     return _with_routes(tx, actor, router, new)
 
 
+@checks.takes(_ROUTES)
 def remove_extraroutes(tx: Tx, actor: Actor, id_: str, body: object) -> dict[str, object]:
     """Without these routes; one that isn't there is as good as removed. The answer is the router."""
     router, routes = _extraroutes(tx, actor, id_, body, "remove_extraroutes")
     return _with_routes(tx, actor, router, tuple(route for route in router.routes if route not in routes))
 
 
-def interfaces(tx: Tx, router_id: str) -> list[Port]:
-    """The router's ports on the networks that it joins."""
-    return tx.select(Port, {"device_id": router_id, "device_owner": ROUTER_INTERFACE}, order=("created_at", "id"))
+def _said(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if value is not None or name not in _NULL_IS_NOTHING}
 
 
-def require_apart(tx: Tx, router: Router, subnets: Sequence[Subnet]) -> None:
-    """A router can't tell overlapping subnets apart. Raises BadRequest when one meets a subnet it is on."""
-    for other in _subnets_of(tx, tx.select(Port, {"device_id": router.id, "device_owner": ROUTER_PORTS})):
-        for subnet in subnets:
-            if other.id == subnet.id:
-                raise bad_router(f"Router already has a port on subnet {subnet.id}")
-            if other.ip_version == subnet.ip_version and _overlap(other, subnet):
-                raise bad_router(
-                    f"Cidr {subnet.cidr} of subnet {subnet.id} overlaps with cidr {other.cidr} of subnet {other.id}"
-                )
+def _require_flavors(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> None:
+    for flavor_id in {one["flavor_id"] for one in wanted if one["flavor_id"]}:
+        flags = [_said(one) for one in wanted if one["flavor_id"] == flavor_id]
+        require_driver_allows(tx, flavor_id, flags)
 
 
-def bad_router(reason: str) -> BadRequest:
-    """Neutron's words for a request that makes no sense for a router."""
-    return BadRequest(f"Bad router request: {reason}.", "BadRequest")
-
-
-def _overlap(one: Subnet, other: Subnet) -> bool:
-    return ip_network(one.cidr).overlaps(ip_network(other.cidr))
-
-
-def _subnets_of(tx: Tx, ports: Sequence[Port]) -> list[Subnet]:
-    ids = {fixed.subnet_id for port in ports for fixed in port.fixed_ips}
-    return tx.select(Subnet, {"id": ids}) if ids else []
-
-
-def _set_gateway(tx: Tx, actor: Actor, router: Router, wanted: WantedGateway) -> dict[str, Any]:
-    """The router's new values. Raises NotFound, Forbidden, BadRequest, Conflict."""
-    target = Target(router.project_id)
-    act = "update_router:external_gateway_info" if router.gateway_network_id else "create_router:external_gateway_info"
-    if wanted.enable_snat is not UNGIVEN and wanted.enable_snat != router.enable_snat:
-        require(actor, f"{act}:enable_snat", target)
-    if wanted.fixed_ips is not UNGIVEN:
-        require(actor, f"{act}:external_fixed_ips", target)
-    snat = router.enable_snat if wanted.enable_snat is UNGIVEN else wanted.enable_snat
-    if wanted.network_id == router.gateway_network_id:
-        _move_gateway(tx, router, wanted)
-        return {"enable_snat": snat}
-    network = NETWORKS.find(tx, actor, wanted.network_id)
-    if not network.external:
-        raise bad_router(f"Network {network.id} is not an external network")
-    _clear_gateway(tx, router)
-    require_apart(tx, router, tx.select(Subnet, {"network_id": network.id}))
-    (port,) = make_ports(
-        tx,
-        place_for(tx, network.id),
-        [
-            {
-                "project_id": "",
-                "network_id": network.id,
-                "mac_address": new_mac(tx.settings.mac_prefix),
-                "device_id": router.id,
-                "device_owner": ROUTER_GATEWAY,
-                "port_security": False,
-                **({} if wanted.fixed_ips is UNGIVEN else {"fixed_ips": wanted.fixed_ips}),
-            }
-        ],
-    )
-    return {"gateway_network_id": network.id, "gateway_port_id": port.id, "enable_snat": snat}
-
-
-def _move_gateway(tx: Tx, router: Router, wanted: WantedGateway) -> None:
-    if wanted.fixed_ips is not UNGIVEN:
-        port = tx.get(Port, router.gateway_port_id or "")
-        assert port is not None
-        move_port(tx, port, wanted.fixed_ips)
-
-
-def _clear_gateway(tx: Tx, router: Router) -> dict[str, Any]:
-    if router.gateway_port_id is None:
-        return {}
-    if tx.select(FloatingIp, {"router_id": router.id}, limit=1):
-        raise Conflict(
-            f"Gateway cannot be updated for router {router.id}, since a gateway to external network "
-            f"{router.gateway_network_id} is required by one or more floating IPs.",
-            "RouterExternalGatewayInUseByFloatingIp",
+def _require_down_to_migrate(router: Router, values: Mapping[str, Any]) -> None:
+    """Raises BadRequest. To `distributed` the router has to be down before, to `ha` with the same request at last."""
+    flags = {name: getattr(router, name) for name in ("distributed", "ha")}
+    changes = {name for name, value in flags.items() if values.get(name, value) != value}
+    if changes and router.flavor_id:
+        raise checks.invalid(
+            "Changing the 'ha' and 'distributed' attributes on a router associated with a flavor is not supported"
         )
-    port = tx.get(Port, router.gateway_port_id)
-    assert port is not None
-    remove_port(tx, port)
-    return {"gateway_network_id": None, "gateway_port_id": None, "enable_snat": True}
-
-
-def _require_reachable(tx: Tx, router: Router, routes: Sequence[Route], gateway_port_id: str | None) -> None:
-    """Raises BadRequest for a next hop that is on none of the router's subnets, is the router itself, or is of another
-    IP version than what it leads to.
-    """
-    if len(routes) > MAX_ROUTES:
-        raise BadRequest(
-            f"Unable to complete operation for {router.id}. The number of routes exceeds the maximum {MAX_ROUTES}.",
-            "RoutesExhausted",
+    up = values.get("admin_state_up", router.admin_state_up)
+    if "distributed" in changes and (up or router.admin_state_up):
+        raise bad_router(
+            "Cannot change the 'distributed' attribute of active routers. Please set router admin_state_up to False "
+            "prior to upgrade"
         )
-    legs = interfaces(tx, router.id)
-    gateway = tx.get(Port, gateway_port_id) if gateway_port_id else None
-    legs += [gateway] if gateway else []
-    cidrs = [ip_network(subnet.cidr) for subnet in _subnets_of(tx, legs)]
-    own = {fixed.ip for leg in legs for fixed in leg.fixed_ips}
-    for route in routes:
-        if ip_address(route.nexthop).version != ip_network(route.destination).version:
-            raise _invalid_routes(routes, "the nexthop and the destination are of different IP versions")
-        if not any(ip_address(route.nexthop) in cidr for cidr in cidrs):
-            raise _invalid_routes(routes, "the nexthop is not connected with router")
-        if route.nexthop in own:
-            raise _invalid_routes(routes, "the nexthop is used by router")
+    if "ha" in changes and up:
+        raise bad_router(
+            "Cannot change HA attribute of active routers. Please set router admin_state_up to False prior to upgrade"
+        )
 
 
-def _invalid_routes(routes: Sequence[Route], reason: str) -> BadRequest:
-    return BadRequest(f"Invalid format for routes: {show_routes(routes)}, {reason}", "InvalidRoutes")
+def _require_gateway_for_ndp(tx: Tx, router: Router, gateway: WantedGateway | None) -> None:
+    if gateway is None:
+        raise _no_ndp(router, "The request body not contain external gateway information")
+    if ipv6_scope(tx, gateway.network_id) is None:
+        raise _no_ndp(
+            router,
+            f"The external network {gateway.network_id} don't support IPv6 ndp proxy, the network has no IPv6 subnets "
+            "or has no IPv6 address scope",
+        )
+
+
+def _require_ndp_possible(tx: Tx, router: Router) -> None:
+    ips = router_gateways.addresses(tx, router)
+    if not any(":" in ip for ip in ips) or ipv6_scope(tx, router.gateway_network_id or "") is None:
+        raise _no_ndp(
+            router,
+            "The router has no external gateway or the external gateway port has no IPv6 address or IPv6 address scope",
+        )
+
+
+def _no_ndp(router: Router, reason: str) -> Conflict:
+    return Conflict(f"Can not enable ndp proxy on router {router.id}, {reason}.", "RouterGatewayNotValid")
+
+
+def _require_quota(tx: Tx, router: Router, routes: Sequence[Route]) -> None:
+    """Each router may have as many."""
+    most = limit_of(tx, router.project_id, "router_route")
+    if UNLIMITED != most < len(routes):
+        raise Conflict("Quota exceeded for resources: ['router_route'].", "OverQuota")
 
 
 def _extraroutes(tx: Tx, actor: Actor, id_: str, body: object, act: str) -> tuple[Router, tuple[Route, ...]]:
@@ -239,6 +226,7 @@ def _extraroutes(tx: Tx, actor: Actor, id_: str, body: object, act: str) -> tupl
 
 
 def _with_routes(tx: Tx, actor: Actor, router: Router, routes: tuple[Route, ...]) -> dict[str, object]:
-    _require_reachable(tx, router, routes, router.gateway_port_id)
+    _require_quota(tx, router, routes)
+    require_reachable(routes, legs(tx, router.id))
     changed = tx.change(router, routes=routes) if routes != router.routes else router
     return {SPEC.singular: SPEC.render(ROUTERS.shown(tx, [changed])[0], actor)}

@@ -12,6 +12,7 @@ from suimon.model import checks
 from suimon.model.errors import Conflict
 from suimon.model.settings import Ranges, Settings
 from suimon.model.things import Host
+from suimon.resources.segment_ranges import ranges_for
 from suimon.store.tables import NETWORKS
 from suimon.store.tx import Tx
 
@@ -42,17 +43,17 @@ class Segment(msgspec.Struct, frozen=True):
     id: int | None = None
 
 
-def choose(tx: Tx, network_type: str | None, physnet: str | None, segment: int | None) -> Segment:
+def choose(tx: Tx, project_id: str, network_type: str | None, physnet: str | None, segment: int | None) -> Segment:
     """The segment as given, or a free one of the installation's ranges. Raises BadRequest, Conflict."""
     match network_type:
         case None if physnet is not None or segment is not None:
             raise checks.invalid("network_type required")
         case None:
-            return choose(tx, tx.settings.tenant_network_type, None, None)
+            return choose(tx, project_id, tx.settings.tenant_network_type, None, None)
         case "vxlan":
-            return _vxlan(tx, physnet, segment)
+            return _vxlan(tx, project_id, physnet, segment)
         case "vlan":
-            return _vlan(tx, physnet, segment)
+            return _vlan(tx, project_id, physnet, segment)
         case "flat":
             return _flat(tx, physnet, segment)
     raise checks.invalid(f"network_type value '{network_type}' not supported")
@@ -75,27 +76,29 @@ def in_use(segment: Segment) -> Conflict:
     return Conflict(f"Unable to create the network. The tunnel ID {segment.id} is in use.", "TunnelIdInUse")
 
 
-def _vxlan(tx: Tx, physnet: str | None, segment: int | None) -> Segment:
+def _vxlan(tx: Tx, project_id: str, physnet: str | None, segment: int | None) -> Segment:
     if physnet is not None:
         raise checks.invalid("provider:physical_network specified for vxlan network")
     if segment is None:
-        return Segment("vxlan", None, _free(tx, "vxlan", None, tx.settings.vnis))
+        ranges = ranges_for(tx, project_id, "vxlan", None, tx.settings.vnis)
+        return Segment("vxlan", None, _free(tx, "vxlan", None, ranges))
     return Segment("vxlan", None, _in_range("vxlan", segment))
 
 
-def _vlan(tx: Tx, physnet: str | None, segment: int | None) -> Segment:
+def _vlan(tx: Tx, project_id: str, physnet: str | None, segment: int | None) -> Segment:
     if physnet is None:
         if segment is not None:
             raise checks.invalid("segmentation_id requires physical_network for VLAN provider network")
         for name, ranges in tx.settings.vlans.items():
             try:
-                return Segment("vlan", name, _free(tx, "vlan", name, ranges))
+                return Segment("vlan", name, _free(tx, "vlan", name, ranges_for(tx, project_id, "vlan", name, ranges)))
             except Conflict:
                 continue
         raise _exhausted("vlan")
     _require_known(tx, physnet, "VLAN", tx.settings.vlans)
     if segment is None:
-        return Segment("vlan", physnet, _free(tx, "vlan", physnet, tx.settings.vlans.get(physnet, ())))
+        ranges = ranges_for(tx, project_id, "vlan", physnet, tx.settings.vlans.get(physnet, ()))
+        return Segment("vlan", physnet, _free(tx, "vlan", physnet, ranges))
     return Segment("vlan", physnet, _in_range("vlan", segment))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, or_, select
 
 from suimon.model import checks
 from suimon.model.actor import Actor
@@ -15,33 +15,53 @@ from suimon.model.attributes import Target
 from suimon.model.errors import BadRequest, Conflict
 from suimon.model.ranges import Range, contains, without
 from suimon.model.specs.networks import MAX_NAMESERVERS, MAX_ROUTES, SUBNET
-from suimon.model.things import Network, Pool, Port, Subnet
-from suimon.model.touches import ROUTER_PORTS
-from suimon.resources import addresses
-from suimon.resources.collection import VIEWER, Collection, require_revision
+from suimon.model.things import Network, Pool, Port, Subnet, SubnetPool
+from suimon.model.touches import ROUTER_PORTS, UNPLUGGED
+from suimon.model.view import FixedIp
+from suimon.resources import addresses, network_segments, sharing, subnet_pools
+from suimon.resources.collection import VIEWER, Collection, Extra, require_revision
 from suimon.resources.ids import new_id
-from suimon.resources.networks import NETWORKS, require_mtu_for
+from suimon.resources.networks import AUTO_DELETED, NETWORKS, require_mtu_for
 from suimon.resources.persona import RULES, require_act
 from suimon.store.tables import NETWORKS as NETWORK_TABLE
 from suimon.store.tables import SUBNETS as TABLE
 from suimon.store.tx import Tx
 
 SPEC: Final = SUBNET.governed_by(RULES)
+_EXTERNAL: Final = select(NETWORK_TABLE.c.external).where(NETWORK_TABLE.c.id == TABLE.c.network_id).scalar_subquery()
+
+
+def _by_external(texts: list[str]) -> ColumnElement[bool]:
+    wanted = [checks.boolean(text) for text in texts]
+    return TABLE.c.network_id.in_(select(NETWORK_TABLE.c.id).where(NETWORK_TABLE.c.external.in_(wanted)))
+
+
+def _after_write(tx: Tx, subnet: Subnet) -> dict[str, object]:
+    network = tx.get(Network, subnet.network_id)
+    return {"router:external": network is not None and network.external}
+
+
 SUBNETS: Final = Collection(
     spec=SPEC,
     type=Subnet,
     not_found=("SubnetNotFound", "Subnet {} could not be found."),
     visible=or_(
         TABLE.c.project_id == VIEWER,
-        TABLE.c.network_id.in_(
-            select(NETWORK_TABLE.c.id).where(or_(NETWORK_TABLE.c.shared, NETWORK_TABLE.c.project_id == VIEWER))
-        ),
+        TABLE.c.network_id.in_(select(NETWORK_TABLE.c.id).where(NETWORK_TABLE.c.project_id == VIEWER)),
+        sharing.shared("network", TABLE.c.network_id, sharing.AS_SHARED, sharing.AS_EXTERNAL),
     ),
-    after_write=lambda tx, subnet: {},
+    extras=(Extra(_EXTERNAL, lambda _, external: {"router:external": bool(external)}, of=()),),
+    special={
+        "shared": lambda texts: sharing.by_shared("network", TABLE.c.network_id, texts),
+        "router:external": _by_external,
+    },
+    after_write=_after_write,
 )
 AUTO_ADDRESS: Final = frozenset({"slaac", "dhcpv6-stateless"})
 """Address modes in which a guest forms its own address from its MAC (RFC 4862)."""
 Cidr = IPv4Network | IPv6Network
+_ROUTED: Final = "network:routed"
+"""The service of subnets whose addresses routers announce, wherever they are."""
 _NOBODYS: Final = tuple(
     ip_network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "ff00::/8")
 )
@@ -52,24 +72,29 @@ def create_subnet(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Subnet:
     """Raises NotFound, Forbidden, BadRequest for addresses that don't fit, Conflict for pools that clash."""
     network = NETWORKS.find(tx, actor, wanted["network_id"])
     require_act(actor, "create_subnet", SPEC, wanted, Target(wanted["project_id"], network.project_id))
-    if "cidr" not in wanted:
-        raise BadRequest("Bad subnets request: a subnetpool must be specified in the absence of a cidr.", "BadRequest")
-    values = {name: value for name, value in wanted.items() if name != "subnetpool_id"}
-    cidr = _usable_cidr(values["cidr"], values["ip_version"])
+    pool = subnet_pools.pool_for(tx, actor, wanted)
+    cidr = _cidr(tx, pool, wanted)
+    values = {name: value for name, value in wanted.items() if name not in ("use_default_subnetpool", "prefixlen")}
+    values.update(cidr=str(cidr), subnetpool_id=pool.id if pool else None)
     _require_modes(values, cidr)
+    _require_dhcp(cidr, values["enable_dhcp"])
     values.setdefault("gateway_ip", _default_gateway(cidr))
     if values.get("allocation_pools") is None:
         values["allocation_pools"] = _default_pools(cidr, values["gateway_ip"])
     subnet = Subnet(id=new_id(), created_at=tx.now, updated_at=tx.now, **values)
     _require_sound(subnet)
-    others = tx.select(Subnet, {"network_id": network.id})
+    others = tx.select(Subnet, {"network_id": network.id}, order=("created_at", "id"))
     if any(cidr.overlaps(ip_network(other.cidr)) for other in others if other.ip_version == subnet.ip_version):
         raise checks.invalid(
             f"Requested subnet with cidr: {cidr} for network: {network.id} overlaps with another subnet"
         )
     require_mtu_for(network.mtu, [subnet])
+    subnet_pools.require_affinity(tx, [other for other in others if other.ip_version == subnet.ip_version], pool)
+    _require_segment(tx, actor, subnet, others)
     tx.insert(subnet)
     addresses.open_pools(tx, subnet)
+    if is_automatic(subnet):
+        _form_addresses(tx, subnet)
     tx.change(network)
     return subnet
 
@@ -93,6 +118,17 @@ def update_subnet(
         del values["allocation_pools"]
     after = msgspec.structs.replace(subnet, **values)
     _require_sound(after)
+    _require_dhcp(ip_network(after.cidr), after.enable_dhcp and not subnet.enable_dhcp)
+    if "enable_dhcp" in values and not after.enable_dhcp and (after.ipv6_ra_mode or after.ipv6_address_mode):
+        raise checks.invalid("Cannot disable enable_dhcp with ipv6 attributes set")
+    if after.segment_id != subnet.segment_id:
+        others = [other for other in tx.select(Subnet, {"network_id": network.id}) if other.id != id_]
+        _require_segment(tx, actor, after, others)
+        if subnet.segment_id:
+            raise BadRequest(
+                "A subnet that is already associated with a segment cannot have its segment association changed.",
+                "SubnetSegmentAssociationChangeNotAllowed",
+            )
     if after.gateway_ip != subnet.gateway_ip and subnet.gateway_ip is not None:
         _require_gateway_unused(tx, subnet)
     if not values:
@@ -104,26 +140,40 @@ def update_subnet(
 
 
 def delete_subnet(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = None) -> None:
-    """Addresses that guests form themselves go with it. Raises NotFound, Forbidden, PreconditionFailed, Conflict."""
+    """Addresses that guests form themselves go with it, and those of ports that only serve its network. Raises
+    NotFound, Forbidden, PreconditionFailed, Conflict when other ports have an address of it.
+    """
     subnet = SUBNETS.find(tx, actor, id_)
     network = tx.get(Network, subnet.network_id)
     assert network is not None
     require_act(actor, "delete_subnet", SPEC, {}, Target(subnet.project_id, network.project_id))
     require_revision(subnet, expected_revision)
-    held = addresses.holders(tx, subnet)
-    if held:
-        ports = tx.select(Port, {"id": set(held.values())})
-        if subnet.ipv6_address_mode not in AUTO_ADDRESS or any(port.device_owner in ROUTER_PORTS for port in ports):
-            raise Conflict(
-                f"Unable to complete operation on subnet {id_}: One or more ports have an IP allocation from this "
-                "subnet.",
-                "SubnetInUse",
-            )
-        for port in ports:
-            addresses.give_back(tx, [fixed for fixed in port.fixed_ips if fixed.subnet_id == id_])
-            tx.change(port, fixed_ips=tuple(fixed for fixed in port.fixed_ips if fixed.subnet_id != id_))
+    held = set(addresses.holders(tx, subnet).values())
+    ports = tx.select(Port, {"id": held}) if held else []
+    lets_go = (lambda port: port.device_owner not in ROUTER_PORTS) if is_automatic(subnet) else _only_serves
+    if not all(map(lets_go, ports)):
+        raise Conflict(
+            f"Unable to complete operation on subnet {id_}: One or more ports have an IP allocation from this subnet.",
+            "SubnetInUse",
+        )
+    for port in ports:
+        tx.change(port, fixed_ips=tuple(fixed for fixed in port.fixed_ips if fixed.subnet_id != id_))
+    if ports:
+        addresses.give_back_all(tx, subnet)
     tx.delete(subnet)
     tx.change(network)
+
+
+def is_automatic(subnet: Subnet) -> bool:
+    """Whether guests form their own addresses on it."""
+    return bool({subnet.ipv6_address_mode, subnet.ipv6_ra_mode} & AUTO_ADDRESS)
+
+
+def formed_address(subnet: Subnet, mac: str) -> str:
+    """What a guest makes of its MAC and the prefix (RFC 4291, appendix A: modified EUI-64)."""
+    digits = bytes.fromhex(mac.replace(":", ""))
+    interface = bytes([digits[0] ^ 2]) + digits[1:3] + b"\xff\xfe" + digits[3:]
+    return str(IPv6Address(int(ip_network(subnet.cidr).network_address) | int.from_bytes(interface)))
 
 
 def holds(subnet: Subnet, ip: str) -> bool:
@@ -134,15 +184,70 @@ def holds(subnet: Subnet, ip: str) -> bool:
     return cidr.version == 6 or cidr.prefixlen >= 31 or address not in (cidr.network_address, cidr.broadcast_address)
 
 
-def _usable_cidr(text: str, ip_version: int) -> Cidr:
-    cidr = ip_network(text)
+def _cidr(tx: Tx, pool: SubnetPool | None, wanted: Mapping[str, Any]) -> Cidr:
+    if wanted.get("cidr") is not None and "prefixlen" in wanted:
+        raise BadRequest("Bad subnets request: cidr and prefixlen must not be supplied together.", "BadRequest")
+    if wanted.get("cidr") is None and pool is None:
+        raise BadRequest("Bad subnets request: a subnetpool must be specified in the absence of a cidr.", "BadRequest")
+    if wanted.get("cidr") is not None:
+        _require_usable(ip_network(wanted["cidr"]), wanted["ip_version"])
+    if pool is None:
+        return ip_network(wanted["cidr"])
+    cidr = subnet_pools.cut(tx, pool, wanted)
+    _require_usable(cidr, wanted["ip_version"])
+    return cidr
+
+
+def _require_usable(cidr: Cidr, ip_version: int) -> None:
+    text = str(cidr)
     if cidr.version != ip_version:
         raise checks.invalid(f"cidr '{text}' does not match the ip_version '{ip_version}'")
     if cidr.prefixlen == 0:
         raise checks.invalid("0 is not allowed as CIDR prefix length")
+    if cidr.version == 6 and not int(cidr.network_address):
+        raise checks.invalid("IPv6 subnet '::' is not supported")
     if any(cidr.version == other.version and cidr.overlaps(other) for other in _NOBODYS):
         raise checks.invalid(f"cidr '{text}' has addresses that no port can have: multicast, loopback or unspecified")
-    return cidr
+
+
+def _require_dhcp(cidr: Cidr, begins: bool) -> None:
+    """There is room for DHCP where it is switched on."""
+    if begins and cidr.prefixlen > (30 if cidr.version == 4 else 126):
+        raise checks.invalid("Subnet has a prefix length that is incompatible with DHCP service enabled")
+
+
+def _require_segment(tx: Tx, actor: Actor, subnet: Subnet, others: Sequence[Subnet]) -> None:
+    """All subnets of a network are on segments of it, or none is. Raises NotFound, BadRequest."""
+    if subnet.segment_id is not None:
+        segment = network_segments.get_segment(tx, actor, subnet.segment_id).thing
+        if segment.network_id != subnet.network_id:  # type: ignore[attr-defined]
+            raise BadRequest(
+                f"The subnet's network id, '{subnet.network_id}', doesn't match the network_id of segment "
+                f"'{subnet.segment_id}'.",
+                "NetworkIdsDontMatch",
+            )
+    beside = [other for other in others if _ROUTED not in other.service_types]
+    if _ROUTED not in subnet.service_types and any(bool(one.segment_id) != bool(subnet.segment_id) for one in beside):
+        raise BadRequest(
+            f"All of the subnets on network '{subnet.network_id}' must either all be associated with segments or all "
+            "not associated with any segments.",
+            "SubnetsNotAllAssociatedWithSegments",
+        )
+
+
+def _form_addresses(tx: Tx, subnet: Subnet) -> None:
+    """The guests that are on the network already form their addresses, too."""
+    ports = [port for port in tx.select(Port, {"network_id": subnet.network_id}) if port.device_owner not in UNPLUGGED]
+    formed = {port.id: formed_address(subnet, port.mac_address) for port in ports}
+    if formed:
+        addresses.take(tx, subnet, formed.values())
+        addresses.record(tx, [(subnet, ip, port_id) for port_id, ip in formed.items()])
+    for port in ports:
+        tx.change(port, fixed_ips=(*port.fixed_ips, FixedIp(subnet.id, formed[port.id])))
+
+
+def _only_serves(port: Port) -> bool:
+    return port.device_owner in AUTO_DELETED
 
 
 def _require_modes(values: Mapping[str, Any], cidr: Cidr) -> None:
@@ -153,13 +258,15 @@ def _require_modes(values: Mapping[str, Any], cidr: Cidr) -> None:
             if mode:
                 raise checks.invalid(f"{name} is not valid when ip_version is 4")
         return
+    if (ra or address) and not values["enable_dhcp"]:
+        raise checks.invalid("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False")
     if ra and address and ra != address:
         raise checks.invalid(
             f"ipv6_ra_mode set to '{ra}' with ipv6_address_mode set to '{address}' is not valid. If both attributes "
             "are set, "
             "they must be the same value"
         )
-    if (address or ra) in AUTO_ADDRESS and cidr.prefixlen != 64:
+    if {address, ra} & AUTO_ADDRESS and cidr.prefixlen != 64:
         raise checks.invalid(
             f"Invalid CIDR {cidr} for IPv6 address mode. OpenStack uses the EUI-64 address format, which requires the "
             "prefix "

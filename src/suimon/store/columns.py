@@ -55,6 +55,10 @@ class Codec(Generic[T]):
         write = self._writers.get(field)
         return value if write is None or value is None else write(value)
 
+    def reader(self, field: str) -> Convert | None:
+        """What makes the field's value of what its column keeps, unless that is None; None: it is kept as it is."""
+        return _reader(self._hints[field][0])
+
     def decode(self, row: Sequence[Any]) -> T:
         """A struct of the row's first values, which are the struct's columns in order."""
         values = list(row)

@@ -1,130 +1,111 @@
-"""The only file that knows which database it is: connections, locking, transactions, error texts."""
+"""What the store needs of a database, and which one a URL names. What differs is in `sqlite` and `postgresql`."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import URL, BigInteger, Connection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
-from suimon.model.errors import Unavailable
-from suimon.store.errors import StoreError, Taken
+from suimon.store.errors import StoreError
+from suimon.store.postgresql import PostgreSql
+from suimon.store.postgresql import caller_error as postgresql_error
+from suimon.store.sqlite import Sqlite
+from suimon.store.sqlite import caller_error as sqlite_error
 
 Trace = Callable[[str], None]
-_DISK_TROUBLE: Final = {
-    "full": "The disk under the database is full.",
-    "disk I/O error": "The disk under the database fails.",
-}
-"""By SQLite's words, ours."""
+Look = Callable[[Connection], None]
 
 
-def database_file(url: str) -> Path:
-    """The file behind a SQLite URL. Raises StoreError for any other URL, and for a database in memory."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        raise StoreError(f"The store needs a SQLite file (sqlite:////path/to/file), which {url!r} is not.")
-    return Path(parsed.database).absolute()
+class Database(Protocol):
+    """One database: connections that begin nothing by themselves, and the words that differ.
 
-
-def keep_private(path: Path) -> None:
-    """The file, made if there is none, and those beside it are its owner's only, also if a copy was put there by hand.
-
-    SQLite gives the log and the shared memory the file's own mode: so it has to be right before they are made.
+    `shared`: other processes may write it while we do. `name` is how messages call it, without a password.
     """
-    path.touch(0o600)
-    for each in (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))):
-        with suppress(FileNotFoundError):
-            each.chmod(0o600)
+
+    shared: bool
+    name: str
+
+    def claim(self, *, alone: bool = False) -> None:
+        """Say that we use it, until `release`. Raises StoreError when that can't be; `alone`: when anybody does."""
+
+    def release(self) -> None:
+        """Others may have it."""
+
+    def connect(self) -> Connection:
+        """A connection in which transactions are ours to say. Raises DBAPIError."""
+
+    def make_readonly(self, connection: Connection) -> None:
+        """A connection that a forgotten write fails on."""
+
+    def trace(self, connection: Connection, callback: Trace | None) -> None:
+        """Call back with each statement that is executed, BEGIN and COMMIT included, cascades and triggers not."""
+
+    def begin_read(self, connection: Connection) -> None:
+        """From here on the connection sees one state of the database."""
+
+    def begin_write(self, connection: Connection) -> None:
+        """The one writing transaction of now: what it reads can't change before it writes."""
+
+    def commit(self, connection: Connection) -> None:
+        """Durable when this returns."""
+
+    def rollback(self, connection: Connection) -> None:
+        """Also when the database ended the transaction by itself, or is gone."""
+
+    def is_lost(self, connection: Connection) -> bool:
+        """Whether the connection will never answer again."""
+
+    def watch(self, look: Look, fallback_s: float) -> None:
+        """Until `release`, call `look` from a thread after commits of others, and once in `fallback_s` in any case."""
+
+    def settle(self, connection: Connection) -> None:
+        """After a migration, in its transaction: what no migration has to know about."""
+
+    def opening_error(self, error: Exception) -> StoreError:
+        """Why it can't be opened, in one sentence."""
 
 
-def make_engine(path: Path, busy_timeout_s: float) -> Engine:
-    """An engine whose connections begin nothing by themselves: transactions are ours to say.
-
-    Its errors don't repeat a statement's values: they end up in logs, and some are hashes of passwords and tokens.
-    """
-    engine = create_engine(
-        f"sqlite:///{path}",
-        isolation_level="AUTOCOMMIT",
-        poolclass=NullPool,
-        hide_parameters=True,
-        connect_args={"check_same_thread": False, "timeout": busy_timeout_s, "cached_statements": 512},
-    )
-    event.listen(engine, "connect", _prepare)
-    return engine
+def database(url: str, patience_s: float) -> Database:
+    """The database behind a URL; it is opened by its methods. Raises StoreError for a URL that names none."""
+    parsed = parsed_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return PostgreSql(parsed.set(drivername="postgresql+psycopg"), patience_s)
+    return Sqlite(parsed, patience_s)
 
 
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-    """WAL lets readers go on while one writes; FULL makes a commit durable (sqlite.org/pragma.html)."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
-        connection.execute(f"PRAGMA {pragma}")
+def parsed_url(url: str) -> URL:
+    """Raises StoreError, whose message doesn't repeat what may be a password."""
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError("A database is named as sqlite:////path/to/file or postgresql://user@host/database.")
+    return parsed
 
 
-def make_readonly(connection: Connection) -> None:
-    """A connection that a forgotten write fails on."""
-    connection.exec_driver_sql("PRAGMA query_only=ON")
+class DatabaseClockMs(FunctionElement[int]):
+    """In a statement: what time it is by the database's clock, in milliseconds since 1970."""
+
+    type = BigInteger()
+    inherit_cache = True
 
 
-def trace(connection: Connection, callback: Trace | None) -> None:
-    """Call back with each statement that the driver executes, BEGIN and COMMIT included, cascades and triggers not."""
-
-    def heard(statement: str) -> None:
-        if callback and not statement.startswith("--"):
-            callback(statement)
-
-    _driver_connection(connection).set_trace_callback(heard if callback else None)
+@compiles(DatabaseClockMs, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
 
 
-def _driver_connection(connection: Connection) -> Any:
-    return connection.connection.driver_connection
-
-
-def begin_read(connection: Connection) -> None:
-    """From here on the connection sees one state of the database."""
-    connection.exec_driver_sql("BEGIN")
-
-
-def begin_write(connection: Connection) -> None:
-    """Take the write lock first, so that what the act reads can't change before it writes."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def commit(connection: Connection) -> None:
-    """Durable when this returns."""
-    connection.exec_driver_sql("COMMIT")
-
-
-def rollback(connection: Connection) -> None:
-    """Also when the database ended the transaction by itself."""
-    if _driver_connection(connection).in_transaction:
-        connection.exec_driver_sql("ROLLBACK")
+@compiles(DatabaseClockMs, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
 def caller_error(error: DBAPIError) -> Exception:
     """What a database error means to the caller; itself when it is ours."""
-    text = str(error.orig)
-    if isinstance(error, IntegrityError):
-        return Taken(text.removeprefix("UNIQUE constraint failed: ").removeprefix("index "))
-    if isinstance(error, OperationalError) and ("locked" in text or "busy" in text):
-        return Unavailable("The database is locked by another program. Try again.")
-    if isinstance(error, OperationalError):
-        for words, meaning in _DISK_TROUBLE.items():
-            if words in text:
-                return Unavailable(f"{meaning} Nothing was changed.")
-    return error
-
-
-def opening_error(path: Path, error: Exception) -> StoreError:
-    """Why a database can't be opened, in one sentence."""
-    text = str(getattr(error, "orig", None) or error)
-    if "locked" in text:
-        return StoreError(f"The database {path} is locked by another program: stop it and start again.")
-    if "malformed" in text or "not a database" in text:
-        return StoreError(f"The database {path} is damaged ({text}): restore it from a backup.")
-    if "unable to open" in text or "readonly" in text:
-        return StoreError(f"The database {path} can't be opened ({text}): check that its directory exists and is ours.")
-    return StoreError(f"The database {path} can't be opened: {text}.")
+    return (postgresql_error if type(error.orig).__module__.startswith("psycopg") else sqlite_error)(error)

@@ -1,4 +1,4 @@
-"""The store as a component: opened once, one writer, several readers, and a bell that rings after each commit."""
+"""The store as a component: opened once, writers, readers, and a bell that rings after each commit."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from typing import Self, TypeVar
 
 import msgspec
 import structlog
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from suimon.model.actor import SYSTEM, Actor
-from suimon.model.errors import CallerError, Unavailable
+from suimon.model.errors import Unavailable
 from suimon.model.settings import Settings
 from suimon.store import changes, dialect, schema
 from suimon.store.changes import Change
-from suimon.store.errors import Stale
-from suimon.store.lock import FileLock
+from suimon.store.errors import Again, Lost
 from suimon.store.tables import META
 from suimon.store.tx import Context, Tx
 
@@ -32,10 +31,14 @@ log = structlog.get_logger()
 
 
 class StoreConfig(msgspec.Struct, frozen=True):
-    """`url` is SQLAlchemy's (`sqlite:////var/lib/suimon/suimon.db`); `settings` is what acts find in `tx.settings`."""
+    """`url` is SQLAlchemy's (`sqlite:////var/lib/suimon/suimon.db`, `postgresql://suimon@db.example/suimon`);
+    `settings` is what acts find in `tx.settings`.
+    """
 
     url: str
     readers: int = 4
+    writers: int = 2
+    """Writing connections to a database that is shared with other controllers: one writes, the next are at its door."""
     keep_changes: int = 200_000
     shorten_every: int = 2_000
     """Committed revisions between two looks at the log's length."""
@@ -43,6 +46,8 @@ class StoreConfig(msgspec.Struct, frozen=True):
     """Acts that may wait for the writer; more are refused with 503."""
     attempts: int = 5
     busy_timeout_s: float = 5.0
+    look_every_s: float = 5.0
+    """How long a commit of another controller may go unnoticed when its notification is lost."""
     settings: Settings = Settings()
 
 
@@ -81,45 +86,48 @@ class Store:
     def __init__(self, config: StoreConfig, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._config = config
         self._clock = clock
-        self._path = dialect.database_file(config.url)
-        self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
+        self._database = dialect.database(config.url, config.busy_timeout_s)
         self._position = ("", 0, 0)
+        self._moving = threading.Lock()
         self._waiting = 0
         self._subscriptions: set[Subscription] = set()
         self._trace: dialect.Trace | None = None
-        self._connections: list[Connection] = []
+        self._connections: set[Connection] = set()
         self._local = threading.local()
-        self._engine: Engine
-        self._writer: Connection
         self._writing: ThreadPoolExecutor
         self._reading: ThreadPoolExecutor
 
     def open(self) -> None:
-        """Lock, migrate, connect. Raises StoreError, whose message is one sentence for the operator."""
-        self._lock.acquire()
+        """Claim, migrate, connect. Raises StoreError, whose message is one sentence for the operator."""
+        self._database.claim()
         try:
-            dialect.keep_private(self._path)
-            self._engine = dialect.make_engine(self._path, self._config.busy_timeout_s)
-            self._writer = self._connect()
-            schema.prepare(self._writer, self._path)
-            self._identify()
+            connection = self._database.connect()
+            try:
+                schema.prepare(connection, self._database)
+                self._identify(connection)
+            finally:
+                connection.close()
         except (DBAPIError, OSError) as error:
-            self._disconnect()
-            raise dialect.opening_error(self._path, error) from error
+            self._database.release()
+            raise self._database.opening_error(error) from error
         except BaseException:
-            self._disconnect()
+            self._database.release()
             raise
-        self._writing = ThreadPoolExecutor(1, "store-writer")
+        self._writing = ThreadPoolExecutor(self._config.writers if self._database.shared else 1, "store-writer")
         self._reading = ThreadPoolExecutor(self._config.readers, "store-reader")
+        self._database.watch(self._look, self._config.look_every_s)
 
     def close(self) -> None:
-        """Waits for what is under way. The database file is whole by itself afterwards."""
+        """Waits for what is under way. The database is whole by itself afterwards."""
         self._writing.shutdown()
         self._reading.shutdown()
-        self._disconnect()
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._database.release()
 
     def position(self) -> tuple[str, int, int]:
-        """(store id, epoch, newest committed revision). A snapshot takes `tx.position()` instead."""
+        """(store id, epoch, newest revision that we heard of). A snapshot takes `tx.position()` instead."""
         return self._position
 
     async def read(self, act: Act[T], *, one_statement: bool = False) -> T:
@@ -132,7 +140,7 @@ class Store:
     async def write(self, act: Act[T], actor: Actor) -> T:
         """Call `act` in a writing transaction of its own; what it did is durable, or undone if it raised.
 
-        An act may be called again when another controller was faster, so it does nothing but use its `Tx`.
+        An act may be called again when another was faster or the database was away: it does nothing but use its `Tx`.
         """
         if self._waiting >= self._config.most_waiting:
             raise Unavailable("Too many changes are waiting for the database. Try again.")
@@ -167,85 +175,129 @@ class Store:
     def trace(self, callback: dialect.Trace | None) -> None:
         """Tell `callback` of every statement executed from now on, from whichever thread executes it (for tests)."""
         self._trace = callback
-        for connection in self._connections:
-            dialect.trace(connection, callback)
+        for connection in tuple(self._connections):
+            self._database.trace(connection, callback)
 
     def _read(self, act: Act[T], one_statement: bool) -> T:
-        if not hasattr(self._local, "connection"):
-            self._local.connection = self._connect(dialect.make_readonly)
-        connection: Connection = self._local.connection
-        tx = Tx(connection, self._context(SYSTEM))
-        if one_statement:
-            return act(tx)
-        dialect.begin_read(connection)
         try:
+            return self._read_once(act, one_statement)
+        except Lost:
+            try:
+                return self._read_once(act, one_statement)
+            except Lost as lost:
+                raise Unavailable("The database went away. Try again.") from lost
+
+    def _read_once(self, act: Act[T], one_statement: bool) -> T:
+        connection = self._connection(self._database.make_readonly)
+        tx = Tx(connection, self._context(SYSTEM))
+        try:
+            if not one_statement:
+                self._database.begin_read(connection)
             return act(tx)
+        except DBAPIError as error:
+            raise dialect.caller_error(error) from error
         finally:
-            dialect.rollback(connection)
+            self._end(connection)
 
     def _write(self, act: Act[T], actor: Actor) -> T:
         for _ in range(self._config.attempts):
             try:
                 return self._write_once(act, actor)
-            except Stale:
-                log.info("act_repeated", request=actor.request_id)
-        raise Unavailable("Others kept changing the same objects. Try again.")
+            except Again as again:
+                log.info("act_repeated", request=actor.request_id, reason=type(again).__name__.lower())
+                lost = isinstance(again, Lost)
+        raise Unavailable(
+            "The database went away. Try again." if lost else "Others kept changing the same objects. Try again."
+        )
 
     def _write_once(self, act: Act[T], actor: Actor) -> T:
-        tx = Tx(self._writer, self._context(actor))
+        connection = self._connection()
+        tx = Tx(connection, self._context(actor))
         try:
-            dialect.begin_write(self._writer)
+            self._database.begin_write(connection)
             result = act(tx)
             tx.write_log()
-            dialect.commit(self._writer)
-        except BaseException as error:
-            dialect.rollback(self._writer)
-            if isinstance(error, DBAPIError) and isinstance(told := dialect.caller_error(error), CallerError):
-                raise told from error
-            raise
+            self._database.commit(connection)
+        except DBAPIError as error:
+            raise dialect.caller_error(error) from error
+        finally:
+            self._end(connection)
         if tx.revision:
-            self._committed(tx.revision)
+            self._committed(connection, tx.revision)
         return result
 
-    def _committed(self, revision: int) -> None:
-        self._position = (*self._position[:2], revision)
-        for subscription in tuple(self._subscriptions):
-            subscription.ring()
+    def _end(self, connection: Connection) -> None:
+        """Undo what is still open; a connection that broke is not used again."""
+        self._database.rollback(connection)
+        if self._database.is_lost(connection):
+            self._connections.discard(connection)
+            connection.close()
+            del self._local.connection
+
+    def _committed(self, connection: Connection, revision: int) -> None:
+        self._move((*self._position[:2], revision))
         if revision % self._config.shorten_every == 0:
             try:
-                changes.shorten(self._writer, self._config.keep_changes, revision)
+                changes.shorten(connection, self._config.keep_changes, revision)
             except DBAPIError as error:
                 # The act is committed, whatever becomes of this; the next turn tries again.
                 log.warning("log_not_shortened", reason=str(error.orig))
 
+    def _look(self, connection: Connection) -> None:
+        """From the bell's thread."""
+        self._move(Tx(connection, self._context(SYSTEM)).position())
+
+    def _move(self, position: tuple[str, int, int]) -> None:
+        """Threads and controllers tell of their commits in any order; ours only grows."""
+        with self._moving:
+            if position[1:] <= self._position[1:]:
+                return
+            self._position = position
+        for subscription in tuple(self._subscriptions):
+            subscription.ring()
+
     def _begin_epoch(self) -> int:
-        epoch = max(self._position[1] + 1, int(self._clock().timestamp()))
+        before = self._position[1]
+        epoch = max(before + 1, int(self._clock().timestamp()))
+        connection = self._connection()
         try:
-            self._writer.execute(META.update().values(epoch=epoch))
+            # Another controller may have seen the same, and been faster: it is the same epoch then.
+            begun = connection.execute(META.update().where(META.c.epoch == before).values(epoch=epoch)).rowcount
+            found = Tx(connection, self._context(SYSTEM)).position()
         except DBAPIError as error:
             raise dialect.caller_error(error) from error
-        self._identify()
-        log.warning("epoch_begun", epoch=self._position[1])
+        finally:
+            self._end(connection)
+        self._move(found)
+        if begun:
+            log.warning("epoch_begun", epoch=epoch)
         return self._position[1]
 
-    def _identify(self) -> None:
-        if not self._writer.execute(select(META)).fetchall():
-            self._writer.execute(insert(META), {"one": 1, "store": str(uuid.uuid4()), "epoch": 1})
-        self._position = Tx(self._writer, self._context(SYSTEM)).position()
+    def _identify(self, connection: Connection) -> None:
+        self._database.begin_write(connection)
+        try:
+            if not connection.execute(select(META)).fetchall():
+                connection.execute(insert(META), {"one": 1, "store": str(uuid.uuid4()), "epoch": 1})
+            self._position = Tx(connection, self._context(SYSTEM)).position()
+            self._database.commit(connection)
+        finally:
+            self._database.rollback(connection)
 
     def _context(self, actor: Actor) -> Context:
         return Context(self._clock(), actor, self._config.settings)
 
-    def _connect(self, prepare: Callable[[Connection], None] | None = None) -> Connection:
-        connection = self._engine.connect()
-        if prepare:
-            prepare(connection)
-        dialect.trace(connection, self._trace)
-        self._connections.append(connection)
-        return connection
-
-    def _disconnect(self) -> None:
-        for connection in self._connections:
-            connection.close()
-        self._connections.clear()
-        self._lock.release()
+    def _connection(self, prepare: Callable[[Connection], None] | None = None) -> Connection:
+        """This thread's own."""
+        if not hasattr(self._local, "connection"):
+            try:
+                connection = self._database.connect()
+                if prepare:
+                    prepare(connection)
+            except DBAPIError as error:
+                log.warning("database_away", reason=" ".join(str(error.orig).split()))
+                raise Unavailable("The database can't be reached. Try again.") from error
+            self._database.trace(connection, self._trace)
+            self._connections.add(connection)
+            self._local.connection = connection
+        found: Connection = self._local.connection
+        return found

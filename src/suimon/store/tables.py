@@ -67,6 +67,30 @@ BANDWIDTH_LIMIT_RULES = _keep(
     Index(None, "policy_id", "direction", unique=True),
     foreign={"policy_id": _to("qos_policies.id")},
 )
+PACKET_RATE_LIMIT_RULES = _keep(
+    things.PacketRateLimitRule,
+    "packet_rate_limit_rules",
+    Index(None, "policy_id", "direction", unique=True),
+    foreign={"policy_id": _to("qos_policies.id")},
+)
+DSCP_MARKING_RULES = _keep(
+    things.DscpMarkingRule,
+    "dscp_marking_rules",
+    Index(None, "policy_id", unique=True),
+    foreign={"policy_id": _to("qos_policies.id")},
+)
+MINIMUM_BANDWIDTH_RULES = _keep(
+    things.MinimumBandwidthRule,
+    "minimum_bandwidth_rules",
+    Index(None, "policy_id", "direction", unique=True),
+    foreign={"policy_id": _to("qos_policies.id")},
+)
+MINIMUM_PACKET_RATE_RULES = _keep(
+    things.MinimumPacketRateRule,
+    "minimum_packet_rate_rules",
+    Index(None, "policy_id", "direction", unique=True),
+    foreign={"policy_id": _to("qos_policies.id")},
+)
 PORT_BLOCK_RULES = _keep(
     things.PortBlockRule, "port_block_rules", Index(None, "policy_id"), foreign={"policy_id": _to("qos_policies.id")}
 )
@@ -78,14 +102,25 @@ NETWORKS = _keep(
     _unique_when("uq_networks_vni", "network_type = 'vxlan'", "segment"),
     _unique_when("uq_networks_vlan", "network_type = 'vlan'", "physnet", "segment"),
     _unique_when("uq_networks_flat", "network_type = 'flat'", "physnet"),
+    _unique_when("uq_networks_default", "is_default", "is_default"),
     foreign={"qos_policy_id": _to("qos_policies.id")},
+)
+ADDRESS_SCOPES = _keep(things.AddressScope, "address_scopes", Index(None, "project_id"))
+SUBNET_POOLS = _keep(
+    things.SubnetPool,
+    "subnet_pools",
+    Index(None, "project_id"),
+    Index(None, "address_scope_id"),
+    _unique_when("uq_subnet_pools_default", "is_default", "ip_version"),
+    foreign={"address_scope_id": _to("address_scopes.id")},
 )
 SUBNETS = _keep(
     things.Subnet,
     "subnets",
     Index(None, "network_id"),
     Index(None, "project_id"),
-    foreign={"network_id": _to("networks.id")},
+    Index(None, "subnetpool_id"),
+    foreign={"network_id": _to("networks.id"), "subnetpool_id": _to("subnet_pools.id")},
 )
 PORTS = _keep(
     things.Port,
@@ -97,6 +132,28 @@ PORTS = _keep(
     Index(None, "qos_policy_id"),
     foreign={"network_id": _to("networks.id"), "qos_policy_id": _to("qos_policies.id")},
 )
+PORT_BINDINGS = _keep(
+    things.PortBinding,
+    "port_bindings",
+    Index(None, "port_id", "host", unique=True),
+    foreign={"port_id": _to("ports.id", "CASCADE")},
+)
+TRUNKS = _keep(
+    things.Trunk,
+    "trunks",
+    Index(None, "project_id"),
+    Index(None, "port_id", unique=True),
+    foreign={"port_id": _to("ports.id", "CASCADE")},
+)
+SUBPORTS = _keep(
+    things.Subport,
+    "subports",
+    Index(None, "trunk_id", "segmentation_type", "segmentation_id", unique=True),
+    key=("port_id",),
+    foreign={"port_id": _to("ports.id", "CASCADE"), "trunk_id": _to("trunks.id", "CASCADE")},
+)
+NOVA_PORTS = _keep(things.NovaPort, "nova_ports", key=("port_id",))
+NOVA_POSITION = _keep(things.NovaPosition, "nova_position", key=("one",))
 SECURITY_GROUPS = _keep(
     things.SecurityGroup,
     "security_groups",
@@ -108,10 +165,67 @@ SECURITY_GROUP_RULES = _keep(
     "security_group_rules",
     Index(None, "security_group_id"),
     Index(None, "remote_group_id"),
+    Index(None, "remote_address_group_id"),
     Index(None, "project_id"),
-    foreign={"security_group_id": _to("security_groups.id"), "remote_group_id": _to("security_groups.id")},
+    foreign={
+        "security_group_id": _to("security_groups.id"),
+        "remote_group_id": _to("security_groups.id"),
+        "remote_address_group_id": _to("address_groups.id"),
+    },
 )
-ROUTERS = _keep(things.Router, "routers", Index(None, "project_id"), Index(None, "gateway_network_id"))
+DEFAULT_GROUP_RULES = _keep(
+    things.DefaultGroupRule,
+    "default_group_rules",
+    Index(None, "remote_address_group_id"),
+    foreign={"remote_address_group_id": _to("address_groups.id", "CASCADE")},
+)
+LOGS = _keep(
+    things.Log,
+    "logs",
+    Index(None, "project_id"),
+    Index(None, "resource_id"),
+    Index(None, "target_id"),
+    foreign={"resource_id": _to("security_groups.id", "CASCADE"), "target_id": _to("ports.id", "CASCADE")},
+)
+SERVICE_PROFILES = _keep(things.ServiceProfile, "service_profiles")
+FLAVORS = _keep(things.Flavor, "flavors")
+ROUTERS = _keep(
+    things.Router,
+    "routers",
+    Index(None, "project_id"),
+    Index(None, "gateway_network_id"),
+    Index(None, "flavor_id"),
+    Index(None, "gateway_qos_policy_id"),
+    foreign={"flavor_id": _to("flavors.id"), "gateway_qos_policy_id": _to("qos_policies.id")},
+)
+CONNTRACK_HELPERS = _keep(
+    things.ConntrackHelper,
+    "conntrack_helpers",
+    Index(None, "router_id", "protocol", "l4_port", "module", unique=True),
+    foreign={"router_id": _to("routers.id")},
+)
+NDP_PROXIES = _keep(
+    things.NdpProxy,
+    "ndp_proxies",
+    Index(None, "project_id"),
+    Index(None, "router_id"),
+    Index(None, "port_id"),
+    foreign={"router_id": _to("routers.id"), "port_id": _to("ports.id")},
+)
+LOCAL_IPS = _keep(
+    things.LocalIp,
+    "local_ips",
+    Index(None, "project_id"),
+    Index(None, "local_port_id"),
+    foreign={"local_port_id": _to("ports.id"), "network_id": _to("networks.id")},
+)
+LOCAL_IP_ASSOCIATIONS = _keep(
+    things.LocalIpAssociation,
+    "local_ip_associations",
+    Index(None, "local_ip_id", "fixed_port_id", unique=True),
+    Index(None, "fixed_port_id"),
+    foreign={"local_ip_id": _to("local_ips.id"), "fixed_port_id": _to("ports.id")},
+)
 FLOATING_IPS = _keep(
     things.FloatingIp,
     "floating_ips",
@@ -119,8 +233,46 @@ FLOATING_IPS = _keep(
     Index(None, "router_id"),
     Index(None, "floating_port_id"),
     Index(None, "port_id", "fixed_ip_address", "floating_network_id", unique=True),
-    foreign={"floating_network_id": _to("networks.id"), "port_id": _to("ports.id"), "router_id": _to("routers.id")},
+    Index(None, "qos_policy_id"),
+    foreign={
+        "floating_network_id": _to("networks.id"),
+        "port_id": _to("ports.id"),
+        "router_id": _to("routers.id"),
+        "qos_policy_id": _to("qos_policies.id"),
+    },
 )
+PORT_FORWARDINGS = _keep(
+    things.PortForwarding,
+    "port_forwardings",
+    Index(None, "floatingip_id", "protocol", "external_first", unique=True),
+    Index(None, "internal_port_id", "protocol", "internal_ip_address", "internal_first", unique=True),
+    foreign={"floatingip_id": _to("floating_ips.id"), "internal_port_id": _to("ports.id")},
+)
+ADDRESS_GROUPS = _keep(things.AddressGroup, "address_groups", Index(None, "project_id"))
+AUTO_ALLOCATED_TOPOLOGIES = _keep(
+    things.AutoAllocatedTopology,
+    "auto_allocated_topologies",
+    Index(None, "network_id"),
+    Index(None, "router_id"),
+    key=("project_id",),
+    foreign={"network_id": _to("networks.id", "CASCADE"), "router_id": _to("routers.id", "CASCADE")},
+)
+METERING_LABELS = _keep(things.MeteringLabel, "metering_labels", Index(None, "project_id"))
+METERING_LABEL_RULES = _keep(
+    things.MeteringLabelRule,
+    "metering_label_rules",
+    Index(None, "metering_label_id"),
+    Index(None, "project_id"),
+    foreign={"metering_label_id": _to("metering_labels.id")},
+)
+NETWORK_SEGMENTS = _keep(
+    things.NetworkSegment,
+    "network_segments",
+    Index(None, "network_id", unique=True),
+    foreign={"network_id": _to("networks.id", "CASCADE")},
+)
+NETWORK_SEGMENT_RANGES = _keep(things.NetworkSegmentRange, "network_segment_ranges", Index(None, "network_type"))
+AGENTS = _keep(things.Agent, "agents", Index(None, "host"))
 RBAC_POLICIES = _keep(
     things.RbacPolicy,
     "rbac_policies",
@@ -128,6 +280,7 @@ RBAC_POLICIES = _keep(
     Index(None, "target_project", "object_type", "action"),
     Index(None, "project_id"),
 )
+QUOTAS = _keep(things.Quota, "quotas", key=("project_id", "resource"))
 HOSTS = _keep(things.Host, "hosts", Index(None, "credential_hash"), key=("name",))
 JOIN_TOKENS = _keep(things.JoinToken, "join_tokens", Index(None, "expires_at"))
 
@@ -141,7 +294,20 @@ ROLE_ASSIGNMENTS = _keep(
     Index(None, "role_id"),
     key=("user_id", "project_id", "role_id"),
 )
-TOKENS = _keep(identity.Token, "tokens", Index(None, "user_id"), Index(None, "project_id"), Index(None, "expires_at"))
+APPLICATION_CREDENTIALS = _keep(
+    identity.ApplicationCredential,
+    "application_credentials",
+    Index(None, "user_id", "name", unique=True),
+    Index(None, "project_id"),
+)
+TOKENS = _keep(
+    identity.Token,
+    "tokens",
+    Index(None, "user_id"),
+    Index(None, "project_id"),
+    Index(None, "expires_at"),
+    Index(None, "credential_id"),
+)
 
 IP_ALLOCATIONS = Table(
     "ip_allocations",
@@ -178,6 +344,14 @@ CHANGES = Table(
     Column("request_id", Text, nullable=False),
 )
 """The change log: look again at (kind, id) for those who hold scope."""
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("expires_at_ms", BigInteger, nullable=False),
+)
+"""What only one controller does at a time, and which one until when (`store.leases`)."""
 META = Table(
     "meta",
     METADATA,

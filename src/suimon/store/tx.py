@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -29,10 +30,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from suimon.model.actor import Actor
+from suimon.model.errors import Conflict
 from suimon.model.settings import Settings
+from suimon.model.specs.quotas import COUNTED, DEFAULTS, UNLIMITED
 from suimon.model.things import Thing
 from suimon.model.touches import touches
-from suimon.store import changes
+from suimon.store import changes, usage
 from suimon.store.changes import Change
 from suimon.store.dialect import caller_error
 from suimon.store.errors import Stale
@@ -67,6 +70,8 @@ class Tx:
         self._context = context
         self._known: dict[tuple[type[msgspec.Struct], str], msgspec.Struct | None] = {}
         self._touched: set[changes.Touch] = set()
+        self._differences: Counter[tuple[str, str]] = Counter()
+        self._limited: dict[str, Mapping[str, int]] = {}
         self.revision = 0
 
     @property
@@ -78,6 +83,11 @@ class Tx:
     def settings(self) -> Settings:
         """What the installation is like."""
         return self._context.settings
+
+    @property
+    def viewer(self) -> str:
+        """Whose view what is written is shown in."""
+        return self._context.actor.viewer
 
     def position(self) -> tuple[str, int, int]:
         """(store id, epoch, revision of the last committed change)."""
@@ -194,12 +204,34 @@ class Tx:
             raise Stale
         self._note(thing, None)
 
+    def delete_many(self, things: Sequence[msgspec.Struct]) -> None:
+        """All of one type, in as few statements as the database takes. Raises Stale, Taken."""
+        for start in range(0, len(things), _PARAMETERS_A_STATEMENT):
+            part = things[start : start + _PARAMETERS_A_STATEMENT]
+            kept = KEPT[type(part[0])]
+            ids = [self._id(thing) for thing in part]
+            if self.run(_delete_all(kept.table, kept.key[0]), {"ids": ids}) != len(ids):
+                raise Stale
+            for thing in part:
+                self._note(thing, None)
+
     def touch(self, kind: str, id_: str, scope: str) -> None:
         """Whoever holds `scope` has to look again at (kind, id)."""
         self._touched.add((kind, id_, scope))
 
+    def limit(self, type_: type[msgspec.Struct], asked: Mapping[str, int] | None = None) -> None:
+        """Somebody asks for more of this: the quotas hold for it. `asked` is how many by project; what a project gets
+        besides, by itself (its default group), isn't refused. Without a word of a project all that it gets is asked.
+        """
+        if type_ in COUNTED:
+            self._limited[COUNTED[type_]] = asked or {}
+
     def write_log(self) -> None:
-        """For the store, right before the commit: give what was touched a revision."""
+        """For the store, right before the commit: count what came and went, give what was touched a revision.
+
+        Raises Conflict when a project has more than its quota of what it asked for.
+        """
+        self._count()
         if self._touched:
             self.revision = changes.append(self._connection, self._touched, self._context.actor.request_id)
 
@@ -208,6 +240,26 @@ class Tx:
         assert thing is not None
         self._known[type(thing), self._id(thing)] = after
         self._touched.update(touches(before, after))
+        if type(thing) in COUNTED:
+            for one, step in ((before, -1), (after, 1)):
+                if isinstance(one, Thing) and one.project_id:
+                    self._differences[one.project_id, COUNTED[type(one)]] += step
+
+    def _count(self) -> None:
+        differences = {key: step for key, step in self._differences.items() if step}
+        if not differences:
+            return
+        over = set()
+        for used in usage.add(self._connection, differences):
+            most = used.most
+            if most is None:
+                most = self.settings.quotas.get(used.resource, DEFAULTS[used.resource])
+            got = differences[used.project_id, used.resource]
+            asked = self._limited[used.resource].get(used.project_id, got) if used.resource in self._limited else 0
+            if got > 0 and UNLIMITED < most < used.used - got + min(asked, got) and asked:
+                over.add(used.resource)
+        if over:
+            raise Conflict(f"Quota exceeded for resources: {sorted(over)}.", "OverQuota")
 
     def _id(self, thing: msgspec.Struct) -> str:
         return str(getattr(thing, KEPT[type(thing)].key[0]))
@@ -251,6 +303,11 @@ def _insert_rows(table: str, names: tuple[str, ...], count: int) -> TextClause:
 def _update(table: Table, checked: tuple[str, ...], changed: tuple[str, ...]) -> Update:
     statement = update(table).values({name: bindparam(f"new_{name}") for name in changed})
     return statement.where(*(table.c[name] == bindparam(f"old_{name}") for name in checked))
+
+
+@lru_cache(maxsize=256)
+def _delete_all(table: Table, key: str) -> Delete:
+    return delete(table).where(table.c[key].in_(bindparam("ids", expanding=True)))
 
 
 @lru_cache(maxsize=256)

@@ -8,7 +8,9 @@ import msgspec
 from starlette.responses import Response
 
 from suimon.api.gate import Gate
+from suimon.api.identity.logins import Logins
 from suimon.api.identity.passwords import NO_PASSWORD, Passwords
+from suimon.api.identity.proofs import UserProof
 from suimon.api.identity.shapes import (
     ChangedProject,
     ChangedRole,
@@ -21,7 +23,6 @@ from suimon.api.identity.shapes import (
     shaped,
     shown,
 )
-from suimon.api.identity.tokens import Tokens, UserProof
 from suimon.api.wire import Call, answer, no_content
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Unauthorized
@@ -50,11 +51,11 @@ KINDS: Final = {
 class People:
     """The handlers of one collection, and `password` and `projects` of a user."""
 
-    def __init__(self, kind: Kind, gate: Gate, passwords: Passwords, tokens: Tokens) -> None:
+    def __init__(self, kind: Kind, gate: Gate, passwords: Passwords, logins: Logins) -> None:
         self._kind = kind
         self._gate = gate
         self._passwords = passwords
-        self._tokens = tokens
+        self._logins = logins
 
     async def index(self, call: Call, actor: Actor) -> Response:
         """GET the collection; filters that nobody knows are ignored, as Keystone does."""
@@ -97,7 +98,7 @@ class People:
         body = shaped(await call.json(), "user", NewPassword)
         if user_id != actor.user_id:
             raise Unauthorized(REFUSED)
-        user = await self._tokens.user_by_password(call, UserProof(body.original_password, id=user_id))
+        user = await self._logins.user_by_password(call, UserProof(password=body.original_password, id=user_id))
         password_hash = await self._passwords.hash(body.password)
         await self._gate.store.write(lambda tx: identity.set_password(tx, user, password_hash), actor)
         return no_content()

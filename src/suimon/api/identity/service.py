@@ -5,10 +5,12 @@ from typing import Final
 
 from starlette.responses import Response
 
-from suimon.api.errors import identity_error
+from suimon.api.errors import NotImplementedHere, identity_error
 from suimon.api.gate import Gate
 from suimon.api.identity import catalog
+from suimon.api.identity.application_credentials import Credentials
 from suimon.api.identity.grants import Grants
+from suimon.api.identity.logins import Logins
 from suimon.api.identity.passwords import Passwords
 from suimon.api.identity.people import KINDS, People, listed
 from suimon.api.identity.shapes import DOMAIN
@@ -18,8 +20,10 @@ from suimon.api.wire import Call, answer
 from suimon.model.actor import Actor
 from suimon.model.errors import NotFound
 from suimon.model.identity import DOMAIN_ID, DOMAIN_NAME
+from suimon.resources.identity import require_admin
 
-_GRANT: Final = "v3/projects/*/users/*/roles/*"
+_GRANTS: Final = ("v3/projects/*/users/*/roles", "v3/system/users/*/roles")
+_CREDENTIALS: Final = "v3/users/*/application_credentials"
 
 
 class IdentityService:
@@ -34,7 +38,14 @@ class IdentityService:
             ("GET", ("v3",)): self._version,
             ("POST", ("v3", "auth", "tokens")): tokens.issue,
         }
-        self._routes = Routes(_tokens(tokens) | _people(gate, passwords, tokens) | _grants(Grants(gate)) | _documents())
+        self._routes = Routes(
+            _tokens(tokens)
+            | _people(gate, passwords, tokens.logins)
+            | _grants(Grants(gate))
+            | _credentials(Credentials(gate, passwords))
+            | _documents()
+            | _not_here()
+        )
 
     async def answer(self, call: Call) -> Response:
         """Raises what the handlers raise."""
@@ -59,13 +70,14 @@ def _tokens(tokens: Tokens) -> dict[str, Handler]:
         "GET v3/auth/catalog": tokens.catalog,
         "GET v3/auth/projects": tokens.projects,
         "GET v3/auth/domains": tokens.domains,
+        "GET v3/auth/system": tokens.system,
     }
 
 
-def _people(gate: Gate, passwords: Passwords, tokens: Tokens) -> dict[str, Handler]:
+def _people(gate: Gate, passwords: Passwords, logins: Logins) -> dict[str, Handler]:
     routes: dict[str, Handler] = {}
     for plural, kind in KINDS.items():
-        people = People(kind, gate, passwords, tokens)
+        people = People(kind, gate, passwords, logins)
         routes |= {
             f"GET v3/{plural}": people.index,
             f"POST v3/{plural}": people.create,
@@ -79,13 +91,56 @@ def _people(gate: Gate, passwords: Passwords, tokens: Tokens) -> dict[str, Handl
 
 
 def _grants(grants: Grants) -> dict[str, Handler]:
-    return {
-        f"PUT {_GRANT}": grants.add,
-        f"DELETE {_GRANT}": grants.remove,
-        f"GET {_GRANT}": grants.check,
-        "GET v3/projects/*/users/*/roles": grants.roles,
+    routes: dict[str, Handler] = {
         "GET v3/role_assignments": grants.index,
+        "GET v3/role_inferences": grants.inferences,
+        "GET v3/roles/*/implies": grants.implied,
+        "GET v3/roles/*/implies/*": grants.implied,
     }
+    for path in _GRANTS:
+        routes |= {
+            f"PUT {path}/*": grants.add,
+            f"DELETE {path}/*": grants.remove,
+            f"GET {path}/*": grants.check,
+            f"GET {path}": grants.roles,
+        }
+    return routes
+
+
+def _credentials(credentials: Credentials) -> dict[str, Handler]:
+    return {
+        f"GET {_CREDENTIALS}": credentials.index,
+        f"POST {_CREDENTIALS}": credentials.create,
+        f"GET {_CREDENTIALS}/*": credentials.show,
+        f"DELETE {_CREDENTIALS}/*": credentials.delete,
+        "GET v3/users/*/access_rules": credentials.access_rules,
+    }
+
+
+def _not_here() -> dict[str, Handler]:
+    """What Keystone has besides and clients look at: there are no groups, and nothing can be made of them."""
+
+    async def none(call: Call, actor: Actor, user_id: str = "") -> Response:
+        if user_id != actor.user_id:
+            require_admin(actor, "list_groups")
+        return listed(call, "groups", [])
+
+    async def missing(call: Call, actor: Actor, thing_id: str) -> Response:
+        raise NotFound(f"Could not find group: {thing_id}.")
+
+    async def unmade(call: Call, actor: Actor, *ids: str) -> Response:
+        require_admin(actor, f"{call.method.lower()}_{call.segments[1]}")
+        raise NotImplementedHere(
+            "The action you have requested has not been implemented: one domain, no groups, and "
+            "a fixed catalog and chain of implied roles are all there is."
+        )
+
+    routes: dict[str, Handler] = {"GET v3/groups": none, "GET v3/users/*/groups": none, "GET v3/groups/*": missing}
+    for plural in ("groups", "domains", "services", "endpoints", "regions"):
+        routes |= {f"POST v3/{plural}": unmade, f"PATCH v3/{plural}/*": unmade, f"DELETE v3/{plural}/*": unmade}
+    for path in ("v3/domains/*/users/*/roles/*", "v3/projects/*/groups/*/roles/*", "v3/roles/*/implies/*"):
+        routes |= {f"PUT {path}": unmade, f"DELETE {path}": unmade}
+    return routes
 
 
 def _documents() -> dict[str, Handler]:

@@ -27,11 +27,11 @@ class Throttle:
 
     def admit(self, address: str, user: str, now: float) -> None:
         """Raises TooManyRequests while a window has too many failures."""
-        user_count, address_count = self._count((address, user), now), self._count((address, ""), now)
-        if user_count >= self._config.per_user or address_count >= self._config.per_address:
+        if self._full(address, user, now):
             raise TooManyRequests(f"Too many failed logins; try again in {self._config.window_s:.0f} seconds.")
 
-    def failed(self, address: str, user: str, now: float) -> None:
+    def failed(self, address: str, user: str, now: float) -> bool:
+        """Counts a failure; whether it was the last that is let through for now."""
         for key in ((address, user), (address, "")):
             count = self._count(key, now)
             since = self._failures[key][0] if count else now
@@ -39,6 +39,11 @@ class Throttle:
             self._failures.move_to_end(key)
         while len(self._failures) > self._config.remembered:
             self._failures.popitem(last=False)
+        return self._full(address, user, now)
+
+    def _full(self, address: str, user: str, now: float) -> bool:
+        count, of_address = self._count((address, user), now), self._count((address, ""), now)
+        return count >= self._config.per_user or of_address >= self._config.per_address
 
     def _count(self, key: tuple[str, str], now: float) -> int:
         since, count = self._failures.get(key, (now, 0))

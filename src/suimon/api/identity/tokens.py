@@ -1,118 +1,58 @@
 """Logging in and what follows: tokens issued, shown, ended; what a token gives access to."""
 
 import secrets
-import time
 from base64 import urlsafe_b64encode
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from starlette.responses import Response
 
 from suimon.api.gate import Gate, token_hash
 from suimon.api.identity.catalog import catalog
-from suimon.api.identity.passwords import Passwords
-from suimon.api.identity.shapes import DOMAIN, Domain, Identifier, Name, Password, shaped, shown, wire_time
-from suimon.api.identity.throttle import Throttle
+from suimon.api.identity.logins import Logins
+from suimon.api.identity.proofs import Login, scope_wanted
+from suimon.api.identity.shapes import DOMAIN, shaped, shown, wire_time
 from suimon.api.wire import Call, answer, no_content
 from suimon.model.actor import Actor
-from suimon.model.errors import BadRequest, Unauthorized
-from suimon.model.identity import Token, User
+from suimon.model.identity import WHOLE_SYSTEM, Token
 from suimon.resources import identity
-from suimon.resources.identity import REFUSED, Session
-from suimon.store.tx import Tx
+from suimon.resources.identity import Session
 
 
 class Config(msgspec.Struct, frozen=True):
     lifetime_s: float = 12 * 3600
 
 
-class UserProof(msgspec.Struct):
-    """Who logs in with a password: by id, or by name in a domain."""
-
-    password: Password
-    id: Identifier | None = None
-    name: Name | None = None
-    domain: Domain = msgspec.field(default_factory=Domain)
-
-
-class PasswordProof(msgspec.Struct):
-    user: UserProof
-
-
-class TokenProof(msgspec.Struct):
-    id: str
-
-
-class Proof(msgspec.Struct):
-    methods: list[str]
-    password: PasswordProof | None = None
-    token: TokenProof | None = None
-
-
-class ProjectScope(msgspec.Struct):
-    id: Identifier | None = None
-    name: Name | None = None
-    domain: Domain = msgspec.field(default_factory=Domain)
-
-
-class Scope(msgspec.Struct):
-    """Only projects: nobody has a role in the domain or the system here."""
-
-    project: ProjectScope | None = None
-
-
-class Login(msgspec.Struct):
-    identity: Proof
-    scope: Scope | str | None = None
-
-
 class Tokens:
     """The handlers of `/auth`."""
 
-    def __init__(self, config: Config, gate: Gate, passwords: Passwords, throttle: Throttle) -> None:
+    def __init__(self, config: Config, gate: Gate, logins: Logins) -> None:
         self._lifetime = timedelta(seconds=config.lifetime_s)
         self._gate = gate
-        self._passwords = passwords
-        self._throttle = throttle
+        self.logins = logins
 
     async def issue(self, call: Call) -> Response:
-        """POST /auth/tokens: a token for a password or for another token."""
+        """POST /auth/tokens: a token for a password, for another token, or for an application credential."""
         login = shaped(await call.json(), "auth", Login)
-        scope = _scope_wanted(login.scope)
+        scope = scope_wanted(login.scope)
+        proven = await self.logins.check(call, login.identity)
         now = self._gate.now()
-        expires_at = now + self._lifetime
-        if login.identity.methods == ["password"] and login.identity.password:
-            user = await self.user_by_password(call, login.identity.password.user)
-        elif login.identity.methods == ["token"] and login.identity.token:
-            user, expires_at = await self._user_by_token(login.identity.token)
-        else:
-            raise BadRequest("Methods are ['password'] or ['token'], with an object of that name beside it.")
+        expires_at = min(now + self._lifetime, proven.until or now + self._lifetime)
         secret = secrets.token_hex(32)
         blank = Token(
             id=token_hash(secret),
-            user_id=user.id,
+            user_id=proven.user.id,
             project_id="",
             roles=(),
             audit_id=urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
             issued_at=now,
             expires_at=expires_at,
         )
-        actor = Actor(user.id, "", frozenset(), call.id)
-        session = await self._gate.store.write(lambda tx: identity.issue_token(tx, user, scope, blank), actor)
+        actor = Actor(proven.user.id, "", frozenset(), call.id)
+        session = await self._gate.store.write(
+            lambda tx: identity.issue_token(tx, proven.user, scope, blank, proven.credential), actor
+        )
         return answer({"token": _told(session, call)}, 201, {"X-Subject-Token": secret, "Vary": "X-Auth-Token"})
-
-    async def user_by_password(self, call: Call, proof: UserProof) -> User:
-        """The user who proved himself. Raises Unauthorized, and TooManyRequests after too many failures."""
-        where = {"id": proof.id} if proof.id else {"name": proof.name}
-        known = str(proof.id or proof.name)
-        self._throttle.admit(call.client, known, time.monotonic())
-        user = None
-        if proof.id or (proof.name and proof.domain.exists):
-            user = await self._gate.store.read(lambda tx: identity.user_named(tx, where))
-        if not await self._passwords.check(proof.password, user.password_hash if user else None) or user is None:
-            self._throttle.failed(call.client, known, time.monotonic())
-            raise Unauthorized(REFUSED)
-        return user
 
     async def show(self, call: Call, actor: Actor) -> Response:
         """GET (and HEAD) /auth/tokens: what the token in X-Subject-Token stands for."""
@@ -143,53 +83,32 @@ class Tokens:
         """GET /auth/domains: nobody has a role in a domain."""
         return answer({"domains": [], "links": {}})
 
-    async def _user_by_token(self, proof: TokenProof) -> tuple[User, datetime]:
-        """The owner of a living token, and until when a token made from it may live: as long as it does."""
-        subject, now = token_hash(proof.id), self._gate.now()
-
-        def owner(tx: Tx) -> tuple[User, datetime]:
-            token = identity.live_token(tx, subject, now)
-            user = identity.user_named(tx, {"id": token.user_id}) if token else None
-            if token is None or user is None:
-                raise Unauthorized(REFUSED)
-            return user, token.expires_at
-
-        return await self._gate.store.read(owner)
-
-
-def _scope_wanted(scope: Scope | str | None) -> dict[str, str] | None:
-    """As `identity.issue_token` takes it. Raises BadRequest for no form at all, Unauthorized for other scopes."""
-    match scope:
-        case None:
-            return {}
-        case "unscoped":
-            return None
-        case Scope(project=ProjectScope(id=str(project_id))):
-            return {"id": project_id}
-        case Scope(project=ProjectScope(name=str(name), domain=domain)):
-            if not domain.exists:
-                raise Unauthorized(REFUSED)
-            return {"name": name}
-        case Scope(project=None):
-            raise Unauthorized(REFUSED)
-    raise BadRequest("Invalid input for scope: a project has an id, or a name and a domain.")
+    async def system(self, call: Call, actor: Actor) -> Response:
+        """GET /auth/system: whether the caller could get a token for the whole system."""
+        where = {"user_id": actor.user_id, "project_id": WHOLE_SYSTEM}
+        found = await self._gate.store.read(lambda tx: identity.list_assignments(tx, actor, where))
+        return answer({"system": [{"all": True}] if found else [], "links": {}})
 
 
 def _told(session: Session, call: Call) -> dict[str, object]:
     """The body of a token."""
-    token, user, project = session.token, session.user, session.project
+    token, user, project, credential = session.token, session.user, session.project, session.credential
     told: dict[str, object] = {
-        "methods": ["password"],
+        "methods": ["application_credential" if credential else "password"],
         "user": {"id": user.id, "name": user.name, "domain": DOMAIN, "password_expires_at": None},
         "audit_ids": [token.audit_id],
         "issued_at": wire_time(token.issued_at),
         "expires_at": wire_time(token.expires_at),
     }
-    if project is None:
+    if credential:
+        told["application_credential"] = {
+            "id": credential.id, "name": credential.name, "restricted": not credential.unrestricted
+        }  # fmt: skip
+    if project:
+        told |= {"project": {"id": project.id, "name": project.name, "domain": DOMAIN}, "is_domain": False}
+    elif token.project_id == WHOLE_SYSTEM:
+        told["system"] = {"all": True}
+    else:
         return told
-    return told | {
-        "project": {"id": project.id, "name": project.name, "domain": DOMAIN},
-        "is_domain": False,
-        "roles": [{"id": role.id, "name": role.name} for role in session.roles],
-        "catalog": catalog(call.origin),
-    }
+    told["roles"] = [{"id": role.id, "name": role.name} for role in session.roles]
+    return told if "nocatalog" in dict(call.query()) else told | {"catalog": catalog(call.origin)}

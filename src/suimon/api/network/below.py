@@ -1,42 +1,45 @@
 """Collections inside of a resource (the rules of a QoS policy), as resources of their own once the parent is known."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+import msgspec
 
 from suimon.model.actor import Actor
-from suimon.model.attributes import Shown
-from suimon.model.query import Query
-from suimon.resources.registry import Child, Resource
+from suimon.resources.resource import Asked, Child, Resource, View
 from suimon.store.tx import Tx
 
-Wanted = Mapping[str, Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def resource_below(child: Child, parent_id: str) -> Resource:
-    """The child's acts with the parent's id filled in. A child has no revision of its own to match."""
-
-    def page(tx: Tx, actor: Actor, query: Query) -> Sequence[Shown]:
-        return [shown for shown in child.list(tx, actor, parent_id) if _matches(child, shown, query)]
-
-    def update(tx: Tx, actor: Actor, id_: str, wanted: Wanted, _expected: int | None) -> Shown:
-        return child.update(tx, actor, parent_id, id_, wanted)
-
+    """The child's acts with the parent's id filled in."""
     return Resource(
         spec=child.spec,
-        get=lambda tx, actor, id_: child.get(tx, actor, parent_id, id_),
-        list=page,
-        create=lambda tx, actor, wanted: child.create(tx, actor, parent_id, wanted),
-        update=update,
-        delete=lambda tx, actor, id_, _expected: child.delete(tx, actor, parent_id, id_),
+        get=_below(child.get, parent_id),
+        list=_below(child.list, parent_id),
+        create=_below(child.create, parent_id),
+        update=_below(child.update, parent_id),
+        delete=_below(child.delete, parent_id),
+        views={
+            path: View(partial(_ask, view, parent_id), view.status, view.writes) for path, view in child.views.items()
+        },
     )
 
 
-def _matches(child: Child, shown: Shown, query: Query) -> bool:
-    """A parent has few children: they are filtered here, and never cut into pages."""
-    for name, texts in query.filters.items():
-        attribute = child.spec.named(name)
-        if attribute and attribute.filter:
-            wanted = [attribute.filter(text) for text in texts]
-            if getattr(shown.thing, attribute.field) not in wanted:
-                return False
-    return True
+def _below(
+    act: Callable[Concatenate[Tx, Actor, str, P], R] | None, parent_id: str
+) -> Callable[Concatenate[Tx, Actor, P], R] | None:
+    if act is None:
+        return None
+
+    def below(tx: Tx, actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return act(tx, actor, parent_id, *args, **kwargs)
+
+    return below
+
+
+def _ask(view: View, parent_id: str, tx: Tx, actor: Actor, asked: Asked) -> object:
+    return view.act(tx, actor, msgspec.structs.replace(asked, ids=(parent_id, *asked.ids)))

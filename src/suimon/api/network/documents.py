@@ -1,6 +1,6 @@
-"""What a client may read of the API itself: the version, the collections there are, the kinds of QoS rules."""
+"""What a client may read of the API itself: the version, the collections there are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from starlette.responses import Response
 
@@ -30,8 +30,3 @@ def collections(origin: str, plural_of: Mapping[str, str]) -> dict[str, object]:
             for path, name in plural_of.items()
         ]
     }
-
-
-def rule_types(rule_collections: Iterable[str]) -> dict[str, object]:
-    """`GET /v2.0/qos/rule-types`: the kinds of rules that a QoS policy can have."""
-    return {"rule_types": [{"type": name.removesuffix("_rules")} for name in rule_collections]}

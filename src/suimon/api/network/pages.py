@@ -4,22 +4,24 @@ from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from suimon.api.wire import Call
-from suimon.model.attributes import Shown
 from suimon.model.query import Query
 
 Links = list[dict[str, str]]
 
 
-def page_links(call: Call, query: Query, page: Sequence[Shown]) -> Links:
-    """`next` when the page is full (or was read backwards), `previous` when it is full (or was read forwards)."""
+def page_links(call: Call, query: Query, page: Sequence[str]) -> Links:
+    """`next` when the page is full (or was read backwards), `previous` when it is full (or was read forwards).
+
+    `page` is the ids on it.
+    """
     if not query.limit:
         return []
     full = len(page) >= query.limit
     links = []
     if full or query.reverse:
-        links.append({"rel": "next", "href": _href(call, page[-1].id if page else None, reverse=False)})
+        links.append({"rel": "next", "href": _href(call, page[-1] if page else None, reverse=False)})
     if full or not query.reverse:
-        links.append({"rel": "previous", "href": _href(call, page[0].id if page else None, reverse=True)})
+        links.append({"rel": "previous", "href": _href(call, page[0] if page else None, reverse=True)})
     return links
 
 

@@ -18,20 +18,29 @@ from suimon.api.errors import MISSING, UNCOMPLIABLE, MethodNotAllowed, network_e
 from suimon.api.gate import Gate
 from suimon.api.network import extensions
 from suimon.api.network.below import resource_below
-from suimon.api.network.documents import collections, rule_types
+from suimon.api.network.documents import collections
 from suimon.api.network.pages import page_links
 from suimon.api.wire import Call, answer, no_content, require_json_accepted
 from suimon.model.actor import Actor
 from suimon.model.attributes import Shown
 from suimon.model.errors import BadRequest, CallerError, Forbidden, NotFound
-from suimon.model.query import parse_query
-from suimon.resources.registry import Action, Resource
+from suimon.model.query import Query, parse_query
+from suimon.resources.listing import Listed
+from suimon.resources.persona import narrows, seen
+from suimon.resources.resource import Action, Asked, Resource, View
 from suimon.store.tx import Tx
 
 Handler = Callable[[], Awaitable[Response]]
 
 _IF_MATCH: Final = "revision_number="
-_RULE_TYPES: Final = ("qos", "rule-types")
+
+
+class _Unprepared(Exception):
+    """What has to be there when this actor lists isn't yet."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__()
+        self.actor = actor
 
 
 class NetworkService:
@@ -59,7 +68,7 @@ class NetworkService:
         path = call.segments
         if path and path[-1].endswith(".json"):
             path = (*path[:-1], path[-1].removesuffix(".json"))
-        if not path or path[0] == "extensions" or path == _RULE_TYPES:
+        if not path or path[0] == "extensions":
             return self._document(call, path)
         for length in (1, 2):
             resource = self._resources.get("/".join(path[:length]))
@@ -69,14 +78,17 @@ class NetworkService:
 
     def _within(self, call: Call, resource: Resource, rest: tuple[str, ...]) -> Handler:
         """Below a collection: nothing, an id, or an id and what is below that."""
+        for path, view in resource.views.items():
+            if (ids := _fit(path, call.method, rest)) is not None:
+                return partial(self._view, call, view, ids)
         match call.method, rest:
-            case "GET", ():
+            case "GET", () if resource.list:
                 return partial(self._index, call, resource)
             case "POST", () if resource.create:
                 return partial(self._create, call, resource)
-            case "PUT" | "DELETE", ():
+            case "PUT" | "DELETE", () if resource.get:
                 return partial(self._show, call, resource, "None")  # Neutron, too, misses the one called None.
-            case "GET", (id_,):
+            case "GET", (id_,) if resource.get:
                 return partial(self._show, call, resource, id_)
             case "PUT", (id_,) if resource.update:
                 return partial(self._update, call, resource, id_)
@@ -88,29 +100,39 @@ class NetworkService:
                 raise MethodNotAllowed(UNCOMPLIABLE)
             case _, (id_, below, *deeper) if below in resource.children:
                 return self._within(call, resource_below(resource.children[below], id_), tuple(deeper))
+        if any(_fit(path, None, rest) is not None for path in resource.views):
+            raise MethodNotAllowed(UNCOMPLIABLE)
         raise NotFound(MISSING)
 
     async def _index(self, call: Call, resource: Resource) -> Response:
         query = parse_query(resource.spec, call.query())
-        if resource.unprepared and resource.prepare:
-            await self._prepare(call, resource.unprepared, resource.prepare)
 
         def read(tx: Tx, actor: Actor) -> bytes:
-            page = resource.list(tx, _scoped(actor), query)
-            body: dict[str, object] = {
-                resource.spec.plural: [resource.spec.render(shown, actor, query.fields) for shown in page]
-            }
-            if links := page_links(call, query, page):
+            if resource.unprepared and resource.unprepared(tx, _scoped(actor), query):
+                raise _Unprepared(actor)
+            page = _listed(resource, tx, _scoped(actor), query)
+            body: dict[str, object] = {resource.spec.plural: page.items}
+            if links := page_links(call, query, page.ids):
                 body[f"{resource.spec.plural}_links"] = links
             return msgspec.json.encode(body)
 
+        try:
+            return answer(await self._gate.read(call, read))
+        except _Unprepared as unprepared:
+            prepare, actor = resource.prepare, unprepared.actor
+        assert prepare is not None
+        await self._gate.store.write(lambda tx: prepare(tx, actor, query), actor)
         return answer(await self._gate.read(call, read))
 
     async def _show(self, call: Call, resource: Resource, id_: str) -> Response:
         fields = [value for key, value in call.query() if key == "fields"]
+        get = resource.get
+        assert get is not None
 
         def read(tx: Tx, actor: Actor) -> bytes:
-            shown = resource.get(tx, _scoped(actor), id_)
+            shown = get(tx, _scoped(actor), id_)
+            if not seen(tx, actor, resource.spec, [shown]):
+                raise NotFound(MISSING)
             return msgspec.json.encode({resource.spec.singular: resource.spec.render(shown, actor, fields)})
 
         return answer(await self._gate.read(call, read, one_statement=True))
@@ -148,13 +170,16 @@ class NetworkService:
         body = await call.json()
         return answer(await self._gate.store.write(lambda tx: act(tx, actor, id_, body), actor))
 
-    async def _prepare(
-        self, call: Call, unprepared: Callable[[Tx, Actor], bool], prepare: Callable[[Tx, Actor], None]
-    ) -> None:
-        """Makes what has to be there when somebody lists."""
-        actor, lacks = await self._gate.read(call, lambda tx, actor: (actor, unprepared(tx, _scoped(actor))))
-        if lacks:
-            await self._gate.store.write(lambda tx: prepare(tx, actor), actor)
+    async def _view(self, call: Call, view: View, ids: tuple[str, ...]) -> Response:
+        if not (call.method != "GET" if view.writes is None else view.writes):
+            asked = Asked(ids=ids, query=tuple(call.query()))
+            body = await self._gate.read(call, lambda tx, actor: view.act(tx, _scoped(actor), asked))
+        else:
+            actor = _scoped(await self._gate.actor(call))
+            body = None if call.method == "GET" else await call.json()
+            asked = Asked(ids=ids, body=body, query=tuple(call.query()), expected=_expected_revision(call))
+            body = await self._gate.store.write(lambda tx: view.act(tx, actor, asked), actor)
+        return no_content() if view.status == 204 else answer(body, view.status)
 
     def _document(self, call: Call, path: tuple[str, ...]) -> Handler:
         """What is the same for everybody, but only for those with a token."""
@@ -165,11 +190,10 @@ class NetworkService:
             await self._gate.actor(call)
             match path:
                 case ():
-                    return answer(collections(call.origin, {p: r.spec.singular for p, r in self._resources.items()}))
+                    listed = {path: kind.spec.singular for path, kind in self._resources.items() if kind.list}
+                    return answer(collections(call.origin, listed))
                 case (_,):
                     return extensions.listed(self._advertised)
-                case ("qos", _):
-                    return answer(rule_types(self._resources["qos/policies"].children))
                 case (_, alias):
                     return extensions.one(self._advertised, alias)
             raise NotFound(MISSING)
@@ -177,11 +201,31 @@ class NetworkService:
         return told
 
 
+def _listed(resource: Resource, tx: Tx, actor: Actor, query: Query) -> Listed:
+    if resource.listed and not narrows(resource.spec):
+        return resource.listed(tx, actor, query)
+    assert resource.list is not None
+    page = seen(tx, actor, resource.spec, resource.list(tx, actor, query))
+    rendered = [resource.spec.render(shown, actor, query.fields) for shown in page]
+    return Listed(rendered, [shown.id for shown in page])
+
+
 def _made(resource: Resource, tx: Tx, actor: Actor, wanted: list[dict[str, Any]]) -> Sequence[Shown]:
     if resource.create_many:
         return resource.create_many(tx, actor, wanted)
     assert resource.create is not None
     return [resource.create(tx, actor, one) for one in wanted]
+
+
+def _fit(path: str, method: str | None, rest: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The ids of a path that a view's `METHOD pattern` describes, else None; None is any method."""
+    verb, _, pattern = path.partition(" ")
+    parts = pattern.split("/") if pattern else []
+    if method not in (None, verb) or len(parts) != len(rest):
+        return None
+    if any(part not in ("{}", segment) for part, segment in zip(parts, rest, strict=True)):
+        return None
+    return tuple(segment for part, segment in zip(parts, rest, strict=True) if part == "{}")
 
 
 def _scoped(actor: Actor) -> Actor:
@@ -197,7 +241,8 @@ def _expected_revision(call: Call) -> int | None:
     if not header.startswith(_IF_MATCH):
         return None
     number = header.removeprefix(_IF_MATCH)
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
+    digits = number.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise BadRequest("Bad if-match request: revision_number must be an integer.", "BadRequest")
     return int(number)
 
@@ -208,6 +253,8 @@ def _advertised(resources: Mapping[str, Resource]) -> frozenset[str]:
     for path, resource in resources.items():
         things |= extensions.things_of(path, resource.spec)
         things |= {f"{path}/{action}" for action in resource.actions}
+        things |= {f"{path} {view}" for view in resource.views}
         for name, below in resource.children.items():
             things |= extensions.things_of(f"{path}/{name}", below.spec)
+            things |= {f"{path}/{name} {view}" for view in below.views}
     return frozenset(things)

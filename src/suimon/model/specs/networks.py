@@ -5,18 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from suimon.model import checks, things
+import msgspec
+
+from suimon.model import checks, dns_names, things
 from suimon.model.attributes import REQUIRED, Attribute, Spec, boolean_filter, constant, integer_filter, standard
 from suimon.model.checks import Unfit
 from suimon.model.errors import BadRequest
+from suimon.model.specs.tags import TAGS
 from suimon.model.things import Pool
 from suimon.model.view import Route
 
 MAX_ROUTES: Final = 20
 MAX_NAMESERVERS: Final = 5
+MAX_HINTS_BYTES: Final = 255
+_DEVICE_OWNERS: Final = ("network:", "neutron:", *"compute:")
+"""Beginnings of service types. Of `compute:` it is each letter: so Neutron has it, and people use what it lets pass."""
 _IPV6_MODES: Final = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 
 
+@checks.takes(
+    checks.listed(
+        {
+            "type": "object",
+            "properties": {"destination": {"type": "string", "format": "cidr"}, "nexthop": {"type": "string"}},
+            "required": ["destination", "nexthop"],
+            "additionalProperties": False,
+        }
+    )
+)
 def routes(value: object) -> object:
     """A list of {destination, nexthop}, as a tuple of Route."""
     if value is None:
@@ -39,6 +55,7 @@ def show_routes(kept: Sequence[Route]) -> object:
     return [{"destination": route.destination, "nexthop": route.nexthop} for route in kept]
 
 
+@checks.takes(checks.listed({"type": "string"}))
 def _nameservers(value: object) -> object:
     if value is None:
         return ()
@@ -56,6 +73,16 @@ def _nameservers(value: object) -> object:
     return tuple(found)
 
 
+@checks.takes(
+    checks.listed(
+        {
+            "type": "object",
+            "properties": {"start": {"type": "string"}, "end": {"type": "string"}},
+            "required": ["start", "end"],
+            "additionalProperties": False,
+        }
+    )
+)
 def _pools(value: object) -> object:
     if value is None:
         return None
@@ -69,17 +96,50 @@ def _pools(value: object) -> object:
     return tuple(pools)
 
 
+@checks.takes({"type": ["string", "null"], "format": "cidr"})
 def _subnet_cidr(value: object) -> object:
+    if value is None:
+        return None
     try:
         return str(checks.parse_cidr(value))
     except Unfit:
         raise checks.invalid(f"{value} is not in a CIDR format") from None
 
 
-def _no_subnet_pool(value: object) -> object:
-    if value is not None:
-        raise BadRequest(f"Subnet pool {value} could not be found.", "SubnetPoolNotFound")
-    return None
+@checks.takes({"type": "array", "items": {"type": "string"}, "uniqueItems": True})
+def zone_hints(value: object) -> object:
+    """A list of different texts that fits into 255 bytes of JSON, as a tuple."""
+    if not isinstance(value, list):
+        raise Unfit(f"'{value}' is not a list")
+    for item in value:
+        checks.text(255)(item)
+    if len(set(value)) < len(value):
+        raise Unfit(f"Duplicate items in the list: '{', '.join(value)}'")
+    if len(msgspec.json.encode(value)) > MAX_HINTS_BYTES:
+        raise checks.invalid("Too many availability_zone_hints specified")
+    return tuple(value)
+
+
+@checks.takes(checks.listed({"type": "string", "pattern": f"^({'|'.join(_DEVICE_OWNERS)})"}))
+def _service_types(value: object) -> object:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise BadRequest("Subnet service types must be a list.")
+    for item in value:
+        if not isinstance(item, str):
+            raise BadRequest(f"Subnet service type {item} is not a string.", "InvalidInputSubnetServiceType")
+        if not item.startswith(_DEVICE_OWNERS) or len(item) > 255:
+            raise BadRequest(
+                f"Subnet service type {item[:255]} does not correspond to a valid device owner.",
+                "InvalidSubnetServiceType",
+            )
+    return tuple(dict.fromkeys(value))
+
+
+def _told(name: str) -> Attribute:
+    """Shown of what other rows say."""
+    return Attribute(name=name, field=name, post=False, put=False, filter=None)
 
 
 NETWORK: Final = Spec(
@@ -89,6 +149,7 @@ NETWORK: Final = Spec(
     type=things.Network,
     attributes=(
         *standard(),
+        TAGS,
         Attribute(
             name="admin_state_up",
             field="admin_state_up",
@@ -96,7 +157,7 @@ NETWORK: Final = Spec(
             default=True,
             filter=boolean_filter,
         ),
-        Attribute(name="shared", field="shared", check=checks.boolean, default=False, filter=boolean_filter),
+        Attribute(name="shared", field="shared", check=checks.boolean, default=False, filter=None),
         Attribute(name="router:external", field="external", check=checks.boolean, default=False, filter=boolean_filter),
         Attribute(name="mtu", field="mtu", check=checks.whole_number(), default=0, filter=integer_filter),
         Attribute(
@@ -106,21 +167,34 @@ NETWORK: Final = Spec(
             default=True,
             filter=boolean_filter,
         ),
-        Attribute(
-            name="provider:network_type", field="network_type", check=checks.optional(checks.text(32)), put=False
-        ),
-        Attribute(name="provider:physical_network", field="physnet", check=checks.optional(checks.text(64)), put=False),
+        Attribute(name="provider:network_type", field="network_type", check=checks.optional(checks.text(32))),
+        Attribute(name="provider:physical_network", field="physnet", check=checks.optional(checks.text(64))),
         Attribute(
             name="provider:segmentation_id",
             field="segment",
             check=checks.optional(checks.integer),
-            put=False,
             filter=integer_filter,
         ),
         Attribute(name="qos_policy_id", field="qos_policy_id", check=checks.optional(checks.uuid), default=None),
-        Attribute(name="subnets", field="subnets", post=False, put=False, filter=None),
+        Attribute(name="is_default", field="is_default", check=checks.boolean, default=False, filter=boolean_filter),
+        Attribute(name="dns_domain", field="dns_domain", check=dns_names.domain, default=""),
+        Attribute(
+            name="availability_zone_hints",
+            field="availability_zone_hints",
+            check=zone_hints,
+            put=False,
+            default=(),
+            show=list,
+            filter=None,
+        ),
+        _told("subnets"),
+        _told("ipv4_address_scope"),
+        _told("ipv6_address_scope"),
+        _told("l2_adjacency"),
+        constant("availability_zones", []),
         constant("status", "ACTIVE"),
     ),
+    special_filters=frozenset({"shared"}),
 )
 SUBNET: Final = Spec(
     singular="subnet",
@@ -129,6 +203,7 @@ SUBNET: Final = Spec(
     type=things.Subnet,
     attributes=(
         *standard(),
+        TAGS,
         Attribute(name="network_id", field="network_id", check=checks.uuid, put=False, default=REQUIRED),
         Attribute(
             name="ip_version",
@@ -172,7 +247,32 @@ SUBNET: Final = Spec(
             default=None,
         ),
         Attribute(
-            name="subnetpool_id", field="subnetpool_id", check=_no_subnet_pool, put=False, default=None, filter=None
+            name="subnetpool_id", field="subnetpool_id", check=checks.optional(checks.uuid), put=False, default=None
         ),
+        Attribute(
+            name="use_default_subnetpool",
+            field="use_default_subnetpool",
+            check=checks.boolean,
+            put=False,
+            default=False,
+            filter=None,
+            shown=False,
+        ),
+        Attribute(
+            name="prefixlen", field="prefixlen", check=checks.whole_number(128), put=False, filter=None, shown=False
+        ),
+        Attribute(name="segment_id", field="segment_id", check=checks.optional(checks.uuid), default=None),
+        Attribute(
+            name="service_types", field="service_types", check=_service_types, default=(), show=list, filter=None
+        ),
+        Attribute(
+            name="dns_publish_fixed_ip",
+            field="dns_publish_fixed_ip",
+            check=checks.boolean,
+            default=False,
+            filter=boolean_filter,
+        ),
+        _told("router:external"),
     ),
+    special_filters=frozenset({"shared", "router:external"}),
 )

@@ -105,6 +105,7 @@ def _ip(ends: Ends, protocol: int, **fields: int) -> Packet:
         ip_proto=protocol,
         ipv4_src=ends.ip_src,
         ipv4_dst=ends.ip_dst,
+        ip_dscp=0,
         ip_ttl=64,
         **fields,
     )

@@ -1,5 +1,8 @@
 """All of Neutron's resources."""
 
+import uuid
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,9 +32,69 @@ def upgrade() -> None:
         for index in table.indexes:
             if index.name not in indexes:
                 index.create(connection)
+    _share(connection, "qos_policies", "shared", "qos_policy", "access_as_shared")
+    _share(connection, "networks", "shared", "network", "access_as_shared")
+    _share(connection, "networks", "external", "network", "access_as_external")
+    op.drop_column("qos_policies", "shared")
+    op.drop_column("networks", "shared")
+    _default_group_rules(connection)
+    _count_usage(connection)  # Behind all that makes or deletes rows.
+
+
+def _share(connection: sa.Connection, table: str, mark: str, object_type: str, action: str) -> None:
+    """What everybody might use gets an entry that says so."""
+    things = sa.text(f"SELECT id, project_id, created_at FROM {table} WHERE {mark}")  # noqa: S608 (only our own names)
+    entry = sa.text(
+        "INSERT INTO rbac_policies (id, project_id, name, description, tags, revision_number, created_at, updated_at, "
+        "object_type, object_id, action, target_project) VALUES (:id, :project_id, '', '', '[]', 0, :created_at, "
+        ":created_at, :object_type, :object_id, :action, '*')"
+    )
+    for id_, project_id, created_at in connection.execute(things).fetchall():
+        values = {"project_id": project_id, "object_type": object_type, "object_id": id_, "created_at": created_at}
+        connection.execute(entry, {"id": str(uuid.uuid4()), "action": action, **values})
+
+
+def _default_group_rules(connection: sa.Connection) -> None:
+    """As Neutron ships them: everything out, and in from the members of the same default group."""
+    rule = sa.text(
+        "INSERT INTO default_group_rules (id, project_id, name, description, tags, revision_number, created_at, "
+        "updated_at, direction, ethertype, remote_group_id, used_in_default_sg, used_in_non_default_sg) VALUES (:id, "
+        "'', '', :description, '[]', 0, :now, :now, :direction, :ethertype, :remote, :default, :other)"
+    )
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    for ethertype in ("IPv6", "IPv4"):
+        for direction, remote in (("egress", None), ("ingress", "PARENT")):
+            values = {"id": str(uuid.uuid4()), "now": now, "direction": direction, "ethertype": ethertype}
+            values["description"] = f"Legacy default SG rule for {direction} traffic"
+            connection.execute(rule, {**values, "remote": remote, "default": True, "other": remote is None})
+
+
+def _count_usage(connection: sa.Connection) -> None:
+    """What each project has of everything that has a quota."""
+    counted = {
+        "network": "networks",
+        "subnet": "subnets",
+        "port": "ports",
+        "router": "routers",
+        "floatingip": "floating_ips",
+        "security_group": "security_groups",
+        "security_group_rule": "security_group_rules",
+        "rbac_policy": "rbac_policies",
+    }
+    for resource, table in counted.items():
+        connection.execute(
+            sa.text(
+                "INSERT INTO quotas (project_id, resource, used) "  # noqa: S608 (only our own names)
+                f"SELECT project_id, '{resource}', count(*) FROM {table} WHERE project_id != '' GROUP BY project_id"
+            )
+        )
 
 
 def _default(column: sa.Column[object]) -> object:
-    if column.name in ("tags",):
+    if column.name == "ip_allocation":
+        return "immediate"
+    if column.name in ("propagate_uplink_status", "stateful"):
+        return sa.true()
+    if column.name in ("tags", "extra_dhcp_opts", "availability_zone_hints", "service_types"):
         return "[]"
     return _EMPTY[type(column.type)]

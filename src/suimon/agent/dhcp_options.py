@@ -1,0 +1,118 @@
+"""A port's own DHCP options as bytes: names and values are text as dnsmasq(8) has them (`dnsmasq --help dhcp`), codes
+and shapes are those of RFC 2132 and its successors.
+
+What can't be encoded (an unknown name, a value of the wrong kind) is left out: it was stored for others to read.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import Final
+
+from suimon.model.view import DhcpOption
+
+NEXT_SERVER: Final = 255
+"""Where dnsmasq has `server-ip-address`: not an option but a field of the message (RFC 2131's siaddr)."""
+_OURS: Final = frozenset({0, 50, 52, 53, 54, 55, 57, 61, 82})
+"""What carries the conversation itself is no port's to change."""
+Encode = Callable[[str], bytes]
+
+
+def _addresses(text: str) -> bytes:
+    return b"".join(IPv4Address(part.strip()).packed for part in text.split(","))
+
+
+def _number(size: int) -> Encode:
+    return lambda text: int(text, 0).to_bytes(size, "big", signed=text.startswith("-"))
+
+
+def _text(text: str) -> bytes:
+    return text.encode()
+
+
+def _names(text: str) -> bytes:
+    """A list of domains (RFC 3397, without its compression)."""
+    return b"".join(_name(part.strip()) for part in text.split(","))
+
+
+def _name(text: str) -> bytes:
+    labels = [label.encode("ascii") for label in text.rstrip(".").split(".")]
+    if not all(0 < len(label) < 64 for label in labels):
+        raise ValueError(text)
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def _routes(text: str) -> bytes:
+    """`NETWORK,NEXTHOP,…` (RFC 3442)."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if len(parts) % 2:
+        raise ValueError(text)
+    packed = b""
+    for destination, nexthop in zip(parts[::2], parts[1::2], strict=True):
+        network = IPv4Network(destination, strict=False)
+        octets = network.network_address.packed[: (network.prefixlen + 7) // 8]
+        packed += bytes([network.prefixlen]) + octets + IPv4Address(nexthop).packed
+    return packed
+
+
+def _guessed(text: str) -> bytes:
+    """What an option of which only the number is known holds: addresses, bytes as in `01:ab`, or text."""
+    for encode in (_addresses, _bytes):
+        try:
+            return encode(text)
+        except ValueError:
+            continue
+    return _text(text)
+
+
+def _bytes(text: str) -> bytes:
+    if not all(len(part) == 2 for part in text.split(":")) or ":" not in text:
+        raise ValueError(text)
+    return bytes.fromhex(text.replace(":", ""))
+
+
+_BYTE, _SHORT, _LONG = _number(1), _number(2), _number(4)
+OPTIONS: Final[dict[str, tuple[int, Encode]]] = {
+    "netmask": (1, _addresses), "time-offset": (2, _LONG), "router": (3, _addresses), "dns-server": (6, _addresses),
+    "log-server": (7, _addresses), "lpr-server": (9, _addresses), "hostname": (12, _text),
+    "boot-file-size": (13, _SHORT), "domain-name": (15, _text), "swap-server": (16, _addresses),
+    "root-path": (17, _text), "extension-path": (18, _text), "ip-forward-enable": (19, _BYTE),
+    "non-local-source-routing": (20, _BYTE), "policy-filter": (21, _addresses),
+    "max-datagram-reassembly": (22, _SHORT), "default-ttl": (23, _BYTE), "mtu": (26, _SHORT),
+    "all-subnets-local": (27, _BYTE), "broadcast": (28, _addresses), "router-discovery": (31, _BYTE),
+    "router-solicitation": (32, _addresses), "static-route": (33, _addresses), "trailer-encapsulation": (34, _BYTE),
+    "arp-timeout": (35, _LONG), "ethernet-encap": (36, _BYTE), "tcp-ttl": (37, _BYTE), "tcp-keepalive": (38, _LONG),
+    "nis-domain": (40, _text), "nis-server": (41, _addresses), "ntp-server": (42, _addresses),
+    "vendor-encap": (43, _guessed), "netbios-ns": (44, _addresses), "netbios-dd": (45, _addresses),
+    "netbios-nodetype": (46, _BYTE), "netbios-scope": (47, _text), "x-windows-fs": (48, _addresses),
+    "x-windows-dm": (49, _addresses), "lease-time": (51, _LONG), "T1": (58, _LONG), "T2": (59, _LONG),
+    "vendor-class": (60, _text), "nis+-domain": (64, _text), "nis+-server": (65, _addresses),
+    "tftp-server": (66, _text), "bootfile-name": (67, _text), "mobile-ip-home": (68, _addresses),
+    "smtp-server": (69, _addresses), "pop3-server": (70, _addresses), "nntp-server": (71, _addresses),
+    "irc-server": (74, _addresses), "user-class": (77, _text), "posix-timezone": (100, _text),
+    "tzdb-timezone": (101, _text), "domain-search": (119, _names), "classless-static-route": (121, _routes),
+    "tftp-server-address": (150, _addresses), "server-ip-address": (NEXT_SERVER, _addresses),
+}  # fmt: skip
+"""dnsmasq's name → code, and how a value becomes bytes."""
+_BY_CODE: Final[Mapping[int, Encode]] = dict(OPTIONS.values())
+
+
+def encoded(options: Iterable[DhcpOption]) -> dict[int, bytes]:
+    """Code → bytes. An option that is to be left away (`router` without a value) is empty."""
+    found: dict[int, bytes] = {}
+    for option in options:
+        code, encode = _kind(option.name)
+        try:
+            value = encode(option.value) if option.value else b""
+        except (ValueError, OverflowError):
+            continue
+        if code not in _OURS:
+            found[code] = value
+    return found
+
+
+def _kind(name: str) -> tuple[int, Encode]:
+    """Code 0 is nobody's."""
+    if name in OPTIONS:
+        return OPTIONS[name]
+    code = int(name) if name.isascii() and name.isdigit() and len(name) < 4 else 0
+    return (code, _BY_CODE.get(code, _guessed)) if 0 < code < NEXT_SERVER else (0, _text)

@@ -1,0 +1,57 @@
+"""Databases for tests of what is above the store: in a file, or, with SUIMON_TEST_DATABASE=postgresql, on a server."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+
+from suimon.store import Store, StoreConfig
+from tests.postgresql import cluster, name_of
+
+ON_POSTGRESQL = os.environ.get("SUIMON_TEST_DATABASE", "sqlite") == "postgresql"
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """The URL of one with all tables and nothing in them. Migrating takes longer than most tests: it is done once."""
+    if ON_POSTGRESQL:
+        url = cluster().url(template=_template_on_server())
+        yield url
+        cluster().drop(url)
+        return
+    with TemporaryDirectory(prefix="suimon-test-", dir=memory()) as folder:
+        shutil.copy(_template_file(), f"{folder}/store.db")
+        yield f"sqlite:///{folder}/store.db"
+
+
+def memory() -> Path | None:
+    """Where files are kept in memory, if anywhere: each commit waits for the disk, and tests have many."""
+    shared = Path("/dev/shm")
+    return shared if os.access(shared, os.W_OK) else None
+
+
+@cache
+def _template_file() -> Path:
+    folder = Path(mkdtemp(prefix="suimon-test-", dir=memory()))
+    atexit.register(shutil.rmtree, folder)
+    _migrate(f"sqlite:///{folder}/store.db")
+    return folder / "store.db"
+
+
+@cache
+def _template_on_server() -> str:
+    url = cluster().url()
+    _migrate(url)
+    return name_of(url)
+
+
+def _migrate(url: str) -> None:
+    store = Store(StoreConfig(url))
+    store.open()
+    store.close()

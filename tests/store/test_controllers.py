@@ -1,0 +1,263 @@
+"""Several stores on one PostgreSQL: revisions in the order of commits, all hear of them, nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy import text
+
+from suimon.model.actor import SYSTEM
+from suimon.model.errors import Conflict, Unavailable
+from suimon.model.things import Network
+from suimon.store import Store, StoreConfig, StoreError, Tx
+from suimon.store import postgresql as dialect
+from suimon.store.dialect import database
+from tests.postgresql import cluster, name_of
+from tests.store.test_store import network
+
+PATIENCE_S = 30
+CUT = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    made = cluster().url()
+    yield made
+    cluster().drop(made)
+
+
+@asynccontextmanager
+async def opened(url: str, count: int = 2, **config: Any) -> AsyncIterator[list[Store]]:
+    """Stores as of different controllers."""
+    async with AsyncExitStack() as stack:
+        stores = []
+        for _ in range(count):
+            store = Store(StoreConfig(url, **config))
+            store.open()
+            stack.callback(store.close)
+            stores.append(store)
+        async with asyncio.timeout(PATIENCE_S):
+            yield stores
+
+
+async def until_at(store: Store, revision: int) -> None:
+    with store.subscribe() as changed:
+        while store.position()[2] < revision:
+            await changed.wait()
+            changed.clear()
+
+
+def cut(url: str) -> None:
+    """The server ends all connections with the database."""
+    with cluster().connect() as connection:
+        connection.execute(CUT, [name_of(url)])
+
+
+def test_64_writers_of_4_controllers_leave_no_gap_and_no_reader_sees_one(url: str) -> None:
+    writers, each = 64, 5
+    seen: list[list[int]] = []
+
+    async def write(store: Store, number: int) -> None:
+        for n in range(each):
+            await store.write(lambda tx, n=n: network(tx, f"{number}-{n}", number * each + n), SYSTEM)
+
+    async def read(store: Store, until: int) -> None:
+        revisions: list[int] = []
+        while len(revisions) < until:
+            log = await store.changes_after(0)
+            revisions = sorted({change.revision for change in log or ()})
+            seen.append(revisions)
+
+    async def crowd() -> None:
+        async with opened(url, 4, writers=16) as stores:
+            reading = [asyncio.create_task(read(store, writers * each)) for store in stores[:2]]
+            await asyncio.gather(*(write(stores[n % 4], n) for n in range(writers)))
+            await asyncio.gather(*reading)
+            for store in stores:
+                await until_at(store, writers * each)
+
+    asyncio.run(crowd())
+    assert len(seen) > 10
+    for revisions in seen:
+        assert revisions == list(range(1, len(revisions) + 1))
+
+
+def test_an_act_sees_what_the_last_one_left_whoever_did_it(url: str) -> None:
+    """Counting before writing, as for a quota, is safe: of twenty that see room for ten, ten find it."""
+
+    def one_of_ten(tx: Tx, id_: str) -> None:
+        count = len(tx.select(Network))
+        if count >= 10:
+            raise Conflict("full")
+        network(tx, id_, count)
+
+    async def crowd() -> list[object]:
+        async with opened(url) as stores:
+            acts = [stores[n % 2].write(lambda tx, n=n: one_of_ten(tx, str(n)), SYSTEM) for n in range(20)]
+            return await asyncio.gather(*acts, return_exceptions=True)
+
+    results = asyncio.run(crowd())
+    assert sorted(type(result).__name__ for result in results) == ["Conflict"] * 10 + ["NoneType"] * 10
+
+
+def test_a_commit_rings_at_the_other_controllers_and_so_does_an_epoch(url: str) -> None:
+    async def both() -> None:
+        async with opened(url, look_every_s=3600) as (here, there):
+            with there.subscribe() as changed:
+                await here.write(network, SYSTEM)
+                await changed.wait()
+                assert there.position() == here.position() == (here.position()[0], 1, 1)
+                changed.clear()
+                await here.begin_epoch()
+                await changed.wait()
+                assert there.position() == here.position()
+
+    asyncio.run(both())
+
+
+def test_two_that_see_the_same_loss_begin_one_epoch(url: str) -> None:
+    async def both() -> None:
+        async with opened(url, look_every_s=3600) as (here, there):
+            first, second = await asyncio.gather(here.begin_epoch(), there.begin_epoch())
+            assert first == second
+
+    asyncio.run(both())
+
+
+def test_a_commit_without_a_notification_is_found_in_the_end(url: str) -> None:
+    async def both() -> None:
+        async with opened(url, look_every_s=0.2) as (here, there):
+            await here.write(lambda tx: tx.run(text("ALTER TABLE changes DISABLE TRIGGER ring"), {}), SYSTEM)
+            await here.write(network, SYSTEM)
+            await until_at(there, 1)
+
+    asyncio.run(both())
+
+
+def test_a_cut_line_costs_nothing_that_was_not_under_way(url: str) -> None:
+    async def work() -> None:
+        async with opened(url, look_every_s=3600) as (here, there):
+            await here.write(network, SYSTEM)
+            await there.read(lambda tx: tx.position())
+            await until_at(there, 1)
+            cut(url)
+            assert await here.read(lambda tx: tx.get(Network, "n"), one_statement=True)
+            await here.write(lambda tx: network(tx, "m", 2), SYSTEM)
+            await until_at(there, 2)
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(work())
+    assert {"bell_lost", "bell_found", "act_repeated"} <= {log["event"] for log in logs}
+
+
+def test_an_act_whose_line_is_cut_is_done_once(url: str) -> None:
+    calls: list[int] = []
+
+    def act(tx: Tx) -> None:
+        network(tx)
+        calls.append(1)
+        if len(calls) == 1:
+            cut(url)
+        network(tx, "m", 2)
+
+    async def work() -> None:
+        async with opened(url, 1) as (store,):
+            await store.write(act, SYSTEM)
+            assert len(await store.read(lambda tx: tx.select(Network))) == 2
+            assert await store.read(lambda tx: tx.position()) == store.position()
+
+    asyncio.run(work())
+    assert len(calls) == 2
+
+
+def test_a_line_cut_before_the_commit_is_not_repeated_but_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the server had the commit nobody can know: doing it again could do it twice."""
+    status = dialect._status
+
+    def cutting(connection: Any) -> str:
+        cut(url)
+        return status(connection)
+
+    async def work() -> None:
+        async with opened(url, 1) as (store,):
+            with monkeypatch.context() as patch:
+                patch.setattr(dialect, "_status", cutting)
+                with pytest.raises(Unavailable, match="look whether the change is there"):
+                    await store.write(network, SYSTEM)
+            await store.write(network, SYSTEM)
+
+    asyncio.run(work())
+
+
+def test_a_controller_that_hangs_holds_the_others_up_for_a_bounded_time(url: str) -> None:
+    def hang(tx: Tx) -> None:
+        tx.run(text("SET LOCAL idle_in_transaction_session_timeout = 300"), {})
+        tx.rows(text("SELECT 1"), {})
+        assert not hanging.wait(2)
+
+    hanging = threading.Event()
+
+    async def both() -> None:
+        async with opened(url, 1, busy_timeout_s=0.1) as (here,), opened(url, 1, busy_timeout_s=5) as (there,):
+            stuck = asyncio.create_task(there.write(hang, SYSTEM))
+            await asyncio.sleep(0.1)
+            with pytest.raises(Unavailable, match="busy for too long"):
+                await here.write(network, SYSTEM)
+            await there.write(lambda tx: network(tx, "m", 2), SYSTEM)
+            hanging.set()
+            with pytest.raises(AssertionError):
+                await stuck
+
+    asyncio.run(both())
+
+
+def test_what_postgresql_can_not_keep_is_the_callers_fault(url: str) -> None:
+    async def work() -> None:
+        async with opened(url, 1) as (store,):
+            for bad in ({"name": "a\0b"}, {"mtu": 1 << 70}):
+                with pytest.raises(Exception, match="A value is too large for the database"):
+                    await store.write(lambda tx, bad=bad: tx.change(network(tx), **bad), SYSTEM)
+            assert await store.read(lambda tx: tx.select(Network)) == []
+
+    asyncio.run(work())
+
+
+def test_what_is_in_the_way_of_opening_is_said_in_a_sentence(url: str) -> None:
+    def said(url: str) -> str:
+        with pytest.raises(StoreError) as caught:
+            Store(StoreConfig(url)).open()
+        assert "\n" not in str(caught.value)
+        assert "xyzzy" not in str(caught.value)
+        return str(caught.value)
+
+    assert "does not exist" in said(url.replace(f"/{name_of(url)}?", "/nowhere?").replace("suimon@", "suimon:xyzzy@"))
+    with cluster().connect(name_of(url)) as connection:
+        connection.execute("CREATE TABLE theirs (a int)")
+        assert "holds something else" in said(url)
+        connection.execute("DROP TABLE theirs")
+        store = Store(StoreConfig(url))
+        store.open()
+        store.close()
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert "newer Suimon (schema 9999" in said(url)
+
+
+def test_a_restore_and_controllers_keep_out_of_each_others_way(url: str) -> None:
+    alone = database(url, 5)
+    alone.claim(alone=True)
+    with pytest.raises(StoreError, match="a restore that is under way"):
+        Store(StoreConfig(url)).open()
+    alone.release()
+    store = Store(StoreConfig(url))
+    store.open()
+    with pytest.raises(StoreError, match="controllers that run with it"):
+        alone.claim(alone=True)
+    store.close()
+    alone.claim(alone=True)
+    alone.release()
