@@ -596,3 +596,5 @@ TABLE: dict[str, Line] = {
     ),
     "policies": Line(policy, PROJECT, lists=False, shows=False, tags=MANAGERS),
 }
+TABLE["network-segment-ranges"] = TABLE["network_segment_ranges"]
+"""The same under the name that Neutron's own tests use."""

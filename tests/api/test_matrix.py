@@ -154,3 +154,28 @@ def test_every_operation_is_in_the_table(stage: Stage) -> None:
         for method in methods
     }
     assert known == {f"{method} v1/{path.replace('{}', '*')}" for method, path, _ in OPERATIONS}
+
+
+def test_a_servers_port_goes_with_its_service_only(stage: Stage) -> None:
+    def deleted(service: str | None) -> int:
+        port = stage.port(device_owner="compute:nova")
+        headers = {} if service is None else {"x-service-token": service}
+        return stage.cloud.call("DELETE", f"/v2.0/ports/{port}", None, stage.tokens["m"], headers).status
+
+    assert deleted(None) == 403
+    assert deleted(stage.tokens["o"]) == 403
+    assert deleted("guessed") == 401
+    assert deleted("x" * 5000) == 401
+    assert deleted(stage.tokens["s"]) == 204
+
+
+def test_a_network_seen_for_being_external_is_not_for_ports(stage: Stage) -> None:
+    outside = stage.outside()
+    statuses = {
+        letter: stage.do(letter, "POST", "ports", {"port": {"network_id": outside}}).status for letter in LETTERS
+    }
+    assert statuses == {"m": 403, "r": 403, "M": 403, "o": 403, "a": 201, "s": 201}
+    share = {"object_type": "network", "object_id": outside, "action": "access_as_shared", "target_tenant": stage.red}
+    stage.made("rbac-policies", "rbac_policy", share, "a")
+    statuses = {letter: stage.do(letter, "POST", "ports", {"port": {"network_id": outside}}).status for letter in "mro"}
+    assert statuses == {"m": 201, "r": 403, "o": 403}

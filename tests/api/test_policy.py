@@ -89,7 +89,8 @@ def test_any_attribute_can_get_a_rule(cloud: Cloud, put: Put, path: str, create:
     line = TABLE[path]
     assert line.create and line.create.body
     ids = line.new(stage)
-    put(f"create_{spec.singular}:description: '!'\nupdate_{spec.singular}:description: '!'\n")
+    acts = ("create", "update") if RESOURCES[path].update else ("create",)
+    put("".join(f"{act}_{spec.singular}:description: '!'\n" for act in acts))
     body = line.create.body(stage, ids)
     assert isinstance(body, dict)
     body[spec.singular] |= {"description": "x"}

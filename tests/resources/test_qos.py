@@ -134,3 +134,9 @@ def test_revisions(world: World, policy: str) -> None:
                    lambda: world.delete(POLICIES, policy, ADMIN, expected=0)):  # fmt: skip
         with refused("RevisionNumberConstraintFailed"):
             refuse()
+
+
+def test_a_page_after_what_one_cannot_see_is_the_first_one(world: World, policy: str) -> None:
+    mine = world.create(POLICIES, by=MARY)["id"]
+    assert [one["id"] for one in world.list(POLICIES, f"limit=1&marker={policy}")] == [mine]
+    assert world.list(POLICIES, f"limit=1&marker={mine}") == []

@@ -16,7 +16,7 @@ from suimon.resources.resource import Asked
 from suimon.store import Tx
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, World, refused
 
-MANAGER = Actor("mary", "red", frozenset({"manager"}))
+MARY = Actor("mary", "red", frozenset({"manager"}))
 
 
 def ask(world: World, view: str, *ids: str, by: Actor = ADMIN, body: Any = None) -> Any:
@@ -95,7 +95,7 @@ def test_a_limit_below_what_is_used_has_to_be_forced(world: World) -> None:
 
 
 def test_who_may(world: World) -> None:
-    for by, project in ((BOB, "red"), (ANN, "blue"), (MANAGER, "blue")):
+    for by, project in ((BOB, "red"), (ANN, "blue"), (MARY, "blue")):
         for view in ("GET {}", "GET {}/default"):
             with refused("PolicyNotAuthorized", "rule:get_quota is disallowed by policy"):
                 ask(world, view, project, by=by)
@@ -103,7 +103,7 @@ def test_who_may(world: World) -> None:
             ask(world, "GET {}/details", project, by=by)
         with refused("PolicyNotAuthorized", "get_quota"):
             ask(world, "GET ", by=by)
-    for by in (ALICE, MANAGER):
+    for by in (ALICE, MARY):
         with refused("PolicyNotAuthorized", "rule:update_quota is"):
             put(world, by=by, network=1)
         with refused("PolicyNotAuthorized", "rule:delete_quota is"):

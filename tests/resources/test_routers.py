@@ -114,7 +114,7 @@ def test_impossible_removals(world: World, router: str, subnet: str, body: Any, 
 
 def test_the_way_outside_is_the_gateway(world: World, router: str) -> None:
     outside = world.outside()
-    port = world.port(outside)
+    port = world.port(outside, ADMIN, project_id="red")
     with refused("PolicyNotAuthorized", "update_port:device_owner:network"):
         world.act(router, ADD, {"port_id": port["id"]})
     assert world.act(router, ADD, {"port_id": port["id"]}, ADMIN)["port_id"] == port["id"]

@@ -64,7 +64,8 @@ WHO: dict[str, str] = {
         create_router:external_gateway_info:enable_snat create_router:external_gateway_info:external_fixed_ips
         update_router:external_gateway_info:enable_snat update_router:external_gateway_info:external_fixed_ips
         create_router:distributed create_router:ha get_router:distributed get_router:ha update_router:distributed
-        update_router:ha create_flavor update_flavor delete_flavor create_service_profile
+        update_router:ha create_flavor update_flavor delete_flavor create_service_profile update_service_profile
+        delete_service_profile
         create_flavor_service_profile delete_flavor_service_profile create_policy_port_block_rule
         update_policy_port_block_rule delete_policy_port_block_rule create_default_security_group_rule
         delete_default_security_group_rule get_network_segment_range create_network_segment_range

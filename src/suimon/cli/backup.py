@@ -12,6 +12,7 @@ import msgspec
 from suimon.cli.database import database_options, database_url
 from suimon.model.actor import Actor
 from suimon.model.attributes import Shown
+from suimon.model.errors import CallerError
 from suimon.model.identity import Project, Role, RoleAssignment, User
 from suimon.model.query import parse_query
 from suimon.model.things import Host
@@ -109,7 +110,10 @@ def _document(tx: Tx, resource: Resource, shown: Shown) -> dict[str, Any]:
 def _below(tx: Tx, child: Child, parent: str) -> list[Any]:
     if not (child.list and child.create):
         return []
-    shown = child.list(tx, _READER, parent, parse_query(child.spec, []))
+    try:
+        shown = child.list(tx, _READER, parent, parse_query(child.spec, []))
+    except CallerError:  # Not every parent may have such: a port that no server uses has no bindings.
+        return []
     return [msgspec.to_builtins(child.spec.render(one, _READER)) for one in shown]
 
 

@@ -46,7 +46,8 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     `not_found` is Neutron's type and words (with `{}` for the id). `special` turns the texts of a special filter into
     a condition. `attach` adds what can't be a column, in a constant number of statements; `after_write` says what the
     extras of a thing just written are, where asking the database for them would cost a hot act a statement. By
-    `open_filters` anybody may filter, also who doesn't see the attribute: where Neutron has it so.
+    `open_filters` anybody may filter, also who doesn't see the attribute: where Neutron has it so. Without
+    `strict_marker` a page after something that the actor can't see is the first one, as Neutron has it for some kinds.
     """
 
     spec: Spec
@@ -58,6 +59,7 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     attach: Callable[[Tx, Sequence[Any]], Mapping[str, Mapping[str, object]]] | None = None
     after_write: Callable[[Tx, T], Mapping[str, object]] | None = None
     open_filters: frozenset[str] = frozenset()
+    strict_marker: bool = True
 
     def get(self, tx: Tx, actor: Actor, id_: str) -> Shown:
         """Raises NotFound, also when this actor may not see it."""
@@ -94,7 +96,8 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
         keys.append((self._table.c.id, query.reverse))
         values = {"viewer": actor.viewer}
         if query.marker is not None:
-            conditions.append(_behind(keys, self._marker(tx, query.marker, conditions[0], keys, values)))
+            found = self._marker(tx, query.marker, conditions[0], keys, values)
+            conditions += [_behind(keys, found)] if found else []
         statement = columns.where(*conditions)
         statement = statement.order_by(*(key.desc() if descending else key for key, descending in keys))
         if query.limit is not None:
@@ -194,9 +197,9 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     ) -> Sequence[object]:
         statement = select(*(key for key, _ in keys)).where(self._table.c.id == bindparam("marker"), visible)
         found = tx.rows(statement, {**values, "marker": marker})
-        if not found:
+        if not found and self.strict_marker:
             raise self.missing(marker)
-        return tuple(found[0])
+        return tuple(found[0]) if found else ()
 
 
 def _behind(keys: Sequence[tuple[ColumnElement[Any], bool]], values: Sequence[object]) -> ColumnElement[bool]:

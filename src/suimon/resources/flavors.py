@@ -90,13 +90,16 @@ def update_profile(
 ) -> ServiceProfile:
     """Raises NotFound, PreconditionFailed, Conflict while a flavor has it."""
     profile = _unused(tx, actor, id_, expected_revision)
+    require_act(actor, "update_service_profile", PROFILE_SPEC, wanted, _NOBODYS)
     _require_driver(wanted.get("driver", ""))
     return tx.change(profile, **wanted) if wanted else profile
 
 
 def delete_profile(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = None) -> None:
     """Raises NotFound, PreconditionFailed, Conflict while a flavor has it."""
-    tx.delete(_unused(tx, actor, id_, expected_revision))
+    profile = _unused(tx, actor, id_, expected_revision)
+    require(actor, "delete_service_profile", _NOBODYS)
+    tx.delete(profile)
 
 
 def bind_profile(tx: Tx, actor: Actor, flavor_id: str, wanted: Mapping[str, Any]) -> Shown:

@@ -40,7 +40,7 @@ def get_segment(tx: Tx, actor: Actor, id_: str) -> Shown:
 
 def create_segment(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Shown:
     """Raises Forbidden, NotFound for the network, and else Conflict: a network has its one segment already."""
-    require(actor, "create_segment", Target(""))
+    require_act(actor, "create_segment", SPEC, wanted, Target(""))
     if tx.get(Network, wanted["network_id"]) is None:
         raise NotFound(f"Network {wanted['network_id']} could not be found.", "NetworkNotFound")
     raise Conflict(f"Network {wanted['network_id']} has its segment already, and can have one only.", "SegmentInUse")

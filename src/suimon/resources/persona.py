@@ -240,6 +240,8 @@ RULES: dict[str, Rule] = {
     "update_flavor": admin,
     "delete_flavor": admin,
     "create_service_profile": admin,
+    "update_service_profile": admin,
+    "delete_service_profile": admin,
     "create_flavor_service_profile": admin,
     "delete_flavor_service_profile": admin,
     "create_policy": manager,

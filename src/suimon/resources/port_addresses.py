@@ -16,18 +16,22 @@ from suimon.model.things import Network, Subnet
 from suimon.model.view import FixedIp
 from suimon.resources import addresses
 from suimon.resources.subnets import SUBNETS, formed_address, holds, is_automatic
-from suimon.store.tables import IP_FREE, KEPT
+from suimon.store.tables import IP_FREE, KEPT, SECURITY_GROUPS
 from suimon.store.tables import NETWORKS as NETWORK_TABLE
 from suimon.store.tables import SUBNETS as SUBNET_TABLE
 from suimon.store.tx import Tx
 
 
 class Place(msgspec.Struct):
-    """A network to put ports on, its subnets in the order of their making, and the first free range of each."""
+    """A network to put ports on, its subnets in the order of their making, and the first free range of each.
+
+    `default_group` is that of the project that the parameter `owner` named, if it has one.
+    """
 
     network: Network
     subnets: list[Subnet]
     first_ranges: dict[str, Range]
+    default_group: str | None = None
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -46,6 +50,11 @@ class Seat(msgspec.Struct, frozen=True):
 
 
 _DHCP: Final = "network:dhcp"
+_DEFAULT_GROUP: Final = (
+    select(SECURITY_GROUPS.c.id)
+    .where(SECURITY_GROUPS.c.project_id == bindparam("owner", ""), SECURITY_GROUPS.c.is_default)
+    .scalar_subquery()
+)
 _FREE_RANGE: Final = addresses.FREE_RANGE.where(IP_FREE.c.subnet_id == SUBNET_TABLE.c.id).scalar_subquery()
 
 
@@ -53,7 +62,7 @@ def place_statement(visible: ColumnElement[bool]) -> Select[Any]:
     """The select that `places` reads: the networks of the parameter `ids` for which `visible` holds."""
     subnet_columns = (column.label(f"subnet_{column.name}") for column in SUBNET_TABLE.columns)
     return (
-        select(*NETWORK_TABLE.columns, *subnet_columns, _FREE_RANGE)
+        select(*NETWORK_TABLE.columns, *subnet_columns, _DEFAULT_GROUP, _FREE_RANGE)
         .select_from(NETWORK_TABLE.outerjoin(SUBNET_TABLE, SUBNET_TABLE.c.network_id == NETWORK_TABLE.c.id))
         .where(NETWORK_TABLE.c.id.in_(bindparam("ids", expanding=True)), visible)
         .order_by(SUBNET_TABLE.c.created_at, SUBNET_TABLE.c.id)
@@ -69,9 +78,9 @@ def places(tx: Tx, statement: Select[Any], values: Mapping[str, object]) -> dict
         if row[0] not in found:
             network = network_codec.decode(row[:width])
             tx.know(network)
-            found[row[0]] = Place(network, [], {})
+            found[row[0]] = Place(network, [], {}, row[-2])
         if row[width] is not None:
-            subnet = subnet_codec.decode(row[width:-1])
+            subnet = subnet_codec.decode(row[width:-2])
             tx.know(subnet)
             found[row[0]].subnets.append(subnet)
             if (free := addresses.range_of(row[-1])) is not None:

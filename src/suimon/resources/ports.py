@@ -13,13 +13,13 @@ from sqlalchemy import ColumnElement, and_, or_, select, true
 from suimon.model import dns_names
 from suimon.model.actor import Actor
 from suimon.model.attributes import UNGIVEN, Target
-from suimon.model.errors import BadRequest, Conflict
+from suimon.model.errors import BadRequest, CallerError, Conflict, Forbidden
 from suimon.model.specs.dhcp_options import merged
 from suimon.model.specs.ports import PORT, WantedIp
 from suimon.model.things import FloatingIp, Network, Port, PortBinding, Router, Subnet
 from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, ROUTER_PORTS, UNPLUGGED
 from suimon.model.view import FixedIp
-from suimon.resources import addresses, port_details, port_uses, security_groups
+from suimon.resources import addresses, port_details, port_uses, security_groups, sharing
 from suimon.resources.collection import VIEWER, Collection, require_revision
 from suimon.resources.ids import new_id, new_mac
 from suimon.resources.networks import NETWORKS
@@ -36,7 +36,9 @@ from suimon.store.tables import PORTS as TABLE
 from suimon.store.tx import Tx
 
 SPEC: Final = PORT.governed_by(RULES)
-_FOR_MEMBERS: Final = place_statement(NETWORKS.visible)
+_FOR_MEMBERS: Final = place_statement(sharing.visible("network", NETWORK_TABLE))
+"""A network that one sees only because it is external has room for gateways and floating IPs, not for ports."""
+_SEEN: Final = place_statement(NETWORKS.visible)
 _FOR_ADMINS: Final = place_statement(true())
 
 
@@ -92,11 +94,12 @@ def create_port(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Port:
 def create_ports(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> list[Port]:
     """All or none, in a number of statements that doesn't grow with the number of ports."""
     statement = _FOR_ADMINS if sees_all(actor, "network") else _FOR_MEMBERS
-    values = {"ids": list({one["network_id"] for one in wanted}), "viewer": actor.project_id}
+    owner = wanted[0]["project_id"]
+    values = {"ids": list({one["network_id"] for one in wanted}), "viewer": actor.project_id, "owner": owner}
     found = places(tx, statement, values)
     for one in wanted:
         if one["network_id"] not in found:
-            raise NETWORKS.missing(one["network_id"])
+            raise _no_place(tx, one["network_id"], values)
         _require_may_set(
             actor, "create_port", one, Target(one["project_id"], found[one["network_id"]].network.project_id)
         )
@@ -108,9 +111,17 @@ def create_ports(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> l
     require_macs_free(tx, wanted)
     if len(wanted) > 1:
         wanted = with_macs(tx, wanted)
-    defaults: dict[str, str] = {}
+    default = found[wanted[0]["network_id"]].default_group
+    defaults = {owner: default} if default else {}
     finished = [_finished(tx, found[one["network_id"]].network, one, defaults) for one in wanted]
     return make_ports(tx, found, finished)
+
+
+def _no_place(tx: Tx, network_id: str, values: Mapping[str, object]) -> CallerError:
+    """Why there is no place for a port: the network isn't seen, or is seen and isn't for ports."""
+    if network_id in places(tx, _SEEN, values):
+        return Forbidden("rule:create_port is disallowed by policy")
+    return NETWORKS.missing(network_id)
 
 
 def make_ports(tx: Tx, found: Mapping[str, Place], wanted: Sequence[Mapping[str, Any]]) -> list[Port]:

@@ -94,6 +94,7 @@ QOS_POLICIES: Final = Collection(
     extras=(sharing.shared_extra(KIND, TABLE),),
     special={"shared": lambda texts: sharing.by_shared(KIND, TABLE, texts)},
     attach=_shown_rules,
+    strict_marker=False,
 )
 
 
@@ -106,7 +107,7 @@ def require_policy(tx: Tx, actor: Actor, id_: str | None, replaces: str | None =
     if id_ == replaces or not ids:
         return
     statement = _THESE if actor.admin else _THESE.where(QOS_POLICIES.visible)
-    found = {one for (one,) in tx.rows(statement, {"ids": list(ids), "viewer": actor.project_id})}
+    found = {one for (one,) in tx.rows(statement, {"ids": list(ids), "viewer": actor.viewer})}
     if replaces is not None and replaces not in found:
         raise Forbidden(
             f"Failed to remove provided policy {replaces} because you are not authorized.",

@@ -166,7 +166,7 @@ def _policy_of(tx: Tx, rule: Rule) -> QosPolicy:
 
 def _owns(actor: Actor, policy: QosPolicy) -> bool:
     """Rules are for those who own the policy: who it is shared with reads them in the policy."""
-    return actor.admin or policy.project_id == actor.project_id
+    return actor.admin or policy.project_id == actor.viewer
 
 
 def _missing(id_: str, policy_id: str) -> NotFound:

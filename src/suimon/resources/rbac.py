@@ -155,11 +155,15 @@ def _require_scope(tx: Tx, pool: SubnetPool, target: str) -> None:
 
 
 def _require_unused(tx: Tx, entry: RbacPolicy, thing: Thing, instead: str | None = None) -> None:
-    """Raises Conflict when a project uses the object that neither owns it nor has another entry, `instead` included."""
+    """Raises Conflict when a project uses the object that neither owns it nor has another entry.
+
+    The entry's new target, `instead`, counts for networks only, unless it is everybody, as in Neutron.
+    """
     everybodys = entry.target_project == EVERYBODY
     if everybodys and entry.action == AS_EXTERNAL and isinstance(thing, Network) and thing.is_default:
         raise _in_use(entry, "Default external networks must be shared to everyone.")
-    left = sharing.shared_with(tx, thing.id, entry.action) - {entry.target_project} | {instead}
+    left = sharing.shared_with(tx, thing.id, entry.action) - {entry.target_project}
+    left |= {instead} if isinstance(thing, Network) else {instead} & {EVERYBODY}
     if EVERYBODY in left:
         return
     stranded = _users(tx, entry) - left - {"", thing.project_id}

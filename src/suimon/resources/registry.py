@@ -31,7 +31,6 @@ import msgspec
 
 from suimon.model.specs.logs import LOGGABLE_RESOURCE
 from suimon.model.specs.qos import RULE_TYPE
-from suimon.model.things import SecurityGroupRule
 from suimon.resources import (
     address_groups,
     address_scopes,
@@ -144,7 +143,6 @@ RESOURCES: Final[dict[str, Resource]] = {
         security_groups.create_security_groups,
         security_groups.update_security_group,
         security_groups.delete_security_group,
-        limited=(SecurityGroupRule,),
         unprepared=security_groups.lacks_default,
         prepare=security_groups.ensure_default,
     ),

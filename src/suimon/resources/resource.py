@@ -105,14 +105,13 @@ def resource(
     create: Callable[[Tx, Actor, Sequence[Wanted]], Sequence[T]] | None = None,
     update: Callable[[Tx, Actor, str, Wanted, int | None], T] | None = None,
     delete: Delete | None = None,
-    limited: Sequence[type[Thing]] = (),
     **more: Any,
 ) -> Resource:
     """A kind that is kept in a table of its own. `create` makes many at once; an act that is None doesn't exist.
 
-    Quotas hold for what is created, and for what comes with it of the types in `limited`.
+    Quotas hold for what is created.
     """
-    many = _create_many(collection, create, limited) if create else None
+    many = _create_many(collection, create) if create else None
     return Resource(
         spec=collection.spec,
         get=collection.get,
@@ -138,15 +137,9 @@ def few_below(
     return lambda tx, actor, parent, query: cut(spec, act(tx, actor, parent), query)
 
 
-def _create_many(
-    collection: Collection[T],
-    act: Callable[[Tx, Actor, Sequence[Wanted]], Sequence[T]],
-    limited: Sequence[type[Thing]],
-) -> CreateMany:
+def _create_many(collection: Collection[T], act: Callable[[Tx, Actor, Sequence[Wanted]], Sequence[T]]) -> CreateMany:
     def create_many(tx: Tx, actor: Actor, wanted: Sequence[Wanted]) -> list[Shown]:
         tx.limit(collection.type, Counter(one["project_id"] for one in wanted if "project_id" in one))
-        for besides in limited:
-            tx.limit(besides)
         return collection.shown(tx, act(tx, actor, wanted))
 
     return create_many

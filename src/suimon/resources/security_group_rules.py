@@ -107,7 +107,7 @@ def require_remotes(tx: Tx, actor: Actor, rules: Sequence[Rule]) -> None:
     if not ids:
         return
     statement = _ADDRESS_GROUPS if actor.admin else _ADDRESS_GROUPS.where(_VISIBLE_ADDRESSES)
-    found = {id_ for (id_,) in tx.rows(statement, {"ids": list(ids), "viewer": actor.project_id})}
+    found = {id_ for (id_,) in tx.rows(statement, {"ids": list(ids), "viewer": actor.viewer})}
     if missing := sorted(ids - found):
         raise NotFound(f"Address group {missing[0]} could not be found.", "AddressGroupNotFound")
 

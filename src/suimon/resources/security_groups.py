@@ -63,6 +63,7 @@ def create_security_groups(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, A
     """All or none, each with the default rules; a project's first comes with its default group."""
     for one in wanted:
         require_act(actor, "create_security_group", SPEC, one, Target(one["project_id"]))
+    tx.limit(SecurityGroupRule)
     groups = [SecurityGroup(id=new_id(), **_fresh(tx), **one) for one in wanted]
     _make(tx, [*_missing_defaults(tx, {group.project_id for group in groups}), *groups])
     return groups
@@ -123,7 +124,7 @@ def groups_for(tx: Tx, actor: Actor, ids: Several[str]) -> None:
     if not ids:
         return
     statement = _THESE if actor.admin else _THESE.where(SECURITY_GROUPS.visible)
-    found = {id_ for (id_,) in tx.rows(statement, {"ids": list(set(ids)), "viewer": actor.project_id})}
+    found = {id_ for (id_,) in tx.rows(statement, {"ids": list(set(ids)), "viewer": actor.viewer})}
     if missing := [id_ for id_ in dict.fromkeys(ids) if id_ not in found]:
         raise SECURITY_GROUPS.missing(", ".join(missing))
 

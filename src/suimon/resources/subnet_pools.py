@@ -220,14 +220,16 @@ def _change(tx: Tx, actor: Actor, pool: SubnetPool, wanted: Mapping[str, Any]) -
 def _require_sound(tx: Tx, actor: Actor, pool: SubnetPool, before: SubnetPool | None = None) -> None:
     """Raises BadRequest, Conflict, NotFound for the address scope."""
     _few(pool.prefixes)
-    for name, value, base, bound, fits in (
+    for name, value, limit, bound, fits in (
         ("min_prefixlen", pool.min_prefixlen, "max_prefixlen", pool.max_prefixlen, int.__le__),
         ("max_prefixlen", pool.max_prefixlen, "ip_version_max", _BITS[pool.ip_version], int.__le__),
         ("default_prefixlen", pool.default_prefixlen, "min_prefixlen", pool.min_prefixlen, int.__ge__),
         ("default_prefixlen", pool.default_prefixlen, "max_prefixlen", pool.max_prefixlen, int.__le__),
     ):
         if not fits(value, bound):
-            raise BadRequest(f"Illegal prefix bounds: {name}={value}, {base}={bound}.", "IllegalSubnetPoolPrefixBounds")
+            raise BadRequest(
+                f"Illegal prefix bounds: {name}={value}, {limit}={bound}.", "IllegalSubnetPoolPrefixBounds"
+            )
     was_default = before is not None and before.is_default
     new_default = {"is_default": True, "ip_version": pool.ip_version} if pool.is_default and not was_default else None
     if new_default and tx.select(SubnetPool, new_default):

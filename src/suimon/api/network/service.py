@@ -96,7 +96,7 @@ class NetworkService:
                 return partial(self._delete, call, resource, id_)
             case "PUT", (id_, action) if action in resource.actions:
                 return partial(self._act, call, resource.actions[action], id_)
-            case _, () | (_,):
+            case _, () | (_,) if resource.list or resource.get or resource.create:
                 raise MethodNotAllowed(UNCOMPLIABLE)
             case _, (id_, below, *deeper) if below in resource.children:
                 return self._within(call, resource_below(resource.children[below], id_), tuple(deeper))

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,8 +27,7 @@ def upgrade() -> None:
         there = {column["name"] for column in inspector.get_columns(table.name)}
         for column in table.columns:
             if column.name not in there:
-                default = None if column.nullable else _default(column)
-                op.add_column(table.name, sa.Column(column.name, column.type, nullable=column.nullable, server_default=default))
+                _add(table, column)
         indexes = {index["name"] for index in inspector.get_indexes(table.name)}
         for index in table.indexes:
             if index.name not in indexes:
@@ -39,6 +39,17 @@ def upgrade() -> None:
     op.drop_column("networks", "shared")
     _default_group_rules(connection)
     _count_usage(connection)  # Behind all that makes or deletes rows.
+
+
+def _add(table: sa.Table, column: sa.Column[Any]) -> None:
+    for key in column.foreign_keys:
+        # SQLite takes a foreign key with its column only, which alembic doesn't say.
+        constraint = f"CONSTRAINT fk_{table.name}_{column.name} REFERENCES {key.column.table.name} ({key.column.name})"
+        on_delete = f" ON DELETE {key.ondelete}" if key.ondelete else ""
+        op.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.name} TEXT {constraint}{on_delete}")
+        return
+    default = None if column.nullable else _default(column)
+    op.add_column(table.name, sa.Column(column.name, column.type, nullable=column.nullable, server_default=default))
 
 
 def _share(connection: sa.Connection, table: str, mark: str, object_type: str, action: str) -> None:
@@ -90,7 +101,7 @@ def _count_usage(connection: sa.Connection) -> None:
         )
 
 
-def _default(column: sa.Column[object]) -> object:
+def _default(column: sa.Column[Any]) -> Any:
     if column.name == "ip_allocation":
         return "immediate"
     if column.name in ("propagate_uplink_status", "stateful"):
