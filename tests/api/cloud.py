@@ -92,9 +92,7 @@ class Cloud:
         self.store.open()
         self.passwords = passwords.Passwords(passwords.Config(log2_n=4))
         gate = Gate(self.store, self.clock)
-        login = tokens.Tokens(
-            tokens.Config(), gate, Logins(gate, self.passwords, throttle.Throttle(throttle.Config()))
-        )
+        login = tokens.Tokens(tokens.Config(), gate, Logins(gate, self.passwords, throttle.Throttle(throttle.Config())))
         self.services: dict[str, Service] = {
             "": Versions(),
             "openapi.json": OpenApi(RESOURCES),

@@ -12,12 +12,14 @@ import pytest
 import structlog
 from sqlalchemy import text
 
+from suimon.distribution.links import Link
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Conflict, Unavailable
 from suimon.model.things import Network
 from suimon.store import Store, StoreConfig, StoreError, Tx
 from suimon.store import postgresql as dialect
 from suimon.store.dialect import database
+from tests.distribution.world import make, make_host, make_port, put, running
 from tests.postgresql import cluster, name_of
 from tests.store.test_store import network
 
@@ -261,3 +263,26 @@ def test_a_restore_and_controllers_keep_out_of_each_others_way(url: str) -> None
     store.close()
     alone.claim(alone=True)
     alone.release()
+
+
+def test_hosts_of_one_controller_hear_of_what_another_commits(url: str) -> None:
+    async def both() -> None:
+        async with opened(url, look_every_s=3600) as (here, there), running(there) as dispatcher:
+            host = make_host("hv1", "192.0.2.1")
+            await put(here, host)
+            await until_at(there, here.position()[2])
+            link = await dispatcher.link(host, None)
+            assert isinstance(link, Link)
+            port = make_port("n", "hv1", name="late")
+            await put(here, make(Network, id="n", segment=9), port)
+            told = b""
+            while b'"late"' not in told:
+                told += await link.receive(PATIENCE_S) or b""
+            await here.begin_epoch()
+            while not link.closed:  # noqa: ASYNC110 (within the patience of `opened`)
+                await asyncio.sleep(0.01)
+            again = await dispatcher.link(host, None)
+            assert isinstance(again, Link)
+            assert f'"epoch":{here.position()[1]}'.encode() in (await again.receive(PATIENCE_S) or b"")
+
+    asyncio.run(both())

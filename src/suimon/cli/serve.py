@@ -169,9 +169,7 @@ def _say_ready(config: Config) -> None:
     click.echo(f"suimon is ready: clients at {config.clients.url}, hosts at {config.hosts.url}")
 
 
-def _clients_app(
-    config: Config, gate: Gate, accounts: Service, store: Store, distribution: Distribution
-) -> ClientsApp:
+def _clients_app(config: Config, gate: Gate, accounts: Service, store: Store, distribution: Distribution) -> ClientsApp:
     return ClientsApp(
         ApiConfig(
             public_url=config.public_url,

@@ -25,7 +25,7 @@ _TOKENS_OF: Final = delete(TOKENS).where(TOKENS.c.credential_id == bindparam("cr
 def create_application_credential(
     tx: Tx, actor: Actor, token: Token, wanted: Mapping[str, Any]
 ) -> ApplicationCredential:
-    """`wanted` has the fields of the struct but `id` and `project_id`; `roles` are mappings with `id` or `name`, none for
+    """`wanted` has the struct's fields but `id` and `project_id`; `roles` are mappings with `id` or `name`: none means
     all of the token's. `token` is the caller's own. Raises BadRequest, Conflict, Forbidden.
     """
     if wanted["user_id"] != token.user_id:
@@ -41,9 +41,7 @@ def create_application_credential(
             f"Conflict occurred attempting to store application_credential - Duplicate entry: {wanted['name']}."
         )
     roles = _roles(tx, token, wanted["roles"])
-    made = ApplicationCredential(
-        **{**wanted, "roles": roles}, id=new_id(), project_id=token.project_id
-    )
+    made = ApplicationCredential(**{**wanted, "roles": roles}, id=new_id(), project_id=token.project_id)
     tx.insert(made)
     return made
 

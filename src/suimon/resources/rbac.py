@@ -163,7 +163,8 @@ def _require_unused(tx: Tx, entry: RbacPolicy, thing: Thing, instead: str | None
     if everybodys and entry.action == AS_EXTERNAL and isinstance(thing, Network) and thing.is_default:
         raise _in_use(entry, "Default external networks must be shared to everyone.")
     left = sharing.shared_with(tx, thing.id, entry.action) - {entry.target_project}
-    left |= {instead} if isinstance(thing, Network) else {instead} & {EVERYBODY}
+    if instead is not None and (instead == EVERYBODY or isinstance(thing, Network)):
+        left.add(instead)
     if EVERYBODY in left:
         return
     stranded = _users(tx, entry) - left - {"", thing.project_id}
