@@ -74,7 +74,7 @@ class Clock:
 class States(dict[str, HostState]):
     """What hosts reported, as a test sets it."""
 
-    def state(self, host: str) -> HostState:
+    def state(self, host: str, noted: str = "") -> HostState:
         return self.get(host) or HostState(host=host)
 
 

@@ -22,6 +22,10 @@ from suimon.api.identity.first_admin import AccountFiles, ensure_admin
 from suimon.api.network.documents import Versions
 from suimon.api.network.openapi_document import OpenApi
 from suimon.api.network.service import NetworkService
+from suimon.api.nova.client import Nova
+from suimon.api.nova.config import Config as NovaConfig
+from suimon.api.nova.config import NovaConfigError, read_config
+from suimon.api.nova.notifier import Notifier, NotifierConfig
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
 from suimon.api.wire import Service
@@ -36,11 +40,12 @@ from suimon.cli.identity import (
 )
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.network import SettingsError, network_options, network_settings
 from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
-from suimon.model.settings import Ranges, Settings
+from suimon.model.settings import Settings
 from suimon.resources import hosts as host_acts
 from suimon.resources import identity
 from suimon.resources.registry import RESOURCES
@@ -67,6 +72,7 @@ class Config(msgspec.Struct, frozen=True):
     """Its URL."""
     workers: int = 1
     identity: IdentityConfig = IdentityConfig()
+    nova: NovaConfig | None = None
     worker: str = ""
     """In one of several processes: the sockets that it was given."""
 
@@ -76,15 +82,14 @@ class Config(msgspec.Struct, frozen=True):
 @click.option("--listen", default="127.0.0.1:9696", show_default=True, help="HOST:PORT for clients.")
 @click.option("--hosts-listen", default="127.0.0.1:9697", show_default=True, help="HOST:PORT for hypervisors.")
 @click.option("--public-url", default="", help="How clients reach us, if not by the address they connect to.")
-@click.option("--physnets", default="", help="Physical networks, as in public,physnet1.")
-@click.option("--vlan-ranges", default="", help="VLANs to choose from, as in physnet1:100-199,physnet1:300.")
-@click.option("--vni-ranges", default="", help="VXLAN ids to choose from, as in 1000-1999,5000.")
 @click.option("--tls-cert", default="", help="Certificate chain (PEM) for clients.")
 @click.option("--tls-key", default="", help="Its private key.")
 @click.option("--hosts-tls-cert", default="", help="Certificate chain (PEM) for hypervisors.")
 @click.option("--hosts-tls-key", default="", help="Its private key.")
+@network_options
 @database_options
 @identity_options
+@click.option("--nova-config", default="", help="INI file with a section [nova]: whom to tell that ports are plugged.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
 )
@@ -103,11 +108,12 @@ def serve(state: Path, log_level: str, workers: int, **options: str) -> None:
             hosts=endpoint(
                 options["hosts_listen"], "--hosts-listen", options["hosts_tls_cert"], options["hosts_tls_key"]
             ),
-            settings=_settings(options["physnets"], options["vlan_ranges"], options["vni_ranges"]),
+            settings=network_settings(options),
             public_url=options["public_url"],
             database=database_url(state, options["database"], options["database_file"]),
             workers=workers,
             worker=options["worker"],
+            nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
             identity=identity_config(
                 options["policy"], options["identity_url"], options["identity_config"], options["trusted_proxies"]
             ),
@@ -115,7 +121,7 @@ def serve(state: Path, log_level: str, workers: int, **options: str) -> None:
         apply_policy(config.identity)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config))
-    except (ServeError, ListenError, StoreError, IdentityError) as error:
+    except (ServeError, SettingsError, ListenError, StoreError, IdentityError, NovaConfigError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -154,13 +160,18 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         clients = Listener(_clients_app(config, gate, accounts, store, distribution), config.clients, sockets[0])
         hosts = Listener(hosts_app(distribution), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(distribution.run())
+            following = [tasks.create_task(distribution.run())]
+            if config.nova:
+                turn = Lease(LeaseConfig(), store, "nova")
+                notifier = Notifier(NotifierConfig(), store, Nova(config.nova), turn)
+                following.append(tasks.create_task(notifier.run()))
             for listener in (clients, hosts):
                 tasks.create_task(listener.run_bound())
                 await listener.ready.wait()
             _say_ready(config)
             await stop.wait()
-            following.cancel()
+            for task in following:
+                task.cancel()
             clients.should_exit = hosts.should_exit = True
         await leave()
 
@@ -227,23 +238,3 @@ def _make_directory(path: Path) -> None:
         raise ServeError(f"Can't make the state directory {path} ({error.strerror}): choose with --state.") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ServeError(f"The state directory {path} isn't writable for us: choose another with --state.")
-
-
-def _settings(physnets: str, vlan_ranges: str, vni_ranges: str) -> Settings:
-    names = [name.strip() for name in physnets.split(",") if name.strip()]
-    vlans: dict[str, Ranges] = dict.fromkeys(names, ())
-    for part in filter(None, vlan_ranges.split(",")):
-        name, _, numbers = part.strip().rpartition(":")
-        if name not in vlans:
-            raise ServeError(f"--vlan-ranges speaks of the physical network {name!r}, which --physnets doesn't name.")
-        vlans[name] += (_range(numbers, 4094, "--vlan-ranges"),)
-    vnis = tuple(_range(part, (1 << 24) - 1, "--vni-ranges") for part in vni_ranges.split(",") if part)
-    return Settings(vlans=vlans, flat=tuple(names), vnis=vnis or Settings().vnis)
-
-
-def _range(text: str, most: int, option: str) -> tuple[int, int]:
-    first, _, last = text.strip().partition("-")
-    last = last or first
-    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= most):
-        raise ServeError(f"{option} {text!r} is not a range of numbers from 1 to {most}.")
-    return int(first), int(last)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -29,6 +31,8 @@ log = structlog.get_logger()
 
 OLDEST_SCHEMA: Final = 1
 """The oldest view schema that is still spoken."""
+_NEWS_PAUSE_S: Final = 1.0
+"""What many hosts have to say at once is written down at once."""
 _MOST_LOGGED: Final = 10
 _MOST_PORTS: Final = 10_000
 _MOST_FAILURES: Final = 100
@@ -47,6 +51,7 @@ class HostActs(Protocol):
     def find_host(self, tx: Tx, credential: str) -> Host | None: ...
     def end_acceptance(self, tx: Tx, name: str) -> None: ...
     def note_seen(self, tx: Tx, names: Collection[str]) -> None: ...
+    def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
 
 
@@ -66,6 +71,7 @@ class Distribution:
         self._clock = clock
         self._dispatcher = Dispatcher(config, store)
         self._presence = Presence()
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled; every stream ends with it."""
@@ -123,31 +129,49 @@ class Distribution:
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
         self._presence.refuse(host.name, len(refused))
-        self._presence.note(host.name, _bounded(report), _counters(report, own), self._clock())
+        if self._presence.note(host.name, _bounded(report), _counters(report, own), self._clock()):
+            self._news.set()
 
-    def state(self, host: str) -> HostState:
-        """How a host is, from what it reported last and whether it listens."""
-        state = self._presence.get(host)
+    def state(self, host: str, noted: str = "") -> HostState:
+        """How a host is, from what it reported last and whether it listens.
+
+        `noted` is what some controller wrote down of it, which counts if the host spoke to that one later.
+        """
+        state, patience_s = self._presence.get(host), 3 * self.config.report_interval_s
         link = self._dispatcher.get(host)
+        other = _read(noted)
+        if link is None and other and _is_later(other, state):
+            state, patience_s = other, patience_s + self.config.note_hosts_every_s
         told = self._store.position()[2] if link is None else link.revision
-        patience = timedelta(seconds=3 * self.config.report_interval_s)
-        recent = state.reported_at is not None and self._clock() - state.reported_at < patience
+        recent = state.reported_at is not None and self._clock() - state.reported_at < timedelta(seconds=patience_s)
         lag = 0 if state.revision is None else max(0, told - state.revision)
-        return msgspec.structs.replace(state, up=link is not None or recent, linked=link is not None, lag_revisions=lag)
+        linked = link is not None or (state is other and recent and state.linked)
+        return msgspec.structs.replace(state, up=linked or recent, linked=linked, lag_revisions=lag)
 
     def counters(self, host: str) -> dict[str, Counters]:
         """By port, what the host counted last."""
         return self._presence.counters(host)
 
     async def _note_hosts(self) -> None:
-        """Tells the store every now and then who was heard of, for all controllers: one statement for all hosts."""
+        """Tells the store who was heard of and how they are, for all controllers: a few statements for all hosts.
+
+        That is every now and then, and soon when a host holds something back or its switch refuses something.
+        """
         while True:
-            await asyncio.sleep(self.config.note_hosts_every_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self.config.note_hosts_every_s)
+                await asyncio.sleep(_NEWS_PAUSE_S)
+            self._news.clear()
             if names := self._presence.heard():
+                states = {name: msgspec.json.encode(self.state(name)).decode() for name in names}
                 try:
-                    await self._store.write(lambda tx: self._acts.note_seen(tx, names), SYSTEM)
+                    await self._store.write(partial(self._note, names, states), SYSTEM)
                 except CallerError as error:
                     log.warning("hosts_not_noted", reason=error.message)
+
+    def _note(self, names: Collection[str], states: Mapping[str, str], tx: Tx) -> None:
+        self._acts.note_seen(tx, names)
+        self._acts.note_states(tx, states)
 
     def _speaks_of_now(self, report: Report) -> bool:
         return (report.position.store, report.position.epoch) == self._store.position()[:2]
@@ -169,6 +193,18 @@ def _check_schema(schema: int) -> None:
         raise BadRequest(
             f"The agent speaks view schema {schema}, we none older than {OLDEST_SCHEMA}: upgrade the agent."
         )
+
+
+def _read(noted: str) -> HostState | None:
+    """None for what another version wrote in other words."""
+    try:
+        return msgspec.json.decode(noted, type=HostState) if noted else None
+    except msgspec.MsgspecError:
+        return None
+
+
+def _is_later(one: HostState, other: HostState) -> bool:
+    return one.reported_at is not None and (other.reported_at is None or one.reported_at > other.reported_at)
 
 
 def _bounded(report: Report) -> Report:

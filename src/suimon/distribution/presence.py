@@ -1,4 +1,4 @@
-"""What the hosts reported last, in memory: a restarted controller knows it again after each host's next report."""
+"""What the hosts reported last to this controller, in memory; the store is told now and then."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ class Presence:
     def get(self, host: str) -> HostState:
         return self._states.get(host) or HostState(host=host)
 
-    def note(self, host: str, report: Report, counters: dict[str, Counters], now: datetime) -> None:
+    def note(self, host: str, report: Report, counters: dict[str, Counters], now: datetime) -> bool:
+        """Whether an operator would want to know at once: what it holds back or its switch refuses is another."""
+        before = self.get(host)
         self._states[host] = msgspec.structs.replace(
-            self.get(host),
+            before,
             reported_at=now,
             revision=report.position.revision,
             held=report.held,
@@ -48,6 +50,7 @@ class Presence:
         self._heard.add(host)
         if report.counters:
             self._counters[host] = counters
+        return (before.held, before.failures) != (report.held, report.failures)
 
     def heard(self) -> set[str]:
         """Who reported since this was asked last."""

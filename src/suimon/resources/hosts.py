@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import bindparam, delete, select, update
 
 from suimon.model import view
 from suimon.model.actor import Actor
@@ -19,7 +19,7 @@ from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unaut
 from suimon.model.things import FloatingIp, Host, JoinToken, Port
 from suimon.model.touches import UNPLUGGED
 from suimon.store.columns import time_text
-from suimon.store.tables import HOSTS, JOIN_TOKENS
+from suimon.store.tables import HOST_STATES, HOSTS, JOIN_TOKENS
 from suimon.store.tx import Tx
 
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -29,6 +29,8 @@ _MOST_PHYSNETS: Final = 64
 _SEEN: Final = (
     update(HOSTS).where(HOSTS.c.name.in_(bindparam("names", expanding=True))).values(seen_at=bindparam("now"))
 )
+_STATES: Final = select(HOST_STATES.c.host, HOST_STATES.c.state)
+_FORGET_STATES: Final = delete(HOST_STATES).where(HOST_STATES.c.host.in_(bindparam("names", expanding=True)))
 _EXPIRED: Final = delete(JOIN_TOKENS).where(JOIN_TOKENS.c.expires_at < bindparam("now"))
 
 
@@ -125,6 +127,18 @@ def note_seen(tx: Tx, names: Collection[str]) -> None:
     """These were heard of just now. Nobody who follows the log is told: agents' heartbeats change nothing."""
     if names:
         tx.run(_SEEN, {"names": list(names), "now": time_text(tx.now)})
+
+
+def note_states(tx: Tx, states: Mapping[str, str]) -> None:
+    """How hosts are, as texts that only those who write them read. One that is no host (any more) has none."""
+    known = [host.name for host in tx.select(Host, {"name": set(states)})]
+    tx.run(_FORGET_STATES, {"names": known})
+    tx.insert_rows(HOST_STATES, [{"host": name, "state": states[name]} for name in known])
+
+
+def noted_states(tx: Tx) -> dict[str, str]:
+    """By host, what was noted last."""
+    return {row[0]: row[1] for row in tx.rows(_STATES, {})}
 
 
 def delete_host(tx: Tx, actor: Actor, name: str) -> None:

@@ -344,6 +344,13 @@ CHANGES = Table(
     Column("request_id", Text, nullable=False),
 )
 """The change log: look again at (kind, id) for those who hold scope."""
+HOST_STATES = Table(
+    "host_states",
+    METADATA,
+    Column("host", Text, _to("hosts.name", "CASCADE"), primary_key=True),
+    Column("state", Text, nullable=False, comment="JSON, as the controller that heard it last has it"),
+)
+"""How each host is, for the controllers that it doesn't speak to."""
 LEASES = Table(
     "leases",
     METADATA,

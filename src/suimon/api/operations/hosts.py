@@ -15,12 +15,13 @@ from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, NotFound
 from suimon.model.things import Host
 from suimon.resources import hosts as acts
+from suimon.store.tx import Tx
 
 
 class HostStates(Protocol):
     """How hosts are, from what they reported: `distribution.Distribution`."""
 
-    def state(self, host: str) -> HostState: ...
+    def state(self, host: str, noted: str = "") -> HostState: ...
 
 
 class TokenRequest(msgspec.Struct):
@@ -39,14 +40,14 @@ class Hosts:
 
     async def index(self, call: Call, actor: Actor) -> Response:
         """GET: all hosts by name."""
-        return answer({"hosts": [self._told(host) for host in await self._all(actor)]})
+        return answer({"hosts": await self._all(actor)})
 
     async def show(self, call: Call, actor: Actor, name: str) -> Response:
         """GET one."""
-        found = [host for host in await self._all(actor) if host.name == name]
+        found = [host for host in await self._all(actor) if host["name"] == name]
         if not found:
             raise NotFound(f"Host {name} could not be found.")
-        return answer({"host": self._told(found[0])})
+        return answer({"host": found[0]})
 
     async def remove(self, call: Call, actor: Actor, name: str) -> Response:
         """DELETE: it is no host of ours any more; refused while ports are bound to it."""
@@ -71,11 +72,17 @@ class Hosts:
         )
         return answer({"token": {"secret": secret, "host": token.host, "expires_at": token.expires_at}}, 201)
 
-    async def _all(self, actor: Actor) -> list[Host]:
-        return await self._store.read(lambda tx: acts.list_hosts(tx, actor), one_statement=True)
+    async def _all(self, actor: Actor) -> list[dict[str, object]]:
+        """With what other controllers noted of them."""
 
-    def _told(self, host: Host) -> dict[str, object]:
-        state = self._states.state(host.name)
+        def read(tx: Tx) -> tuple[list[Host], dict[str, str]]:
+            return acts.list_hosts(tx, actor), acts.noted_states(tx)
+
+        hosts, noted = await self._store.read(read)
+        return [self._told(host, noted.get(host.name, "")) for host in hosts]
+
+    def _told(self, host: Host, noted: str = "") -> dict[str, object]:
+        state = self._states.state(host.name, noted)
         return {
             "name": host.name,
             "tunnel_ip": host.tunnel_ip,

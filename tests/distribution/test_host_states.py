@@ -1,0 +1,89 @@
+"""Operators learn how a host is from any controller, also one that the host never spoke to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+from suimon.distribution.config import DistributionConfig
+from suimon.distribution.distribution import Distribution
+from suimon.model import view
+from suimon.resources import hosts
+from suimon.store.store import Store
+from tests.distribution.world import NOW, make_host, open_store, put, write
+
+PATIENCE_S = 20
+HV1 = make_host("hv1", "192.0.2.1")
+Body = Callable[[Store, Distribution, Distribution], Awaitable[None]]
+
+
+def on_two_controllers(folder: Path, body: Body, note_hosts_every_s: float) -> None:
+    """The first runs; the second is another process's."""
+
+    async def run() -> None:
+        async with open_store(folder) as store, asyncio.timeout(PATIENCE_S):
+            config = DistributionConfig(note_hosts_every_s=note_hosts_every_s)
+            here, there = (Distribution(config, store, hosts, lambda: NOW) for _ in range(2))
+            await put(store, HV1)
+            following = asyncio.create_task(here.run())
+            try:
+                await body(store, here, there)
+            finally:
+                following.cancel()
+
+    asyncio.run(run())
+
+
+def report(store: Store, held: str = "") -> view.Report:
+    return view.Report(position=view.Position(*store.position(), ()), held=held)
+
+
+async def noted(store: Store) -> str:
+    """Once something is."""
+    while not (states := await store.read(hosts.noted_states)):
+        await asyncio.sleep(0.01)
+    return states["hv1"]
+
+
+def test_what_one_heard_the_other_tells(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, report(store))
+        told = there.state("hv1", await noted(store))
+        assert (told.up, told.linked, told.reported_at, told.revision) == (True, False, NOW, store.position()[2])
+        assert not there.state("hv1").up
+        assert not there.state("hv1", "what another version says").up
+
+    on_two_controllers(tmp_path, body, 0.01)
+
+
+def test_what_a_host_holds_back_is_known_soon(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, report(store, held="too much"))
+        assert there.state("hv1", await noted(store)).held == "too much"
+
+    on_two_controllers(tmp_path, body, 3600)
+
+
+def test_what_was_heard_last_counts_and_not_for_ever(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, report(store))
+        before = await noted(store)
+        there._clock = lambda: NOW + timedelta(seconds=5)
+        await there.report(HV1, report(store, held="later"))
+        assert there.state("hv1", before).held == "later"
+        there._clock = lambda: NOW + timedelta(seconds=600)
+        assert not there.state("hv1", before).up
+
+    on_two_controllers(tmp_path, body, 0.01)
+
+
+def test_a_host_that_is_gone_has_no_state(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await write(store, lambda tx: hosts.note_states(tx, {"hv1": "{}", "stranger": "{}"}))
+        assert await store.read(hosts.noted_states) == {"hv1": "{}"}
+        await write(store, lambda tx: tx.delete(tx.get(type(HV1), "hv1")))
+        assert await store.read(hosts.noted_states) == {}
+
+    on_two_controllers(tmp_path, body, 3600)
