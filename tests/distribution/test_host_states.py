@@ -42,7 +42,7 @@ def report(store: Store, held: str = "") -> view.Report:
 
 async def noted(store: Store) -> str:
     """Once something is."""
-    while not (states := await store.read(hosts.noted_states)):
+    while not (states := await store.read(hosts.noted_states)):  # noqa: ASYNC110 (within the patience of the test)
         await asyncio.sleep(0.01)
     return states["hv1"]
 

@@ -48,6 +48,13 @@ class TooLarge(CallerError):
     default_kind = "HTTPRequestEntityTooLarge"
 
 
+class UnsupportedMediaType(CallerError):
+    """The body is packed."""
+
+    status = 415
+    default_kind = "HTTPUnsupportedMediaType"
+
+
 class TooManyRequests(CallerError):
     """Too many attempts in too short a time."""
 

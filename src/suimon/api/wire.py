@@ -14,7 +14,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from suimon.api.errors import UNCOMPLIABLE, Dialect, NotAcceptable, TooLarge, TooSlow
+from suimon.api.errors import UNCOMPLIABLE, Dialect, NotAcceptable, TooLarge, TooSlow, UnsupportedMediaType
 from suimon.model.errors import BadRequest
 
 BODY_LIMIT_BYTES: Final = 1 << 20
@@ -62,7 +62,12 @@ class Call:
         return pairs
 
     async def json(self) -> object:
-        """The body as plain values; None when it is empty. Raises BadRequest, TooLarge, TooSlow."""
+        """The body as plain values; None when it is empty.
+
+        Raises BadRequest, TooLarge, TooSlow, UnsupportedMediaType.
+        """
+        if (packed := self.header("content-encoding")) not in ("", "identity"):
+            raise UnsupportedMediaType(f"A request body with the Content-Encoding {packed[:20]} is not unpacked.")
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await self._body()

@@ -106,7 +106,11 @@ def _sort(spec: Spec, keys: list[str], directions: list[str]) -> tuple[tuple[str
     unknown = [key for key in keys if (attribute := spec.named(key)) is None or attribute.field not in columns]
     if unknown:
         raise BadRequest(f"{unknown} is invalid attribute for sort keys")
-    return tuple((key, direction == "desc") for key, direction in zip(keys, directions, strict=True))
+    # A key that comes again decides nothing, and what is behind a marker grows with the square of their number.
+    first: dict[str, bool] = {}
+    for key, direction in zip(keys, directions, strict=True):
+        first.setdefault(key, direction == "desc")
+    return tuple(first.items())
 
 
 def _limit(text: str) -> int | None:

@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import and_, bindparam, delete, select, text, update
 
 from suimon.model.errors import Conflict
 from suimon.model.ranges import Range, contains, lowest, merged, without
 from suimon.model.things import Pool, Subnet
 from suimon.model.view import FixedIp
 from suimon.store.errors import Stale, Taken
-from suimon.store.tables import IP_ALLOCATIONS, IP_FREE
+from suimon.store.tables import IP_ALLOCATIONS, IP_FREE, KEPT, SUBNETS
 from suimon.store.tx import Tx
 
 FREE_RANGE: Final = select(IP_FREE.c.first.concat("-").concat(IP_FREE.c.last)).order_by(IP_FREE.c.first).limit(1)
@@ -30,15 +30,24 @@ _FIRST_RANGES = (
     .limit(bindparam("count"))
     .with_for_update()
 )
-_RANGES_TOUCHING = (
-    select(IP_FREE.c.first, IP_FREE.c.last)
-    .where(
-        IP_FREE.c.subnet_id == bindparam("subnet_id"),
-        IP_FREE.c.first <= bindparam("last"),
-        IP_FREE.c.last >= bindparam("first"),
-    )
-    .with_for_update()
+_TOUCHING = (
+    IP_FREE.c.subnet_id == bindparam("subnet_id"),
+    IP_FREE.c.first <= bindparam("last"),
+    IP_FREE.c.last >= bindparam("first"),
 )
+_RANGES_TOUCHING = select(IP_FREE.c.first, IP_FREE.c.last).where(*_TOUCHING).with_for_update()
+_SUBNET_AND_TOUCHING = (
+    select(*SUBNETS.columns, IP_FREE.c.first.label("free_first"), IP_FREE.c.last.label("free_last"))
+    .select_from(SUBNETS.outerjoin(IP_FREE, and_(*_TOUCHING)))
+    .where(SUBNETS.c.id == bindparam("subnet_id"))
+    .with_for_update(of=SUBNETS)
+)
+_SPLIT = text(
+    f"INSERT INTO {IP_FREE.name} (subnet_id, first, last) "  # noqa: S608 (only our own name)
+    "VALUES (:subnet_id, :first, :middle), (:subnet_id, :next, :last) "
+    f"ON CONFLICT (subnet_id, first) DO UPDATE SET last = excluded.last WHERE {IP_FREE.name}.last = :last"
+)
+"""A range becomes two."""
 _SHRINK = (
     update(IP_FREE)
     .where(
@@ -117,18 +126,23 @@ def record(tx: Tx, holders: Iterable[tuple[Subnet, str, str]]) -> None:
 
 def give_back(tx: Tx, fixed_ips: Iterable[FixedIp]) -> None:
     """Addresses that ports had. They are free again if they are in a pool."""
-    by_subnet: dict[str, list[int]] = {}
+    for subnet, numbers in free(tx, fixed_ips):
+        tx.run(_LET_GO, {"subnet_id": subnet.id, "ips": [_text(subnet, number) for number in numbers]})
+
+
+def free(tx: Tx, fixed_ips: Iterable[FixedIp]) -> list[tuple[Subnet, list[int]]]:
+    """The same for a port that is deleted right after: what says that it has them goes with it. By subnet."""
+    by_subnet: dict[str, list[IPv4Address | IPv6Address]] = {}
     for fixed in fixed_ips:
-        by_subnet.setdefault(fixed.subnet_id, []).append(int(ip_address(fixed.ip)))
-    for subnet_id, numbers in by_subnet.items():
-        subnet = tx.get(Subnet, subnet_id)
-        assert subnet is not None
-        tx.run(_LET_GO, {"subnet_id": subnet_id, "ips": [_text(subnet, number) for number in numbers]})
-        pools = pool_ranges(subnet.allocation_pools)
-        freed = [(number, number) for number in numbers if contains(pools, number)]
-        if freed:
-            ranges = _touching(tx, subnet, min(freed)[0] - 1, max(freed)[0] + 1)
-            _rewrite(tx, subnet, ranges, merged([*ranges, *freed]))
+        by_subnet.setdefault(fixed.subnet_id, []).append(ip_address(fixed.ip))
+    freed = []
+    for subnet_id, ips in by_subnet.items():
+        subnet, ranges = _around(tx, subnet_id, ips)
+        pools, numbers = pool_ranges(subnet.allocation_pools), [int(ip) for ip in ips]
+        again = [(number, number) for number in numbers if contains(pools, number)]
+        _rewrite(tx, subnet, ranges, merged([*ranges, *again]))
+        freed.append((subnet, numbers))
+    return freed
 
 
 def give_back_all(tx: Tx, subnet: Subnet) -> None:
@@ -157,6 +171,16 @@ def already_allocated(ip: str, subnet_id: str) -> Conflict:
     return Conflict(f"IP address {ip} already allocated in subnet {subnet_id}", "IpAddressAlreadyAllocated")
 
 
+def _around(tx: Tx, subnet_id: str, ips: Sequence[IPv4Address | IPv6Address]) -> tuple[Subnet, list[Range]]:
+    """The addresses' subnet, and the free ranges from right before the first of them to right behind the last."""
+    digits = ips[0].max_prefixlen // 4
+    first, last = max(int(min(ips)) - 1, 0), min(int(max(ips)) + 1, (1 << ips[0].max_prefixlen) - 1)
+    values = {"subnet_id": subnet_id, "first": f"{first:0{digits}x}", "last": f"{last:0{digits}x}"}
+    rows = tx.rows(_SUBNET_AND_TOUCHING, values)
+    subnet: Subnet = KEPT[Subnet].codec.decode(rows[0][:-2])
+    return subnet, [_range(*row[-2:]) for row in rows if row[-1] is not None]
+
+
 def _touching(tx: Tx, subnet: Subnet, first: int, last: int) -> list[Range]:
     network = ip_network(subnet.cidr)
     first, last = max(first, 0), min(last, int(network.broadcast_address) + 1, (1 << network.max_prefixlen) - 1)
@@ -171,6 +195,12 @@ def _rewrite(tx: Tx, subnet: Subnet, old: Sequence[Range], new: Sequence[Range])
         values = {"old_first": gone[0][0], "old_last": gone[0][1], "new_first": come[0][0], "new_last": come[0][1]}
         texts = {name: _text(subnet, number) for name, number in values.items()}
         if tx.run(_SHRINK, {"old_subnet_id": subnet.id, **texts}) != 1:
+            raise Stale
+        return
+    if len(gone) == 1 and len(come) == 2 and come[0][0] == gone[0][0]:
+        values = {"first": come[0][0], "middle": come[0][1], "next": come[1][0], "last": come[1][1]}
+        texts = {name: _text(subnet, number) for name, number in values.items()}
+        if tx.run(_SPLIT, {"subnet_id": subnet.id, **texts}) != 2:
             raise Stale
         return
     if gone:

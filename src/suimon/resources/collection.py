@@ -45,7 +45,7 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
 
     `not_found` is Neutron's type and words (with `{}` for the id). `special` turns the texts of a special filter into
     a condition. `attach` adds what can't be a column, in a constant number of statements; `after_write` says what the
-    extras of a thing just written are, where asking the database for them would cost a hot act a statement. By
+    extras of things just written are, where asking the database for them would cost a hot act a statement. By
     `open_filters` anybody may filter, also who doesn't see the attribute: where Neutron has it so. Without
     `strict_marker` a page after something that the actor can't see is the first one, as Neutron has it for some kinds.
     """
@@ -57,7 +57,7 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     extras: tuple[Extra, ...] = ()
     special: Mapping[str, Callable[[list[str]], ColumnElement[bool]]] = {}
     attach: Callable[[Tx, Sequence[Any]], Mapping[str, Mapping[str, object]]] | None = None
-    after_write: Callable[[Tx, T], Mapping[str, object]] | None = None
+    after_write: Callable[[Tx, Sequence[Any]], Sequence[Mapping[str, object]]] | None = None
     open_filters: frozenset[str] = frozenset()
     strict_marker: bool = True
 
@@ -107,7 +107,7 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     def shown(self, tx: Tx, things: Sequence[T]) -> list[Shown]:
         """Things just written, with what is shown besides, in their order."""
         if self.after_write:
-            return [Shown(thing, self.after_write(tx, thing)) for thing in things]
+            return list(map(Shown, things, self.after_write(tx, things)))
         values = {"ids": [thing.id for thing in things], "viewer": tx.viewer}
         statement = self._select.where(self._table.c.id.in_(bindparam("ids", expanding=True)))
         found = {shown.id: shown for shown in self._rows(tx, statement, values)}

@@ -24,7 +24,7 @@ DEFAULT_GROUP_RULES: Final = Collection(
     type=DefaultGroupRule,
     not_found=("DefaultSecurityGroupRuleNotFound", "Default Security Group rule {} does not exist"),
     visible=true(),
-    after_write=lambda tx, rule: {},
+    after_write=lambda tx, rules: [{} for _ in rules],
 )
 MAX_RULES: Final = 100
 """Each is a row of every new group."""

@@ -26,7 +26,7 @@ LOGS: Final = Collection(
     type=Log,
     not_found=("LogResourceNotFound", "Log resource {} could not be found."),
     visible=TABLE.c.project_id == VIEWER,
-    after_write=lambda tx, log: {},
+    after_write=lambda tx, logs: [{} for _ in logs],
 )
 
 

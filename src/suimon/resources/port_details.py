@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, func, select
 
-from suimon.model.things import Host, Network, Port
+from suimon.model.things import Network, Port
 from suimon.resources.collection import Extra
 from suimon.store.tables import (
     HOSTS,
@@ -83,7 +83,9 @@ _MINIMA: Final = (
     .scalar_subquery()
 )
 """What a port may count on, and the physical network that has to give it; NULL without a policy."""
-_BESIDES: Final = select(_HOST_KNOWN, _TRUNK, _MINIMA).where(PORTS.c.id == bindparam("id"))
+_BESIDES: Final = select(PORTS.c.id, _HOST_KNOWN, _TRUNK, _MINIMA).where(
+    PORTS.c.id.in_(bindparam("ids", expanding=True))
+)
 
 
 def binding(port: Port, known_host: str | None) -> Details:
@@ -123,22 +125,30 @@ def names(tx: Tx, ports: Sequence[Port]) -> dict[str, Details]:
     return {port.id: {"dns_assignment": _assignment(port, domains, tx.settings.dns_domain)} for port in ports}
 
 
-def after_write(tx: Tx, port: Port) -> Details:
-    """The same for a port just written: a new one is in no trunk, and few have a policy, so no statement is due."""
-    network = tx.get(Network, port.network_id)
-    policy = network and network.qos_policy_id
-    host = trunk = minima = None
-    if port.revision_number or port.qos_policy_id or policy:
-        host, trunk, minima = tx.rows(_BESIDES, {"id": port.id})[0]
-    elif port.binding_host:
-        host = tx.get(Host, port.binding_host) and port.binding_host
-    return {
-        "qos_network_policy_id": policy,
-        **binding(port, host),
-        **names(tx, [port])[port.id],
-        **_trunk(port, trunk),
-        **_request(port, minima),
-    }
+def after_write(tx: Tx, ports: Sequence[Port]) -> list[Details]:
+    """All of it for ports just written: a new one is in no trunk, and has it no host or policy, no statement is due."""
+    networks = {id_: tx.get(Network, id_) for id_ in {port.network_id for port in ports}}
+    policies = {id_: network and network.qos_policy_id for id_, network in networks.items()}
+    asking = [
+        port.id
+        for port in ports
+        if port.revision_number or port.binding_host or port.qos_policy_id or policies[port.network_id]
+    ]
+    found = {id_: besides for id_, *besides in tx.rows(_BESIDES, {"ids": asking})} if asking else {}
+    named = names(tx, ports)
+    shown: list[Details] = []
+    for port in ports:
+        host, trunk, minima = found.get(port.id, (None, None, None))
+        shown.append(
+            {
+                "qos_network_policy_id": policies[port.network_id],
+                **binding(port, host),
+                **named[port.id],
+                **_trunk(port, trunk),
+                **_request(port, minima),
+            }
+        )
+    return shown
 
 
 def trunk_of(details: Details) -> tuple[str, bool] | None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import Final
 
+import msgspec
 from sqlalchemy import BindParameter, bindparam, delete, exists, literal, select, union_all, update
 
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict
 from suimon.model.things import FloatingIp, Port
 from suimon.store.columns import time_text
-from suimon.store.tables import FLOATING_IPS, LOCAL_IP_ASSOCIATIONS, LOCAL_IPS, NDP_PROXIES, PORT_FORWARDINGS
+from suimon.store.tables import (
+    FLOATING_IPS,
+    LOCAL_IP_ASSOCIATIONS,
+    LOCAL_IPS,
+    NDP_PROXIES,
+    NETWORKS,
+    PORT_FORWARDINGS,
+)
 from suimon.store.tx import Tx
 
 _PORT: Final[BindParameter[str]] = bindparam("port_id")
 _USES: Final = union_all(
+    select(literal("network"), NETWORKS.c.project_id).where(NETWORKS.c.id == bindparam("network_id")),
     select(literal("local_ip"), literal("")).where(exists().where(LOCAL_IPS.c.local_port_id == _PORT)),
     select(literal("association"), literal("")).where(exists().where(LOCAL_IP_ASSOCIATIONS.c.fixed_port_id == _PORT)),
     select(literal("floating_ip"), literal("")).where(exists().where(FLOATING_IPS.c.port_id == _PORT)),
@@ -43,23 +52,39 @@ _FREE: Final = (
 )
 
 
-def let_go(tx: Tx, actor: Actor, port: Port) -> None:
+class Uses(msgspec.Struct, frozen=True):
+    """What leans on a port: of which kinds it is, and the addresses that something is forwarded to, or proxied."""
+
+    network_owner: str
+    """The project of the port's network."""
+    kinds: Set[str]
+    ips: Set[str]
+
+
+def uses_of(tx: Tx, port: Port) -> Uses:
+    """All of it, in one statement."""
+    found: dict[str, set[str]] = {}
+    for kind, text in tx.rows(_USES, {"port_id": port.id, "network_id": port.network_id}):
+        found.setdefault(kind, set()).add(text)
+    (owner,) = found["network"]
+    return Uses(owner, found.keys(), found.get("address", set()))
+
+
+def let_go(tx: Tx, actor: Actor, port: Port, uses: Uses) -> None:
     """The port is about to be deleted. Raises Conflict while a local IP is its address, or when it has a floating IP
     that the actor may not take from it.
     """
-    uses = tx.rows(_USES, {"port_id": port.id})
-    kinds = {kind for kind, _ in uses}
-    if "local_ip" in kinds:
+    if "local_ip" in uses.kinds:
         raise Conflict(
             f"Port {port.id} cannot be deleted directly via the port API: still referenced by Local IPs.",
             "ServicePortInUse",
         )
-    if "floating_ip" in kinds:
+    if "floating_ip" in uses.kinds:
         _detach(tx, actor, port)
-    if "association" in kinds:
+    if "association" in uses.kinds:
         tx.run(_DISSOCIATE, {"port_id": port.id})
-    if "address" in kinds:
-        lose_addresses(tx, port, {ip for _, ip in uses if ip})
+    if uses.ips:
+        lose_addresses(tx, port, uses.ips)
 
 
 def lose_addresses(tx: Tx, port: Port, ips: Collection[str]) -> None:

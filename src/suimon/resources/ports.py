@@ -189,9 +189,8 @@ def delete_port(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = 
     shown = PORTS.get(tx, actor, id_)
     port = shown.thing
     assert isinstance(port, Port)
-    network = tx.get(Network, port.network_id)
-    assert network is not None
-    target = Target(port.project_id, network.project_id, {"device_owner": port.device_owner})
+    uses = port_uses.uses_of(tx, port)
+    target = Target(port.project_id, uses.network_owner, {"device_owner": port.device_owner})
     require_act(actor, "delete_port", SPEC, {}, target)
     require_revision(port, expected_revision)
     _require_in_no_trunk(port, shown.extras)
@@ -200,7 +199,7 @@ def delete_port(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = 
             f"Port {id_} cannot be deleted directly via the port API: has device owner {port.device_owner}.",
             "ServicePortInUse",
         )
-    port_uses.let_go(tx, actor, port)
+    port_uses.let_go(tx, actor, port, uses)
     remove_port(tx, port)
 
 
@@ -216,8 +215,8 @@ def rebind_port(tx: Tx, port: Port, binding: PortBinding) -> Port:
 
 def remove_port(tx: Tx, port: Port) -> None:
     """The port and its addresses; nobody's permission is asked."""
-    addresses.give_back(tx, port.fixed_ips)
-    tx.delete(port)
+    addresses.free(tx, port.fixed_ips)
+    tx.delete(port)  # And with it what says which addresses it has.
 
 
 def move_port(tx: Tx, port: Port, wanted: tuple[WantedIp, ...]) -> Port:

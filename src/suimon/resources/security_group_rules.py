@@ -30,9 +30,9 @@ RuleT = TypeVar("RuleT", SecurityGroupRule, DefaultGroupRule)
 _OF_DEFAULT: Final = select(GROUPS.c.is_default).where(GROUPS.c.id == TABLE.c.security_group_id).scalar_subquery()
 
 
-def _after_write(tx: Tx, rule: SecurityGroupRule) -> dict[str, object]:
-    group = tx.get(SecurityGroup, rule.security_group_id)
-    return {"belongs_to_default_sg": bool(group and group.is_default)}
+def _after_write(tx: Tx, rules: Sequence[SecurityGroupRule]) -> list[dict[str, object]]:
+    groups = [tx.get(SecurityGroup, rule.security_group_id) for rule in rules]
+    return [{"belongs_to_default_sg": bool(group and group.is_default)} for group in groups]
 
 
 SECURITY_GROUP_RULES: Final = Collection(

@@ -36,9 +36,9 @@ def _by_external(texts: list[str]) -> ColumnElement[bool]:
     return TABLE.c.network_id.in_(select(NETWORK_TABLE.c.id).where(NETWORK_TABLE.c.external.in_(wanted)))
 
 
-def _after_write(tx: Tx, subnet: Subnet) -> dict[str, object]:
-    network = tx.get(Network, subnet.network_id)
-    return {"router:external": network is not None and network.external}
+def _after_write(tx: Tx, subnets: Sequence[Subnet]) -> list[dict[str, object]]:
+    networks = [tx.get(Network, subnet.network_id) for subnet in subnets]
+    return [{"router:external": network is not None and network.external} for network in networks]
 
 
 SUBNETS: Final = Collection(

@@ -143,14 +143,14 @@ TRUNKS = _keep(
     "trunks",
     Index(None, "project_id"),
     Index(None, "port_id", unique=True),
-    foreign={"port_id": _to("ports.id", "CASCADE")},
+    foreign={"port_id": _to("ports.id")},
 )
 SUBPORTS = _keep(
     things.Subport,
     "subports",
     Index(None, "trunk_id", "segmentation_type", "segmentation_id", unique=True),
     key=("port_id",),
-    foreign={"port_id": _to("ports.id", "CASCADE"), "trunk_id": _to("trunks.id", "CASCADE")},
+    foreign={"port_id": _to("ports.id"), "trunk_id": _to("trunks.id", "CASCADE")},
 )
 NOVA_PORTS = _keep(things.NovaPort, "nova_ports", key=("port_id",))
 NOVA_POSITION = _keep(things.NovaPosition, "nova_position", key=("one",))
