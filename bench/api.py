@@ -61,9 +61,9 @@ class Cost(NamedTuple):
 class Client:
     """A client in a loop over one kept connection, with what it needs to make calls of each kind."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
-        self._base = base
+        self._url = url
         self._numbers = itertools.count()
         self.networks: list[str] = []
         self.ports: list[Json] = []
@@ -71,7 +71,7 @@ class Client:
         self.routers: list[str] = []
 
     async def call(self, method: str, path: str, body: Json | None = None) -> Any:
-        async with self._session.request(method, f"{self._base}/v2.0/{path}", json=body) as answer:
+        async with self._session.request(method, f"{self._url}/v2.0/{path}", json=body) as answer:
             raw = await answer.read()
             if answer.status >= 400:
                 raise SystemExit(f"{method} {path}: {answer.status} {raw[:300].decode(errors='replace')}")
@@ -188,17 +188,17 @@ def main() -> None:
 
 
 async def _both(asked: argparse.Namespace, count: int) -> tuple[dict[str, Cost], dict[str, Cost]]:
-    with _controller(asked.database) as (base, token, pids):
-        ours = await _measure(base, token, pids, count)
+    with _controller(asked.database) as (url, token, pids):
+        ours = await _measure(url, token, pids, count)
     if not asked.neutron:
         return ours, {}
     return ours, await _measure(asked.neutron.rstrip("/"), asked.neutron_token, asked.neutron_pid, count)
 
 
-async def _measure(base: str, token: str, pids: list[int], count: int) -> dict[str, Cost]:
+async def _measure(url: str, token: str, pids: list[int], count: int) -> dict[str, Cost]:
     found = {}
-    async with _client(base, token) as client:
-        print(f"filling {base} with {count} ports", file=sys.stderr)
+    async with _client(url, token) as client:
+        print(f"filling {url} with {count} ports", file=sys.stderr)
         unlimited = dict.fromkeys(("network", "subnet", "port", "router", "security_group", "security_group_rule"), -1)
         await client.call("PUT", f"quotas/{await client.project()}", {"quota": unlimited})
         client.networks += [await client.network(15), await client.network()]
@@ -226,11 +226,11 @@ async def _cost(client: Client, call: Call, pids: list[int]) -> Cost:
 
 
 @contextlib.asynccontextmanager
-async def _client(base: str, token: str) -> AsyncIterator[Client]:
+async def _client(url: str, token: str) -> AsyncIterator[Client]:
     async with aiohttp.ClientSession(
         headers={"X-Auth-Token": token} if token else {}, timeout=aiohttp.ClientTimeout(total=120)
     ) as session:
-        yield Client(session, base)
+        yield Client(session, url)
 
 
 @contextlib.contextmanager
@@ -247,8 +247,8 @@ def _controller(database: str) -> Iterator[tuple[str, str, list[int]]]:
             ready = next((line for line in process.stdout if "is ready" in line), "")
             if not ready:
                 raise SystemExit("The controller did not start; see what it said above.")
-            base = f"http://{ports[0]}"
-            yield base, _token(base, Path(folder)), [process.pid, *_postgres(database)]
+            url = f"http://{ports[0]}"
+            yield url, _token(url, Path(folder)), [process.pid, *_postgres(database)]
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=30)
@@ -262,14 +262,14 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _token(base: str, folder: Path) -> str:
+def _token(url: str, folder: Path) -> str:
     """An admin's, by the password in clouds.yaml, as any client gets one."""
     auth = yaml.safe_load((folder / "clouds.yaml").read_text())["clouds"]["suimon"]["auth"]
     user = {"name": auth["username"], "password": auth["password"], "domain": {"name": "Default"}}
     scope = {"project": {"name": auth["project_name"], "domain": {"name": "Default"}}}
     body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
     request = urllib.request.Request(
-        f"{base}/identity/v3/auth/tokens", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{url}/identity/v3/auth/tokens", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return str(answer.headers["X-Subject-Token"])

@@ -462,3 +462,5 @@ TABLE: dict[str, Line] = {
 }
 TABLE["network-segment-ranges"] = TABLE["network_segment_ranges"]
 """The same under the name that Neutron's own tests use."""
+TABLE |= {path.replace("-", "_"): line for path, line in TABLE.items() if path.startswith("qos/alias-")}
+"""Both ways of writing them."""

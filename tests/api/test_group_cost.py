@@ -22,14 +22,14 @@ def test_statements_do_not_grow_with_rules(cloud: Cloud) -> None:
         numbers = range(first, first + count)
         return {"security_group_rules": [{**said, "port_range_min": n, "port_range_max": n} for n in numbers]}
 
-    assert cost("POST", "security-group-rules", rules(1, 2)) <= 12
-    assert cost("POST", "security-group-rules", rules(1000, 100)) <= 12
+    assert cost("POST", "security-group-rules", rules(1, 2)) <= 9
+    assert cost("POST", "security-group-rules", rules(1000, 100)) <= 9
     assert cost("GET", f"security-groups/{group}") <= 3
     assert cost("GET", "security-groups") <= 6
     assert cost("GET", "security-group-rules") <= 5
     groups = {"security_groups": [{"name": f"g{n}"} for n in range(50)]}
-    assert cost("POST", "security-groups", groups) <= 14
-    assert cost("DELETE", f"security-groups/{group}") <= 16
+    assert cost("POST", "security-groups", groups) <= 11
+    assert cost("DELETE", f"security-groups/{group}") <= 14
     limit = {"bandwidth_limit_rule": {"max_kbps": 1}}
-    assert cost("POST", f"qos/policies/{policy}/bandwidth_limit_rules", limit) <= 14
+    assert cost("POST", f"qos/policies/{policy}/bandwidth_limit_rules", limit) <= 13
     assert cost("GET", "qos/policies") <= 10

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,10 +13,13 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from suimon.api.wire import BODY_LIMIT_BYTES
+from suimon.api.wire import BODY_LIMIT_BYTES, QUERY_LIMIT
 from suimon.model.errors import Unavailable
 from suimon.resources.registry import RESOURCES
-from tests.api.cloud import Account, Cloud
+from tests.api.cloud import Account, Answer, Cloud
+from tests.api.matrix_table import TABLE
+from tests.api.matrix_things import policy, reached
+from tests.api.personas import CANARY, Stage
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -191,6 +196,82 @@ def test_a_body_over_the_limit_is_not_read_to_its_end(shared_cloud: Cloud) -> No
     assert told.error[:2] == (413, "HTTPRequestEntityTooLarge") and sent <= 18
 
 
+def test_a_key_that_comes_twice_counts_once_and_the_last_time(shared_cloud: Cloud) -> None:
+    body = b'{"network": {"name": "a"}, "network": {"name": "b", "name": "c", "name": "d"}}'
+    told = shared_cloud.call("POST", "/v2.0/networks", body, shared_cloud.admin.token)
+    assert (told.status, told.json["network"]["name"]) == (201, "d")
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/xml", "multipart/form-data; boundary=x", "\u00fc"])
+def test_a_body_is_json_whatever_it_is_called(shared_cloud: Cloud, kind: str) -> None:
+    def sent(body: bytes) -> Answer:
+        return shared_cloud.call("POST", "/v2.0/networks", body, shared_cloud.admin.token, {"content-type": kind})
+
+    assert sent(b'{"network": {}}').status == 201
+    assert sent(b"<network/>").error == (400, "HTTPBadRequest", "Body contains invalid data")
+
+
+@pytest.mark.parametrize("path", ["/v2.0/networks", "/identity/v3/auth/tokens"])
+@pytest.mark.parametrize("packed", ["gzip", "deflate, gzip", "br", "\u00fc" * 9000])
+def test_a_packed_body_is_refused_and_not_unpacked(shared_cloud: Cloud, path: str, packed: str) -> None:
+    body = gzip.compress(b'{"network": {}}')
+    told = shared_cloud.call("POST", path, body, shared_cloud.admin.token, {"content-encoding": packed})
+    title = "Unsupported Media Type" if "identity" in path else "HTTPUnsupportedMediaType"
+    words = f"A request body with the Content-Encoding {packed[:20]} is not unpacked."
+    assert told.error == (415, title, words)
+    plain = {"content-encoding": "identity"}
+    told = shared_cloud.call("POST", "/v2.0/networks", {"network": {}}, shared_cloud.admin.token, plain)
+    assert told.status == 201
+
+
+@pytest.mark.parametrize("path", sorted(path for path, resource in RESOURCES.items() if resource.list))
+def test_no_crowd_of_parameters_makes_a_server_fault(shared_cloud: Cloud, path: str) -> None:
+    """As many as a head has room for: of every filter, of tags, of keys to sort by, behind a marker."""
+    spec = RESOURCES[path].spec
+    names = sorted({attribute.name for attribute in spec.attributes} | set(spec.special_filters))
+    queries = ["&".join(f"{name}={n}" for n in range(QUERY_LIMIT)) for name in names]
+    queries += [f"{name}=" + "1" * 60_000 for name in [*names, "limit", "marker", "page_reverse", "sort_key"]]
+    queries += [f"{name}=" + ",".join(map(str, range(9000))) for name in ("tags", "tags-any", "not-tags-any")]
+    queries += ["limit=1&marker=x&" + "sort_key=id&sort_dir=asc&" * (QUERY_LIMIT // 2 - 1), "fields=id&" * QUERY_LIMIT]
+    for query in queries:
+        assert_fair(shared_cloud, "GET", f"/v2.0/{path}?{query}", None, shared_cloud.admin.token)
+    assert_fair(shared_cloud, "GET", f"/v2.0/{path}/{'1' * 60_000}", None, shared_cloud.admin.token)
+
+
+@pytest.mark.parametrize("key", ["ip_address", "ip_address_substr", "subnet_id"])
+def test_ports_are_found_by_a_thousand_addresses(world: World, key: str) -> None:
+    network = world.made("networks", {})
+    subnet = world.made("subnets", {"network_id": network, "ip_version": 4, "cidr": "10.2.0.0/16"})
+    port = world.made("ports", {"network_id": network, "fixed_ips": [{"ip_address": "10.2.0.77"}]})
+    right = subnet if key == "subnet_id" else "10.2.0.77"
+    texts = [f"10.2.1.{n}x" for n in range(QUERY_LIMIT - 2)]
+    for values, found in (
+        ([*texts, right], [port]),
+        (texts, []),
+        (["1" * 60_000], []),
+        (["1" * 60_000, right], [port]),
+    ):
+        query = "&".join(f"fixed_ips={key}%3D{value}" for value in values)
+        told = world.cloud.call("GET", f"/v2.0/ports?{query}&network_id={network}", token=world.cloud.admin.token)
+        assert [one["id"] for one in told.json["ports"]] == found
+
+
+def test_a_key_to_sort_by_counts_once_and_the_first_time(shared_cloud: Cloud) -> None:
+    tag = "sorted"
+    made = [
+        shared_cloud.call("POST", "/v2.0/networks", {"network": {"name": name, "description": tag}}, token).json
+        for token in [shared_cloud.admin.token]
+        for name in "bcad"
+    ]
+    ids = {one["network"]["name"]: one["network"]["id"] for one in made}
+    keys = "&sort_key=name&sort_dir=desc" + "&sort_key=name&sort_dir=asc" * 490
+    path = f"/v2.0/networks?description={tag}&fields=name&marker={ids['c']}{keys}"
+    began = time.monotonic()
+    told = shared_cloud.call("GET", path, token=shared_cloud.admin.token)
+    assert [one["name"] for one in told.json["networks"]] == ["b", "a"]
+    assert time.monotonic() - began < 10, "the keys behind a marker are compared each with each"
+
+
 def test_one_request_does_not_hold_up_all_others(shared_cloud: Cloud) -> None:
     told = shared_cloud.call("POST", "/v2.0/ports", {"ports": [{}] * 1001}, shared_cloud.admin.token)
     assert told.error == (400, "HTTPBadRequest", "1000 ports at most can be created in one request.")
@@ -233,7 +314,7 @@ def test_health_fails_when_the_store_does_not_answer(shared_cloud: Cloud, monkey
 
 
 def things_of(cloud: Cloud, owner: Account) -> dict[str, str]:
-    """One of each kind that a tenant can make, by collection."""
+    """One of each kind of the tenant's that others are made of, by collection; test_matrix.py has all kinds."""
 
     def made(path: str, key: str, body: dict[str, object], token: str = owner.token) -> str:
         told = cloud.call("POST", f"/v2.0/{path}", {key: body}, token)
@@ -255,28 +336,27 @@ def things_of(cloud: Cloud, owner: Account) -> dict[str, str]:
     return ids
 
 
-def test_nothing_of_a_tenant_is_there_for_another(cloud: Cloud) -> None:
-    owner, stranger = cloud.account("owner"), cloud.account("stranger")
-    things = things_of(cloud, owner)
-    assert set(things) == set(RESOURCES)
-    for path, id_ in things.items():
-        spec = RESOURCES[path].spec
-        assert cloud.call("GET", f"/v2.0/{path}/{id_}", token=owner.token).status == 200
-        ways: list[tuple[str, str, object]] = [
-            ("GET", id_, None), ("PUT", id_, {spec.singular: {}}), ("DELETE", id_, None)
-        ]  # fmt: skip
-        ways += [("PUT", f"{id_}/{action}", {}) for action in RESOURCES[path].actions]
-        ways += [("GET", f"{id_}/{child}", None) for child in RESOURCES[path].children]
-        for method, tail, body in ways:
-            if method == "PUT" and tail == id_ and RESOURCES[path].update is None:
-                continue
-            told = cloud.call(method, f"/v2.0/{path}/{tail}", body, stranger.token)
-            assert told.status == 404, (method, path, tail, told.body)
-        for query in ("", f"?id={id_}", f"?project_id={owner.project_id}"):
-            listed = cloud.call("GET", f"/v2.0/{path}{query}", token=stranger.token).json[spec.plural]
-            assert id_ not in [one["id"] for one in listed], path
-        told = cloud.call("GET", f"/v2.0/{path}?limit=5&marker={id_}", token=stranger.token)
-        assert told.status == 404, path
+@pytest.fixture(scope="module")
+def stage(shared_cloud: Cloud) -> Stage:
+    return Stage(shared_cloud)
+
+
+@pytest.mark.parametrize("path", sorted(path for path in RESOURCES if "o" not in TABLE[path].sees))
+def test_nothing_of_a_tenant_is_there_for_another(stage: Stage, path: str) -> None:
+    """A stranger is told the same of what is there as of what isn't. What everybody may see is of no tenant."""
+    resource, id_ = RESOURCES[path], TABLE[path].new(stage)[-1]
+    ways: list[tuple[str, str, object]] = [("GET", "", None), ("PUT", "", {resource.spec.singular: {}})]
+    ways += [("PUT", f"/{action}", {}) for action in resource.actions]
+    ways += [("GET", f"/{child}", None) for child in resource.children]
+    for method, tail, body in [*ways, ("DELETE", "", None)]:
+        told, nothing = (stage.do("o", method, f"{path}/{one}{tail}", body) for one in (id_, NOBODY))
+        assert told.status in (403, 404, 405), (method, tail, told.body)
+        assert (told.status, told.body.replace(id_.encode(), NOBODY.encode())) == (nothing.status, nothing.body)
+    for query in ("", f"?id={id_}", f"?project_id={stage.red}", f"?name={CANARY}"):
+        told = stage.do("o", "GET", f"{path}{query}")
+        assert told.status != 200 or id_ not in [one.get("id") for one in told.json[resource.spec.plural]], query
+    told, nothing = (stage.do("o", "GET", f"{path}?limit=5&marker={one}") for one in (id_, NOBODY))
+    assert (told.status, told.body.replace(id_.encode(), NOBODY.encode())) == (nothing.status, nothing.body)
 
 
 def test_a_tenants_things_cannot_be_used_by_another(cloud: Cloud) -> None:
@@ -320,3 +400,46 @@ def test_a_tenants_things_cannot_be_used_by_another(cloud: Cloud) -> None:
             told = cloud.call("POST", f"/v2.0/{path}", sent, stranger.token)
             made = told.json.get(spec.singular, {}).get("project_id")
             assert told.status in (400, 403, 404) or made == stranger.project_id, (path, told.body)
+
+
+def test_nothing_is_made_of_or_below_what_is_a_tenants(stage: Stage) -> None:
+    def ours(path: str, key: str, **body: object) -> str:
+        return str(stage.made(path, key, {"name": "ours", **body}, "o")["id"])
+
+    def reds(path: str) -> str:
+        return TABLE[path].new(stage)[-1]
+
+    network = ours("networks", "network")
+    port, group = ours("ports", "port", network_id=network), ours("security-groups", "security_group")
+    outside = stage.outside()
+    floating_ip = str(stage.made("floatingips", "floatingip", {"floating_network_id": outside}, "o")["id"])
+    rule = {"security_group_id": group, "direction": "ingress", "remote_address_group_id": reds("address-groups")}
+    subport = {"port_id": stage.port(), "segmentation_type": "vlan", "segmentation_id": 5}
+    forwarding = {"internal_port_id": stage.port(), "internal_ip_address": "10.0.0.2", "protocol": "tcp"}
+    to_all = {"target_tenant": stage.blue, "action": "access_as_shared"}
+    foreign_scope = {"address_scope_id": reds("address-scopes"), "prefixes": ["10.0.0.0/8"]}
+    local_ip = reds("local_ips")
+    for path, key, body in [
+        ("security-group-rules", "security_group_rule", rule),
+        ("subnets", "subnet", {"network_id": network, "ip_version": 4, "subnetpool_id": reds("subnetpools")}),
+        ("subnetpools", "subnetpool", {"name": "x", **foreign_scope}),
+        ("trunks", "trunk", {"port_id": stage.port()}),
+        ("trunks", "trunk", {"port_id": port, "sub_ports": [subport]}),
+        ("floatingips", "floatingip", {"floating_network_id": outside, "qos_policy_id": policy(stage)[0]}),
+        (f"floatingips/{floating_ip}/port_forwardings", "port_forwarding",
+         {**forwarding, "internal_port": 1, "external_port": 1}),
+        (f"floatingips/{reached(stage)[0]}/port_forwardings", "port_forwarding",
+         {**forwarding, "internal_port_id": port, "internal_port": 1, "external_port": 1}),
+        ("local_ips", "local_ip", {"network_id": stage.network()}),
+        ("local_ips", "local_ip", {"local_port_id": stage.port()}),
+        (f"local_ips/{local_ip}/port_associations", "port_association", {"fixed_port_id": port}),
+        ("ndp_proxies", "ndp_proxy", {"router_id": stage.router(), "port_id": port}),
+        ("rbac-policies", "rbac_policy", {"object_type": "network", "object_id": stage.network(), **to_all}),
+        ("rbac-policies", "rbac_policy", {"object_type": "qos_policy", "object_id": policy(stage)[0], **to_all}),
+        (f"ports/{stage.port()}/bindings", "binding", {"host": "h"}),
+        (f"routers/{stage.router()}/conntrack_helpers", "conntrack_helper",
+         {"protocol": "udp", "port": 69, "helper": "tftp"}),
+    ]:  # fmt: skip
+        told = stage.do("o", "POST", path, {key: body})
+        assert told.status == 404, (path, body, told.body)
+        assert CANARY.encode() not in told.body

@@ -212,6 +212,18 @@ def test_an_answer_that_is_taken_slowly_is_sent_whole(monkeypatch: pytest.Monkey
     talk_to_listener(talk, no_reader)
 
 
+def test_a_client_with_one_large_answer_after_the_other_is_no_slow_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "LOOK_TICKS", 1)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(20):
+            writer.write(b"GET /20000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(20_000_000)
+
+    talk_to_listener(talk, no_reader)
+
+
 def test_of_too_many_connections_the_one_that_waits_longest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "_most_connections", lambda: 3)
     monkeypatch.setattr(listener, "LOOK_TICKS", 2)

@@ -253,6 +253,10 @@ def test_a_policy(world: World, scene: Scene) -> None:
         with refused("QosPolicyNotFound"):
             act()
     assert world.update(FIPS, made["id"], {"qos_policy_id": None})["qos_policy_id"] is None
+    world.update("networks", scene.outside, {"qos_policy_id": policy}, ADMIN)
+    shown = world.get(FIPS, made["id"])
+    assert (shown["qos_policy_id"], shown["qos_network_policy_id"]) == (None, policy)
+    assert [one["qos_network_policy_id"] for one in world.list(FIPS)] == [policy]
 
 
 def test_a_chosen_router(world: World, scene: Scene) -> None:

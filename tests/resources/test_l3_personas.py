@@ -11,7 +11,7 @@ from suimon.model.actor import Actor
 from tests.resources.below import Below
 from tests.resources.world import ADMIN, ALICE, ANN, World, refused
 
-MANAGER = Actor("m", "red", frozenset({"manager", "member"}))
+MARY = Actor("m", "red", frozenset({"manager", "member"}))
 
 
 class Things(NamedTuple):
@@ -97,7 +97,7 @@ CASES: dict[str, tuple[Act, Actor, Actor]] = {
             "floatingips", floating_network_id=t.outside, floating_ip_address="192.0.2.77", by=by
         ),
         ALICE,
-        MANAGER,
+        MARY,
     ),
     "create_floatingip_port_forwarding": (lambda t, by: t.forwardings.create(by, **t.forwarding_to(81)), ANN, ALICE),
     "update_floatingip_port_forwarding": (

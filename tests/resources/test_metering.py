@@ -22,7 +22,10 @@ def rule(world: World, label: str, **body: Any) -> dict[str, Any]:
 def test_a_label_and_its_rules_live_and_go(world: World, label: str) -> None:
     made = rule(world, label, remote_ip_prefix="192.0.2.7/24", excluded="true")
     assert (made["remote_ip_prefix"], made["excluded"], made["source_ip_prefix"]) == ("192.0.2.0/24", True, None)
-    assert rule(world, label, remote_ip_prefix=None, source_ip_prefix="2001:db8::1")["source_ip_prefix"] == "2001:db8::1/128"
+    assert (
+        rule(world, label, remote_ip_prefix=None, source_ip_prefix="2001:db8::1")["source_ip_prefix"]
+        == "2001:db8::1/128"
+    )
     assert [one["id"] for one in world.list(RULES, f"metering_label_id={label}&excluded=true", ADMIN)] == [made["id"]]
     world.delete(RULES, made["id"], ADMIN)
     with refused("MeteringLabelRuleNotFound"):

@@ -202,7 +202,7 @@ def test_a_rule_without_its_policy(world: World, name: str) -> None:
     made = create(world, policy, name, **given)
     path = f"qos/alias-{name.replace('_', '-')}"
     assert RESOURCES[path].spec.singular == f"alias_{name.removesuffix('s')}"
-    assert world.get(path, made["id"]) == made
+    assert world.get(path, made["id"]) == world.get(f"qos/alias_{name}", made["id"]) == made
     assert world.update(path, made["id"], changes, MARY) == {**made, **changes}
     assert world.get(POLICIES, policy)["revision_number"] == 2
     for act in (lambda: world.get(path, made["id"], BOB),

@@ -64,7 +64,7 @@ def test_a_project_is_prepared_once(world: World) -> None:
     groups = RESOURCES["security-groups"]
     assert groups.unprepared
     assert groups.prepare
-    assert world.read(lambda tx: groups.unprepared(tx, ALICE))  # type: ignore[misc]
-    world.write(lambda tx: groups.prepare(tx, ALICE))  # type: ignore[misc]
-    assert not world.read(lambda tx: groups.unprepared(tx, ALICE))  # type: ignore[misc]
+    assert world.read(lambda tx: groups.unprepared(tx, ALICE, Query()))  # type: ignore[misc]
+    world.write(lambda tx: groups.prepare(tx, ALICE, Query()))  # type: ignore[misc]
+    assert not world.read(lambda tx: groups.unprepared(tx, ALICE, Query()))  # type: ignore[misc]
     assert [group["name"] for group in world.list("security-groups")] == ["default"]

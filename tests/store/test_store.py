@@ -59,7 +59,7 @@ def test_what_is_written_is_read_back(runner: Runner) -> None:
     made = runner.write(network)
     assert runner.read(lambda tx: tx.get(Network, "n")) == made
     assert runner.read(lambda tx: tx.get(Network, "m")) is None
-    assert runner.read(lambda tx: tx.select(Network, {"physnet": None, "id": ["n", "x"], "shared": False})) == [made]
+    assert runner.read(lambda tx: tx.select(Network, {"physnet": None, "id": ["n", "x"], "external": False})) == [made]
     assert runner.read(lambda tx: tx.select(Network, {"created_at": made.created_at, "mtu": {1, 2}})) == []
 
 

@@ -194,8 +194,6 @@ class _BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._bytes += len(data)
-        if self._in_head:
-            self._expect_head()  # Empty lines before a request begin none, but end uvicorn's wait for one.
         super().data_received(data)
         if self._in_head and self._bytes > HEAD_LIMIT_BYTES:
             self.transport.write(_TOO_LARGE)

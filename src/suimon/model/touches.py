@@ -68,8 +68,8 @@ def _port(port: things.Port) -> Facts:
         ("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups
     }
     if port.binding_host and port.device_owner not in UNPLUGGED:
-        whole = (*addresses, *_values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts"))
-        facts["port", port.id, f"host:{port.binding_host}"] = whole
+        others = _values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts")
+        facts["port", port.id, f"host:{port.binding_host}"] = (*addresses, *others)
         facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host)
     return facts
 

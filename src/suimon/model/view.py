@@ -35,7 +35,7 @@ class AddressPair(msgspec.Struct, frozen=True):
 
 
 class DhcpOption(msgspec.Struct, frozen=True):
-    """What DHCP tells one port besides: an option by its name or number, as dnsmasq(8) has them, and a value as text."""
+    """What DHCP tells one port besides: an option by its name or number, as dnsmasq(8) has them, and its value."""
 
     name: str
     value: str

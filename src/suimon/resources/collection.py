@@ -44,7 +44,8 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     """How one kind is read. `visible` is the condition for those who aren't admins, over `VIEWER`.
 
     `not_found` is Neutron's type and words (with `{}` for the id). `special` turns the texts of a special filter into
-    a condition. `attach` adds what can't be a column, in a constant number of statements; `after_write` says what the
+    a condition. `attach` adds what can't be a column, in a constant number of statements, and looks at the fields
+    `attach_of` only (None: at any), which are all that it gets in lists; `after_write` says what the
     extras of things just written are, where asking the database for them would cost a hot act a statement. By
     `open_filters` anybody may filter, also who doesn't see the attribute: where Neutron has it so. Without
     `strict_marker` a page after something that the actor can't see is the first one, as Neutron has it for some kinds.
@@ -57,6 +58,7 @@ class Collection(msgspec.Struct, Generic[T], frozen=True, kw_only=True, dict=Tru
     extras: tuple[Extra, ...] = ()
     special: Mapping[str, Callable[[list[str]], ColumnElement[bool]]] = {}
     attach: Callable[[Tx, Sequence[Any]], Mapping[str, Mapping[str, object]]] | None = None
+    attach_of: tuple[str, ...] | None = None
     after_write: Callable[[Tx, Sequence[Any]], Sequence[Mapping[str, object]]] | None = None
     open_filters: frozenset[str] = frozenset()
     strict_marker: bool = True

@@ -17,7 +17,7 @@ from suimon.model.specs.routers import FLOATING_IP as ATTRIBUTES
 from suimon.model.specs.routers import FLOATING_IP_POOL
 from suimon.model.things import FloatingIp, FloatingIpPool, Port, PortForwarding, Thing
 from suimon.model.touches import FLOATING_IP
-from suimon.resources.collection import VIEWER, Collection, require_revision
+from suimon.resources.collection import VIEWER, Collection, Extra, require_revision
 from suimon.resources.floating_ways import Wish, ways
 from suimon.resources.ids import new_id, new_mac
 from suimon.resources.networks import NETWORKS
@@ -43,6 +43,9 @@ _POOLS: Final = (
     .order_by(SUBNET_TABLE.c.created_at, SUBNET_TABLE.c.id)
 )
 _SEEN_POOLS: Final = _POOLS.where(NETWORKS.visible)
+_NETWORK_QOS: Final = (
+    select(NETWORK_TABLE.c.qos_policy_id).where(NETWORK_TABLE.c.id == TABLE.c.floating_network_id).scalar_subquery()
+)
 
 
 def _behind(tx: Tx, things: Sequence[Thing]) -> dict[str, dict[str, object]]:
@@ -68,6 +71,7 @@ FLOATING_IPS: Final = Collection(
     type=FloatingIp,
     not_found=("FloatingIPNotFound", "Floating IP {} could not be found"),
     visible=TABLE.c.project_id == VIEWER,
+    extras=(Extra(_NETWORK_QOS, lambda _, id_: {"qos_network_policy_id": id_}, of=()),),
     attach=_behind,
 )
 

@@ -51,6 +51,8 @@ class _Plan(NamedTuple):
     besides: tuple[Attribute, ...]
     """Those that come from extras, or have always the same value."""
     extras: bool
+    looked_at: tuple[str, ...]
+    """The fields that extras are made of."""
 
 
 class _Table:
@@ -72,9 +74,9 @@ class _Table:
         return self._decoded[field]
 
     def things(self) -> Sequence[Any]:
-        """What has the fields of the things that the rows are."""
-        columns = (self.decoded(field) for field in self.plan.fields)
-        return list(starmap(_struct(tuple(self.plan.fields)), zip(*columns, strict=True)))
+        """What has those fields of the things that the rows are that somebody looks at."""
+        columns = (self.decoded(field) for field in self.plan.looked_at)
+        return list(starmap(_struct(self.plan.looked_at), zip(*columns, strict=True)))
 
 
 def listed(collection: Collection[T], tx: Tx, actor: Actor, query: Query) -> Listed:
@@ -124,7 +126,13 @@ def _made_plan(collection: Collection[T], names: tuple[str, ...]) -> _Plan:
         tuple(one for one in wanted if one.field in kept.table.c),
         tuple(outside),
         extras,
+        tuple(field for field in fields if field in _looked_at(collection, fields)),
     )
+
+
+def _looked_at(collection: Collection[T], fields: Sequence[str]) -> set[str]:
+    of = [extra.of for extra in collection.extras] + ([collection.attach_of] if collection.attach else [])
+    return {"id"}.union(*(fields if one is None else one for one in of))
 
 
 def _shown(collection: Collection[T], tx: Tx, table: _Table) -> Iterable[tuple[str, Column]]:
@@ -187,7 +195,9 @@ def _converted(attribute: Attribute, table: _Table) -> Sequence[object]:
         return _each(lambda text: msgspec.Raw(text.encode()), kept)  # It is kept as the JSON that it is shown as.
     if show is as_it_is:
         return kept
-    return [show(value) for value in table.decoded(attribute.field)]
+    different = dict(zip(kept, table.decoded(attribute.field), strict=True))
+    known = {value: show(decoded) for value, decoded in different.items()}
+    return [known[value] for value in kept]
 
 
 def _each(convert: Callable[[Any], object], kept: Sequence[Any]) -> Sequence[object]:

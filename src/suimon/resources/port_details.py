@@ -69,7 +69,8 @@ def _rates(table: Table, rate: str) -> ColumnElement[str]:
 
 _MINIMA: Final = (
     select(
-        _rates(MINIMUM_BANDWIDTH_RULES, "min_kbps")
+        PORTS.c.id.concat("|")
+        .concat(_rates(MINIMUM_BANDWIDTH_RULES, "min_kbps"))
         .concat("|")
         .concat(_rates(MINIMUM_PACKET_RATE_RULES, "min_kpps"))
         .concat("|")
@@ -82,7 +83,7 @@ _MINIMA: Final = (
     .correlate(PORTS)
     .scalar_subquery()
 )
-"""What a port may count on, and the physical network that has to give it; NULL without a policy."""
+"""`PORT|RATES|RATES|PHYSNET`: what a port may count on, and which network has to give it; NULL without a policy."""
 _BESIDES: Final = select(PORTS.c.id, _HOST_KNOWN, _TRUNK, _MINIMA).where(
     PORTS.c.id.in_(bindparam("ids", expanding=True))
 )
@@ -112,6 +113,9 @@ def vif(host: str, vnic_type: str, *, known: bool) -> Details:
         "bound_drivers": {"0": "suimon"},
     }
     return {"vif_type": "ovs", "vif_details": details}
+
+
+NAMES_OF: Final = ("id", "network_id", "fixed_ips", "dns_name", "dns_domain")
 
 
 def names(tx: Tx, ports: Sequence[Port]) -> dict[str, Details]:
@@ -183,23 +187,23 @@ def _request(port: Port, text: str | None) -> Details:
     """What Nova asks Placement for on behalf of the port (Neutron's port-resource-request-groups)."""
     if text is None:
         return {"resource_request": None}
-    bandwidth, packets, physnet = text.split("|", 2)
+    id_, bandwidth, packets, physnet = text.split("|", 3)
     vnic = _trait("VNIC_TYPE", port.binding_vnic_type)
     groups = []
     if bandwidth and physnet:
-        groups.append(_group(port, bandwidth, _BANDWIDTH, [_trait("PHYSNET", physnet), vnic]))
+        groups.append(_group(id_, bandwidth, _BANDWIDTH, [_trait("PHYSNET", physnet), vnic]))
     if packets:
-        groups.append(_group(port, packets, _PACKETS, [vnic]))
+        groups.append(_group(id_, packets, _PACKETS, [vnic]))
     if not groups:
         return {"resource_request": None}
     return {"resource_request": {"request_groups": groups, "same_subtree": [group["id"] for group in groups]}}
 
 
-def _group(port: Port, text: str, classes: Mapping[str, str], traits: list[str]) -> dict[str, object]:
+def _group(port_id: str, text: str, classes: Mapping[str, str], traits: list[str]) -> dict[str, object]:
     """The id stays the same as long as port and rules do: Placement's answer is matched by it."""
     rules = [rule.split(" ") for rule in sorted(text.split(";"))]
     resources = {classes[direction]: int(rate) for _, direction, rate in rules}
-    id_ = uuid.uuid5(uuid.UUID(port.id), ":".join(rule for rule, _, _ in rules))
+    id_ = uuid.uuid5(uuid.UUID(port_id), ":".join(rule for rule, _, _ in rules))
     return {"id": str(id_), "required": traits, "resources": resources}
 
 
@@ -216,6 +220,6 @@ EXTRAS: Final = (
         over=("binding_profile",),
     ),
     Extra(_TRUNK, _trunk, of=()),
-    Extra(_MINIMA, _request, of=("id", "binding_vnic_type")),
+    Extra(_MINIMA, _request, of=("binding_vnic_type",)),
 )
 """What needs no statement of its own when ports are read."""

@@ -86,6 +86,7 @@ PORTS: Final = Collection(
     extras=port_details.EXTRAS,
     special={"fixed_ips": _by_fixed_ips, "security_groups": _by_groups},
     attach=lambda tx, ports: port_details.names(tx, cast("Sequence[Port]", ports)),
+    attach_of=port_details.NAMES_OF,
     after_write=port_details.after_write,
 )
 

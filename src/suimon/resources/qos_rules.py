@@ -268,7 +268,8 @@ def _alias(type_: type[Rule]) -> Resource:
 CHILDREN: Final[Mapping[str, Child]] = {spec.plural: _child(type_) for type_, spec in RULE_SPECS.items()}
 """The rules below a policy, by the collection's name."""
 ALIASES: Final[Mapping[str, Resource]] = {
-    alias(RULE_SPECS[type_]).path: _alias(type_)
+    path: _alias(type_)
     for type_ in (BandwidthLimitRule, DscpMarkingRule, MinimumBandwidthRule, MinimumPacketRateRule)
+    for path in (alias(RULE_SPECS[type_]).path, f"qos/{alias(RULE_SPECS[type_]).plural}")
 }
-"""The rules that Neutron lets be found without their policy, by path."""
+"""The rules that Neutron lets be found without their policy, by path; clients write the path both ways."""

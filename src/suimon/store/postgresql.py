@@ -1,6 +1,6 @@
 """PostgreSQL: any number of controllers with one database, one writing transaction at a time among all of them.
 
-Why one at a time, and why no isolation level would do instead, is in docs/decisions/0011.
+Why one at a time, and why no isolation level would do instead, is in docs/decisions/0012.
 """
 
 from __future__ import annotations

@@ -245,7 +245,14 @@ PORT_FORWARDINGS = _keep(
     things.PortForwarding,
     "port_forwardings",
     Index(None, "floatingip_id", "protocol", "external_first", unique=True),
-    Index(None, "internal_port_id", "protocol", "internal_ip_address", "internal_first", unique=True),
+    Index(
+        "ix_port_forwardings_internal",
+        "internal_port_id",
+        "protocol",
+        "internal_ip_address",
+        "internal_first",
+        unique=True,
+    ),
     foreign={"floatingip_id": _to("floating_ips.id"), "internal_port_id": _to("ports.id")},
 )
 ADDRESS_GROUPS = _keep(things.AddressGroup, "address_groups", Index(None, "project_id"))

@@ -151,6 +151,7 @@ FLOATING_IP: Final = Spec(
         Attribute(name="dns_name", field="dns_name", check=_relative_name, put=False, default=""),
         Attribute(name="dns_domain", field="dns_domain", check=dns_domain, put=False, default=""),
         Attribute(name="status", field="status", post=False, put=False),
+        _told("qos_network_policy_id"),
         _told("port_details"),
         _told("port_forwardings", []),
     ),

@@ -1,0 +1,201 @@
+"""A real controller and clients that mean it no good: slow ones, many, and more than there are files for."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from suimon.api.wire import BODY_TIMEOUT_S
+from suimon.cli.listener import HEAD_TIMEOUT_S, LOOK_TICKS
+from tests.api.cloud import login_body
+from tests.api.controller import Controller, free_port, started
+
+pytestmark = pytest.mark.system
+
+IDLE = 1_000
+FILES = 300
+"""What the controller with few files may open."""
+GROWTH_MOST_KIB = 50 << 10
+PATIENCE_S = 120
+SLOW_S = 2 * LOOK_TICKS / 10
+"""After so long, who takes nothing of his answer was noticed."""
+
+
+class WithFewFiles(Controller):
+    """Its shell says `ulimit -n`."""
+
+    def command(self) -> list[str]:
+        return ["prlimit", f"--nofile={FILES}:{FILES}", *super().command()]
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Iterator[Controller]:
+    with started(tmp_path / "state") as made:
+        yield made
+
+
+@asynccontextmanager
+async def ordinary(controller: Controller) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client as all are, with a token."""
+    timeout = aiohttp.ClientTimeout(total=20)
+    password = (controller.state / "clouds.yaml").read_text().split('password: "')[1].split('"')[0]
+    body = login_body("admin", password, {"project": {"name": "admin", "domain": {"name": "Default"}}})
+    async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession(controller.url, timeout=timeout) as session:
+        async with session.post("/identity/v3/auth/tokens", json=body) as answer:
+            session.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
+        yield session
+
+
+async def work(session: aiohttp.ClientSession, until: asyncio.Event) -> int:
+    """A network made and deleted again and again; how often."""
+    count = 0
+    while not until.is_set():
+        async with session.post("/v2.0/networks", json={"network": {}}) as answer:
+            assert answer.status == 201
+            made = (await answer.json())["network"]["id"]
+        async with session.delete(f"/v2.0/networks/{made}") as answer:
+            assert answer.status == 204
+        count += 1
+        await asyncio.sleep(0.1)
+    return count
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """The first that was said on it; returns when the other side has closed it."""
+    said = b""
+    try:
+        while part := await reader.read(65536):
+            said = said or part
+    except ConnectionError:
+        pass
+    return said
+
+
+async def drip(controller: Controller, start: bytes) -> tuple[float, bytes]:
+    """Says `start`, then a byte a second; how long it was listened to, and the answer's first line."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", controller.port)
+    began = time.monotonic()
+    writer.write(start)
+    answered = asyncio.create_task(ended(reader))
+    while not answered.done():
+        writer.write(b"a")
+        await asyncio.wait((answered,), timeout=1)
+    writer.close()
+    return time.monotonic() - began, answered.result().partition(b"\r\n")[0]
+
+
+async def deaf(controller: Controller, token: str) -> float:
+    """Asks for much and reads nothing; how long the controller kept it for him."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    made.connect(("127.0.0.1", controller.port))
+    # As many answers as nobody's buffers hold: each waits for the one before it.
+    asking = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %b\r\n\r\n" % token.encode()
+    made.sendall(asking * 100)
+    began, port = time.monotonic(), made.getsockname()[1]
+    while f"127.0.0.1:{port}" in await connections(controller):
+        await asyncio.sleep(1)
+    made.close()
+    return time.monotonic() - began
+
+
+async def connections(controller: Controller) -> str:
+    """What the controller's side of them is, as `ss` tells it."""
+    asking = await asyncio.create_subprocess_exec(
+        "ss", "-Htn", f"sport = :{controller.port}", stdout=asyncio.subprocess.PIPE
+    )
+    return (await asking.communicate())[0].decode()
+
+
+def memory_kib(controller: Controller) -> int:
+    status = Path(f"/proc/{controller.process.pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
+def test_slow_clients_are_cut_off_and_others_served(controller: Controller) -> None:
+    async def run() -> None:
+        async with ordinary(controller) as session:
+            token, stop = session.headers["X-Auth-Token"], asyncio.Event()
+            post = b"POST /v2.0/networks HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %b\r\n" % token.encode()
+            working = asyncio.create_task(work(session, stop))
+            heads, bodies, chunks, unread, unheard = await asyncio.gather(
+                drip(controller, b"GET /v2.0/networks HTTP/1.1\r\nX-"),
+                drip(controller, post + b"Content-Length: 1000\r\n\r\n{"),
+                drip(controller, post + b"Transfer-Encoding: chunked\r\n\r\n100000\r\n{"),
+                drip(controller, b"POST /nosuch HTTP/1.1\r\nContent-Length: 1000\r\n\r\n"),
+                deaf(controller, token),
+            )
+            stop.set()
+            assert await working > 20
+        assert heads[1] == b"" and HEAD_TIMEOUT_S - 1 < heads[0] < HEAD_TIMEOUT_S + 10
+        for told in (bodies, chunks):
+            assert told[1] == b"HTTP/1.1 408 Request Timeout"
+            assert told[0] < BODY_TIMEOUT_S + HEAD_TIMEOUT_S + 10
+        assert unread[1] == b"HTTP/1.1 404 Not Found" and unread[0] < HEAD_TIMEOUT_S + 10
+        assert unheard < SLOW_S + 20
+
+    asyncio.run(run())
+
+
+async def opened(controller: Controller, count: int) -> list[socket.socket]:
+    made = []
+    for _ in range(count):
+        made.append(socket.create_connection(("127.0.0.1", controller.port)))
+        await asyncio.sleep(0)
+    return made
+
+
+def test_a_thousand_idle_connections_are_no_hindrance(controller: Controller) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    async def run() -> None:
+        async with ordinary(controller) as session:
+            stop, before = asyncio.Event(), memory_kib(controller)
+            idle = await opened(controller, IDLE)
+            working = asyncio.create_task(work(session, stop))
+            await asyncio.sleep(2)
+            stop.set()
+            assert await working > 5
+            assert (await connections(controller)).count("ESTAB") > IDLE
+            assert memory_kib(controller) - before < GROWTH_MOST_KIB
+            for one in idle:
+                one.close()
+
+    asyncio.run(run())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "connections_near_limit" not in controller.log()
+
+
+def test_more_connections_than_files_are_said_and_no_hindrance_either(tmp_path: Path) -> None:
+    controller = WithFewFiles(tmp_path / "state", free_port(), free_port())
+    controller.start()
+
+    async def run() -> None:
+        async with ordinary(controller) as session:
+            stop = asyncio.Event()
+            working = asyncio.create_task(work(session, stop))
+            idle = await opened(controller, FILES)
+            await asyncio.sleep(SLOW_S / 2 + 2)
+            idle += await opened(controller, FILES)
+            stop.set()
+            assert await working > 20
+            assert (await connections(controller)).count("ESTAB") < FILES / 2
+            for one in idle:
+                one.close()
+
+    try:
+        asyncio.run(run())
+        log = controller.log()
+        assert "connections_near_limit" in log and "LimitNOFILE" in log
+        assert "request_failed" not in log and "Traceback" not in log
+    finally:
+        controller.stop()
