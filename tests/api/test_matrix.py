@@ -48,7 +48,7 @@ def stage(shared_cloud: Cloud) -> Stage:
     return Stage(shared_cloud)
 
 
-@pytest.mark.parametrize("key", registered())
+@pytest.mark.parametrize("key", list(registered()))
 def test_every_resource_and_verb_has_its_place(key: str) -> None:
     assert key in TABLE, "a new resource needs a line: who sees it, and who may do what"
     assert TABLE[key].operations() == operations(child(key))

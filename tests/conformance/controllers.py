@@ -25,7 +25,11 @@ SETTINGS: Final = (
     Setting(
         "default",
         re.compile(""),
-        ("--physnets", f"public,{PHYSICAL_NETWORK}", "--vlan-ranges", f"{PHYSICAL_NETWORK}:100-999"),
+        (
+            *("--physnets", f"public,{PHYSICAL_NETWORK}", "--vlan-ranges", f"{PHYSICAL_NETWORK}:100-999"),
+            # Some classes make more routers than a project may have; those of groups are filled up by tests.
+            *("--quotas", "router=-1"),
+        ),
     ),
 )
 """A test goes to the first that matches."""

@@ -5,6 +5,7 @@ Why one at a time, and why no isolation level would do instead, is in docs/decis
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -65,8 +66,7 @@ class PostgreSql:
             connection = self.connect()
             self._claim = connection
             self._require_sound(connection)
-            take = "pg_try_advisory_lock" if alone else "pg_try_advisory_lock_shared"
-            if not connection.exec_driver_sql(f"SELECT {take}({_USING})").scalar():
+            if not self._claimed(connection, "pg_try_advisory_lock" if alone else "pg_try_advisory_lock_shared"):
                 user = "controllers that run with it" if alone else "a restore that is under way"
                 raise StoreError(f"The database {self.name} is in use by {user}: wait for its end, or stop it.")
         except DBAPIError as error:
@@ -75,6 +75,14 @@ class PostgreSql:
         except StoreError:
             self.release()
             raise
+
+    def _claimed(self, connection: Connection, take: str) -> bool:
+        """A controller that has just ended may hold the lock for a moment: the server hears of it later than we do."""
+        for pause_s in (0.1, 0.3, 0.6, 0.0):
+            if connection.exec_driver_sql(f"SELECT {take}({_USING})").scalar():
+                return True
+            time.sleep(pause_s)
+        return False
 
     def release(self) -> None:
         if self._bell:
