@@ -15,7 +15,8 @@ def test_calls_of_routers_cost_few_statements(cloud: Cloud) -> None:
         told, heard = cloud.counted(lambda: cloud.call(method, f"/v2.0/{path}", body, by.token))
         assert told.status < 300, told.body
         print(f"{method} {path} {len(heard)} statements:", *heard, sep="\n  ")
-        return len(heard)
+        # PostgreSQL's BEGIN of a writing transaction has a second statement in the same message: the lock.
+        return sum("pg_advisory_xact_lock" not in statement for statement in heard)
 
     def own(path: str, body: dict[str, object]) -> str:
         told = cloud.call("POST", f"/v2.0/{path}", body, alice.token)

@@ -184,13 +184,14 @@ def test_what_nobody_reads_has_an_end(part: bytes) -> None:
     talk_to_listener(talk, no_reader)
 
 
-def test_an_answer_that_is_not_taken_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [1, 2], ids=["alone", "with_the_next_behind_it"])
+def test_an_answer_that_is_not_taken_is_dropped(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "LOOK_TICKS", 3)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         transport: Any = writer.transport
         transport.pause_reading()
-        writer.write(b"GET /30000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /30000000 HTTP/1.1\r\nHost: x\r\n\r\n" * count)
         await asyncio.sleep(1.5)
         transport.resume_reading()
         assert await heard(reader) < 30_000_000

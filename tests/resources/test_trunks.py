@@ -58,6 +58,16 @@ def test_ports_of_a_trunk_stay(world: World, network: str) -> None:
         world.delete("ports", child)
 
 
+def test_a_trunks_port_stays_also_when_a_router_gives_it_up(world: World, network: str) -> None:
+    world.subnet(network)
+    parent, router = world.port(network)["id"], world.router()
+    trunk = world.create(PATH, port_id=parent)["id"]
+    world.act(router, "add_router_interface", {"port_id": parent})
+    with refused("PortInUse", f"Port {parent} is still in use."):
+        world.act(router, "remove_router_interface", {"port_id": parent})
+    assert world.get(PATH, trunk)["port_id"] == parent
+
+
 def test_one_trunk_for_each_port(world: World, network: str) -> None:
     parent, child, other, free = (world.port(network)["id"] for _ in range(4))
     world.create(PATH, port_id=parent, sub_ports=[vlan(child)])

@@ -27,7 +27,8 @@ def count(world: World) -> Count:
         world.store.trace(heard.append)
         act()
         world.store.trace(None)
-        return len(heard)
+        # PostgreSQL's BEGIN of a writing transaction has a second statement in the same message: the lock.
+        return sum("pg_advisory_xact_lock" not in statement for statement in heard)
 
     return counted
 
@@ -44,7 +45,8 @@ def test_one_port(world: World, network: str, count: Count) -> None:
     heard: list[str] = []
     world.store.trace(heard.append)
     world.port(network)
-    assert (heard[0], heard[-1]) == ("BEGIN IMMEDIATE", "COMMIT")
+    assert heard[0].startswith("BEGIN I") and heard[-1] == "COMMIT", "IMMEDIATE, or ISOLATION LEVEL"
+    heard = [statement for statement in heard if "pg_advisory_xact_lock" not in statement]
     assert len(heard) <= 9, "\n".join(heard)
 
 

@@ -101,16 +101,17 @@ async def deaf(controller: Controller, token: str) -> float:
     asking = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Auth-Token: %b\r\n\r\n" % token.encode()
     made.sendall(asking * 100)
     began, port = time.monotonic(), made.getsockname()[1]
-    while f"127.0.0.1:{port}" in await connections(controller):
+    # What the kernel has taken it goes on offering for a while, by itself: the controller is rid of it.
+    while "ESTAB" in await connections(controller, f"and dport = :{port}"):  # noqa: ASYNC110 (within patience)
         await asyncio.sleep(1)
     made.close()
     return time.monotonic() - began
 
 
-async def connections(controller: Controller) -> str:
+async def connections(controller: Controller, which: str = "") -> str:
     """What the controller's side of them is, as `ss` tells it."""
     asking = await asyncio.create_subprocess_exec(
-        "ss", "-Htn", f"sport = :{controller.port}", stdout=asyncio.subprocess.PIPE
+        "ss", "-Htn", f"sport = :{controller.port} {which}", stdout=asyncio.subprocess.PIPE
     )
     return (await asking.communicate())[0].decode()
 
@@ -138,7 +139,7 @@ def test_slow_clients_are_cut_off_and_others_served(controller: Controller) -> N
         assert heads[1] == b"" and HEAD_TIMEOUT_S - 1 < heads[0] < HEAD_TIMEOUT_S + 10
         for told in (bodies, chunks):
             assert told[1] == b"HTTP/1.1 408 Request Timeout"
-            assert told[0] < BODY_TIMEOUT_S + HEAD_TIMEOUT_S + 10
+            assert BODY_TIMEOUT_S - 1 < told[0] < BODY_TIMEOUT_S + 10
         assert unread[1] == b"HTTP/1.1 404 Not Found" and unread[0] < HEAD_TIMEOUT_S + 10
         assert unheard < SLOW_S + 20
 

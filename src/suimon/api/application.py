@@ -86,6 +86,8 @@ class ClientsApp:
             headers["WWW-Authenticate"] = f'Keystone uri="{self._keystone_url or call.origin + "/identity/v3"}"'
         if error.status in _RETRY_AFTER:
             headers["Retry-After"] = _RETRY_AFTER[error.status]
+        if error.status == 408:
+            headers["Connection"] = "close"  # What else comes of the body would be waited for again.
         return answer(service.dialect(error), error.status, headers)
 
     def _origin(self, request: Request) -> str:

@@ -183,7 +183,7 @@ class _BoundedHttp(HttpToolsProtocol):
         self._bytes = 0
         """Of the request that is coming."""
         self._left_bytes = 0
-        """Of finished answers at the last look; 0 when one was finished since."""
+        """To be sent, at the last look; 0 when more could be added since."""
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -220,14 +220,19 @@ class _BoundedHttp(HttpToolsProtocol):
         if self.cycle.response_complete and not self.transport.is_closing():
             self._expect_head()
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._left_bytes = 0
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         super().connection_lost(exc)
 
     def takes_too_little(self) -> bool:
-        """Whether next to nothing of its last answer has left since this was asked before; streams watch themselves."""
-        finished = self.transport.is_closing() or (self.cycle is not None and self.cycle.response_complete)
-        before, self._left_bytes = self._left_bytes, self.transport.get_write_buffer_size() if finished else 0
+        """Whether next to nothing has left since this was asked before, and nothing was added to it."""
+        answered = self.cycle is not None and self.cycle.response_complete
+        settled = answered or self.flow.write_paused or self.transport.is_closing()
+        before, self._left_bytes = self._left_bytes, self.transport.get_write_buffer_size() if settled else 0
         return bool(before and self._left_bytes) and before - self._left_bytes < TAKEN_LEAST_BYTES
 
     def cut(self) -> None:

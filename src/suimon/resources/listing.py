@@ -116,7 +116,8 @@ def _made_plan(collection: Collection[T], names: tuple[str, ...]) -> _Plan:
         not one.field.startswith("constant ") for one in (*outside, *(one for one in wanted if one.field in over))
     )
     read = {one.field for one in wanted if one.field in kept.table.c} | {"id", _PROJECT}
-    fields = [field for field in kept.codec.fields if extras or field in read]
+    looked_at = _looked_at(collection) if extras else set()
+    fields = [field for field in kept.codec.fields if field in read | looked_at]
     columns: list[ColumnElement[Any]] = [kept.table.c[field] for field in fields]
     if extras:
         columns += [extra.column.label(f"extra_{n}") for n, extra in enumerate(collection.extras)]
@@ -126,11 +127,12 @@ def _made_plan(collection: Collection[T], names: tuple[str, ...]) -> _Plan:
         tuple(one for one in wanted if one.field in kept.table.c),
         tuple(outside),
         extras,
-        tuple(field for field in fields if field in _looked_at(collection, fields)),
+        tuple(field for field in fields if field in looked_at),
     )
 
 
-def _looked_at(collection: Collection[T], fields: Sequence[str]) -> set[str]:
+def _looked_at(collection: Collection[T]) -> set[str]:
+    fields = KEPT[collection.type].codec.fields
     of = [extra.of for extra in collection.extras] + ([collection.attach_of] if collection.attach else [])
     return {"id"}.union(*(fields if one is None else one for one in of))
 

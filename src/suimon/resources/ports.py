@@ -215,9 +215,12 @@ def rebind_port(tx: Tx, port: Port, binding: PortBinding) -> Port:
 
 
 def remove_port(tx: Tx, port: Port) -> None:
-    """The port and its addresses; nobody's permission is asked."""
+    """The port and its addresses; nobody's permission is asked. Raises Conflict for a trunk's port."""
     addresses.free(tx, port.fixed_ips)
-    tx.delete(port)  # And with it what says which addresses it has.
+    try:
+        tx.delete(port)  # And with it what says which addresses it has.
+    except Taken as taken:
+        raise Conflict(f"Port {port.id} is still in use.", "PortInUse") from taken
 
 
 def move_port(tx: Tx, port: Port, wanted: tuple[WantedIp, ...]) -> Port:
