@@ -30,6 +30,7 @@ EXPLAINED: Final[dict[str, tuple[str, ...]]] = {
         r"network\.is_default: \(absent\) → false",
         r"auto_allocated_topology\.tenant_id: \(absent\) → null",
         r"port\.trunk_details: \(absent\) → null",
+        r"floatingip\.qos_network_policy_id: \(absent\) → null",
         r"port\.suimon:status_reason: \(absent\) → ",
     ),
     "Extensions in our words": (r"extension\.(description|updated): ",),
