@@ -1,10 +1,12 @@
-"""What holds for every test: system tests run last, and say so when they can't run at all."""
+"""What holds for every test: system tests run last and alone, and say so when they can't run at all."""
 
 import os
 import shutil
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 # A slow machine is no fault: nothing in the suite is timed. Where CI is set, Hypothesis draws the same every time.
 settings.register_profile("patient", settings(), deadline=None)
@@ -18,6 +20,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if lacking and item.get_closest_marker("system"):
             item.add_marker(pytest.mark.skip(reason=f"a system test needs {lacking}"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Several processes share the files of fast tests; one of them then runs all system tests, in order."""
+    config.option.loadscopereorder = False
+    return _SystemLast(config, log)
+
+
+class _SystemLast(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return "system" if nodeid.startswith("tests/system/") else super()._split_scope(nodeid)
 
 
 def _lacking() -> str:

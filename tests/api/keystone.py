@@ -1,19 +1,17 @@
 """A real Keystone, from PyPI, on SQLite: what Suimon beside a Keystone is tested against.
 
-It lives in `.tools/keystone`, an environment of its own made the first time (a minute): Keystone's dependencies are no
-business of ours. An empty cloud is bootstrapped there once too; each test starts from a copy of it.
+It lives in an environment of its own: Keystone's dependencies are no business of ours. An empty
+cloud is bootstrapped there once too; each test starts from a copy of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -24,8 +22,8 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from tests.api.controller import free_port
+from tests.environments import installed
 
-TOOLS = Path(__file__).resolve().parents[2] / ".tools"
 PINS = Path(__file__).with_name("keystone-pins.txt")
 PASSWORD = "the first admin's"
 PATIENCE_S = 60.0
@@ -52,7 +50,8 @@ class RealKeystone:
         """Returns when it answers."""
         environment = _environment(self.directory)
         with (self.directory / "serve.log").open("ab") as log:
-            command = [_python(), "-W", "ignore", "-c", _SERVE, f"127.0.0.1:{self._port}"]
+            python = installed("keystone", PINS) / "bin/python"
+            command = [python, "-W", "ignore", "-c", _SERVE, f"127.0.0.1:{self._port}"]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         end = time.monotonic() + PATIENCE_S
         while not self._answers():
@@ -118,23 +117,9 @@ def started(directory: Path) -> Iterator[RealKeystone]:
         keystone.stop()
 
 
-def _python() -> Path:
-    """The environment's, made unless it is there with these pins."""
-    home = TOOLS / f"keystone-{hashlib.sha256(PINS.read_bytes()).hexdigest()[:12]}"
-    python = home / "bin" / "python"
-    if not (home / "made").exists():
-        uv = shutil.which("uv", path=f"{TOOLS / 'bin'}:{os.environ['PATH']}")
-        assert uv, "uv installs Keystone: `make test` puts it into .tools"
-        shutil.rmtree(home, ignore_errors=True)
-        _run(uv, "venv", "--quiet", "--python", sys.executable, str(home))
-        _run(uv, "pip", "install", "--quiet", "--system-certs", "--python", str(python), "-r", str(PINS))
-        (home / "made").touch()
-    return python
-
-
 def _blank() -> Path:
     """A bootstrapped cloud with nobody in it but the admin."""
-    home = _python().parent.parent
+    home = installed("keystone", PINS)
     blank, draft = home / "blank", home / "blank.new"
     if not blank.exists():
         shutil.rmtree(draft, ignore_errors=True)

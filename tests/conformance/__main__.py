@@ -12,15 +12,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.conformance import controllers, tempest
+from tests.conformance import controllers
 from tests.conformance.cloud import prepare
-from tests.conformance.tempest import HERE, Suites, Verdict
+from tests.conformance.tempest import HERE, Suites, Verdict, bare
 
 
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    tempest.install()
     wanted = [line for line in options.list.read_text().splitlines() if line and not line.startswith("#")]
     wanted = [test for test in wanted if re.search(options.regex, test)]
     folder = Path(tempfile.mkdtemp(prefix="suimon-conformance-"))
@@ -59,10 +58,10 @@ def _run(setting: controllers.Setting, wanted: list[str], options: argparse.Name
         prepare(controller, folder)
         suites = Suites(folder)
         known = suites.known()
-        tests = [known[tempest.bare(test)] for test in wanted if tempest.bare(test) in known]
+        tests = [known[bare(test)] for test in wanted if bare(test) in known]
         print(f"{len(tests)} tests, {setting.name} setting, {options.database}", flush=True)
         unknown = [
-            Verdict(test, "failed", "there is no such test") for test in wanted if tempest.bare(test) not in known
+            Verdict(test, "failed", "there is no such test") for test in wanted if bare(test) not in known
         ]
         return unknown + suites.run(tests, options.concurrency)
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
+from tests.environments import installed
+
 HERE: Final = Path(__file__).resolve().parent
-TOOLS: Final = HERE.parent.parent / ".tools"
-HOME: Final = TOOLS / "tempest"
-_REQUIREMENTS: Final = HERE / "requirements.txt"
 _STARTING_STOPPING_S: Final = 30
 
 Status = Literal["passed", "failed", "skipped"]
@@ -35,19 +32,6 @@ class Verdict(NamedTuple):
         return (self.said.strip().splitlines() or [""])[-1].strip()
 
 
-def install() -> None:
-    """Makes the environment of the tests anew when its requirements changed."""
-    mark = HOME / f".installed-{hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:16]}"
-    if mark.exists():
-        return
-    shutil.rmtree(HOME, ignore_errors=True)
-    print(f"installing tempest and neutron-tempest-plugin into {HOME}", flush=True)
-    uv = [str(TOOLS / "bin" / "uv"), "--quiet", "--system-certs", "--no-python-downloads"]
-    subprocess.run([*uv, "venv", HOME], check=True)
-    subprocess.run([*uv, "pip", "install", "--python", HOME / "bin" / "python", "-r", _REQUIREMENTS], check=True)
-    mark.touch()
-
-
 def bare(test: str) -> str:
     """A test's id without its tags."""
     return test.partition("[")[0].strip()
@@ -58,9 +42,10 @@ class Suites:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._programs = installed("tempest", HERE / "requirements.txt") / "bin"
         # Of the environment's settings only tempest.conf counts.
         kept = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
-        path = f"{HOME / 'bin'}:{os.environ['PATH']}"
+        path = f"{self._programs}:{os.environ['PATH']}"
         own = {"TEMPEST_CONFIG_DIR": str(folder / "etc"), "PATH": path, "PYTHONWARNINGS": "ignore"}
         self._environment = {**kept, **own}
         top = self._output(["python", "-c", "import tempest; print(tempest.__path__[0])"]).strip()
@@ -78,7 +63,7 @@ class Suites:
         """A verdict for each test, and one for each class that could not be cleaned up after."""
         (self._folder / "load.txt").write_text("\n".join(tests) + "\n")
         how = ["--concurrency", str(concurrency)] if concurrency > 1 else ["--serial"]
-        command = [str(HOME / "bin" / "stestr"), "run", *how, "--load-list", "load.txt"]
+        command = [str(self._programs / "stestr"), "run", *how, "--load-list", "load.txt"]
         with (self._folder / "run.log").open("w") as log:
             process = subprocess.Popen(
                 command,
@@ -92,12 +77,12 @@ class Suites:
                 process.wait()
             finally:
                 _end(process)
-        stream = subprocess.run([HOME / "bin" / "stestr", "last", "--subunit"], **self._how(), check=False).stdout
-        read = [HOME / "bin" / "python", HERE / "results.py"]
+        stream = subprocess.run([self._programs / "stestr", "last", "--subunit"], **self._how(), check=False).stdout
+        read = [self._programs / "python", HERE / "results.py"]
         return verdicts(tests, json.loads(subprocess.run(read, **self._how(), input=stream, check=True).stdout))
 
     def _output(self, command: list[str]) -> str:
-        done = subprocess.run([HOME / "bin" / command[0], *command[1:]], **self._how(), check=False)
+        done = subprocess.run([self._programs / command[0], *command[1:]], **self._how(), check=False)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout.decode()}")
         return str(done.stdout.decode())

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from openstackclient import shell
+from osc_lib.clientmanager import ClientCache, ClientManager
 
 from tests.api.controller import PATIENCE_S, Controller
 
@@ -24,11 +25,15 @@ class Client:
     """The client as its user.
 
     The admin's `main` runs in this process: starting Python for each of a hundred commands would take two minutes. It
-    keeps its connection from command to command, so that another user needs processes of his own.
+    keeps its connection from command to command, so that another user needs processes of his own, and another
+    controller has to be connected to anew.
     """
 
     def __init__(self, controller: Controller, **user: str) -> None:
         self._own_process = bool(user)
+        for kept in vars(ClientManager).values():
+            if isinstance(kept, ClientCache):
+                kept._handle = None
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(controller.state),

@@ -1,7 +1,7 @@
 """Whole tenants made and unmade by the tools that operators write them in: openstacksdk, and Ansible's openstack.cloud.
 
 Each is run twice, and the second run changes nothing. Ansible needs an older openstacksdk than our client, so it lives
-in an environment of its own under `.tools`, made once.
+in an environment of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from openstack.connection import Connection
 
 from tests.api.controller import Controller, started
+from tests.environments import installed
 
 pytestmark = pytest.mark.system
 
@@ -34,7 +34,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 
 
 def test_ansible(controller: Controller) -> None:
-    ansible = _ansible()
+    ansible = installed("ansible", REQUIREMENTS) / "bin"
     first = _play(ansible, controller, "present")
     assert first["changed"] >= 10
     assert _play(ansible, controller, "present")["changed"] == 0
@@ -100,19 +100,6 @@ def _everything(cloud: Connection) -> list[set[str]]:
     net = cloud.network
     lists = (net.networks, net.subnets, net.ports, net.routers, net.ips, net.security_groups, net.qos_policies)
     return [{each.id for each in listed()} for listed in lists]
-
-
-def _ansible() -> Path:
-    """The folder of Ansible's programs."""
-    home = ROOT / ".tools/ansible"
-    wanted = REQUIREMENTS.read_text()
-    mark = home / "installed.txt"
-    if not mark.exists() or mark.read_text() != wanted:
-        venv.create(home, with_pip=True, clear=True)
-        install = [home / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS]
-        subprocess.run(install, check=True, timeout=600)
-        mark.write_text(wanted)
-    return home / "bin"
 
 
 def _play(ansible: Path, controller: Controller, state: str) -> dict[str, int]:
