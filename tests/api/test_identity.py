@@ -152,6 +152,8 @@ def test_a_revoked_token_is_dead_at_once(cloud: Cloud) -> None:
     assert is_alive(cloud, anna.token)
     assert cloud.call("DELETE", "/identity/v3/auth/tokens", token=anna.token, headers=subject).status == 204
     assert not is_alive(cloud, anna.token)
+    again = cloud.call("DELETE", "/identity/v3/auth/tokens", token=bert.token, headers=subject)
+    assert (again.status, again.json["error"]["title"]) == (404, "Not Found")
 
 
 def test_tokens_expire_after_twelve_hours_and_are_cleared_away(cloud: Cloud) -> None:

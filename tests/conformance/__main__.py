@@ -60,9 +60,7 @@ def _run(setting: controllers.Setting, wanted: list[str], options: argparse.Name
         known = suites.known()
         tests = [known[bare(test)] for test in wanted if bare(test) in known]
         print(f"{len(tests)} tests, {setting.name} setting, {options.database}", flush=True)
-        unknown = [
-            Verdict(test, "failed", "there is no such test") for test in wanted if bare(test) not in known
-        ]
+        unknown = [Verdict(test, "failed", "there is no such test") for test in wanted if bare(test) not in known]
         return unknown + suites.run(tests, options.concurrency)
 
 
