@@ -39,6 +39,7 @@ class Copy:
         # Hypothesis keeps what failed and tries it first next time: what failed for a mutant must not stay.
         kept = {"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")}
         self._env = {**os.environ, **kept, "PYTHONPATH": str(self._src), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._passing: set[str] = set()
         compileall.compile_dir(self._src, quiet=1)
         ask = [sys.executable, "-c", "import suimon; print(suimon.__file__)"]
         found = subprocess.check_output(ask, env=self._env, cwd=ROOT, text=True).strip()
@@ -47,7 +48,7 @@ class Copy:
 
     def run(self, tests: tuple[str, ...], limit_s: int = TRIAL_LIMIT_S) -> tuple[int, str]:
         """Exit code of pytest, and the first test that failed."""
-        present = [name for name in tests if (ROOT / name).exists()]
+        present = [name for name in tests if (ROOT / name.partition("::")[0]).exists()]
         options = ["-q", "-x", "-rfE", "-m", "not system", "-p", "no:cacheprovider", "--tb=no"]
         options += [f"--ignore={name}" for name in SLOW_TESTS]
         command = [sys.executable, "-m", "pytest", *options, *present]
@@ -76,14 +77,24 @@ class Copy:
         # pytest's exit codes: 1 is a test that failed; 2 and more mean that tests could not be collected, which
         # would happen to any broken file and so proves nothing.
         verdicts: dict[int, Verdict] = {0: "survived", 1: "killed", TIMED_OUT: "undecided"}
-        return Outcome(mutant, verdicts.get(code, "invalid"), failure)
+        verdict = verdicts.get(code, "invalid")
+        if verdict == "killed" and not self._passes_unbroken(failure):
+            return Outcome(mutant, "undecided", f"{failure} fails without it, too")
+        return Outcome(mutant, verdict, failure)
+
+    def _passes_unbroken(self, test: str) -> bool:
+        """Or its failing says nothing."""
+        if test not in self._passing and self.run((test,))[0] == 0:
+            self._passing.add(test)
+        return test in self._passing
 
 
 def _nearest_first(mutant: Mutant) -> tuple[str, ...]:
-    """The tests named for this kind, starting with the file that mirrors the mutated one."""
+    """The tests named for this kind, starting with the file that mirrors the mutated one and with its namesakes."""
     package = mutant.path.relative_to("suimon")
     mirror = Path("tests") / package.parent / f"test_{package.name}"
-    return (str(mirror), *KINDS[mutant.kind].tests)
+    namesakes = sorted((ROOT / "tests").rglob(f"test_{package.stem}*.py"))
+    return (str(mirror), *(str(path.relative_to(ROOT)) for path in namesakes), *KINDS[mutant.kind].tests)
 
 
 def _first_failure(output: str) -> str:

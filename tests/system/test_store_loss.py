@@ -30,6 +30,7 @@ def test_an_older_database_is_held_and_followed_once_it_is_accepted(lab: Lab) ->
     copy_database(lab.layout.controller_state, old)
     lab.cloud.start_controller()
     late = guest(lab, kept, "late", "hv2")
+    until(lambda: Measure(lab).ping("one", late.lease["ip"].split("/")[0])[0] == 0)  # Now hv1 knows of it, too.
     flows = all_flows(lab)
 
     lab.cloud.kill_controller()

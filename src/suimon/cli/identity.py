@@ -1,6 +1,6 @@
 """Who is let in, as the command line says it: by accounts of our own or by a Keystone's, under which rules."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from suimon.api.identity import tokens
 from suimon.api.identity.keystone import Config as KeystoneConfig
 from suimon.api.identity.keystone import ConfigError, Keystone, Pointer, read_account
 from suimon.api.identity.logins import Logins
+from suimon.api.identity.passwords import Config as PasswordConfig
 from suimon.api.identity.passwords import Passwords
 from suimon.api.identity.service import IdentityService
 from suimon.api.identity.throttle import Config as ThrottleConfig
@@ -36,6 +37,7 @@ class IdentityConfig(msgspec.Struct, frozen=True):
     keystone: KeystoneConfig | None = None
     policy: Path | None = None
     trusted_proxies: frozenset[str] = frozenset()
+    passwords: PasswordConfig = PasswordConfig()
 
     @property
     def keystone_url(self) -> str:
@@ -49,13 +51,22 @@ def identity_options(command: C) -> C:
         click.option("--identity-url", default="", help="A Keystone whose tokens are taken, instead of our accounts."),
         click.option("--identity-config", default="", help="YAML file with our account in that Keystone."),
         click.option("--trusted-proxies", default="", help="Addresses whose X-Forwarded-For is believed, as in IP,IP."),
+        click.option(
+            "--password-cost",
+            type=click.IntRange(10, 17),
+            default=PasswordConfig().log2_n,
+            show_default=True,
+            help="What a guess at a password costs: one more doubles it, for logins too (log2 of scrypt's N).",
+        ),
     ):
         command = option(command)
     return command
 
 
-def identity_config(policy: str, url: str, account: str, proxies: str) -> IdentityConfig:
-    """From the options' texts. Raises IdentityError."""
+def identity_config(options: Mapping[str, Any]) -> IdentityConfig:
+    """From the options' values. Raises IdentityError."""
+    policy, url, account = options["policy"], options["identity_url"], options["identity_config"]
+    proxies = options["trusted_proxies"]
     if bool(url) != bool(account):
         raise IdentityError("--identity-url and --identity-config belong together: where Keystone is, and our account.")
     if url and not url.startswith(("http://", "https://")):
@@ -67,7 +78,12 @@ def identity_config(policy: str, url: str, account: str, proxies: str) -> Identi
         raise IdentityError(str(error)) from None
     except ValueError:
         raise IdentityError(f"--trusted-proxies {proxies!r} is no list of addresses.") from None
-    return IdentityConfig(keystone=beside, policy=Path(policy) if policy else None, trusted_proxies=trusted)
+    return IdentityConfig(
+        keystone=beside,
+        policy=Path(policy) if policy else None,
+        trusted_proxies=trusted,
+        passwords=PasswordConfig(log2_n=options["password_cost"]),
+    )
 
 
 def apply_policy(config: IdentityConfig) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -96,7 +97,7 @@ class Config(msgspec.Struct, frozen=True):
 )
 @click.option("--worker", default="", hidden=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
-def serve(state: Path, log_level: str, workers: int, **options: str) -> None:
+def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
     """Run the controller: Neutron, Keystone and our own API for clients, and the listener for hypervisors.
 
     The first start makes the account `admin` and writes it to clouds.yaml and openrc in the state directory.
@@ -115,9 +116,7 @@ def serve(state: Path, log_level: str, workers: int, **options: str) -> None:
             workers=workers,
             worker=options["worker"],
             nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
-            identity=identity_config(
-                options["policy"], options["identity_url"], options["identity_config"], options["trusted_proxies"]
-            ),
+            identity=identity_config(options),
         )
         apply_policy(config.identity)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -153,7 +152,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         store = Store(StoreConfig(url=config.database, settings=config.settings))
         store.open()
         opened.callback(store.close)
-        hasher = passwords.Passwords(passwords.Config())
+        hasher = passwords.Passwords(config.identity.passwords)
         opened.callback(hasher.close)
         await _first_start(config, store, hasher)
         distribution = Distribution(DistributionConfig(), store, host_acts)
