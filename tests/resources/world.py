@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from suimon.model.actor import Actor
@@ -98,7 +99,8 @@ class World:
         return [self.rendered(path, shown, by) for shown in self.read(lambda tx: RESOURCES[path].list(tx, by, asked))]
 
     def rendered(self, path: str, shown: Shown, by: Actor) -> Body:
-        return RESOURCES[path].spec.render(shown, by)
+        """As it goes over the wire."""
+        return msgspec.json.decode(msgspec.json.encode(RESOURCES[path].spec.render(shown, by)))
 
     # What most tests start from.
 

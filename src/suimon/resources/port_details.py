@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from sqlalchemy import ColumnElement, Table, Text, bindparam, cast, func, select
 
 from suimon.model.things import Network, Port
@@ -161,13 +162,23 @@ def trunk_of(details: Details) -> tuple[str, bool] | None:
     return None if found is None else (str(found).partition("|")[0], "|" in str(found))
 
 
+class _Assigned(msgspec.Struct, frozen=True, gc=False):
+    """An address, and what the DNS calls it."""
+
+    ip_address: str
+    hostname: str
+    fqdn: str
+
+
 def _assignment(port: Port, domains: Mapping[str, str], default: str) -> object:
+    if port.dns_name:
+        domain = port.dns_domain or domains.get(port.network_id) or default
+        fqdn = port.dns_name if port.dns_name.endswith(".") else f"{port.dns_name}.{domain}"
+        return [_Assigned(fixed.ip, port.dns_name, fqdn) for fixed in port.fixed_ips]
     shown = []
     for fixed in port.fixed_ips:
-        name = port.dns_name or f"host-{fixed.ip.replace('.', '-').replace(':', '-')}"
-        domain = (port.dns_domain or domains.get(port.network_id)) if port.dns_name else ""
-        fqdn = name if name.endswith(".") else f"{name}.{domain or default}"
-        shown.append({"ip_address": fixed.ip, "hostname": name, "fqdn": fqdn})
+        name = f"host-{fixed.ip.replace('.', '-').replace(':', '-')}"
+        shown.append(_Assigned(fixed.ip, name, f"{name}.{default}"))
     return shown
 
 
