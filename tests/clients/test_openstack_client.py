@@ -10,9 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.controller import PATIENCE_S, Controller, started
-from tests.system.command_line import OPENSTACK, Client
-
-pytestmark = pytest.mark.system
+from tests.clients.command_line import OPENSTACK, Client
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.api.controller import started
-from tests.system.command_line import Client
-
-pytestmark = pytest.mark.system
+from tests.clients.command_line import Client
 
 LINES = Path(__file__).with_name("commands.txt").read_text().splitlines()
 

@@ -19,11 +19,9 @@ from openstack.connection import Connection
 from tests.api.controller import Controller, started
 from tests.environments import installed
 
-pytestmark = pytest.mark.system
-
-ROOT = Path(__file__).parents[2]
-PLAYBOOK = ROOT / "tests/ansible/tenant.yml"
-REQUIREMENTS = ROOT / "tests/ansible/requirements.txt"
+ANSIBLE = Path(__file__).with_name("ansible")
+PLAYBOOK = ANSIBLE / "tenant.yml"
+REQUIREMENTS = ANSIBLE / "requirements.txt"
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ class Client:
                 kept._handle = None
         self.environment = {
             "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",  # The client sets its process's, which is the tests' own.
             "HOME": str(controller.state),
             "OS_CLIENT_CONFIG_FILE": str(controller.state / "clouds.yaml"),
             "OS_CLOUD": "suimon",
