@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,13 @@ from suimon.store import Store, StoreConfig
 from tests.postgresql import cluster, name_of
 
 ON_POSTGRESQL = os.environ.get("SUIMON_TEST_DATABASE", "sqlite") == "postgresql"
+
+
+def but_the_lock(heard: Iterable[str]) -> list[str]:
+    """Statements as both databases have them: on PostgreSQL the BEGIN that writes brings a second one in the same
+    message, the lock.
+    """
+    return [statement for statement in heard if "pg_advisory_xact_lock" not in statement]
 
 
 @contextmanager

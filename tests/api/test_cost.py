@@ -1,6 +1,7 @@
 """What a call costs the database: what the driver executes, the token's look-up, BEGIN and COMMIT counted."""
 
 from tests.api.cloud import Cloud
+from tests.databases import but_the_lock
 
 MOST_FOR_A_PORT = 10
 
@@ -27,8 +28,7 @@ def test_calls_cost_few_statements(cloud: Cloud) -> None:
         told, heard = cloud.counted(lambda: cloud.call(method, f"/v2.0/{path}", body, cloud.admin.token))
         assert told.status < 300, told.body
         print(f"{method} {path} {len(heard)} statements:", *heard, sep="\n  ")
-        # PostgreSQL's BEGIN of a writing transaction has a second statement in the same message: the lock.
-        return sum("pg_advisory_xact_lock" not in statement for statement in heard)
+        return len(but_the_lock(heard))
 
     assert cost("POST", "ports", {"port": {"network_id": network, "name": "p"}}) <= MOST_FOR_A_PORT
     policy = made(cloud, "qos/policies", {"policy": {"name": "q"}})

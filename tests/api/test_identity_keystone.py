@@ -17,8 +17,6 @@ from tests.api import keystone as real
 from tests.api.controller import Controller, free_port
 from tests.api.keystone import PASSWORD, RealKeystone, project
 
-pytestmark = pytest.mark.system
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKeystone]:

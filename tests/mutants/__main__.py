@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from tests.mutants.kinds import EQUIVALENT, KINDS, Mutant
 from tests.mutants.trial import ROOT, Copy, Outcome
 
-SAMPLE_LIMIT_S = 180
+SAMPLE_LIMIT_S = 300
 
 
 def main() -> int:

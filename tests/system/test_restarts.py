@@ -81,6 +81,7 @@ def churn(cloud: Connection, network_id: str) -> Iterator[list[str]]:
     """Ports and rules come and go all the while; yields what was acknowledged. A dead controller is asked again."""
     done: list[str] = []
     stop = threading.Event()
+    # Each change leaves a group.
     cloud.network.update_quota(cloud.current_project_id, security_groups=-1)
 
     def change(number: int) -> None:

@@ -169,7 +169,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
                 tasks.create_task(listener.run_bound())
                 await listener.ready.wait()
             # What there is by now stays, and requests leave next to no cycles: looking for them at CPython's own pace
-            # is half of a long list's cost.
+            # takes as long as making a long list does.
             gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 100)

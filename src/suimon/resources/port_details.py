@@ -171,14 +171,11 @@ class _Assigned(msgspec.Struct, frozen=True, gc=False):
 
 
 def _assignment(port: Port, domains: Mapping[str, str], default: str) -> object:
-    if port.dns_name:
-        domain = port.dns_domain or domains.get(port.network_id) or default
-        fqdn = port.dns_name if port.dns_name.endswith(".") else f"{port.dns_name}.{domain}"
-        return [_Assigned(fixed.ip, port.dns_name, fqdn) for fixed in port.fixed_ips]
+    domain = (port.dns_name and (port.dns_domain or domains.get(port.network_id))) or default
     shown = []
     for fixed in port.fixed_ips:
-        name = f"host-{fixed.ip.replace('.', '-').replace(':', '-')}"
-        shown.append(_Assigned(fixed.ip, name, f"{name}.{default}"))
+        name = port.dns_name or f"host-{fixed.ip.replace('.', '-').replace(':', '-')}"
+        shown.append(_Assigned(fixed.ip, name, name if name.endswith(".") else f"{name}.{domain}"))
     return shown
 
 
