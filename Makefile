@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants conformance bench-api bench-port kernel clean
+.PHONY: help lab test lint format mutants conformance bench-api bench-port chaos kernel clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -37,9 +37,14 @@ conformance: $(INSTALLED) ## tempest's network tests against a fresh controller;
 bench-api: $(INSTALLED) ## what the API costs beside Neutron; ARGS="--ports 20000", "--neutron URL"
 	@$(PY) bench/api.py $(ARGS)
 
-bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet
+bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet, and in clouds of 0 to 20,000 ports; ARGS="--ports 1000"
 	$(ROOT)
-	@$(PY) bench/port.py $(ARGS)
+	@$(PY) bench/port.py
+	@$(PY) bench/scale.py $(ARGS)
+
+chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
+	$(ROOT)
+	@$(PY) -m tests.chaos $(ARGS)
 
 kernel: $(INSTALLED) ## tests of the switch on Debian's kernel in qemu, where this machine has no openvswitch module
 	$(ROOT)

@@ -208,3 +208,96 @@ def test_run_ends_when_the_world_is_lost() -> None:
     loop.want("a", {"k": 1})
     with pytest.raises(ConnectionResetError):
         asyncio.run(asyncio.wait_for(loop.run(), 5))
+
+
+def checked(reconciler: Reconciler[str, int, int]) -> set[tuple[str | None, int, int, int]]:
+    return {(each.owner, each.missing, each.changed, each.extra) for each in asyncio.run(reconciler.check())}
+
+
+def enforcing(target: Memory) -> Reconciler[str, int, int]:
+    """Two owners' entries, applied."""
+    reconciler: Reconciler[str, int, int] = Reconciler(Config(), target, lambda: 0.0)
+    reconciler.want("a", {1: 10, 2: 20})
+    reconciler.want("b", {3: 30})
+    asyncio.run(started(reconciler))
+    return reconciler
+
+
+async def started(reconciler: Reconciler[str, int, int]) -> None:
+    await reconciler.observe()
+    await reconciler.round()
+
+
+def test_a_check_names_what_drifted_and_whose_it_was_and_the_next_round_repairs_that_alone() -> None:
+    target = Memory({})
+    reconciler = enforcing(target)
+    assert checked(reconciler) == set()
+    del target.world[1]
+    target.world[3], target.world[9] = 31, 90
+    assert checked(reconciler) == {("a", 1, 0, 0), ("b", 0, 1, 0), (None, 0, 0, 1)}
+    asyncio.run(reconciler.round())
+    assert target.batches[-1] == Changes({1: 10, 3: 30}, (9,)), "the smallest repair, in one batch"
+    assert target.world == {1: 10, 2: 20, 3: 30}
+    assert checked(reconciler) == set()
+
+
+def test_what_a_round_writes_while_a_check_reads_is_no_drift() -> None:
+    class Slow(Memory):
+        async def observe(self) -> Mapping[object, int]:
+            before = dict(self.world)
+            await asyncio.sleep(0.01)
+            return before
+
+    async def play() -> None:
+        target = Slow({})
+        reconciler: Reconciler[str, int, int] = Reconciler(Config(), target, lambda: 0.0)
+        reconciler.want("a", {1: 10, 2: 20})
+        await started(reconciler)
+        del target.world[2]
+        checking = asyncio.create_task(reconciler.check())
+        await asyncio.sleep(0)
+        reconciler.want("b", {3: 30})
+        await reconciler.round()
+        (drift,) = await checking
+        assert (drift.owner, drift.missing, drift.extra) == ("a", 1, 0)
+        await reconciler.round()
+        assert target.world == {1: 10, 2: 20, 3: 30}
+
+    asyncio.run(play())
+
+
+def test_a_read_that_fails_is_an_error_and_no_smaller_world() -> None:
+    class Broken(Memory):
+        broken = False
+
+        async def observe(self) -> Mapping[object, int]:
+            if self.broken:
+                raise TimeoutError
+            return dict(self.world)
+
+    target = Broken({})
+    reconciler = enforcing(target)
+    target.broken = True
+    with pytest.raises(TimeoutError):
+        asyncio.run(reconciler.check())
+    assert reconciler.actual == {1: 10, 2: 20, 3: 30}
+    target.broken = False
+    assert checked(reconciler) == set()
+
+
+@given(owners, worlds)
+def test_a_check_and_a_round_repair_whatever_happened(
+    desired: dict[str, dict[int, int]], world: dict[int, int]
+) -> None:
+    target = Memory({})
+    reconciler: Reconciler[str, int, int] = Reconciler(Config(), target, lambda: 0.0)
+    wanted: dict[int, int] = {}
+    for owner, entries in desired.items():
+        mine = {key: value for key, value in entries.items() if key not in wanted}
+        wanted |= mine
+        reconciler.want(owner, mine)
+    asyncio.run(started(reconciler))
+    target.world = dict(world)
+    asyncio.run(reconciler.check())
+    asyncio.run(reconciler.round())
+    assert target.world == wanted

@@ -39,6 +39,19 @@ class Changes(msgspec.Struct, Generic[K, V], frozen=True):
         return (*self.set, *self.delete)
 
 
+class Drift(msgspec.Struct, Generic[O, K], frozen=True):
+    """How many of an owner's entries the world lost or changed by itself, and how many it has that nobody wrote.
+
+    `owner` is None for what no owner wants; `example` is one of the keys.
+    """
+
+    owner: O | None
+    example: K
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Why something could not be made true, in words for people.
 
@@ -109,6 +122,8 @@ class Reconciler(Generic[O, K, V]):
         self._held: defaultdict[O | None, set[K]] = defaultdict(set)
         self._dirty: set[O | None] = set()
         self._pauses: dict[O | None, _Pause] = {}
+        self._writing: tuple[K, ...] = ()
+        self._unsure: set[K] | None = None
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
 
@@ -135,6 +150,19 @@ class Reconciler(Generic[O, K, V]):
             self._hold(key, wanted.get(key))
         self._mark_dirty({None, *self._desired})
 
+    async def check(self) -> list[Drift[O, K]]:
+        """Read the world beside the rounds, and compare it with how they left it; the next round repairs what differs.
+
+        What a round writes meanwhile is left to the next check. One check at a time, and only after `observe`.
+        """
+        assert self._unsure is None, "one check at a time"
+        self._unsure = set(self._writing)
+        try:
+            found = await self._target.observe()
+            return self._drifted(found, self._unsure)
+        finally:
+            self._unsure = None
+
     async def run(self) -> Never:
         """Observe, then apply whatever is wanted, for ever; ends with the target's exception when the world is lost."""
         await self.observe()
@@ -151,7 +179,7 @@ class Reconciler(Generic[O, K, V]):
         while batch:
             wanting = {key: owner for owner, entries in batch.items() for key in entries}
             changes = self._planned(batch)
-            failed = {} if changes.empty else await self._target.apply(changes)
+            failed = {} if changes.empty else await self._apply(changes)
             self._record(changes, failed, wanting)
             done = self._blamed(failed, wanting) if failed else dict.fromkeys(batch)
             for owner, failure in done.items():
@@ -159,6 +187,36 @@ class Reconciler(Generic[O, K, V]):
                 self._finish(owner, failure)
         if not self._dirty:
             self._settled.set()
+
+    async def _apply(self, changes: Changes[K, V]) -> Mapping[K, Failure]:
+        self._writing = changes.keys
+        if self._unsure is not None:
+            self._unsure.update(changes.keys)
+        try:
+            return await self._target.apply(changes)
+        finally:
+            self._writing = ()
+
+    def _drifted(self, found: Mapping[K, V], unsure: set[K]) -> list[Drift[O, K]]:
+        """Take over what was found, so that the next round's plan is the repair, and mark the owners it concerns."""
+        missing = [key for key in self.actual if key not in found and key not in unsure]
+        extra = [key for key in found if key not in self.actual and key not in unsure]
+        changed = [key for key, value in found.items() if key not in unsure and self.actual.get(key, value) != value]
+        drifts: dict[O | None, Drift[O, K]] = {}
+        for what, keys in (("missing", missing), ("changed", changed), ("extra", extra)):
+            for key in keys:
+                owner = self._holder.get(key)
+                before = drifts.get(owner) or Drift(owner, key)
+                drifts[owner] = msgspec.structs.replace(before, **{what: getattr(before, what) + 1})
+        for key in missing:
+            self._held[self._holder.pop(key)].discard(key)
+            del self.actual[key]
+        for key in extra:
+            self._hold(key, None)
+        self.actual.update((key, found[key]) for key in (*changed, *extra))
+        if drifts:
+            self._mark_dirty(drifts)
+        return list(drifts.values())
 
     def _mark_dirty(self, owners: Iterable[O | None]) -> None:
         self._dirty.update(owners)

@@ -21,8 +21,8 @@ GROUP = SecurityGroup("group", (SecurityGroupRule("out", "egress", "IPv4"),))
 
 def port(number, **more):
     fixed = (FixedIp("sub", f"10.0.0.{10 + number}"),)
-    given = {"groups": ("group",), **more}
-    return Port(f"p{number}", "h1", "net", f"fa:16:3e:00:00:{number:02x}", fixed, **given)
+    given = {"groups": ("group",), "fixed_ips": fixed, **more}
+    return Port(f"p{number}", "h1", "net", f"fa:16:3e:00:00:{number:02x}", **given)
 
 
 def at(revision, store="store"):
@@ -63,6 +63,9 @@ class FakeSwitch:
         self.bridge, self.shapes = FakeTarget(), FakeTarget()
         self.flushed, self.sent = [], []
 
+    async def open_tunnels(self):
+        pass
+
     async def flush_zone(self, zone):
         self.flushed.append(zone)
 
@@ -75,7 +78,7 @@ class Desk:
 
     def __init__(self):
         self.position, self.held, self.failures, self.statuses = None, "", {}, {}
-        self.told_again = 0
+        self.told_again, self.drifts = 0, []
         self._news = asyncio.Event()
 
     def facts(self, position, held, failures):
@@ -85,6 +88,9 @@ class Desk:
     def ports(self, statuses):
         self.statuses = statuses
         self._news.set()
+
+    def drifted(self, drifts):
+        self.drifts += drifts
 
     def tell_all_again(self):
         self.told_again += 1

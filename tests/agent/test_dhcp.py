@@ -21,8 +21,8 @@ PORT = Port("port", "h1", "net", MAC, (FixedIp("sub", "10.0.0.5"),))
 SUBNETS = {each.id: each for each in (SUBNET, SECOND, SILENT)}
 
 
-def served(port=PORT, subnets=SUBNETS):
-    return links(port, subnets, NETWORK, lease_s=86400)
+def served(port=PORT, subnets=SUBNETS, network=NETWORK, routed=("10.0.0.1",)):
+    return links(port, subnets, network, 86400, routed)
 
 
 def request(kind, *options, mac=MAC, ciaddr="0.0.0.0", flags=0, xid=0x1234):
@@ -82,6 +82,7 @@ ACK, NAK = 5, 6
         ),
         pytest.param([("requested_addr", "10.0.0.5")], "0.0.0.0", ACK, id="reboot"),
         pytest.param([("requested_addr", "192.168.1.5")], "0.0.0.0", NAK, id="reboot with another network's address"),
+        pytest.param([("requested_addr", "10.0.0.6")], "0.0.0.0", NAK, id="reboot with another port's address"),
         pytest.param([], "10.0.0.5", ACK, id="renewing"),
         pytest.param([], "10.0.0.6", NAK, id="renewing an address that it lost"),
         pytest.param([], "0.0.0.0", NAK, id="asking for nothing"),
@@ -155,6 +156,41 @@ def test_a_client_may_choose_among_the_ports_addresses():
 def test_a_port_without_a_dhcp_subnet_gets_no_answer():
     port = Port("port", "h1", "net", MAC, (FixedIp("sub3", "10.2.0.9"),))
     assert answer(request("discover"), MAC, served(port)) is None
+
+
+@pytest.mark.parametrize(
+    ("dns", "told"),
+    [
+        ((), "169.254.169.254"),
+        (("2620:fe::fe",), "169.254.169.254"),
+        (("9.9.9.9",), "9.9.9.9"),
+        (("0.0.0.0",), None),
+    ],
+)
+def test_the_resolver_is_the_subnets_or_the_hosts_own(dns, told):
+    subnet = Subnet("sub", "net", "10.0.0.0/24", "10.0.0.1", dhcp=True, dns=dns)
+    assert ask("discover", served=served(subnets={"sub": subnet}))[1].get("name_server") == told
+
+
+def test_names_are_told_when_there_are_any():
+    port = Port("port", "h1", "net", MAC, (FixedIp("sub", "10.0.0.5"),), dns_name="web")
+    network = Network("net", "vxlan", 100, None, mtu=1450, dns_domain="cloud.example.")
+    _, options = ask("discover", served=served(port, network=network))
+    assert (options["hostname"], options["domain"]) == (b"web", b"cloud.example")
+
+
+def test_where_no_router_is_the_gateway_the_metadata_is_on_the_link():
+    """RFC 3442 writes the next hop of what is on the link as 0.0.0.0."""
+    metadata = bytes([32, 169, 254, 169, 254, 0, 0, 0, 0])
+    wants = ("param_req_list", [1, 3, 121])
+    port = Port("port", "h1", "net", MAC, (FixedIp("sub2", "10.1.0.7"),))
+    for own, expected in ((served(port), metadata), (served(routed=()), metadata + bytes([0, 10, 0, 0, 1]))):
+        told = Message.parse(bytes(Ether(answer(request("discover", wants), MAC, own))[UDP].payload)).options
+        assert told[121] == expected
+        assert 3 not in told
+    assert (
+        121 not in Message.parse(bytes(Ether(answer(request("discover", wants), MAC, served()))[UDP].payload)).options
+    )
 
 
 def test_the_clients_identifier_is_echoed():

@@ -362,3 +362,98 @@ def test_any_way_of_getting_there_ends_with_the_flows_of_a_fresh_start(tmp_path_
         assert again.bridge.held == switch.bridge.held
 
     scene(play())
+
+
+def lose(switch, owner):
+    """Somebody deletes all flows of an owner; how many."""
+    gone = flows_of(switch, owner)
+    for each in gone:
+        del switch.bridge.held[each]
+    return len(gone)
+
+
+async def two_ports(parts, switch):
+    for number in (1, 2):
+        parts.enforcer.plug(f"p{number}", number)
+    parts.take(snapshot(1, port(1), port(2)))
+    await parts.in_force(1)
+
+
+def test_what_drifted_is_repaired_before_it_is_told_and_no_port_was_down(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            await two_ports(parts, switch)
+            held = dict(switch.bridge.held)
+            told = []
+            ports = parts.desk.ports
+            parts.desk.ports = lambda statuses: (told.append(statuses), ports(statuses))
+            missing = lose(switch, "port/p1")
+            (drift,) = await parts.enforcer.repair()
+            assert (drift.owner, drift.missing, drift.repaired, drift.reason) == ("port/p1", missing, True, "")
+            assert "flow in" in drift.example
+            assert switch.bridge.held == held
+            assert len(switch.bridge.applied[-1].set) == missing
+            assert {each.status for statuses in told for each in statuses.values()} == {"ACTIVE"}
+            assert await parts.enforcer.repair() == []
+
+    scene(play())
+
+
+def test_a_port_that_can_not_be_repaired_is_down_with_the_reason(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            await two_ports(parts, switch)
+            lose(switch, "port/p1")
+            switch.bridge.refuses = lambda key: True
+            (drift,) = await parts.enforcer.repair()
+            assert not drift.repaired
+            assert "bad action" in drift.reason
+            await parts.desk.until(lambda desk: desk.statuses["p1"].status == "DOWN")
+            assert "bad action" in parts.desk.statuses["p1"].reason
+            assert parts.desk.statuses["p2"].status == "ACTIVE"
+
+    scene(play())
+
+
+def test_drift_is_repaired_while_the_disk_is_full(tmp_path, monkeypatch):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            await two_ports(parts, switch)
+            held = dict(switch.bridge.held)
+
+            def full(*_arguments):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            monkeypatch.setattr(parts.memory, "write", full)
+            parts.take(Delta(at(2), objects=(port(3),)))
+            await parts.desk.until(lambda desk: "bridge/br-int" in desk.failures)
+            assert lose(switch, "port/p1")
+            (drift,) = await parts.enforcer.repair()
+            assert drift.repaired
+            assert switch.bridge.held == held, "the new port waits for the disk, the old ones don't"
+
+    scene(play())
+
+
+def test_a_switch_that_came_back_empty_is_told_with_its_gap(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            await two_ports(parts, switch)
+            held = dict(switch.bridge.held)
+        await asyncio.sleep(0)
+        switch.bridge.held = {}
+        parts.desk.position = None
+        with capture_logs() as lines:
+            async with parts.enforcing(switch):
+                await parts.in_force(1)
+        (said,) = [line for line in lines if line["event"] == "switch_restored"]
+        assert (said["missing"], said["now"]) == (len(held), len(held))
+        (drift,) = parts.desk.drifts
+        assert (drift.owner, drift.missing) == ("bridge/br-int", len(held))
+        assert len(switch.bridge.applied) == 2, "one bundle for the first life, one for the second"
+
+    scene(play())

@@ -70,3 +70,19 @@ def test_retry_is_obeyed():
     asyncio.run(follow(streams, 2))
     (_, first), (_, second), *_ = streams.asked
     assert second - first >= 0.2
+
+
+def test_a_stream_that_breaks_as_soon_as_it_speaks_is_no_success():
+    async def scene():
+        streams = Streams(*([Ping(1), ControllerError("gone")] for _ in range(6)))
+        news = asyncio.Queue(4)
+        task = asyncio.create_task(Follower(Config(0.02, 10), streams, lambda: None, news).run())
+        async with asyncio.timeout(10):
+            for _ in range(8):
+                await news.get()
+                news.task_done()
+        task.cancel()
+        return [asked_at for _, asked_at in streams.asked]
+
+    begun = asyncio.run(scene())
+    assert begun[3] - begun[2] >= 0.04  # Half of what the first pause has doubled to, twice.

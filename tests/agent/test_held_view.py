@@ -142,3 +142,11 @@ def test_a_snapshot_leads_to_exactly_what_it_says(before, after):
     assert set(view.after(result).objects) == {("network", name) for name in after}
     assert {name for _, name in result.deleted} == before - after
     assert {each.id for each in result.changed} == after - before
+
+
+def test_a_delta_costs_by_what_it_says_and_not_by_what_is_held():
+    held = guard(*peers(1000))
+    objects = held.view.objects
+    held.take(Delta(at(11), deleted=(("peer", "p1"),), objects=(network("n"),)))
+    assert held.view.objects is objects
+    assert len(objects) == 1000

@@ -1,7 +1,20 @@
 """Neighbours: who is asked, when, in whose name, and which answers are believed."""
 
-from suimon.agent.neighbours import WAITING_IN_ALL, Config, Learned, Neighbours, Source, announcement
-from suimon.agent.packets import Arp, Ethernet
+import pytest
+
+from suimon.agent.neighbours import (
+    WAITING_IN_ALL,
+    Config,
+    Hop,
+    Learned,
+    Neighbours,
+    Source,
+    announcement,
+    discovered,
+    link,
+)
+from suimon.agent.packets import Arp, Ethernet, PacketError, mac_bytes
+from suimon.agent.packets6 import Icmp6, ip6_bytes
 from suimon.dataplane.openflow.messages import PacketIn
 
 FIP = Source("203.0.113.5", "02:00:00:00:00:05", ofport=3, vlan=77)
@@ -125,3 +138,30 @@ def test_an_announcement_names_the_address_as_ours():
     ethernet = Ethernet.parse(outgoing.frame)
     assert (outgoing.ofport, ethernet.dst, ethernet.vlan) == (3, "ff:ff:ff:ff:ff:ff", 77)
     assert Arp.parse(ethernet.payload) == Arp(1, FIP.mac, FIP.ip, "00:00:00:00:00:00", FIP.ip)
+
+
+def test_ipv6_next_hops_are_asked_for_by_neighbour_discovery() -> None:
+    hop: Hop = ("public", "2001:db8:f::1")
+    source = Source("2001:db8:f::2", "02:00:00:00:fe:03", 101, 300)
+    neighbours = Neighbours(Config(), {})
+    neighbours.need({hop: source}, {link(hop): source}, {"public"}, 0.0)
+    (asked,) = neighbours.due(0.0)
+    frame = Ethernet.parse(asked.frame)
+    message = Icmp6.parse(frame.payload)
+    assert (asked.ofport, frame.vlan, frame.dst) == (101, 300, "33:33:ff:00:00:01")
+    assert (message.src, message.dst, message.type) == (source.ip, "ff02::1:ff00:1", 135)
+    assert message.body[4:] == ip6_bytes(hop[1]) + b"\x01\x01" + mac_bytes(source.mac)
+    body = b"\xe0\0\0\0" + ip6_bytes(hop[1]) + b"\x02\x01" + mac_bytes("02:00:00:00:0f:01")
+    told = Ethernet(source.mac, "02:00:00:00:0f:01", 0x86DD, Icmp6(hop[1], source.ip, 136, 0, body).pack())
+    learned = neighbours.answered("public", discovered(told), 101, 0.1)
+    assert learned and (learned.hop, learned.mac) == (hop, "02:00:00:00:0f:01")
+    (refreshed,) = neighbours.due(60.0)
+    assert Ethernet.parse(refreshed.frame).dst == "02:00:00:00:0f:01", "first who answered before"
+
+
+@pytest.mark.parametrize("cut", [0, 8, 12, 23, 30, 31])
+def test_a_broken_advertisement_is_refused(cut: int) -> None:
+    body = b"\xe0\0\0\0" + ip6_bytes("2001:db8::1") + b"\x02\x01" + mac_bytes("02:00:00:00:0f:01")
+    message = Icmp6("2001:db8::1", "2001:db8::2", 136, 0, body[: max(cut - 4, 0)]).pack()
+    with pytest.raises(PacketError):
+        discovered(Ethernet("02:00:00:00:00:01", "02:00:00:00:0f:01", 0x86DD, message))

@@ -1,11 +1,24 @@
 """External networks: what the agent says for floating IPs, and how packets wait for a next hop."""
 
 import asyncio
+from ipaddress import IPv6Address
 
-from suimon.agent.packets import ETH_IPV4, Arp, Ethernet, Udp
+from suimon.agent.packets import ETH_IPV4, Arp, Ethernet, Udp, mac_bytes
+from suimon.agent.packets6 import Icmp6, ip6_bytes
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.model.view import Delta, FloatingIp, Gateway, Network, Router, RouterInterface, Snapshot, Subnet
-from suimon.pipeline.fields import NET, NEXTHOP
+from suimon.model.view import (
+    Delta,
+    FloatingIp,
+    Gateway,
+    GatewayHost,
+    Gateways,
+    Network,
+    Router,
+    RouterInterface,
+    Snapshot,
+    Subnet,
+)
+from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, wide
 from suimon.pipeline.flow import Output, Resubmit
 from suimon.pipeline.tables import Stage
 from tests.agent.parts import GROUP, NETWORK, SUBNET, FakeSwitch, Parts, at, port
@@ -47,7 +60,7 @@ def play(path, script):
 
     async def scene():
         parts, switch = Parts(path), FakeSwitch()
-        parts.enforcer.wire(8, {"public": PATCH})
+        parts.enforcer.wire({"vxlan": 8}, {"public": PATCH})
         parts.enforcer.plug("p1", 1)
         asking = asyncio.create_task(parts.outside.run(switch.send))
         async with parts.enforcing(switch):
@@ -140,7 +153,7 @@ def test_the_last_floating_ip_takes_the_networks_neighbours_with_it(tmp_path):
         before = neighbour_flows(switch)
         parts.enforcer.answered(arp_reply(parts))
         await settle()
-        parts.enforcer.wire(8, {})
+        parts.enforcer.wire({"vxlan": 8}, {})
         await settle()
         assert parts.world.neighbours, "the uplink is away for a moment"
         parts.take(Delta(at(2), deleted=(("floating_ip", "f"),)))
@@ -151,3 +164,42 @@ def test_the_last_floating_ip_takes_the_networks_neighbours_with_it(tmp_path):
         assert neighbour_flows(switch) == before
 
     play(tmp_path, script)
+
+
+def test_an_ipv6_gateway_announces_itself_and_learns_its_next_hop_for_a_packet_that_waits(tmp_path):
+    gateway = Gateway("ext", None, "fa:16:3e:00:00:a2", None, nexthop6="2001:db8:f::1", ip6="2001:db8:f::2")
+    here = (Router("r", True, (), gateway), Gateways("public", (GatewayHost("h1", "172.16.0.1"),)))
+    outside = Subnet("out6", "ext", "2001:db8:f::/64", "2001:db8:f::1", False)
+
+    def icmp6(sent):
+        assert sent.actions == (Output(PATCH),)
+        ethernet = Ethernet.parse(sent.data)
+        return ethernet.vlan, ethernet.dst, Icmp6.parse(ethernet.payload)
+
+    async def scene():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        parts.enforcer.wire({"vxlan": 8}, {"public": PATCH})
+        asking = asyncio.create_task(parts.outside.run(switch.send))
+        async with parts.enforcing(switch):
+            parts.take(Snapshot(at(1), (NETWORK, EXTERNAL, outside, *here)))
+            await parts.in_force(1)
+            await settle()
+            (vlan, to, announced), (_, group, asked) = map(icmp6, switch.sent)
+            assert (vlan, to, announced.type, announced.src) == (77, "33:33:00:00:00:01", 136, "2001:db8:f::2")
+            assert (group, asked.type, asked.dst) == ("33:33:ff:00:00:01", 135, "ff02::1:ff00:1")
+            network = parts.world.number("network", "ext")
+            wanted = {NET: network, **wide(NEXTHOP6, int(IPv6Address("2001:db8:f::77")))}
+            packet = Ethernet("02:00:00:00:00:01", gateway.mac, 0x86DD, b"whatever").pack()
+            parts.outside.missed(PacketIn(Stage.NEIGHBOUR, 0, wanted, packet))
+            await settle()
+            assert icmp6(switch.sent[-1])[2].dst == "ff02::1:ff00:77"
+            body = bytes(4) + ip6_bytes("2001:db8:f::77") + b"\x02\x01" + mac_bytes(GATEWAY_MAC)
+            told = Icmp6("2001:db8:f::77", "2001:db8:f::2", 136, 0, body).pack()
+            frame = Ethernet(gateway.mac, GATEWAY_MAC, 0x86DD, told).pack()
+            parts.enforcer.answered(PacketIn(Stage.ANSWER, 0, {"in_port": PATCH, NET: network}, frame))
+            await settle()
+            assert parts.world.neighbours["ext", "2001:db8:f::77"] == GATEWAY_MAC
+            assert switch.sent[-1].actions == (Resubmit(Stage.NEIGHBOUR),) and switch.sent[-1].data == packet
+        asking.cancel()
+
+    asyncio.run(scene())

@@ -31,7 +31,7 @@ def world():
     made = World("h1", Numbers())
     for each in (NETWORK, SUBNET, OPEN, OTHER_NET, OTHER_SUB, ROUTER, FAR, FARTHER, port(1), port(2)):
         made.set(each)
-    made.wire(20, {})
+    made.wire({"vxlan": 20}, {})
     made.plug("p1", 1)
     made.plug("p2", 2)
     return made
@@ -116,7 +116,7 @@ def test_the_same_address_on_a_network_of_another_tenant_is_not_the_sender(world
 
 def test_only_the_interfaces_on_the_way_are_named(world):
     world.plug("p2", 12)
-    world.wire(1, {})
+    world.wire({"vxlan": 1}, {})
     assert "port 12 is the interface of port p2" in said(world, to="10.0.0.12")
     assert "the tunnel" not in said(world, to="10.0.0.12")
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from suimon.agent.controller import ControllerError
 from suimon.agent.reporter import Config, Reporter
-from suimon.model.view import Counters, PortReport, Position
+from suimon.model.view import Counters, Drift, PortReport, Position
 
 UP, DOWN = PortReport("p", "ACTIVE"), PortReport("p", "DOWN", "not plugged")
 OTHER = PortReport("q", "ACTIVE")
@@ -33,9 +33,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def running():
+async def running(position_pause_s=0.002):
     desk = Desk()
-    reporter = Reporter(Config(0.001, 0.002), desk)
+    reporter = Reporter(Config(0.001, 0.002, position_pause_s), desk)
     task = asyncio.create_task(reporter.run())
     try:
         yield reporter, desk
@@ -116,5 +116,79 @@ def test_a_port_that_left_and_came_back_is_told_again():
             await desk.next()
             reporter.ports({"p": UP})
             assert (await desk.next()).ports == (UP,)
+
+    asyncio.run(scene())
+
+
+def test_drift_is_told_once_with_its_age_also_when_the_controller_was_away():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            desk.failures = 2
+            reporter.drifted([Drift("port/p", missing=3)])
+            (drift,) = (await desk.next()).drifts
+            assert (drift.owner, drift.missing) == ("port/p", 3)
+            assert 0 < drift.age_s < 5
+            reporter.tell_all_again()
+            assert (await desk.next()).drifts == ()
+
+    asyncio.run(scene())
+
+
+def test_drifts_that_nobody_takes_are_bounded():
+    reporter = Reporter(Config(), Desk())
+    reporter.facts(at(1), "", {})
+    for number in range(1000):
+        reporter.drifted([Drift(f"port/{number}")])
+    assert len(reporter._drifts) == 100
+
+
+def test_what_a_check_found_is_told_when_it_changes():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            reporter.found("1 flows", ("bridge br-old",))
+            told = await desk.next()
+            assert (told.foreign, told.orphans) == ("1 flows", ("bridge br-old",))
+            reporter.found("1 flows", ("bridge br-old",))
+            assert await desk.silent()
+
+    asyncio.run(scene())
+
+
+def test_a_position_alone_waits_for_others_and_for_whatever_else_there_is():
+    async def scene():
+        async with running(position_pause_s=60) as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            for revision in range(2, 100):
+                reporter.facts(at(revision), "", {})
+                await asyncio.sleep(0)
+            assert await desk.silent()
+            reporter.ports({"p": UP})
+            told = await desk.next()
+            assert (told.position, told.ports) == (at(99), (UP,))
+            assert await desk.silent()
+
+    asyncio.run(scene())
+
+
+def test_counters_that_did_not_change_are_not_told_again():
+    async def scene():
+        async with running() as (reporter, desk):
+            counted = (Counters("p", 1, 1, 1, 1),)
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            reporter.counters(counted)
+            assert (await desk.next()).counters == counted
+            for _ in range(3):
+                reporter.counters((Counters("p", 1, 1, 1, 1),))
+                assert await desk.silent()
+            reporter.tell_all_again()
+            await desk.next()
+            reporter.counters(counted)
+            assert (await desk.next()).counters == counted
 
     asyncio.run(scene())

@@ -146,6 +146,27 @@ def test_operations_are_for_operators(stage: Stage, method: str, path: str, allo
     assert told.status == allowed
 
 
+OF_A_PORT = [
+    ("GET", "ports/{}/readiness"),
+    ("GET", "reachability?from={}&to=192.0.2.7"),
+    ("POST", "reachability"),
+]
+
+
+@pytest.mark.parametrize("method, path", OF_A_PORT)
+def test_who_owns_a_port_may_ask_about_it(stage: Stage, method: str, path: str) -> None:
+    network = stage.network()
+    stage.subnet(network)
+    port = stage.port(network)
+    statuses = {}
+    for letter in LETTERS + "-":
+        body = {"from": port, "to": "192.0.2.7"} if method == "POST" else None
+        told = stage.do(letter, method, f"/operations/v1/{path.format(port)}", body)
+        statuses[letter] = told.status
+        assert told.status == 200 or not leaks(told)
+    assert statuses == {"m": 200, "r": 200, "M": 200, "o": 404, "a": 200, "s": 404, "-": 401}
+
+
 def test_every_operation_is_in_the_table(stage: Stage) -> None:
     service = stage.cloud.services["operations"]
     known = {
@@ -153,7 +174,8 @@ def test_every_operation_is_in_the_table(stage: Stage) -> None:
         for pattern, methods in service._routes._by_pattern.items()  # type: ignore[attr-defined]
         for method in methods
     }
-    assert known == {f"{method} v1/{path.replace('{}', '*')}" for method, path, _ in OPERATIONS}
+    table = [*((method, path) for method, path, _ in OPERATIONS), *OF_A_PORT]
+    assert known == {f"{method} v1/{path.partition('?')[0].replace('{}', '*')}" for method, path in table}
 
 
 def test_a_servers_port_goes_with_its_service_only(stage: Stage) -> None:

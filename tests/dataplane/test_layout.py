@@ -2,8 +2,10 @@
 
 import pytest
 
-from suimon.dataplane.layout import PROTOCOLS, TUNNEL, Layout, LayoutRefused, Provider, changes, removals
+from suimon.dataplane.layout import PROTOCOLS, SERVICES, TUNNELS, Layout, LayoutRefused, Provider, changes, removal
 from suimon.dataplane.mirror import Mirror
+from suimon.dataplane.orphans import orphans
+from suimon.pipeline.services import SERVICES_OFPORT
 
 MARK = ["map", [["suimon-owner", "bridge/br-int"]]]
 NO_MARK = ["map", []]
@@ -30,7 +32,8 @@ def _row(columns: dict[str, object]) -> object:
 
 
 def test_bridges_fail_closed_and_bear_our_mark_in_the_transaction_that_makes_them() -> None:
-    operations = changes(Layout(providers=(Provider("public", "eth1"),), tunnel_ip="192.0.2.1"), Mirror(), "netdev")
+    layout = Layout(providers=(Provider("public", "eth1"),), tunnel_ip="192.0.2.1", tunnels=("vxlan",))
+    operations = changes(layout, Mirror(), "netdev")
     bridges = [one["row"] for one in operations if one["op"] == "insert" and one["table"] == "Bridge"]
     assert [row["name"] for row in bridges] == ["br-int", "br-public"]
     for row in bridges:
@@ -39,20 +42,31 @@ def test_bridges_fail_closed_and_bear_our_mark_in_the_transaction_that_makes_the
     inserted = [one["row"] for one in operations if one["op"] == "insert"]
     assert all(row["external_ids"][1][0][0] == "suimon-owner" for row in inserted)
     names = {row["name"] for row in inserted}
-    assert names == {"br-int", "br-public", "int-public", "phy-public", "eth1", TUNNEL}
+    assert names == {"br-int", "br-public", "int-public", "phy-public", "eth1", TUNNELS["vxlan"]}
+
+
+def test_the_way_to_the_services_has_its_number_and_is_taken_up_anew_only_if_it_is_ours() -> None:
+    operations = changes(Layout(services=True), Mirror(), "netdev")
+    (wanted,) = [one["row"] for one in operations if one["table"] == "Interface" and one["row"]["name"] == SERVICES]
+    assert wanted["ofport_request"] == SERVICES_OFPORT
+    ours = mirror([("br-int", MARK)], [("br-int", SERVICES, MARK)])
+    (deleted,) = removal(SERVICES, ours)
+    assert deleted["mutations"] == [["ports", "delete", ["set", [["uuid", SERVICES]]]]]
+    assert removal(SERVICES, mirror([("br-int", MARK)], [("br-int", SERVICES, NO_MARK)])) == []
+    assert removal(SERVICES, Mirror()) == []
 
 
 @pytest.mark.parametrize(
     ("held", "why"),
     [
         (mirror([("br-int", NO_MARK)], []), "not ours"),
-        (mirror([("br-int", MARK)], [("br-int", TUNNEL, NO_MARK)]), "not ours"),
-        (mirror([("br-int", MARK), ("other", NO_MARK)], [("other", TUNNEL, MARK)]), "on bridge other"),
+        (mirror([("br-int", MARK)], [("br-int", TUNNELS["vxlan"], NO_MARK)]), "not ours"),
+        (mirror([("br-int", MARK), ("other", NO_MARK)], [("other", TUNNELS["vxlan"], MARK)]), "on bridge other"),
     ],
 )
 def test_what_is_not_ours_is_refused_in_words(held: Mirror, why: str) -> None:
     with pytest.raises(LayoutRefused, match=why):
-        changes(Layout(tunnel_ip="192.0.2.1"), held, "netdev")
+        changes(Layout(tunnel_ip="192.0.2.1", tunnels=("vxlan",)), held, "netdev")
 
 
 def test_a_name_too_long_for_a_device_is_refused() -> None:
@@ -66,17 +80,26 @@ def test_an_uplink_that_the_operator_plugged_is_taken_as_it_is() -> None:
     assert "eth1" not in str([one for one in operations if one["op"] != "mutate"])
 
 
-def test_only_what_is_marked_is_removed() -> None:
+def test_only_what_is_marked_and_nobodys_is_an_orphan() -> None:
     held = mirror(
         [("br-int", MARK), ("br-old", MARK), ("br-theirs", NO_MARK)],
         [
             ("br-int", "int-old", MARK),
             ("br-int", "tap0", NO_MARK),
-            ("br-int", TUNNEL, MARK),
+            ("br-int", TUNNELS["vxlan"], MARK),
             ("br-theirs", "x", NO_MARK),
         ],
     )
-    operations = removals(Layout(tunnel_ip="192.0.2.1"), held)
-    removed = [(one["table"], one["mutations"][0][2][1][0][1]) for one in operations]
+    layout, nobody = Layout(tunnel_ip="192.0.2.1", tunnels=("vxlan",)), lambda owner: False
+    found = list(orphans(layout, held, nobody))
+    assert sorted((one.table, one.name) for one in found) == [("Bridge", "br-old"), ("Port", "int-old")]
+    removed = [(one.removal["table"], one.removal["mutations"][0][2][1][0][1]) for one in found]
     assert sorted(removed) == [("Bridge", "int-old"), ("Open_vSwitch", "br-old")]
-    assert removals(Layout(tunnel_ip="192.0.2.1"), mirror([("br-int", MARK)], [("br-int", TUNNEL, MARK)])) == []
+    assert not list(orphans(layout, mirror([("br-int", MARK)], [("br-int", TUNNELS["vxlan"], MARK)]), nobody))
+
+
+def test_a_port_of_a_living_owner_is_no_orphan() -> None:
+    of = lambda router: ["map", [["suimon-owner", f"router/{router}"]]]  # noqa: E731
+    held = mirror([("br-int", MARK)], [("br-int", "sg-1", of("r1")), ("br-int", "sg-2", of("r2"))])
+    found = orphans(Layout(), held, lambda owner: owner == "router/r1")
+    assert [one.name for one in found] == ["sg-2"]

@@ -1,5 +1,6 @@
 """The wire form of flows, groups and meters: decoding gives back what was encoded, and any bytes are survived."""
 
+import asyncio
 import contextlib
 import struct
 
@@ -18,7 +19,8 @@ from suimon.dataplane.openflow.actions import (
     encode_instructions,
 )
 from suimon.dataplane.openflow.errors import decode_error
-from suimon.dataplane.openflow.messages import GroupEntry, MeterEntry
+from suimon.dataplane.openflow.flow_dump import FlowDump
+from suimon.dataplane.openflow.messages import Flows, GroupEntry, MeterEntry
 from suimon.dataplane.openflow.oxm import RAW, decode_match, encode_match
 from suimon.pipeline.fields import FIELDS
 from suimon.pipeline.flow import Action, Actions, Bucket, Entry, Flow, Goto, Match, Output, flow, match, set_field
@@ -41,6 +43,23 @@ def part(*entries: bytes, kind: int = 1) -> bytes:
     return struct.pack("!HH4x", kind, 0) + b"".join(entries)
 
 
+def decode_flows(parts: list[bytes]) -> Flows:
+    return asyncio.run(FlowDump().decoded(parts))
+
+
+def test_a_flow_whose_bytes_are_known_is_not_decoded_again_and_one_that_differs_is() -> None:
+    async def play() -> None:
+        dump, flow = FlowDump(), described((), encode_instructions((Output(1),)), OWNER.cookie)
+        later = flow.replace(struct.pack("!IQ", 0x80020008, 5), struct.pack("!IQ", 0x80020008, 99))
+        changed = described((), encode_instructions((Output(2),)), OWNER.cookie)
+        first, second, third = [await dump.decoded([part(each)]) for each in (flow, later, changed)]
+        ((key, entry),) = first.ours.items()
+        assert second.ours[key] is entry, "only its statistics moved"
+        assert third.ours[key] != entry
+
+    asyncio.run(play())
+
+
 @given(matches)
 def test_a_match_survives_the_wire(wanted: Match) -> None:
     assert decode_match(encode_match(wanted)) == wanted
@@ -59,7 +78,7 @@ def test_buckets_survive_the_wire(wanted: list[Bucket]) -> None:
 @given(matches, action_lists, st.integers(0, 2**56 - 1))
 def test_a_dump_gives_back_what_was_installed(wanted: Match, does: Actions, cookie: int) -> None:
     marked = 0x5A << 56 | cookie
-    flows = messages.decode_flows([part(described(wanted, encode_instructions(does), marked))])
+    flows = decode_flows([part(described(wanted, encode_instructions(does), marked))])
     (key,) = flows.ours
     assert (key.stage, key.priority, key.match) == (Stage.ANTISPOOF, 100, wanted)
     assert flows.ours[key] == Entry(marked, does)
@@ -89,7 +108,7 @@ def test_pairs_of_registers_are_split() -> None:
 def test_flows_without_our_mark_are_passed_by_and_counted() -> None:
     ours = described(match({"metadata": 1}), b"", OWNER.cookie)
     theirs = described(match({"metadata": 2}), b"\xff" * 8, 7)
-    flows = messages.decode_flows([part(theirs, ours), part(theirs)])
+    flows = decode_flows([part(theirs, ours), part(theirs)])
     assert flows.foreign == 2
     assert [key.match for key in flows.ours] == [match({"metadata": 1})]
 
@@ -126,11 +145,11 @@ def test_timeouts_and_strange_instructions_make_a_flow_differ() -> None:
         described(wanted.key.match, wire, OWNER.cookie, idle_s=5),
         described(wanted.key.match, wire + clear, OWNER.cookie),
     ):
-        assert messages.decode_flows([part(entry)]).ours[wanted.key] != wanted.entry
+        assert decode_flows([part(entry)]).ours[wanted.key] != wanted.entry
 
 
 def test_a_flow_in_a_table_without_a_stage_can_be_named() -> None:
-    (key,) = messages.decode_flows([part(described((), b"", OWNER.cookie, table=251))]).ours
+    (key,) = decode_flows([part(described((), b"", OWNER.cookie, table=251))]).ours
     assert int(key.stage) == 251
     assert key.stage.label == "table_251"
     assert messages.delete_flow(key).body[16] == 251
@@ -160,8 +179,8 @@ def test_groups_and_meters_of_others_are_passed_by() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_value_or_a_plain_error(noise: bytes) -> None:
     for decode in (
-        lambda: messages.decode_flows([part(noise)]),
-        lambda: messages.decode_flows([part(described((), noise, OWNER.cookie))]),
+        lambda: decode_flows([part(noise)]),
+        lambda: decode_flows([part(described((), noise, OWNER.cookie))]),
         lambda: messages.decode_groups([part(noise)]),
         lambda: messages.decode_meters([part(noise)]),
         lambda: messages.decode_packet_in(noise),

@@ -68,6 +68,13 @@ FIELD_VALUES: dict[str, tuple[object, ...]] = {
     "arp_tpa": ("192.0.2.1", "192.0.0.0/16"),
     "arp_sha": ("02:00:00:00:00:01",),
     "arp_tha": ("02:00:00:00:00:01", "00:00:00:00:00:00"),
+    "ipv6_src": ("2001:db8::1", "2001:db8::/32"),
+    "ipv6_dst": ("2001:db8::1", "fe80::/10"),
+    "icmpv6_type": (128, 135),
+    "icmpv6_code": (0, 4),
+    "nd_target": ("2001:db8::1", "2001:db8::/64"),
+    "nd_sll": ("02:00:00:00:00:01", "00:00:00:00:00:00"),
+    "nd_tll": ("02:00:00:00:00:01",),
     "tun_id": (100, (0x64, 0xFFFFFF)),
     "ip_ttl": (1, 64),
     "tun_src": ("192.0.2.9", "192.0.2.0/24"),
@@ -77,6 +84,8 @@ FIELD_VALUES: dict[str, tuple[object, ...]] = {
     "ct_nw_proto": (6,),
     "ct_nw_src": ("192.0.2.1", "192.0.2.0/24"),
     "ct_nw_dst": ("192.0.2.1", "192.0.0.0/13"),
+    "ct_ipv6_src": ("2001:db8::1", "2001:db8::/64"),
+    "ct_ipv6_dst": ("2001:db8::1",),
     "ct_tp_src": (1024, (0x400, 0xFC00)),
     "ct_tp_dst": (22, (0x400, 0xFC00)),
     **{f"reg{number}": (number, (0x50, 0xF0), 0xFFFFFFFF) for number in range(16)},
@@ -121,6 +130,20 @@ IP_ACTIONS: tuple[Action, ...] = (
     Output(IN_PORT),
 )
 ICMP_ACTIONS: tuple[Action, ...] = (set_field("icmp_type", 0), set_field("icmp_code", 0))
+IPV6_ACTIONS: tuple[Action, ...] = (
+    DecTtl(),
+    set_field("ip_ttl", 255),
+    Move("ipv6_src", "ipv6_dst"),
+    set_field("ipv6_src", "2001:db8::1"),
+    Move("ipv6_dst", "xxreg2"),
+    set_field("xxreg2", "2001:db8::2"),
+)
+NS_ACTIONS: tuple[Action, ...] = (
+    set_field("icmpv6_type", 136),
+    set_field("nd_options_type", 2),
+    set_field("nd_reserved", 0x60000000),
+    Resubmit(Stage.REMOTE),
+)
 ARP_ACTIONS: tuple[Action, ...] = (
     set_field("arp_op", 2),
     Move("arp_sha", "arp_tha"),
@@ -137,7 +160,7 @@ def every_flow() -> Iterator[Flow]:
     priority = 0
     for name, values in FIELD_VALUES.items():
         for value in values:
-            needs = TRACKED if name.startswith("ct_nw") or name.startswith("ct_tp") else dict(FIELDS[name].needs)
+            needs = TRACKED if name.startswith("ct_nw") or name.startswith("ct_tp") else _needed(name)
             priority += 1
             yield flow(Stage.RULES_IN, priority, OWNER, {**needs, name: value}, (Output(1),))
     for number, actions in enumerate(ACTIONS):
@@ -147,10 +170,19 @@ def every_flow() -> Iterator[Flow]:
         yield flow(Stage.TRACK_OUT, number, OWNER, ip, actions)
     yield flow(Stage.ROUTE, 1, OWNER, ip, IP_ACTIONS)
     yield flow(Stage.ANSWER, 1, OWNER, icmp, ICMP_ACTIONS)
+    yield flow(Stage.ROUTE, 2, OWNER, {"eth_type": 0x86DD}, IPV6_ACTIONS)
+    yield flow(Stage.ANSWER, 2, OWNER, _needed("nd_sll") | {"nd_sll": "02:00:00:00:00:01"}, NS_ACTIONS)
+    yield flow(Stage.ANSWER, 2, OWNER, _needed("nd_tll"), (Move("eth_src", "nd_tll"), Output(IN_PORT)))
     yield flow(Stage.ANSWER, 1, OWNER, {"eth_type": 0x0806, "arp_op": 1, "arp_tpa": "192.0.2.1"}, ARP_ACTIONS)
     yield flow(Stage.DELIVER, 1, OWNER, {"vlan_vid": (0x1000, 0x1000)}, (PopVlan(), Output(1)))
     yield flow(Stage.CLASSIFY, 0, OWNER, {}, ())
     yield flow(Stage.GROUP_IN, 65535, OWNER, {**TRACKED, **{f"reg{number}": number for number in range(16)}})
+
+
+def _needed(name: str) -> dict[str, object]:
+    if name.startswith("ct_ipv6"):
+        return {"eth_type": 0x86DD, "ct_state": (0x20, 0x30)}
+    return {needed: values[0] for needed, values in FIELDS[name].needs}
 
 
 @st.composite

@@ -32,7 +32,7 @@ def act(name: str, seed: int) -> Callable[[Tx], object]:
 
 def first_hosts(tx: Tx) -> None:
     for number, name in enumerate(HOSTS, 1):
-        tx.insert(make_host(name, f"192.0.2.{number}"))
+        tx.insert(make_host(name, f"192.0.2.{number}", *(["public"] if number > 1 else [])))
 
 
 def _create(tx: Tx, path: str, body: Body) -> str:

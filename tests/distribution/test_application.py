@@ -285,7 +285,7 @@ def test_the_same_report_again_writes_nothing(tmp_path: Path) -> None:
         revision = site.store.position()[2]
         with traced(site.store) as statements:
             await site.post("report", report, credential)
-        assert len(statements) == 2
+        assert len(statements) == 1
         assert site.store.position()[2] == revision
 
     on_site(tmp_path, body)
@@ -328,5 +328,41 @@ def test_what_was_accepted_ends_when_the_host_has_applied_it(tmp_path: Path) -> 
             await site.post("report", report, credential)
             host = await site.store.read(lambda tx: tx.get(things.Host, "h1"))
             assert host is not None and host.accepted_epoch == epoch
+
+    on_site(tmp_path, body)
+
+
+def test_an_agent_with_100_ports_that_restarts_costs_five_statements(tmp_path: Path) -> None:
+    """It shows its credential, gets what it missed, and tells that all of its ports are as they were."""
+
+    async def body(site: Site) -> None:
+        credential = await site.join("h1")
+        network = make(things.Network, segment=7)
+        ports = [make_port(network.id, "h1") for _ in range(100)]
+        await put(site.store, network, *ports)
+        told = tuple(view.PortReport(port.id, "ACTIVE") for port in ports)
+        async with site.watch(credential) as lines:
+            first = await frame_from(lines, view.Snapshot)
+            await site.post("report", view.Report(first.position, told), credential)
+        await settle(site.store, site.distribution)
+        with traced(site.store) as statements:
+            async with site.watch(credential, first.position) as lines:
+                since = await frame_from(lines, view.Delta)
+                assert since.objects == ()
+                await site.post("report", view.Report(since.position, told), credential)
+        said = [statement for statement in statements if statement.split()[0] not in ("BEGIN", "COMMIT", "ROLLBACK")]
+        assert len(said) <= 5, [each[:60] + " FROM " + each.split("FROM", 1)[-1][:60] for each in said]
+
+    on_site(tmp_path, body)
+
+
+def test_a_credential_that_was_good_is_refused_as_soon_as_the_log_says_so(tmp_path: Path) -> None:
+    async def body(site: Site) -> None:
+        credential, report = await site.join("h1"), view.Report(view.Position(*site.store.position()))
+        for _ in range(2):
+            assert (await site.post("report", report, credential))[0] == 204
+        await write(site.store, lambda tx: acts.delete_host(tx, SYSTEM, "h1"))
+        await settle(site.store, site.distribution)
+        assert (await site.post("report", report, credential))[0] == 401
 
     on_site(tmp_path, body)

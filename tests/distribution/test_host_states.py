@@ -87,3 +87,35 @@ def test_a_host_that_is_gone_has_no_state(tmp_path: Path) -> None:
         assert await store.read(hosts.noted_states) == {}
 
     on_two_controllers(tmp_path, body, 3600)
+
+
+def drifted(store: Store, owner: str, age_s: float = 5.0) -> view.Report:
+    position = view.Position(*store.position(), ())
+    return view.Report(position, drifts=(view.Drift(owner, missing=2, example="bad\x1bword", age_s=age_s),))
+
+
+def test_what_drifted_is_kept_also_by_a_controller_that_began_later(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, drifted(store, "port/a"))
+        (first,) = there.state("hv1", await noted(store)).drifts
+        assert (first.owner, first.found_at, first.example) == ("port/a", NOW - timedelta(seconds=5), "bad word")
+        await there.report(HV1, drifted(store, "port/b", age_s=1))
+        following = asyncio.create_task(there.run())
+        try:
+            while "port/b" not in await noted(store):  # noqa: ASYNC110 (within the patience of the test)
+                await asyncio.sleep(0.01)
+        finally:
+            following.cancel()
+        kept = there.state("hv1", await noted(store)).drifts
+        assert [drift.owner for drift in kept] == ["port/a", "port/b"]
+
+    on_two_controllers(tmp_path, body, 0.01)
+
+
+def test_drifts_are_bounded_and_so_are_their_ages(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        for number in range(100):
+            await here.report(HV1, drifted(store, f"port/{number}", age_s=1e300))
+        assert len(here.state("hv1").drifts) == 50
+
+    on_two_controllers(tmp_path, body, 3600)

@@ -37,8 +37,9 @@ def make(type_: type[Any], **fields: Any) -> Any:
     return type_(**{"id": id_, "project_id": "p", "created_at": NOW, "updated_at": NOW} | fields)
 
 
-def make_host(name: str, tunnel_ip: str | None) -> things.Host:
-    return things.Host(name=name, tunnel_ip=tunnel_ip, credential_hash=f"hash-{name}", joined_at=NOW)
+def make_host(name: str, tunnel_ip: str | None, *physnets: str) -> things.Host:
+    fields = {"tunnel_ip": tunnel_ip, "credential_hash": f"hash-{name}", "joined_at": NOW, "physnets": physnets}
+    return things.Host(name=name, **fields)
 
 
 def make_port(network_id: str, host: str = "", **fields: Any) -> things.Port:

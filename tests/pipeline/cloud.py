@@ -1,27 +1,34 @@
 """A small cloud, one line a thing, and what each of its hosts is told of it.
 
 host h1 vtep=172.16.0.1 tunnel=100 ext=101           tunnels leave by OpenFlow port 100, physnet ext by 101
+host h1 vtep=172.16.0.1 gre=102 geneve=103           tunnel= is that of vxlan networks
 station internet MAC IP physnet=ext vlan=300         a machine on a provider network, not ours
 network blue vxlan 100          network public vlan 300 physnet=ext external=yes
 subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1
+subnet blue6 blue 2001:db8::/64 ra=slaac mode=slaac  its router is advertised, and where addresses come from
+group web ingress6:icmp6/128-0 egress6:any           the same for IPv6
 group web ingress:tcp/80-81 ingress:icmp@10.0.0.0/8 ingress:any@web egress:any stateful=no
+port sub1 h1 red MAC IP parent=vm1 vlan=20           a trunk's subport: plugged where vm1 is
 port vm1 h1 blue MAC IP ofport=1 groups=web,ssh qos=slow security=no up=no pairs=MAC@CIDR
 router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
+  … snat=no plain=CIDR,CIDR forward=ADDRESS:tcp:80-89:10.0.0.11:8080-8089,…
 floating f1 public ADDRESS MAC port=vm1 router=r1
+gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
 qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 import msgspec
 
 from suimon.model import view
+from suimon.model.gateways import candidates, ranked
 
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
+PROTOCOLS = {"icmp": 1, "icmp6": 58, "tcp": 6, "udp": 17}
 
 Thing = TypeVar("Thing", bound=view.Object)
 Options = dict[str, str]
@@ -30,7 +37,7 @@ Options = dict[str, str]
 class Host(msgspec.Struct, frozen=True):
     name: str
     vtep: str | None
-    tunnel: int | None
+    tunnels: dict[str, int]
     physnets: dict[str, int]
 
 
@@ -85,7 +92,9 @@ class Cloud:
             if rule.remote_group
         }
         policies = {port.qos_id for port in mine}
-        told: list[view.Object] = [*mine]
+        duties = self._duties(host)
+        networks |= {leg for router in duties for leg in _legs(router)}
+        told: list[view.Object] = [*mine, *self.all(view.Gateways)]
         told += (network for network in self.all(view.Network) if network.id in networks)
         told += (subnet for subnet in self.all(view.Subnet) if subnet.network_id in networks)
         told += (router for router in self.all(view.Router) if _legs(router) & networks)
@@ -108,6 +117,16 @@ class Cloud:
                 return networks
             networks = networks | further
 
+    def _duties(self, host: str) -> list[view.Router]:
+        """The routers that the host leads out, or would."""
+        duties = []
+        for router in self.all(view.Router):
+            physnet = self.network(router.gateway.network_id).physnet if router.gateway else None
+            for gateways in self.all(view.Gateways):
+                ranks = ranked(router.id, gateways.hosts) if gateways.id == physnet else ()
+                duties += [router for each in ranks if each.host == host]
+        return duties
+
     def _peer(self, port: view.Port) -> view.Peer:
         ips = tuple(fixed.ip for fixed in port.fixed_ips)
         macs = tuple(pair.mac for pair in port.pairs)
@@ -120,9 +139,10 @@ def _legs(router: view.Router) -> set[str]:
 
 
 def _host(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
-    vtep, tunnel = options.pop("vtep", None), options.pop("tunnel", None)
+    vtep, names = options.pop("vtep", None), {"vxlan": "tunnel", "gre": "gre", "geneve": "geneve"}
+    tunnels = {kind: int(options.pop(option)) for kind, option in names.items() if option in options}
     physnets = {physnet: int(ofport) for physnet, ofport in options.items()}
-    cloud.hosts[name] = Host(name, vtep, int(tunnel) if tunnel else None, physnets)
+    cloud.hosts[name] = Host(name, vtep, tunnels, physnets)
 
 
 def _station(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
@@ -140,7 +160,9 @@ def _network(cloud: Cloud, name: str, words: list[str], options: Options) -> Non
 
 def _subnet(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
     network, cidr = words
-    cloud.put(view.Subnet(name, network, cidr, options.get("gateway"), options.get("dhcp") != "no"))
+    subnet = view.Subnet(name, network, cidr, options.get("gateway"), options.get("dhcp") != "no")
+    modes = {"ra_mode": options.get("ra"), "address_mode": options.get("mode")}
+    cloud.put(msgspec.structs.replace(subnet, **modes))
 
 
 def _group(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
@@ -151,9 +173,11 @@ def _group(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
 def _rule(name: str, word: str) -> view.SecurityGroupRule:
     direction, _, rest = word.partition(":")
     protocol, first, last, remote = _service(rest)
-    prefix = remote if remote and remote[0].isdigit() else None
+    prefix = remote if remote and (remote[0].isdigit() or ":" in remote) else None
     group = remote if remote and not prefix else None
-    return view.SecurityGroupRule(name, direction, "IPv4", protocol, first, last, prefix, group)  # type: ignore[arg-type]
+    family = "IPv6" if direction.endswith("6") else "IPv4"
+    direction = direction.removesuffix("6")
+    return view.SecurityGroupRule(name, direction, family, protocol, first, last, prefix, group)  # type: ignore[arg-type]
 
 
 def _service(word: str) -> tuple[int | None, int | None, int | None, str | None]:
@@ -179,20 +203,24 @@ def _port(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
         groups=tuple(filter(None, options.get("groups", "").split(","))),
         pairs=tuple(view.AddressPair(*pair.split("@")) for pair in filter(None, options.get("pairs", "").split(","))),
         qos_id=options.get("qos"),
+        parent=options.get("parent"),
+        vlan=int(options["vlan"]) if "vlan" in options else None,
     )
     cloud.put(port)
 
 
 def _subnet_of(cloud: Cloud, network: str, ip: str) -> str:
     subnets = (subnet for subnet in cloud.all(view.Subnet) if subnet.network_id == network)
-    return next(subnet.id for subnet in subnets if IPv4Address(ip) in IPv4Network(subnet.cidr))
+    return next(subnet.id for subnet in subnets if ip_address(ip) in ip_network(subnet.cidr))
 
 
 def _router(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
     gateway = None
     if "gateway" in options:
         network, ip, mac, nexthop = options.pop("gateway").split("@")
-        gateway = view.Gateway(network, ip, mac, nexthop)
+        snat, plain = options.pop("snat", "yes") == "yes", tuple(filter(None, options.pop("plain", "").split(",")))
+        gateway = view.Gateway(network, ip, mac, nexthop, snat, plain, *_outside6(options))
+    forwardings = tuple(map(_forwarding, filter(None, options.pop("forward", "").split(","))))
     routes = tuple(view.Route(*route.split("@")) for route in filter(None, options.pop("routes", "").split(",")))
     subnets = {subnet.id: subnet for subnet in cloud.all(view.Subnet)}
     interfaces = []
@@ -201,7 +229,29 @@ def _router(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
         subnet = subnets[subnet_id]
         port_id = f"{name}-{subnet_id}"
         interfaces.append(view.RouterInterface(port_id, subnet.network_id, subnet_id, subnet.cidr, ip, mac))
-    cloud.put(view.Router(name, up=True, interfaces=tuple(interfaces), gateway=gateway, routes=routes))
+    cloud.put(
+        view.Router(
+            name, up=True, interfaces=tuple(interfaces), gateway=gateway, routes=routes, forwardings=forwardings
+        )
+    )
+
+
+def _forwarding(text: str) -> view.PortForwarding:
+    address, protocol, outer, ip, inner = text.split(":")
+    (first, _, last), (inner_first, _, inner_last) = outer.partition("-"), inner.partition("-")
+    outwards = (int(first), int(last or first))
+    inwards = (int(inner_first), int(inner_last or inner_first))
+    return view.PortForwarding(address, PROTOCOLS[protocol], *outwards, ip, *inwards)
+
+
+def _outside6(options: Options) -> tuple[str | None, str | None]:
+    """`six=IP@NEXTHOP` → next hop and address."""
+    ip, _, nexthop = options.pop("six", "@").partition("@")
+    return nexthop or None, ip or None
+
+
+def _gateways(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
+    cloud.put(view.Gateways(name, candidates((host, cloud.hosts[host].vtep) for host in words[0].split(","))))
 
 
 def _floating(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
@@ -238,6 +288,7 @@ _READERS: dict[str, Callable[[Cloud, str, list[str], Options], None]] = {
     "group": _group,
     "port": _port,
     "router": _router,
+    "gateways": _gateways,
     "floating": _floating,
     "qos": _qos,
 }

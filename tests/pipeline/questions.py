@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import msgspec
 
 from suimon.model import view
+from suimon.pipeline import ipv6
+from suimon.pipeline.gateway import addresses
+from suimon.pipeline.remote import host_mac
+from suimon.pipeline.services import METADATA_IP6, SERVICES_IP, SERVICES_MAC
 from suimon.pipeline.simulate import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, tcp, udp
 from suimon.pipeline.simulate.packet import ACK, PSH, SYN
+from suimon.pipeline.tables import Stage
+from tests.pipeline import discovery
 from tests.pipeline.cloud import Cloud, Station
 from tests.pipeline.underlay import Journey, Leg, Underlay
 
@@ -17,7 +23,16 @@ Sender = view.Port | Station
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 _TALK = re.compile(r"^(\S+) (->|~>|<~|<!|~~>) (\S+) (icmp|(?:tcp|udp)/\d+)((?: \w+=\S+)*)$")
 _ARP = re.compile(r"^(\S+) arp (\S+)((?: \w+=\S+)*)$")
+_ASKS = re.compile(r"^(\S+) asks(6?) ((?:tcp|udp)/\d+)((?: \w+=\S+)*)$")
+_DISCOVERY = re.compile(r"^(\S+) (ns|dad|na|rs|ra|redirect|mld|dhcp6|dhcp6-server)(?: ([0-9a-f:]+))?((?: \w+=\S+)*)$")
 _DHCP = re.compile(r"^(\S+) dhcp((?: \w+=\S+)*)$")
+
+
+_THERE_AND_BACK = (
+    *(("ipv4_src", "ipv4_dst"), ("ipv4_dst", "ipv4_src"), ("tcp_src", "tcp_dst"), ("tcp_dst", "tcp_src")),
+    *(("udp_src", "udp_dst"), ("udp_dst", "udp_src"), ("eth_dst", "eth_src")),
+    *(("ipv6_src", "ipv6_dst"), ("ipv6_dst", "ipv6_src")),
+)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -54,13 +69,20 @@ class Questioner:
                     opened = self._connections[source, target, service].opened
                     return self._single(self.sender(source), later_fragment(opened), self._meant(target))
                 case "<~":
-                    answer = _later(_reply(self._arrived(source, target, service)))
+                    answer = _later(self._answered(self._arrived(source, target, service), self._meant(target)))
                 case _:
                     answer = _complaint(self._arrived(source, target, service))
             return self._single(self.sender(self._meant(target)), answer, source)
         if who_has := _ARP.match(question):
             source, ip, forged = who_has.groups()
             return self._who_has(self.sender(source), ip, _options(forged))
+        if asks := _ASKS.match(question):
+            source, six, service, forged = asks.groups()
+            at = METADATA_IP6 if six else SERVICES_IP
+            return self._served(self.sender(source), service, {"at": at, **_options(forged)})
+        if asked := _DISCOVERY.match(question):
+            name, kind, about, forged = asked.groups()
+            return self._discover(self.sender(name), kind, about or "", _options(forged))
         discover = _DHCP.match(question)
         assert discover, f"not a question: {question}"
         sender = self.sender(discover[1])
@@ -78,21 +100,35 @@ class Questioner:
     def _open(self, names: tuple[str, str, str], forged: dict[str, str]) -> Answer:
         source, target, service = names
         sender = self.sender(source)
-        ip = target if target[0].isdigit() else _ip(self.sender(target))
+        ip = target if is_address(target) else _ip(self.sender(target))
         mac = forged.get("to") or _next_mac(self.cloud, sender, ip)
-        ends = Ends(forged.get("mac", sender.mac), mac, forged.get("ip", _ip(sender)), ip)
-        packet = self._packet(ends, service, int(forged.get("from", 0)))
-        meant = self._meant(target)
+        ends = Ends(forged.get("mac", sender.mac), mac, forged.get("ip", _ip(sender, ip)), ip)
+        packet = _odd(self._packet(ends, service, int(forged.get("from", 0))), forged)
+        meant = self._meant(target) or self._forwarded(target, packet)
         journey = self.underlay.send(sender, packet)
         arrived = journey.delivered.get(meant)
         self._connections[names] = Connection(packet, arrived)
         text = self._verdict(journey, meant)
+        if "way" in forged:
+            return Answer(f"{text} by {_way(journey)}", journey.legs)
         if text != "delivered" or arrived is None:
             return Answer(text, journey.legs)
-        back = self.underlay.send(self.sender(meant), _reply(arrived))
+        if "seen" in forged:
+            mac = arrived.fields["eth_src"].to_bytes(6, "big").hex(":")
+            host = next((name for name in self.cloud.hosts if host_mac(name) == mac), None)
+            return Answer(f"{text} from {f'the MAC of {host}' if host else mac}", journey.legs)
+        back = self.underlay.send(self.sender(meant), self._answered(arrived, meant))
         returned = self._verdict(back, source)
         legs = (*journey.legs, *back.legs)
         return Answer(text if returned == "delivered" else f"delivered, its answer {returned}", legs)
+
+    def _answered(self, arrived: Packet, by: str) -> Packet:
+        """What is sent back: to whom the answer's own way leads, where a host had routed with its own MAC."""
+        reply = _reply(arrived)
+        if reply.fields["eth_dst"] not in {int(host_mac(host).replace(":", ""), 16) for host in self.cloud.hosts}:
+            return reply
+        mac = _next_mac(self.cloud, self.sender(by), str(IPv4Address(reply.fields["ipv4_dst"])))
+        return reply.with_fields({"eth_dst": int(mac.replace(":", ""), 16)})
 
     def _packet(self, ends: Ends, service: str, l4_src: int) -> Packet:
         self._next_id += 1
@@ -109,6 +145,8 @@ class Questioner:
         ends = Ends(forged.get("mac", sender.mac), BROADCAST, forged.get("ip", _ip(sender)), ip)
         name = _name(sender)
         journey = self.underlay.send(sender, arp(ends))
+        if "way" in forged:
+            return Answer(f"{self._verdict(journey, '')} by {_way(journey)}", journey.legs)
         reply = journey.delivered.get(name)
         if reply is None:
             return Answer(self._verdict(journey, ""), journey.legs)
@@ -120,18 +158,52 @@ class Questioner:
         assert IPv4Address(reply.fields["arp_spa"]) == IPv4Address(ip)
         return Answer(f"{mac}, {self._verdict(journey, name)}", journey.legs)
 
+    def _served(self, sender: Sender, service: str, forged: dict[str, str]) -> Answer:
+        """A question to the services of its host, which answer at once."""
+        mac, ip = forged.get("mac", sender.mac), forged.get("ip", _ip(sender, forged["at"]))
+        asked = self._packet(Ends(mac, forged.get("to", SERVICES_MAC), ip, forged["at"]), service, 0)
+        answer = self._single(sender, asked, _name(sender))
+        if answer.text != "delivered":
+            return answer
+        seen = answer.legs[-1].packet.fields
+        address = IPv4Address(seen["ipv4_dst"]) if "ipv4_dst" in seen else IPv6Address(seen["ipv6_dst"])
+        back = answer.legs[-1].result.sent[0].packet.fields
+        assert all(back[name] == asked.fields[other] for name, other in _THERE_AND_BACK if name in back), back
+        return Answer(f"answered as {address}", answer.legs)
+
+    def _discover(self, sender: Sender, kind: str, about: str, forged: dict[str, str]) -> Answer:
+        packet = discovery.packet(sender.mac, _ip(sender, about or "::"), kind, about, forged)
+        if "frag" in forged:
+            packet = packet.with_fields({"ip_frag": int(forged["frag"])})
+        journey = self.underlay.send(sender, packet)
+        answer = journey.delivered.get(_name(sender))
+        text = self._verdict(journey, _name(sender))
+        if answer is None:
+            return Answer(text, journey.legs)
+        return Answer(f"{discovery.told(packet, answer)}, {text}", journey.legs)
+
     def _single(self, sender: Sender, packet: Packet, meant: str) -> Answer:
         journey = self.underlay.send(sender, packet)
         return Answer(self._verdict(journey, meant), journey.legs)
 
     def _meant(self, target: str) -> str:
         """Who should get what is sent to a name or an address; "" when nobody of ours has it."""
-        if not target[0].isdigit():
+        if not is_address(target):
             return target
         floating = {floating.address: floating.port_id for floating in self.cloud.all(view.FloatingIp)}
-        ports = {fixed.ip: port.id for port in self.cloud.all(view.Port) for fixed in port.fixed_ips}
+        ports = {ip: port.id for port in self.cloud.all(view.Port) for ip in _ips(port)}
         stations = {station.ip: station.name for station in self.cloud.stations.values()}
         return {**stations, **ports, **floating}.get(target, "")
+
+    def _forwarded(self, target: str, packet: Packet) -> str:
+        """Who should get what is sent to an L4 port of an external address; "" when it leads to nobody."""
+        l4_port = packet.fields.get("tcp_dst", packet.fields.get("udp_dst", -1))
+        protocol = packet.fields["ip_proto"]
+        for router in self.cloud.all(view.Router):
+            for one in router.forwardings:
+                if (one.address, one.protocol) == (target, protocol) and one.first <= l4_port <= one.last:
+                    return self._meant(one.ip)
+        return ""
 
     def _verdict(self, journey: Journey, meant: str) -> str:
         for leg in journey.legs:
@@ -139,7 +211,7 @@ class Questioner:
             assert not rivals, f"flows of one priority disagree on {leg.host}: {rivals}"
         first = journey.legs[0]
         places = sorted(journey.delivered)
-        if len(journey.legs) == 1 and places == [self._at(first.host, first.packet.fields["in_port"])]:
+        if len(journey.legs) == 1 and places and places == [self._asker(first)]:
             return f"answered {_where(first)}"
         if places:
             return "delivered" if places == [meant] else f"delivered to {', '.join(places)}"
@@ -154,15 +226,30 @@ class Questioner:
         elsewhere = f" on {last.host}" if last.host != first.host else ""
         return f"dropped at {drop.stage.label}{owner}{elsewhere}"
 
-    def _at(self, host: str, ofport: int) -> str | None:
-        """The guest behind a host's OpenFlow port."""
-        plugged = (name for name, number in self.cloud.ofports.items() if number == ofport)
-        return next((name for name in plugged if self.cloud.port(name).host == host), None)
+    def _asker(self, leg: Leg) -> str | None:
+        """The guest whose packet it is."""
+        ofport, vlan = leg.packet.fields["in_port"], leg.packet.fields.get("vlan_vid", 0) & 0xFFF
+        here = [port for port in self.cloud.all(view.Port) if port.host == leg.host and (port.vlan or 0) == vlan]
+        plugged = (port.id for port in here if self.cloud.ofports.get(port.parent or port.id) == ofport)
+        return next(plugged, None)
 
 
 def _where(leg: Leg) -> str:
-    last = leg.result.steps[-1]
+    """The last stage that had a say: `reply` only carries out."""
+    last = [step for step in leg.result.steps if step.stage is not Stage.REPLY][-1]
     return f"at {last.stage.label}" + (f" by {last.flow.owner}" if last.flow else "")
+
+
+def _odd(packet: Packet, forged: dict[str, str]) -> Packet:
+    """Under a tag that is not the sender's own, or with another tag below."""
+    if "inner" in forged:
+        packet = Packet({**{name: packet.fields[name] for name in ("eth_src", "eth_dst")}, "eth_type": 0x8100})
+    return packet.with_fields({"vlan_vid": 0x1000 | int(forged["tag"])}) if "tag" in forged else packet
+
+
+def _way(journey: Journey) -> str:
+    """The hosts that saw it."""
+    return ", ".join(dict.fromkeys(leg.host for leg in journey.legs))
 
 
 def _options(words: str) -> dict[str, str]:
@@ -173,8 +260,21 @@ def _name(sender: Sender) -> str:
     return sender.name if isinstance(sender, Station) else sender.id
 
 
-def _ip(sender: Sender) -> str:
-    return sender.ip if isinstance(sender, Station) else sender.fixed_ips[0].ip
+def is_address(text: str) -> bool:
+    return text[0].isdigit() or ":" in text
+
+
+def _ips(port: view.Port) -> list[str]:
+    return [*(fixed.ip for fixed in port.fixed_ips), *ipv6.port_addresses(port)]
+
+
+def _ip(sender: Sender, to: str = "") -> str:
+    """The address that it has for packets to that one: its first of that family, or its link-local one."""
+    if isinstance(sender, Station):
+        return sender.ip
+    if to.startswith(("fe80:", "ff02:")):
+        return ipv6.link_local(sender.mac)
+    return next((ip for ip in _ips(sender) if not to or (":" in ip) == (":" in to)), _ips(sender)[0])
 
 
 def _next_mac(cloud: Cloud, sender: Sender, ip: str) -> str:
@@ -186,17 +286,22 @@ def _next_mac(cloud: Cloud, sender: Sender, ip: str) -> str:
     else:
         here = {sender.network_id}
         subnets = [subnet for subnet in cloud.all(view.Subnet) if subnet.network_id in here]
-        inside = any(IPv4Address(ip) in IPv4Network(subnet.cidr) for subnet in subnets)
-        mine = next(subnet for subnet in subnets if subnet.id == sender.fixed_ips[0].subnet_id)
+        inside = ip.startswith("fe80:") or any(ip_address(ip) in ip_network(subnet.cidr) for subnet in subnets)
+        chosen = _ip(sender, ip)
+        mine = next(subnet for subnet in subnets if ip_address(chosen) in ip_network(subnet.cidr) or inside)
         hop = ip if inside or mine.gateway_ip is None else mine.gateway_ip
     known = {station.ip: station.mac for station in cloud.stations.values()}
     for port in cloud.all(view.Port):
         if port.network_id in here:
-            known.update((fixed.ip, port.mac) for fixed in port.fixed_ips)
+            known.update((each, port.mac) for each in _ips(port))
     for router in cloud.all(view.Router):
-        known.update((leg.ip, leg.mac) for leg in router.interfaces if leg.network_id in here)
-        if router.gateway and router.gateway.network_id in here and router.gateway.ip:
-            known[router.gateway.ip] = router.gateway.mac
+        legs = [leg for leg in router.interfaces if leg.network_id in here]
+        known.update((each, leg.mac) for leg in legs for each in (leg.ip, ipv6.link_local(leg.mac)))
+        if router.gateway and router.gateway.network_id in here:
+            known.update(dict.fromkeys([*addresses(router), router.gateway.ip6], router.gateway.mac))
+            # Whoever is outside has routes to the networks behind.
+            reached = [leg for leg in router.interfaces if ":" in ip and ip_address(ip) in ip_network(leg.cidr)]
+            known.update(dict.fromkeys([ip] if reached else (), router.gateway.mac))
     known.update(
         (floating.address, floating.mac) for floating in cloud.all(view.FloatingIp) if floating.network_id in here
     )
@@ -207,16 +312,22 @@ def _reply(packet: Packet) -> Packet:
     """What the other side sends back for a packet that it got."""
     fields = packet.fields
     pairs = [("eth_src", "eth_dst"), ("ipv4_src", "ipv4_dst"), ("tcp_src", "tcp_dst"), ("udp_src", "udp_dst")]
+    pairs.append(("ipv6_src", "ipv6_dst"))
     swapped = {a: fields[b] for pair in pairs if pair[0] in fields for a, b in (pair, pair[::-1])}
     if "icmp_type" in fields:
         swapped["icmp_type"] = 0
+    if "icmpv6_type" in fields:
+        swapped["icmpv6_type"] = 129
     return msgspec.structs.replace(packet.with_fields({**swapped, "ip_ttl": 64}), tcp_flags=SYN | ACK)
 
 
 def _complaint(packet: Packet) -> Packet:
     """ "Port unreachable" from whom the packet was for."""
     mac_src, mac_dst = (packet.fields[name].to_bytes(6, "big").hex(":") for name in ("eth_dst", "eth_src"))
-    ip_src, ip_dst = (str(IPv4Address(packet.fields[name])) for name in ("ipv4_dst", "ipv4_src"))
+    if "ipv6_src" in packet.fields:
+        ip_src, ip_dst = (str(IPv6Address(packet.fields[name])) for name in ("ipv6_dst", "ipv6_src"))
+    else:
+        ip_src, ip_dst = (str(IPv4Address(packet.fields[name])) for name in ("ipv4_dst", "ipv4_src"))
     return icmp_error(Ends(mac_src, mac_dst, ip_src, ip_dst), packet)
 
 

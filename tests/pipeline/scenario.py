@@ -4,7 +4,7 @@ A file is sections, each a header `-- kind argument --` and its lines; text befo
 
     -- world --            lines of `tests.pipeline.cloud`: what is there at first
     -- step WORDS --       changes: `set LINE`, `delete KIND NAME`, `plug PORT OFPORT`, `unplug PORT`,
-                           `learn NETWORK IP MAC`, `forget NETWORK IP`
+                           `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve)
     -- flows HOST --       what the last step changed in that host's flows and groups, by stage; + new, - gone
     -- asks --             QUESTION: answer
 
@@ -17,8 +17,15 @@ Questions are put to simulated switches, whose connections live on from step to 
     vm1 <! vm2 udp/53      an ICMP error about what the opener sent first, to it
     vm1 arp 10.0.0.5       who has that address?
     vm1 dhcp               a DHCPDISCOVER
+    vm1 ns 2001:db8::5     who has that address? `dad` asks from none, `na` tells of it, `rs` asks for routers;
+                           `ra`, `redirect`, `mld`, `dhcp6`, `dhcp6-server` send such a message; src= target= lla= hops=
+                           frag= forge it
+    vm1 asks tcp/80        the services of its host, at 169.254.169.254; `asks6` at fe80::a9fe:a9fe
     … mac=M ip=I from=67   with a forged sender: MAC, address, l4 port
     … to=M                 sent to that MAC, whatever ARP would say
+    … tag=20 inner=30      under another VLAN tag, with one more below
+    … way=hosts            through whose switches it went
+    … seen=mac             with which source MAC it came
 
 `delivered` means: to whom it was meant for, nobody else, and the answer came back.
 """
@@ -31,8 +38,9 @@ from pathlib import Path
 
 import msgspec
 
+from suimon.model.view import PortForwarding
 from suimon.pipeline.flow import Flow, Group, Meter
-from suimon.pipeline.program import Part, Program, Shape
+from suimon.pipeline.program import Nat, Part, Program, Shape
 from tests.pipeline.cloud import Cloud
 from tests.pipeline.questions import Answer, Questioner
 from tests.pipeline.underlay import Hypervisor, Underlay
@@ -142,6 +150,8 @@ class _Play:
                 del self.cloud.ofports[port]
             case "learn", [network, ip, mac]:
                 self.underlay.learn(network, ip, mac)
+            case "away", [*vteps]:
+                self.underlay.judge(set(vteps))
             case "forget", [network, ip]:
                 self.underlay.learn(network, ip, None)
             case _:
@@ -159,7 +169,7 @@ class _Play:
 def _lines(programs: Iterable[Program]) -> dict[tuple[int, int, str], None]:
     lines: dict[tuple[int, int, str], None] = {}
     for program in programs:
-        for thing in (*program.flows, *program.groups, *program.meters, *program.shapes):
+        for thing in (*program.flows, *program.groups, *program.meters, *program.shapes, *program.nats):
             lines[_place(thing)] = None
     return lines
 
@@ -175,7 +185,17 @@ def _place(thing: Part) -> tuple[int, int, str]:
             return 257, 0, f"meter={meter_id} rate={rate} {unit}/s burst={burst} {unit} owner={owner}"
         case Shape(port_id, rate_kbps, burst_kbits):
             return 258, 0, f"shape rate={rate_kbps} kbit/s burst={burst_kbits} kbit owner=port/{port_id}"
+        case Nat():
+            source = f"{thing.source} but {','.join(thing.plain) or 'nobody'}" if thing.source else "nobody"
+            ways = "".join(f" {_way(each)}" for each in thing.forwardings)
+            text = f"addresses={','.join(thing.addresses)} inside={','.join(thing.inside)} snat={source}{ways}"
+            return 259, 0, f"namespace {text} owner=router/{thing.router_id}"
     raise AssertionError(thing)
+
+
+def _way(one: PortForwarding) -> str:
+    outer, inner = f"{one.address}:{one.first}-{one.last}", f"{one.ip}:{one.inner_first}-{one.inner_last}"
+    return f"{one.protocol}/{outer}->{inner}"
 
 
 def _hold_true(hypervisor: Hypervisor) -> None:

@@ -261,6 +261,8 @@ def test_replies_and_errors_carry_the_original_tuple() -> None:
         "ct_nw_proto": 17,
         "ct_nw_src": 0x0A000001,
         "ct_nw_dst": 0x0A000002,
+        "ct_ipv6_src": 0,
+        "ct_ipv6_dst": 0,
         "ct_tp_src": 40000,
         "ct_tp_dst": 53,
     }

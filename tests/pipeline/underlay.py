@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import services
 from suimon.pipeline.flow import Flow, Group, Meter
+from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import Numbers
+from suimon.pipeline.program import Nat
 from suimon.pipeline.simulate import Conntrack, Packet, Result, Switch
 from suimon.pipeline.world import Program, World
 from tests.pipeline.cloud import Cloud, Station
+from tests.pipeline.namespace import Namespace
 
 _MOST_LEGS = 200
+_FIRST_NAT = 900
+"""The namespaces of routers are on OpenFlow ports from here on."""
 
 
 class Leg(msgspec.Struct, frozen=True):
@@ -43,6 +49,9 @@ class Hypervisor:
         self.conntrack = Conntrack()
         self._told: dict[view.Key, view.Object] = {}
         self._ofports: dict[str, int] = {}
+        self.nats: dict[int, Nat] = {}
+        """By OpenFlow port, the routers' namespaces."""
+        self._namespaces: dict[str, Namespace] = {}
         self._switch: Switch | None = None
 
     @property
@@ -76,7 +85,24 @@ class Hypervisor:
         # In one order, so that every run gives out the same numbers.
         for owner in sorted(self.world.take_dirty()):
             self.programs[owner] = self.world.compile(owner)
+        self._attach()
         self._switch = None
+
+    def _attach(self) -> None:
+        """As the agent does it: the namespaces that routers want get devices on br-int, and these their flows."""
+        nats = {device(nat.router_id): nat for program in self.programs.values() for nat in program.nats}
+        self.nats = {_FIRST_NAT + self.world.number("router", nat.router_id): nat for nat in nats.values()}
+        self.world.wire_nats({device(nat.router_id): ofport for ofport, nat in self.nats.items()})
+        for owner in sorted(self.world.take_dirty()):
+            self.programs[owner] = self.world.compile(owner)
+
+    def judge(self, away: set[str]) -> None:
+        self.world.judge(away, set(), serving=True)
+
+    def through_namespace(self, ofport: int, packet: Packet) -> Packet | None:
+        """What comes back to br-int of a packet that went into a router's namespace."""
+        nat = self.nats[ofport]
+        return self._namespaces.setdefault(nat.router_id, Namespace()).forward(nat, packet)
 
 
 class Underlay:
@@ -86,7 +112,7 @@ class Underlay:
         self.cloud = cloud
         self.hypervisors = {name: Hypervisor(name) for name in cloud.hosts}
         for name, host in cloud.hosts.items():
-            self.hypervisors[name].world.wire(host.tunnel, host.physnets)
+            self.hypervisors[name].world.wire(host.tunnels, host.physnets)
 
     def follow(self) -> None:
         for name, hypervisor in self.hypervisors.items():
@@ -99,12 +125,18 @@ class Underlay:
         for hypervisor in self.hypervisors.values():
             hypervisor.world.learn(network_id, ip, mac)
 
+    def judge(self, away: set[str]) -> None:
+        """As if every host had noticed that these gateway hosts (by tunnel address) don't serve."""
+        for hypervisor in self.hypervisors.values():
+            hypervisor.judge(away)
+
     def send(self, sender: view.Port | Station, packet: Packet) -> Journey:
         if isinstance(sender, Station):
             first = list(self._on_wire("", sender.physnet, _tagged(packet, sender.vlan)))
             waiting = deque((host, arrived) for host, arrived in first if isinstance(arrived, Packet))
         else:
-            waiting = deque([(sender.host, packet.arriving(self.cloud.ofports[sender.id]))])
+            tagged = packet if packet.fields.get("vlan_vid") else _tagged(packet, sender.vlan)
+            waiting = deque([(sender.host, tagged.arriving(self.cloud.ofports[sender.parent or sender.id]))])
         legs: list[Leg] = []
         delivered: dict[str, Packet] = {}
         while waiting:
@@ -123,14 +155,22 @@ class Underlay:
     def _beyond(self, host: str, ofport: int, packet: Packet) -> Iterator[tuple[str, Packet]]:
         """Who is behind a host's OpenFlow port, and what the packet is when it gets there."""
         here = self.cloud.hosts[host]
-        for port_id, plugged in self.cloud.ofports.items():
-            if plugged == ofport and self.cloud.port(port_id).host == host:
-                yield port_id, packet.arriving(0)
-        if ofport == here.tunnel:
+        for port in self.cloud.all(view.Port):
+            plugged = self.cloud.ofports.get(port.parent or port.id)
+            if (plugged, port.host) == (ofport, host) and packet.fields.get("vlan_vid", 0) == _vlan_vid(port.vlan):
+                yield port.id, packet.with_fields({"vlan_vid": 0}).arriving(0)
+        for kind in (kind for kind, tunnel in here.tunnels.items() if tunnel == ofport):
             for other in self.cloud.hosts.values():
-                if other.vtep and int(IPv4Address(other.vtep)) == packet.fields["tun_dst"] and other.tunnel:
+                far = int(IPv4Address(other.vtep or 0)) == packet.fields["tun_dst"]
+                if far and other.vtep and kind in other.tunnels:
                     ends = {"tun_src": int(IPv4Address(here.vtep or 0)), "tun_dst": packet.fields["tun_dst"]}
-                    yield other.name, packet.arriving(other.tunnel, {**ends, "tun_id": packet.fields["tun_id"]})
+                    yield other.name, packet.arriving(other.tunnels[kind], {**ends, "tun_id": packet.fields["tun_id"]})
+        if ofport in self.hypervisors[host].nats:
+            back = self.hypervisors[host].through_namespace(ofport, packet)
+            if back is not None:
+                yield host, back.arriving(ofport)
+        if ofport == services.SERVICES_OFPORT:
+            yield host, _served(packet).arriving(ofport)
         for physnet, patch in here.physnets.items():
             if patch == ofport:
                 yield from self._on_wire(host, physnet, packet)
@@ -145,6 +185,21 @@ class Underlay:
             vlan = packet.fields.get("vlan_vid", 0)
             if sender and mine and station.physnet == physnet and vlan == _vlan_vid(station.vlan):
                 yield station.name, packet.with_fields({"vlan_vid": 0}).arriving(0)
+
+
+def _served(packet: Packet) -> Packet:
+    """What the host's services send back."""
+    fields = packet.fields
+    assert fields["eth_dst"] == int(services.SERVICES_MAC.replace(":", ""), 16), "their stack takes nothing else"
+    if "ipv4_src" in fields:
+        assert IPv4Address(fields["ipv4_src"]) in IPv4Network(services.ASKERS), "they have no route to anybody else"
+    else:
+        assert IPv6Address(fields["ipv6_src"]) in IPv6Network(services.ASKERS_IP6), "nor by IPv6"
+        assert fields["ipv6_dst"] == int(IPv6Address(services.SERVICES_IP6)), "their own address"
+    pairs = [("eth_src", "eth_dst"), ("ipv4_src", "ipv4_dst"), ("tcp_src", "tcp_dst"), ("udp_src", "udp_dst")]
+    pairs.append(("ipv6_src", "ipv6_dst"))
+    swapped = {a: fields[b] for pair in pairs if pair[0] in fields for a, b in (pair, pair[::-1])}
+    return packet.with_fields({**swapped, "ip_ttl": 64})
 
 
 def _tagged(packet: Packet, vlan: int | None) -> Packet:

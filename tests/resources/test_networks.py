@@ -273,3 +273,20 @@ def test_what_only_serves_a_network_goes_with_it(world: World) -> None:
     with refused("FloatingIPNotFound"):
         world.get("floatingips", floating_ip)
     assert world.list("ports", by=ADMIN) == []
+
+
+KINDS = [("vxlan", 1450, 2**24), ("gre", 1458, 2**32), ("geneve", 1450, 2**24)]
+
+
+@pytest.mark.parametrize(("kind", "mtu", "most"), KINDS)
+def test_networks_of_each_kind_of_tunnel(world: World, kind: str, mtu: int, most: int) -> None:
+    """The same number in another kind is another network; MTUs as Neutron computes them."""
+    first = world.network(ADMIN, **{"provider:network_type": kind})
+    made = world.get("networks", first, ADMIN)
+    assert (made["provider:network_type"], made["mtu"]) == (kind, mtu)
+    largest = {"provider:network_type": kind, "provider:segmentation_id": most - 1}
+    world.network(ADMIN, **largest)
+    with refused("TunnelIdInUse"):
+        world.network(ADMIN, **largest)
+    with refused("InvalidInput", f"segmentation_id out of range (1 through {most - 1})"):
+        world.network(ADMIN, **{**largest, "provider:segmentation_id": most})

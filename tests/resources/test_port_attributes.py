@@ -284,7 +284,28 @@ def test_hosts_are_told_of_dhcp_options(world: World, network: str) -> None:
     told = world.read(lambda tx: read(tx, ["host:h1"], []))["port", port]
     assert isinstance(told, view.Port)
     assert told.dhcp_options == (DhcpOption("mtu", "1400"),)
+    assert told.dhcp6_options == (DhcpOption("mtu", "1300", 6),)
     before = world.read(lambda tx: tx.position()[2])
     world.update("ports", port, {"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": None}]}, ADMIN)
     changes = world.read(lambda tx: tx.changes_after(before)) or []
     assert ("port", port, "host:h1") in {(change.kind, change.id, change.scope) for change in changes}
+
+
+def test_hosts_are_told_of_names_and_ipv6_modes(world: World) -> None:
+    from suimon.distribution.objects import read
+
+    world.host("h1")
+    network = world.network(dns_domain="cloud.example.")
+    subnet = world.subnet(network, "fd00::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
+    port = world.port(network, ADMIN, dns_name="web", **{"binding:host_id": "h1"})["id"]
+    told = world.read(lambda tx: read(tx, ["host:h1", f"network:{network}"], []))
+    of_network, of_subnet, of_port = (told[key] for key in (("network", network), ("subnet", subnet), ("port", port)))
+    assert isinstance(of_network, view.Network) and of_network.dns_domain == "cloud.example."
+    assert isinstance(of_subnet, view.Subnet) and of_subnet.ra_mode == of_subnet.address_mode == "slaac"
+    assert isinstance(of_port, view.Port) and of_port.dns_name == "web"
+    before = world.read(lambda tx: tx.position()[2])
+    world.update("networks", network, {"dns_domain": "other.example."}, ADMIN)
+    world.update("ports", port, {"dns_name": "www"}, ADMIN)
+    changes = world.read(lambda tx: tx.changes_after(before)) or []
+    touched = {(change.kind, change.scope) for change in changes}
+    assert {("network", f"network:{network}"), ("port", "host:h1")} <= touched

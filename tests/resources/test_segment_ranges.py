@@ -62,7 +62,6 @@ def test_a_range_in_use_keeps_its_networks(world: World) -> None:
     ("body", "kind"),
     [
         ({"network_type": "vlan"}, "BadRequest"),
-        ({"network_type": "gre"}, "NetworkSegmentRangeNetTypeNotSupported"),
         ({"network_type": "vlan", "physical_network": "p", "maximum": 4095}, "NetworkVlanRangeError"),
         ({"minimum": 30, "maximum": 29}, "NetworkTunnelRangeError"),
         ({"minimum": 15, "maximum": 25}, "NetworkSegmentRangeOverlaps"),

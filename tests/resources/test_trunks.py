@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from suimon.model.view import PortReport
+from suimon.resources.hosts import set_port_status
 from suimon.resources.registry import RESOURCES
 from tests.resources.world import ADMIN, ALICE, BOB, NOBODY, World, refused
 
@@ -192,3 +194,47 @@ def test_what_is_not_there(world: World, network: str) -> None:
                    lambda: world.delete(PATH, trunk, expected=5)):  # fmt: skip
         with refused("RevisionNumberConstraintFailed"):
             refuse()
+
+
+def test_subports_are_where_their_parent_is(world: World, network: str) -> None:
+    parent, first, second = (world.port(network)["id"] for _ in range(3))
+    trunk = world.create(PATH, port_id=parent, sub_ports=[vlan(first)])["id"]
+    hosts = {"h1": [first, second], "h2": [first, second], "": [second]}
+    for host, subports in hosts.items():
+        world.update("ports", parent, {"binding:host_id": host}, ADMIN)
+        if host == "h1":
+            put(world, trunk, "add_subports", [vlan(second, 3)])
+        if not host:
+            put(world, trunk, "remove_subports", [{"port_id": first}])
+        seen = {port["id"]: port for port in world.list("ports", "", ADMIN)}
+        owner = "trunk:subport" if host else ""
+        assert {(seen[name]["binding:host_id"], seen[name]["device_owner"]) for name in subports} == {(host, owner)}
+    assert seen[first]["binding:host_id"] == ""
+
+
+def test_a_trunk_is_active_when_all_of_it_is(world: World, network: str) -> None:
+    parent, first, second = (world.port(network)["id"] for _ in range(3))
+    world.update("ports", parent, {"binding:host_id": "h1"}, ADMIN)
+    with refused("ParentPortInUse"):
+        world.create(PATH, port_id=parent)
+    world.update("ports", parent, {"binding:host_id": ""}, ADMIN)
+    trunk = world.create(PATH, port_id=parent, sub_ports=[vlan(first)])["id"]
+    world.update("ports", parent, {"binding:host_id": "h1"}, ADMIN)
+
+    def told(**status: Any) -> str:
+        ports = {"parent": parent, "first": first, "second": second}
+        reports = [PortReport(ports[name], said) for name, said in status.items()]
+        world.write(lambda tx: set_port_status(tx, "h1", reports))
+        return str(world.get(PATH, trunk)["status"])
+
+    assert world.get(PATH, trunk)["status"] == "DOWN"
+    assert told(first="ACTIVE") == "DOWN"
+    assert told(parent="ACTIVE") == "ACTIVE"
+    assert put(world, trunk, "add_subports", [vlan(second, 3)])["status"] == "DOWN"
+    assert world.get(PATH, trunk)["status"] == "BUILD"
+    assert told(second="ACTIVE") == "ACTIVE"
+    assert told(first="DOWN") == "BUILD"
+    put(world, trunk, "remove_subports", [{"port_id": first}])
+    assert world.get(PATH, trunk)["status"] == "ACTIVE"
+    world.update("ports", parent, {"binding:host_id": "h2"}, ADMIN)
+    assert world.get(PATH, trunk)["status"] == "DOWN"

@@ -13,7 +13,8 @@ import re
 import socket
 import subprocess
 import threading
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from suimon.dataplane.openflow.connection import Config, Connection
@@ -30,32 +31,37 @@ Ends = tuple[socket.socket, socket.socket]
 
 
 class LiveCloud:
-    """`guests` are the ports and stations of `host h1`, in the order of their ofports: IPv4 addresses by name."""
+    """`guests` are the ports of `host`, and the stations, in the order of their ofports: IPv4 addresses by name."""
 
-    def __init__(self, switch: OpenVSwitch, text: str) -> None:
+    def __init__(self, switch: OpenVSwitch, text: str, host: str = "h1") -> None:
         self.switch = switch
         self.guests: dict[str, str] = {}
         self._namespaces: dict[str, str] = {}
         self._cloud = Cloud()
-        self._host = Hypervisor("h1")
+        self._name = host
+        self._host = Hypervisor(host)
         switch.add_bridge()
         for line in text.strip().splitlines():
             self._cloud.read(line)
-        for port in self._cloud.all(view.Port):
+        for port in [port for port in self._cloud.all(view.Port) if port.host == host and port.parent is None]:
             self._add_guest(port.id, port.mac, port.fixed_ips[0].ip)
+            for fixed in port.fixed_ips[1:]:
+                self._add_ipv6(port.id, fixed)
             self._cloud.ofports[port.id] = len(self.guests)
         for station in self._cloud.stations.values():
             self._add_guest(station.name, station.mac, station.ip)
-            self._host.world.wire(None, {station.physnet: len(self.guests)})
+            self._host.world.wire({}, {station.physnet: len(self.guests)})
             for network in self._cloud.all(view.Network):
                 if network.physnet == station.physnet:
                     self._host.world.learn(network.id, station.ip, station.mac)
+        if tunnels := self._cloud.hosts[host].tunnels:
+            self._host.world.wire(tunnels, self._host.world.physnets)
         self.change()
 
     def change(self, *lines: str) -> None:
         for line in lines:
             self._cloud.read(line)
-        self._host.follow(self._cloud.told("h1"), self._cloud.ofports)
+        self._host.follow(self._cloud.told(self._name), self._cloud.ofports)
         asyncio.run(self._install())
 
     def pings(self, source: str, address: str, *options: str) -> int:
@@ -66,31 +72,24 @@ class LiveCloud:
         assert found, said
         return int(found[1])
 
-    def socket(self, guest: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
+    def socket(
+        self, guest: str, kind: socket.SocketKind, l4_port: int = 0, family: int = socket.AF_INET
+    ) -> socket.socket:
         """A socket of the guest's kernel. A thread makes it there, because only a thread can go there alone."""
-        made: list[socket.socket] = []
-
-        def make() -> None:
-            with Path("/run/netns", self._namespaces[guest]).open() as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
-            made.append(socket.socket(socket.AF_INET, kind))
-
-        thread = threading.Thread(target=make)
-        thread.start()
-        thread.join()
-        made[0].settimeout(TIMEOUT_S)
-        made[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made[0].setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        made[0].bind(("", l4_port))
-        return made[0]
+        made = self._made(guest, lambda: socket.socket(family, kind))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        made.bind(("", l4_port))
+        return made
 
     def connect(
         self, source: str, target: str, l4_port: int, address: str = "", *, source_port: int = 0
     ) -> Ends | None:
         """Both ends of a TCP connection, the source's first; None if it doesn't come about."""
-        with self.socket(target, socket.SOCK_STREAM, l4_port) as listener:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.socket(target, socket.SOCK_STREAM, l4_port, family) as listener:
             listener.listen()
-            near = self.socket(source, socket.SOCK_STREAM, source_port)
+            near = self.socket(source, socket.SOCK_STREAM, source_port, family)
             try:
                 near.connect((address or self.guests[target], l4_port))
                 far, _ = listener.accept()
@@ -100,6 +99,16 @@ class LiveCloud:
         far.settimeout(TIMEOUT_S)
         return near, far
 
+    def wire(self, guest: str) -> socket.socket:
+        """The frames of a guest's interface as they are; `auxdata` says which tag the kernel took off."""
+        raw = self._made(guest, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
+        raw.bind(("eth0", 3))
+        raw.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA (packet(7)).
+        return raw
+
+    def run(self, guest: str, *command: str) -> str:
+        return self.switch.exec(*command, guest=self._namespaces[guest])
+
     def delivered(self) -> dict[str, int]:
         """Packets that each port was sent since its flow came."""
         self.switch.appctl("revalidator/purge")
@@ -108,12 +117,33 @@ class LiveCloud:
         return {name: counted[number] for name, number in self._cloud.ofports.items()}
 
     def _add_guest(self, name: str, mac: str, ip: str) -> None:
-        subnet = next(each for each in self._cloud.all(view.Subnet) if IPv4Address(ip) in IPv4Network(each.cidr))
+        subnet = next(each for each in self._cloud.all(view.Subnet) if ip_address(ip) in ip_network(each.cidr))
         self._namespaces[name] = guest = self.switch.add_guest(name, mac, f"{ip}/24")
         assert self.switch.ofport(f"tap{len(self.guests)}") == len(self.guests) + 1
         self.guests[name] = ip
-        if subnet.gateway_ip != ip:
+        if subnet.gateway_ip not in (None, ip):
             self.switch.exec("ip", "route", "add", "default", "via", str(subnet.gateway_ip), guest=guest)
+
+    def _add_ipv6(self, name: str, fixed: view.FixedIp) -> None:
+        """Besides its IPv4 address, which comes first."""
+        self.run(name, "ip", "addr", "add", f"{fixed.ip}/64", "dev", "eth0")
+        gateway_ip = next(each.gateway_ip for each in self._cloud.all(view.Subnet) if each.id == fixed.subnet_id)
+        if gateway_ip is not None:
+            self.run(name, "ip", "route", "add", "default", "via", gateway_ip, "dev", "eth0")
+
+    def _made(self, guest: str, make: Callable[[], socket.socket]) -> socket.socket:
+        made: list[socket.socket] = []
+
+        def there() -> None:
+            with Path("/run/netns", self._namespaces[guest]).open() as namespace:
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
+            made.append(make())
+
+        thread = threading.Thread(target=there)
+        thread.start()
+        thread.join()
+        made[0].settimeout(TIMEOUT_S)
+        return made[0]
 
     async def _install(self) -> None:
         connection = Connection(Config(), self.switch.rundir / "br-int.mgmt")

@@ -5,19 +5,26 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from suimon.agent import questions
+from suimon.agent.checks import Checks
 from suimon.agent.control import Command, CommandError
 from suimon.agent.enforcer import Enforcer
 
 Arguments = Mapping[str, str]
 
 
-def commands(enforcer: Enforcer, host: str) -> dict[str, Command]:
-    """`accept` a held view; `flows` (`port`); `why` (the fields of questions.Why); `status`."""
+def commands(enforcer: Enforcer, checks: Checks, host: str) -> dict[str, Command]:
+    """`accept` a held view; `clean` away orphans; `flows` (`port`); `why` (the fields of questions.Why); `status`."""
 
     async def accept(_: Arguments) -> list[str]:
         if not enforcer.accept():
             raise CommandError("nothing is held: the view in force is the controller's")
         return ["accepted: the controller's view is being put in force"]
+
+    async def clean(_: Arguments) -> list[str]:
+        removed = await checks.clean()
+        if removed is None:
+            raise CommandError("Open vSwitch does not answer: nothing can be removed now")
+        return [f"removed: {each}" for each in removed] or ["there are no orphans"]
 
     async def flows(arguments: Arguments) -> list[str]:
         port = arguments.get("port", "")
@@ -28,9 +35,9 @@ def commands(enforcer: Enforcer, host: str) -> dict[str, Command]:
         return _asked(lambda: questions.why(enforcer.world, asked(arguments)))
 
     async def status(_: Arguments) -> list[str]:
-        return _status(enforcer, host)
+        return _status(enforcer, host) + _found(checks)
 
-    return {"accept": accept, "flows": flows, "why": why, "status": status}
+    return {"accept": accept, "clean": clean, "flows": flows, "why": why, "status": status}
 
 
 def asked(arguments: Arguments) -> questions.Why:
@@ -61,3 +68,10 @@ def _status(enforcer: Enforcer, host: str) -> list[str]:
         lines.append("If it is right, let it through with: suimon agent accept")
     lines += [f"refused: {owner}: {failure.reason}" for owner, failure in enforcer.failures.items()]
     return lines
+
+
+def _found(checks: Checks) -> list[str]:
+    """What the last check of the switch found that is nobody's."""
+    lines = [f"checked: {checks.count} times"]
+    lines += [f"not ours, left alone: {checks.foreign}"] if checks.foreign else []
+    return lines + [f"orphan: {each}; remove orphans with: suimon agent clean" for each in checks.orphans]

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from suimon.model.view import Frame, Join, Joined, Report, Watch
+from suimon.model.view import Frame, Join, Joined, Report, Traced, Watch
 
 _FRAME = msgspec.json.Decoder(Frame)
 
@@ -67,6 +67,14 @@ class Controller:
                 await _check(response, "report")
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ControllerError(f"report to {self.config.url}: {_words(error)}") from error
+
+    async def answer(self, traced: Traced) -> None:
+        timeout = aiohttp.ClientTimeout(total=self.config.answer_timeout_s)
+        try:
+            async with self._post("answer", traced, timeout) as response:
+                await _check(response, "answer")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ControllerError(f"answer {self.config.url}: {_words(error)}") from error
 
     async def watch(self, watch: Watch) -> AsyncIterator[Frame]:
         """The frames that follow `watch.position`, until the line breaks or falls silent (ControllerError)."""

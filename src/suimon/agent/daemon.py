@@ -22,7 +22,7 @@ class Config(msgspec.Struct, frozen=True):
     """Pauses between tries to reach Open vSwitch: short at first, because every moment counts."""
 
     session: SessionConfig = SessionConfig()
-    first_pause_s: float = 0.05
+    first_pause_s: float = 0.02
     last_pause_s: float = 1.0
 
 
@@ -49,6 +49,8 @@ class Agent:
                 tasks.create_task(self._follower.run())
                 tasks.create_task(self._take_news())
                 tasks.create_task(self._stay_connected())
+                if self._parts.services is not None:
+                    tasks.create_task(self._parts.services.run())
         finally:
             await self._controller.close()
         raise AssertionError("none of the tasks ever ends")
@@ -75,7 +77,8 @@ class Agent:
             if clock() - started > config.last_pause_s:
                 pause_s, told = config.first_pause_s, ""
             await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 1.5, config.last_pause_s)
+            # Slowly: then a switch that was away for so long waits a tenth of that longer, at most.
+            pause_s = min(pause_s * 1.1, config.last_pause_s)
 
 
 def _words(lost: BaseException) -> str:

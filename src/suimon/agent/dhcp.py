@@ -6,11 +6,11 @@ message that wants none) or `DhcpError`.
 
 The server identifier is the subnet's gateway, because a renewing client sends unicast to it and can only reach what
 answers ARP on its link; br-int catches the packet on its way whatever it is addressed to. A subnet without gateway
-uses the link-local 169.254.169.254, and its clients renew by broadcast when T2 is over.
+uses the link-local address of the host's services, and its clients renew by broadcast when T2 is over.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import IntEnum
 from ipaddress import IPv4Network
 from typing import Final, Self
@@ -20,12 +20,15 @@ import msgspec
 from suimon.agent.dhcp_options import NEXT_SERVER, encoded
 from suimon.agent.packets import BROADCAST_MAC, ETH_IPV4, Ethernet, PacketError, Udp, ip_bytes, ip_text, mac_text
 from suimon.model.view import Network, Port, Route, Subnet
+from suimon.pipeline.services import SERVICES_IP
 
+_ON_LINK: Final = "0.0.0.0"  # noqa: S104  (RFC 3442's next hop of what is on the link, nothing is bound)
 CLIENT_L4_PORT: Final = 68
 SERVER_L4_PORT: Final = 67
 SERVER_MAC: Final = "02:5a:00:00:00:43"
 """Where answers come from on the link: locally administered, and never asked for by ARP."""
-LINK_LOCAL_SERVER: Final = "169.254.169.254"
+_SERVICES: Final = Route(f"{SERVICES_IP}/32", _ON_LINK)
+"""Where guests find their metadata and, unless the subnet says otherwise, their resolver."""
 
 _MAGIC: Final = b"\x63\x82\x53\x63"
 _FIXED_BYTES: Final = 236
@@ -56,6 +59,8 @@ class Option(IntEnum):
     MASK = 1
     ROUTER = 3
     DNS = 6
+    HOSTNAME = 12
+    DOMAIN = 15
     MTU = 26
     REQUESTED_IP = 50
     LEASE_S = 51
@@ -125,17 +130,31 @@ class Link(msgspec.Struct, frozen=True):
     lease_s: int
     own: dict[int, bytes] = {}
     """The port's own options, which come before ours; an empty one means: say nothing."""
+    isolated: bool = False
+    """No router of ours is the subnet's gateway, so that its guests find the host's services on the link itself."""
+    hostname: str = ""
+    domain: str = ""
 
     @property
     def server(self) -> str:
-        return self.subnet.gateway_ip or LINK_LOCAL_SERVER
+        return self.subnet.gateway_ip or SERVICES_IP
 
 
-def links(port: Port, subnets: Mapping[str, Subnet], network: Network, lease_s: int) -> tuple[Link, ...]:
-    """The IPv4 addresses of `port` that DHCP serves, the one that it is offered first."""
+def links(
+    port: Port, subnets: Mapping[str, Subnet], network: Network, lease_s: int, routed: Collection[str] = ()
+) -> tuple[Link, ...]:
+    """The IPv4 addresses of `port` that DHCP serves, the one that it is offered first.
+
+    `routed` are the addresses that routers of ours have on the network.
+    """
     served = ((fixed.ip, subnets.get(fixed.subnet_id)) for fixed in port.fixed_ips if ":" not in fixed.ip)
     own = encoded(port.dhcp_options)
-    return tuple(Link(ip, subnet, network.mtu, lease_s, own) for ip, subnet in served if subnet and subnet.dhcp)
+    names = port.dns_name, network.dns_domain.rstrip(".")
+    return tuple(
+        Link(ip, subnet, network.mtu, lease_s, own, subnet.gateway_ip not in routed, *names)
+        for ip, subnet in served
+        if subnet and subnet.dhcp
+    )
 
 
 def answer(frame: bytes, mac: str, served: tuple[Link, ...]) -> bytes | None:
@@ -202,7 +221,7 @@ def _configuration(request: Message, link: Link, *, leased: bool) -> dict[int, b
         options |= {option: int(link.lease_s * share).to_bytes(4, "big") for option, share in times}
     options[Option.MASK] = IPv4Network(subnet.cidr).netmask.packed
     wanted = request.options.get(Option.WANTED)
-    routes = _classless_routes(subnet) if wanted is None or Option.CLASSLESS_ROUTES in wanted else b""
+    routes = _classless_routes(link) if wanted is None or Option.CLASSLESS_ROUTES in wanted else b""
     # RFC 3442: a client that asks for classless routes gets the default route there, and no Router option.
     if subnet.gateway_ip and not (routes and wanted):
         options[Option.ROUTER] = ip_bytes(subnet.gateway_ip)
@@ -210,8 +229,10 @@ def _configuration(request: Message, link: Link, *, leased: bool) -> dict[int, b
         options[Option.CLASSLESS_ROUTES] = routes
     # Not only on request: a guest with too large an MTU loses its large packets on the tunnel, silently.
     options[Option.MTU] = min(link.mtu, 0xFFFF).to_bytes(2, "big")
-    if dns := [ip for ip in subnet.dns if ":" not in ip]:
-        options[Option.DNS] = b"".join(map(ip_bytes, dns))
+    # As in Neutron, a subnet without name servers has the cloud's own, and 0.0.0.0 means none at all.
+    dns = [ip for ip in subnet.dns if ":" not in ip] or [SERVICES_IP]
+    options[Option.DNS] = b"".join(ip_bytes(ip) for ip in dns if ip != _NO_IP)
+    options |= {Option.HOSTNAME: link.hostname.encode(), Option.DOMAIN: link.domain.encode()}
     unsaid = {NEXT_SERVER} if leased else {NEXT_SERVER, Option.LEASE_S, Option.T1_S, Option.T2_S}
     own = {code: value for code, value in link.own.items() if code not in unsaid}
     told = {code: value for code, value in {**options, **own}.items() if value}
@@ -234,16 +255,18 @@ def _room(request: Message, mtu: int) -> int:
     return max(_SMALLEST_DATAGRAM, min(largest, mtu)) - _OVERHEAD - 10 - len(_encoded(Option.CLIENT_ID, client))
 
 
-def _classless_routes(subnet: Subnet) -> bytes:
-    """RFC 3442: prefix length, the significant octets, next hop; empty when the subnet has no routes of its own."""
-    if not subnet.routes:
+def _classless_routes(link: Link) -> bytes:
+    """RFC 3442: prefix length, the significant octets, next hop; empty when the default route is all there is."""
+    subnet = link.subnet
+    routes = {route.destination: route for route in subnet.routes if ":" not in route.destination}
+    if link.isolated:
+        routes.setdefault(_SERVICES.destination, _SERVICES)
+    if not routes:
         return b""
-    default = (Route("0.0.0.0/0", subnet.gateway_ip),) if subnet.gateway_ip else ()
-    known = {route.destination for route in subnet.routes}
+    if subnet.gateway_ip:
+        routes.setdefault("0.0.0.0/0", Route("0.0.0.0/0", subnet.gateway_ip))
     return b"".join(
-        _classless_route(IPv4Network(route.destination, strict=False), route.nexthop)
-        for route in (*subnet.routes, *(route for route in default if route.destination not in known))
-        if ":" not in route.destination
+        _classless_route(IPv4Network(route.destination, strict=False), route.nexthop) for route in routes.values()
     )
 
 

@@ -1,11 +1,11 @@
-"""A port's own DHCP options as bytes: names and values are text as dnsmasq(8) has them (`dnsmasq --help dhcp`), codes
-and shapes are those of RFC 2132 and its successors.
+"""A port's own DHCP options as bytes: names and values are text as dnsmasq(8) has them (`dnsmasq --help dhcp`, and
+`dhcp6`), codes and shapes are those of RFC 2132 and its successors, for DHCPv6 of RFC 3646, 5970 and their like.
 
 What can't be encoded (an unknown name, a value of the wrong kind) is left out: it was stored for others to read.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Final
 
 from suimon.model.view import DhcpOption
@@ -116,3 +116,68 @@ def _kind(name: str) -> tuple[int, Encode]:
         return OPTIONS[name]
     code = int(name) if name.isascii() and name.isdigit() and len(name) < 4 else 0
     return (code, _BY_CODE.get(code, _guessed)) if 0 < code < NEXT_SERVER else (0, _text)
+
+
+def encoded6(options: Iterable[DhcpOption]) -> dict[int, bytes]:
+    """The same for DHCPv6."""
+    found: dict[int, bytes] = {}
+    for option in options:
+        code, encode = _kind6(option.name)
+        try:
+            value = encode(option.value) if option.value else b""
+        except (ValueError, OverflowError):
+            continue
+        if code not in _OURS6 and len(value) <= 0xFFFF:
+            found[code] = value
+    return found
+
+
+def domain_list(domain: str) -> bytes:
+    """A list of one domain (RFC 8415, section 10); empty for none, or for a name that can't be one."""
+    try:
+        return _name(domain) if domain else b""
+    except ValueError:
+        return b""
+
+
+def _addresses6(text: str) -> bytes:
+    return b"".join(IPv6Address(part.strip().strip("[]")).packed for part in text.split(","))
+
+
+def _time_servers(text: str) -> bytes:
+    """Each address is a suboption (RFC 5908, 4.1)."""
+    packed = _addresses6(text)
+    return b"".join(b"\0\1\0\x10" + packed[at : at + 16] for at in range(0, len(packed), 16))
+
+
+def _counted(text: str) -> bytes:
+    """Texts with their lengths (RFC 5970, 3.2)."""
+    parts = [part.strip().encode() for part in text.split(",")]
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def _guessed6(text: str) -> bytes:
+    for encode in (_addresses6, _bytes):
+        try:
+            return encode(text)
+        except ValueError:
+            continue
+    return _text(text)
+
+
+def _kind6(name: str) -> tuple[int, Encode]:
+    if name in OPTIONS6:
+        return OPTIONS6[name]
+    code = int(name) if name.isascii() and name.isdigit() and len(name) < 6 else 0
+    return (code, _BY_CODE6.get(code, _guessed6)) if 0 < code <= 0xFFFF else (0, _text)
+
+
+_OURS6: Final = frozenset({0, *range(1, 10), 11, 12, 13, 14, 18, 19, 20, 25, 26})
+OPTIONS6: Final[dict[str, tuple[int, Encode]]] = {
+    "sip-server-domain": (21, _names), "sip-server": (22, _addresses6), "dns-server": (23, _addresses6),
+    "domain-search": (24, _names), "nis-server": (27, _addresses6), "nis+-server": (28, _addresses6),
+    "nis-domain": (29, _names), "nis+-domain": (30, _names), "sntp-server": (31, _addresses6),
+    "information-refresh-time": (32, _LONG), "ntp-server": (56, _time_servers), "bootfile-url": (59, _text),
+    "bootfile-param": (60, _counted),
+}  # fmt: skip
+_BY_CODE6: Final[Mapping[int, Encode]] = dict(OPTIONS6.values())

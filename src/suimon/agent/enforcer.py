@@ -7,25 +7,30 @@ switch and compiles everything: there is no second path.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from typing import Final, Never, Protocol
+from typing import Any, Final, Never, Protocol
 
 import structlog
 
 from suimon import reconcile
 from suimon.agent.follower import Connected, News
+from suimon.agent.gateways import Config as GatewaysConfig
+from suimon.agent.gateways import Gateways, Verdict
 from suimon.agent.held_view import Changes, Guard
 from suimon.agent.memory import Memory
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.status import Seat, statuses
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, bridge_entries
+from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, MeterKey, bridge_entries, named
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
-from suimon.model.view import MOST_REQUESTS, Delta, Object, Ping, Port, PortReport, Position, Snapshot
+from suimon.model.view import MOST_REQUESTS, Delta, Drift, Object, Ping, Port, PortReport, Position, Snapshot
 from suimon.pipeline.facts import BRIDGE
-from suimon.pipeline.program import Program
+from suimon.pipeline.flow import FlowKey
+from suimon.pipeline.gateway import device
+from suimon.pipeline.program import Nat, Program
 from suimon.pipeline.world import World
 from suimon.reconcile import Failure, Reconciler, Target
 
@@ -39,6 +44,8 @@ _BACK_OFF: Final = reconcile.Config()
 _REFUSED_RETRY_S: Final = 0.25
 """How often to look whether a refused owner's pause is over, while there is one."""
 _DISK_RETRY_S: Final = 1.0
+_REPAIR_TIMEOUT_S: Final = 30.0
+"""How long a repair may take before it is told as one that isn't done."""
 
 
 class Switch(Protocol):
@@ -49,6 +56,8 @@ class Switch(Protocol):
 
     @property
     def shapes(self) -> Target[str, Shape]: ...
+
+    async def open_tunnels(self) -> None: ...
 
     async def flush_zone(self, zone: int) -> None: ...
 
@@ -62,6 +71,8 @@ class Telling(Protocol):
 
     def ports(self, statuses: dict[str, PortReport]) -> None: ...
 
+    def drifted(self, drifts: Sequence[Drift]) -> None: ...
+
     def tell_all_again(self) -> None: ...
 
 
@@ -74,6 +85,13 @@ class Enforcer:
         self.failures: dict[Owner, Failure] = {}
         """What is not in force, and why, after the last round."""
         self.in_force: Position | None = None
+        self.round_done = asyncio.Event()
+        """Set after each round, for whoever follows what is in force."""
+        self.gateways = Gateways(GatewaysConfig(), world)
+        self.nats: dict[str, Nat] = {}
+        """By device, the namespaces that this host's routers need. A new state of it sets `nats_known`."""
+        self.nats_known = asyncio.Event()
+        self._verdict = Verdict()
         self._memory = memory
         self._outside = outside
         self._reporter = reporter
@@ -83,6 +101,9 @@ class Enforcer:
         self._uncompiled: dict[Owner, Failure] = {}
         self._requests: dict[str, None] = {}
         self._replugged = False
+        self._enforced: tuple[_Bridge, _Shapes] | None = None
+        self._left: Mapping[BridgeKey, BridgeEntry] = {}
+        self._lost_at: float | None = None
         self._wake = asyncio.Event()
         self._set(guard.view.objects.values())
 
@@ -90,6 +111,10 @@ class Enforcer:
     def position(self) -> Position | None:
         """What the view stands for, in the switch or on its way there."""
         return self.guard.view.position
+
+    def port_ids(self) -> Set[str]:
+        """The ports that are bound to this host."""
+        return self._ports.keys()
 
     def take(self, news: News) -> None:
         """Take in what the controller said."""
@@ -131,15 +156,37 @@ class Enforcer:
         self._replugged = True
         self._wake.set()
 
-    def wire(self, tunnel_ofport: int | None, physnets: dict[str, int]) -> None:
-        """Where the tunnels and the provider networks leave br-int."""
-        self.world.wire(tunnel_ofport, physnets)
+    def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
+        """Where the tunnels of each kind and the provider networks leave br-int."""
+        self.world.wire(tunnels, physnets)
         self._wake.set()
 
     def answered(self, packet: PacketIn) -> None:
         """An ARP reply came from outside."""
         if self._outside.answered(packet):
             self._wake.set()
+
+    def judge(self, verdict: Verdict) -> None:
+        """Which gateway hosts serve now."""
+        if verdict == self._verdict:
+            return
+        log.info("gateways_judged", away=sorted(verdict.away), serving=verdict.serving)
+        if verdict.returned != self._verdict.returned:
+            self._outside.announce_again()
+        self._verdict = verdict
+        self.world.judge(verdict.away, verdict.replaced, serving=verdict.serving)
+        self._wake.set()
+
+    def gateway_answered(self, packet: PacketIn) -> None:
+        """A gateway host that was asked whether it serves says so."""
+        verdict = self.gateways.answered(packet)
+        if verdict:
+            self.judge(verdict)
+
+    def wire_nats(self, nats: dict[str, int]) -> None:
+        """Where the devices of routers' namespaces are on br-int."""
+        self.world.wire_nats(nats)
+        self._wake.set()
 
     async def run(self, switch: Switch, jitter: Callable[[], float]) -> Never:
         """Ends with the switch's exception when it is lost. Before there is a view, the bridge is left as it is."""
@@ -149,25 +196,81 @@ class Enforcer:
             await self._next_work(None)
         self._dirty.update(self.world.owners())
         observed, self._replugged = False, True
-        while True:
-            position, seats, requests = self.position, self._seats(), self._take_requests()
-            if not self._prepare(bridge, shapes):
-                self._tell()
-                await asyncio.sleep(_DISK_RETRY_S)
-                continue
-            if not observed:
-                await bridge.observe()
-                observed = True
-            if self._replugged:  # A limit goes away with the interface it was on.
-                self._replugged = False
-                await shapes.observe()
-            await shapes.round()
-            await bridge.round()
-            refused = (*shapes.failures.items(), *bridge.failures.items(), *self._uncompiled.items())
-            self.failures = {owner: failure for owner, failure in refused if owner is not None}
-            self._acknowledge(position, seats, requests)
-            await self._follow_up(switch)
-            await self._next_work(_REFUSED_RETRY_S if shapes.failures or bridge.failures else None)
+        try:
+            while True:
+                observed = await self._round(switch, bridge, shapes, observed)
+        finally:
+            self._enforced, self._left = None, bridge.actual
+            self._lost_at = time.monotonic() if observed else self._lost_at
+
+    async def repair(self) -> list[Drift]:
+        """Compare the switch with how it was left and repair it: what differed. Nothing before the first round.
+
+        Raises what the switch does when it can't be read whole.
+        """
+        if self._enforced is None:
+            return []
+        bridge, shapes = self._enforced
+        found: list[reconcile.Drift[Owner, Any]] = [*await bridge.check(), *await shapes.check()]
+        if not found:
+            return []
+        self._wake.set()
+        late = Failure(f"it was not done within {_REPAIR_TIMEOUT_S:g} s")
+        failures: Mapping[Owner | None, Failure] = {**bridge.failures, **shapes.failures}
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REPAIR_TIMEOUT_S):
+                await bridge.settled()
+                await shapes.settled()
+                late, failures = Failure(""), {**bridge.failures, **shapes.failures}
+        return [drift_told(each, failures.get(each.owner, late).reason) for each in found]
+
+    async def _round(self, switch: Switch, bridge: _Bridge, shapes: _Shapes, observed: bool) -> bool:
+        """Compile what is marked, apply it, tell. Whether the switch has been observed."""
+        await switch.open_tunnels()
+        position, seats, requests = self.position, self._seats(), self._take_requests()
+        if not self._prepare(bridge, shapes):
+            self._tell()
+            if observed:  # What is wanted since before must still be true, whatever the disk does.
+                await bridge.round()
+            await asyncio.sleep(_DISK_RETRY_S)
+            return observed
+        if not observed:
+            await bridge.observe()
+        if self._replugged:  # A limit goes away with the interface it was on.
+            self._replugged = False
+            await shapes.observe()
+        found = dict(bridge.actual) if not observed else {}
+        await shapes.round()
+        await bridge.round()
+        if not observed:
+            self._restored(found, bridge)
+        self._enforced = bridge, shapes
+        failed = self._note_failures(bridge, shapes)
+        self._acknowledge(position, seats, requests)
+        await self._follow_up(switch)
+        await self._next_work(_REFUSED_RETRY_S if failed else None)
+        return True
+
+    def _note_failures(self, bridge: _Bridge, shapes: _Shapes) -> bool:
+        refused = (*shapes.failures.items(), *bridge.failures.items(), *self._uncompiled.items())
+        self.failures = {owner: failure for owner, failure in refused if owner is not None}
+        return bool(shapes.failures or bridge.failures)
+
+    def _restored(self, found: Mapping[BridgeKey, BridgeEntry], bridge: _Bridge) -> None:
+        """The switch is back after it was lost: say for how long, and what is not as it was left."""
+        if self._lost_at is None:
+            return
+        gap_ms = round((time.monotonic() - self._lost_at) * 1000)
+        repair = reconcile.plan(self._left, found)
+        extra, changed = len(repair.delete), sum(key in found for key in repair.set)
+        missing = len(repair.set) - changed
+        counts = {"missing": missing, "changed": changed, "extra": extra, "now": len(bridge.actual)}
+        log.info("switch_restored", gap_ms=gap_ms, **counts)
+        if not repair.empty:
+            how = "came back empty" if self._left and not found else "was reached again"
+            words = f"Open vSwitch {how} after {gap_ms} ms"
+            self._reporter.drifted([Drift(str(BRIDGE), missing, changed, extra, words)])
+        self._lost_at, self._left = None, {}
 
     def _prepare(self, bridge: _Bridge, shapes: _Shapes) -> bool:
         """Compile what is marked, and want it once it is on disk. False if the disk won't have it: nothing is told."""
@@ -184,7 +287,14 @@ class Enforcer:
         for owner, program in programs.items():
             bridge.want(owner, bridge_entries((*program.flows, *program.groups, *program.meters)))
             shapes.want(owner, {each.port_id: Shape(each.rate_kbps, each.burst_kbits) for each in program.shapes})
+            self._note_nats(owner, program)
+        self.nats_known.set()
         return True
+
+    def _note_nats(self, owner: Owner, program: Program) -> None:
+        if owner.kind == "router":
+            self.nats.pop(device(owner.id), None)
+            self.nats.update({device(nat.router_id): nat for nat in program.nats})
 
     def _compiled(self, owner: Owner) -> Program | None:
         """None for an owner whose facts make no sense: what it has stays as it is, and the others go on."""
@@ -214,6 +324,7 @@ class Enforcer:
             await switch.send(packet)
         for zone in self.world.take_freed_zones():
             await switch.flush_zone(zone)
+        self.round_done.set()
 
     async def _next_work(self, timeout_s: float | None) -> None:
         with suppress(TimeoutError):
@@ -242,9 +353,19 @@ class Enforcer:
 
     def _seat(self, port: Port) -> Seat:
         network = self.world.network(port.network_id)
-        ofport, error = self.world.ofports.get(port.id), self._plug_errors.get(port.id, "")
+        ofport, error = self.world.ofports.get(port.id), self._plug_errors.get(port.parent or port.id, "")
         return Seat(port, ofport, error, network is None or network.up)
 
     def _tell(self) -> None:
         failures = {str(owner): failure.reason for owner, failure in self.failures.items()}
         self._reporter.facts(self.in_force, self.guard.held, failures)
+
+
+def drift_told(drift: reconcile.Drift[Owner, Any], reason: str) -> Drift:
+    """As the controller is told it; `reason` says why it isn't repaired."""
+    counts = (drift.missing, drift.changed, drift.extra)
+    return Drift(str(drift.owner or ""), *counts, _named(drift.example), not reason, reason)
+
+
+def _named(key: object) -> str:
+    return named(key) if isinstance(key, FlowKey | GroupKey | MeterKey) else f"limit on port {key}"

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
-from suimon.model.view import SCHEMA, Delta, Frame, Ping, Position, Retry, Snapshot, Watch
+from suimon.model.view import QUESTIONS, SCHEMA, Delta, Frame, Ping, Position, Question, Retry, Snapshot, Watch
 
 log = structlog.get_logger()
 
@@ -34,7 +34,10 @@ News = Connected | Snapshot | Delta | Ping
 
 
 class Config(msgspec.Struct, frozen=True):
-    """Pauses between streams: doubled from the first to the last, half of each by chance."""
+    """Pauses between streams: doubled from the first to the last, half of each by chance.
+
+    They begin anew after a stream that lived longer than the last: one that breaks as soon as it speaks is no success.
+    """
 
     first_pause_s: float = 0.05
     last_pause_s: float = 5.0
@@ -44,28 +47,43 @@ class Follower:
     """Puts `Connected`, then the frames of each stream, into `news`; `position` says what the view stands for."""
 
     def __init__(
-        self, config: Config, controller: Stream, position: Callable[[], Position | None], news: "asyncio.Queue[News]"
+        self,
+        config: Config,
+        controller: Stream,
+        position: Callable[[], Position | None],
+        news: "asyncio.Queue[News]",
+        ask: Callable[[Question], None] | None = None,
     ) -> None:
         self._config = config
         self._controller = controller
         self._position = position
         self.news = news
+        self._ask = ask
 
     async def run(self) -> None:
         pause_s = self._config.first_pause_s
         while True:
             await self.news.join()
-            told_pause_s, spoke = None, False
+            told_pause_s, spoke, began = None, False, asyncio.get_running_loop().time()
             try:
-                async for frame in self._controller.watch(Watch(SCHEMA, self._position())):
+                async for frame in self._controller.watch(self._watch()):
                     if isinstance(frame, Retry):
                         told_pause_s = frame.after_s
                         break
+                    if isinstance(frame, Question):
+                        if self._ask is not None:
+                            self._ask(frame)
+                        continue
                     if not spoke:
-                        spoke, pause_s = True, self._config.first_pause_s
+                        spoke = True
                         await self.news.put(Connected())
                     await self.news.put(frame)
             except ControllerError as error:
                 log.warning("watch_broken", reason=str(error))
+            if asyncio.get_running_loop().time() - began > self._config.last_pause_s:
+                pause_s = self._config.first_pause_s
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0) if told_pause_s is None else told_pause_s)
             pause_s = min(pause_s * 2, self._config.last_pause_s)
+
+    def _watch(self) -> Watch:
+        return Watch(SCHEMA, self._position(), (QUESTIONS,) if self._ask else ())

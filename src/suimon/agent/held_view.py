@@ -76,7 +76,8 @@ class Guard:
     """The view in force, and the one that waits for an operator's word."""
 
     def __init__(self, view: View) -> None:
-        self.view = view
+        self._objects = dict(view.objects)
+        self.view = View(view.position, self._objects)
         self.held = ""
         """Why the controller's view is not in force; empty when it is."""
         self._candidate: View | None = None
@@ -101,7 +102,11 @@ class Guard:
             self._candidate = self.view.after(result)
             return None
         self._candidate = None
-        self.view = self.view.after(result)
+        # In place: a copy would make each delta cost by what the host holds.
+        for gone in result.deleted:
+            del self._objects[gone]
+        self._objects.update((key(thing), thing) for thing in result.changed)
+        self.view = View(result.position, self._objects)
         return result
 
     def accept(self) -> Changes | None:
@@ -110,7 +115,8 @@ class Guard:
         if candidate is None or candidate.position is None:
             return None
         result = changes(self.view, Snapshot(candidate.position, tuple(candidate.objects.values())))
-        self.view, self.held, self._candidate = candidate, "", None
+        self._objects = dict(candidate.objects)
+        self.view, self.held, self._candidate = View(candidate.position, self._objects), "", None
         return result
 
 

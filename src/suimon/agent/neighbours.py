@@ -1,5 +1,8 @@
 """Next hops on external networks: asked for by ARP in the name of a floating IP, learned, kept fresh.
 
+Those of IPv6 are asked for by neighbour discovery (RFC 4861) in the name of a gateway; an `Arp` says it all for them,
+too: `discovered` makes one of an advertisement.
+
 A state machine without I/O: the agent tells it which hops its routers need, which packets missed one and which ARP
 answers came, and sends the frames that it returns. `now` is any clock in seconds that only goes forward.
 
@@ -8,19 +11,36 @@ the interface where the question left. A neighbour that stops answering is kept 
 guests); another MAC replaces it when it answers.
 """
 
+import struct
 from collections.abc import Mapping, Set
 from typing import Final
 
 import msgspec
 import structlog
 
-from suimon.agent.packets import ARP_REPLY, ARP_REQUEST, BROADCAST_MAC, ETH_ARP, NO_MAC, Arp, Ethernet
+from suimon.agent.packets import (
+    ARP_REPLY,
+    ARP_REQUEST,
+    BROADCAST_MAC,
+    ETH_ARP,
+    NO_MAC,
+    Arp,
+    Ethernet,
+    PacketError,
+    mac_bytes,
+    mac_text,
+)
+from suimon.agent.packets6 import ALL_NODES, ETH_IPV6, Icmp6, ip6_bytes, ip6_text, multicast_mac
 from suimon.dataplane.openflow.messages import PacketIn
 
 log = structlog.get_logger()
 
 Hop = tuple[str, str]
-"""(network id, IPv4 address) of a next hop."""
+"""(network id, address) of a next hop."""
+
+_SOLICITATION, _ADVERTISEMENT = 135, 136
+_SOURCE_MAC, _TARGET_MAC = 1, 2
+_ROUTER, _OVERRIDE = 0x80000000, 0x20000000
 
 WAITING_PER_HOP: Final = 3
 WAITING_IN_ALL: Final = 256
@@ -87,18 +107,18 @@ class Neighbours:
     ) -> list[Hop]:
         """What is to be known from now on; what to forget comes back.
 
-        `hops` are next hops of routers; `sources` has a source for each network that can be asked on; `networks` are
+        `hops` are next hops of routers; `sources` has a source for each `link` that can be asked on; `networks` are
         those that anybody here is on at all, so that an interface that is away for a moment makes nothing forgotten.
         """
         for hop, question in list(self._questions.items()):
-            source = hops.get(hop) or sources.get(hop[0])
+            source = hops.get(hop) or sources.get(link(hop))
             given_up = question.needed and hop not in hops and question.mac is None
             if source is None or given_up:
                 del self._questions[hop]
             else:
                 question.source, question.needed = source, hop in hops
         for hop in [*hops, *self._known]:
-            source = hops.get(hop) or sources.get(hop[0])
+            source = hops.get(hop) or sources.get(link(hop))
             if source is not None and hop not in self._questions:
                 self._questions[hop] = _Question(source, now, hop in hops, self._known.get(hop), heard_at=now)
         forgotten = [hop for hop in self._known if hop[0] not in networks]
@@ -169,14 +189,56 @@ class Neighbours:
 
 
 def announcement(source: Source) -> Outgoing:
-    """A gratuitous ARP (RFC 5227, 3): who held this address before, and every switch on the way, learns of us."""
+    """A gratuitous ARP (RFC 5227, 3), or an unsolicited advertisement (RFC 4861, 7.2.6): who held this address before,
+    and every switch on the way, learns of us.
+    """
+    if ":" in source.ip:
+        body = struct.pack("!I", _ROUTER | _OVERRIDE) + ip6_bytes(source.ip) + _option(_TARGET_MAC, source.mac)
+        message = Icmp6(source.ip, ALL_NODES, _ADVERTISEMENT, 0, body).pack()
+        return _outgoing(source, multicast_mac(ALL_NODES), message)
     arp = Arp(ARP_REQUEST, source.mac, source.ip, NO_MAC, source.ip)
     return Outgoing(source.ofport, Ethernet(BROADCAST_MAC, source.mac, ETH_ARP, arp.pack(), source.vlan).pack())
 
 
+def discovered(frame: Ethernet) -> Arp:
+    """What a neighbour advertisement with its link-layer address says. Raises PacketError for anything else."""
+    message = Icmp6.parse(frame.payload)
+    if (message.type, message.code) != (_ADVERTISEMENT, 0) or len(message.body) < 20:
+        raise PacketError("not a whole neighbour advertisement")
+    target, options = ip6_text(message.body[4:20]), message.body[20:]
+    while len(options) >= 8 and options[1]:
+        if options[:2] == bytes([_TARGET_MAC, 1]):
+            return Arp(ARP_REPLY, mac_text(options[2:8]), target, frame.dst, message.dst)
+        options = options[8 * options[1] :]
+    raise PacketError("a neighbour advertisement without a link-layer address")
+
+
+def link(hop: Hop) -> str:
+    """What one source can ask on: a network, for either family."""
+    return f"{hop[0]}/ipv6" if ":" in hop[1] else hop[0]
+
+
 def _request(source: Source, ip: str, to: str) -> Outgoing:
+    if ":" in ip:
+        return _solicitation(source, ip, None if to == BROADCAST_MAC else to)
     arp = Arp(ARP_REQUEST, source.mac, source.ip, NO_MAC, ip)
     return Outgoing(source.ofport, Ethernet(to, source.mac, ETH_ARP, arp.pack(), source.vlan).pack())
+
+
+def _solicitation(source: Source, ip: str, to: str | None) -> Outgoing:
+    """To who had the address before, or to its solicited-node group (RFC 4861, 7.2.2)."""
+    group = ip6_text(ip6_bytes("ff02::1:ff00:0")[:13] + ip6_bytes(ip)[13:])
+    body = bytes(4) + ip6_bytes(ip) + _option(_SOURCE_MAC, source.mac)
+    message = Icmp6(source.ip, ip if to else group, _SOLICITATION, 0, body).pack()
+    return _outgoing(source, to or multicast_mac(group), message)
+
+
+def _option(kind: int, mac: str) -> bytes:
+    return bytes([kind, 1]) + mac_bytes(mac)
+
+
+def _outgoing(source: Source, to: str, packet: bytes) -> Outgoing:
+    return Outgoing(source.ofport, Ethernet(to, source.mac, ETH_IPV6, packet, source.vlan).pack())
 
 
 def _is_group(mac: str) -> bool:

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from suimon.agent.memory import Memory
 from suimon.agent.saved import StateDirectory
-from suimon.dataplane.layout import TUNNEL
+from suimon.dataplane.layout import TUNNELS
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Switch
 from suimon.pipeline.world import World
@@ -38,6 +38,6 @@ async def _wire(world: World, switch: Switch) -> None:
                 await task
     ofports = {name: link.ofport for name, link in switch.links.items() if link.ofport is not None}
     inner = {name.removeprefix("int-"): ofport for name, ofport in ofports.items() if name.startswith("int-")}
-    world.wire(ofports.get(TUNNEL), inner)
+    world.wire({kind: ofports[name] for kind, name in TUNNELS.items() if name in ofports}, inner)
     for plugged in switch.plugged.values():
         world.plug(plugged.port_id, plugged.ofport)

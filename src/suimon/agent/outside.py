@@ -1,4 +1,5 @@
-"""The agent on external networks: speaks for the floating IPs of this host (ARP), and learns their next hops.
+"""The agent on external networks: speaks for the floating IPs of this host and for the routers that it leads out (ARP),
+and learns their next hops.
 
 Frames leave by packet-out to the provider's patch port, where br-int's own flows are passed by: they carry the
 VLAN tag themselves. What comes in was untagged and placed on its network by br-int.
@@ -7,19 +8,21 @@ VLAN tag themselves. What comes in was untagged and placed on its network by br-
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Never
 
 import msgspec
 import structlog
 
 from suimon.agent.memory import Memory
-from suimon.agent.neighbours import Config, Hop, Neighbours, Outgoing, Source, announcement
+from suimon.agent.neighbours import Config, Hop, Neighbours, Outgoing, Source, announcement, discovered, link
 from suimon.agent.packets import Arp, Ethernet, PacketError
+from suimon.agent.packets6 import ETH_IPV6
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import FloatingIp
-from suimon.pipeline.fields import NET, NEXTHOP
+from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, registers
 from suimon.pipeline.flow import Actions, Match, Output, Resubmit, match
+from suimon.pipeline.gateway import active, addresses
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 
@@ -35,6 +38,15 @@ class PacketOut(msgspec.Struct, frozen=True):
     actions: Actions
     data: bytes
     fields: Match = FROM_AGENT
+
+
+class _Speaker(msgspec.Struct, frozen=True):
+    """An address on an external network that this host answers for."""
+
+    network_id: str
+    address: str
+    mac: str
+    router_id: str
 
 
 class Outside:
@@ -58,22 +70,28 @@ class Outside:
         sources: dict[str, Source] = {}
         networks: set[str] = set()
         announced = set()
-        for floating in self._floating_ips():
-            networks.add(floating.network_id)
-            source = self._source(floating)
+        for speaker in self._speakers():
+            networks.add(speaker.network_id)
+            source = self._source(speaker)
             if source is None:
                 continue
-            sources.setdefault(floating.network_id, source)
+            sources.setdefault(link((speaker.network_id, speaker.address)), source)
             if source not in self._announced:
                 self._ready.append(_sent(announcement(source)))
             announced.add(source)
-            router = self._world.router(floating.router_id)
-            if router and router.gateway and router.gateway.nexthop and ":" not in router.gateway.nexthop:
-                hops.setdefault((router.gateway.network_id, router.gateway.nexthop), source)
+            router = self._world.router(speaker.router_id)
+            gateway = router.gateway if router else None
+            nexthop = (gateway.nexthop6 if ":" in source.ip else gateway.nexthop) if gateway else None
+            if gateway and nexthop and (":" in nexthop) == (":" in source.ip):
+                hops.setdefault((gateway.network_id, nexthop), source)
         self._announced = announced
         for network_id, ip in self._neighbours.need(hops, sources, networks, self._clock()):
             self._world.learn(network_id, ip, None)
         self._memory.write_neighbours(self._neighbours.known)
+
+    def announce_again(self) -> None:
+        """Another host may have drawn traffic to it for addresses that are this host's."""
+        self._announced = set()
 
     def take_ready(self) -> list[PacketOut]:
         """After a round: what waited for its flows. Each is given once.
@@ -99,15 +117,16 @@ class Outside:
         """A packet reached stage neighbour and nobody knows its next hop."""
         network_id = self._world.numbers.name("network", packet.fields.get(NET, 0))
         source = self._sender(packet)
-        if network_id and source and packet.fields.get(NEXTHOP):
-            hop = (network_id, str(IPv4Address(packet.fields[NEXTHOP])))
+        if network_id and source and (ip := _nexthop(packet)):
+            hop = (network_id, ip)
             self._neighbours.missed(hop, source, packet, self._clock())
             self._asked.set()
 
     def answered(self, packet: PacketIn) -> bool:
-        """An ARP reply came from outside. True if it changes what the world knows."""
+        """An ARP reply or a neighbour advertisement came from outside. True if it changes what the world knows."""
         try:
-            reply = Arp.parse(Ethernet.parse(packet.data).payload)
+            frame = Ethernet.parse(packet.data)
+            reply = discovered(frame) if frame.eth_type == ETH_IPV6 else Arp.parse(frame.payload)
         except PacketError as error:
             log.info("arp_refused", reason=str(error))
             return False
@@ -123,24 +142,49 @@ class Outside:
         return learned.news or bool(learned.packets)
 
     def _floating_ips(self) -> Iterator[FloatingIp]:
-        return (thing for thing in self._world.objects.values() if isinstance(thing, FloatingIp))
+        """By their index: looking through the whole view for them would make each round grow with the cloud."""
+        for router_id in self._world.keys("floating_ip@router"):
+            for name in self._world.found("floating_ip@router", router_id):
+                if floating := self._world.floating_ip(name):
+                    yield floating
 
-    def _source(self, floating: FloatingIp) -> Source | None:
+    def _speakers(self) -> Iterator[_Speaker]:
+        """The floating IPs of this host's guests, and the addresses of those routers that it leads out now."""
+        for each in self._floating_ips():
+            yield _Speaker(each.network_id, each.address, each.mac, each.router_id)
+        world = self._world
+        for network_id in world.keys("router@gateway"):
+            for router in map(world.router, world.found("router@gateway", network_id)):
+                chosen = active(world, router) if router else None
+                if router and router.gateway and chosen and chosen.host == world.host:
+                    ip6 = router.gateway.ip6
+                    for address in [*addresses(router), *([ip6] if ip6 else [])]:
+                        yield _Speaker(network_id, address, router.gateway.mac, router.id)
+
+    def _source(self, speaker: _Speaker) -> Source | None:
         """None while its network has no interface on this host."""
-        network = self._world.network(floating.network_id)
+        network = self._world.network(speaker.network_id)
         ofport = self._world.physnets.get(network.physnet or "") if network else None
         if network is None or ofport is None:
             return None
-        return Source(floating.address, floating.mac, ofport, network.segment if network.kind == "vlan" else None)
+        return Source(speaker.address, speaker.mac, ofport, network.segment if network.kind == "vlan" else None)
 
     def _sender(self, packet: PacketIn) -> Source | None:
-        """The floating IP that a packet leaves by: stage floating_out has already written it into the packet."""
+        """The address that a packet leaves by: stage floating_out or leave has written its MAC into the packet."""
         try:
-            mac = Ethernet.parse(packet.data).src
+            frame = Ethernet.parse(packet.data)
         except PacketError:
             return None
-        floating = next((each for each in self._floating_ips() if each.mac.lower() == mac), None)
-        return self._source(floating) if floating else None
+        speakers = (each for each in self._speakers() if (":" in each.address) == (frame.eth_type == ETH_IPV6))
+        speaker = next((each for each in speakers if each.mac.lower() == frame.src), None)
+        return self._source(speaker) if speaker else None
+
+
+def _nexthop(packet: PacketIn) -> str | None:
+    if packet.fields.get(NEXTHOP):
+        return str(IPv4Address(packet.fields[NEXTHOP]))
+    parts = [packet.fields.get(part, 0).to_bytes(4, "big") for part in registers(NEXTHOP6)]
+    return str(IPv6Address(b"".join(parts))) if any(map(any, parts)) else None
 
 
 def _sent(outgoing: Outgoing) -> PacketOut:

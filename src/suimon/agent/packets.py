@@ -106,6 +106,11 @@ class Udp(msgspec.Struct, frozen=True):
         return head + ports + total.to_bytes(2, "big") + self.payload
 
 
+def tagged(frame: bytes, vlan: int | None) -> bytes:
+    """An untagged frame with an 802.1Q tag, or as it is."""
+    return frame if vlan is None else frame[:12] + struct.pack("!HH", ETH_VLAN, vlan) + frame[12:]
+
+
 def ipv4_destination(packet: bytes) -> str:
     """The destination address of an IPv4 packet."""
     _ipv4_bounds(packet)

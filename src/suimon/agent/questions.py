@@ -6,7 +6,7 @@ packet that left by the tunnel is asked there.
 
 import re
 from collections.abc import Iterator
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 
 import msgspec
 
@@ -14,12 +14,11 @@ from suimon.model.owner import Owner
 from suimon.model.view import Port
 from suimon.pipeline.facts import set_name
 from suimon.pipeline.flow import Flow, Group
-from suimon.pipeline.simulate import Ends, Packet, Switch, icmp_echo, tcp, trace_text, udp
+from suimon.pipeline.simulate import Ends, Packet, Switch, trace_text
+from suimon.pipeline.simulate.sender import QuestionError, Wanted, address, first_address, found_mac, leaving, opening
 from suimon.pipeline.world import World
 
-
-class QuestionError(ValueError):
-    """The question has no answer here; says why, and what to ask."""
+__all__ = ["QuestionError", "Why", "flows_text", "found_port", "why"]
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -56,7 +55,7 @@ def why(world: World, question: Why) -> list[str]:
     flows, groups = _compiled(world, None)
     names = [f"port {world.ofports[name]} is the interface of port {name}" for name in _plugged(world)]
     names += [f"port {ofport} leads to provider network {physnet}" for physnet, ofport in world.physnets.items()]
-    names += [f"port {world.tunnel_ofport} is the tunnel to other hosts"] if world.tunnel_ofport else []
+    names += [f"port {ofport} is the tunnel to other hosts ({kind})" for kind, ofport in world.tunnels.items()]
     text = trace_text(Switch(flows, groups).process(packet))
     numbers = set(re.findall(r"(?:port |output:)(\d+)\b", text))
     mentioned = [each for each in names if each.split()[1] in numbers]
@@ -104,26 +103,13 @@ def _leaving(world: World, port: Port, question: Why) -> Packet:
     if not port.up or (network and not network.up):
         down = "port" if not port.up else "network of port"
         raise QuestionError(f"the {down} {port.id} is administratively down: nothing it sends comes in")
-    to = _address(question.to)
-    source, subnet_id = _first_address(port)
-    subnet = world.subnet(subnet_id)
-    on_link = subnet is not None and IPv4Address(to) in IPv4Network(subnet.cidr)
-    nexthop = to if on_link or subnet is None else subnet.gateway_ip
-    if nexthop is None:
-        raise QuestionError(f"{to} is not on the port's subnet, which has no gateway: the guest has no route to it")
-    mac = _mac(world, port.network_id, nexthop)
-    if mac is None:
-        raise QuestionError(
-            f"nobody has {nexthop} on the port's network, as far as this host knows: ARP gets no answer"
-        )
-    claimed = (_claimed_mac(question.as_mac) or port.mac, _address(question.as_ip) if question.as_ip else source)
-    return _packet(Ends(claimed[0], mac, claimed[1], to), question).arriving(ofport)
+    return leaving(world, port, question.to, _wanted(question)).arriving(ofport)
 
 
 def _towards(world: World, port: Port, question: Why) -> Packet:
     """What another guest sends to the port: from here if it is here, else as it comes from its host, routed or not."""
-    source = _address(question.source)
-    own, subnet_id = _first_address(port)
+    source = address(question.source)
+    own, subnet_id = first_address(port)
     near = _reachable(world, port.network_id)
     for sender in (world.port(name) for each in near for name in world.found("port@network", each)):
         if sender and source in [each.ip for each in sender.fixed_ips]:
@@ -135,13 +121,14 @@ def _towards(world: World, port: Port, question: Why) -> Packet:
         raise QuestionError(f"this host knows no port with the address {source}")
     subnet = world.subnet(subnet_id)
     gateway = subnet.gateway_ip if subnet else None
-    mac = peer.mac if peer.network_id == network.id else _mac(world, network.id, gateway or "") or peer.mac
-    packet = _packet(Ends(mac, port.mac, source, own), question)
-    if network.kind == "vxlan":
-        if world.tunnel_ofport is None or peer.vtep is None:
+    mac = peer.mac if peer.network_id == network.id else found_mac(world, network.id, gateway or "") or peer.mac
+    packet = opening(Ends(mac, port.mac, source, own), _wanted(question))
+    if network.tunnelled:
+        ofport = world.tunnel(network)
+        if ofport is None or peer.vtep is None:
             raise QuestionError("the tunnel is not there: nothing comes from other hosts")
         tunnel = {"tun_id": network.segment or 0, "tun_src": int(IPv4Address(peer.vtep)), "tun_dst": 0}
-        return packet.arriving(world.tunnel_ofport, tunnel)
+        return packet.arriving(ofport, tunnel)
     ofport = world.physnets.get(network.physnet or "")
     if ofport is None:
         raise QuestionError(f"provider network {network.physnet} is not attached to this host")
@@ -156,52 +143,5 @@ def _reachable(world: World, network_id: str) -> list[str]:
     return list(dict.fromkeys([network_id, *joined]))
 
 
-def _mac(world: World, network_id: str, ip: str) -> str | None:
-    """Who answers ARP for `ip` on the network."""
-    for name in world.found("port@network", network_id):
-        port = world.port(name)
-        if port and ip in [each.ip for each in port.fixed_ips]:
-            return port.mac
-    for name in world.found("peer@network", network_id):
-        peer = world.peer(name)
-        if peer and ip in peer.ips:
-            return peer.mac
-    for name in world.found("router@network", network_id):
-        router = world.router(name)
-        for interface in router.interfaces if router else ():
-            if interface.network_id == network_id and interface.ip == ip:
-                return interface.mac
-    return world.neighbours.get((network_id, ip))
-
-
-def _packet(ends: Ends, question: Why) -> Packet:
-    match question.protocol:
-        case "icmp":
-            return icmp_echo(ends)
-        case "tcp" if question.l4_port:
-            return tcp(ends, question.l4_port)
-        case "udp" if question.l4_port:
-            return udp(ends, question.l4_port)
-        case "tcp" | "udp":
-            raise QuestionError(f"{question.protocol} needs --port")
-    raise QuestionError(f"protocol {question.protocol!r} is none of icmp, tcp, udp")
-
-
-def _address(text: str) -> str:
-    try:
-        return str(IPv4Address(text))
-    except AddressValueError as error:
-        raise QuestionError(f"{text!r} is not an IPv4 address") from error
-
-
-def _claimed_mac(text: str) -> str:
-    if text and not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
-        raise QuestionError(f"{text!r} is not a MAC address like fa:16:3e:00:00:01")
-    return text.lower()
-
-
-def _first_address(port: Port) -> tuple[str, str]:
-    for fixed in port.fixed_ips:
-        if ":" not in fixed.ip:
-            return fixed.ip, fixed.subnet_id
-    raise QuestionError(f"port {port.id} has no IPv4 address")
+def _wanted(question: Why) -> Wanted:
+    return Wanted(question.protocol, question.l4_port, question.as_mac, question.as_ip)

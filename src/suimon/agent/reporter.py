@@ -6,15 +6,21 @@ while a report is under way share the next one. A port's status is told once, an
 
 import asyncio
 import random
-from typing import Protocol
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
-from suimon.model.view import Counters, PortReport, Position, Report
+from suimon.model.view import Counters, Drift, PortReport, Position, Report
 
 log = structlog.get_logger()
+
+_MOST_DRIFTS: Final = 100
+"""Kept while the controller is away; older ones are only in the log."""
 
 
 class Post(Protocol):
@@ -28,6 +34,8 @@ class Config(msgspec.Struct, frozen=True):
 
     first_pause_s: float = 0.05
     last_pause_s: float = 5.0
+    position_pause_s: float = 1.0
+    """How long at most a new position waits for others, or for something else to tell."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -36,10 +44,12 @@ class Told(msgspec.Struct, frozen=True):
     position: Position | None = None
     held: str = ""
     failures: dict[str, str] = {}
+    foreign: str = ""
+    orphans: tuple[str, ...] = ()
 
 
 class Reporter:
-    def __init__(self, config: Config, controller: Post) -> None:
+    def __init__(self, config: Config, controller: Post, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
         self._controller = controller
         self._facts = Told()
@@ -47,11 +57,25 @@ class Reporter:
         self._ports: dict[str, PortReport] = {}
         self._told_ports: dict[str, PortReport] = {}
         self._counters: tuple[Counters, ...] = ()
+        self._told_counters: tuple[Counters, ...] = ()
+        self._clock = clock
+        self._drifts: tuple[tuple[float, Drift], ...] = ()
         self._news = asyncio.Event()
 
     def facts(self, position: Position | None, held: str, failures: dict[str, str]) -> None:
         """What is in force now. Nothing is told before there is a position."""
-        self._facts = Told(position, held, failures)
+        self._facts = msgspec.structs.replace(self._facts, position=position, held=held, failures=failures)
+        self._news.set()
+
+    def found(self, foreign: str, orphans: tuple[str, ...]) -> None:
+        """What the last check found that is nobody's."""
+        self._facts = msgspec.structs.replace(self._facts, foreign=foreign, orphans=orphans)
+        self._news.set()
+
+    def drifted(self, drifts: Sequence[Drift]) -> None:
+        """Found just now. Each is told once, as soon as that is possible."""
+        now = self._clock()
+        self._drifts = (*self._drifts, *((now, drift) for drift in drifts))[-_MOST_DRIFTS:]
         self._news.set()
 
     def ports(self, statuses: dict[str, PortReport]) -> None:
@@ -60,13 +84,13 @@ class Reporter:
         self._news.set()
 
     def counters(self, counters: tuple[Counters, ...]) -> None:
-        """Newer counters replace those that could not be told."""
-        self._counters = counters
+        """Newer counters replace those that could not be told; those that were told are no news."""
+        self._counters = () if counters == self._told_counters else counters
         self._news.set()
 
     def tell_all_again(self) -> None:
         """The controller may have forgotten: a new stream began."""
-        self._told, self._told_ports = None, {}
+        self._told, self._told_ports, self._told_counters = None, {}, ()
         self._news.set()
 
     async def run(self) -> None:
@@ -74,10 +98,11 @@ class Reporter:
         while True:
             await self._news.wait()
             self._news.clear()
+            await self._wait_for_more()
             report = self._untold()
             if report is None:
                 continue
-            facts = self._facts
+            facts, drifts = self._facts, self._drifts
             try:
                 await self._controller.report(report)
             except ControllerError as error:
@@ -87,18 +112,36 @@ class Reporter:
                 self._news.set()
                 continue
             pause_s = self._config.first_pause_s
+            self._drifts = tuple(each for each in self._drifts if each not in drifts)
             self._note_told(facts, report)
 
+    async def _wait_for_more(self) -> None:
+        """A new position alone is no hurry: one change may concern every host, and all would report at once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.position_pause_s * random.uniform(0.5, 1.0)):
+                while self._only_position():
+                    await self._news.wait()
+                    self._news.clear()
+
+    def _only_position(self) -> bool:
+        if self._told is None or self._facts == self._told or self._untold_ports() or self._counters or self._drifts:
+            return False
+        return msgspec.structs.replace(self._facts, position=self._told.position) == self._told
+
+    def _untold_ports(self) -> tuple[PortReport, ...]:
+        return tuple(each for name, each in self._ports.items() if self._told_ports.get(name) != each)
+
     def _untold(self) -> Report | None:
-        position = self._facts.position
-        ports = tuple(each for name, each in self._ports.items() if self._told_ports.get(name) != each)
-        if position is None or not (ports or self._counters or self._facts != self._told):
+        position, ports = self._facts.position, self._untold_ports()
+        if position is None or not (ports or self._counters or self._drifts or self._facts != self._told):
             return None
-        return Report(position, ports, self._counters, self._facts.held, self._facts.failures)
+        told, now = self._facts, self._clock()
+        drifts = tuple(msgspec.structs.replace(drift, age_s=now - found) for found, drift in self._drifts)
+        return Report(position, ports, self._counters, told.held, told.failures, drifts, told.foreign, told.orphans)
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts
         self._told_ports = {name: each for name, each in self._told_ports.items() if name in self._ports}
         self._told_ports |= {each.port_id: each for each in report.ports}
         if self._counters is report.counters:
-            self._counters = ()
+            self._told_counters, self._counters = self._counters or self._told_counters, ()

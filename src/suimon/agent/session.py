@@ -5,38 +5,48 @@ Whatever ends it, the next one observes everything again; the switch forwards me
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Never
 
 import msgspec
 import structlog
 
 from suimon import reconcile
+from suimon.agent.advertise import Advertiser
 from suimon.agent.answers import Answers
-from suimon.agent.enforcer import Enforcer
+from suimon.agent.checks import Checks
+from suimon.agent.enforcer import Enforcer, drift_told
+from suimon.agent.inquiries import Inquiries
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
-from suimon.dataplane.layout import TUNNEL, Layout, Provider
+from suimon.agent.services.services import Services
+from suimon.dataplane.layout import SERVICES, TUNNELS, Layout, Provider
+from suimon.dataplane.nat import DEVICES, keep
+from suimon.dataplane.nat import Config as NatConfig
 from suimon.dataplane.openflow.connection import Config as OpenFlowConfig
 from suimon.dataplane.openflow.connection import Connection
 from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, BridgeTarget, bridge_entries
+from suimon.dataplane.orphans import Orphan, orphans
 from suimon.dataplane.shaping import ShapingTarget
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
 from suimon.model.owner import Owner
+from suimon.model.view import Drift
 from suimon.pipeline import provider
 from suimon.reconcile import Reconciler
 
 log = structlog.get_logger()
 
 _COUNTERS_EVERY_S: Final = 10.0
+_NAMESPACES_RETRY_S: Final = 5.0
 
 
 class Config(msgspec.Struct, frozen=True):
     switch: SwitchConfig = SwitchConfig()
     openflow: OpenFlowConfig = OpenFlowConfig()
     layout: Layout = Layout()
+    nat: NatConfig = NatConfig()
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -46,6 +56,10 @@ class Parts(msgspec.Struct, frozen=True):
     answers: Answers
     outside: Outside
     reporter: Reporter
+    checks: Checks
+    advertiser: Advertiser
+    services: Services | None = None
+    inquiries: Inquiries | None = None
 
 
 class Session:
@@ -56,15 +70,17 @@ class Session:
         self._parts = parts
         self._switch = Switch(config.switch)
         self._connection = Connection(config.openflow, config.switch.management(config.layout.integration))
+        self._layout = config.layout
         self._providers = {each: self._provider(each) for each in config.layout.providers}
         self.bridge = BridgeTarget(self._connection)
         self.shapes = ShapingTarget(self._switch)
+        self._unflushed: set[int] = set()
 
     async def run(self) -> Never:
         parts = self._parts
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._switch.run())
-            await self._switch.ensure(self._config.layout)
+            await self._switch.ensure(self._with_tunnels())
             tasks.create_task(self._connection.run())
             for connection, reconciler in self._providers.values():
                 tasks.create_task(connection.run())
@@ -76,18 +92,75 @@ class Session:
             tasks.create_task(parts.enforcer.run(self, random.random))
             tasks.create_task(parts.answers.run(self._connection.packets, self))
             tasks.create_task(parts.outside.run(self.send))
+            tasks.create_task(parts.advertiser.run(parts.enforcer.round_done, self.send))
+            tasks.create_task(parts.enforcer.gateways.run(self.send, parts.enforcer))
+            tasks.create_task(self._keep_namespaces())
             tasks.create_task(self._count())
+            tasks.create_task(parts.checks.run(self))
+            if parts.inquiries is not None:
+                tasks.create_task(parts.inquiries.run())
+            if parts.services is not None:
+                tasks.create_task(self._follow_services(parts.services))
         raise AssertionError("a session never ends without an exception")
 
     async def send(self, packet: PacketOut) -> None:
         await self._connection.packet_out(packet.actions, packet.data, packet.fields)
+
+    async def repair(self) -> list[Drift]:
+        """Interfaces, then flows: those of br-int, and those of the provider bridges."""
+        drifts = await self._repair_layout()
+        drifts += await self._parts.enforcer.repair()
+        for each, (_, reconciler) in self._providers.items():
+            found = await reconciler.check()
+            if found:
+                async with asyncio.timeout(self._config.switch.timeout_s):
+                    await reconciler.settled()
+            name = f"{each.bridge}: " if found else ""
+            for drift in found:
+                failure = reconciler.failures.get(drift.owner)
+                told = drift_told(drift, failure.reason if failure else "")
+                drifts.append(msgspec.structs.replace(told, example=name + told.example))
+        for zone in self._unflushed.copy():
+            self._unflushed.discard(zone)
+            await self.flush_zone(zone)
+        return drifts
+
+    def foreign(self) -> str:
+        return self.bridge.foreign
+
+    def orphans(self) -> list[Orphan]:
+        """None before there is a view: everything would be one."""
+        if self._parts.enforcer.position is None:
+            return []
+        objects = self._parts.enforcer.world.objects
+        layout, mirror = self._with_tunnels(), self._switch.mirror
+        return list(orphans(layout, mirror, lambda owner: tuple(owner.split("/", 1)) in objects))
+
+    async def remove(self, orphans: Sequence[Orphan]) -> None:
+        await self._switch.transact([orphan.removal for orphan in orphans])
+
+    async def open_tunnels(self) -> None:
+        """Make the tunnels of those kinds that the view's networks are of, where there are none yet."""
+        layout = self._with_tunnels()
+        if layout != self._layout:
+            await self._switch.ensure(layout)
+            self._layout = layout
+            self._wire()
 
     async def flush_zone(self, zone: int) -> None:
         """Forget the connections of a port that is gone; without it they only take room until they time out."""
         try:
             await self._connection.flush_zone(zone)
         except (OSError, Refused) as error:
+            self._unflushed.add(zone)
             log.warning("zone_not_flushed", zone=zone, reason=str(error))
+
+    async def _repair_layout(self) -> list[Drift]:
+        wrong = self._switch.differences(layout := self._with_tunnels())
+        if not wrong:
+            return []
+        await self._switch.ensure(layout)
+        return [Drift(f"bridge/{layout.integration}", changed=len(wrong), example=wrong[0])]
 
     async def _follow_wiring(self) -> Never:
         while True:
@@ -96,9 +169,16 @@ class Session:
             if seen.links:
                 self._wire()
 
+    async def _follow_services(self, services: Services) -> Never:
+        """The veth to them is made anew with each life of the agent."""
+        while True:
+            await services.built.wait()
+            await self._switch.reopen(SERVICES, self._with_tunnels())
+            services.built.clear()
+
     async def _take_wiring(self) -> None:
         """All that is plugged now, before the first flow is compiled; what went away since the last session, too."""
-        gone = self._parts.enforcer.world.ofports.keys() - self._switch.plugged.keys()
+        gone = self._parts.enforcer.world.interfaces.keys() - self._switch.plugged.keys()
         self._plug({**self._switch.plugged, **dict.fromkeys(gone)})
         self._wire()
 
@@ -106,7 +186,7 @@ class Session:
         enforcer = self._parts.enforcer
         for port_id, plugged in changed.items():
             ofport, error = (plugged.ofport, plugged.error) if plugged else (None, "")
-            if error or enforcer.world.ofports.get(port_id) != ofport:
+            if error or enforcer.world.interfaces.get(port_id) != ofport:
                 name, why = plugged.interface if plugged else None, {"error": error} if error else {}
                 log.info("interface_changed", port=port_id, interface=name, ofport=ofport, **why)
             enforcer.plug(port_id, ofport, error)
@@ -124,7 +204,24 @@ class Session:
                 physnets[each.physnet] = inner
             flows = () if uplink is None or outer is None else provider.flows(each.physnet, uplink, outer)
             reconciler.want(Owner("bridge", each.bridge), bridge_entries(flows))
-        self._parts.enforcer.wire(ofports.get(TUNNEL), physnets)
+        self._parts.enforcer.wire_nats({name: n for name, n in ofports.items() if name.startswith(DEVICES)})
+        tunnels = {kind: ofports[name] for kind, name in TUNNELS.items() if name in ofports}
+        self._parts.enforcer.wire(tunnels, physnets)
+
+    def _with_tunnels(self) -> Layout:
+        """None is taken away while the agent lives: a network that comes back finds it as it was."""
+        kinds = {*self._layout.tunnels, *self._parts.enforcer.world.keys("tunnel")}
+        return msgspec.structs.replace(self._layout, tunnels=tuple(sorted(kinds)))
+
+    async def _keep_namespaces(self) -> Never:
+        """Those of the routers that this host leads out, or would. That it can't is no reason to end the session."""
+        while True:
+            try:
+                await keep(self._config.nat, self._switch, self._parts.enforcer.nats, self._parts.enforcer.nats_known)
+            except* OSError as errors:
+                error = errors.exceptions[0]
+                log.error("namespaces_not_kept", reason=repr(error), effect="routers don't lead outside by this host")
+                await asyncio.sleep(_NAMESPACES_RETRY_S)
 
     def _provider(self, each: Provider) -> tuple[Connection, Reconciler[Owner, BridgeKey, BridgeEntry]]:
         connection = Connection(self._config.openflow, self._config.switch.management(each.bridge))

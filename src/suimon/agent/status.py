@@ -27,7 +27,7 @@ def statuses(seats: Iterable[Seat], failures: Mapping[Owner, Failure]) -> dict[s
 def _status(seat: Seat, failures: Mapping[Owner, Failure]) -> PortReport:
     port = seat.port
     if seat.ofport is None:
-        nowhere = f"no interface on this host has external_ids:iface-id={port.id}"
+        nowhere = f"no interface on this host has external_ids:iface-id={port.parent or port.id}"
         return PortReport(port.id, "DOWN", f"the interface can't be used: {seat.error}" if seat.error else nowhere)
     needed = (Owner("port", port.id), Owner("network", port.network_id), Owner("group_set", set_name(port)))
     for owner in needed:

@@ -14,6 +14,7 @@ import structlog
 
 from suimon.agent.held_view import Changes, View
 from suimon.agent.saved import keep_aside, read_record, record, replace_file
+from suimon.model.view import Key, Object, key
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class ViewLog:
 
 
 def _folded(raw: bytes) -> View:
-    view, at = View(), 0
+    position, objects, at = None, dict[Key, Object](), 0
     while at < len(raw):
         body, after = read_record(raw, at)
         if body is None:
@@ -74,5 +75,9 @@ def _folded(raw: bytes) -> View:
                 raise ValueError("the file is cut off")
             log.warning("view_tail_dropped", bytes=len(raw) - at)  # Killed while writing: its flows were not in yet.
             break
-        view, at = view.after(_CHANGES.decode(body)), after
-    return view
+        change, at = _CHANGES.decode(body), after
+        for gone in change.deleted:
+            objects.pop(gone, None)
+        objects.update((key(thing), thing) for thing in change.changed)
+        position = change.position
+    return View(position, objects)

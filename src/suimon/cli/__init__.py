@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "agent": ("suimon.cli.agent", "Run the agent of this hypervisor."),
     "flows": ("suimon.cli.agent", "Show flows with the names of their stages and owners."),
     "why": ("suimon.cli.agent", "Say what happens to a packet, and which rule decides it."),
+    "why-not": ("suimon.cli.why", "Say why a port is not ready."),
     "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
     "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),
 }
@@ -32,7 +33,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import sys
 import time
@@ -13,7 +14,18 @@ import click
 import msgspec
 import uvloop
 
-from suimon.agent import control, controller, daemon, follower, neighbours, reporter, session
+from suimon.agent import (
+    advertise,
+    checks,
+    control,
+    controller,
+    daemon,
+    follower,
+    inquiries,
+    neighbours,
+    reporter,
+    session,
+)
 from suimon.agent.answers import Answers
 from suimon.agent.answers import Config as AnswersConfig
 from suimon.agent.commands import asked, commands
@@ -25,8 +37,13 @@ from suimon.agent.outside import Outside
 from suimon.agent.questions import QuestionError, flows_text
 from suimon.agent.questions import why as explained
 from suimon.agent.saved import HostIdentity, StateDirectory, StateError
+from suimon.agent.services import resolver, services
+from suimon.agent.services.nova import NovaConfigError, read_config
+from suimon.agent.services.services import Services
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.why import ask_cloud
 from suimon.dataplane.layout import Layout, Provider
+from suimon.dataplane.nat import Config as NatConfig
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.model.view import Join
 from suimon.pipeline.world import World
@@ -52,6 +69,12 @@ class Options(msgspec.Struct, frozen=True):
     ovs_rundir: Path
     uplinks: dict[str, str]
     datapath: Literal["auto", "system", "netdev"] = "auto"
+    check_every_s: float = checks.Config().every_s
+    remove_orphans: bool = False
+    netns_prefix: str = "suimon-"
+    metadata_nova: str = ""
+    metadata_secret_file: Path = Path()
+    dns_resolvers: tuple[str, ...] = ()
 
 
 @click.command()
@@ -85,6 +108,31 @@ def join(state: Path, token_file: Path | None, ca_file: str | None, **said: Any)
     "--uplink", "uplinks", multiple=True, metavar="PHYSNET=DEVICE", help="Where it leaves this host; repeatable."
 )
 @click.option("--datapath", type=click.Choice(["auto", "system", "netdev"]), default="auto", show_default=True)
+@click.option(
+    "--check-every",
+    "check_every_s",
+    type=click.FloatRange(min=0.1),
+    default=checks.Config().every_s,
+    show_default=True,
+    help="Seconds between checks of all that is in the switch.",
+)
+@click.option("--metadata-nova", default="", metavar="URL", help="Nova's metadata API; else instance data is ours.")
+@click.option(
+    "--metadata-secret-file",
+    default=Path("/etc/suimon/metadata-secret"),
+    show_default=True,
+    type=_PATH,
+    help="File with Nova's metadata_proxy_shared_secret.",
+)
+@click.option(
+    "--dns-resolver",
+    "dns_resolvers",
+    multiple=True,
+    metavar="IP",
+    help="Who is asked for names that aren't the guests' own; repeatable. By default this host's resolvers.",
+)
+@click.option("--netns-prefix", default="suimon-", help="How the names of routers' network namespaces begin.")
+@click.option("--remove-orphans", is_flag=True, help="Remove what bears our mark and is nobody's; else `clean` does.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 @click.pass_context
 def agent(context: click.Context, /, state: Path, log_level: str, uplinks: tuple[str, ...], **said: Any) -> None:
@@ -92,7 +140,7 @@ def agent(context: click.Context, /, state: Path, log_level: str, uplinks: tuple
     context.obj = state
     if context.invoked_subcommand is None:
         log_to_stderr(log_level)
-        _run(Options(state, said["ovs_rundir"], dict(map(_uplink, uplinks)), said["datapath"]))
+        _run(Options(state, uplinks=dict(map(_uplink, uplinks)), **said))
 
 
 @agent.command()
@@ -101,6 +149,14 @@ def agent(context: click.Context, /, state: Path, log_level: str, uplinks: tuple
 def accept(usual: Path, state: Path | None) -> None:
     """Let the view through that the agent holds back because it would delete too much or is another store's."""
     _print(_ask(state or usual, "accept"))
+
+
+@agent.command()
+@click.option("--state", type=_PATH, help="The agent's state directory, if not the usual one.")
+@click.pass_obj
+def clean(usual: Path, state: Path | None) -> None:
+    """Remove the orphans on this host's switch: bridges, ports and limits with our mark that are nobody's any more."""
+    _print(_ask(state or usual, "clean"))
 
 
 @agent.command()
@@ -127,23 +183,43 @@ def flows(port: str, state: Path, ovs_rundir: Path) -> None:
 
 @click.command()
 @click.argument("port")
+@click.argument("target", default="")
 @click.option("--to", default="", metavar="IP", help="Where the port's packet goes.")
 @click.option("--from", "source", default="", metavar="IP", help="Where a packet for the port comes from.")
-@click.option("--protocol", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
+@click.option("--protocol", "--proto", type=click.Choice(["icmp", "tcp", "udp"]), default="icmp", show_default=True)
 @click.option("--port", "l4_port", type=click.IntRange(1, 65535), help="Destination port, for tcp and udp.")
 @click.option("--as-mac", default="", metavar="MAC", help="Source MAC that the guest claims; its own by default.")
 @click.option("--as-ip", default="", metavar="IP", help="Source address that the guest claims; its own by default.")
-@_state
+@click.option("--trace", is_flag=True, help="With TARGET: ask the switches on the way as well.")
+@click.option("--state", type=_PATH, help="The agent's state directory; with TARGET, the controller's.")
 @_rundir
-def why(port: str, state: Path, ovs_rundir: Path, **said: Any) -> None:
-    """Follow a packet of PORT through this host's flows, and name the stage and the owner that decide about it."""
+def why(port: str, target: str, state: Path | None, ovs_rundir: Path, **said: Any) -> None:
+    """Say whether PORT reaches TARGET in the cloud, and which resource decides about it. Both are ports, by id or name,
+    or one of them is an address; the controller is asked, as with `suimon host`.
+
+    Without TARGET, and with --to or --from: follow a packet of PORT through this host's flows, and name the stage and
+    the owner that decide about it.
+    """
+    if target:
+        _print(ask_cloud(state, _question(port, target, said)))
+        return
+    if said.pop("trace"):
+        raise click.UsageError("--trace needs a TARGET: the controller has the hosts asked.")
     arguments = {name: str(value) for name, value in said.items() if value}
     try:
-        lines = _ask(state, "why", port=port, **arguments)
+        lines = _ask(state or _DEFAULT_STATE, "why", port=port, **arguments)
     except OSError:
-        world = _offline(state, ovs_rundir)
+        world = _offline(state or _DEFAULT_STATE, ovs_rundir)
         lines = _answered(lambda: explained(world, asked({"port": port, **arguments})))
     _print(lines)
+
+
+def _question(port: str, target: str, said: dict[str, Any]) -> dict[str, object]:
+    """The body of /operations/v1/reachability."""
+    if said["to"] or said["source"]:
+        raise click.UsageError("--to and --from ask this host about PORT alone: leave TARGET out.")
+    question = {name: value for name, value in said.items() if value and name not in ("to", "source", "l4_port")}
+    return {"from": port, "to": target, "port": said["l4_port"] or 0, **question}
 
 
 def _token(file: Path | None) -> str:
@@ -197,13 +273,32 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     tells = reporter.Reporter(reporter.Config(), api)
     outside = Outside(neighbours.Config(), memory, world, time.monotonic)
     enforcer = Enforcer(memory, guard, world, outside, tells)
-    parts = session.Parts(enforcer, Answers(AnswersConfig(), world, enforcer, outside), outside, tells)
-    follows = follower.Follower(follower.Config(), api, lambda: enforcer.position, asyncio.Queue(follower.QUEUE_FRAMES))
-    listens = control.Control(control.Config(), state.control_socket, commands(enforcer, identity.host))
+    how = checks.Config(options.check_every_s, remove_orphans=options.remove_orphans)
+    checked = checks.Checks(how, tells, random.random)
+    advertiser = advertise.Advertiser(advertise.Config(), world, time.monotonic, random.random)
+    answers = Answers(AnswersConfig(), world, enforcer, outside, advertiser)
+    asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api)
+    serves = _services(options, world, enforcer)
+    parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, serves, asks)
+    news: asyncio.Queue[follower.News] = asyncio.Queue(follower.QUEUE_FRAMES)
+    follows = follower.Follower(follower.Config(), api, lambda: enforcer.position, news, asks.ask)
+    listens = control.Control(control.Config(), state.control_socket, commands(enforcer, checked, identity.host))
     providers = tuple(Provider(physnet, options.uplinks.get(physnet)) for physnet in identity.physnets)
-    layout = Layout(providers=providers, tunnel_ip=identity.tunnel_ip)
-    to_switch = session.Config(SwitchConfig(options.ovs_rundir, datapath=options.datapath), layout=layout)
+    layout = Layout(providers=providers, tunnel_ip=identity.tunnel_ip, services=True)
+    switch, nat = SwitchConfig(options.ovs_rundir, datapath=options.datapath), NatConfig(options.netns_prefix)
+    to_switch = session.Config(switch, layout=layout, nat=nat)
     return daemon.Agent(daemon.Config(to_switch), api, parts, follows, listens)
+
+
+def _services(options: Options, world: World, enforcer: Enforcer) -> Services:
+    """Raises ClickException for a secret that can't be had."""
+    try:
+        nova = read_config(options.metadata_nova, options.metadata_secret_file) if options.metadata_nova else None
+    except NovaConfigError as error:
+        raise click.ClickException(str(error)) from error
+    asks = resolver.Config(options.dns_resolvers or resolver.host_resolvers())
+    config = services.Config(options.ovs_rundir, resolver=asks, nova=nova)
+    return Services(config, world, lambda: enforcer.position)
 
 
 async def _until_told(running: daemon.Agent) -> None:
@@ -231,7 +326,7 @@ def _ask(state: Path, command: str, **arguments: str) -> list[str]:
     except control.CommandError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        if command in ("accept", "status"):
+        if command in ("accept", "clean", "status"):
             raise click.ClickException(f"no agent answers at {path}: is it running? ({error})") from error
         raise
 

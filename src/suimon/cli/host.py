@@ -93,7 +93,7 @@ def host() -> None:
 @click.option("--lifetime", "lifetime_s", default=3600, show_default=True, help="Seconds for which it is good.")
 def token(state: Path | None, name: str, lifetime_s: int) -> None:
     """Print a token with which one host can join, once."""
-    made = _call(state, "POST", "hosts/tokens", {"host": name, "lifetime_s": lifetime_s})
+    made = call(state, "POST", "hosts/tokens", {"host": name, "lifetime_s": lifetime_s})
     click.echo(made["token"]["secret"])
 
 
@@ -102,7 +102,7 @@ def token(state: Path | None, name: str, lifetime_s: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As the API says it.")
 def list_(state: Path | None, as_json: bool) -> None:
     """All hosts and how they are."""
-    hosts = _call(state, "GET", "hosts")["hosts"]
+    hosts = call(state, "GET", "hosts")["hosts"]
     if as_json:
         click.echo(json.dumps(hosts, indent=2))
         return
@@ -118,7 +118,7 @@ def list_(state: Path | None, as_json: bool) -> None:
 @click.argument("name")
 def show(state: Path | None, name: str) -> None:
     """Everything known of one host, as JSON."""
-    click.echo(json.dumps(_call(state, "GET", f"hosts/{quote(name, safe='')}")["host"], indent=2))
+    click.echo(json.dumps(call(state, "GET", f"hosts/{quote(name, safe='')}")["host"], indent=2))
 
 
 @host.command()
@@ -126,7 +126,7 @@ def show(state: Path | None, name: str) -> None:
 @click.argument("name")
 def accept(state: Path | None, name: str) -> None:
     """Let a host apply the snapshot that it holds back because of how much it deletes."""
-    _call(state, "POST", f"hosts/{quote(name, safe='')}/accept")
+    call(state, "POST", f"hosts/{quote(name, safe='')}/accept")
     click.echo(f"{name} is told to apply what it holds back.")
 
 
@@ -135,11 +135,12 @@ def accept(state: Path | None, name: str) -> None:
 @click.argument("name")
 def remove(state: Path | None, name: str) -> None:
     """Forget a host without ports; its credential is worth nothing afterwards."""
-    _call(state, "DELETE", f"hosts/{quote(name, safe='')}")
+    call(state, "DELETE", f"hosts/{quote(name, safe='')}")
     click.echo(f"{name} is removed.")
 
 
-def _call(state: Path | None, method: str, path: str, body: object = None) -> Any:
+def call(state: Path | None, method: str, path: str, body: object = None) -> Any:
+    """What `/operations/v1/<path>` answers the clouds.yaml's account. Raises ClickException with its words."""
     try:
         return Operations(_cloud_entry(state)).call(method, path, body)
     except CloudError as error:
@@ -186,6 +187,7 @@ def _trouble(told: dict[str, Any]) -> str:
     if told["held"]:
         return f"holds a snapshot back: {told['held']}"
     failures = [f"{owner}: {why}" for owner, why in told["failures"].items()]
+    failures += [f"orphan: {each}" for each in told["orphans"]]
     return "; ".join(failures[:3]) or "-"
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 import click
 import msgspec
 
+from suimon.cli.swarm import swarm, swarm_part
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab, Status
 from suimon.lab.layout import LabConfig
@@ -138,6 +139,10 @@ def tour(config: LabConfig, /, leave: bool, keep: bool, **settings: int) -> None
                 made.down()
     if not passed:
         raise SystemExit(1)
+
+
+lab.add_command(swarm)
+lab.add_command(swarm_part)
 
 
 @contextmanager

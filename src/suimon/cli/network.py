@@ -9,7 +9,7 @@ import click
 
 from suimon.model import dns_names
 from suimon.model.checks import Unfit
-from suimon.model.settings import Ranges, Settings
+from suimon.model.settings import LAST_SEGMENT, Ranges, Settings
 from suimon.model.specs.quotas import DEFAULTS
 
 
@@ -24,6 +24,22 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--physnets", default="", help="Physical networks, as in public,physnet1."),
             click.option("--vlan-ranges", default="", help="VLANs to choose from, as in phys1:100-199,phys1:300."),
             click.option("--vni-ranges", default="", help="VXLAN ids to choose from, as in 1000-1999,5000."),
+            click.option("--gre-ranges", default="", help="Keys of GRE networks, likewise."),
+            click.option("--geneve-ranges", default="", help="Geneve ids, likewise."),
+            click.option(
+                "--tenant-network-type",
+                type=click.Choice(["vxlan", "gre", "geneve", "vlan"]),
+                default="vxlan",
+                show_default=True,
+                help="What a network is when nobody says.",
+            ),
+            click.option(
+                "--underlay-mtu",
+                type=click.IntRange(576, 65535),
+                default=1500,
+                show_default=True,
+                help="The largest IP packet between hosts: tunnels get what they leave of it.",
+            ),
             click.option("--quotas", default="", help="What a project may have, as in port=2000,network=-1 (any)."),
             click.option("--dns-domain", default="openstacklocal.", show_default=True, help="Domain of ports' names."),
         )
@@ -32,7 +48,7 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def network_settings(options: Mapping[str, str]) -> Settings:
+def network_settings(options: Mapping[str, Any]) -> Settings:
     """Raises SettingsError."""
     names = [name.strip() for name in options["physnets"].split(",") if name.strip()]
     vlans: dict[str, Ranges] = dict.fromkeys(names, ())
@@ -42,12 +58,16 @@ def network_settings(options: Mapping[str, str]) -> Settings:
             raise SettingsError(
                 f"--vlan-ranges speaks of the physical network {name!r}, which --physnets doesn't name."
             )
-        vlans[name] += (_range(numbers, 4094, "--vlan-ranges"),)
-    vnis = tuple(_range(part, (1 << 24) - 1, "--vni-ranges") for part in options["vni_ranges"].split(",") if part)
+        vlans[name] += (_range(numbers, LAST_SEGMENT["vlan"], "--vlan-ranges"),)
+    default = Settings()
     return Settings(
         vlans=vlans,
         flat=tuple(names),
-        vnis=vnis or Settings().vnis,
+        vnis=_ranges(options, "vni_ranges", "vxlan") or default.vnis,
+        gre_keys=_ranges(options, "gre_ranges", "gre") or default.gre_keys,
+        geneve_vnis=_ranges(options, "geneve_ranges", "geneve") or default.geneve_vnis,
+        tenant_network_type=options["tenant_network_type"],
+        underlay_mtu=options["underlay_mtu"],
         quotas=_quotas(options["quotas"]),
         dns_domain=_domain(options["dns_domain"]),
     )
@@ -71,6 +91,11 @@ def _domain(text: str) -> str:
         return str(dns_names.domain(f"{text.rstrip('.')}."))
     except Unfit as unfit:
         raise SettingsError(f"--dns-domain is not a domain name: {unfit}.") from None
+
+
+def _ranges(options: Mapping[str, Any], name: str, kind: str) -> Ranges:
+    option, most = f"--{name.replace('_', '-')}", LAST_SEGMENT[kind]
+    return tuple(_range(part, most, option) for part in options[name].split(",") if part)
 
 
 def _range(text: str, most: int, option: str) -> tuple[int, int]:

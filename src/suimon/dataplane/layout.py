@@ -11,11 +11,16 @@ from typing import Any, Final
 
 import msgspec
 
-from suimon.dataplane.mirror import OWNER_KEY, Bridge, Interface, Mirror
+from suimon.dataplane.mirror import OWNER_KEY, Bridge, BridgePort, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, as_map, as_set, named, reference, where_uuid
+from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.services import SERVICES_OFPORT
 
-TUNNEL: Final = "sm-vxlan"
+TUNNELS: Final = {kind: f"sm-{kind}" for kind in view.TUNNELS}
+"""By kind of tunnel, the interface that all of that kind leave by."""
+SERVICES: Final = "sm-services"
+"""The veth that leads guests to the services of their host (dataplane.services makes it)."""
 PROTOCOLS: Final = ("OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15")
 _LONGEST_NAME: Final = 15
 """A bridge is a network device too (IFNAMSIZ)."""
@@ -33,11 +38,13 @@ class Provider(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """All that should exist; without `tunnel_ip` this host has no tunnels."""
+    """All that should exist; without `tunnel_ip` this host has no tunnels, otherwise those of the kinds `tunnels`."""
 
     integration: str = "br-int"
     providers: tuple[Provider, ...] = ()
     tunnel_ip: str | None = None
+    tunnels: tuple[str, ...] = ()
+    services: bool = False
 
     @property
     def bridges(self) -> tuple[str, ...]:
@@ -52,6 +59,8 @@ class WantedPort(msgspec.Struct, frozen=True):
     type: str = ""
     options: Mapping[str, str] = {}
     adopt: bool = False
+    ofport: int | None = None
+    """The OpenFlow port number to ask for."""
 
 
 class LayoutRefused(Exception):
@@ -65,9 +74,12 @@ def wanted_ports(layout: Layout) -> Iterator[WantedPort]:
         yield WantedPort(provider.bridge, outer, "patch", {"peer": inner})
         if provider.uplink:
             yield WantedPort(provider.bridge, provider.uplink, adopt=True)
+    if layout.services:
+        yield WantedPort(layout.integration, SERVICES, ofport=SERVICES_OFPORT)
     if layout.tunnel_ip:
         options = {"remote_ip": "flow", "key": "flow", "local_ip": layout.tunnel_ip}
-        yield WantedPort(layout.integration, TUNNEL, "vxlan", options)
+        for kind in layout.tunnels:
+            yield WantedPort(layout.integration, TUNNELS[kind], kind, options)
 
 
 def changes(layout: Layout, mirror: Mirror, datapath_type: str) -> list[Operation]:
@@ -80,19 +92,23 @@ def changes(layout: Layout, mirror: Mirror, datapath_type: str) -> list[Operatio
     return operations
 
 
-def removals(layout: Layout, mirror: Mirror) -> list[Operation]:
-    """What to do so that of our bridges and ports only those of the layout stay. Guests' ports are never ours."""
-    wanted = {port.name for port in wanted_ports(layout)} | set(layout.bridges)
-    operations: list[Operation] = []
-    for bridge in mirror.bridges:
-        if bridge.owner and bridge.name not in wanted:
-            operations.append(_mutate("Open_vSwitch", [], "bridges", "delete", reference(bridge.uuid)))
-            continue
-        for port in (mirror.ports.rows[uuid] for uuid in bridge.ports if uuid in mirror.ports.rows):
-            if port.owner and port.name not in wanted and port.name != bridge.name:
-                by_uuid = where_uuid(bridge.uuid)
-                operations.append(_mutate("Bridge", by_uuid, "ports", "delete", reference(port.uuid)))
-    return operations
+def insertion(port: WantedPort, owner: Owner) -> Iterator[Operation]:
+    """Add a port that is not part of the layout, marked as the owner's."""
+    yield from _insert_port(port, owner_mark(owner))
+
+
+def port_removal(bridge: Bridge, port: BridgePort) -> Operation:
+    deletion = [["ports", "delete", as_set([reference(port.uuid)])]]
+    return {"op": "mutate", "table": "Bridge", "where": where_uuid(bridge.uuid), "mutations": deletion}
+
+
+def removal(name: str, mirror: Mirror) -> list[Operation]:
+    """What to do so that a port of ours is not there; empty when it isn't, or isn't ours."""
+    port = mirror.port(name)
+    bridge = mirror.bridge_of(port) if port and port.owner else None
+    if port is None or bridge is None:
+        return []
+    return [_mutate("Bridge", where_uuid(bridge.uuid), "ports", "delete", reference(port.uuid))]
 
 
 def owner_mark(owner: Owner) -> list[Any]:
@@ -157,7 +173,8 @@ def _interface_as_wanted(interface: Interface, wanted: WantedPort) -> bool:
 def _insert_port(wanted: WantedPort, mark: list[Any]) -> Iterator[Operation]:
     interface, port = _row_name(f"i-{wanted.name}"), _row_name(f"p-{wanted.name}")
     settings = {"name": wanted.name, "type": wanted.type, "options": as_map(wanted.options), "external_ids": mark}
-    yield _insert("Interface", interface, settings)
+    number = {} if wanted.ofport is None else {"ofport_request": wanted.ofport}
+    yield _insert("Interface", interface, {**settings, **number})
     yield _insert("Port", port, {"name": wanted.name, "interfaces": named(interface), "external_ids": mark})
     yield _mutate("Bridge", [["name", "==", wanted.bridge]], "ports", "insert", named(port))
 

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from suimon.dataplane import ovsdb
-from suimon.dataplane.layout import Layout, changes, removals, wanted_ports
+from suimon.dataplane.layout import Layout, changes, removal, wanted_ports
 from suimon.dataplane.mirror import COLUMNS, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, TableUpdates
 from suimon.model.view import Counters
@@ -114,13 +114,23 @@ class Switch:
         except TimeoutError as error:
             raise TimeoutError("ovs-vswitchd did not take up the bridges in time: is it running?") from error
 
-    async def prune(self, layout: Layout) -> None:
-        """Take away what is marked ours and not in the layout."""
+    def differences(self, layout: Layout) -> list[str]:
+        """What `ensure` would write, in words. Raises LayoutRefused."""
+        operations = changes(layout, self.mirror, self.datapath_type)
+        return [f"{operation['op']} in table {operation['table']}" for operation in operations]
+
+    async def reopen(self, name: str, layout: Layout) -> None:
+        """Make the switch take up a port of the layout anew: its device was made anew, under the same name.
+
+        ovs-vswitchd goes on with the socket of the old device, in the userspace datapath, and hears nothing any more.
+        """
         async with self._writing:
             await self.ready()
-            if operations := removals(layout, self.mirror):
+            if operations := removal(name, self.mirror):
                 await self._connection.transact([*operations, _NEXT_CONFIGURATION])
-        await self._acted_on(self.mirror.asked)
+            asked = self.mirror.asked
+        await self._acted_on(asked)
+        await self.ensure(layout)
 
     async def transact(self, operations: Sequence[Operation]) -> None:
         """Write to the database and wait until ovs-vswitchd has acted on it; the mirror shows it when this returns.

@@ -15,5 +15,6 @@ nothing a host claims decides what it is told. A change costs by the hosts it co
     links        the open streams, and who of them holds a scope
     dispatch     the one task that follows the log
     admission    how many snapshots a second
+    inquiry      what a host is asked about its switch, and its answers
     presence     what the hosts reported last
 """

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -21,12 +21,12 @@ from suimon.distribution.frames import line
 from suimon.distribution.links import Link
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
-from suimon.model.view import Join, Ping, Report, Retry, Watch
+from suimon.model.view import Join, Ping, Report, Retry, Traced, Watch
 
-T = TypeVar("T", Join, Watch, Report)
+T = TypeVar("T", Join, Watch, Report, Traced)
 Answer = Callable[[Request], Awaitable[Response]]
 
-_MOST_BYTES: Final = {Join: 64 << 10, Watch: 4 << 20, Report: 4 << 20}
+_MOST_BYTES: Final = {Join: 64 << 10, Watch: 4 << 20, Report: 4 << 20, Traced: 64 << 10}
 _LONGEST_CREDENTIAL: Final = 256
 _LINES: Final = "application/x-ndjson"
 
@@ -52,10 +52,15 @@ def hosts_app(distribution: Distribution) -> Starlette:
         await distribution.report(host, await _body(request, Report, distribution.config.body_timeout_s))
         return Response(status_code=204)
 
+    async def answer(request: Request) -> Response:
+        host = await _host(request, distribution)
+        distribution.questions.answered(host.name, await _body(request, Traced, distribution.config.body_timeout_s))
+        return Response(status_code=204)
+
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    posts = {"join": join, "watch": watch, "report": report}
+    posts = {"join": join, "watch": watch, "report": report, "answer": answer}
     routes = [Route(f"/hosts/v1/{name}", _told(answer), methods=["POST"]) for name, answer in posts.items()]
     return Starlette(routes=[*routes, Route("/healthz", healthz)])
 
@@ -81,7 +86,7 @@ class _Stream(Response):
         except (TimeoutError, OSError):
             pass  # The host is gone or takes nothing more: it comes back with its position.
         finally:
-            self._link.close()
+            self._distribution.left(self._link)
             departure.cancel()
 
     async def _next(self) -> bytes | None:
@@ -127,6 +132,8 @@ async def _body(request: Request, type_: type[T], timeout_s: float) -> T:
         return msgspec.json.decode(body, type=type_)
     except TimeoutError:
         raise BadRequest(f"The body did not arrive within {timeout_s:g} s.") from None
+    except ClientDisconnect:
+        raise BadRequest("The host went away before all of the body was here.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not a {type_.__name__}: {error}.") from None
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import msgspec
+from sqlalchemy import bindparam, select
 
 from suimon.model import things, view
 from suimon.model.specs.security_groups import PROTOCOLS
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_PORTS
+from suimon.store.tables import FLOATING_IPS, PORT_FORWARDINGS
 from suimon.store.tx import Tx
 
 T = TypeVar("T", bound=things.Thing)
+
+_F, _P = FLOATING_IPS.c, PORT_FORWARDINGS.c
+_FORWARDINGS: Final = (
+    select(_F.router_id, _F.floating_ip_address, _P.protocol, _P.external_first, _P.external_last)
+    .add_columns(_P.internal_ip_address, _P.internal_first, _P.internal_last)
+    .join(PORT_FORWARDINGS, _P.floatingip_id == _F.id)
+    .where(_F.router_id.in_(bindparam("routers", expanding=True)))
+    .order_by(_F.floating_ip_address, _P.protocol, _P.external_first)
+)
 
 
 def security_groups(tx: Tx, ids: set[str]) -> Iterator[view.SecurityGroup]:
@@ -46,6 +59,8 @@ def routers(tx: Tx, ids: set[str]) -> Iterator[view.Router]:
     wanted = {fixed.subnet_id for leg in legs for fixed in leg.fixed_ips}
     subnets = {subnet.id: subnet for subnet in tx.select(things.Subnet, {"id": wanted})} if wanted else {}
     legs_of = _by(legs, "device_id")
+    address_scopes = _address_scopes(tx, subnets.values())
+    forwardings = _forwardings(tx, ids)
     for router in tx.select(things.Router, {"id": ids}):
         interfaces: list[view.RouterInterface] = []
         gateway = None
@@ -54,7 +69,39 @@ def routers(tx: Tx, ids: set[str]) -> Iterator[view.Router]:
                 gateway = _gateway(leg, subnets)
             else:
                 interfaces += _interfaces(leg, subnets)
-        yield view.Router(router.id, router.admin_state_up, tuple(interfaces), gateway, router.routes)
+        if gateway:
+            plain = _plain(interfaces, legs_of[router.id], address_scopes)
+            gateway = msgspec.structs.replace(gateway, snat=router.enable_snat, plain=plain)
+        ways = tuple(forwardings[router.id])
+        yield view.Router(router.id, router.admin_state_up, tuple(interfaces), gateway, router.routes, ways)
+
+
+def _address_scopes(tx: Tx, subnets: Iterable[things.Subnet]) -> dict[str, str]:
+    """By subnet, the address scope that its pool is in, if there is one."""
+    pools = {subnet.id: subnet.subnetpool_id for subnet in subnets if subnet.subnetpool_id}
+    found = tx.select(things.SubnetPool, {"id": set(pools.values())}) if pools else []
+    scopes = {pool.id: pool.address_scope_id for pool in found if pool.address_scope_id}
+    return {subnet_id: scopes[pool_id] for subnet_id, pool_id in pools.items() if pool_id in scopes}
+
+
+def _plain(
+    interfaces: Iterable[view.RouterInterface], legs: Iterable[things.Port], address_scopes: dict[str, str]
+) -> tuple[str, ...]:
+    """The router's own subnets that are in an address scope of the external network's."""
+    outside = [fixed for leg in legs if leg.device_owner == ROUTER_GATEWAY for fixed in leg.fixed_ips]
+    scopes = {address_scopes.get(fixed.subnet_id) for fixed in outside} - {None}
+    plain = (each.cidr for each in interfaces if address_scopes.get(each.subnet_id) in scopes)
+    return tuple(sorted({cidr for cidr in plain if ":" not in cidr}))
+
+
+def _forwardings(tx: Tx, router_ids: set[str]) -> dict[str, list[view.PortForwarding]]:
+    """By router, the L4 ports of floating IPs that it forwards."""
+    sorted_out: dict[str, list[view.PortForwarding]] = defaultdict(list)
+    for router_id, address, protocol, *ways in tx.rows(_FORWARDINGS, {"routers": sorted(router_ids)}):
+        first, last, ip, inner_first, inner_last = ways
+        forwarding = view.PortForwarding(address, _protocol(protocol), first, last, ip, inner_first, inner_last)
+        sorted_out[router_id].append(forwarding)
+    return sorted_out
 
 
 def _interfaces(leg: things.Port, subnets: dict[str, things.Subnet]) -> Iterator[view.RouterInterface]:
@@ -65,9 +112,10 @@ def _interfaces(leg: things.Port, subnets: dict[str, things.Subnet]) -> Iterator
 
 def _gateway(leg: things.Port, subnets: dict[str, things.Subnet]) -> view.Gateway:
     fixed = next((fixed for fixed in leg.fixed_ips if ":" not in fixed.ip), None)
-    if fixed is None:
-        return view.Gateway(leg.network_id, None, leg.mac_address, None)
-    return view.Gateway(leg.network_id, fixed.ip, leg.mac_address, subnets[fixed.subnet_id].gateway_ip)
+    fixed6 = next((fixed for fixed in leg.fixed_ips if ":" in fixed.ip), None)
+    ip, hop = (fixed.ip, subnets[fixed.subnet_id].gateway_ip) if fixed else (None, None)
+    ip6, hop6 = (fixed6.ip, subnets[fixed6.subnet_id].gateway_ip) if fixed6 else (None, None)
+    return view.Gateway(leg.network_id, ip, leg.mac_address, hop, nexthop6=hop6, ip6=ip6)
 
 
 def _rule(rule: things.SecurityGroupRule) -> view.SecurityGroupRule:

@@ -21,5 +21,7 @@ class DistributionConfig(msgspec.Struct, frozen=True):
     body_timeout_s: float = 10.0
     report_interval_s: float = 10.0
     """How often agents report; a host whose stream is closed counts as up for three of these."""
+    question_timeout_s: float = 5.0
+    """How long a host may take to answer what its switch would do."""
     note_hosts_every_s: float = 30.0
     """How often the store is told which hosts were heard of, for all controllers to know."""

@@ -19,7 +19,7 @@ from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, Touch
 from suimon.store.tables import FLOATING_IPS, PORTS
 from suimon.store.tx import Tx
 
-RESCOPING: Final = frozenset({"port", "router", "network", "remote_group"})
+RESCOPING: Final = frozenset({"port", "router", "network", "remote_group", "gateways", "external_network"})
 """Kinds of entries after which the holders of the entry's scope may hold other scopes."""
 
 

@@ -14,7 +14,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 from random import uniform
+from typing import Final
 
 import msgspec
 import structlog
@@ -35,6 +37,10 @@ from suimon.store.tx import Tx
 
 log = structlog.get_logger()
 
+_SNAPSHOTS_TOGETHER: Final = 16
+"""So many are read at once, and may be some megabytes each."""
+_READS_AT_ONCE: Final = 2
+
 
 class _Told(msgspec.Struct, frozen=True):
     """A frame for one host, and what the host holds after it."""
@@ -52,6 +58,7 @@ class _Batch(msgspec.Struct, frozen=True):
     requests: dict[str, tuple[str, ...]] = {}
     snapshots: frozenset[str] = frozenset()
     revoked: frozenset[str] = frozenset()
+    hosts_changed: bool = False
 
 
 class Dispatcher:
@@ -63,10 +70,14 @@ class Dispatcher:
         self._links = Links()
         self._admission = Admission(config.snapshots_per_s, config.snapshot_burst, config.snapshot_pause_s)
         self._turn = asyncio.Lock()
+        self._starting: dict[str, asyncio.Future[_Told | None]] = {}
+        self._snapshots = asyncio.Semaphore(_READS_AT_ONCE)
         self._ready = asyncio.Event()
         self._epoch_begun = False
         self._epoch = 0
         self.revision = 0
+        self.host_changes = 0
+        """Grows whenever the log says that some host was changed, or may have been."""
 
     async def run(self) -> None:
         with self._store.subscribe() as changed:
@@ -92,7 +103,9 @@ class Dispatcher:
             wait_s = self._admission.ask(host.name, time.monotonic())
             if wait_s:
                 return wait_s * uniform(1.0, 1.2)
-            told = await self._store.read(lambda tx: self._whole(tx, host.name))
+            told = await self._snapshot(host.name)
+            if told is None:
+                return uniform(0.1, 1.0)
         link = Link(host.name, host.credential_hash, self._config.backlog_bytes)
         link.send(told.frame)
         async with self._turn:
@@ -125,6 +138,30 @@ class Dispatcher:
         link = self._links.get(host)
         return None if link is None or link.closed else link
 
+    def linked(self) -> list[str]:
+        """The hosts with an open stream."""
+        return self._links.open_hosts()
+
+    async def _snapshot(self, host: str) -> _Told | None:
+        """Those who ask while others are read are read together: what they share is read and encoded once.
+
+        None when the read that was to bring it came to nothing: ask again.
+        """
+        told = self._starting.setdefault(host, asyncio.get_running_loop().create_future())
+        async with self._snapshots:
+            while self._starting.get(host) is told:
+                asking = {name: self._starting.pop(name) for name in [*islice(self._starting, _SNAPSHOTS_TOGETHER)]}
+                await self._read_together(asking)
+        return await asyncio.shield(told)
+
+    async def _read_together(self, asking: dict[str, asyncio.Future[_Told | None]]) -> None:
+        read: dict[str, _Told] = {}
+        try:
+            read = await self._store.read(lambda tx: self._wholes(tx, frozenset(asking)))
+        finally:
+            for name, told in asking.items():
+                told.set_result(read.get(name))
+
     async def _begin_epoch(self, host: str, shown: Position) -> None:
         """Once in a process at most: a store is put back while none runs, so whoever is ahead of us later is lying."""
         async with self._turn:
@@ -148,12 +185,19 @@ class Dispatcher:
             self._links.close()
 
     def _whole(self, tx: Tx, host: str) -> _Told:
+        return self._wholes(tx, frozenset({host}))[host]
+
+    def _wholes(self, tx: Tx, hosts: frozenset[str]) -> dict[str, _Told]:
+        """By host, all that it should hold; the same few statements for any number of hosts."""
         origin = Origin(*tx.position())
-        difference = differences(tx, {host: frozenset()}, {host}, ())[host]
-        known = tx.get(Host, host)
-        accepted = known is not None and known.accepted_epoch == origin.epoch
-        scopes = frames.encode_scopes(difference.scopes)
-        return _Told(origin, difference.scopes, frames.snapshot(origin, scopes, difference, accepted))
+        told = differences(tx, dict.fromkeys(hosts, frozenset()), hosts, ())
+        epochs = {host.name: host.accepted_epoch for host in tx.select(Host, {"name": hosts})}
+
+        def whole(host: str, difference: Difference) -> _Told:
+            scopes, accepted = frames.encode_scopes(difference.scopes), epochs.get(host) == origin.epoch
+            return _Told(origin, difference.scopes, frames.snapshot(origin, scopes, difference, accepted))
+
+        return {host: whole(host, difference) for host, difference in told.items()}
 
     def _since(self, tx: Tx, host: str, position: Position) -> _Told | None:
         """What happened after `position`; None when only a snapshot can tell."""
@@ -180,6 +224,7 @@ class Dispatcher:
             # The other reason: an epoch was begun, here or by another controller. Hosts come back for a snapshot of it.
             log.warning("log_overtaken", revision=self.revision, epoch=epoch)
             self._links.close()
+            self.host_changes += 1
             self._epoch, self.revision = epoch, newest
             return
         origin = Origin(store, epoch, batch.revision)
@@ -189,6 +234,7 @@ class Dispatcher:
             self._tell(link, origin, difference, None if host in batch.snapshots else batch.requests.get(host, ()))
         for host in batch.revoked:
             self.close(host)
+        self.host_changes += batch.hosts_changed
         self.revision = batch.revision
 
     def _tell(self, link: Link, origin: Origin, difference: Difference, requests: tuple[str, ...] | None) -> None:
@@ -219,7 +265,8 @@ class Dispatcher:
         held = {host: frozenset() if host in restarted else link.scopes for host, link in late.items()}
         told = differences(tx, held, rescoped, entries) if held else {}
         requests = _requests(changes, lambda scope: [link.host for link in self._links.holders(scope)])
-        return _Batch(revision, told, requests, restarted, self._revoked(tx, changes))
+        hosts_changed = any(change.kind == "host" for change in changes)
+        return _Batch(revision, told, requests, restarted, self._revoked(tx, changes), hosts_changed)
 
     def _holders(self, entries: Iterable[Touch], kinds: Collection[str] = ()) -> set[Link]:
         scopes = {scope for kind, _, scope in entries if not kinds or kind in kinds}

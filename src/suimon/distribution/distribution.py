@@ -17,12 +17,13 @@ from sqlalchemy import bindparam, select
 
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
+from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.distribution.presence import HostState, Presence
+from suimon.distribution.presence import MOST_DRIFTS, HostState, Presence
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
-from suimon.model.view import SCHEMA, Counters, Join, Joined, PortReport, Report, Watch
+from suimon.model.view import SCHEMA, Counters, Drift, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
 from suimon.store.tables import PORTS
 from suimon.store.tx import Tx
@@ -36,6 +37,7 @@ _NEWS_PAUSE_S: Final = 1.0
 _MOST_LOGGED: Final = 10
 _MOST_PORTS: Final = 10_000
 _MOST_FAILURES: Final = 100
+_OLDEST_DRIFT_S: Final = 30 * 86400.0
 _LONGEST_REASON: Final = 1000
 _BINDINGS = select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason).where(
     PORTS.c.id.in_(bindparam("ids", expanding=True))
@@ -52,6 +54,7 @@ class HostActs(Protocol):
     def end_acceptance(self, tx: Tx, name: str) -> None: ...
     def note_seen(self, tx: Tx, names: Collection[str]) -> None: ...
     def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
+    def noted_states(self, tx: Tx) -> dict[str, str]: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
 
 
@@ -71,7 +74,11 @@ class Distribution:
         self._clock = clock
         self._dispatcher = Dispatcher(config, store)
         self._presence = Presence()
+        self._known: dict[str, Host] = {}
+        """By the hash of their credentials, hosts that are as they were when `host_changes` was `_known_at`."""
+        self._known_at = -1
         self._news = asyncio.Event()
+        self.questions = Questions(config.question_timeout_s, self._dispatcher.get)
 
     async def run(self) -> None:
         """Until cancelled; every stream ends with it."""
@@ -96,10 +103,22 @@ class Distribution:
         return Joined(host.name, credential, self._store.position()[0])
 
     async def authenticate(self, credential: str) -> Host:
-        """Whose credential it is: one SELECT. Raises Unauthorized."""
+        """Whose credential it is. Raises Unauthorized.
+
+        One SELECT, and none until the log says that a host was changed: a change that came after the SELECT is told by
+        the log later, and one that the log told meanwhile keeps the answer from being remembered.
+        """
+        changes = self._dispatcher.host_changes
+        if changes != self._known_at:
+            self._known, self._known_at = {}, changes
+        hashed = self._acts.secret_hash(credential)
+        if hashed in self._known:
+            return self._known[hashed]
         host = await self._store.read(lambda tx: self._acts.find_host(tx, credential), one_statement=True)
         if host is None:
             raise Unauthorized("This host's credential is not valid (any more): join again.")
+        if changes == self._known_at == self._dispatcher.host_changes:
+            self._known[hashed] = host
         return host
 
     async def watch(self, host: Host, asked: Watch) -> Link | float:
@@ -107,6 +126,7 @@ class Distribution:
         _check_schema(asked.schema)
         link = await self._dispatcher.link(host, asked.position)
         if isinstance(link, Link):
+            link.capabilities = frozenset(asked.capabilities)
             log.info("host_linked", host=host.name, revision=link.revision)
         return link
 
@@ -132,6 +152,11 @@ class Distribution:
         if self._presence.note(host.name, _bounded(report), _counters(report, own), self._clock()):
             self._news.set()
 
+    def left(self, link: Link) -> None:
+        """The stream ended, by whichever side."""
+        link.close()
+        self._presence.left(link.host, self._clock())
+
     def state(self, host: str, noted: str = "") -> HostState:
         """How a host is, from what it reported last and whether it listens.
 
@@ -146,7 +171,9 @@ class Distribution:
         recent = state.reported_at is not None and self._clock() - state.reported_at < timedelta(seconds=patience_s)
         lag = 0 if state.revision is None else max(0, told - state.revision)
         linked = link is not None or (state is other and recent and state.linked)
-        return msgspec.structs.replace(state, up=linked or recent, linked=linked, lag_revisions=lag)
+        return msgspec.structs.replace(
+            state.with_trail(_read(noted)), up=linked or recent, linked=linked, lag_revisions=lag
+        )
 
     def counters(self, host: str) -> dict[str, Counters]:
         """By port, what the host counted last."""
@@ -162,16 +189,25 @@ class Distribution:
                 await asyncio.wait_for(self._news.wait(), self.config.note_hosts_every_s)
                 await asyncio.sleep(_NEWS_PAUSE_S)
             self._news.clear()
-            if names := self._presence.heard():
-                states = {name: msgspec.json.encode(self.state(name)).decode() for name in names}
+            # A host with nothing to report is heard of by its stream.
+            if names := self._presence.heard() | set(self._dispatcher.linked()):
+                states = {name: self._noted(name) for name in names}
                 try:
                     await self._store.write(partial(self._note, names, states), SYSTEM)
                 except CallerError as error:
                     log.warning("hosts_not_noted", reason=error.message)
 
-    def _note(self, names: Collection[str], states: Mapping[str, str], tx: Tx) -> None:
+    def _noted(self, host: str) -> HostState:
+        """What other controllers are told: whoever listens was heard of just now."""
+        state = self.state(host)
+        return msgspec.structs.replace(state, reported_at=self._clock()) if state.linked else state
+
+    def _note(self, names: Collection[str], states: Mapping[str, HostState], tx: Tx) -> None:
+        """What was noted of drifts before stays: this controller may have begun after them."""
         self._acts.note_seen(tx, names)
-        self._acts.note_states(tx, states)
+        before = self._acts.noted_states(tx)
+        told = {name: state.with_trail(_read(before.get(name, ""))) for name, state in states.items()}
+        self._acts.note_states(tx, {name: msgspec.json.encode(state).decode() for name, state in told.items()})
 
     def _speaks_of_now(self, report: Report) -> bool:
         return (report.position.store, report.position.epoch) == self._store.position()[:2]
@@ -211,8 +247,20 @@ def _bounded(report: Report) -> Report:
     """What is kept of a report, and shown to operators."""
     failures = islice(report.failures.items(), _MOST_FAILURES)
     return msgspec.structs.replace(
-        report, held=_plain(report.held), failures={_plain(owner): _plain(why) for owner, why in failures}
+        report,
+        held=_plain(report.held),
+        failures={_plain(owner): _plain(why) for owner, why in failures},
+        drifts=tuple(map(_plain_drift, report.drifts[-MOST_DRIFTS:])),
+        foreign=_plain(report.foreign),
+        orphans=tuple(map(_plain, report.orphans[:_MOST_FAILURES])),
     )
+
+
+def _plain_drift(drift: Drift) -> Drift:
+    """An age is bounded, so that a time follows from it."""
+    age_s = min(max(drift.age_s, 0.0), _OLDEST_DRIFT_S)
+    words = {name: _plain(getattr(drift, name)) for name in ("owner", "example", "reason")}
+    return msgspec.structs.replace(drift, age_s=age_s, **words)
 
 
 def _plain(text: str) -> str:

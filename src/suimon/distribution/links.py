@@ -22,6 +22,7 @@ class Link:
         self.credential_hash = credential_hash
         self.closed = False
         self.revision = 0
+        self.capabilities: frozenset[str] = frozenset()
         self.scopes: frozenset[str] = frozenset()
         self.encoded_scopes = msgspec.Raw(b"[]")
         self._frames: deque[bytes] = deque()
@@ -75,6 +76,9 @@ class Links:
 
     def get(self, host: str) -> Link | None:
         return self._by_host.get(host)
+
+    def open_hosts(self) -> list[str]:
+        return [host for host, link in self._by_host.items() if not link.closed]
 
     def holders(self, scope: str) -> Collection[Link]:
         return self._by_scope.get(scope, ())

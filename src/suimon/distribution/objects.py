@@ -10,9 +10,20 @@ from sqlalchemy import BindParameter, Select, bindparam, func, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from suimon.distribution import composed
+from suimon.distribution.gateways import gateways
 from suimon.model import view
 from suimon.model.touches import UNPLUGGED
-from suimon.store.tables import ADDRESS_GROUPS, FLOATING_IPS, HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SUBNETS
+from suimon.store.tables import (
+    ADDRESS_GROUPS,
+    FLOATING_IPS,
+    HOSTS,
+    NETWORKS,
+    PORT_SECURITY_GROUPS,
+    PORTS,
+    SUBNETS,
+    SUBPORTS,
+    TRUNKS,
+)
 from suimon.store.tx import Tx
 
 Values = tuple[Any, ...]
@@ -36,9 +47,16 @@ def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> dict[view.K
     for kind, rows in _ROWS:
         found += rows.read(tx, in_scopes.get(rows.scope, ()), named.get(kind, ()))
     for kind, compose in _COMPOSED.items():
-        ids = {*in_scopes.get(kind, ()), *named.get(kind, ())}
+        ids = {*in_scopes.get(_CALLED.get(kind, kind), ()), *named.get(kind, ())}
         found += compose(tx, ids) if ids else ()
-    return {view.key(thing): thing for thing in found}
+    return {view.key(thing): _in_domain(thing, tx.settings.dns_domain) for thing in found}
+
+
+def _in_domain(thing: view.Object, default: str) -> view.Object:
+    """A network without a domain is in the installation's."""
+    if isinstance(thing, view.Network) and not thing.dns_domain:
+        return msgspec.structs.replace(thing, dns_domain=default)
+    return thing
 
 
 class _Rows(NamedTuple):
@@ -73,32 +91,39 @@ def _rows(
 
 def _networks() -> _Rows:
     n = NETWORKS.c
-    columns = (n.id, n.network_type, n.segment, n.physnet, n.mtu, n.external, n.admin_state_up)
+    columns = (n.id, n.network_type, n.segment, n.physnet, n.mtu, n.external, n.admin_state_up, n.dns_domain)
     return _rows("network", lambda row: view.Network(*row), select(*columns), (n.id, n.id))
 
 
 def _subnets() -> _Rows:
     s = SUBNETS.c
     columns = (s.id, s.network_id, s.cidr, s.gateway_ip, s.enable_dhcp, s.dns_nameservers, s.host_routes)
-    return _rows("network", _subnet, select(*columns), (s.network_id, s.id))
+    statement = select(*columns, s.ipv6_ra_mode, s.ipv6_address_mode)
+    return _rows("network", _subnet, statement, (s.network_id, s.id))
 
 
 def _subnet(row: Values) -> view.Subnet:
-    id_, network_id, cidr, gateway_ip, dhcp, dns, routes = row
-    return view.Subnet(id_, network_id, cidr, gateway_ip, dhcp, _TEXTS.decode(dns), _ROUTES.decode(routes))
+    id_, network_id, cidr, gateway_ip, dhcp, dns, routes, *modes = row
+    return view.Subnet(id_, network_id, cidr, gateway_ip, dhcp, _TEXTS.decode(dns), _ROUTES.decode(routes), *modes)
 
 
 def _ports() -> _Rows:
     p = PORTS.c
     policy = func.coalesce(p.qos_policy_id, NETWORKS.c.qos_policy_id)
     kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs, p.extra_dhcp_opts)
-    plain = (p.id, p.binding_host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name)
-    statement = select(*plain, policy, *kept_whole).join(NETWORKS, NETWORKS.c.id == p.network_id).where(*_bound())
+    plain = (p.id, p.binding_host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
+    statement = select(
+        *plain, policy, *kept_whole, p.device_id, p.project_id, TRUNKS.c.port_id, SUBPORTS.c.segmentation_id
+    )
+    statement = statement.join(NETWORKS, NETWORKS.c.id == p.network_id).where(*_bound())
+    statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
+    statement = statement.outerjoin(TRUNKS, TRUNKS.c.id == SUBPORTS.c.trunk_id)
     return _rows("host", _port, statement, (p.binding_host, p.id))
 
 
 def _port(row: Values) -> view.Port:
-    id_, host, network_id, mac, up, security, name, policy, fixed_ips, groups, pairs, options = row
+    id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *trunk = row
+    device_id, project_id, parent, vlan = trunk
     return view.Port(
         id=id_,
         host=host,
@@ -112,22 +137,28 @@ def _port(row: Values) -> view.Port:
         qos_id=policy,
         name=name,
         dhcp_options=tuple(option for option in _DHCP_OPTIONS.decode(options) if option.ip_version == 4),
+        dhcp6_options=tuple(option for option in _DHCP_OPTIONS.decode(options) if option.ip_version == 6),
+        dns_name=dns_name,
+        device_id=device_id,
+        project_id=project_id,
+        parent=parent,
+        vlan=vlan,
     )
 
 
 def _peers() -> _Rows:
     p = PORTS.c
     plain = (p.id, p.network_id, p.mac_address, p.binding_host, HOSTS.c.tunnel_ip)
-    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs)
+    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs, p.dns_name)
     statement = statement.outerjoin(HOSTS, HOSTS.c.name == p.binding_host).where(*_bound())
     return _rows("peers", _peer, statement, (p.network_id, p.id))
 
 
 def _peer(row: Values) -> view.Peer:
-    id_, network_id, mac, host, vtep, fixed_ips, pairs = row
+    id_, network_id, mac, host, vtep, fixed_ips, pairs, name = row
     ips = tuple(fixed.ip for fixed in _FIXED_IPS.decode(fixed_ips))
     macs = sorted({pair.mac for pair in _PAIRS.decode(pairs)} - {mac})
-    return view.Peer(id_, network_id, mac, ips, host, vtep, tuple(macs))
+    return view.Peer(id_, network_id, mac, ips, host, vtep, tuple(macs), name)
 
 
 def _members() -> _Rows:
@@ -141,8 +172,8 @@ def _member(row: Values) -> view.Member:
     """A port's allowed address pairs are members as well, as in Neutron; a pair may be a whole network."""
     group_id, port_id, fixed_ips, pairs = row
     ips = {fixed.ip for fixed in _FIXED_IPS.decode(fixed_ips)}
-    ips |= {pair.cidr.removesuffix("/32") for pair in _PAIRS.decode(pairs)}
-    return view.Member(group_id, port_id, tuple(sorted(ip for ip in ips if ":" not in ip)))
+    ips |= {_plain(pair.cidr) for pair in _PAIRS.decode(pairs)}
+    return view.Member(group_id, port_id, tuple(sorted(ips)))
 
 
 def _address_groups() -> _Rows:
@@ -153,8 +184,12 @@ def _address_groups() -> _Rows:
 def _addresses(row: Values) -> view.Member:
     """An address group is its own only member."""
     group_id, addresses = row
-    ips = {cidr.removesuffix("/32") for cidr in _TEXTS.decode(addresses) if ":" not in cidr}
-    return view.Member(group_id, group_id, tuple(sorted(ips)))
+    return view.Member(group_id, group_id, tuple(sorted({_plain(cidr) for cidr in _TEXTS.decode(addresses)})))
+
+
+def _plain(cidr: str) -> str:
+    """A single address without its prefix length: written one way, it is one owner."""
+    return cidr.removesuffix("/128" if ":" in cidr else "/32")
 
 
 def _floating_ips() -> _Rows:
@@ -187,5 +222,7 @@ _COMPOSED: Final[dict[str, Callable[[Tx, set[str]], Iterable[view.Object]]]] = {
     "group": composed.security_groups,
     "router": composed.routers,
     "qos": composed.qos_policies,
+    "gateways": gateways,
 }
-"""By kind, those put together from several rows; their scope is called like themselves."""
+"""By kind, those put together from several rows; their scope is called like themselves, but for those below."""
+_CALLED: Final = {"gateways": "physnet"}

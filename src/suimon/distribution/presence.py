@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 
 from suimon.model.view import Counters, Report
+
+MOST_DRIFTS: Final = 50
+"""The newest ones that are kept of a host."""
+
+
+class NotedDrift(msgspec.Struct, frozen=True):
+    """What a host's agent found in its switch other than it had left it, and whether it repaired that (view.Drift)."""
+
+    found_at: datetime
+    owner: str
+    missing: int
+    changed: int
+    extra: int
+    example: str
+    repaired: bool
+    reason: str
 
 
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +41,17 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """By owner, what its switch refused."""
     refused_reports: int = 0
     """Reports about ports that aren't bound to it."""
+    drifts: tuple[NotedDrift, ...] = ()
+    foreign: str = ""
+    """Flows in its switch that bear no mark of ours."""
+    orphans: tuple[str, ...] = ()
+    """What bears our mark there and is nobody's."""
+
+    def with_trail(self, other: HostState | None) -> HostState:
+        """With what another note of the same host knows of its past, too."""
+        both = {*self.drifts, *(other.drifts if other else ())}
+        newest = sorted(both, key=lambda drift: drift.found_at)[-MOST_DRIFTS:]
+        return msgspec.structs.replace(self, drifts=tuple(newest))
 
 
 class Presence:
@@ -46,11 +74,21 @@ class Presence:
             revision=report.position.revision,
             held=report.held,
             failures=report.failures,
+            drifts=(*before.drifts, *_dated(report, now))[-MOST_DRIFTS:],
+            foreign=report.foreign,
+            orphans=report.orphans,
         )
         self._heard.add(host)
         if report.counters:
             self._counters[host] = counters
-        return (before.held, before.failures) != (report.held, report.failures)
+        known = before.held, before.failures, before.orphans
+        return bool(report.drifts) or known != (report.held, report.failures, report.orphans)
+
+    def left(self, host: str, now: datetime) -> None:
+        """Its stream ended: it had nothing to report, and was there until now."""
+        state = self.get(host)
+        if state.reported_at is not None:
+            self._states[host] = msgspec.structs.replace(state, reported_at=now)
 
     def heard(self) -> set[str]:
         """Who reported since this was asked last."""
@@ -64,3 +102,15 @@ class Presence:
     def counters(self, host: str) -> dict[str, Counters]:
         """By port, as told last."""
         return self._counters.get(host, {})
+
+
+def _dated(report: Report, now: datetime) -> tuple[NotedDrift, ...]:
+    """By our clock: a host's may be wrong."""
+    return tuple(
+        NotedDrift(
+            now - timedelta(seconds=drift.age_s),
+            *(drift.owner, drift.missing, drift.changed, drift.extra),
+            *(drift.example, drift.repaired, drift.reason),
+        )
+        for drift in report.drifts
+    )

@@ -2,9 +2,12 @@
 
 host:H      its ports, their floating IPs
 network:N   networks of its ports; those of the routers on them (one hop), and the routers' external networks
-peers:N     the bound ports of such a network, if packets find their way there by us: vxlan, or a router is on it
+peers:N     the bound ports of such a network, if packets find their way there by us: tunnels, or a router is on it
 router:R    routers with an interface on a network of its ports
 group:G     security groups of its ports; members:G the remote groups and address groups that their rules name
+physnet:P   the gateway hosts of a physical network that one of these routers leaves by; or that the host itself has
+            (then it also holds its external networks, and of the routers that it is a gateway host of: the router, and
+            the networks and peers of their legs)
 qos:Q       QoS policies of its ports, or else of their networks
 """
 
@@ -13,11 +16,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import CTE, Select, bindparam, func, literal, select, union
+from sqlalchemy import CTE, Select, bindparam, func, literal, literal_column, select, union
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
+from suimon.distribution.gateways import duties
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
-from suimon.store.tables import NETWORKS, PORT_SECURITY_GROUPS, PORTS, SECURITY_GROUP_RULES
+from suimon.model.view import TUNNELS
+from suimon.store.tables import HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SECURITY_GROUP_RULES
 from suimon.store.tx import Tx
 
 Scopes = frozenset[str]
@@ -26,19 +32,28 @@ Scopes = frozenset[str]
 def scopes(tx: Tx, hosts: Collection[str]) -> dict[str, Scopes]:
     """By host, what it holds now; a host without ports, known or not, holds `host:H` alone."""
     held = {host: {f"host:{host}"} for host in hosts}
+    attached: set[str] = set()
     for row in tx.rows(_STATEMENT, {"hosts": list(hosts)}):
         host, what, id_ = map(str, row)
+        if what == _ATTACHED:
+            attached.add(host)
+            continue
         held[host].update(f"{scope}:{id_}" for scope in _SCOPES[what])
+    for host, of_duty in duties(tx, attached).items():
+        held[host] |= of_duty
     return {host: frozenset(each) for host, each in held.items()}
 
 
+_ATTACHED: Final = "attached"
+"""Said of a host that has physical networks."""
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
-    "vxlan": ("network", "peers"),
+    **dict.fromkeys(TUNNELS, ("network", "peers")),
     "vlan": ("network",),
     "flat": ("network",),
     ROUTER_INTERFACE: ("network", "peers"),
     ROUTER_GATEWAY: ("network",),
     "router": ("router",),
+    "physnet": ("physnet",),
     "group": ("group",),
     "members": ("members",),
     "qos": ("qos",),
@@ -49,8 +64,8 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
 def _statement() -> CompoundSelect[Any]:
     mine = _bound_ports()
     routers = _routers(mine)
-    parts = (_networks(mine), _policies(mine), _groups(mine), _members(mine), _all(routers), _legs(routers))
-    return union(*parts)
+    of_mine = (_networks(mine), _policies(mine), _groups(mine), _members(mine))
+    return union(*of_mine, _all(routers), _legs(routers), _ways_out(routers), _attached())
 
 
 def _bound_ports() -> CTE:
@@ -65,12 +80,14 @@ def _bound_ports() -> CTE:
 
 
 def _routers(mine: CTE) -> CTE:
-    # Each network once: looking for a network's router ports passes all of its ports.
+    # The owner is written out, because a partial index (ix_ports_router_legs) serves no bound value: without it, each
+    # look for a network's routers passes all of its ports.
+    owner: ColumnElement[str] = literal_column(f"'{ROUTER_INTERFACE}'")
     networks = select(mine.c.binding_host, mine.c.network_id).distinct().cte("networks_of_mine")
     return (
         select(networks.c.binding_host, PORTS.c.device_id.label("router_id"))
         .join(PORTS, PORTS.c.network_id == networks.c.network_id)
-        .where(PORTS.c.device_owner == ROUTER_INTERFACE)
+        .where(PORTS.c.device_owner == owner)
         .distinct()
         .cte("routers")
     )
@@ -113,6 +130,20 @@ def _legs(routers: CTE) -> Select[Any]:
         select(routers.c.binding_host, PORTS.c.device_owner, PORTS.c.network_id)
         .join(PORTS, PORTS.c.device_id == routers.c.router_id)
         .where(PORTS.c.device_owner.in_((ROUTER_INTERFACE, ROUTER_GATEWAY)))
+    )
+
+
+def _attached() -> Select[Any]:
+    asked = HOSTS.c.name.in_(bindparam("hosts", expanding=True))
+    return select(HOSTS.c.name, literal(_ATTACHED), literal("")).where(asked, HOSTS.c.physnets != "[]")
+
+
+def _ways_out(routers: CTE) -> Select[Any]:
+    return (
+        select(routers.c.binding_host, literal("physnet"), NETWORKS.c.physnet)
+        .join(PORTS, PORTS.c.device_id == routers.c.router_id)
+        .join(NETWORKS, NETWORKS.c.id == PORTS.c.network_id)
+        .where(PORTS.c.device_owner == ROUTER_GATEWAY, NETWORKS.c.physnet.is_not(None))
     )
 
 

@@ -62,8 +62,11 @@ class Cloud:
             str(host.rundir),
             "--uplink",
             f"{PHYSNET}=eth-public",
+            "--netns-prefix",
+            f"{host.namespace}-",
         ]
-        self._start(host.name, _inside(host, [_suimon(), "agent", *where]))
+        # Not `ip netns exec`: namespaces that the agent makes there would be gone with it (ip-netns(8)).
+        self._start(host.name, ["nsenter", f"--net=/run/netns/{host.namespace}", _suimon(), "agent", *where])
 
     def await_agent(self, host: Host, *, timeout_s: float = 30) -> None:
         """Returns once the agent answers and its view is in the switch."""

@@ -1,9 +1,13 @@
 """What acts have to know about the installation: segment ranges, physical networks, MTU."""
 
+from typing import Final
+
 import msgspec
 
 Ranges = tuple[tuple[int, int], ...]
 """Inclusive ranges of segment ids, tried in order."""
+LAST_SEGMENT: Final = {"vlan": 4094, "vxlan": (1 << 24) - 1, "gre": (1 << 32) - 1, "geneve": (1 << 24) - 1}
+"""By network type, the largest number that its frames can carry (802.1Q, RFC 7348, RFC 2890, RFC 8926)."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -16,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True):
     """
 
     vnis: Ranges = ((1, 16_777_215),)
+    gre_keys: Ranges = ((1, 16_777_215),)
+    geneve_vnis: Ranges = ((1, 16_777_215),)
     vlans: dict[str, Ranges] = {}
     flat: tuple[str, ...] = ()
     underlay_mtu: int = 1500
@@ -24,3 +30,8 @@ class Settings(msgspec.Struct, frozen=True):
     quotas: dict[str, int] = {}
     dns_domain: str = "openstacklocal."
     availability_zone: str = "nova"
+
+    @property
+    def tunnels(self) -> dict[str, Ranges]:
+        """By kind of tunnel, the numbers that Suimon may choose."""
+        return {"vxlan": self.vnis, "gre": self.gre_keys, "geneve": self.geneve_vnis}

@@ -6,7 +6,8 @@ nothing a host is told of (a description, a status) touches no host.
 
 Kinds are those of `model.view`, and some that tell distribution what else to look at: `remote_group` (the holders of a
 security group may gain or lose that remote group's members), `accept` (an operator accepted what a host held back),
-`router` under a network's scope (the network gained or lost a router), and `floating_ip` under `port:<id>` (it goes to
+`router` under a network's scope (the network gained or lost a router), `external_network` (a physical network has one
+more or less), and `floating_ip` under `port:<id>` (it goes to
 the host that the port is bound to, which the floating IP doesn't know).
 """
 
@@ -49,12 +50,15 @@ def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[
 
 
 def _network(network: things.Network) -> Facts:
-    told = _values(network, "network_type segment physnet mtu external admin_state_up qos_policy_id")
-    return {("network", network.id, f"network:{network.id}"): told}
+    told = _values(network, "network_type segment physnet mtu external admin_state_up qos_policy_id dns_domain")
+    facts: Facts = {("network", network.id, f"network:{network.id}"): told}
+    if network.external and network.physnet:
+        facts["external_network", network.id, f"physnet:{network.physnet}"] = True
+    return facts
 
 
 def _subnet(subnet: things.Subnet) -> Facts:
-    told = _values(subnet, "cidr gateway_ip enable_dhcp dns_nameservers host_routes")
+    told = _values(subnet, "cidr gateway_ip enable_dhcp dns_nameservers host_routes ipv6_ra_mode ipv6_address_mode")
     return {("subnet", subnet.id, f"network:{subnet.network_id}"): told}
 
 
@@ -69,8 +73,9 @@ def _port(port: things.Port) -> Facts:
     }
     if port.binding_host and port.device_owner not in UNPLUGGED:
         others = _values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts")
+        others = (*others, port.dns_name, port.device_id, port.project_id)
         facts["port", port.id, f"host:{port.binding_host}"] = (*addresses, *others)
-        facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host)
+        facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host, port.dns_name)
     return facts
 
 
@@ -94,15 +99,21 @@ def _address_group(group: things.AddressGroup) -> Facts:
 
 
 def _router(router: things.Router) -> Facts:
-    told = _values(router, "admin_state_up gateway_network_id gateway_port_id routes")
+    told = _values(router, "admin_state_up gateway_network_id gateway_port_id routes enable_snat")
     return {("router", router.id, f"router:{router.id}"): told}
 
 
 def _floating_ip(floating_ip: things.FloatingIp) -> Facts:
     if floating_ip.port_id is None:
-        return {}
+        # Only port forwardings give it a router then, and each change of one of them another revision.
+        router_id, told = floating_ip.router_id, _values(floating_ip, "floating_ip_address revision_number")
+        return {("router", router_id, f"router:{router_id}"): (floating_ip.id, told)} if router_id else {}
     told = _values(floating_ip, "floating_network_id floating_ip_address floating_port_id fixed_ip_address router_id")
     return {("floating_ip", floating_ip.id, f"port:{floating_ip.port_id}"): told}
+
+
+def _host(host: things.Host) -> Facts:
+    return {("gateways", physnet, f"physnet:{physnet}"): host.tunnel_ip for physnet in host.physnets}
 
 
 def _qos_policy(policy: things.QosPolicy) -> Facts:
@@ -134,5 +145,5 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.PacketRateLimitRule: ("packet_rate_limit_rule", _qos_rule),
     things.DscpMarkingRule: ("dscp_marking_rule", _qos_rule),
     things.PortBlockRule: ("port_block_rule", _qos_rule),
-    things.Host: ("host", lambda host: {}),
+    things.Host: ("host", _host),
 }

@@ -18,6 +18,9 @@ Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
 Direction = Literal["ingress", "egress"]
 """As Neutron means it: ingress is towards the guest, egress is what the guest sends."""
+TUNNELS: Final = ("vxlan", "gre", "geneve")
+"""The kinds of networks whose frames go from host to host in a tunnel; a number of one kind is none of another."""
+Ipv6Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
 
 
 class FixedIp(msgspec.Struct, frozen=True):
@@ -50,15 +53,23 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Network(msgspec.Struct, frozen=True, tag="network"):
-    """`kind` says how it leaves a host: `vxlan` (segment = VNI), `vlan` (segment = VLAN id) or `flat` on `physnet`."""
+    """`kind` says how it leaves a host: by a tunnel (segment = VNI or key), `vlan` (segment = VLAN id) or `flat` on
+    `physnet`.
+    """
 
     id: str
-    kind: Literal["vxlan", "vlan", "flat"]
+    kind: Literal["vxlan", "gre", "geneve", "vlan", "flat"]
     segment: int | None
     physnet: str | None
     mtu: int
     external: bool = False
     up: bool = True
+    dns_domain: str = ""
+    """The domain of its ports' names, with a dot at its end."""
+
+    @property
+    def tunnelled(self) -> bool:
+        return self.kind in TUNNELS
 
     @property
     def scope(self) -> str:
@@ -66,7 +77,11 @@ class Network(msgspec.Struct, frozen=True, tag="network"):
 
 
 class Subnet(msgspec.Struct, frozen=True, tag="subnet"):
-    """What DHCP tells the ports of a network; `dhcp` says whether it answers at all."""
+    """What DHCP tells the ports of a network; `dhcp` says whether it answers at all.
+
+    The modes are Neutron's, for IPv6: `ra_mode` is what router advertisements of ours say (None: nothing),
+    `address_mode` where guests get their addresses.
+    """
 
     id: str
     network_id: str
@@ -75,6 +90,8 @@ class Subnet(msgspec.Struct, frozen=True, tag="subnet"):
     dhcp: bool
     dns: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
+    ra_mode: Ipv6Mode | None = None
+    address_mode: Ipv6Mode | None = None
 
     @property
     def scope(self) -> str:
@@ -82,7 +99,7 @@ class Subnet(msgspec.Struct, frozen=True, tag="subnet"):
 
 
 class Port(msgspec.Struct, frozen=True, tag="port"):
-    """A port bound to this host, whole."""
+    """A port bound to this host, whole. A trunk's subport is reached by the interface of `parent`, tagged `vlan`."""
 
     id: str
     host: str
@@ -96,6 +113,12 @@ class Port(msgspec.Struct, frozen=True, tag="port"):
     qos_id: str | None = None
     name: str = ""
     dhcp_options: tuple[DhcpOption, ...] = ()
+    dhcp6_options: tuple[DhcpOption, ...] = ()
+    dns_name: str = ""
+    device_id: str = ""
+    project_id: str = ""
+    parent: str | None = None
+    vlan: int | None = None
 
     @property
     def scope(self) -> str:
@@ -113,6 +136,8 @@ class Peer(msgspec.Struct, frozen=True, tag="peer"):
     vtep: str | None
     macs: tuple[str, ...] = ()
     """Further MACs it may use (allowed address pairs)."""
+    name: str = ""
+    """Its dns_name."""
 
     @property
     def scope(self) -> str:
@@ -184,6 +209,28 @@ class Gateway(msgspec.Struct, frozen=True):
     ip: str | None
     mac: str
     nexthop: str | None
+    snat: bool = True
+    """Whether what leaves here without a floating IP gets `ip` as its source address."""
+    plain: tuple[str, ...] = ()
+    """CIDRs that keep their own addresses all the same: they share the external network's address scope."""
+    nexthop6: str | None = None
+    ip6: str | None = None
+    """Its own IPv6 address there, and the next hop of the IPv6 default route."""
+
+
+class PortForwarding(msgspec.Struct, frozen=True):
+    """L4 ports of an external address that lead to a fixed IP's: one to one from `inner_first`, or all to that one.
+
+    `protocol` is an IP protocol number (6 or 17).
+    """
+
+    address: str
+    protocol: int
+    first: int
+    last: int
+    ip: str
+    inner_first: int
+    inner_last: int
 
 
 class Router(msgspec.Struct, frozen=True, tag="router"):
@@ -194,10 +241,29 @@ class Router(msgspec.Struct, frozen=True, tag="router"):
     interfaces: tuple[RouterInterface, ...]
     gateway: Gateway | None = None
     routes: tuple[Route, ...] = ()
+    forwardings: tuple[PortForwarding, ...] = ()
 
     @property
     def scope(self) -> str:
         return f"router:{self.id}"
+
+
+class GatewayHost(msgspec.Struct, frozen=True, order=True):
+    """A host that can lead routers out, and its tunnel address."""
+
+    host: str
+    vtep: str
+
+
+class Gateways(msgspec.Struct, frozen=True, tag="gateways"):
+    """The hosts with a physical network (`id` is its name). `model.gateways` ranks them for each router."""
+
+    id: str
+    hosts: tuple[GatewayHost, ...]
+
+    @property
+    def scope(self) -> str:
+        return f"physnet:{self.id}"
 
 
 class FloatingIp(msgspec.Struct, frozen=True, tag="floating_ip"):
@@ -258,7 +324,7 @@ class QosPolicy(msgspec.Struct, frozen=True, tag="qos"):
         return f"qos:{self.id}"
 
 
-Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | FloatingIp | QosPolicy
+Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | FloatingIp | Gateways | QosPolicy
 
 
 def key(thing: Object) -> Key:
@@ -279,11 +345,17 @@ class Position(msgspec.Struct, frozen=True):
     scopes: tuple[str, ...] = ()
 
 
+QUESTIONS: Final = "questions"
+"""The capability of agents that understand the frame `Question`: no other agent is sent one."""
+
+
 class Watch(msgspec.Struct, frozen=True):
     """POST /hosts/v1/watch: the agent asks for all that follows `position` (None: it holds nothing)."""
 
     schema: int
     position: Position | None = None
+    capabilities: tuple[str, ...] = ()
+    """What the agent understands beyond its schema: `QUESTIONS`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -321,7 +393,33 @@ class Retry(msgspec.Struct, frozen=True, tag="retry"):
     after_s: float
 
 
-Frame = Snapshot | Delta | Ping | Retry
+class Question(msgspec.Struct, frozen=True, tag="question"):
+    """What would the host's switch do with this packet? Answered by POST /hosts/v1/answer with the same id.
+
+    It comes in by `entry` (`port/<id>`, `tunnel/<kind>`, `provider/<physnet>`) with these header fields; `tracked` is
+    what the connection tracker says of it each time that it is asked.
+    """
+
+    id: str
+    entry: str
+    fields: dict[str, int]
+    tracked: tuple[dict[str, int], ...] = ()
+
+
+class Traced(msgspec.Struct, frozen=True):
+    """POST /hosts/v1/answer: to where it is sent (as `entry`, or `back`, `agent`), and the last stage that it met.
+
+    `actions` are those of the datapath, in Open vSwitch's words; `error` says why there is no answer.
+    """
+
+    id: str
+    sent: tuple[str, ...] = ()
+    stage: str = ""
+    actions: str = ""
+    error: str = ""
+
+
+Frame = Snapshot | Delta | Ping | Retry | Question
 
 
 class PortReport(msgspec.Struct, frozen=True):
@@ -342,11 +440,27 @@ class Counters(msgspec.Struct, frozen=True):
     tx_packets: int
 
 
+class Drift(msgspec.Struct, frozen=True):
+    """What a host's switch had other than it was left: entries of `owner` (`kind/id`; empty: nobody's) that were missing,
+    changed or extra, with one of them as `example`, `age_s` before it was told. `reason` says why it isn't repaired.
+    """
+
+    owner: str
+    missing: int = 0
+    changed: int = 0
+    extra: int = 0
+    example: str = ""
+    repaired: bool = True
+    reason: str = ""
+    age_s: float = 0.0
+
+
 class Report(msgspec.Struct, frozen=True):
     """POST /hosts/v1/report: the position whose flows are in the switch, and what changed since the last report.
 
     `held` says why a snapshot is not applied (the guard); `failures` maps an owner (`kind/id`) to what the switch
-    refused. Only ports bound to the reporting host are believed.
+    refused. `drifts` are new ones; `foreign` and `orphans` are what the last check found without an owner, in words.
+    Only ports bound to the reporting host are believed.
     """
 
     position: Position
@@ -354,6 +468,9 @@ class Report(msgspec.Struct, frozen=True):
     counters: tuple[Counters, ...] = ()
     held: str = ""
     failures: dict[str, str] = {}
+    drifts: tuple[Drift, ...] = ()
+    foreign: str = ""
+    orphans: tuple[str, ...] = ()
 
 
 class Join(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import ipv6
 from suimon.pipeline.antispoof import DHCP_REQUEST, leased
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, ORIGIN, SOURCE
@@ -34,7 +35,7 @@ from suimon.pipeline.remote import tag
 from suimon.pipeline.tables import Stage
 
 DHCP_METER: Final = 0x20000
-"""A port's meter for DHCP requests is this plus its number."""
+"""A port's meter for what it asks about its addresses, DHCP requests above all, is this plus its number."""
 ARP_METER: Final = 0x30000
 """The one meter for ARP replies from outside."""
 _ARP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0806, "arp_op": 1}
@@ -57,8 +58,9 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         own: dict[str, object] = {SOURCE: number, **_ARP_REQUEST, "arp_tpa": fixed.ip}
         yield flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.LOOKUP)])
         yield _answered(facts, owner, network.id, fixed.ip, port.mac)
-    if leased(facts, port):
+    if leased(facts, port) or ipv6.advertised(facts, port) or ipv6.leased(facts, port):
         yield Meter(DHCP_METER | number, owner, rate=10, burst=20, packets=True)
+    if leased(facts, port):
         actions: list[Action] = [UseMeter(DHCP_METER | number), ToController()]
         yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **DHCP_REQUEST}, actions)
 
@@ -86,7 +88,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     outside: dict[str, object] = {NET: number, ORIGIN: FROM_PROVIDER}
     asked = outside | _ARP_REQUEST | {"arp_tpa": floating.address}
     yield flow(
-        Stage.ANSWER, 100, owner, asked, [*_arp_reply(floating.address, floating.mac), *tag(network), Output(IN_PORT)]
+        Stage.ANSWER, 100, owner, asked, [*arp_reply(floating.address, floating.mac), *tag(network), Output(IN_PORT)]
     )
     told = outside | {"eth_type": 0x0806, "arp_op": 2, "arp_tpa": floating.address}
     yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(ARP_METER), ToController()])
@@ -94,10 +96,11 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
 
 def _answered(facts: Facts, owner: Owner, network_id: str, ip: str, mac: str) -> Flow:
     asked = {NET: facts.number("network", network_id), ORIGIN: FROM_GUEST, **_ARP_REQUEST, "arp_tpa": ip}
-    return flow(Stage.ANSWER, 100, owner, asked, [*_arp_reply(ip, mac), Output(IN_PORT)])
+    return flow(Stage.ANSWER, 100, owner, asked, [*arp_reply(ip, mac), Goto(Stage.REPLY)])
 
 
-def _arp_reply(ip: str, mac: str) -> list[Action]:
+def arp_reply(ip: str, mac: str) -> list[Action]:
+    """Turns a question for `ip` around (RFC 826); whoever uses it sends it back."""
     return [
         Move("eth_src", "eth_dst"),
         set_field("eth_src", mac),

@@ -2,7 +2,8 @@
 
 With port security, a frame passes only from the port's MAC with one of its addresses (IPv4 source; ARP sender, or none
 in a probe, RFC 5227), or from an allowed address pair. It may ask for a lease: here, where the agent answers, and
-otherwise like anybody who has no address yet. It may not answer as a DHCP server. All else is dropped.
+otherwise like anybody who has no address yet. It may not answer as a DHCP server. All else is dropped. IPv6
+is in `guard`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         return
     source: dict[str, object] = {SOURCE: facts.number("port", port.id)}
     if not port.security:
-        yield flow(Stage.ANTISPOOF, 10, owner, source, [Goto(Stage.LIMIT_OUT)])
+        yield flow(Stage.ANTISPOOF, 130, owner, source, [Goto(Stage.LIMIT_OUT)])
         return
     yield flow(Stage.ANTISPOOF, 120, owner, source | DHCP_REPLY)
     for mac, cidrs in _identities(port).items():
@@ -46,7 +47,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
 
 def leased(facts: Facts, port: view.Port) -> bool:
     """Whether the agent answers the port's DHCP requests."""
-    subnets = (facts.subnet(fixed.subnet_id) for fixed in port.fixed_ips)
+    subnets = (facts.subnet(fixed.subnet_id) for fixed in port.fixed_ips if ":" not in fixed.ip)
     return any(subnet is not None and subnet.dhcp for subnet in subnets)
 
 

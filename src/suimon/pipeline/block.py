@@ -8,7 +8,7 @@ also drops the other direction of a connection that was already open, told by th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from suimon.model import view
 from suimon.model.owner import Owner
@@ -19,7 +19,17 @@ from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
 from suimon.pipeline.tables import Stage
 
+
+class _Family(NamedTuple):
+    """How the addresses of packets, and of the tuples of connections, are called."""
+
+    eth_type: int
+    address: str
+    tuple: str
+
+
 _L4: Final = {6: "tcp_dst", 17: "udp_dst"}
+_FAMILIES: Final = (_Family(0x0800, "ipv4", "ct_nw"), _Family(0x86DD, "ipv6", "ct_ipv6"))
 _REPLY: Final = (CT_TRACKED | CT_REPLY, CT_TRACKED | CT_REPLY | CT_INVALID)
 
 
@@ -44,15 +54,19 @@ def _blocked(owner: Owner, number: int, block: view.PortBlock, bits: tuple[int, 
     else:
         stage, reply_stage, here, there, remote = Stage.BLOCK_IN, Stage.GROUP_OUT, TARGET, SOURCE, "src"
     prefix = block.remote_prefix
-    matched: dict[str, object] = {
-        here: number,
-        "eth_type": 0x0800,
-        "ip_proto": block.protocol,
-        _L4[block.protocol]: bits,
-    }
-    yield flow(stage, 100, owner, matched | ({f"ipv4_{remote}": prefix} if prefix else {}))
-    opened = {there: number, "eth_type": 0x0800, "ct_state": _REPLY, "ct_nw_proto": block.protocol, "ct_tp_dst": bits}
-    yield flow(reply_stage, 50, owner, opened | ({f"ct_nw_{remote}": prefix} if prefix else {}))
+    for family in _FAMILIES:
+        if prefix and (":" in prefix) != (family is _FAMILIES[1]):
+            continue
+        matched: dict[str, object] = {
+            here: number,
+            "eth_type": family.eth_type,
+            "ip_proto": block.protocol,
+            _L4[block.protocol]: bits,
+        }
+        yield flow(stage, 100, owner, matched | ({f"{family.address}_{remote}": prefix} if prefix else {}))
+        opened: dict[str, object] = {there: number, "eth_type": family.eth_type, "ct_state": _REPLY}
+        opened |= {"ct_nw_proto": block.protocol, "ct_tp_dst": bits}
+        yield flow(reply_stage, 50, owner, opened | ({f"{family.tuple}_{remote}": prefix} if prefix else {}))
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

@@ -1,7 +1,8 @@
 """Stage classify (and tunnel): where a packet comes in decides its network and, from a guest, its port.
 
-What comes in by a port that nobody plugged, with a VLAN tag from a guest, from an unknown tunnel endpoint or on an
-unknown segment matches nothing and is dropped.
+What a trunk's guest sends under a tag of the trunk is its subport's. What comes in by a port that nobody plugged, with
+any other VLAN tag or with two, from an unknown tunnel endpoint or on an unknown segment is dropped. A number means a
+network of the tunnel's own kind only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,18 @@ from suimon.pipeline.tables import Stage
 NO_TAG: Final = 0
 TAG_PRESENT: Final = 0x1000
 """OFPVID_PRESENT: with it, vlan_vid matches a tagged frame."""
+_TAGS: Final = (0x8100, 0x88A8)
+"""802.1Q and 802.1ad."""
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    """A tag below the one that was taken off is nobody's: on a provider network it would be the outer one.
+
+    Open vSwitch shows it as the Ethernet type or, with other_config:vlan-limit above 1, as a tag.
+    """
+    yield flow(Stage.BLOCK_OUT, 300, owner, {"vlan_vid": (TAG_PRESENT, TAG_PRESENT)})
+    for eth_type in _TAGS:
+        yield flow(Stage.BLOCK_OUT, 300, owner, {"vlan_vid": NO_TAG, "eth_type": eth_type})
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
@@ -29,12 +42,14 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         return
     number = facts.number("port", port.id)
     group_set = facts.number("set", set_name(port)) if port.security else 0
+    untag: list[Action] = [PopVlan()] if port.vlan else []
     yield flow(
         Stage.CLASSIFY,
         100,
         owner,
-        {"in_port": ofport, "vlan_vid": NO_TAG},
+        {"in_port": ofport, "vlan_vid": TAG_PRESENT | port.vlan if port.vlan else NO_TAG},
         [
+            *untag,
             set_field(NET, facts.number("network", network.id)),
             set_field(ORIGIN, FROM_GUEST),
             set_field(SOURCE, number),
@@ -49,10 +64,13 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
     if not network.up:
         return
     number = facts.number("network", network.id)
-    if network.kind == "vxlan":
+    if network.tunnelled:
+        tunnel = facts.tunnel(network)
+        if tunnel is None:
+            return
         assert network.segment is not None
         actions: list[Action] = [set_field(NET, number), set_field(ORIGIN, FROM_TUNNEL), Goto(Stage.LOOKUP)]
-        yield flow(Stage.TUNNEL, 100, owner, {"tun_id": network.segment}, actions)
+        yield flow(Stage.TUNNEL, 100, owner, {"in_port": tunnel, "tun_id": network.segment}, actions)
         return
     ofport = facts.physnets.get(network.physnet or "")
     if ofport is not None:
@@ -61,8 +79,8 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
 
 def vtep_flows(facts: Facts, owner: Owner, vtep: str) -> Iterator[Part]:
     """Only endpoints that hold a peer of ours may send through the tunnel."""
-    if facts.tunnel_ofport is not None and facts.has("vtep", vtep):
-        yield flow(Stage.CLASSIFY, 100, owner, {"in_port": facts.tunnel_ofport, "tun_src": vtep}, [Goto(Stage.TUNNEL)])
+    for tunnel in facts.tunnels.values() if facts.has("vtep", vtep) else ():
+        yield flow(Stage.CLASSIFY, 100, owner, {"in_port": tunnel, "tun_src": vtep}, [Goto(Stage.TUNNEL)])
 
 
 def _from_provider(network: view.Network, owner: Owner, number: int, ofport: int) -> Flow:
@@ -73,4 +91,9 @@ def _from_provider(network: view.Network, owner: Owner, number: int, ofport: int
     return flow(Stage.CLASSIFY, 100, owner, {"in_port": ofport, "vlan_vid": vlan_vid}, actions)
 
 
-PRODUCERS: Final[Producers] = {"port": port_flows, "network": network_flows, "vtep": vtep_flows}
+PRODUCERS: Final[Producers] = {
+    "bridge": bridge_flows,
+    "port": port_flows,
+    "network": network_flows,
+    "vtep": vtep_flows,
+}

@@ -1,4 +1,8 @@
-"""Stage deliver: to the guest, as many packets as it may get."""
+"""Stages deliver and reply: to the guest, as many packets as it may get, and back to the guest that asked something.
+
+What goes to a trunk's subport leaves under its tag. The tag comes off again afterwards: the packet may have other ways
+to go.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,41 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.classify import TAG_PRESENT
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import TARGET
-from suimon.pipeline.flow import Output, flow
+from suimon.pipeline.fields import SOURCE, TARGET
+from suimon.pipeline.flow import IN_PORT, Action, Output, PopVlan, PushVlan, flow, set_field
 from suimon.pipeline.limit import packet_meters
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
 
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    yield flow(Stage.REPLY, 0, owner, {}, [Output(IN_PORT)])
+
+
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     ofport, network = facts.ofports.get(port.id), facts.network(port.network_id)
-    if ofport is not None and network is not None and port.up and network.up:
-        actions = [*packet_meters(facts, port, "ingress"), Output(ofport)]
-        yield flow(Stage.DELIVER, 100, owner, {TARGET: facts.number("port", port.id)}, actions)
+    if ofport is None or network is None or not (port.up and network.up):
+        return
+    number = facts.number("port", port.id)
+    meters = packet_meters(facts, port, "ingress")
+    to_port: dict[str, object] = {TARGET: number}
+    yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *_tagged(port, Output(ofport))])
+    if port.parent is None and not facts.has("port@parent", port.id):
+        return
+    if port.vlan:
+        yield flow(Stage.REPLY, 100, owner, {SOURCE: number}, _tagged(port, Output(IN_PORT)))
+    # Between the ports of one trunk a packet leaves by where it came in, which only the name IN_PORT allows.
+    nearby = to_port | {"in_port": ofport}
+    yield flow(Stage.DELIVER, 120, owner, nearby | {SOURCE: number})
+    yield flow(Stage.DELIVER, 110, owner, nearby, [*meters, *_tagged(port, Output(IN_PORT))])
 
 
-PRODUCERS: Final[Producers] = {"port": port_flows}
+def _tagged(port: view.Port, output: Output) -> list[Action]:
+    if not port.vlan:
+        return [output]
+    return [PushVlan(), set_field("vlan_vid", TAG_PRESENT | port.vlan), output, PopVlan()]
+
+
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

@@ -30,10 +30,15 @@ class Facts:
         self.numbers = numbers
         self.objects: dict[view.Key, view.Object] = {}
         self.ofports: dict[str, int] = {}
-        self.tunnel_ofport: int | None = None
+        self.tunnels: dict[str, int] = {}
         self.physnets: dict[str, int] = {}
         self.neighbours: dict[tuple[str, str], str] = {}
+        self.nats: dict[str, int] = {}
+        self.away: frozenset[str] = frozenset()
+        self.replaced: frozenset[str] = frozenset()
+        self.serving = True
         self._indexes: defaultdict[str, defaultdict[object, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+        self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
         self._dirty: set[Owner] = {BRIDGE}
         self._freed_zones: set[int] = set()
@@ -51,6 +56,8 @@ class Facts:
         self.objects[key] = thing
         self._reindex(self._entries(before), self._entries(thing))
         self._mark_dependants(thing)
+        if isinstance(thing, view.Port):
+            self._seat(thing.id)
 
     def delete(self, key: view.Key) -> None:
         """Forget an object; unknown ones are no error (a delta may speak of what never came)."""
@@ -65,32 +72,55 @@ class Facts:
             number = self.numbers.free(kind, name)
             if kind == "port" and number is not None:
                 self._freed_zones.add(number)
+        if kind == "network":
+            further = 1
+            while self.numbers.free("group", f"{name}/{further}") is not None:
+                further += 1
         if kind == "port":
-            for direction in ("egress", "ingress"):
+            self._seat(name)
+            for direction in ("egress", "ingress", "shape"):
                 self.numbers.free("meter", f"{name}/{direction}")
 
     def plug(self, port_id: str, ofport: int | None) -> None:
-        """A guest's interface appeared as OpenFlow port `ofport`, or went away (None)."""
-        before = self.ofports.pop(port_id, None)
+        """A guest's interface appeared as OpenFlow port `ofport`, or went away (None); and its subports with it."""
+        before = self.interfaces.pop(port_id, None)
         if before is not None and self._ports_by_ofport.get(before) == port_id:
             del self._ports_by_ofport[before]
         if ofport is not None:
-            self.ofports[port_id] = ofport
+            self.interfaces[port_id] = ofport
             self._ports_by_ofport[ofport] = port_id
-        if before != ofport:
-            self._mark("port", (port_id,))
-            self._mark("floating_ip", self.found("floating_ip@port", port_id))
-            self._mark("mac", self.found("claim@port", port_id))
-            if port := self.port(port_id):
-                self._mark("network", (port.network_id,))
+        for each in (port_id, *self.found("port@parent", port_id)):
+            self._seat(each)
 
-    def wire(self, tunnel_ofport: int | None, physnets: dict[str, int]) -> None:
-        """Where the tunnels and the provider networks leave br-int."""
-        if (tunnel_ofport, physnets) != (self.tunnel_ofport, self.physnets):
-            self.tunnel_ofport, self.physnets = tunnel_ofport, dict(physnets)
+    def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
+        """Where the tunnels of each kind and the provider networks leave br-int."""
+        if (tunnels, physnets) != (self.tunnels, self.physnets):
+            self.tunnels, self.physnets = dict(tunnels), dict(physnets)
+            self._dirty.add(BRIDGE)
             self._mark("network", self._ids("network"))
             self._mark("vtep", map(str, self._indexes["vtep"]))
             self._mark("floating_ip", self._ids("floating_ip"))
+            self._mark("router", self._ids("router"))
+
+    def wire_nats(self, nats: dict[str, int]) -> None:
+        """Where the namespaces of routers are on br-int, by device."""
+        if nats != self.nats:
+            self.nats = dict(nats)
+            self._mark("router", self._ids("router"))
+
+    def judge(self, away: AbstractSet[str], replaced: AbstractSet[str], *, serving: bool) -> None:
+        """Which gateway hosts (by tunnel address, this one included) don't serve, which of them were replaced, and
+        whether this host serves.
+        """
+        if away != self.away:
+            self.away = frozenset(away)
+            self._mark("router", self._ids("router"))
+        if replaced != self.replaced:
+            self._mark("vtep", replaced ^ self.replaced)
+            self.replaced = frozenset(replaced)
+        if serving != self.serving:
+            self.serving = serving
+            self._dirty.add(BRIDGE)
 
     def learn(self, network_id: str, ip: str, mac: str | None) -> None:
         """A next hop on an external network answered (or is forgotten, None)."""
@@ -130,14 +160,30 @@ class Facts:
     def group(self, group_id: str) -> view.SecurityGroup | None:
         return self.objects.get(("group", group_id))  # type: ignore[return-value]
 
+    def gateways(self, physnet: str) -> view.Gateways | None:
+        return self.objects.get(("gateways", physnet))  # type: ignore[return-value]
+
     def floating_ip(self, floating_id: str) -> view.FloatingIp | None:
         return self.objects.get(("floating_ip", floating_id))  # type: ignore[return-value]
 
     def qos(self, port: view.Port) -> view.QosPolicy | None:
         return self.objects.get(("qos", port.qos_id)) if port.qos_id else None  # type: ignore[return-value]
 
-    def port_by_ofport(self, ofport: int) -> view.Port | None:
+    @property
+    def tunnel_ofport(self) -> int | None:
+        """The tunnel that hosts talk to gateway hosts by."""
+        return self.tunnels.get("vxlan")
+
+    def tunnel(self, network: view.Network) -> int | None:
+        """Where tunnels of the network's kind leave br-int."""
+        return self.tunnels.get(network.kind)
+
+    def port_by_ofport(self, ofport: int, vlan: int | None = None) -> view.Port | None:
+        """Whose frames an interface carries, or those under a tag of its trunk."""
         port_id = self._ports_by_ofport.get(ofport)
+        if vlan is not None:
+            subports = map(self.port, self.found("port@parent", port_id))
+            return next((port for port in subports if port and port.vlan == vlan), None)
         return self.port(port_id) if port_id else None
 
     def found(self, index: str, key: object) -> list[str]:
@@ -163,6 +209,21 @@ class Facts:
         return self.numbers.get(kind, name)
 
     # Following.
+
+    def _seat(self, port_id: str) -> None:
+        """Whoever depends on where a port is plugged: at an interface of its own, or at its trunk's."""
+        port = self.port(port_id)
+        before, now = self.ofports.get(port_id), self.interfaces.get(port.parent or port_id if port else port_id)
+        if before == now:
+            return
+        self.ofports.pop(port_id, None)
+        if now is not None:
+            self.ofports[port_id] = now
+        self._mark("port", (port_id,))
+        self._mark("floating_ip", self.found("floating_ip@port", port_id))
+        self._mark("mac", self.found("claim@port", port_id))
+        if port:
+            self._mark("network", (port.network_id,))
 
     def _ids(self, kind: str) -> Iterator[str]:
         return (name for found, name in self.objects if found == kind)
@@ -206,6 +267,11 @@ class Facts:
             self._mark("neighbour", self._neighbours_on(name))
         elif index == "vtep":
             self._mark("vtep", (name,))
+        elif index == "port@parent":
+            self._mark("port", (name,))
+        elif index == "route":
+            if not self.has(index, key):
+                self.numbers.free("group", name)
         elif index == "port@set":
             self._mark("group_set", (name,))
             if not self.has(index, key):
@@ -226,7 +292,7 @@ class Facts:
     def _mark_dependants(self, thing: view.Object) -> None:
         """Who must be compiled again because `thing` is, or was, so."""
         kind, name = view.key(thing)
-        if kind not in ("subnet", "member", "qos", "group"):
+        if kind not in ("gateways", "subnet", "member", "qos", "group"):
             self._mark(kind, (name,))
         match thing:
             case view.Network():
@@ -248,6 +314,8 @@ class Facts:
                 self._mark("group_set", self.found("set@group", name))
             case view.Router():
                 self._mark("floating_ip", self.found("floating_ip@router", name))
+            case view.Gateways():
+                self._mark("router", self._ids("router"))
             case view.QosPolicy():
                 self._mark("port", self.found("port@qos", name))
             case _:
@@ -256,8 +324,17 @@ class Facts:
     def _entries(self, thing: view.Object | None) -> Iterator[Entry]:
         """Under which keys an object can be found. A peer on this very host is its `Port`: it stands under none."""
         match thing:
+            case view.Network(id=name) if thing.tunnelled:
+                yield "tunnel", thing.kind, name
+            case view.Gateways(id=name):
+                yield "tunnel", "vxlan", name
+                for gateway in thing.hosts:
+                    if gateway.host != self.host:
+                        yield "vtep", gateway.vtep, f"gateways/{name}"
             case view.Port(id=name):
                 yield "port@network", thing.network_id, name
+                if thing.parent:
+                    yield "port@parent", thing.parent, name
                 if thing.security:
                     yield "port@set", set_name(thing), name
                     for group_id in thing.groups:
@@ -279,15 +356,18 @@ class Facts:
                 if not thing.stateful:
                     yield "stateless", name, name
                 for rule in thing.rules:
-                    if rule.remote_group and rule.ethertype == "IPv4":
+                    if rule.remote_group:
                         yield "reference", reference(rule, stateless=not thing.stateful), name
             case view.Subnet(id=name):
                 yield "subnet@network", thing.network_id, name
             case view.Router(id=name):
+                for route in thing.routes:
+                    yield "route", f"{name}/{route.destination}", route.nexthop
                 for interface in thing.interfaces:
                     yield "router@network", interface.network_id, name
                 if thing.gateway:
                     yield "router@network", thing.gateway.network_id, name
+                    yield "router@gateway", thing.gateway.network_id, name
             case view.FloatingIp(id=name):
                 yield "floating_ip@network", thing.network_id, name
                 yield "floating_ip@port", thing.port_id, name
@@ -303,7 +383,8 @@ def set_name(port: view.Port) -> str:
 
 def reference(rule: view.SecurityGroupRule, *, stateless: bool) -> str:
     """What stands for "the members of that remote group, in this direction", by connection or by packet."""
-    return f"{rule.remote_group}/{rule.direction}" + ("/stateless" if stateless else "")
+    family = "/ipv6" if rule.ethertype == "IPv6" else ""
+    return f"{rule.remote_group}/{rule.direction}" + ("/stateless" if stateless else "") + family
 
 
 def _claims(port: view.Port | view.Peer, macs: AbstractSet[str]) -> Iterator[Entry]:

@@ -8,21 +8,29 @@ from typing import Final, NamedTuple
 
 
 class Field(NamedTuple):
-    """Wire identity, width in bits, how a value is written, and the prerequisites as (field, value) pairs."""
+    """Wire identity, width in bits, how a value is written, and the prerequisites: fields, each with the values of
+    which it has to have one.
+    """
 
     oxm_class: int
     oxm_field: int
     bits: int
     form: str = "int"
-    needs: tuple[tuple[str, int], ...] = ()
+    needs: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
-_IP: Final = (("eth_type", 0x0800),)
-_ARP: Final = (("eth_type", 0x0806),)
-_TCP: Final = (*_IP, ("ip_proto", 6))
-_UDP: Final = (*_IP, ("ip_proto", 17))
-_SCTP: Final = (*_IP, ("ip_proto", 132))
-_ICMP: Final = (*_IP, ("ip_proto", 1))
+_IPV4: Final = (("eth_type", (0x0800,)),)
+_IPV6: Final = (("eth_type", (0x86DD,)),)
+_IP: Final = (("eth_type", (0x0800, 0x86DD)),)
+_ARP: Final = (("eth_type", (0x0806,)),)
+_TCP: Final = (*_IP, ("ip_proto", (6,)))
+_UDP: Final = (*_IP, ("ip_proto", (17,)))
+_SCTP: Final = (*_IP, ("ip_proto", (132,)))
+_ICMP: Final = (*_IPV4, ("ip_proto", (1,)))
+_ICMPV6: Final = (*_IPV6, ("ip_proto", (58,)))
+_NS: Final = (*_ICMPV6, ("icmpv6_type", (135,)), ("icmpv6_code", (0,)))
+_NA: Final = (*_ICMPV6, ("icmpv6_type", (136,)), ("icmpv6_code", (0,)))
+_ND: Final = (*_ICMPV6, ("icmpv6_type", (135, 136)), ("icmpv6_code", (0,)))
 
 FIELDS: Final[dict[str, Field]] = {
     "in_port": Field(0x8000, 0, 32),
@@ -33,8 +41,8 @@ FIELDS: Final[dict[str, Field]] = {
     "vlan_vid": Field(0x8000, 6, 13, "hex"),
     "ip_dscp": Field(0x8000, 8, 6, needs=_IP),
     "ip_proto": Field(0x8000, 10, 8, needs=_IP),
-    "ipv4_src": Field(0x8000, 11, 32, "ipv4", _IP),
-    "ipv4_dst": Field(0x8000, 12, 32, "ipv4", _IP),
+    "ipv4_src": Field(0x8000, 11, 32, "ipv4", _IPV4),
+    "ipv4_dst": Field(0x8000, 12, 32, "ipv4", _IPV4),
     "tcp_src": Field(0x8000, 13, 16, needs=_TCP),
     "tcp_dst": Field(0x8000, 14, 16, needs=_TCP),
     "udp_src": Field(0x8000, 15, 16, needs=_UDP),
@@ -47,6 +55,13 @@ FIELDS: Final[dict[str, Field]] = {
     "arp_tpa": Field(0x8000, 23, 32, "ipv4", _ARP),
     "arp_sha": Field(0x8000, 24, 48, "mac", _ARP),
     "arp_tha": Field(0x8000, 25, 48, "mac", _ARP),
+    "ipv6_src": Field(0x8000, 26, 128, "ipv6", _IPV6),
+    "ipv6_dst": Field(0x8000, 27, 128, "ipv6", _IPV6),
+    "icmpv6_type": Field(0x8000, 29, 8, needs=_ICMPV6),
+    "icmpv6_code": Field(0x8000, 30, 8, needs=_ICMPV6),
+    "nd_target": Field(0x8000, 31, 128, "ipv6", _ND),
+    "nd_sll": Field(0x8000, 32, 48, "mac", _NS),
+    "nd_tll": Field(0x8000, 33, 48, "mac", _NA),
     "tun_id": Field(0x8000, 38, 64, "hex"),
     "ip_frag": Field(0x0001, 26, 8, "hex", needs=_IP),
     "ip_ttl": Field(0x0001, 29, 8, needs=_IP),
@@ -55,11 +70,16 @@ FIELDS: Final[dict[str, Field]] = {
     "conj_id": Field(0x0001, 37, 32),
     "ct_state": Field(0x0001, 105, 32, "hex"),
     "ct_nw_proto": Field(0x0001, 119, 8, needs=_IP),
-    "ct_nw_src": Field(0x0001, 120, 32, "ipv4", _IP),
-    "ct_nw_dst": Field(0x0001, 121, 32, "ipv4", _IP),
+    "ct_nw_src": Field(0x0001, 120, 32, "ipv4", _IPV4),
+    "ct_nw_dst": Field(0x0001, 121, 32, "ipv4", _IPV4),
+    "ct_ipv6_src": Field(0x0001, 122, 128, "ipv6", _IPV6),
+    "ct_ipv6_dst": Field(0x0001, 123, 128, "ipv6", _IPV6),
     "ct_tp_src": Field(0x0001, 124, 16),
     "ct_tp_dst": Field(0x0001, 125, 16),
+    "nd_reserved": Field(0x1000, 1, 32, "hex", _ND),
+    "nd_options_type": Field(0x1000, 2, 8, needs=_ND),
     **{f"reg{number}": Field(0x0001, number, 32, "hex") for number in range(16)},
+    **{f"xxreg{number}": Field(0x0001, 111 + number, 128, "ipv6") for number in range(4)},
 }
 
 # What lives where while a packet crosses br-int. Numbers are this host's own, given out by `pipeline.numbers`.
@@ -81,11 +101,17 @@ ROUTER: Final = "reg6"
 """The router that carries the packet between two networks."""
 NEXTHOP: Final = "reg7"
 """The IPv4 address whose MAC the routed packet needs."""
+NEXTHOP6: Final = "xxreg2"
+"""The IPv6 address whose MAC the routed packet needs: reg8 to reg11. It is written whole and matched by `wide`, since
+Open vSwitch tells of the registers singly.
+"""
 
 FROM_GUEST: Final = 1
 FROM_TUNNEL: Final = 2
 FROM_PROVIDER: Final = 3
 
+FRAGMENT: Final = (0x01, 0x01)
+"""ip_frag of every fragment of a datagram. In none of them, the first neither, flows see the L4 header."""
 LATER_FRAGMENT: Final = (0x02, 0x02)
 """ip_frag of all fragments of a datagram but its first, which alone has the L4 header (ovs-fields(7), ip_frag)."""
 
@@ -95,3 +121,17 @@ CT_RELATED: Final = 0x04
 CT_REPLY: Final = 0x08
 CT_INVALID: Final = 0x10
 CT_TRACKED: Final = 0x20
+
+
+def registers(name: str) -> tuple[str, ...]:
+    """The registers that a wide one stands for, the most significant first; none for any other field."""
+    if not name.startswith("xxreg"):
+        return ()
+    first = 4 * int(name.removeprefix("xxreg"))
+    return tuple(f"reg{first + offset}" for offset in range(4))
+
+
+def wide(name: str, value: int) -> dict[str, object]:
+    """What to match for `value` in the wide register `name`."""
+    parts = value.to_bytes(16, "big")
+    return {reg: int.from_bytes(parts[4 * at : 4 * at + 4], "big") for at, reg in enumerate(registers(name))}

@@ -88,7 +88,7 @@ class UseMeter(msgspec.Struct, frozen=True, tag="meter"):
 
 
 class UseGroup(msgspec.Struct, frozen=True, tag="group"):
-    """Hand copies to every bucket of group `group_id`."""
+    """Hand copies to every bucket of group `group_id`, or the packet to one of them."""
 
     group_id: int
 
@@ -166,15 +166,19 @@ class Bucket(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """An OpenFlow group of type ALL: every bucket gets a copy of the packet. A flooding network has one."""
+    """An OpenFlow group of type ALL: every bucket gets a copy of the packet. A flooding network has one.
+
+    With `select` it is of type SELECT: one bucket gets the packet, the same for all packets of a connection.
+    """
 
     group_id: int
     owner: Owner
     buckets: tuple[Bucket, ...]
+    select: bool = False
 
     def __str__(self) -> str:
         buckets = ",".join(f"bucket=({actions_text(bucket.actions)})" for bucket in self.buckets)
-        return f"group={self.group_id},{buckets} owner={self.owner}"
+        return f"group={self.group_id},{'type=select,' if self.select else ''}{buckets} owner={self.owner}"
 
 
 class Meter(msgspec.Struct, frozen=True):
@@ -249,7 +253,7 @@ def _match_text(entry: tuple[str, int, int]) -> str:
     field = FIELDS[name]
     if mask == (1 << field.bits) - 1:
         return f"{name}={_value_text(field, value)}"
-    if field.form == "ipv4":
+    if field.form in ("ipv4", "ipv6") and not name.startswith("xxreg"):
         return f"{name}={_value_text(field, value)}/{mask.bit_count()}"
     return f"{name}={_value_text(field, value)}/{_mask_text(field, mask)}"
 

@@ -40,7 +40,10 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     metered: list[Action] = []
     for limit in policy.limits:
         burst = limit.burst_kbits or default_burst_kbits(limit.rate_kbps)
-        if limit.direction == "ingress":
+        if limit.direction == "ingress" and port.parent:
+            # Its interface is its trunk's: a queue there would hold the others back as well.
+            yield Meter(_shape_meter(facts, port), owner, limit.rate_kbps, max(burst, _LEAST_BURST_KBITS))
+        elif limit.direction == "ingress":
             yield Shape(port.id, limit.rate_kbps, burst)
         else:
             yield Meter(METER | number, owner, limit.rate_kbps, max(burst, _LEAST_BURST_KBITS))
@@ -54,15 +57,23 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if metered:
         yield flow(Stage.LIMIT_OUT, 100, owner, {SOURCE: number}, [*metered, onwards])
     if policy.dscp is not None:
-        marked = {SOURCE: number, "eth_type": 0x0800}
-        yield flow(Stage.LIMIT_OUT, 110, owner, marked, [*metered, set_field("ip_dscp", policy.dscp), onwards])
+        for eth_type in (0x0800, 0x86DD):
+            marked = {SOURCE: number, "eth_type": eth_type}
+            yield flow(Stage.LIMIT_OUT, 110, owner, marked, [*metered, set_field("ip_dscp", policy.dscp), onwards])
 
 
 def packet_meters(facts: Facts, port: view.Port, direction: view.Direction) -> list[Action]:
-    """The meters by which a port's packets go in this direction: one or none."""
+    """The meters by which a port's packets go in this direction; a subport's have its bandwidth's beside."""
     policy = facts.qos(port)
     limits = policy.packet_limits if policy else ()
-    return [UseMeter(_packet_meter(facts, port, direction)) for limit in limits if limit.direction == direction]
+    found = [_packet_meter(facts, port, direction) for limit in limits if limit.direction == direction]
+    if policy and port.parent and direction == "ingress":
+        found += [_shape_meter(facts, port) for limit in policy.limits if limit.direction == direction]
+    return [UseMeter(meter) for meter in found]
+
+
+def _shape_meter(facts: Facts, port: view.Port) -> int:
+    return _PACKET_METER + facts.number("meter", f"{port.id}/shape")
 
 
 def _packet_meter(facts: Facts, port: view.Port, direction: view.Direction) -> int:

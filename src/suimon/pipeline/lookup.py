@@ -21,6 +21,10 @@ from suimon.pipeline.tables import Stage
 
 GROUP: Final = 0x5A000000
 """Group ids of ours. A network has two: twice its number floods everywhere, one more floods to local ports only."""
+_FURTHER: Final = 0x5A800000
+_MOST_BUCKETS: Final = 1000
+"""Tunnel endpoints in one group: about 1,300 fit an OpenFlow message. What is more stands in further groups, one behind
+the other."""
 _MANY: Final = "01:00:00:00:00:00/01:00:00:00:00:00"
 """The group bit: every broadcast and multicast address has it."""
 
@@ -34,7 +38,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
 
 def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
     network = facts.network(peer.network_id)
-    if network is None or network.kind != "vxlan" or peer.host == facts.host or peer.vtep is None:
+    if network is None or not network.tunnelled or peer.host == facts.host or peer.vtep is None:
         return
     matched = {NET: facts.number("network", network.id), ORIGIN: FROM_GUEST, "eth_dst": peer.mac}
     yield flow(Stage.LOOKUP, 90, owner, matched, [set_field("tun_dst", peer.vtep), Goto(Stage.REMOTE)])
@@ -53,7 +57,7 @@ def mac_flows(facts: Facts, owner: Owner, claim: str) -> Iterator[Part]:
         if port_id in facts.ofports and facts.port(port_id):
             here += [_to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)]
     there: list[Action] = []
-    if network.kind == "vxlan":
+    if network.tunnelled:
         for vtep in sorted({peer.vtep for peer in map(facts.peer, claimants) if peer and peer.vtep}):
             there += [set_field("tun_dst", vtep), Resubmit(Stage.REMOTE)]
     if here or there:
@@ -63,10 +67,11 @@ def mac_flows(facts: Facts, owner: Owner, claim: str) -> Iterator[Part]:
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
-    for interface in router.interfaces if router.up else ():
-        if facts.network(interface.network_id):
-            number = facts.number("network", interface.network_id)
-            matched: dict[str, object] = {NET: number, ORIGIN: FROM_GUEST, "eth_dst": interface.mac}
+    # A leg may have several addresses.
+    for network_id, mac in dict.fromkeys((leg.network_id, leg.mac) for leg in router.interfaces if router.up):
+        if facts.network(network_id):
+            number = facts.number("network", network_id)
+            matched: dict[str, object] = {NET: number, ORIGIN: FROM_GUEST, "eth_dst": mac}
             actions: list[Action] = [set_field(ROUTER, facts.number("router", router.id)), Goto(Stage.ROUTE)]
             yield flow(Stage.LOOKUP, 110, owner, matched, actions)
 
@@ -75,13 +80,23 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
     number = facts.number("network", network.id)
     everywhere, here = GROUP | number << 1, GROUP | number << 1 | 1
     local = tuple(_local_buckets(facts, network))
-    yield Group(everywhere, owner, (*local, *_remote_buckets(facts, network)))
+    remote = list(_remote_buckets(facts, network))
+    for number_of_group in range((len(remote) - 1) // _MOST_BUCKETS, 0, -1):
+        further = further_group(facts.number("group", f"{network.id}/{number_of_group}"))
+        yield Group(further, owner, tuple(remote[number_of_group * _MOST_BUCKETS :]))
+        remote[number_of_group * _MOST_BUCKETS :] = [Bucket((UseGroup(further),))]
+    yield Group(everywhere, owner, (*local, *remote))
     yield Group(here, owner, local)
     many: dict[str, object] = {NET: number, "eth_dst": _MANY}
     yield flow(Stage.LOOKUP, 60, owner, many | {ORIGIN: FROM_GUEST}, [UseGroup(everywhere)])
     yield flow(Stage.LOOKUP, 50, owner, many, [UseGroup(here)])
-    if network.kind != "vxlan":
+    if not network.tunnelled:
         yield flow(Stage.LOOKUP, 10, owner, {NET: number, ORIGIN: FROM_GUEST}, [Goto(Stage.REMOTE)])
+
+
+def further_group(number: int) -> int:
+    """The id of a group that no network's number stands for."""
+    return _FURTHER | number
 
 
 def _local_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
@@ -91,7 +106,7 @@ def _local_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
 
 
 def _remote_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
-    if network.kind != "vxlan":
+    if not network.tunnelled:
         yield Bucket((Resubmit(Stage.REMOTE),))
         return
     for vtep in facts.found("vtep@network", network.id):

@@ -14,15 +14,15 @@ from typing import Final
 import msgspec
 
 LAST: Final = {
-    "network": 0x7FFFFF,
-    "port": 0xFFFE,
+    "network": 0x3FFFFF,
+    "port": 0x7FFE,
     "set": 0xFFFFFF,
     "router": 0xFFFFFF,
     "conj": 0xFFFFFFF,
     "meter": 3000,
+    "group": 0x7FFFFF,
 }
-"""The kinds, and the largest number of each: a port's is also its conntrack zone and part of its meters' ids, 16 bits.
-"""
+"""The kinds, and the largest number of each: a port's is also its conntrack zone, and 15 bits of its meters' ids."""
 
 
 class Dump(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from suimon.model.owner import Owner
+from suimon.model.view import PortForwarding
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.flow import Flow, Group, Meter
 
@@ -20,6 +21,23 @@ class Shape(msgspec.Struct, frozen=True):
     burst_kbits: int
 
 
+class Nat(msgspec.Struct, frozen=True):
+    """A router's network namespace on a gateway host (`dataplane.nat`).
+
+    It is reached by `addresses`, leads to the CIDRs `inside`, and gives what leaves `source` as its address, if that is
+    not empty, unless it comes from one of `plain`.
+    """
+
+    router_id: str
+    addresses: tuple[str, ...]
+    inside: tuple[str, ...]
+    source: str = ""
+    plain: tuple[str, ...] = ()
+    forwardings: tuple[PortForwarding, ...] = ()
+    mtu: int = 1500
+    """Of the external network."""
+
+
 class Program(msgspec.Struct, frozen=True):
     """All that one owner needs; empty when the owner is gone."""
 
@@ -27,9 +45,10 @@ class Program(msgspec.Struct, frozen=True):
     groups: tuple[Group, ...] = ()
     meters: tuple[Meter, ...] = ()
     shapes: tuple[Shape, ...] = ()
+    nats: tuple[Nat, ...] = ()
 
 
-Part = Flow | Group | Meter | Shape
+Part = Flow | Group | Meter | Shape | Nat
 """What a stage yields."""
 Producer = Callable[[Facts, Owner, Any], Iterable[Part]]
 """(facts, owner, the owner's object) → its parts in one stage. The object is the view's struct, or the owner's id."""

@@ -1,8 +1,13 @@
-"""Stage remote: out of this host, by tunnel or by a provider network."""
+"""Stage remote: out of this host, by tunnel or by a provider network.
+
+A router's MAC is on every host: what each of them sends by a provider network carries a MAC of the host's own instead,
+or the switches there would learn the router now here, now there (docs/decisions/0018).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from typing import Final
 
 from suimon.model import view
@@ -18,15 +23,31 @@ from suimon.pipeline.tables import Stage
 def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
     """For a tunnel, `lookup` or the flood group has set the endpoint (tun_dst) before."""
     on_network: dict[str, object] = {NET: facts.number("network", network.id)}
-    if network.kind == "vxlan":
-        if facts.tunnel_ofport is not None:
+    if network.tunnelled:
+        tunnel = facts.tunnel(network)
+        if tunnel is not None:
             assert network.segment is not None
-            actions: list[Action] = [set_field("tun_id", network.segment), Output(facts.tunnel_ofport)]
+            actions: list[Action] = [set_field("tun_id", network.segment), Output(tunnel)]
             yield flow(Stage.REMOTE, 100, owner, on_network, actions)
         return
     ofport = facts.physnets.get(network.physnet or "")
     if ofport is not None:
         yield flow(Stage.REMOTE, 100, owner, on_network, [*tag(network), Output(ofport)])
+
+
+def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
+    for leg in {(leg.network_id, leg.mac): leg for leg in router.interfaces}.values() if router.up else ():
+        network = facts.network(leg.network_id)
+        ofport = facts.physnets.get(network.physnet or "") if network else None
+        if network is not None and ofport is not None:
+            routed: dict[str, object] = {NET: facts.number("network", network.id), "eth_src": leg.mac}
+            actions = [set_field("eth_src", host_mac(facts.host)), *tag(network), Output(ofport)]
+            yield flow(Stage.REMOTE, 110, owner, routed, actions)
+
+
+def host_mac(host: str) -> str:
+    """A locally administered address (IEEE 802c) that no port gets: their prefixes have other first octets."""
+    return f"0e:{blake2b(host.encode(), digest_size=5).digest().hex(':')}"
 
 
 def tag(network: view.Network) -> list[Action]:
@@ -36,4 +57,4 @@ def tag(network: view.Network) -> list[Action]:
     return [PushVlan(), set_field("vlan_vid", TAG_PRESENT | (network.segment or 0))]
 
 
-PRODUCERS: Final[Producers] = {"network": network_flows}
+PRODUCERS: Final[Producers] = {"network": network_flows, "router": router_flows}

@@ -13,17 +13,16 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.ecmp import spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP, ROUTER
 from suimon.pipeline.flow import (
-    IN_PORT,
     Action,
     DecTtl,
     Flow,
     Goto,
     Meter,
     Move,
-    Output,
     Resubmit,
     ToController,
     UseMeter,
@@ -80,7 +79,7 @@ def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
 
 def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
     """A next hop outside that nobody knows yet: the agent asks for it."""
-    if network.external and network.kind != "vxlan":
+    if network.external and not network.tunnelled:
         waiting: dict[str, object] = {NET: facts.number("network", network.id)}
         yield flow(Stage.NEIGHBOUR, 10, owner, waiting, [UseMeter(NEIGHBOUR_METER), ToController()])
 
@@ -100,15 +99,20 @@ def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterab
 
 
 def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
-    """Extra routes, whose next hop is on one of the router's subnets."""
-    for route in router.routes:
+    """Extra routes, whose next hop is on one of the router's subnets; several to one destination share its packets."""
+    ways: dict[str, list[list[Action]]] = {}
+    for route in sorted(router.routes, key=lambda route: route.nexthop):
         for interface in router.interfaces:
             if ":" in route.nexthop + interface.cidr or facts.network(interface.network_id) is None:
                 continue
             if IPv4Address(route.nexthop) in IPv4Network(interface.cidr):
                 nexthop = set_field(NEXTHOP, int(IPv4Address(route.nexthop)))
-                yield _prefix(owner, at_router, route.destination, _towards(facts, interface, [nexthop]))
+                ways.setdefault(route.destination, []).append(_towards(facts, interface, [nexthop]))
                 break
+    for destination, found in ways.items():
+        actions, groups = spread(facts, owner, router, destination, found)
+        yield from groups
+        yield _prefix(owner, at_router, destination, actions)
 
 
 def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
@@ -147,7 +151,7 @@ def _echo_reply(interface: view.RouterInterface) -> list[Action]:
         set_field("ipv4_src", interface.ip),
         set_field("icmp_type", 0),
         set_field("ip_ttl", 64),
-        Output(IN_PORT),
+        Goto(Stage.REPLY),
     ]
 
 

@@ -35,25 +35,40 @@ class _Sight(NamedTuple):
     l4: Callable[[int], str | None]
 
 
-# For ICMP the tracker keeps the type as source and the code as destination port (ovs-fields(7), ct_tp_src).
-_CONNECTION: Final = _Sight(
-    {"eth_type": 0x0800, "ct_state": (CT_TRACKED, CT_TRACKED | CT_INVALID)},
-    {"egress": "ct_nw_dst", "ingress": "ct_nw_src"},
-    "ct_nw_proto",
-    "ct_tp_src",
-    "ct_tp_dst",
-    lambda _: "ct_tp_dst",
-)
-_PACKET: Final = _Sight(
-    {"eth_type": 0x0800},
-    {"egress": "ipv4_dst", "ingress": "ipv4_src"},
-    "ip_proto",
-    "icmp_type",
-    "icmp_code",
-    _L4.get,
-)
-_SIGHTS: Final = {"": _CONNECTION, "/stateless": _PACKET}
+def _by_connection(eth_type: int, source: str, destination: str) -> _Sight:
+    """For ICMP the tracker keeps the type as source and the code as destination port (ovs-fields(7), ct_tp_src)."""
+    return _Sight(
+        {"eth_type": eth_type, "ct_state": (CT_TRACKED, CT_TRACKED | CT_INVALID)},
+        {"egress": destination, "ingress": source},
+        "ct_nw_proto",
+        "ct_tp_src",
+        "ct_tp_dst",
+        lambda _: "ct_tp_dst",
+    )
+
+
+_SIGHTS: Final = {
+    "": _by_connection(0x0800, "ct_nw_src", "ct_nw_dst"),
+    "/ipv6": _by_connection(0x86DD, "ct_ipv6_src", "ct_ipv6_dst"),
+    "/stateless": _Sight(
+        {"eth_type": 0x0800},
+        {"egress": "ipv4_dst", "ingress": "ipv4_src"},
+        "ip_proto",
+        "icmp_type",
+        "icmp_code",
+        _L4.get,
+    ),
+    "/stateless/ipv6": _Sight(
+        {"eth_type": 0x86DD},
+        {"egress": "ipv6_dst", "ingress": "ipv6_src"},
+        "ip_proto",
+        "icmpv6_type",
+        "icmpv6_code",
+        _L4.get,
+    ),
+}
 """By what `facts.reference` ends with."""
+_ICMP: Final = {"IPv4": 1, "IPv6": 58}
 _ALLOWED: Final = (set_field(VERDICT, 1),)
 _PLAIN: Final = 100
 _CONJUNCT: Final = 90
@@ -71,11 +86,8 @@ def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
         group = facts.group(group_id)
         if group is None:
             continue
-        sight = _CONNECTION if group.stateful else _PACKET
         for rule in group.rules:
-            if rule.ethertype != "IPv4":
-                continue
-            for matched in _matches(rule, number, sight):
+            for matched in _matches(rule, number, stateful=group.stateful):
                 if rule.remote_group:
                     remote = reference(rule, stateless=not group.stateful)
                     clauses.setdefault((_STAGES[rule.direction], matched), set()).add(remote)
@@ -91,31 +103,36 @@ def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
 def group_flows(facts: Facts, owner: Owner, group_id: str) -> Iterator[Part]:
     """Both clauses hold: the peer is a member, and a rule names its group."""
     for direction, stage in _STAGES.items():
-        for ending in _SIGHTS:
+        for ending, sight in _SIGHTS.items():
             remote = f"{group_id}/{direction}{ending}"
             if facts.has("reference", remote):
-                matched: dict[str, object] = {"conj_id": facts.number("conj", remote), "eth_type": 0x0800}
+                matched = {"conj_id": facts.number("conj", remote), "eth_type": sight.valid["eth_type"]}
                 yield flow(stage, _CONJUNCT, owner, matched, _ALLOWED)
 
 
 def address_flows(facts: Facts, owner: Owner, ip: str) -> Iterator[Part]:
     """The address is a member of these groups. Tenants' addresses may overlap: the other clause tells them apart."""
-    groups = facts.found("group@address", ip) if ":" not in ip else []
+    groups, eth_type = facts.found("group@address", ip), 0x86DD if ":" in ip else 0x0800
     for direction, stage in _STAGES.items():
         for ending, sight in _SIGHTS.items():
+            if sight.valid["eth_type"] != eth_type:
+                continue
             remotes = [remote for group in groups if facts.has("reference", remote := f"{group}/{direction}{ending}")]
             if remotes:
                 actions: list[Action] = [Conjunction(facts.number("conj", remote), 0, 2) for remote in remotes]
                 yield flow(stage, _CONJUNCT, owner, sight.valid | {sight.remote[direction]: ip}, actions)
 
 
-def _matches(rule: view.SecurityGroupRule, number: int, sight: _Sight) -> Iterator[Match]:
+def _matches(rule: view.SecurityGroupRule, number: int, *, stateful: bool) -> Iterator[Match]:
+    sight = _SIGHTS[("" if stateful else "/stateless") + ("/ipv6" if rule.ethertype == "IPv6" else "")]
     matched: dict[str, object] = {GROUP_SET: number, **sight.valid}
     if rule.remote_prefix:
         matched[sight.remote[rule.direction]] = rule.remote_prefix
+    icmp = rule.protocol in _ICMP.values()
     if rule.protocol is not None:
-        matched[sight.protocol] = rule.protocol
-    if rule.protocol == 1:
+        # Neutron takes "icmp" for either family's.
+        matched[sight.protocol] = _ICMP[rule.ethertype] if icmp else rule.protocol
+    if icmp:
         kind = {} if rule.port_min is None else {sight.icmp_type: rule.port_min}
         code = {} if rule.port_max is None else {sight.icmp_code: rule.port_max}
         yield match(matched | kind | code)

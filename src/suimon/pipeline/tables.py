@@ -21,17 +21,22 @@ class Stage(IntEnum):
     ALLOW_OUT = 26  # verdict: remember the connection, or drop
     RULES_OUT = 30  # rules for connections that the guest opened
     RULES_IN = 31  # rules for connections opened towards the guest
+    SERVICE_OUT = 32  # to the services of this host: the source address becomes one that tells who asks
     ANSWER = 34  # ARP, DHCP, ping to a router: answered here
+    ADVERTISE = 36  # a neighbour solicitation that became its answer gets the link-layer address
     FLOATING_IN = 38  # arriving at a floating IP: rewritten to the port behind it
     LOOKUP = 42  # destination MAC on this network → local port, tunnel, provider, router, flood
     ROUTE = 46  # longest prefix of a router
     FLOATING_OUT = 50  # leaving for the outside: rewritten to the floating IP
+    LEAVE = 52  # back from a router's namespace on its gateway host: the next hop on the external network
     NEIGHBOUR = 54  # next hop's address → MAC, then LOOKUP again
     BLOCK_IN = 58  # port blocks on what goes to a guest
     TRACK_IN = 62  # into the target port's conntrack zone
     GROUP_IN = 66
     ALLOW_IN = 70
+    SERVICE_IN = 72  # from the services of this host: that address becomes the guest
     DELIVER = 74  # to the local port
+    REPLY = 76  # back to the guest that asked, under its tag if it is a trunk's subport
     REMOTE = 78  # to a tunnel or a provider network
 
     @property

@@ -15,6 +15,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import ipv6
 from suimon.pipeline.facts import Facts, set_name
 from suimon.pipeline.fields import (
     CT_INVALID,
@@ -22,6 +23,7 @@ from suimon.pipeline.fields import (
     CT_RELATED,
     CT_REPLY,
     CT_TRACKED,
+    FRAGMENT,
     GROUP_SET,
     TARGET,
     VERDICT,
@@ -31,17 +33,30 @@ from suimon.pipeline.flow import Action, Ct, Goto, Resubmit, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
+_TRACKED: Final = (0x0800, 0x86DD)
 _DIRECTION: Final = CT_TRACKED | CT_INVALID | CT_RELATED | CT_REPLY
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     yield flow(Stage.TRACK_OUT, 20, owner, {GROUP_SET: 0}, [Goto(Stage.ANSWER)])
-    yield flow(Stage.TRACK_OUT, 10, owner, {"eth_type": 0x0800}, [Ct(ZONE, Stage.GROUP_OUT)])
+    for eth_type in _TRACKED:
+        yield flow(Stage.TRACK_OUT, 10, owner, {"eth_type": eth_type}, [Ct(ZONE, Stage.GROUP_OUT)])
+    yield from _link_needs(owner)
     yield flow(Stage.TRACK_IN, 30, owner, {"eth_type": 0x0806}, [Goto(Stage.DELIVER)])
     yield from _ask(owner, Stage.GROUP_OUT, opened=Stage.RULES_OUT, answered=Stage.RULES_IN)
     yield from _ask(owner, Stage.GROUP_IN, opened=Stage.RULES_IN, answered=Stage.RULES_OUT)
     yield from _carry_out(owner, Stage.ALLOW_OUT, Stage.ANSWER)
     yield from _carry_out(owner, Stage.ALLOW_IN, Stage.DELIVER)
+
+
+def _link_needs(owner: Owner) -> Iterator[Part]:
+    """What an IPv6 link can't do without is no matter of security groups (RFC 4890, 4.4.1): ND, routers, multicast."""
+    asked = (ipv6.ROUTER_SOLICITATION, *ipv6.MULTICAST_LISTENERS)
+    for kind in asked:
+        yield flow(Stage.TRACK_OUT, 25, owner, ipv6.ICMPV6 | {"icmpv6_type": kind}, [Goto(Stage.ANSWER)])
+    told = (ipv6.ROUTER_ADVERTISEMENT, ipv6.SOLICITATION, ipv6.ADVERTISEMENT, *ipv6.MULTICAST_LISTENERS)
+    for kind in told:
+        yield flow(Stage.TRACK_IN, 30, owner, ipv6.ICMPV6 | {"icmpv6_type": kind}, [Goto(Stage.DELIVER)])
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
@@ -57,7 +72,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         actions += [Resubmit(Stage.RULES_IN), Goto(Stage.ALLOW_IN)]
     else:
         actions = [set_field(ZONE, number), *actions, Ct(ZONE, Stage.GROUP_IN)]
-    yield flow(Stage.TRACK_IN, 20, owner, {TARGET: number, "eth_type": 0x0800}, actions)
+    for eth_type in _TRACKED if ipv6.speaks(port) else _TRACKED[:1]:
+        yield flow(Stage.TRACK_IN, 20, owner, {TARGET: number, "eth_type": eth_type}, actions)
 
 
 def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
@@ -66,7 +82,10 @@ def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
         return
     of_set = {GROUP_SET: facts.number("set", name)}
     asking: list[Action] = [Resubmit(Stage.RULES_OUT), Goto(Stage.ALLOW_OUT)]
-    yield flow(Stage.TRACK_OUT, 15, owner, of_set | {"eth_type": 0x0800}, asking)
+    for eth_type in _TRACKED:
+        yield flow(Stage.TRACK_OUT, 15, owner, of_set | {"eth_type": eth_type}, asking)
+    # Nobody would see what message the fragments make together (see `guard`).
+    yield flow(Stage.TRACK_OUT, 16, owner, of_set | ipv6.ICMPV6 | {"ip_frag": FRAGMENT})
     yield flow(Stage.ALLOW_OUT, 30, owner, of_set | {VERDICT: 1}, [Goto(Stage.ANSWER)])
     yield flow(Stage.ALLOW_IN, 30, owner, of_set | {VERDICT: 1}, [Goto(Stage.DELIVER)])
 
@@ -82,12 +101,14 @@ def _ask(owner: Owner, stage: Stage, opened: Stage, answered: Stage) -> Iterator
     }
     for way, rules in ways.items():
         actions: list[Action] = [*map(Resubmit, rules), allow]
-        yield flow(stage, 10, owner, {"eth_type": 0x0800, "ct_state": (CT_TRACKED | way, _DIRECTION)}, actions)
+        for eth_type in _TRACKED:
+            yield flow(stage, 10, owner, {"eth_type": eth_type, "ct_state": (CT_TRACKED | way, _DIRECTION)}, actions)
 
 
 def _carry_out(owner: Owner, stage: Stage, onwards: Stage) -> Iterator[Part]:
-    new = {"eth_type": 0x0800, VERDICT: 1, "ct_state": (CT_TRACKED | CT_NEW, CT_TRACKED | CT_NEW)}
-    yield flow(stage, 20, owner, new, [Ct(ZONE, commit=True), Goto(onwards)])
+    new = {VERDICT: 1, "ct_state": (CT_TRACKED | CT_NEW, CT_TRACKED | CT_NEW)}
+    for eth_type in _TRACKED:
+        yield flow(stage, 20, owner, new | {"eth_type": eth_type}, [Ct(ZONE, commit=True), Goto(onwards)])
     yield flow(stage, 10, owner, {VERDICT: 1}, [Goto(onwards)])
 
 

@@ -10,7 +10,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline.facts import BRIDGE, Facts
 from suimon.pipeline.flow import Flow, Group, Meter
 from suimon.pipeline.numbers import Numbers
-from suimon.pipeline.program import Part, Producer, Producers, Program, Shape
+from suimon.pipeline.program import Nat, Part, Producer, Producers, Program, Shape
 from suimon.pipeline.stages import STAGES
 
 _OBJECTS: Final = frozenset({"network", "port", "peer", "router", "floating_ip"})
@@ -51,6 +51,7 @@ def _program(parts: Iterator[Part]) -> Program:
     groups: list[Group] = []
     meters: list[Meter] = []
     shapes: list[Shape] = []
+    nats: list[Nat] = []
     for part in parts:
         match part:
             case Flow():
@@ -61,4 +62,6 @@ def _program(parts: Iterator[Part]) -> Program:
                 meters.append(part)
             case Shape():
                 shapes.append(part)
-    return Program(tuple(flows), tuple(groups), tuple(meters), tuple(shapes))
+            case Nat():
+                nats.append(part)
+    return Program(tuple(flows), tuple(groups), tuple(meters), tuple(shapes), tuple(nats))

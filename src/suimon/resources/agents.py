@@ -22,6 +22,7 @@ from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.query import Query, cut
 from suimon.model.specs.installation import AGENT, AGENT_TYPES
 from suimon.model.things import Agent, Host, Network, Router, Thing
+from suimon.model.view import TUNNELS
 from suimon.resources.collection import require_revision
 from suimon.resources.networks import NETWORKS
 from suimon.resources.persona import RULES, permits, require, require_act
@@ -185,7 +186,7 @@ def _configurations(host: Host, kind: _Kind) -> dict[str, object]:
         return {"dhcp_driver": "suimon"}
     return {
         "bridge_mappings": {physnet: f"br-{physnet}" for physnet in host.physnets},
-        "tunnel_types": ["vxlan"] if host.tunnel_ip else [],
+        "tunnel_types": list(TUNNELS) if host.tunnel_ip else [],
         "tunneling_ip": host.tunnel_ip,
         "integration_bridge": "br-int",
         "datapath_type": "",

@@ -18,6 +18,7 @@ from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from suimon.model.things import FloatingIp, Host, JoinToken, Port
 from suimon.model.touches import UNPLUGGED
+from suimon.resources import trunk_bindings
 from suimon.store.columns import time_text
 from suimon.store.tables import HOST_STATES, HOSTS, JOIN_TOKENS
 from suimon.store.tx import Tx
@@ -166,6 +167,7 @@ def set_port_status(tx: Tx, host: str, reports: Iterable[view.PortReport]) -> li
         now = status[floating_ip.port_id or ""]
         if floating_ip.status != now:
             tx.change(floating_ip, status=now)
+    trunk_bindings.note_ports(tx, changed)
     return changed
 
 

@@ -19,7 +19,7 @@ from suimon.model.specs.ports import PORT, WantedIp
 from suimon.model.things import FloatingIp, Network, Port, PortBinding, Router, Subnet
 from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, ROUTER_PORTS, UNPLUGGED
 from suimon.model.view import FixedIp
-from suimon.resources import addresses, port_details, port_uses, security_groups, sharing
+from suimon.resources import addresses, port_details, port_uses, security_groups, sharing, trunk_bindings
 from suimon.resources.collection import VIEWER, Collection, require_revision
 from suimon.resources.ids import new_id, new_mac
 from suimon.resources.networks import NETWORKS
@@ -239,7 +239,9 @@ def _rebound(tx: Tx, port: Port, values: Mapping[str, Any]) -> Port:
     if port.status != "DOWN":
         for floating_ip in tx.select(FloatingIp, {"port_id": port.id}):
             tx.change(floating_ip, status="DOWN")
-    return tx.change(port, **{**values, "status": "DOWN", "status_reason": ""})
+    changed = tx.change(port, **{**values, "status": "DOWN", "status_reason": ""})
+    trunk_bindings.follow_parent(tx, changed)
+    return changed
 
 
 def _chosen(tx: Tx, port: Port, wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from suimon.model.attributes import Shown, Target
 from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.query import Query, cut
 from suimon.model.ranges import Range, minus
-from suimon.model.settings import Ranges, Settings
+from suimon.model.settings import LAST_SEGMENT, Ranges, Settings
 from suimon.model.specs.segments import NETWORK_SEGMENT_RANGE
 from suimon.model.things import NetworkSegmentRange
 from suimon.resources.collection import require_revision
@@ -31,7 +31,6 @@ from suimon.store.tx import Tx
 SPEC: Final = NETWORK_SEGMENT_RANGE.governed_by(RULES)
 _MOST_SHOWN: Final = 10_000
 """Free ids told of a range: a VXLAN range may have 16 million."""
-_MOST: Final = {"vlan": 4094, "vxlan": (1 << 24) - 1}
 _USED = select(NETWORKS.c.segment, NETWORKS.c.project_id).where(
     NETWORKS.c.network_type == bindparam("network_type"),
     func.coalesce(NETWORKS.c.physnet, "") == bindparam("physnet"),
@@ -79,11 +78,6 @@ def create_range(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Shown:
             "creating new range.",
             "BadRequest",
         )
-    if values["network_type"] not in _MOST:
-        raise BadRequest(
-            f"Network type {values['network_type']} does not support network segment ranges.",
-            "NetworkSegmentRangeNetTypeNotSupported",
-        )
     if values["network_type"] != "vlan":
         values["physnet"] = ""
     if values["shared"]:
@@ -130,7 +124,8 @@ def _find(tx: Tx, actor: Actor, id_: str) -> NetworkSegmentRange:
 
 def _defaults(settings: Settings) -> list[NetworkSegmentRange]:
     """The installation's own ranges, which nobody changes through the API."""
-    wires = [("vxlan", "", settings.vnis), *(("vlan", name, ranges) for name, ranges in settings.vlans.items())]
+    wires = [(kind, "", ranges) for kind, ranges in settings.tunnels.items()]
+    wires += [("vlan", name, ranges) for name, ranges in settings.vlans.items()]
     return [
         NetworkSegmentRange(
             id=str(uuid5(NAMESPACE_URL, f"suimon:segment-range:{kind}:{physnet}:{first}-{last}")),
@@ -188,7 +183,7 @@ def _require_sound(tx: Tx, wanted: NetworkSegmentRange) -> None:
         ("VLAN", "NetworkVlanRangeError") if wanted.network_type == "vlan" else ("tunnel", "NetworkTunnelRangeError")
     )
     words = f"Invalid network {kind} range: '{wanted.minimum}:{wanted.maximum}'"
-    if wanted.maximum > _MOST[wanted.network_type]:
+    if wanted.maximum > LAST_SEGMENT[wanted.network_type]:
         raise BadRequest(f"{words} - {wanted.maximum} is not a valid {wanted.network_type} identifier.", error)
     if wanted.minimum > wanted.maximum:
         raise BadRequest(f"{words} - End of {kind} range is less than start of {kind} range.", error)

@@ -10,15 +10,16 @@ from sqlalchemy.sql import exists
 
 from suimon.model import checks
 from suimon.model.errors import Conflict
-from suimon.model.settings import Ranges, Settings
+from suimon.model.settings import LAST_SEGMENT, Ranges, Settings
 from suimon.model.things import Host
 from suimon.resources.segment_ranges import ranges_for
 from suimon.store.tables import NETWORKS
 from suimon.store.tx import Tx
 
-VXLAN_OVERHEAD: Final = 50
-"""Bytes that VXLAN over IPv4 adds to a frame (RFC 7348)."""
-_MOST: Final = {"vlan": 4094, "vxlan": (1 << 24) - 1}
+OVERHEAD: Final = {"vxlan": 50, "gre": 42, "geneve": 50}
+"""Bytes that a tunnel over IPv4 adds to an IP packet, the inner Ethernet header included: RFC 7348; RFC 2784 with a key
+(RFC 2890); RFC 8926 without options. Neutron computes a network's MTU likewise.
+"""
 _TAKEN = NETWORKS.alias("taken")
 _SAME = (
     NETWORKS.c.network_type == bindparam("network_type"),
@@ -50,8 +51,8 @@ def choose(tx: Tx, project_id: str, network_type: str | None, physnet: str | Non
             raise checks.invalid("network_type required")
         case None:
             return choose(tx, project_id, tx.settings.tenant_network_type, None, None)
-        case "vxlan":
-            return _vxlan(tx, project_id, physnet, segment)
+        case "vxlan" | "gre" | "geneve":
+            return _tunnelled(tx, project_id, network_type, physnet, segment)
         case "vlan":
             return _vlan(tx, project_id, physnet, segment)
         case "flat":
@@ -61,7 +62,7 @@ def choose(tx: Tx, project_id: str, network_type: str | None, physnet: str | Non
 
 def largest_mtu(settings: Settings, network_type: str) -> int:
     """What fits into the underlay's frames."""
-    return settings.underlay_mtu - (VXLAN_OVERHEAD if network_type == "vxlan" else 0)
+    return settings.underlay_mtu - OVERHEAD.get(network_type, 0)
 
 
 def in_use(segment: Segment) -> Conflict:
@@ -76,13 +77,13 @@ def in_use(segment: Segment) -> Conflict:
     return Conflict(f"Unable to create the network. The tunnel ID {segment.id} is in use.", "TunnelIdInUse")
 
 
-def _vxlan(tx: Tx, project_id: str, physnet: str | None, segment: int | None) -> Segment:
+def _tunnelled(tx: Tx, project_id: str, kind: str, physnet: str | None, segment: int | None) -> Segment:
     if physnet is not None:
-        raise checks.invalid("provider:physical_network specified for vxlan network")
+        raise checks.invalid(f"provider:physical_network specified for {kind} network")
     if segment is None:
-        ranges = ranges_for(tx, project_id, "vxlan", None, tx.settings.vnis)
-        return Segment("vxlan", None, _free(tx, "vxlan", None, ranges))
-    return Segment("vxlan", None, _in_range("vxlan", segment))
+        ranges = ranges_for(tx, project_id, kind, None, tx.settings.tunnels[kind])
+        return Segment(kind, None, _free(tx, kind, None, ranges))
+    return Segment(kind, None, _in_range(kind, segment))
 
 
 def _vlan(tx: Tx, project_id: str, physnet: str | None, segment: int | None) -> Segment:
@@ -117,8 +118,8 @@ def _require_known(tx: Tx, physnet: str, words: str, configured: dict[str, Range
 
 
 def _in_range(network_type: str, segment: int) -> int:
-    if not 1 <= segment <= _MOST[network_type]:
-        raise checks.invalid(f"segmentation_id out of range (1 through {_MOST[network_type]})")
+    if not 1 <= segment <= LAST_SEGMENT[network_type]:
+        raise checks.invalid(f"segmentation_id out of range (1 through {LAST_SEGMENT[network_type]})")
     return segment
 
 

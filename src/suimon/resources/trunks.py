@@ -1,6 +1,4 @@
-"""Trunks: one port that carries other ports' networks, each under a VLAN id. What a guest sends there isn't told apart
-yet, so a trunk stays DOWN.
-"""
+"""Trunks: one port that carries other ports' networks, each under a VLAN id."""
 
 from __future__ import annotations
 
@@ -17,6 +15,7 @@ from suimon.model.query import Query
 from suimon.model.specs.trunks import INHERIT, TRUNK, WantedSubport, sub_ports
 from suimon.model.things import Network, Port, Subport, Trunk
 from suimon.model.touches import UNPLUGGED
+from suimon.resources import trunk_bindings
 from suimon.resources.collection import VIEWER, Collection, Extra, require_revision
 from suimon.resources.ids import new_id
 from suimon.resources.persona import RULES, require_act
@@ -86,6 +85,7 @@ def delete_trunk(tx: Tx, actor: Actor, id_: str, expected_revision: int | None =
     parent = tx.get(Port, trunk.port_id)
     if parent and parent.binding_host:
         raise Conflict(f"Trunk {id_} is currently in use.", "TrunkInUse")
+    trunk_bindings.free(tx, [subport.port_id for subport in tx.select(Subport, {"trunk_id": id_})])
     tx.delete(trunk)
 
 
@@ -99,6 +99,7 @@ def add_subports(tx: Tx, actor: Actor, id_: str, body: object) -> dict[str, obje
     there = {(subport.segmentation_type, subport.segmentation_id) for subport in tx.select(Subport, {"trunk_id": id_})}
     _require_apart(subports, there)
     _insert(tx, subports)
+    trunk_bindings.seat(tx, parent, [subport.port_id for subport in subports])
     return _changed(tx, actor, trunk)
 
 
@@ -112,6 +113,7 @@ def remove_subports(tx: Tx, actor: Actor, id_: str, body: object) -> dict[str, o
         if wish.port_id not in there:
             raise NotFound(f"SubPort {wish.port_id} on trunk {id_} could not be found.", "SubPortNotFound")
         tx.delete(there[wish.port_id])
+    trunk_bindings.free(tx, [wish.port_id for wish in wanted])
     return _changed(tx, actor, trunk)
 
 
@@ -132,6 +134,7 @@ def _create(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Trunk:
     trunk = Trunk(id=id_, created_at=tx.now, updated_at=tx.now, **values)
     tx.insert(trunk)
     _insert(tx, subports)
+    trunk_bindings.seat(tx, parent, [subport.port_id for subport in subports])
     return trunk
 
 
@@ -148,7 +151,10 @@ def _asked(tx: Tx, actor: Actor, act: str, id_: str, body: object) -> tuple[Trun
 
 
 def _changed(tx: Tx, actor: Actor, trunk: Trunk) -> dict[str, object]:
-    (shown,) = TRUNKS.shown(tx, [tx.change(trunk, status="DOWN")])
+    """As in Neutron it is DOWN in the answer, until its host says more."""
+    down = tx.change(trunk, status="DOWN")
+    (shown,) = TRUNKS.shown(tx, [down])
+    trunk_bindings.note(tx, [down])
     return SPEC.render(shown, actor)
 
 

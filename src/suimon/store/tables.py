@@ -56,6 +56,10 @@ def _to(column: str, on_delete: str | None = None) -> ForeignKey:
     return ForeignKey(column, ondelete=on_delete)
 
 
+def _some(name: str, condition: str, *columns: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
 def _unique_when(name: str, condition: str, *columns: str) -> Index:
     return Index(name, *columns, unique=True, sqlite_where=text(condition), postgresql_where=text(condition))
 
@@ -100,6 +104,8 @@ NETWORKS = _keep(
     Index(None, "project_id"),
     Index(None, "qos_policy_id"),
     _unique_when("uq_networks_vni", "network_type = 'vxlan'", "segment"),
+    _unique_when("uq_networks_gre", "network_type = 'gre'", "segment"),
+    _unique_when("uq_networks_geneve", "network_type = 'geneve'", "segment"),
     _unique_when("uq_networks_vlan", "network_type = 'vlan'", "physnet", "segment"),
     _unique_when("uq_networks_flat", "network_type = 'flat'", "physnet"),
     _unique_when("uq_networks_default", "is_default", "is_default"),
@@ -130,6 +136,7 @@ PORTS = _keep(
     Index(None, "binding_host"),
     Index(None, "device_id"),
     Index(None, "qos_policy_id"),
+    _some("ix_ports_router_legs", "device_owner = 'network:router_interface'", "network_id"),
     foreign={"network_id": _to("networks.id"), "qos_policy_id": _to("qos_policies.id")},
 )
 PORT_BINDINGS = _keep(

@@ -97,4 +97,7 @@ class Hosts:
             "held": state.held,
             "failures": state.failures,
             "refused_reports": state.refused_reports,
+            "drifts": state.drifts,
+            "foreign": state.foreign,
+            "orphans": state.orphans,
         }

@@ -5,17 +5,20 @@ from starlette.responses import Response
 from suimon.api.errors import identity_error
 from suimon.api.gate import Gate
 from suimon.api.operations.hosts import Hosts, HostStates
+from suimon.api.operations.reachability import Comparison, Reachability
+from suimon.api.operations.readiness import Readiness
 from suimon.api.routes import Routes
 from suimon.api.wire import Call
 
 
 class OperationsService:
-    """Answers under `/operations`, for admins."""
+    """Answers under `/operations`: for admins, and what a port is asked about for its owner, too."""
 
     dialect = staticmethod(identity_error)
 
-    def __init__(self, gate: Gate, states: HostStates) -> None:
+    def __init__(self, gate: Gate, states: HostStates, comparison: Comparison | None = None) -> None:
         hosts = Hosts(gate, states)
+        reachability, readiness = Reachability(gate, states, comparison), Readiness(gate, states)
         self._gate = gate
         self._routes = Routes(
             {
@@ -24,6 +27,9 @@ class OperationsService:
                 "GET v1/hosts/*": hosts.show,
                 "DELETE v1/hosts/*": hosts.remove,
                 "POST v1/hosts/*/accept": hosts.accept,
+                "GET v1/reachability": reachability.ask,
+                "POST v1/reachability": reachability.ask,
+                "GET v1/ports/*/readiness": readiness.show,
             }
         )
 

@@ -46,6 +46,8 @@ _NO_RECIRCULATION: Final = 0xFF
 _ZONE_BITS: Final = 15
 """Offset 0 and 16 bits, as nicira-ext.h packs them: offset << 6 | bits - 1."""
 _VLAN: Final = 0x8100
+_WEIGHT: Final = struct.pack("!HHH2x", 0, 8, 1)
+"""OFPGBPT_WEIGHT: a bucket of a SELECT group has one."""
 _MOST_ACTIONS: Final = 0xFF00
 """Bytes of actions that a length of 16 bits can announce."""
 
@@ -92,14 +94,18 @@ def decode_actions(wire: bytes) -> Actions:
     return tuple(_decode(action) for _, action in _split(wire))
 
 
-def encode_buckets(buckets: tuple[Bucket, ...]) -> bytes:
-    """A group's buckets, numbered from 0."""
+def encode_buckets(buckets: tuple[Bucket, ...], *, weighed: bool = False) -> bytes:
+    """A group's buckets, numbered from 0, all of the same weight if they are `weighed` (a group of type SELECT)."""
+    end = _WEIGHT if weighed else b""
     encoded = (encode_actions(bucket.actions) for bucket in buckets)
-    return b"".join(struct.pack("!HHI", 8 + len(body), len(body), at) + body for at, body in enumerate(encoded))
+    return b"".join(
+        struct.pack("!HHI", 8 + len(body) + len(end), len(body), at) + body + end for at, body in enumerate(encoded)
+    )
 
 
-def decode_buckets(wire: bytes) -> tuple[Bucket, ...]:
-    """The inverse of `encode_buckets`; a property that we never set (weight, watched port) makes the bucket differ."""
+def decode_buckets(wire: bytes, *, weighed: bool = False) -> tuple[Bucket, ...]:
+    """The inverse of `encode_buckets`; a property that we never set (watched port) makes the bucket differ."""
+    expected = _WEIGHT if weighed else b""
     buckets = []
     while wire:
         length, actions_length, _ = struct.unpack_from("!HHI", wire)
@@ -107,7 +113,7 @@ def decode_buckets(wire: bytes) -> tuple[Bucket, ...]:
             raise ValueError(f"bucket of {length} bytes where {len(wire)} are left")
         actions = decode_actions(wire[8 : 8 + actions_length])
         properties = wire[8 + actions_length : length]
-        buckets.append(Bucket((*actions, unknown(properties)) if properties else actions))
+        buckets.append(Bucket(actions if properties == expected else (*actions, unknown(properties))))
         wire = wire[length:]
     return tuple(buckets)
 

@@ -14,6 +14,7 @@ import structlog
 
 from suimon.dataplane.openflow import messages
 from suimon.dataplane.openflow.errors import METER_EXISTS, Refused, decode_error
+from suimon.dataplane.openflow.flow_dump import FlowDump
 from suimon.dataplane.openflow.messages import (
     HEADER,
     VERSION,
@@ -67,6 +68,7 @@ class Connection:
         self._config, self._path = config, path
         self.packets: asyncio.Queue[PacketIn] = asyncio.Queue(config.packet_queue)
         self.packets_dropped = 0
+        self._dump = FlowDump()
         self._xid = 0
         self._answers: dict[int, _Answer] = {}
         self._bundle_xids = range(0)
@@ -125,7 +127,7 @@ class Connection:
 
     async def dump_flows(self) -> Flows:
         """Every flow of the bridge, or an error, never a part."""
-        return messages.decode_flows(await self._request(messages.DUMP_FLOWS))
+        return await self._dump.decoded(await self._request(messages.DUMP_FLOWS))
 
     async def dump_groups(self) -> dict[int, GroupEntry]:
         return messages.decode_groups(await self._request(messages.DUMP_GROUPS))

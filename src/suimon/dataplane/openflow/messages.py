@@ -23,7 +23,6 @@ from suimon.dataplane.openflow.actions import (
     unknown,
 )
 from suimon.dataplane.openflow.oxm import decode_match, decode_values, encode_match
-from suimon.model.owner import COOKIE_MARK
 from suimon.pipeline.flow import Actions, Bucket, Entry, FlowKey, Match
 
 VERSION: Final = 6
@@ -78,6 +77,7 @@ class GroupEntry(msgspec.Struct, frozen=True):
     """What the switch holds of a group under its id."""
 
     buckets: tuple[Bucket, ...]
+    select: bool = False
 
 
 class MeterEntry(msgspec.Struct, frozen=True):
@@ -93,6 +93,7 @@ class Flows(msgspec.Struct, frozen=True):
 
     ours: dict[FlowKey, Entry]
     foreign: int
+    foreign_example: str = ""
 
 
 class PacketIn(msgspec.Struct, frozen=True):
@@ -108,7 +109,9 @@ _FLOW_MOD = struct.Struct("!QQBBHHHIIIHH")
 _ANY, _NO_BUFFER = 0xFFFFFFFF, 0xFFFFFFFF
 _FLOW_ADD, _FLOW_DELETE_STRICT = 0, 4
 _GROUP_DELETE, _GROUP_ADD_OR_MODIFY = 2, 0x8000
-_GROUP_ALL, _NO_BUCKET = 0, 0xFFFFFFFF
+_GROUP_ALL, _GROUP_SELECT, _NO_BUCKET = 0, 1, 0xFFFFFFFF
+_DP_HASH: Final = struct.pack("!HHIII16sQ", 0xFFFF, 40, 0x154D, 1, 0, b"dp_hash", 0)
+"""NTR_SELECTION_METHOD: by the datapath's hash of the 5-tuple. Open vSwitch's own choice leaves UDP's ports out."""
 _OUR_GROUPS: Final = 0x5A
 _OUR_METERS: Final = range(0x10000, 0x40000)
 _METER_KBPS, _METER_PACKETS, _METER_BURST = 1, 2, 4
@@ -144,8 +147,10 @@ def delete_flow(key: FlowKey) -> Message:
 
 
 def set_group(group_id: int, entry: GroupEntry) -> Message:
-    """Make or change a group of type ALL, in one (Open vSwitch's add-or-modify)."""
-    return _group_mod(_GROUP_ADD_OR_MODIFY, group_id, encode_buckets(entry.buckets))
+    """Make or change a group, in one (Open vSwitch's add-or-modify)."""
+    kind = _GROUP_SELECT if entry.select else _GROUP_ALL
+    buckets = encode_buckets(entry.buckets, weighed=entry.select)
+    return _group_mod(_GROUP_ADD_OR_MODIFY, group_id, buckets, kind, _DP_HASH if entry.select else b"")
 
 
 def delete_group(group_id: int) -> Message:
@@ -211,46 +216,50 @@ def multipart_more(body: bytes) -> bool:
     return bool(_MULTIPART.unpack_from(body)[1] & 1)
 
 
-def decode_flows(parts: Iterable[bytes]) -> Flows:
-    """From the bodies of a complete reply to DUMP_FLOWS."""
-    ours: dict[FlowKey, Entry] = {}
-    foreign = 0
-    for entry in _entries(parts):
-        _, table, priority, idle_s, hard_s, flags, importance, cookie = _FLOW_ENTRY.unpack_from(entry)
-        if cookie >> 56 != COOKIE_MARK:
-            foreign += 1
-            continue
-        match_length = int.from_bytes(entry[26:28])
-        match_end = 24 + _round_up(match_length)
-        match = decode_match(entry[28 : 24 + match_length])
-        # Between match and instructions stand the statistics (OXS): two reserved bytes, length, fields, padding.
-        actions_at = match_end + _round_up(int.from_bytes(entry[match_end + 2 : match_end + 4]))
-        actions = decode_instructions(entry[actions_at:])
-        if idle_s or hard_s or flags or importance:
-            actions = (*actions, unknown(entry[8:16]))
-        ours[FlowKey(stage_of(table), priority, match)] = Entry(cookie, actions)
-    return Flows(ours, foreign)
+def without_statistics(flow: bytes) -> bytes:
+    """What stays the same in an entry of a dump for as long as nobody touches the flow."""
+    match_end, actions_at = _flow_parts(flow)
+    return flow[4:match_end] + flow[actions_at:]
+
+
+def decode_flow(flow: bytes) -> tuple[FlowKey, Entry]:
+    """From an entry of a dump (`entries`)."""
+    _, table, priority, idle_s, hard_s, flags, importance, cookie = _FLOW_ENTRY.unpack_from(flow)
+    match = decode_match(flow[28 : 24 + int.from_bytes(flow[26:28])])
+    actions = decode_instructions(flow[_flow_parts(flow)[1] :])
+    if idle_s or hard_s or flags or importance:
+        actions = (*actions, unknown(flow[8:16]))
+    return FlowKey(stage_of(table), priority, match), Entry(cookie, actions)
+
+
+def _flow_parts(flow: bytes) -> tuple[int, int]:
+    """Where the match ends and the instructions begin; between them stand the statistics (OXS): two reserved bytes,
+    length, fields, padding.
+    """
+    match_end = 24 + _round_up(int.from_bytes(flow[26:28]))
+    return match_end, match_end + _round_up(int.from_bytes(flow[match_end + 2 : match_end + 4]))
 
 
 def decode_groups(parts: Iterable[bytes]) -> dict[int, GroupEntry]:
     """Our groups, from the bodies of a complete reply to DUMP_GROUPS."""
     groups = {}
-    for entry in _entries(parts):
+    for entry in entries(parts):
         _, kind, group_id, buckets_length = struct.unpack_from("!HBxIH", entry)
         if group_id >> 24 != _OUR_GROUPS:
             continue
-        buckets = decode_buckets(entry[16 : 16 + buckets_length])
+        select = kind == _GROUP_SELECT
+        buckets = decode_buckets(entry[16 : 16 + buckets_length], weighed=select)
         properties = entry[16 + buckets_length :]
-        if kind != _GROUP_ALL or properties:
+        if (kind, properties) not in ((_GROUP_ALL, b""), (_GROUP_SELECT, _DP_HASH)):
             buckets = (*buckets, Bucket((unknown(bytes([kind]) + properties),)))
-        groups[group_id] = GroupEntry(buckets)
+        groups[group_id] = GroupEntry(buckets, select)
     return groups
 
 
 def decode_meters(parts: Iterable[bytes]) -> dict[int, MeterEntry]:
     """Our meters, from the bodies of a complete reply to DUMP_METERS."""
     meters = {}
-    for entry in _entries(parts):
+    for entry in entries(parts):
         length, flags, meter_id = struct.unpack_from("!HHI", entry)
         if meter_id not in _OUR_METERS:
             continue
@@ -281,11 +290,11 @@ def _match(oxms: bytes) -> bytes:
     return struct.pack("!HH", 1, length) + oxms + bytes(-length % 8)
 
 
-def _group_mod(command: int, group_id: int, buckets: bytes) -> Message:
-    if len(buckets) > MAX_LENGTH - 24 - _BUNDLE_HEADERS:
+def _group_mod(command: int, group_id: int, buckets: bytes, kind: int = _GROUP_ALL, properties: bytes = b"") -> Message:
+    if len(buckets) + len(properties) > MAX_LENGTH - 24 - _BUNDLE_HEADERS:
         raise ValueError(f"group {group_id:#x} has too many buckets for one message ({len(buckets)} bytes)")
-    fixed = struct.pack("!HBxIH2xI", command, _GROUP_ALL, group_id, len(buckets), _NO_BUCKET)
-    return Message(Type.GROUP_MOD, fixed + buckets)
+    fixed = struct.pack("!HBxIH2xI", command, kind, group_id, len(buckets), _NO_BUCKET)
+    return Message(Type.GROUP_MOD, fixed + buckets + properties)
 
 
 def _bounded(kind: Type, body: bytes) -> Message:
@@ -294,7 +303,7 @@ def _bounded(kind: Type, body: bytes) -> Message:
     return Message(kind, body)
 
 
-def _entries(parts: Iterable[bytes]) -> Iterator[bytes]:
+def entries(parts: Iterable[bytes]) -> Iterator[bytes]:
     """The records of a multipart reply; each begins with its length."""
     for part in parts:
         at = _MULTIPART.size

@@ -18,7 +18,7 @@ RAW: Final = "oxm"
 
 Such a match equals none of ours, and yet encodes to what the switch holds, so that the flow can be deleted.
 """
-_FIRST: Final = ("eth_type", "ip_proto", "ct_state")
+_FIRST: Final = ("eth_type", "ip_proto", "icmpv6_type", "icmpv6_code", "ct_state")
 """What other fields need (their prerequisites) has to stand before them, or the switch refuses the match."""
 _RANK: Final = {name: _FIRST.index(name) if name in _FIRST else len(_FIRST) for name in FIELDS} | {RAW: 0}
 _PACKET_TYPE: Final = 0x8000 << 16 | 44 << 9 | 4

@@ -36,19 +36,32 @@ def bridge_entries(things: Iterable[Flow | Group | Meter]) -> dict[BridgeKey, Br
     return dict(map(_keyed, things))
 
 
+def named(key: BridgeKey) -> str:
+    """For people."""
+    match key:
+        case FlowKey(stage, priority):
+            return f"flow in {stage.label} at priority {priority}"
+        case GroupKey(group_id):
+            return f"group {group_id:#x}"
+        case MeterKey(meter_id):
+            return f"meter {meter_id:#x}"
+
+
 class BridgeTarget:
-    """`reconcile.Target` of one bridge. `foreign` counts the flows without our mark that `observe` passed by."""
+    """`reconcile.Target` of one bridge. `foreign` is how many flows without our mark `observe` passed by last, and one
+    of them; "" for none.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.foreign = 0
+        self.foreign = ""
 
     async def observe(self) -> dict[BridgeKey, BridgeEntry]:
         """All that carries our mark. Raises as `Connection` does; complete or an error."""
         flows = await self._connection.dump_flows()
         groups = await self._connection.dump_groups()
         meters = await self._connection.dump_meters()
-        self.foreign = flows.foreign
+        self.foreign = f"{flows.foreign} flows, one in {flows.foreign_example}" if flows.foreign else ""
         held: dict[BridgeKey, BridgeEntry] = {GroupKey(group_id): group for group_id, group in groups.items()}
         held.update((MeterKey(meter_id), meter) for meter_id, meter in meters.items())
         held.update(flows.ours.items())
@@ -103,8 +116,8 @@ def _keyed(thing: Flow | Group | Meter) -> tuple[BridgeKey, BridgeEntry]:
     match thing:
         case Flow():
             return thing.key, thing.entry
-        case Group(group_id, _, buckets):
-            return GroupKey(group_id), GroupEntry(buckets)
+        case Group(group_id, _, buckets, select):
+            return GroupKey(group_id), GroupEntry(buckets, select)
         case Meter(meter_id, _, rate, burst, packets):
             return MeterKey(meter_id), MeterEntry(rate, burst, packets)
 
@@ -131,10 +144,4 @@ def _message(key: BridgeKey, entry: BridgeEntry | None) -> Message:
 
 
 def _failure(key: BridgeKey, error: Exception) -> Failure:
-    match key:
-        case FlowKey(stage, priority):
-            return Failure(f"flow in {stage.label} at priority {priority}: {error}")
-        case GroupKey(group_id):
-            return Failure(f"group {group_id:#x}: {error}")
-        case MeterKey(meter_id):
-            return Failure(f"meter {meter_id:#x}: {error}")
+    return Failure(f"{named(key)}: {error}")

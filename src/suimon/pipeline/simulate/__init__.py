@@ -8,7 +8,19 @@ for each other.
 """
 
 from suimon.pipeline.simulate.conntrack import Conntrack
-from suimon.pipeline.simulate.packet import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, tcp, udp
+from suimon.pipeline.simulate.packet import (
+    Ends,
+    Packet,
+    arp,
+    icmp_echo,
+    icmp_error,
+    icmpv6,
+    later_fragment,
+    neighbour_advertisement,
+    neighbour_solicitation,
+    tcp,
+    udp,
+)
 from suimon.pipeline.simulate.switch import Drop, Result, Sent, Step, Switch
 from suimon.pipeline.simulate.text import explain, trace_text
 
@@ -25,7 +37,10 @@ __all__ = [
     "explain",
     "icmp_echo",
     "icmp_error",
+    "icmpv6",
     "later_fragment",
+    "neighbour_advertisement",
+    "neighbour_solicitation",
     "tcp",
     "trace_text",
     "udp",

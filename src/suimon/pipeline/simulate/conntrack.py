@@ -14,13 +14,27 @@ from typing import Final, NamedTuple
 import msgspec
 
 from suimon.pipeline.fields import CT_ESTABLISHED, CT_INVALID, CT_NEW, CT_RELATED, CT_REPLY, CT_TRACKED
-from suimon.pipeline.simulate.packet import ACK, FIN, ICMP_REPLY, PSH, RST, SYN, URG, Packet
+from suimon.pipeline.simulate.packet import ACK, FIN, ICMP_REPLY, ICMPV6_REPLY, PSH, RST, SYN, URG, Packet
 
-UNTRACKED: Final = dict.fromkeys(("ct_state", "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst"), 0)
+_ADDRESSES: Final = ("ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst")
+UNTRACKED: Final = dict.fromkeys(("ct_state", "ct_nw_proto", *_ADDRESSES, "ct_tp_src", "ct_tp_dst"), 0)
 """The conntrack fields of a packet that no `ct` action has tracked (or not since the last one)."""
 
 _INVALID: Final = {**UNTRACKED, "ct_state": CT_TRACKED | CT_INVALID}
-_ICMP_QUERY: Final = {reply: query for query, reply in ICMP_REPLY.items()}
+_ICMP_REPLIES: Final = {1: ICMP_REPLY, 58: ICMPV6_REPLY}
+_ICMP_OTHER: Final = {
+    protocol: replies | {reply: query for query, reply in replies.items()}
+    for protocol, replies in _ICMP_REPLIES.items()
+}
+"""Protocol → ICMP type of a query or a reply → type of the other one."""
+_OPENING: Final = {1: (8, 13, 15), 58: (128,)}
+"""The ICMP queries that open a connection."""
+_IDS: Final = {
+    1: ("icmp_type", "icmp_code"),
+    6: ("tcp_src", "tcp_dst"),
+    17: ("udp_src", "udp_dst"),
+    58: ("icmpv6_type", "icmpv6_code"),
+}
 
 
 class Tuple(NamedTuple):
@@ -30,13 +44,13 @@ class Tuple(NamedTuple):
     protocol: int
     src: int
     dst: int
+    version: int
     src_id: int
     dst_id: int
     icmp_id: int
 
     def reversed(self) -> Tuple:
-        if self.protocol == 1:
-            types = ICMP_REPLY if self.src_id in ICMP_REPLY else _ICMP_QUERY
+        if types := _ICMP_OTHER.get(self.protocol):
             return self._replace(src=self.dst, dst=self.src, src_id=types.get(self.src_id, self.src_id))
         return self._replace(src=self.dst, dst=self.src, src_id=self.dst_id, dst_id=self.src_id)
 
@@ -60,7 +74,7 @@ class Conntrack:
         return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}
 
     def _track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
-        if packet.fields.get("eth_type") != 0x0800:
+        if packet.fields.get("eth_type") not in (0x0800, 0x86DD):
             return _INVALID
         if packet.quoted is not None:
             return self._related(zone, packet.quoted)
@@ -93,14 +107,14 @@ class Conntrack:
 
 def _tuple(zone: int, packet: Packet) -> Tuple:
     fields = packet.fields if packet.first is None else packet.first.fields | packet.fields
-    first, second = {1: ("icmp_type", "icmp_code"), 6: ("tcp_src", "tcp_dst"), 17: ("udp_src", "udp_dst")}.get(
-        fields["ip_proto"], ("", "")
-    )
+    first, second = _IDS.get(fields["ip_proto"], ("", ""))
+    version = 6 if fields["eth_type"] == 0x86DD else 4
     return Tuple(
         zone,
         fields["ip_proto"],
-        fields["ipv4_src"],
-        fields["ipv4_dst"],
+        fields[f"ipv{version}_src"],
+        fields[f"ipv{version}_dst"],
+        version,
         fields.get(first, 0),
         fields.get(second, 0),
         packet.icmp_id,
@@ -108,8 +122,8 @@ def _tuple(zone: int, packet: Packet) -> Tuple:
 
 
 def _opens(seen: Tuple, packet: Packet) -> bool:
-    if seen.protocol == 1:
-        return seen.src_id in (8, 13, 15)
+    if seen.protocol in _OPENING:
+        return seen.src_id in _OPENING[seen.protocol]
     if seen.protocol == 6:
         return not _impossible(packet.tcp_flags) and packet.tcp_flags & (SYN | ACK) != SYN | ACK
     return True
@@ -123,11 +137,13 @@ def _impossible(flags: int) -> bool:
 
 
 def _fields(state: int, original: Tuple) -> dict[str, int]:
+    kind = "ipv6" if original.version == 6 else "nw"
     return {
         "ct_state": CT_TRACKED | state,
         "ct_nw_proto": original.protocol,
-        "ct_nw_src": original.src,
-        "ct_nw_dst": original.dst,
+        **dict.fromkeys(_ADDRESSES, 0),
+        f"ct_{kind}_src": original.src,
+        f"ct_{kind}_dst": original.dst,
         "ct_tp_src": original.src_id,
         "ct_tp_dst": original.dst_id,
     }

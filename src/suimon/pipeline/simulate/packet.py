@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Final
 
 import msgspec
@@ -19,7 +20,12 @@ URG: Final = 0x20
 ICMP_REPLY: Final = {8: 0, 13: 14, 15: 16, 17: 18}
 """ICMP query type → type of its reply (RFC 792, RFC 950)."""
 
-_L4: Final = ("tcp_", "udp_", "icmp_")
+ICMPV6_REPLY: Final = {128: 129}
+"""The same for ICMPv6 (RFC 4443, 4)."""
+ALL_NODES: Final = "ff02::1"
+
+L4: Final = ("tcp_", "udp_", "icmp", "nd_")
+"""How the names of fields begin that are no part of an IP header."""
 _METADATA: Final = ("in_port", "metadata", "reg", "tun_", "ct_", "conj_id")
 
 
@@ -69,17 +75,37 @@ def udp(ends: Ends, l4_dst: int, l4_src: int = 40000) -> Packet:
 
 def icmp_echo(ends: Ends, icmp_id: int = 1, *, reply: bool = False) -> Packet:
     """A ping, or the answer to one."""
+    if ":" in ends.ip_src:
+        return msgspec.structs.replace(icmpv6(ends, 129 if reply else 128), icmp_id=icmp_id)
     return msgspec.structs.replace(_ip(ends, 1, icmp_type=0 if reply else 8, icmp_code=0), icmp_id=icmp_id)
 
 
 def icmp_error(ends: Ends, quoted: Packet, icmp_type: int = 3, icmp_code: int = 3) -> Packet:
-    """By default "port unreachable", as the receiver of a UDP datagram sends it back (RFC 792)."""
+    """By default "port unreachable", as the receiver of a UDP datagram sends it back (RFC 792; RFC 4443, 3.1)."""
+    if ":" in ends.ip_src:
+        return msgspec.structs.replace(icmpv6(ends, 1, 4), quoted=quoted)
     return msgspec.structs.replace(_ip(ends, 1, icmp_type=icmp_type, icmp_code=icmp_code), quoted=quoted)
+
+
+def icmpv6(ends: Ends, icmpv6_type: int, icmpv6_code: int = 0, hops: int = 64) -> Packet:
+    """Any ICMPv6 message but neighbour discovery with a target; `hops` is the hop limit."""
+    return _ip(ends, 58, icmpv6_type=icmpv6_type, icmpv6_code=icmpv6_code).with_fields({"ip_ttl": hops})
+
+
+def neighbour_solicitation(ends: Ends, target: str, *, with_option: bool = True) -> Packet:
+    """Who has `target`? Without the source's link-layer address it looks for duplicates (RFC 4861, 4.3)."""
+    options = {"nd_sll": ends.eth_src, "nd_options_type": 1} if with_option else {"nd_sll": 0, "nd_options_type": 0}
+    return _nd(ends, 135, target, 0, options)
+
+
+def neighbour_advertisement(ends: Ends, target: str, mac: str, flags: int = 0x20000000) -> Packet:
+    """`target` is at `mac` (RFC 4861, 4.4); the flags are those of `nd_reserved`, by default "override"."""
+    return _nd(ends, 136, target, flags, {"nd_tll": mac, "nd_options_type": 2})
 
 
 def later_fragment(first: Packet) -> Packet:
     """What follows `first` in its datagram: the IP header again, and no other."""
-    kept = {name: value for name, value in first.fields.items() if not name.startswith(_L4)}
+    kept = {name: value for name, value in first.fields.items() if not name.startswith(L4)}
     return msgspec.structs.replace(first, fields={**kept, "ip_frag": 3}, first=first)
 
 
@@ -97,18 +123,31 @@ def arp(ends: Ends, op: int = 1) -> Packet:
     )
 
 
+def _nd(ends: Ends, kind: int, target: str, flags: int, options: Mapping[str, object]) -> Packet:
+    message = {"nd_sll": 0, "nd_tll": 0, "nd_target": target, "nd_reserved": flags, **options}
+    return icmpv6(ends, kind, hops=255).with_fields({name: value for name, value, _ in match(message)})
+
+
 def _ip(ends: Ends, protocol: int, **fields: int) -> Packet:
+    version = "6" if ":" in ends.ip_src else "4"
     return _packet(
-        eth_src=ends.eth_src,
-        eth_dst=ends.eth_dst,
-        eth_type=0x0800,
-        ip_proto=protocol,
-        ipv4_src=ends.ip_src,
-        ipv4_dst=ends.ip_dst,
-        ip_dscp=0,
-        ip_ttl=64,
-        **fields,
+        **{
+            "eth_src": ends.eth_src,
+            "eth_dst": ends.eth_dst,
+            "eth_type": 0x86DD if version == "6" else 0x0800,
+            "ip_proto": protocol,
+            f"ipv{version}_src": _host(ends.ip_src),
+            f"ipv{version}_dst": _host(ends.ip_dst),
+            "ip_dscp": 0,
+            "ip_frag": 0,
+            "ip_ttl": 64,
+            **fields,
+        }
     )
+
+
+def _host(ip: str) -> int:
+    return int(ip_address(ip))
 
 
 def _packet(**fields: object) -> Packet:

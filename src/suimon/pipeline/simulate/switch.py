@@ -6,15 +6,17 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
 from suimon.model.owner import Owner
-from suimon.pipeline.fields import FIELDS
+from suimon.pipeline.fields import FIELDS, registers
 from suimon.pipeline.flow import (
     IN_PORT,
     Action,
     Actions,
+    Bucket,
     Conjunction,
     Ct,
     DecTtl,
@@ -32,12 +34,16 @@ from suimon.pipeline.flow import (
     UseMeter,
 )
 from suimon.pipeline.simulate.conntrack import UNTRACKED, Conntrack
-from suimon.pipeline.simulate.packet import Packet
+from suimon.pipeline.simulate.packet import L4, Packet
 from suimon.pipeline.tables import Stage
 
 _VLAN_PRESENT: Final = 0x1000
 _MAX_DEPTH: Final = 64
 """Nested resubmits to the same or an earlier table before Open vSwitch gives up (ovs-actions(7), resubmit)."""
+_FIVE_TUPLE: Final = (
+    *("ip_proto", "ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst"),
+    *("tcp_src", "tcp_dst", "udp_src", "udp_dst"),
+)
 _MAX_LOOKUPS: Final = 4096
 
 
@@ -139,7 +145,8 @@ class _Table:
         space.setdefault(tuple(value for _, value, _ in flow.key.match), []).append(flow)
 
     def look_up(self, stage: Stage, packet: Packet) -> Step:
-        plain, conjunctive = self._matching(packet.fields)
+        fields = _visible(packet.fields)
+        plain, conjunctive = self._matching(fields)
         floor = plain[0].key.priority if plain else -1
         for priority, group in groupby(conjunctive, key=lambda flow: flow.key.priority):
             if priority <= floor:
@@ -147,7 +154,7 @@ class _Table:
             clauses = list(group)
             for conj_id in _complete(clauses):
                 # The flow for the conjunction is searched like any other, but without conjunctions (ovs-fields(7)).
-                found, _ = self._matching(packet.fields | {"conj_id": conj_id})
+                found, _ = self._matching(fields | {"conj_id": conj_id})
                 if found:
                     return _met(stage, packet, found, tuple(flow for flow in clauses if _is_part(flow, conj_id)))
         return _met(stage, packet, plain)
@@ -162,6 +169,13 @@ class _Table:
         plain.sort(key=lambda flow: -flow.key.priority)
         conjunctive.sort(key=lambda flow: -flow.key.priority)
         return plain, conjunctive
+
+
+def _visible(fields: dict[str, int]) -> dict[str, int]:
+    """What a flow can match: of a first fragment no L4 header (ovs-fields(7), ip_frag, mode "normal")."""
+    if fields.get("ip_frag", 0) == 0:
+        return fields
+    return {name: 0 if name.startswith(L4) else value for name, value in fields.items()}
 
 
 def _masked(fields: dict[str, int], name: str, mask: int) -> int:
@@ -265,7 +279,7 @@ class _Walk:
                     self.to_controller.append(packet)
                 case UseGroup(group_id):
                     # Each bucket has a copy: what it changes is gone when the next one starts.
-                    for bucket in self.switch.groups[group_id].buckets:
+                    for bucket in _chosen(self.switch.groups[group_id], packet):
                         self._execute(bucket.actions, step, packet)
                 case UseMeter(meter_id):
                     if meter_id in self.switch.exceeded:
@@ -294,17 +308,25 @@ class _Walk:
         return packet.with_fields(UNTRACKED)
 
 
+def _chosen(group: Group, packet: Packet) -> tuple[Bucket, ...]:
+    """All of them, or one by a hash of the 5-tuple: which one, the datapath alone knows."""
+    if not group.select:
+        return group.buckets
+    tuple_ = [packet.fields.get(name, 0) for name in _FIVE_TUPLE]
+    return (group.buckets[crc32(repr(tuple_).encode()) % len(group.buckets)],)
+
+
 def _rewritten(action: Action, packet: Packet) -> Packet:
     fields = packet.fields
     match action:
         case SetField(name, value, mask):
-            return packet.with_fields({name: _merged(fields, name, value, mask)}) if _has(fields, name) else packet
+            return packet.with_fields(_merged(fields, name, value, mask)) if _has(fields, name) else packet
         case Move(source, target):
             mask = (1 << FIELDS[source].bits) - 1
             assert mask >> FIELDS[target].bits == 0, f"{source} does not fit {target}"
             if not (_has(fields, source) and _has(fields, target)):
                 return packet
-            return packet.with_fields({target: _merged(fields, target, fields.get(source, 0), mask)})
+            return packet.with_fields(_merged(fields, target, _read(fields, source), mask))
         case DecTtl():
             return packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1}) if _has(fields, "ip_ttl") else packet
         case PushVlan():
@@ -319,5 +341,15 @@ def _has(fields: dict[str, int], name: str) -> bool:
     return name in fields or not FIELDS[name].needs
 
 
-def _merged(fields: dict[str, int], name: str, value: int, mask: int) -> int:
-    return fields.get(name, 0) & ~mask | value & mask
+def _read(fields: dict[str, int], name: str) -> int:
+    parts = registers(name)
+    if not parts:
+        return fields.get(name, 0)
+    return int.from_bytes(b"".join(fields.get(part, 0).to_bytes(4, "big") for part in parts), "big")
+
+
+def _merged(fields: dict[str, int], name: str, value: int, mask: int) -> dict[str, int]:
+    """What a field holds once `value` was written under `mask`; a wide register is four."""
+    merged = _read(fields, name) & ~mask | value & mask
+    parts = registers(name)
+    return {part: merged >> 32 * (3 - at) & 0xFFFFFFFF for at, part in enumerate(parts)} if parts else {name: merged}

@@ -1,0 +1,106 @@
+"""Questions of the controller about what this host's switch would do with a packet, answered by the switch itself."""
+
+import asyncio
+from pathlib import Path
+from typing import Final, Never, Protocol
+
+import msgspec
+import structlog
+
+from suimon.agent.controller import ControllerError
+from suimon.dataplane.trace import Trace, TraceError, trace
+from suimon.dataplane.unixctl import CommandRefused
+from suimon.model.owner import Owner
+from suimon.model.view import Question, Traced
+from suimon.pipeline.fields import FIELDS
+from suimon.pipeline.tables import Stage
+from suimon.pipeline.world import World
+
+log = structlog.get_logger()
+
+_HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp_", "vlan_vid", "tun_")
+_TRACKED: Final = ("ct_",)
+
+
+class Config(msgspec.Struct, frozen=True):
+    rundir: Path
+    bridge: str = "br-int"
+    most_waiting: int = 4
+    """More questions than that are not answered: the controller's patience ends."""
+
+
+class Answering(Protocol):
+    """What is told the answers (agent.controller.Controller)."""
+
+    async def answer(self, traced: Traced) -> None: ...
+
+
+class Inquiries:
+    """`ask` takes a question in, `run` answers one after the other."""
+
+    def __init__(self, config: Config, world: World, controller: Answering) -> None:
+        self._config = config
+        self._world = world
+        self._controller = controller
+        self._waiting: asyncio.Queue[Question] = asyncio.Queue(config.most_waiting)
+
+    def ask(self, question: Question) -> None:
+        try:
+            self._waiting.put_nowait(question)
+        except asyncio.QueueFull:
+            log.warning("question_dropped", id=question.id)
+
+    async def run(self) -> Never:
+        while True:
+            question = await self._waiting.get()
+            traced = await self._traced(question)
+            try:
+                await self._controller.answer(traced)
+            except ControllerError as error:
+                log.warning("answer_failed", reason=str(error))
+
+    async def _traced(self, question: Question) -> Traced:
+        try:
+            fields = _checked(question.fields, _HEADERS) | {"in_port": self._in_port(question.entry)}
+            tracked = [_checked(each, _TRACKED) for each in question.tracked]
+            return self._told(question.id, await trace(self._socket(), self._config.bridge, fields, tracked))
+        except (TraceError, CommandRefused, OSError, ValueError, TimeoutError) as error:
+            return Traced(question.id, error=str(error) or type(error).__name__)
+
+    def _told(self, id_: str, found: Trace) -> Traced:
+        stage = Stage(found.table)
+        return Traced(id_, tuple(self._way(each, found) for each in found.outputs), stage.label, found.actions)
+
+    def _way(self, output: str, found: Trace) -> str:
+        """As the controller calls it. Ports of a trunk share an interface: the flow that sends says which one it is."""
+        if not output.isdigit():
+            return "back" if output == "IN_PORT" else "agent"
+        world, ofport = self._world, int(output)
+        ways = {f"tunnel/{kind}": number for kind, number in world.tunnels.items()}
+        ways |= {f"provider/{name}": number for name, number in world.physnets.items()}
+        ports = [name for name, number in world.ofports.items() if number == ofport]
+        sender = next((name for name in ports if Owner("port", name).cookie == found.cookie), "")
+        if sender or ports:
+            return f"port/{sender or ports[0]}"
+        return next((way for way, number in ways.items() if number == ofport), f"ofport {ofport}")
+
+    def _in_port(self, entry: str) -> int:
+        kind, _, name = entry.partition("/")
+        world = self._world
+        known = {"port": world.ofports, "tunnel": world.tunnels, "provider": world.physnets}.get(kind, {})
+        if name not in known:
+            raise ValueError(f"{entry} is not on this host")
+        return known[name]
+
+    def _socket(self) -> Path:
+        """ovs-vswitchd's control socket carries its process id."""
+        pid = int((self._config.rundir / "ovs-vswitchd.pid").read_text())
+        return self._config.rundir / f"ovs-vswitchd.{pid}.ctl"
+
+
+def _checked(fields: dict[str, int], beginnings: tuple[str, ...]) -> dict[str, int]:
+    """Raises ValueError for a field that is none, or not of these."""
+    for name, value in fields.items():
+        if name not in FIELDS or not name.startswith(beginnings) or not 0 <= value < 1 << FIELDS[name].bits:
+            raise ValueError(f"{name}={value} is no field to ask about")
+    return fields

@@ -1,0 +1,218 @@
+"""Why can't A reach B? `/operations/v1/reachability` for operators, and for whoever owns one of the two.
+
+A tenant is told his own half: of the other only that the destination refused, or that his port was not reached.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from ipaddress import AddressValueError, IPv4Address
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+import structlog
+from msgspec import Meta
+from starlette.responses import Response
+
+from suimon.api.errors import TooManyRequests
+from suimon.api.gate import Gate
+from suimon.api.wire import Call, answer
+from suimon.distribution.presence import HostState
+from suimon.distribution.provenance import Provenance, provenances
+from suimon.distribution.reachability import Question, Verdict, Way, verdict
+from suimon.model.actor import Actor
+from suimon.model.errors import BadRequest, Forbidden, NotFound, Unavailable
+from suimon.model.things import Port
+from suimon.pipeline.simulate.causes import Event
+from suimon.pipeline.simulate.sender import QuestionError, Wanted
+from suimon.store.tx import Tx
+
+log = structlog.get_logger()
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+Short = Annotated[str, Meta(max_length=64)]
+Hop = dict[str, object]
+
+_REFUSED: Final = "refused by the destination"
+_NOT_REACHED: Final = "not reached"
+_BURST: Final = 10
+_RATE_PER_S: Final = 1.0
+_MOST_WAITING: Final = 8
+_MOST_PROJECTS: Final = 1000
+
+
+class Asked(msgspec.Struct, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
+    """From and to: a port by id, name or, for one of the two, an IPv4 address."""
+
+    source: Name
+    target: Name
+    protocol: Literal["icmp", "tcp", "udp"] = "icmp"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    as_mac: Short = ""
+    as_ip: Short = ""
+    trace: bool = False
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What one transaction found out."""
+
+    question: Question
+    verdict: Verdict
+    named: dict[tuple[str, str], Provenance]
+
+
+class HostStates(Protocol):
+    """How hosts are, from what they reported: `distribution.Distribution`."""
+
+    def state(self, host: str, noted: str = "") -> HostState: ...
+
+
+class Comparison(Protocol):
+    """Asks the hosts involved whether their switches agree: `api.operations.comparison.Comparer`."""
+
+    async def compare(self, told: Told) -> dict[str, object]:
+        """`trace`, what was seen, and `findings`, sentences about what disagrees."""
+        ...
+
+
+class Reachability:
+    """The handlers of `/operations/v1/reachability`: one question at a time, of tenants' a few a minute."""
+
+    def __init__(self, gate: Gate, states: HostStates, comparison: Comparison | None = None) -> None:
+        self._store = gate.store
+        self._states = states
+        self._comparison = comparison
+        self._turn = asyncio.Semaphore(1)
+        self._waiting = 0
+        self._spent: dict[str, tuple[float, float]] = {}
+
+    async def ask(self, call: Call, actor: Actor) -> Response:
+        """POST with a body, or GET with the same as a query."""
+        asked = _asked(dict(call.query()) if call.method == "GET" else await call.json())
+        if asked.trace and not actor.admin:
+            raise Forbidden("Only operators may have the hosts' switches asked.")
+        if not actor.admin:
+            self._spend(actor.project_id)
+        told = await self._answered(actor, asked)
+        shown = _shown(told, actor)
+        if actor.admin:
+            shown["hosts"] = self._hosts(told.verdict)
+        if asked.trace:
+            if self._comparison is None:
+                raise Unavailable("This controller has no line to hosts.")
+            compared = await self._comparison.compare(told)
+            shown |= compared
+            for finding in compared.get("findings", ()):  # type: ignore[attr-defined]
+                log.error("reachability_disagrees", finding=finding, source=asked.source, target=asked.target)
+        return answer({"reachability": shown})
+
+    async def _answered(self, actor: Actor, asked: Asked) -> Told:
+        if self._waiting >= _MOST_WAITING:
+            raise Unavailable("Too many questions at once; ask again.")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await self._store.read(lambda tx: _found_out(tx, actor, asked))
+        finally:
+            self._waiting -= 1
+
+    def _spend(self, project: str) -> None:
+        """A token bucket for each project. Raises TooManyRequests."""
+        now = time.monotonic()
+        left, at = self._spent.get(project, (float(_BURST), now))
+        left = min(float(_BURST), left + (now - at) * _RATE_PER_S)
+        if left < 1:
+            raise TooManyRequests("That many questions a minute are too many: each is worked out for whole hosts.")
+        if len(self._spent) >= _MOST_PROJECTS:
+            self._spent.clear()
+        self._spent[project] = (left - 1, now)
+
+    def _hosts(self, found: Verdict) -> list[dict[str, object]]:
+        """How the hosts on the way are: what one that is away has in its switch may be older than the verdict."""
+        names = dict.fromkeys(event.host for way in (found.there, found.back) for event in way.events if event.host)
+        states = {name: self._states.state(name) for name in names}
+        return [
+            {"name": name, "up": each.up, "revision": each.revision, "lag_revisions": each.lag_revisions}
+            for name, each in states.items()
+        ]
+
+
+def _asked(said: object) -> Asked:
+    try:
+        return msgspec.convert({} if said is None else said, Asked, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"That is no question: {error}.") from None
+
+
+def _found_out(tx: Tx, actor: Actor, asked: Asked) -> Told:
+    source, target = _end(tx, actor, asked.source), _end(tx, actor, asked.target)
+    ports = [end for end in (source, target) if isinstance(end, Port)]
+    if not ports:
+        raise BadRequest("One of the two has to be a port.")
+    if not any(_sees(actor, port) for port in ports):
+        raise NotFound(f"Port {ports[0].id} could not be found.", "PortNotFound")
+    if (asked.as_mac or asked.as_ip) and not isinstance(source, Port):
+        raise BadRequest("as_mac and as_ip are about what a port sends.")
+    question = Question(source, target, Wanted(asked.protocol, asked.port, asked.as_mac, asked.as_ip))
+    try:
+        found = verdict(tx, question)
+    except QuestionError as error:
+        raise BadRequest(f"That can't be asked: {error}.") from None
+    named = {(event.kind, event.id) for way in (found.there, found.back) for event in way.events}
+    return Told(question, found, provenances(tx, named))
+
+
+def _end(tx: Tx, actor: Actor, name: str) -> Port | str:
+    """A port by its id or, of those that the actor sees, its name; or an address. Raises NotFound, BadRequest."""
+    try:
+        return str(IPv4Address(name))
+    except AddressValueError:
+        pass
+    port = tx.get(Port, name)
+    if port is not None:
+        return port
+    mine = {} if actor.admin else {"project_id": actor.viewer}
+    found = tx.select(Port, {"name": name, **mine}, limit=2)
+    if len(found) > 1:
+        raise BadRequest(f"Several ports are named {name}: ask by id.")
+    if not found:
+        raise NotFound(f"Port {name} could not be found.", "PortNotFound")
+    return found[0]
+
+
+def _sees(actor: Actor, port: Port | str | None) -> bool:
+    return isinstance(port, Port) and (actor.admin or port.project_id == actor.viewer)
+
+
+def _shown(told: Told, actor: Actor) -> dict[str, object]:
+    found = told.verdict
+    mine = tuple(actor.admin or _sees(actor, end) for end in (told.question.source, told.verdict.target))
+    return {
+        "reached": found.reached,
+        "there": list(_hops(told, found.there, actor, (mine[0], mine[1]))),
+        "back": list(_hops(told, found.back, actor, (mine[1], mine[0]))),
+    }
+
+
+def _hops(told: Told, way: Way, actor: Actor, mine: tuple[bool, bool]) -> Iterator[Hop]:
+    """`mine` says whether the actor may see the sender's half, and the receiver's."""
+    for event in way.events:
+        if mine[0 if event.near else 1]:
+            yield _hop(event, told.named.get((event.kind, event.id)), actor)
+        elif event.what in ("dropped", "delivered", "answered"):
+            words = "delivered" if event.what != "dropped" else _NOT_REACHED if event.near else _REFUSED
+            yield {"what": event.what, "words": words}
+
+
+def _hop(event: Event, known: Provenance | None, actor: Actor) -> Hop:
+    hop: Hop = {"stage": event.stage, "what": event.what, "words": event.words}
+    if actor.admin:
+        hop["host"] = event.host
+    elif event.what == "forwarded":
+        hop["words"] = "left its host"
+    if event.id and known is not None:
+        if actor.admin or known.project_id == actor.viewer:
+            hop["resource"] = {"kind": event.kind, "id": event.id, **msgspec.to_builtins(known)}
+        else:
+            hop["words"] = f"{event.what} by a {event.kind.replace('_', ' ')} that isn't yours"
+    return hop

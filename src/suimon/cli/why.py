@@ -1,0 +1,53 @@
+"""`suimon why A B` and `suimon why-not PORT`: asked of the controller, for the whole cloud."""
+
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from suimon.cli.host import call
+
+_REACHED: Final = {True: "yes", False: "no", None: "not known, it is carried on by a host that is not followed"}
+
+
+@click.command("why-not")
+@click.argument("port")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
+)
+def why_not(port: str, state: Path | None) -> None:
+    """Say why the port with the id PORT is not ready: every reason, in the order in which to look into them."""
+    told = call(state, "GET", f"ports/{quote(port, safe='')}/readiness")["readiness"]
+    if told["ready"]:
+        click.echo(f"port {told['port_id']} is ready: its flows are in, as they are wanted now")
+        return
+    click.echo(f"port {told['port_id']} is {told['status']}")
+    for number, each in enumerate(told["reasons"], 1):
+        click.echo(f"{number}. {each['words']} ({each['reason']})")
+
+
+def ask_cloud(state: Path | None, question: dict[str, object]) -> list[str]:
+    """The lines that answer it: the way there, the way back, and what the hosts' switches were asked besides."""
+    told = call(state, "POST", "reachability", question)["reachability"]
+    lines = [f"{question['from']} reaches {question['to']}: {_REACHED[told['reached']]}"]
+    for name, title in (("there", "There:"), ("back", "The answer:")):
+        if told[name]:
+            lines += [title, *(f"  {_hop_line(hop)}" for hop in told[name])]
+    lines += [f"(host {host['name']} is not heard of)" for host in told.get("hosts", ()) if not host["up"]]
+    if "trace" in told:
+        lines.append(f"Trace: {told['trace']['words']}")
+    return lines + [f"FINDING: {finding}" for finding in told.get("findings", ())]
+
+
+def _hop_line(hop: dict[str, Any]) -> str:
+    where = " ".join(f"{label} {hop[name]}" for label, name in (("on", "host"), ("at", "stage")) if hop.get(name))
+    line = f"{hop['what']} {where}: {hop['words']}" if where else f"{hop['what']}: {hop['words']}"
+    resource = hop.get("resource")
+    if not resource:
+        return line
+    said = [f"{resource['kind']} {resource['id']}"]
+    said += [f"project {resource['project_id']}"] if resource["project_id"] else []
+    said += [f"revision {resource['revision']}"] if resource["revision"] is not None else []
+    said += [resource["request_id"]] if resource["request_id"] else []
+    return f"{line} [{', '.join(said)}]"

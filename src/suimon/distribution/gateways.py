@@ -1,0 +1,79 @@
+"""Gateway hosts: who could lead routers out to a physical network, and what those who do have to know for it.
+
+A gateway host knows what any host with a guest behind the router would: the router, its networks and their ports. So a
+router costs `model.gateways.RANKS` hosts that much, however many hosts and routers there are.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import bindparam, select
+
+from suimon.model import view
+from suimon.model.gateways import candidates, ranked
+from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
+from suimon.store.tables import HOSTS, NETWORKS, PORTS
+from suimon.store.tx import Tx
+
+_TEXTS = msgspec.json.Decoder(tuple[str, ...])
+
+
+def gateways(tx: Tx, physnets: Collection[str]) -> Iterator[view.Gateways]:
+    """The gateway hosts of these physical networks; nothing for one that no host has."""
+    for physnet, hosts in _attached(tx).items():
+        if physnet in physnets:
+            yield view.Gateways(physnet, candidates(hosts))
+
+
+def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
+    """By host, the scopes that it holds as a gateway: four statements at most for any number of hosts."""
+    if not hosts:
+        return {}
+    held: dict[str, set[str]] = defaultdict(set)
+    attached = {
+        physnet: candidates(there)
+        for physnet, there in _attached(tx).items()
+        if any(host in hosts and vtep for host, vtep in there)
+    }
+    if not attached:
+        return held
+    networks = {str(id_): str(physnet) for id_, physnet in tx.rows(_EXTERNAL, {"physnets": sorted(attached)})}
+    for physnet, there in attached.items():
+        external = {f"network:{id_}" for id_, its in networks.items() if its == physnet}
+        for each in there:
+            if each.host in hosts:
+                held[each.host] |= {f"physnet:{physnet}", *external}
+    led: dict[str, list[str]] = defaultdict(list)
+    for router_id, network_id in tx.rows(_LEAVING, {"networks": sorted(networks)}) if networks else ():
+        for each in ranked(router_id, attached[networks[network_id]]):
+            if each.host in hosts:
+                led[router_id].append(each.host)
+    for router_id, network_id in tx.rows(_LEGS, {"routers": sorted(led)}) if led else ():
+        for host in led[router_id]:
+            held[host] |= {f"router:{router_id}", f"network:{network_id}", f"peers:{network_id}"}
+    return held
+
+
+def _attached(tx: Tx) -> dict[str, list[tuple[str, str | None]]]:
+    """By physical network, the hosts that have it, with their tunnel addresses."""
+    attached: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    for name, vtep, physnets in tx.rows(_HOSTS, {}):
+        for physnet in _TEXTS.decode(physnets):
+            attached[physnet].append((name, vtep))
+    return attached
+
+
+_HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets).where(HOSTS.c.physnets != "[]")
+_EXTERNAL: Final = select(NETWORKS.c.id, NETWORKS.c.physnet).where(
+    NETWORKS.c.external, NETWORKS.c.physnet.in_(bindparam("physnets", expanding=True))
+)
+_LEAVING: Final = select(PORTS.c.device_id, PORTS.c.network_id).where(
+    PORTS.c.network_id.in_(bindparam("networks", expanding=True)), PORTS.c.device_owner == ROUTER_GATEWAY
+)
+_LEGS: Final[Any] = select(PORTS.c.device_id, PORTS.c.network_id).where(
+    PORTS.c.device_id.in_(bindparam("routers", expanding=True)), PORTS.c.device_owner == ROUTER_INTERFACE
+)

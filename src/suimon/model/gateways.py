@@ -1,0 +1,33 @@
+"""Which hosts lead a router out: a pure function of the router and of the hosts that could.
+
+Rendezvous hashing: each pair of router and host has a weight of its own, and the heaviest hosts are chosen. Everybody
+who knows the candidates comes to the same answer without a scheduler's memory, and a host that comes or goes moves only
+the routers that it takes or had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from suimon.model.view import GatewayHost
+
+RANKS: Final = 2
+"""How many hosts stand ready for a router: the first that serves is active."""
+
+
+@lru_cache(maxsize=65536)
+def ranked(router_id: str, candidates: tuple[GatewayHost, ...]) -> tuple[GatewayHost, ...]:
+    """The hosts of a router, the first choice first; fewer than `RANKS` if there are no more."""
+    return tuple(sorted(candidates, key=lambda each: _weight(router_id, each.host), reverse=True)[:RANKS])
+
+
+def candidates(hosts: Iterable[tuple[str, str | None]]) -> tuple[GatewayHost, ...]:
+    """Of (name, tunnel address) those that can be reached by tunnels, in one order."""
+    return tuple(sorted(GatewayHost(host, vtep) for host, vtep in hosts if vtep))
+
+
+def _weight(router_id: str, host: str) -> bytes:
+    return blake2b(f"{router_id}/{host}".encode(), digest_size=8).digest()

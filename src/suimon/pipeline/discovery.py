@@ -1,0 +1,95 @@
+"""Stages answer and advertise for IPv6: who has that address is answered on the host, as with ARP.
+
+A solicitation for a port, a peer or a router's leg, or for the link-local address of one of those, is made into the
+advertisement (RFC 4861, 7.2.4) and sent back: no multicast crosses the cloud. It takes two stages, because the switch
+lets an advertisement's option be written only where a flow matches an advertisement. Who looks for duplicates
+(RFC 4862, 5.4) asks from no address, and is answered by nobody but its rival. Router solicitations and DHCPv6 messages
+go to the agent, by the meter of DHCP requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline import ipv6
+from suimon.pipeline.answer import DHCP_METER
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import FROM_GUEST, NET, ORIGIN, SOURCE
+from suimon.pipeline.flow import Action, Goto, Move, Resubmit, ToController, UseMeter, flow, set_field
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+SOLICITED: Final = ipv6.ICMPV6 | {"icmpv6_type": ipv6.SOLICITATION, "icmpv6_code": 0}
+ADVERTISED: Final = ipv6.ICMPV6 | {"icmpv6_type": ipv6.ADVERTISEMENT, "icmpv6_code": 0}
+OF_ROUTER: Final = 0xE0000000
+OF_HOST: Final = 0x60000000
+"""The flags R, S and O of an advertisement: of a router, asked for, and it replaces what was known."""
+_TARGET_OPTION: Final = 2
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    yield flow(Stage.ANSWER, 110, owner, SOLICITED | {"ipv6_src": ipv6.NOBODY}, [Goto(Stage.LOOKUP)])
+    yield flow(Stage.ADVERTISE, 100, owner, ADVERTISED, [Move("eth_src", "nd_tll"), Goto(Stage.REPLY)])
+
+
+def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
+    if port.id not in facts.ofports or facts.network(port.network_id) is None:
+        return
+    network = facts.number("network", port.network_id)
+    yield from _answered(owner, network, port.mac, ipv6.port_addresses(port), OF_HOST)
+    number = facts.number("port", port.id)
+    asking: list[Action] = [UseMeter(DHCP_METER | number), ToController()]
+    if ipv6.advertised(facts, port):
+        solicitation = {SOURCE: number, **ipv6.ICMPV6, "icmpv6_type": ipv6.ROUTER_SOLICITATION}
+        yield flow(Stage.ANSWER, 100, owner, solicitation, asking)
+    if ipv6.leased(facts, port):
+        yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **ipv6.DHCPV6_REQUEST}, asking)
+
+
+def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
+    if peer.host != facts.host and facts.network(peer.network_id):
+        network = facts.number("network", peer.network_id)
+        yield from _answered(owner, network, peer.mac, ipv6.addresses(peer.mac, peer.ips), OF_HOST)
+
+
+def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
+    legs: dict[tuple[str, str], tuple[str, ...]] = {}
+    for interface in router.interfaces if router.up else ():
+        place = (interface.network_id, interface.mac)
+        legs[place] = (*legs.get(place, ()), interface.ip)
+    for (network_id, mac), ips in legs.items():
+        if facts.network(network_id):
+            network = facts.number("network", network_id)
+            yield from _answered(owner, network, mac, ipv6.addresses(mac, ips), OF_ROUTER)
+
+
+def advertisement(mac: str, ip: str, flags: int) -> list[Action]:
+    """Turns a solicitation for `ip` around; stage advertise does the rest and sends it."""
+    return [
+        Move("eth_src", "eth_dst"),
+        set_field("eth_src", mac),
+        Move("ipv6_src", "ipv6_dst"),
+        set_field("ipv6_src", ip),
+        set_field("ip_ttl", 255),
+        set_field("icmpv6_type", ipv6.ADVERTISEMENT),
+        set_field("nd_reserved", flags),
+        set_field("nd_options_type", _TARGET_OPTION),
+        Resubmit(Stage.ADVERTISE),
+    ]
+
+
+def _answered(owner: Owner, network: int, mac: str, ips: Iterable[str], flags: int) -> Iterator[Part]:
+    for ip in ips:
+        asked = {NET: network, ORIGIN: FROM_GUEST, **SOLICITED, "nd_target": ip}
+        yield flow(Stage.ANSWER, 100, owner, asked, advertisement(mac, ip, flags))
+
+
+PRODUCERS: Final[Producers] = {
+    "bridge": bridge_flows,
+    "port": port_flows,
+    "peer": peer_flows,
+    "router": router_flows,
+}

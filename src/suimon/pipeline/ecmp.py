@@ -1,0 +1,33 @@
+"""Several routes to one destination (RFC 2992): a router's packets are spread over their next hops by a hash of the
+5-tuple, so that a connection stays on one way as long as the ways are the same.
+
+The hash is the datapath's own (`dp_hash`, ovs-ofctl(8), selection_method), which the kernel's and userspace's have
+alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.flow import Action, Bucket, Goto, Group, Resubmit, UseGroup
+from suimon.pipeline.lookup import further_group
+from suimon.pipeline.program import Part
+
+
+def spread(
+    facts: Facts, owner: Owner, router: view.Router, destination: str, ways: Sequence[list[Action]]
+) -> tuple[list[Action], Iterator[Part]]:
+    """What a flow for the destination does, and the group that it needs. Each way ends in a Goto."""
+    if len(ways) == 1:
+        return ways[0], iter(())
+    number = further_group(facts.number("group", f"{router.id}/{destination}"))
+    buckets = tuple(Bucket(tuple(map(_resubmitted, way))) for way in ways)
+    return [UseGroup(number)], iter((Group(number, owner, buckets, select=True),))
+
+
+def _resubmitted(action: Action) -> Action:
+    """A bucket has actions and no instructions."""
+    return Resubmit(action.stage) if isinstance(action, Goto) else action

@@ -1,0 +1,95 @@
+"""The way out for IPv6, by the same gateway hosts as in `gateway`, but without a namespace: nothing is translated.
+
+A guest's host hands what its router has no leg for to the active gateway host, which gives it the next hop on the
+external network. There the gateway's address, and the link-local one of its MAC, are answered for, and what comes in
+for that MAC goes on by the router to its networks: whoever routes their prefixes here sends it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv6Network
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline import ipv6
+from suimon.pipeline.answer import ARP_METER
+from suimon.pipeline.discovery import ADVERTISED, OF_ROUTER, SOLICITED, advertisement
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTER
+from suimon.pipeline.flow import IN_PORT, Action, Goto, Move, Output, ToController, UseMeter, flow, set_field
+from suimon.pipeline.gateway import VNI, active, handed_over
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.remote import tag
+from suimon.pipeline.route6 import echo_reply
+from suimon.pipeline.tables import Stage
+
+_OWN: Final = 300
+_ROUND: Final = 60
+"""Above the default route of a router, below all its others."""
+_PREFIX: Final = 100
+_DEFAULT: Final = 50
+
+
+def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
+    gateway = router.gateway
+    network = facts.network(gateway.network_id) if gateway else None
+    chosen = active(facts, router)
+    if gateway is None or gateway.ip6 is None or network is None or chosen is None:
+        return
+    outside, tunnel = facts.number("network", network.id), facts.tunnel_ofport
+    leaving: dict[str, object] = {NET: outside, ROUTER: facts.number("router", router.id), **ipv6.IPV6}
+    if chosen.host != facts.host:
+        if tunnel is not None:
+            yield flow(Stage.FLOATING_OUT, 10, owner, leaving, handed_over(gateway, chosen.vtep, tunnel))
+        return
+    if facts.physnets.get(network.physnet or "") is None:
+        return
+    own_mac = set_field("eth_src", gateway.mac)
+    yield flow(Stage.FLOATING_OUT, 10, owner, leaving, [own_mac, Goto(Stage.LEAVE)])
+    entering: list[Action] = [set_field(ROUTER, facts.number("router", router.id)), set_field(ORIGIN, FROM_GUEST)]
+    if tunnel is not None:
+        handed = {"in_port": tunnel, "tun_id": VNI, "eth_dst": gateway.mac, **ipv6.IPV6}
+        actions = [*entering, set_field(NET, outside), own_mac, Goto(Stage.LEAVE)]
+        yield flow(Stage.TUNNEL, 110, owner, handed, actions)
+    yield from _next_hops(facts, owner, router, gateway)
+    yield from _answered(owner, network, gateway, outside)
+    at_gateway = {NET: outside, ORIGIN: FROM_PROVIDER, "eth_dst": gateway.mac, **ipv6.IPV6}
+    yield flow(Stage.FLOATING_IN, 90, owner, at_gateway, [*entering, Goto(Stage.ROUTE)])
+    # What came in and would go out again: whoever sent it has a wrong idea of what is behind the router.
+    yield flow(Stage.ROUTE, _ROUND, owner, leaving)
+    here = leaving | {"ipv6_dst": gateway.ip6}
+    echo = here | {"ip_proto": 58, "icmpv6_type": 128, "icmpv6_code": 0}
+    answer = [*echo_reply(gateway.mac, gateway.ip6), *tag(network), Output(IN_PORT)]
+    yield flow(Stage.ROUTE, _OWN + 1, owner, echo, answer)
+    yield flow(Stage.ROUTE, _OWN, owner, here)
+
+
+def _next_hops(facts: Facts, owner: Owner, router: view.Router, gateway: view.Gateway) -> Iterator[Part]:
+    at_router: dict[str, object] = {ROUTER: facts.number("router", router.id), **ipv6.IPV6}
+    for subnet_id in facts.found("subnet@network", gateway.network_id):
+        subnet = facts.subnet(subnet_id)
+        if subnet and ":" in subnet.cidr:
+            priority = _PREFIX + IPv6Network(subnet.cidr, strict=False).prefixlen
+            on_link: list[Action] = [Move("ipv6_dst", NEXTHOP6), Goto(Stage.NEIGHBOUR)]
+            yield flow(Stage.LEAVE, priority, owner, at_router | {"ipv6_dst": subnet.cidr}, on_link)
+    if gateway.nexthop6:
+        hop: list[Action] = [set_field(NEXTHOP6, gateway.nexthop6), Goto(Stage.NEIGHBOUR)]
+        yield flow(Stage.LEAVE, _DEFAULT, owner, at_router, hop)
+
+
+def _answered(owner: Owner, network: view.Network, gateway: view.Gateway, outside: int) -> Iterator[Part]:
+    """Who asks on the external network is answered here and nowhere else; who answers the agent is heard by it."""
+    from_outside: dict[str, object] = {NET: outside, ORIGIN: FROM_PROVIDER}
+    for ip in ipv6.addresses(gateway.mac, (gateway.ip6 or "",)):
+        asked = from_outside | SOLICITED | {"nd_target": ip}
+        yield flow(Stage.ANSWER, 100, owner, asked, advertisement(gateway.mac, ip, OF_ROUTER))
+        told = from_outside | ADVERTISED | {"eth_dst": gateway.mac, "ipv6_dst": ip}
+        yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(ARP_METER), ToController()])
+    telling: list[Action] = [Move("eth_src", "nd_tll"), *tag(network), Output(IN_PORT)]
+    own = from_outside | ADVERTISED | {"eth_src": gateway.mac}
+    yield flow(Stage.ADVERTISE, 110, owner, own, telling)
+
+
+PRODUCERS: Final[Producers] = {"router": router_flows}

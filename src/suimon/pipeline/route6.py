@@ -1,0 +1,149 @@
+"""Stages route and neighbour for IPv6: the router of stage `route`, for the other family.
+
+Nothing is translated: what leaves by the gateway keeps its address. A router's legs answer ping at their address and at
+their link-local one, which is what guests have as their gateway (RFC 4861, 6.3.4). Link-local and multicast packets are
+never forwarded (RFC 4291, 2.5.6 and 2.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Address, IPv6Network
+from typing import Final
+
+from suimon.model import view
+from suimon.model.owner import Owner
+from suimon.pipeline import ipv6
+from suimon.pipeline.ecmp import spread
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import NET, NEXTHOP6, ROUTER, wide
+from suimon.pipeline.flow import Action, DecTtl, Flow, Goto, Move, Resubmit, flow, set_field
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+_OWN: Final = 300
+_NOT_FORWARDED: Final = 290
+_PREFIX: Final = 100
+"""Priority of a /0; each bit of prefix adds one. The default gateway is below."""
+_DEFAULT: Final = 50
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    for kept in ({"ipv6_dst": "fe80::/10"}, {"ipv6_src": "fe80::/10"}, {"ipv6_dst": "ff00::/8"}):
+        yield flow(Stage.ROUTE, _NOT_FORWARDED, owner, ipv6.IPV6 | kept)
+
+
+def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
+    if not router.up:
+        return
+    at_router: dict[str, object] = {ROUTER: facts.number("router", router.id), **ipv6.IPV6}
+    legs = [leg for leg in router.interfaces if ":" in leg.ip and facts.network(leg.network_id)]
+    for leg in legs:
+        yield from _own(owner, at_router | {"ipv6_dst": leg.ip}, leg.mac, leg.ip)
+        # Another router on this network may have it as its next hop.
+        yield from _found_at(facts, owner, leg.network_id, leg.mac, [leg.ip])
+        yield _prefix(owner, at_router, leg.cidr, _towards(facts, leg, [Move("ipv6_dst", NEXTHOP6)]))
+    for network_id, mac in sorted({(leg.network_id, leg.mac) for leg in legs}):
+        local = ipv6.link_local(mac)
+        on_link = at_router | {NET: facts.number("network", network_id), "ipv6_dst": local}
+        yield from _own(owner, on_link, mac, local)
+    yield from _static(facts, owner, router, at_router)
+    yield from _external(facts, owner, router, at_router)
+
+
+def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
+    if port.id in facts.ofports:
+        yield from _found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
+
+
+def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
+    if peer.host != facts.host:
+        yield from _found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
+
+
+def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
+    """A next hop outside, as the agent learnt it. `name` is "network id/address"."""
+    network_id, _, ip = name.partition("/")
+    mac = facts.neighbours.get((network_id, ip))
+    if mac and facts.network(network_id):
+        yield from _found_at(facts, owner, network_id, mac, [ip])
+
+
+def echo_reply(mac: str, ip: str) -> list[Action]:
+    """RFC 4443, 4.2: an echo request is turned around with a fresh hop limit."""
+    return [
+        Move("eth_src", "eth_dst"),
+        set_field("eth_src", mac),
+        Move("ipv6_src", "ipv6_dst"),
+        set_field("ipv6_src", ip),
+        set_field("icmpv6_type", 129),
+        set_field("ip_ttl", 64),
+    ]
+
+
+def _own(owner: Owner, here: dict[str, object], mac: str, ip: str) -> Iterator[Part]:
+    """A leg answers ping, and has no other service."""
+    echo = here | {"ip_proto": 58, "icmpv6_type": 128, "icmpv6_code": 0}
+    yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*echo_reply(mac, ip), Goto(Stage.REPLY)])
+    yield flow(Stage.ROUTE, _OWN, owner, here)
+
+
+def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
+    if facts.network(network_id) is None or not facts.routed(network_id):
+        return
+    number = facts.number("network", network_id)
+    for ip in ips:
+        if ":" in ip:
+            matched = {NET: number, **ipv6.IPV6, **wide(NEXTHOP6, int(IPv6Address(ip)))}
+            yield flow(Stage.NEIGHBOUR, 100, owner, matched, [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)])
+
+
+def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
+    """Extra routes, whose next hop is on one of the router's subnets; several to one destination share its packets."""
+    ways: dict[str, list[list[Action]]] = {}
+    for route in sorted(router.routes, key=lambda route: route.nexthop):
+        for leg in router.interfaces:
+            if ":" not in route.nexthop or ":" not in leg.cidr or facts.network(leg.network_id) is None:
+                continue
+            if IPv6Address(route.nexthop) in IPv6Network(leg.cidr):
+                hop = set_field(NEXTHOP6, route.nexthop)
+                ways.setdefault(route.destination, []).append(_towards(facts, leg, [hop]))
+                break
+    for destination, found in ways.items():
+        actions, groups = spread(facts, owner, router, destination, found)
+        yield from groups
+        yield _prefix(owner, at_router, destination, actions)
+
+
+def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
+    """All else leaves by the gateway (see `gateway6`), with the address that it has."""
+    gateway = router.gateway
+    if gateway is None or gateway.ip6 is None or facts.network(gateway.network_id) is None:
+        return
+    number = facts.number("network", gateway.network_id)
+    leave: list[Action] = [DecTtl(), set_field(NET, number), Goto(Stage.FLOATING_OUT)]
+    for subnet_id in facts.found("subnet@network", gateway.network_id):
+        subnet = facts.subnet(subnet_id)
+        if subnet and ":" in subnet.cidr:
+            yield _prefix(owner, at_router, subnet.cidr, leave)
+    if gateway.nexthop6:
+        yield flow(Stage.ROUTE, _DEFAULT, owner, at_router, leave)
+
+
+def _prefix(owner: Owner, at_router: dict[str, object], cidr: str, actions: list[Action]) -> Flow:
+    priority = _PREFIX + IPv6Network(cidr, strict=False).prefixlen
+    return flow(Stage.ROUTE, priority, owner, at_router | {"ipv6_dst": cidr}, actions)
+
+
+def _towards(facts: Facts, leg: view.RouterInterface, nexthop: list[Action]) -> list[Action]:
+    number = facts.number("network", leg.network_id)
+    return [DecTtl(), set_field("eth_src", leg.mac), set_field(NET, number), *nexthop, Goto(Stage.NEIGHBOUR)]
+
+
+PRODUCERS: Final[Producers] = {
+    "bridge": bridge_flows,
+    "router": router_flows,
+    "port": port_flows,
+    "peer": peer_flows,
+    "neighbour": neighbour_flows,
+}

@@ -1,0 +1,266 @@
+"""Which resource decided about a packet: what a journey's leg did, as events that name things.
+
+A rule is found by what it says, not by the flow it became: one that is named allows the connection in its own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, ip_network
+from typing import Final, Literal
+
+import msgspec
+
+from suimon.model import view
+from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE, TARGET, VERDICT
+from suimon.pipeline.flow import SetField
+from suimon.pipeline.simulate.journey import Leg, Site
+from suimon.pipeline.simulate.packet import Packet
+from suimon.pipeline.simulate.switch import Step
+from suimon.pipeline.tables import Stage
+
+What = Literal["sent", "allowed", "routed", "translated", "forwarded", "delivered", "answered", "dropped"]
+Why = tuple[str, str, str]
+"""Kind and id of the resource, and words."""
+
+_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp"}
+_OUTWARDS: Final = frozenset({Stage.BLOCK_OUT, Stage.ANTISPOOF, Stage.TRACK_OUT, Stage.GROUP_OUT, Stage.ALLOW_OUT})
+_INWARDS: Final = frozenset({Stage.BLOCK_IN, Stage.TRACK_IN, Stage.GROUP_IN, Stage.ALLOW_IN, Stage.DELIVER})
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that a stage on `host` did with the packet, and the resource (`kind`, `id`) that made it so.
+
+    `near` says that it happened for the port that the packet came from, or on its way out of that port's host.
+    """
+
+    host: str
+    stage: str
+    what: What
+    words: str
+    kind: str = ""
+    id: str = ""
+    near: bool = True
+
+
+def events(site: Site, leg: Leg) -> Iterator[Event]:
+    """In the order of the lookups; the last one says how the packet left the host, or what dropped it."""
+    near = leg.entry.startswith("port/")
+    for step in leg.result.steps:
+        near = near and step.stage not in _INWARDS
+        found = _passed(site, step, inwards=not near)
+        if found:
+            what, (kind, id_, words) = found
+            yield Event(leg.host, step.stage.label, what, words, kind, id_, near)
+    for sent in leg.result.sent:
+        way = site.way(sent)
+        stage = sent.step.stage.label
+        if way.startswith("port/"):
+            port_id = way.removeprefix("port/")
+            yield Event(leg.host, stage, "delivered", "handed to the port's interface", "port", port_id, near=False)
+        elif way.startswith(("tunnel/", "provider/")):
+            yield Event(leg.host, stage, "forwarded", f"left the host by {way.replace('/', ' ')}", near=True)
+        else:
+            kind, id_ = _owner(sent.step)
+            yield Event(leg.host, stage, "answered", f"answered by the {kind} itself", kind, id_, near)
+    if leg.result.to_controller and not leg.result.sent:
+        yield Event(leg.host, leg.result.steps[-1].stage.label, "answered", "handed to the host's agent", near=near)
+    if drop := leg.result.drop:
+        kind, id_, words = _dropped(site, leg)
+        yield Event(leg.host, drop.stage.label, "dropped", words, kind, id_, near)
+
+
+def _passed(site: Site, step: Step, *, inwards: bool) -> tuple[What, Why] | None:
+    if step.flow is None or not step.flow.actions:
+        return None
+    owner = step.flow.owner
+    match step.stage:
+        case Stage.RULES_OUT | Stage.RULES_IN if _allows(step):
+            port = _port(site, step.packet, TARGET if inwards else SOURCE)
+            return ("allowed", _rule(site, port, step)) if port else None
+        case Stage.ROUTE if owner.kind == "router":
+            return "routed", ("router", owner.id, f"routed towards {_ip(step.packet, 'ipv4_dst')}")
+        case Stage.FLOATING_IN | Stage.FLOATING_OUT if owner.kind == "floating_ip":
+            return "translated", ("floating_ip", owner.id, "rewritten as the floating IP says")
+    return None
+
+
+def _allows(step: Step) -> bool:
+    assert step.flow is not None
+    return any(isinstance(action, SetField) and action.field == VERDICT for action in step.flow.actions)
+
+
+def _rule(site: Site, port: view.Port, step: Step) -> Why:
+    direction: view.Direction = "egress" if step.stage is Stage.RULES_OUT else "ingress"
+    for group_id in port.groups:
+        group = site.world.group(group_id)
+        if group is None:
+            continue
+        flow = _Connection.of(step.packet, stateful=group.stateful)
+        for rule in group.rules:
+            if rule.direction == direction and flow is not None and flow.allowed(site, rule):
+                return "security_group_rule", rule.id, f"allowed by an {direction} rule of security group {group_id}"
+    return "port", port.id, f"allowed {direction} by the port's security groups"
+
+
+class _Connection(msgspec.Struct, frozen=True):
+    """What rules are about: of ICMP, `first` is the type and `second` the code; otherwise `first` is the l4 port."""
+
+    protocol: int
+    source: str
+    target: str
+    first: int
+    second: int
+
+    @classmethod
+    def of(cls, packet: Packet, *, stateful: bool) -> _Connection | None:
+        fields = packet.fields
+        if "ipv4_src" not in fields:
+            return None
+        if stateful and fields.get("ct_nw_proto"):
+            protocol, ends = fields["ct_nw_proto"], (_ip(packet, "ct_nw_src"), _ip(packet, "ct_nw_dst"))
+            l4 = fields["ct_tp_src"], fields["ct_tp_dst"]
+            return cls(protocol, *ends, *(l4 if protocol == 1 else (l4[1], 0)))
+        protocol, ends = fields["ip_proto"], (_ip(packet, "ipv4_src"), _ip(packet, "ipv4_dst"))
+        if protocol == 1:
+            return cls(protocol, *ends, fields.get("icmp_type", 0), fields.get("icmp_code", 0))
+        name = _PROTOCOLS.get(protocol, "")
+        return cls(protocol, *ends, fields.get(f"{name}_dst", 0), 0)
+
+    def allowed(self, site: Site, rule: view.SecurityGroupRule) -> bool:
+        if rule.ethertype != "IPv4" or rule.protocol not in (None, self.protocol):
+            return False
+        if rule.protocol == 1:
+            if rule.port_min not in (None, self.first) or rule.port_max not in (None, self.second):
+                return False
+        elif rule.port_min is not None and not rule.port_min <= self.first <= (rule.port_max or rule.port_min):
+            return False
+        remote = self.target if rule.direction == "egress" else self.source
+        if rule.remote_prefix and not _within(remote, rule.remote_prefix):
+            return False
+        return not rule.remote_group or _is_member(site, rule.remote_group, remote)
+
+    def __str__(self) -> str:
+        name = _PROTOCOLS.get(self.protocol, f"protocol {self.protocol}")
+        service = f"{name}/{self.first}" if self.protocol in (6, 17) else name
+        return f"{service} from {self.source} to {self.target}"
+
+
+def _dropped(site: Site, leg: Leg) -> Why:
+    step = leg.result.steps[-1]
+    packet = step.packet
+    if step.note:
+        return *_owner(step), step.note
+    if step.stage in _OUTWARDS | _INWARDS:
+        port = _port(site, packet, SOURCE if step.stage in _OUTWARDS else TARGET)
+        if port is not None:
+            return _refused(site, port, step)
+    match step.stage:
+        case Stage.CLASSIFY | Stage.TUNNEL:
+            return _unknown_entry(site, leg)
+        case Stage.LOOKUP:
+            return _nobody(site, packet)
+        case Stage.ROUTE:
+            router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
+            if step.flow is not None:
+                return "router", router, f"{_ip(packet, 'ipv4_dst')} is the router's own address: it answers ping only"
+            return "router", router, f"the router has no route to {_ip(packet, 'ipv4_dst')}"
+        case Stage.FLOATING_OUT:
+            router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
+            return "router", router, f"{_ip(packet, 'ipv4_src')} has no floating IP to leave for the outside with"
+        case Stage.NEIGHBOUR:
+            network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
+            return "network", network, f"nobody on the network has the next hop {_ip(packet, NEXTHOP)}"
+        case Stage.REMOTE:
+            network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
+            return "network", network, "the host is not attached to what carries the network"
+    return *_owner(step), "dropped there" if step.flow else "no flow is for it"
+
+
+def _refused(site: Site, port: view.Port, step: Step) -> Why:
+    """By something of the port's own."""
+    packet, outwards = step.packet, step.stage in _OUTWARDS
+    direction = "egress" if outwards else "ingress"
+    if step.stage is Stage.ANTISPOOF:
+        claimed = f"{_ip(packet, 'ipv4_src')} from {_mac(packet, 'eth_src')}"
+        return "port", port.id, f"the port may not send as {claimed}: it has neither that pair nor leave to use it"
+    if step.stage is Stage.DELIVER:
+        return "port", port.id, "the port or its network is administratively down"
+    if step.flow is not None and step.stage in (Stage.BLOCK_OUT, Stage.BLOCK_IN, Stage.GROUP_OUT, Stage.GROUP_IN):
+        block = _block(site, port, packet)
+        words = f"blocked by the port's QoS policy {port.qos_id}" + ("" if block is None else f", rule {block.id}")
+        return ("port_block_rule", block.id, words) if block else ("qos_policy", port.qos_id or "", words)
+    if step.stage in (Stage.GROUP_OUT, Stage.GROUP_IN):
+        return "port", port.id, "not part of any connection that the port's security groups allowed"
+    stateful = not any(group and not group.stateful for group in map(site.world.group, port.groups))
+    asked = _Connection.of(packet, stateful=stateful)
+    about = f"no {direction} rule allows {asked}"
+    if not port.groups:
+        return "port", port.id, f"the port has no security group: {about}"
+    return "security_group", port.groups[0], f"{about} (security groups {', '.join(port.groups)})"
+
+
+def _block(site: Site, port: view.Port, packet: Packet) -> view.PortBlock | None:
+    """The first block that speaks of the packet, or of the connection that it belongs to."""
+    policy = site.world.qos(port)
+    views = [flow for stateful in (False, True) if (flow := _Connection.of(packet, stateful=stateful))]
+    for block in policy.blocks if policy else ():
+        for flow in views:
+            remote = flow.target if block.direction == "egress" else flow.source
+            prefix = block.remote_prefix
+            speaks = block.protocol == flow.protocol and block.port_min <= flow.first <= block.port_max
+            if speaks and (not prefix or _within(remote, prefix)):
+                return block
+    return None
+
+
+def _unknown_entry(site: Site, leg: Leg) -> Why:
+    if leg.entry.startswith("port/"):
+        port = site.world.port(leg.entry.removeprefix("port/"))
+        assert port is not None, "a packet was sent by it"
+        if not port.up:
+            return "port", port.id, "the port is administratively down"
+        return "network", port.network_id, "the port's network is administratively down"
+    return "", "", f"what came by {leg.entry.replace('/', ' ')} belongs to no network that the host has ports on"
+
+
+def _nobody(site: Site, packet: Packet) -> Why:
+    """No MAC on this network: that of a port that takes no part, or of none at all."""
+    network_id = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
+    mac = _mac(packet, "eth_dst")
+    for port_id in site.world.found("port@network", network_id):
+        port = site.world.port(port_id)
+        if port and port.mac == mac:
+            return "port", port_id, site.place.unready.get(port_id, "the port has no interface there")
+    for id_ in site.world.found("floating_ip@network", network_id):
+        floating = site.world.floating_ip(id_)
+        if floating and floating.mac == mac:
+            reason = site.place.unready.get(floating.port_id, "its port has no interface there")
+            return "floating_ip", id_, f"the port behind the floating IP takes no part: {reason}"
+    return "network", network_id, f"nobody on the network has {mac}"
+
+
+def _owner(step: Step) -> tuple[str, str]:
+    return (step.flow.owner.kind, step.flow.owner.id) if step.flow else ("", "")
+
+
+def _port(site: Site, packet: Packet, register: str) -> view.Port | None:
+    name = site.world.numbers.name("port", packet.fields.get(register, 0))
+    return site.world.port(name) if name else None
+
+
+def _is_member(site: Site, group_id: str, ip: str) -> bool:
+    members = (thing for thing in site.world.objects.values() if isinstance(thing, view.Member))
+    return any(_within(ip, each) for member in members if member.group_id == group_id for each in member.ips)
+
+
+def _within(ip: str, prefix: str) -> bool:
+    return ":" not in prefix and IPv4Address(ip) in ip_network(prefix, strict=False)
+
+
+def _ip(packet: Packet, field: str) -> str:
+    return str(IPv4Address(packet.fields.get(field, 0)))
+
+
+def _mac(packet: Packet, field: str) -> str:
+    return packet.fields.get(field, 0).to_bytes(6, "big").hex(":")

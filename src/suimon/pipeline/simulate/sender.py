@@ -1,0 +1,124 @@
+"""What a guest would send to an address: by the MAC that ARP tells it, from its own addresses or others it claims."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+import msgspec
+
+from suimon.model.view import Port
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.simulate.packet import ACK, SYN, Ends, Packet, icmp_echo, tcp, udp
+
+
+class QuestionError(ValueError):
+    """The question has no answer here; says why, and what to ask."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is sent. `as_mac` and `as_ip` are what the guest claims to be; empty for what its port really is."""
+
+    protocol: str = "icmp"
+    l4_port: int = 0
+    as_mac: str = ""
+    as_ip: str = ""
+
+
+def leaving(facts: Facts, port: Port, to: str, wanted: Wanted) -> Packet:
+    """What opens a connection from the port to `to`, as its interface hands it over. Raises QuestionError."""
+    source, _ = first_address(port)
+    mac = next_mac(facts, port, to)
+    claimed = claimed_mac(wanted.as_mac) or port.mac, address(wanted.as_ip) if wanted.as_ip else source
+    return opening(Ends(claimed[0], mac, claimed[1], address(to)), wanted)
+
+
+def next_mac(facts: Facts, port: Port, to: str) -> str:
+    """Of the destination if it is on the port's subnet, of the subnet's gateway otherwise. Raises QuestionError."""
+    to = address(to)
+    _, subnet_id = first_address(port)
+    subnet = facts.subnet(subnet_id)
+    on_link = subnet is not None and IPv4Address(to) in IPv4Network(subnet.cidr)
+    nexthop = to if on_link or subnet is None else subnet.gateway_ip
+    if nexthop is None:
+        raise QuestionError(f"{to} is not on the port's subnet, which has no gateway: the guest has no route to it")
+    mac = found_mac(facts, port.network_id, nexthop)
+    if mac is None:
+        raise QuestionError(
+            f"nobody has {nexthop} on the port's network, as far as this host knows: ARP gets no answer"
+        )
+    return mac
+
+
+def found_mac(facts: Facts, network_id: str, ip: str) -> str | None:
+    """Who answers ARP for `ip` on the network."""
+    for name in facts.found("port@network", network_id):
+        port = facts.port(name)
+        if port and ip in [each.ip for each in port.fixed_ips]:
+            return port.mac
+    for name in facts.found("peer@network", network_id):
+        peer = facts.peer(name)
+        if peer and ip in peer.ips:
+            return peer.mac
+    for name in facts.found("router@network", network_id):
+        router = facts.router(name)
+        for interface in router.interfaces if router else ():
+            if interface.network_id == network_id and interface.ip == ip:
+                return interface.mac
+    return facts.neighbours.get((network_id, ip))
+
+
+def opening(ends: Ends, wanted: Wanted) -> Packet:
+    """The first packet of a connection between these ends. Raises QuestionError."""
+    match wanted.protocol:
+        case "icmp":
+            return icmp_echo(ends)
+        case "tcp" if wanted.l4_port:
+            return tcp(ends, wanted.l4_port)
+        case "udp" if wanted.l4_port:
+            return udp(ends, wanted.l4_port)
+        case "tcp" | "udp":
+            raise QuestionError(f"{wanted.protocol} needs --port")
+    raise QuestionError(f"protocol {wanted.protocol!r} is none of icmp, tcp, udp")
+
+
+def answering(packet: Packet, eth_dst: str) -> Packet:
+    """What whoever got the packet sends back, to the MAC that it has for the way back."""
+    fields = packet.fields
+    swapped = dict(fields) | {
+        "eth_src": fields["eth_dst"],
+        "eth_dst": int(eth_dst.replace(":", ""), 16),
+        "ipv4_src": fields["ipv4_dst"],
+        "ipv4_dst": fields["ipv4_src"],
+        "ip_ttl": 64,
+    }
+    for l4 in ("tcp", "udp"):
+        if f"{l4}_src" in fields:
+            swapped |= {f"{l4}_src": fields[f"{l4}_dst"], f"{l4}_dst": fields[f"{l4}_src"]}
+    if "icmp_type" in fields:
+        swapped["icmp_type"] = 0
+    flags = SYN | ACK if "tcp_src" in fields else 0
+    return msgspec.structs.replace(packet, fields=swapped, tcp_flags=flags)
+
+
+def address(text: str) -> str:
+    """Raises QuestionError for what is none."""
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise QuestionError(f"{text!r} is not an IPv4 address") from error
+
+
+def claimed_mac(text: str) -> str:
+    """In lower case. Raises QuestionError for what is none."""
+    if text and not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
+        raise QuestionError(f"{text!r} is not a MAC address like fa:16:3e:00:00:01")
+    return text.lower()
+
+
+def first_address(port: Port) -> tuple[str, str]:
+    """The port's first IPv4 address and its subnet. Raises QuestionError."""
+    for fixed in port.fixed_ips:
+        if ":" not in fixed.ip:
+            return fixed.ip, fixed.subnet_id
+    raise QuestionError(f"port {port.id} has no IPv4 address")

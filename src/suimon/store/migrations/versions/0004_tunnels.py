@@ -1,0 +1,22 @@
+"""No two networks of one kind of tunnel have the same number; a network's routers are found without its ports."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    for kind in ("gre", "geneve"):
+        condition = sa.text(f"network_type = '{kind}'")
+        op.create_index(
+            f"uq_networks_{kind}",
+            "networks",
+            ["segment"],
+            unique=True,
+            sqlite_where=condition,
+            postgresql_where=condition,
+        )
+    legs = sa.text("device_owner = 'network:router_interface'")
+    op.create_index("ix_ports_router_legs", "ports", ["network_id"], sqlite_where=legs, postgresql_where=legs)

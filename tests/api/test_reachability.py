@@ -1,0 +1,263 @@
+"""Why can't A reach B: questions about a small cloud on two hosts, and what operators and tenants are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suimon.api.operations import reachability
+from suimon.model.actor import SYSTEM
+from suimon.model.things import Host
+from suimon.model.view import PortReport
+from suimon.resources import hosts
+from tests.api.cloud import Answer, Cloud
+
+OUTSIDE = "203.0.113.9"
+
+
+class Small:
+    """Two hosts, two networks with a router to the outside between them, and ports with all sorts of groups."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.anna, self.bert = cloud.account("anna"), cloud.account("bert")
+        self.ids: dict[str, str] = {}
+        self._projects = {"anna": self.anna, "bert": self.bert, "admin": cloud.admin}
+        self._numbers = count(1)
+        for number, name in enumerate(("h1", "h2"), 1):
+            host = Host(
+                name=name,
+                tunnel_ip=f"192.0.2.{number}",
+                physnets=("physnet1",),
+                joined_at=datetime(2026, 1, 1, tzinfo=UTC),
+            )
+            cloud.run(cloud.store.write(lambda tx, host=host: tx.insert(host), SYSTEM))
+        self._networks()
+        self._groups()
+        self._ports()
+
+    def make(self, kind: str, name: str, by: str = "anna", **body: Any) -> dict[str, Any]:
+        singular = kind.replace("-", "_").removesuffix("s").replace("policie", "policy").rpartition("/")[2]
+        given = body if kind.endswith("rules") else {"name": name, **body}
+        if kind == "floatingips":
+            given = body
+        told = self.cloud.call("POST", f"/v2.0/{kind}", {singular: given}, self._projects[by].token)
+        assert told.status == 201, (kind, told.body)
+        made: dict[str, Any] = told.json[singular]
+        self.ids[name] = made["id"]
+        return made
+
+    def put(self, path: str, body: object) -> None:
+        told = self.cloud.call("PUT", f"/v2.0/{path}", body, self.cloud.admin.token)
+        assert told.status == 200, told.body
+
+    def ask(self, source: str, target: str, by: str = "admin", **more: Any) -> Answer:
+        body = {"from": self.ids.get(source, source), "to": self.ids.get(target, target), **more}
+        return self.cloud.call("POST", "/operations/v1/reachability", body, self._projects[by].token)
+
+    def named(self, text: str) -> str:
+        for name, id_ in self.ids.items():
+            text = text.replace(id_, name)
+        return text
+
+    def _networks(self) -> None:
+        self.make("networks", "net1")
+        self.make("networks", "net2")
+        outside = {"router:external": True, "provider:network_type": "vlan", "provider:physical_network": "physnet1"}
+        self.make("networks", "public", "admin", **outside, **{"provider:segmentation_id": 100})
+        self._subnet("sub1", "net1", "10.1.0.0/24")
+        self._subnet("sub2", "net2", "10.2.0.0/24")
+        self._subnet("pub", "public", "198.51.100.0/24", "admin")
+        gateway = {"network_id": self.ids["public"]}
+        self.make("routers", "router", external_gateway_info=gateway)
+        for subnet in ("sub1", "sub2"):
+            self.put(f"routers/{self.ids['router']}/add_router_interface", {"subnet_id": self.ids[subnet]})
+
+    def _subnet(self, name: str, network: str, cidr: str, by: str = "anna") -> None:
+        self.make("subnets", name, by, network_id=self.ids[network], ip_version=4, cidr=cidr)
+
+    def _groups(self) -> None:
+        self.make("security-groups", "web")
+        self.make("security-groups", "closed")
+        self._rule("web-tcp80", "web", protocol="tcp", port_range_min=80, port_range_max=80)
+        self._rule("web-self", "web", protocol="udp", remote_group_id=self.ids["web"])
+        self.make("qos/policies", "guarded", "admin", shared=True)
+        block = {"direction": "ingress", "protocol": "tcp", "port_range_min": 25, "port_range_max": 25}
+        path = f"/v2.0/qos/policies/{self.ids['guarded']}/port_block_rules"
+        told = self.cloud.call("POST", path, {"port_block_rule": block}, self.cloud.admin.token)
+        assert told.status == 201, told.body
+        self.ids["no-mail"] = told.json["port_block_rule"]["id"]
+
+    def _rule(self, name: str, group: str, **rule: Any) -> None:
+        body = {"security_group_id": self.ids[group], "direction": "ingress", "ethertype": "IPv4", **rule}
+        self.make("security-group-rules", name, **body)
+
+    def _ports(self) -> None:
+        for name, network, host, group in (
+            ("a", "net1", "h1", "web"),
+            ("b", "net1", "h2", "web"),
+            ("c", "net2", "h2", "web"),
+            ("d", "net1", "h2", "closed"),
+            ("down", "net1", "h2", "web"),
+            ("off", "net1", "h1", "web"),
+            ("unbound", "net1", "", "web"),
+        ):
+            self._port(name, network, host, group)
+        self.put(f"ports/{self.ids['off']}", {"port": {"admin_state_up": False}})
+        self.put(f"ports/{self.ids['b']}", {"port": {"qos_policy_id": self.ids["guarded"]}})
+        self.make("floatingips", "fip", floating_network_id=self.ids["public"], port_id=self.ids["c"])
+        self._report("h1", "a", "off")
+        self._report("h2", "b", "c", "d")
+        self._report("h2", "down", status="DOWN", reason="no interface is plugged")
+
+    def _port(self, name: str, network: str, host: str, group: str) -> None:
+        made = self.make("ports", name, network_id=self.ids[network], security_groups=[self.ids[group]])
+        self.ids[f"{name}-ip"] = made["fixed_ips"][0]["ip_address"]
+        self.put(f"ports/{made['id']}", {"port": {"binding:host_id": host}})
+
+    def _report(self, host: str, *names: str, status: str = "ACTIVE", reason: str = "") -> None:
+        said = [PortReport(self.ids[name], status, reason) for name in names]  # type: ignore[arg-type]
+        self.cloud.run(self.cloud.store.write(lambda tx: hosts.set_port_status(tx, host, said), SYSTEM))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
+    cloud = Cloud(Path(tmp_path_factory.mktemp("cloud")))
+    try:
+        yield Small(cloud)
+    finally:
+        cloud.close()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reachability, "_BURST", 10**6)
+
+
+WEB = {"protocol": "tcp", "port": 80}
+SSH = {"protocol": "tcp", "port": 22}
+TABLE: list[tuple[str, str, dict[str, Any], str]] = [
+    ("a", "b", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
+    ("a", "b-ip", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
+    ("a", "b", {"protocol": "udp", "port": 53}, "reached: allowed security_group_rule, forwarded, allowed web-self, "
+     "delivered b"),
+    ("a", "b", SSH, "not: allowed security_group_rule, forwarded, dropped web: no ingress rule allows tcp/22 from a-ip "
+     "to b-ip (security groups web)"),
+    ("a", "d", WEB, "not: allowed security_group_rule, forwarded, dropped closed: no ingress rule allows tcp/80 from "
+     "a-ip to d-ip (security groups closed)"),
+    ("a", "b", {"protocol": "tcp", "port": 25}, "not: allowed security_group_rule, forwarded, dropped no-mail: blocked "
+     "by the port's QoS policy guarded, rule no-mail"),
+    ("a", "c", WEB, "reached: allowed security_group_rule, routed router, forwarded, allowed web-tcp80, delivered c"),
+    ("a", "b", WEB | {"as_ip": "192.0.2.77"}, "not: dropped a: the port may not send as 192.0.2.77 from a-mac"),
+    ("a", "down", WEB, "not: allowed security_group_rule, forwarded, dropped down: the port is DOWN: no interface is "
+     "plugged"),
+    ("down", "a", WEB, "not: dropped down: the port is DOWN: no interface is plugged"),
+    ("off", "a", WEB, "not: dropped off: the port is administratively down"),
+    ("a", "off", WEB, "not: allowed security_group_rule, allowed web-tcp80, dropped off: the port or its network is "
+     "administratively down"),
+    ("a", "unbound", WEB, "not: dropped unbound: the port is bound to no host"),
+    ("c", OUTSIDE, {}, "reached: allowed security_group_rule, routed router, translated fip, forwarded"),
+    (OUTSIDE, "c", WEB, "reached: translated fip, allowed web-tcp80, delivered c"),
+    (OUTSIDE, "c", SSH, "not: translated fip, dropped web: no ingress rule allows tcp/22 from 203.0.113.9"),
+    (OUTSIDE, "b", WEB, "not: dropped b: the port has no floating IP"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source, target, more, expected", TABLE)
+def test_the_verdict_and_who_decided(
+    small: Small, source: str, target: str, more: dict[str, Any], expected: str
+) -> None:
+    told = small.ask(source, target, **more)
+    assert told.status == 200, told.body
+    shown = told.json["reachability"]
+    text = ("reached" if shown["reached"] else "not") + ": " + ", ".join(map(_line, shown["there"]))
+    text = small.named(text)
+    mac = small.cloud.call("GET", f"/v2.0/ports/{small.ids['a']}", token=small.cloud.admin.token).json["port"]
+    assert text.replace(mac["mac_address"], "a-mac").startswith(expected), text
+    if shown["reached"]:
+        assert shown["back"][-1]["what"] in ("delivered", "forwarded"), shown["back"]
+
+
+def _line(hop: dict[str, Any]) -> str:
+    resource = hop.get("resource") or {"kind": "", "id": ""}
+    if hop["what"] == "allowed" and hop["stage"] == "rules_out":
+        return f"allowed {resource['kind']}"
+    said = f"{hop['what']} {resource['id']}".strip()
+    return f"{said}: {hop['words']}" if hop["what"] == "dropped" else said
+
+
+def test_a_resource_is_named_with_its_project_and_the_change_that_brought_it(small: Small) -> None:
+    hop = small.ask("a", "b", **SSH).json["reachability"]["there"][-1]
+    assert hop["host"] == "h2" and hop["stage"] == "allow_in"
+    resource = hop["resource"]
+    assert (resource["kind"], resource["project_id"]) == ("security_group", small.anna.project_id)
+    assert resource["revision"] > 0 and resource["request_id"].startswith("req-")
+
+
+def test_a_tenant_is_told_his_own_half(small: Small) -> None:
+    small.make("networks", "shared", "admin", shared=True)
+    small._subnet("ours", "shared", "10.9.0.0/24", "admin")
+    small.make("ports", "his", "bert", network_id=small.ids["shared"])
+    made = small.make("ports", "hers", "anna", network_id=small.ids["shared"], security_groups=[small.ids["closed"]])
+    small.ids["hers-ip"] = made["fixed_ips"][0]["ip_address"]
+    for name, host in (("his", "h1"), ("hers", "h2")):
+        small.put(f"ports/{small.ids[name]}", {"port": {"binding:host_id": host}})
+        small._report(host, name)
+    his = small.ask("his", "hers", "bert", **WEB)
+    there = his.json["reachability"]["there"]
+    assert there[-1] == {"what": "dropped", "words": "refused by the destination"}
+    assert there[0]["what"] == "allowed" and there[0]["resource"]["project_id"] == small.bert.project_id
+    hers = small.ask("his", "hers", "anna", **WEB)
+    last = hers.json["reachability"]["there"][-1]
+    assert (last["what"], last["resource"]["id"]) == ("dropped", small.ids["closed"])
+    for told, foreign in ((his, ("closed", "hers")), (hers, ("his",))):
+        for name in foreign:
+            assert small.ids[name].encode() not in told.body, name
+        for host in (b'"h1"', b'"h2"', b"physnet"):
+            assert host not in told.body
+    lies = small.ask("his", "hers", "anna", **WEB, as_ip="10.9.0.250").json["reachability"]["there"]
+    assert lies == [{"what": "dropped", "words": "not reached"}]
+
+
+def test_nobody_asks_about_ports_of_others(small: Small) -> None:
+    assert small.ask("a", "b", "bert").error[0] == 404
+    assert small.ask("a", OUTSIDE, "bert").error[0] == 404
+    assert small.ask("no-such-port", "a", "bert").error[0] == 404
+    assert small.ask("a", "b", "anna", trace=True).error[0] == 403
+    assert small.ask("192.0.2.7", OUTSIDE).error[0] == 400
+    assert small.ask("a", "b", protocol="sctp").error[0] == 400
+    assert small.ask("a", "b", protocol="tcp").error[0] == 400
+
+
+def test_a_question_costs_and_is_counted_by_project(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reachability, "_BURST", 2)
+    service = small.cloud.services["operations"]
+    handler = service._routes.find("POST", ("v1", "reachability"))[0]  # type: ignore[attr-defined]
+    handler.__self__._spent.clear()
+    assert [small.ask("a", "b", by).status for by in ("anna", "anna", "anna")] == [200, 200, 429]
+    assert [small.ask("a", "b").status for _ in range(4)] == [200] * 4
+    handler.__self__._spent.clear()
+
+
+def test_what_is_read_does_not_grow_with_the_networks(small: Small) -> None:
+    _, before = small.cloud.counted(lambda: small.ask("a", "b", **WEB))
+    for number in range(20):
+        small._port(f"more{number}", "net1", "h9", "web")
+    told, after = small.cloud.counted(lambda: small.ask("a", "b", **WEB))
+    assert told.json["reachability"]["reached"] and len(after) == len(before)
+
+
+def test_without_a_floating_ip_nothing_is_said_to_reach_the_outside(small: Small) -> None:
+    """Either there is a gateway host, to which it is followed, or there is none."""
+    told = small.ask("a", OUTSIDE, **WEB)
+    assert told.status == 200, told.body
+    shown = told.json["reachability"]
+    last = shown["there"][-1]
+    assert (shown["reached"], last["what"], last["host"]) in ((None, "forwarded", "h1"), (False, "dropped", "h1")), (
+        shown
+    )

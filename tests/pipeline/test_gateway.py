@@ -1,0 +1,63 @@
+"""What hosts ask gateway hosts, and how their switches answer by themselves; how routers are spread over hosts."""
+
+from collections import Counter
+from ipaddress import IPv4Address
+
+import pytest
+
+from suimon.model.gateways import candidates, ranked
+from suimon.model.view import Gateways
+from suimon.pipeline.gateway import ALIVE, ANSWERED, ASKED, REPLACED, SERVING, VNI, WAITING
+from suimon.pipeline.numbers import Numbers
+from suimon.pipeline.simulate import Conntrack, Packet, Switch
+from suimon.pipeline.world import World
+
+ONE, TWO = "172.16.0.1", "172.16.0.2"
+TUNNEL = 100
+HOSTS = candidates((f"h{n}", f"172.16.0.{n}") for n in range(1, 11))
+
+
+def number(mac):
+    return int(mac.replace(":", ""), 16)
+
+
+def sent_to(eth_dst, away=(), replaced=(), *, serving=True):
+    """What the switch of h1 makes of a question or an answer from h2."""
+    world = World("h1", Numbers())
+    world.set(Gateways("ext", candidates((("h1", ONE), ("h2", TWO)))))
+    world.wire({"vxlan": TUNNEL}, {})
+    world.judge(frozenset(away), frozenset(replaced), serving=serving)
+    programs = [world.compile(owner) for owner in world.owners()]
+    flows = [flow for program in programs for flow in program.flows]
+    ends = {"tun_src": int(IPv4Address(TWO)), "tun_dst": int(IPv4Address(ONE)), "tun_id": VNI}
+    fields = {"in_port": TUNNEL, "vlan_vid": 0, "eth_src": 1, "eth_dst": number(eth_dst), "eth_type": ALIVE, **ends}
+    return Switch(flows, [], Conntrack()).process(Packet(fields))
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [({}, SERVING), ({"serving": False}, WAITING), ({"away": [TWO], "replaced": [TWO]}, REPLACED)],
+)
+def test_a_switch_answers_for_its_host(judged, said):
+    ((_, packet),) = sent_to(ASKED, **judged).outputs
+    expected = {"eth_src": number(said), "eth_dst": number(ANSWERED), "tun_dst": int(IPv4Address(TWO)), "tun_id": VNI}
+    assert {name: packet.fields[name] for name in expected} == expected
+
+
+def test_the_answer_gets_to_the_agent():
+    assert sent_to(ANSWERED).to_controller
+
+
+def test_routers_are_spread_and_a_host_that_goes_moves_only_its_own():
+    before = {f"r{n}": ranked(f"r{n}", HOSTS) for n in range(1000)}
+    firsts = Counter(ranks[0].host for ranks in before.values())
+    assert len(firsts) == 10
+    assert max(firsts.values()) < 2 * min(firsts.values())
+    gone = HOSTS[0]
+    for router, ranks in before.items():
+        if gone not in ranks:
+            assert ranked(router, HOSTS[1:]) == ranks
+
+
+def test_a_host_without_tunnels_is_no_candidate():
+    assert candidates([("h1", None)]) == ()

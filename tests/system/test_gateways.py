@@ -1,0 +1,226 @@
+"""Promise: a guest without a floating IP gets out by a gateway host, and by another one when that host dies.
+
+Real packets in a lab with two gateway hosts; what the internet host sees of them, and for how long nothing went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from suimon.lab.guests import Guest
+from suimon.lab.lab import Lab
+from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host
+from suimon.model.gateways import candidates, ranked
+from tests.system.clouds import connect, guest, two_hypervisors
+
+pytestmark = pytest.mark.system
+
+MOST_GAP_S = 5.0
+"""A new connection works again after three unanswered questions (2 s), and what a busy machine adds."""
+
+
+class Cloud(msgspec.Struct, frozen=True):
+    lab: Lab
+    api: Any
+    router: Any
+    outside: str
+    guests: dict[str, Guest]
+    """One on each hypervisor, by its name."""
+
+    @property
+    def ranks(self) -> list[Host]:
+        hosts = self.lab.layout.hosts
+        order = ranked(self.router.id, candidates((each.name, each.tunnel_ip) for each in hosts))
+        return [self.lab.layout.host(each.host) for each in order]
+
+    @property
+    def address(self) -> str:
+        """The router's own on the outside."""
+        return str(self.router.external_gateway_info["external_fixed_ips"][0]["ip_address"])
+
+    def socket(self, place: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
+        """A socket of a guest's kernel or of the internet host's."""
+        namespace = self.lab.layout.internet if place == "internet" else self.guests[place].namespace
+        return _inside(namespace, kind, l4_port)
+
+    def connect(self, place: str, l4_port: int, source_port: int = 0) -> tuple[socket.socket, socket.socket]:
+        """Both ends of a connection from a guest to the internet host."""
+        with self.socket("internet", socket.SOCK_STREAM, l4_port) as listener:
+            listener.listen()
+            near = self.socket(place, socket.SOCK_STREAM, source_port)
+            near.connect((PUBLIC_GATEWAY, l4_port))
+            far, _ = listener.accept()
+        far.settimeout(2)
+        return near, far
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with two_hypervisors("gw") as lab:
+        net = connect(lab).network
+        flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
+        outside = net.create_network(name="outside", is_router_external=True, **flat)
+        pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
+        where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
+        net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
+        inside = net.create_network(name="inside")
+        subnet = net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
+        router = net.create_router(name="way-out", external_gateway_info={"network_id": outside.id})
+        net.add_interface_to_router(router, subnet_id=subnet.id)
+        group = next(each for each in net.security_groups() if each.name == "default")
+        net.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
+        guests = {host.name: guest(lab, inside.id, f"vm{host.name}", host.name) for host in lab.layout.hosts}
+        made = Cloud(lab, net, net.get_router(router.id), outside.id, guests)
+        _await(lambda: _answers(made, made.ranks[0].name))
+        yield made
+
+
+def test_every_guest_gets_out_by_the_router_s_address(cloud: Cloud) -> None:
+    for place in cloud.guests:
+        near, far = cloud.connect(place, 8000)
+        with near, far:
+            assert far.getpeername()[0] == cloud.address
+            near.send(b"there")
+            assert far.recv(10) == b"there"
+            far.send(b"and back")
+            assert near.recv(10) == b"and back"
+
+
+def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
+    """What Open vSwitch 3.1 aborts on when it does the rewriting itself: the last connection is still closing."""
+    before = [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts]
+    address = cloud.api.create_ip(floating_network_id=cloud.outside)
+    for with_floating_ip in (False, True):
+        place = cloud.ranks[1].name
+        if with_floating_ip:
+            cloud.api.update_ip(address, port_id=cloud.guests[place].port_id)
+            _await(lambda: _seen_as(cloud, cloud.ranks[1].name) == address.floating_ip_address)
+        for number in range(60):
+            near, far = cloud.connect(place, 8001, source_port=20001)
+            far.close()
+            assert near.recv(10) == b"", f"connection {number}"
+            near.close()
+            time.sleep(0.05)
+    cloud.api.delete_ip(address)
+    _await(lambda: _seen_as(cloud, cloud.ranks[1].name) == cloud.address)
+    assert [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts] == before
+
+
+def test_ports_of_one_floating_ip_lead_to_guests_of_two_hosts(cloud: Cloud) -> None:
+    floating = cloud.api.create_ip(floating_network_id=cloud.outside)
+    for number, one in enumerate(cloud.guests.values()):
+        ways = {"external_port": 8080 + number, "internal_port": 80, "protocol": "tcp"}
+        to = {"internal_port_id": one.port_id, "internal_ip_address": _address(one)}
+        cloud.api.create_floating_ip_port_forwarding(floating.id, **ways, **to)
+    for number, place in enumerate(cloud.guests):
+        with cloud.socket(place, socket.SOCK_STREAM, 80) as listener:
+            listener.listen()
+
+            def arrives(listener: socket.socket = listener, l4_port: int = 8080 + number) -> bool:
+                with cloud.socket("internet", socket.SOCK_STREAM) as client, contextlib.suppress(OSError):
+                    client.connect((floating.floating_ip_address, l4_port))
+                    with listener.accept()[0] as far:
+                        return bool(far.getpeername()[0] == PUBLIC_GATEWAY)
+                return False
+
+            _await(arrives)
+
+
+def test_an_agent_that_dies_and_returns_moves_nothing(cloud: Cloud) -> None:
+    first, second = cloud.ranks
+    near, far = cloud.connect(second.name, 8004)
+    cloud.lab.cloud.kill_agent(first)
+    answered = [_answers(cloud, second.name) for _ in range(20)]
+    cloud.lab.cloud.start_agent(first)
+    cloud.lab.cloud.await_agent(first)
+    answered += [_answers(cloud, second.name) for _ in range(20)]
+    assert all(answered)
+    far.send(b"still there")
+    assert near.recv(20) == b"still there"
+
+
+def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) -> None:
+    first, second = cloud.ranks
+    near, far = cloud.connect(second.name, 8002)
+    cloud.lab.cloud.kill_agent(first)
+    cloud.lab.kill_vswitchd(first)
+    died = time.monotonic()
+    _await(lambda: _answers(cloud, second.name))
+    gap_s = time.monotonic() - died
+    print(f"\ntakeover: a new connection after {gap_s:.2f} s")
+    assert gap_s < MOST_GAP_S
+    near.send(b"still there")
+    with contextlib.suppress(TimeoutError):
+        print(f"an established connection goes on: {far.recv(20) == b'still there'}")
+    cloud.lab.start_vswitchd(first)
+    cloud.lab.cloud.start_agent(first)
+    cloud.lab.cloud.await_agent(first)
+    time_ends = time.monotonic() + 6
+    lost = 0
+    while time.monotonic() < time_ends:
+        lost += not _answers(cloud, second.name)
+    assert lost <= 1, "its return is noticed"
+    _await(lambda: _answers(cloud, first.name))
+
+
+def test_a_router_that_hides_nobody(cloud: Cloud) -> None:
+    gateway = {"network_id": cloud.outside, "enable_snat": False}
+    cloud.api.update_router(cloud.router, external_gateway_info=gateway)
+    route = ["ip", "-n", cloud.lab.layout.internet, "route", "add", "10.9.0.0/24", "via", cloud.address]
+    subprocess.run(route, check=True)
+    _await(lambda: _seen_as(cloud, cloud.ranks[1].name) == _address(cloud.guests[cloud.ranks[1].name]))
+
+
+def _address(one: Guest) -> str:
+    return one.lease["ip"].partition("/")[0]
+
+
+def _answers(cloud: Cloud, place: str) -> bool:
+    """Whether a ping from a guest to the internet host is answered within a moment."""
+    command = cloud.lab.guests.inside(cloud.guests[place], ["ping", "-c1", "-W1", PUBLIC_GATEWAY])
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _seen_as(cloud: Cloud, place: str) -> str:
+    """The source address that the internet host sees of a guest, "" if nothing arrives."""
+    try:
+        near, far = cloud.connect(place, 8003)
+    except OSError:
+        return ""
+    with near, far:
+        return str(far.getpeername()[0])
+
+
+def _await(true: Any, timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+
+
+def _inside(namespace: str, kind: socket.SocketKind, l4_port: int) -> socket.socket:
+    """A thread makes it there, because only a thread can go there alone."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with Path("/run/netns", namespace).open() as there:
+            assert ctypes.CDLL(None).setns(there.fileno(), 0) == 0
+        made.append(socket.socket(socket.AF_INET, kind))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    made[0].settimeout(2)
+    made[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made[0].bind(("", l4_port))
+    return made[0]

@@ -1,0 +1,150 @@
+"""What did not change isn't touched, whatever ends or is upgraded; and a host comes up from its own last view."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from suimon.agent.saved import read_record, record
+from tests.agent.fake_controller import FakeController
+from tests.system.agent_process import AgentProcess
+from tests.system.openvswitch import SCHEMA, OpenVSwitch, run
+from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, born, lease, pings, port, same_flows
+
+pytestmark = pytest.mark.system
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "suimon"
+YOUNGER_THAN_THE_FIRST_RELEASE = {"dns_domain", "dns_name", "ra_mode", "address_mode", "dhcp_options", "external", "up"}
+
+
+@pytest.fixture
+def controller() -> Iterator[FakeController]:
+    fake = FakeController()
+    fake.start()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def agent(switch: OpenVSwitch, controller, tmp_path) -> Iterator[AgentProcess]:
+    """With two guests, ACTIVE."""
+    one = AgentProcess(switch, tmp_path / "state")
+    one.join(controller, "--tunnel-ip", "192.0.2.1")
+    controller.change(NETWORK, SUBNET, GROUP, *PORTS)
+    one.start()
+    one.wait_log("switch_connected")
+    for each in PORTS:
+        switch.add_guest(each.id, each.mac)
+        controller.wait_status(each.id, "ACTIVE")
+    yield one
+    one.stop()
+    print(one.log.read_text())
+
+
+def come_back(agent: AgentProcess) -> None:
+    size = agent.log.stat().st_size
+    agent.start()
+    agent.wait_log("view_in_force", after=size)
+
+
+def older(view: bytes) -> bytes:
+    """The file as a release before these fields wrote it."""
+    at, lines = 0, []
+    while at < len(view):
+        body, at = read_record(view, at)
+        assert body is not None
+        changes = msgspec.json.decode(body)
+        for thing in changes["changed"]:
+            for name in YOUNGER_THAN_THE_FIRST_RELEASE & thing.keys():
+                del thing[name]
+        lines.append(record(msgspec.json.encode(changes)))
+    return b"".join(lines)
+
+
+def test_an_upgraded_agent_reads_the_view_of_its_predecessor_and_touches_nothing(switch, controller, agent) -> None:
+    before = born(switch)
+    controller.stop()
+    agent.kill()
+    file = agent.state / "view.json"
+    file.write_bytes(older(file.read_bytes()))
+    come_back(agent)
+    same_flows(before, born(switch))
+
+
+def test_a_half_written_change_is_dropped_and_nothing_is_touched(switch, controller, agent) -> None:
+    before = born(switch)
+    controller.stop()
+    agent.kill()
+    with (agent.state / "view.json").open("ab") as file:
+        file.write(record(b'{"position":["store-1",1,99],"deleted":[["port","x"]],"changed":[]}')[:-20])
+    come_back(agent)
+    assert "view_tail_dropped" in agent.log.read_text()
+    same_flows(before, born(switch))
+
+
+def test_the_clock_on_the_wall_decides_nothing() -> None:
+    """No code that decides for a host asks for the time of day, so that it may jump."""
+    asking = re.compile(r"\btime\.time\(|datetime\.now|utcnow")
+    for package in ("agent", "dataplane", "pipeline"):
+        for file in (SOURCE / package).rglob("*.py"):
+            assert not asking.search(file.read_text()), file
+    assert not asking.search((SOURCE / "reconcile.py").read_text())
+
+
+def test_a_rebooted_host_comes_up_from_its_own_last_view_while_the_controller_is_away(
+    switch, controller, agent, tmp_path
+) -> None:
+    for guest in switch.guests:
+        lease(switch, guest, tmp_path)
+    before = {re.sub(r"cookie=\S+ ", "", text) for text in born(switch)}
+    controller.stop()
+    agent.kill()
+    switch.kill("ovs-vswitchd")
+    switch.kill("ovsdb-server")
+    (switch.home / "conf.db").unlink()
+    run("ovsdb-tool", "create", str(switch.home / "conf.db"), str(SCHEMA))
+    switch.start_database()
+    switch.vsctl("--no-wait", "init")
+    switch.start_switch()
+    come_back(agent)
+    for number, each in enumerate(PORTS):
+        with contextlib.suppress(RuntimeError):
+            switch.unplug(f"tap{number}")
+        switch.plug(f"tap{number}", each.id)
+        agent.wait_log(f"interface_changed port={each.id} interface=tap{number} ofport=")
+    assert pings(switch, switch.guests[0], "10.0.0.12") == 3
+    assert len(born(switch)) == len(before)
+
+
+def test_an_interface_that_comes_and_goes_while_bundles_are_written_refuses_nothing(switch, controller, agent) -> None:
+    before = born(switch)
+    for number in range(20):
+        news = port(3, name=f"n{number}")
+        controller.change(news)
+        switch.vsctl("--no-wait", "add-port", "br-int", "tapx", "--", "set", "interface", "tapx", "type=internal",
+                     f"external_ids:iface-id={news.id}")  # fmt: skip
+        switch.vsctl("--no-wait", "--if-exists", "del-port", "tapx")
+        controller.change(deleted=[("port", news.id)])
+    controller.wait_report(lambda report: report.position.revision == controller.revision)
+    assert not any(report.failures for report in controller.reports)
+    same_flows(before, born(switch))
+
+
+def test_a_database_without_a_column_that_we_need_is_named(switch, controller, agent) -> None:
+    agent.kill()
+    switch.kill("ovs-vswitchd")
+    switch.kill("ovsdb-server")
+    schema = msgspec.json.decode(SCHEMA.read_bytes())
+    del schema["tables"]["Interface"]["columns"]["link_state"]
+    schema.pop("cksum", None)
+    (switch.home / "old.ovsschema").write_bytes(msgspec.json.encode(schema))
+    (switch.home / "conf.db").unlink()
+    run("ovsdb-tool", "create", str(switch.home / "conf.db"), str(switch.home / "old.ovsschema"))
+    switch.start_database()
+    size = agent.log.stat().st_size
+    agent.start()
+    agent.wait_log("link_state", after=size)
+    assert "open_vswitch_lost" in agent.log.read_text()[size:]

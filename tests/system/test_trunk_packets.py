@@ -1,0 +1,117 @@
+"""Real packets of a trunk: frames that a guest tags, its subports' networks, and tags that are nobody's."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from suimon.agent.packets import ETH_IPV4, Ethernet, checksum, ip_bytes
+from tests.system.live import LiveCloud
+from tests.system.openvswitch import OpenVSwitch
+
+pytestmark = pytest.mark.system
+
+MAC = "02:00:00:00:00:"
+WORLD = f"""
+host h1
+network blue vxlan 100
+network red vxlan 101
+network green vxlan 102
+network yard flat physnet=ext
+subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1
+subnet red4 red 10.0.1.0/24 gateway=10.0.1.1
+subnet green4 green 10.0.2.0/24 gateway=10.0.2.1
+subnet yard4 yard 192.0.2.0/24 gateway=192.0.2.200
+station outside {MAC}0f 192.0.2.200 physnet=ext
+group web egress:any ingress:icmp
+router r red4=10.0.1.1@{MAC}f2 green4=10.0.2.1@{MAC}f3
+port parent h1 blue {MAC}01 10.0.0.11 groups=web
+port a h1 blue {MAC}02 10.0.0.12 groups=web
+port b h1 red {MAC}03 10.0.1.13 groups=web
+port sub20 h1 red {MAC}20 10.0.1.20 groups=web parent=parent vlan=20
+port sub30 h1 green {MAC}30 10.0.2.30 groups=web parent=parent vlan=30
+port sub40 h1 yard {MAC}40 192.0.2.40 security=no parent=parent vlan=40
+"""
+SEEN = tuple[int, str, int]
+"""The tag, the sender's MAC and the ICMP type of an echo that came."""
+ECHO, REPLY = 8, 0
+
+
+@pytest.fixture(scope="module")
+def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
+    cloud = LiveCloud(kept_switch, WORLD)
+    # Nobody answers there for the subport's address: its guest is these tests.
+    cloud.run("outside", "ip", "neigh", "replace", "192.0.2.40", "lladdr", f"{MAC}40", "dev", "eth0")
+    yield cloud
+
+
+def test_the_parent_is_untagged(live: LiveCloud) -> None:
+    assert live.pings("parent", "10.0.0.12") == 3
+
+
+@pytest.mark.parametrize(
+    ("vlan", "source", "mac", "address", "seen"),
+    [
+        (20, "10.0.1.20", "03", "10.0.1.13", (20, f"{MAC}03", REPLY)),
+        (40, "192.0.2.40", "0f", "192.0.2.200", (40, f"{MAC}0f", REPLY)),
+        (20, "10.0.1.20", "f2", "10.0.1.1", (20, f"{MAC}f2", REPLY)),
+        (20, "10.0.1.20", "f2", "10.0.2.30", (30, f"{MAC}f3", ECHO)),
+    ],
+    ids=["a guest of its network", "out of the host", "its router", "another subport of the same interface"],
+)
+def test_a_subport_reaches(live: LiveCloud, vlan: int, source: str, mac: str, address: str, seen: SEEN) -> None:
+    assert asked(live, "parent", vlan, Ethernet(MAC + mac, f"{MAC}{vlan}", ETH_IPV4, echo(source, address))) == seen
+
+
+def test_a_guest_reaches_a_subport(live: LiveCloud) -> None:
+    with live.wire("parent") as wire, live.socket("b", socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"not let in by any rule", ("10.0.1.20", 9))
+        with pytest.raises(TimeoutError):
+            heard(wire)
+        assert live.pings("b", "10.0.1.20") == 0, "nobody answers there"
+        assert heard(wire) == (20, f"{MAC}03", ECHO)
+
+
+def test_other_tags_go_nowhere(live: LiveCloud) -> None:
+    """One that the trunk doesn't have, one below the trunk's, and any at all from a port without a trunk."""
+    packet = echo("192.0.2.40", "192.0.2.200")
+    plain = Ethernet(f"{MAC}0f", f"{MAC}40", ETH_IPV4, packet)
+    below = Ethernet(f"{MAC}0f", f"{MAC}40", 0x8100, struct.pack("!HH", 300, ETH_IPV4) + packet)
+    with live.wire("outside") as outside, live.wire("b") as inside:
+        assert asked(live, "parent", 50, plain) is None
+        assert asked(live, "parent", 40, below) is None
+        assert asked(live, "a", 20, Ethernet(f"{MAC}03", f"{MAC}02", ETH_IPV4, echo("10.0.1.20", "10.0.1.13"))) is None
+        for silent in (outside, inside):
+            with pytest.raises(TimeoutError):
+                heard(silent)
+
+
+def asked(live: LiveCloud, guest: str, vlan: int, frame: Ethernet) -> SEEN | None:
+    """What comes back to the guest for a frame that it sends under a tag."""
+    with live.wire(guest) as wire:
+        wire.send(Ethernet(frame.dst, frame.src, frame.eth_type, frame.payload, vlan).pack())
+        try:
+            return heard(wire)
+        except TimeoutError:
+            return None
+
+
+def heard(wire: socket.socket) -> SEEN:
+    """The next ICMP packet that the guest gets. Raises TimeoutError."""
+    while True:
+        data, ancillary, _, sender = wire.recvmsg(2000, 200)
+        tag = next((struct.unpack("=IIIHHHH", each[2])[5] & 0xFFF for each in ancillary), 0)
+        frame = Ethernet.parse(data)
+        if sender[2] != socket.PACKET_OUTGOING and frame.eth_type == ETH_IPV4 and frame.payload[9] == 1:
+            return tag, frame.src, frame.payload[20]
+
+
+def echo(source: str, target: str) -> bytes:
+    """An ICMP echo request in IPv4 (RFC 792)."""
+    body = struct.pack("!BBHHH", ECHO, 0, 0, 7, 1) + b"suimon"
+    body = body[:2] + checksum(body).to_bytes(2, "big") + body[4:]
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 0, 0, 64, 1, 0) + ip_bytes(source) + ip_bytes(target)
+    return head[:10] + checksum(head).to_bytes(2, "big") + head[12:] + body

@@ -1,0 +1,112 @@
+"""`suimon why A B --trace`: the model's verdict and the switches of two hypervisors agree, pair by pair."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from suimon.cli.host import call
+from suimon.lab.lab import Lab
+from tests.system.clouds import connect, two_hypervisors
+
+pytestmark = pytest.mark.system
+
+PORTS = {"a": "hv1", "b": "hv2", "near": "hv1", "closed": "hv2", "routed": "hv2"}
+
+
+class Asked:
+    """The lab and its ports by name; guests are plugged, `down` is not."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.network = connect(lab).network
+        self.ids: dict[str, str] = {}
+        first, second = self._subnet("first", "10.40.0.0/24"), self._subnet("second", "10.41.0.0/24")
+        router = self.network.create_router(name="between")
+        for subnet in (first, second):
+            self.network.add_interface_to_router(router, subnet_id=subnet.id)
+        web = self._group("web", (("tcp", 80), ("tcp", 25), ("icmp", None)))
+        closed = self._group("closed", ())
+        for name, host in PORTS.items():
+            subnet = second if name == "routed" else first
+            group = closed if name == "closed" else web
+            self._port(name, host, subnet.network_id, group, plugged=True)
+        self._port("down", "hv2", first.network_id, web, plugged=False)
+        policy = self.network.create_qos_policy(name="no-mail")
+        block = {"direction": "ingress", "protocol": "tcp", "port_range_min": 25, "port_range_max": 25}
+        told = self.network.post(f"/qos/policies/{policy.id}/port_block_rules", json={"port_block_rule": block})
+        assert told.status_code == 201, told.text
+        self.network.update_port(self.ids["b"], qos_policy_id=policy.id)
+
+    def ask(self, source: str, target: str, **more: object) -> dict[str, Any]:
+        body = {"from": self.ids.get(source, source), "to": self.ids.get(target, target), "trace": True, **more}
+        return dict(call(self.lab.layout.clouds_yaml.parent, "POST", "reachability", body)["reachability"])
+
+    def _subnet(self, name: str, cidr: str) -> Any:
+        network = self.network.create_network(name=name)
+        return self.network.create_subnet(network_id=network.id, ip_version=4, cidr=cidr)
+
+    def _group(self, name: str, allowed: tuple[tuple[str, int | None], ...]) -> str:
+        group = self.network.create_security_group(name=name)
+        for protocol, l4_port in allowed:
+            rule = {"security_group_id": group.id, "direction": "ingress", "ethertype": "IPv4", "protocol": protocol}
+            if l4_port:
+                rule |= {"port_range_min": l4_port, "port_range_max": l4_port}
+            self.network.create_security_group_rule(**rule)
+        return str(group.id)
+
+    def _port(self, name: str, host: str, network_id: str, group: str, *, plugged: bool) -> None:
+        made = self.network.create_port(
+            network_id=network_id, name=name, binding_host_id=host, security_group_ids=[group]
+        )
+        self.ids[name] = made.id
+        if plugged:
+            self.lab.guests.lease(self.lab.guests.add(name, host, made.id, made.mac_address))
+
+
+@pytest.fixture(scope="module")
+def asked() -> Iterator[Asked]:
+    with two_hypervisors("why") as lab:
+        yield Asked(lab)
+
+
+WEB = {"protocol": "tcp", "port": 80}
+
+
+@pytest.mark.parametrize(
+    "source, target, more, reached",
+    [
+        ("a", "b", WEB, True),
+        ("a", "b", {}, True),
+        ("a", "near", WEB, True),
+        ("a", "routed", WEB, True),
+        ("routed", "a", {}, True),
+        ("a", "b", {"protocol": "tcp", "port": 22}, False),
+        ("a", "b", {"protocol": "tcp", "port": 25}, False),
+        ("a", "near", {"protocol": "udp", "port": 53}, False),
+        ("a", "closed", WEB, False),
+        ("a", "b", WEB | {"as_ip": "192.0.2.77"}, False),
+        ("a", "b", WEB | {"as_mac": "02:00:00:00:00:99"}, False),
+        ("a", "down", WEB, False),
+    ],
+)
+def test_the_model_and_the_switches_agree(
+    asked: Asked, source: str, target: str, more: dict[str, object], reached: bool
+) -> None:
+    told = asked.ask(source, target, **more)
+    assert told["reached"] is reached, told
+    assert told["findings"] == [], json.dumps(told, indent=1)
+    legs = told["trace"]["legs"]
+    assert legs
+    assert [leg["verdict"] for leg in legs] == ["agrees"] * len(legs), json.dumps(told, indent=1)
+
+
+def test_a_flow_that_somebody_took_away_is_a_finding(asked: Asked) -> None:
+    bridge = asked.lab.layout.host("hv2").rundir / "br-int.mgmt"
+    subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", f"unix:{bridge}", "table=74"], check=True)
+    told = asked.ask("a", "b", **WEB)
+    assert told["reached"] and "on hv2 the model says sent by port/" in told["findings"][0]
