@@ -441,8 +441,9 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """What a host's switch had other than it was left: entries of `owner` (`kind/id`; empty: nobody's) that were missing,
-    changed or extra, with one of them as `example`, `age_s` before it was told. `reason` says why it isn't repaired.
+    """What a host's switch had other than it was left: entries of `owner` (`kind/id`; empty: nobody's) that were
+    missing, changed or extra, with one of them as `example`, `age_s` before it was told. `reason`: why it isn't
+    repaired.
     """
 
     owner: str
