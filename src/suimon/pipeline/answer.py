@@ -13,7 +13,6 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline import ipv6
 from suimon.pipeline.antispoof import DHCP_REQUEST, leased
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, ORIGIN, SOURCE
@@ -34,10 +33,10 @@ from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.remote import tag
 from suimon.pipeline.tables import Stage
 
-DHCP_METER: Final = 0x20000
-"""A port's meter for what it asks about its addresses, DHCP requests above all, is this plus its number."""
+PORT_METER: Final = 0x20000
+"""A port's meter for all that is handed to the agent for it is this plus its number."""
 ARP_METER: Final = 0x30000
-"""The one meter for ARP replies from outside."""
+"""The one meter for ARP replies and neighbour advertisements from outside, which no guest of ours asked to be sent."""
 _ARP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0806, "arp_op": 1}
 
 
@@ -58,10 +57,9 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         own: dict[str, object] = {SOURCE: number, **_ARP_REQUEST, "arp_tpa": fixed.ip}
         yield flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.LOOKUP)])
         yield _answered(facts, owner, network.id, fixed.ip, port.mac)
-    if leased(facts, port) or ipv6.advertised(facts, port) or ipv6.leased(facts, port):
-        yield Meter(DHCP_METER | number, owner, rate=10, burst=20, packets=True)
+    yield Meter(PORT_METER | number, owner, rate=10, burst=20, packets=True)
     if leased(facts, port):
-        actions: list[Action] = [UseMeter(DHCP_METER | number), ToController()]
+        actions: list[Action] = [UseMeter(PORT_METER | number), ToController()]
         yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **DHCP_REQUEST}, actions)
 
 

@@ -4,7 +4,7 @@ A solicitation for a port, a peer or a router's leg, or for the link-local addre
 advertisement (RFC 4861, 7.2.4) and sent back: no multicast crosses the cloud. It takes two stages, because the switch
 lets an advertisement's option be written only where a flow matches an advertisement. Who looks for duplicates
 (RFC 4862, 5.4) asks from no address, and is answered by nobody but its rival. Router solicitations and DHCPv6 messages
-go to the agent, by the meter of DHCP requests.
+go to the agent, by the port's meter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
-from suimon.pipeline.answer import DHCP_METER
+from suimon.pipeline.answer import PORT_METER
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, NET, ORIGIN, SOURCE
 from suimon.pipeline.flow import Action, Goto, Move, Resubmit, ToController, UseMeter, flow, set_field
@@ -41,7 +41,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     network = facts.number("network", port.network_id)
     yield from _answered(owner, network, port.mac, ipv6.port_addresses(port), OF_HOST)
     number = facts.number("port", port.id)
-    asking: list[Action] = [UseMeter(DHCP_METER | number), ToController()]
+    asking: list[Action] = [UseMeter(PORT_METER | number), ToController()]
     if ipv6.advertised(facts, port):
         solicitation = {SOURCE: number, **ipv6.ICMPV6, "icmpv6_type": ipv6.ROUTER_SOLICITATION}
         yield flow(Stage.ANSWER, 100, owner, solicitation, asking)

@@ -72,6 +72,8 @@ class Facts:
             number = self.numbers.free(kind, name)
             if kind == "port" and number is not None:
                 self._freed_zones.add(number)
+        if kind == "router":
+            self.numbers.free("meter", f"router/{name}")
         if kind == "network":
             further = 1
             while self.numbers.free("group", f"{name}/{further}") is not None:

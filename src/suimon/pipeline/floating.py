@@ -13,9 +13,10 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.answer import PORT_METER
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE
-from suimon.pipeline.flow import Action, DecTtl, Goto, Resubmit, flow, set_field
+from suimon.pipeline.flow import Action, DecTtl, Goto, Resubmit, ToController, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -50,6 +51,10 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         Goto(Stage.NEIGHBOUR),
     ]
     yield flow(Stage.FLOATING_OUT, 100, owner, leaving | {"ipv4_src": floating.fixed_ip}, rewritten)
+    # A next hop that nobody knows yet: the agent is asked by the port's meter, not by one that is its router's.
+    asking: list[Action] = [UseMeter(PORT_METER | number), ToController()]
+    unknown = outside | {SOURCE: number, "eth_src": floating.mac}
+    yield flow(Stage.NEIGHBOUR, 30, owner, unknown, asking)
     # From one floating IP to another on the same host: it comes in again as if from outside.
     nearby = outside | {NEXTHOP: int(IPv4Address(floating.address))}
     again: list[Action] = [set_field("eth_dst", floating.mac), Resubmit(Stage.FLOATING_IN)]

@@ -72,12 +72,17 @@ def packet_meters(facts: Facts, port: view.Port, direction: view.Direction) -> l
     return [UseMeter(meter) for meter in found]
 
 
+def packet_meter(facts: Facts, name: str) -> int:
+    """The id of a meter that not every port has; the name begins with whose it is."""
+    return _PACKET_METER + facts.number("meter", name)
+
+
 def _shape_meter(facts: Facts, port: view.Port) -> int:
-    return _PACKET_METER + facts.number("meter", f"{port.id}/shape")
+    return packet_meter(facts, f"{port.id}/shape")
 
 
 def _packet_meter(facts: Facts, port: view.Port, direction: view.Direction) -> int:
-    return _PACKET_METER + facts.number("meter", f"{port.id}/{direction}")
+    return packet_meter(facts, f"{port.id}/{direction}")
 
 
 def default_burst_kbits(rate_kbps: int) -> int:

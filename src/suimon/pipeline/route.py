@@ -29,11 +29,12 @@ from suimon.pipeline.flow import (
     flow,
     set_field,
 )
+from suimon.pipeline.limit import packet_meter
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
-NEIGHBOUR_METER: Final = 0x30001
-"""The one meter for packets that wait for an external next hop."""
+_METER: Final = 0x30001
+"""The meter for packets that wait for an external next hop and come by no router that has one of its own."""
 _OWN: Final = 300
 _PREFIX: Final = 100
 """Priority of a /0; each bit of prefix adds one. The default gateway is below."""
@@ -57,6 +58,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         yield _prefix(owner, at_router, interface.cidr, connected)
     yield from _static(facts, owner, router, at_router)
     yield from _external(facts, owner, router, at_router)
+    yield from _asking(facts, owner, router)
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
@@ -81,11 +83,11 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
     """A next hop outside that nobody knows yet: the agent asks for it."""
     if network.external and not network.tunnelled:
         waiting: dict[str, object] = {NET: facts.number("network", network.id)}
-        yield flow(Stage.NEIGHBOUR, 10, owner, waiting, [UseMeter(NEIGHBOUR_METER), ToController()])
+        yield flow(Stage.NEIGHBOUR, 10, owner, waiting, [UseMeter(_METER), ToController()])
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
-    yield Meter(NEIGHBOUR_METER, owner, rate=100, burst=100, packets=True)
+    yield Meter(_METER, owner, rate=100, burst=100, packets=True)
 
 
 def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
@@ -129,6 +131,17 @@ def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[s
     if gateway.nexthop and ":" not in gateway.nexthop:
         nexthop = set_field(NEXTHOP, int(IPv4Address(gateway.nexthop)))
         yield flow(Stage.ROUTE, _DEFAULT, owner, at_router, [*leave, nexthop, Goto(Stage.FLOATING_OUT)])
+
+
+def _asking(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
+    """Who sends by one router to next hops that nobody knows keeps the guests of no other from theirs."""
+    network = facts.network(router.gateway.network_id) if router.gateway else None
+    if network is None or not network.external or network.tunnelled:
+        return
+    meter = packet_meter(facts, f"router/{router.id}")
+    yield Meter(meter, owner, rate=50, burst=50, packets=True)
+    waiting: dict[str, object] = {NET: facts.number("network", network.id), ROUTER: facts.number("router", router.id)}
+    yield flow(Stage.NEIGHBOUR, 20, owner, waiting, [UseMeter(meter), ToController()])
 
 
 def _prefix(owner: Owner, at_router: dict[str, object], cidr: str, actions: list[Action]) -> Flow:
