@@ -19,7 +19,8 @@ class AgentProcess:
     def __init__(self, switch: OpenVSwitch, state: Path, *arguments: str):
         self.state = state
         self.log = state.with_suffix(".log")
-        self._command = [SUIMON, "agent", "--state", str(state), "--ovs-rundir", str(switch.rundir), *arguments]
+        where = ["--state", str(state), "--ovs-rundir", str(switch.rundir), "--netns-prefix", f"{switch.namespace}-"]
+        self._command = [SUIMON, "agent", *where, *arguments]
         self._process: subprocess.Popen | None = None
 
     def join(self, controller: FakeController, *arguments: str) -> None:

@@ -81,7 +81,8 @@ class OpenVSwitch:
                     os.kill(int(pid), signal.SIGKILL)
         self.kill("ovs-vswitchd")
         self.kill("ovsdb-server")
-        for namespace in [*self.guests, self.namespace]:
+        agents = [each.name for each in Path("/run/netns").glob(f"{self.namespace}-*") if each.name not in self.guests]
+        for namespace in [*self.guests, self.namespace, *agents]:
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
         shutil.rmtree(self.home, ignore_errors=True)
 

@@ -361,15 +361,38 @@ def test_a_guest_that_asks_too_much_is_bounded_and_the_other_is_not(host: Host) 
     assert host.resolve(1, "mail")[0] == 0
 
 
-def test_after_a_kill_the_services_are_back_and_no_flow_was_touched(host: Host, switch: OpenVSwitch) -> None:
+def come_back(agent: AgentProcess, *events: str) -> None:
+    end = len(agent.log.read_text())
+    agent.start()
+    for event in ("services_ready", "view_in_force", *events):
+        agent.wait_log(event, end)
+
+
+def test_after_a_kill_the_services_are_back_and_neither_flow_nor_device_was_touched(
+    host: Host, switch: OpenVSwitch
+) -> None:
     agent = host.start()
-    before = born(switch)
+    before, devices = born(switch), switch.exec("ip", "-oneline", "link")
     agent.kill()
     with pytest.raises(OSError):
         host.inside(0, lambda: socket.create_connection((SERVICES, 80), timeout=0.5))
-    end = len(agent.log.read_text())
-    agent.start()
-    agent.wait_log("services_ready", end)
-    agent.wait_log("view_in_force", end)
+    come_back(agent)
     assert host.get(0, "/latest/meta-data/instance-id") == (200, "instance-1")
     same_flows(before, born(switch))
+    assert switch.exec("ip", "-oneline", "link") == devices
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        ("ip", "link", "set", "sm-services", "alias", "unfinished"),
+        ("ip", "link", "delete", "sm-services"),
+        ("ip", "netns", "delete", "{}-services"),
+    ],
+)
+def test_what_is_not_whole_is_made_anew(host: Host, switch: OpenVSwitch, harm: tuple[str, ...]) -> None:
+    agent = host.start()
+    agent.kill()
+    switch.exec(*(word.format(switch.namespace) for word in harm))
+    come_back(agent, "services_taken_up")
+    assert host.get(0, "/latest/meta-data/instance-id") == (200, "instance-1")

@@ -170,11 +170,11 @@ class Session:
                 self._wire()
 
     async def _follow_services(self, services: Services) -> Never:
-        """The veth to them is made anew with each life of the agent."""
+        """A veth to them that was made anew is taken up; one that was adopted is known already."""
         while True:
             await services.built.wait()
             await self._switch.reopen(SERVICES, self._with_tunnels())
-            services.built.clear()
+            await services.taken_up()
 
     async def _take_wiring(self) -> None:
         """All that is plugged now, before the first flow is compiled; what went away since the last session, too."""

@@ -44,6 +44,7 @@ from suimon.cli.logs import log_to_stderr
 from suimon.cli.why import ask_cloud
 from suimon.dataplane.layout import Layout, Provider
 from suimon.dataplane.nat import Config as NatConfig
+from suimon.dataplane.services import NAMESPACE
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.model.view import Join
 from suimon.pipeline.world import World
@@ -131,7 +132,7 @@ def join(state: Path, token_file: Path | None, ca_file: str | None, **said: Any)
     metavar="IP",
     help="Who is asked for names that aren't the guests' own; repeatable. By default this host's resolvers.",
 )
-@click.option("--netns-prefix", default="suimon-", help="How the names of routers' network namespaces begin.")
+@click.option("--netns-prefix", default="suimon-", help="How the names of our network namespaces begin.")
 @click.option("--remove-orphans", is_flag=True, help="Remove what bears our mark and is nobody's; else `clean` does.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 @click.pass_context
@@ -297,7 +298,7 @@ def _services(options: Options, world: World, enforcer: Enforcer) -> Services:
     except NovaConfigError as error:
         raise click.ClickException(str(error)) from error
     asks = resolver.Config(options.dns_resolvers or resolver.host_resolvers())
-    config = services.Config(options.ovs_rundir, resolver=asks, nova=nova)
+    config = services.Config(options.netns_prefix + NAMESPACE, options.ovs_rundir, resolver=asks, nova=nova)
     return Services(config, world, lambda: enforcer.position)
 
 

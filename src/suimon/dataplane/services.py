@@ -1,8 +1,8 @@
-"""Where guests meet the services of their host: a network namespace without a name, one veth away from br-int.
+"""Where guests meet the services of their host: a network namespace, one veth away from br-int.
 
-The namespace lives as long as the process that made it, and the veth goes with the namespace: nothing stays behind of
-an agent that was killed. It holds nothing but the sockets that `listen` and `receive` put there; there is no route from
-it to anywhere but back to the guests.
+Both outlive the agent, and the next one adopts them: each device that comes or goes has a userspace datapath read the
+host's routes anew, and packets for tunnels are lost meanwhile. The namespace holds nothing but the sockets that
+`listen` and `receive` put there; there is no route from it to anywhere but back to the guests.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import array
 import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,8 +27,13 @@ from suimon.pipeline.services import ASKERS, ASKERS_IP6, SERVICES_IP, SERVICES_I
 
 T = TypeVar("T")
 
+NAMESPACE: Final = "services"
+"""What the namespace is called, behind the prefix that the agent was told."""
+_NAMESPACES: Final = Path("/run/netns")
 _INSIDE: Final = "services"
 """The veth's end in the namespace."""
+_MARK: Final = "suimon-services-1"
+"""Alias of the veth's other end; the number grows when devices of before must not be adopted."""
 _ASKERS_MAC: Final = "02:5a:00:00:00:fd"
 """Of all guests, as the namespace sees them: no device has it, so no stack but br-int takes the answers."""
 _ASKERS_HOP: Final = "169.254.169.253"
@@ -40,21 +46,36 @@ _BACKLOG: Final = 128
 
 
 class ServicesPlace:
-    """Open from `build` to `close`. `rundir` is Open vSwitch's: the veth is made where ovs-vswitchd lives."""
+    """Open after `build`. `rundir` is Open vSwitch's: the veth is made where ovs-vswitchd lives."""
 
-    def __init__(self, rundir: Path) -> None:
+    def __init__(self, rundir: Path, namespace: str) -> None:
         self._rundir = rundir
-        self._namespace: int | None = None
+        self._file = _NAMESPACES / namespace
 
-    def build(self) -> None:
-        """Make namespace and veth anew. Blocks for some 50 ms. Raises OSError."""
-        self.close()
-        self._namespace = there = _in_namespace(None, _new_namespace)
-        with ExitStack() as opened:
-            switch = _namespace_of(self._rundir / "ovs-vswitchd.pid")
-            opened.callback(os.close, switch)
-            _in_namespace(switch, lambda: _wire(f"/proc/{os.getpid()}/fd/{there}"))
+    def build(self) -> bool:
+        """Adopt namespace and veth, or make them; blocks for some 50 ms. Raises OSError.
+
+        True for a veth that the switch has yet to take up, which `note_taken_up` is to be told of.
+        """
+        self._name_namespace()
+        with self._opened() as (switch, there):
+            wired = _is_whole(switch, there)
+            if not wired:
+                _in_namespace(switch, lambda: _wire(f"/proc/{os.getpid()}/fd/{there}"))
             _in_namespace(there, _furnish)
+        return not wired
+
+    def is_whole(self) -> bool:
+        """Whether all of it is there, and the veth known to the switch."""
+        if not _is_mounted(self._file):
+            return False
+        with self._opened() as (switch, there):
+            return _is_whole(switch, there)
+
+    def note_taken_up(self) -> None:
+        """A veth without this mark is made anew: an agent that died may have left it to a switch that holds another."""
+        with self._opened() as (switch, _):
+            _in_namespace(switch, lambda: _ip(f"link set {SERVICES} alias {_MARK}"))
 
     def listen(self, l4_port: int) -> list[socket.socket]:
         """TCP sockets that listen there, by IPv4 and IPv6."""
@@ -67,23 +88,50 @@ class ServicesPlace:
         """UDP sockets there, by IPv4 and IPv6."""
         return self._sockets(socket.SOCK_DGRAM, l4_port)
 
-    def close(self) -> None:
-        """Give up the namespace: it ends, and the veth with it, when its last socket is closed."""
-        if self._namespace is not None:
-            os.close(self._namespace)
-            self._namespace = None
-
     def _sockets(self, kind: socket.SocketKind, l4_port: int) -> list[socket.socket]:
-        namespace = self._namespace
-        assert namespace is not None, "not built"
         made = []
-        for family, address in ((socket.AF_INET, SERVICES_IP), (socket.AF_INET6, SERVICES_IP6)):
-            one = _in_namespace(namespace, partial(socket.socket, family, kind))
-            made.append(one)
-            one.setblocking(False)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((address, l4_port))
+        with self._opened() as (_, there):
+            for family, address in ((socket.AF_INET, SERVICES_IP), (socket.AF_INET6, SERVICES_IP6)):
+                one = _in_namespace(there, partial(socket.socket, family, kind))
+                made.append(one)
+                one.setblocking(False)
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                one.bind((address, l4_port))
         return made
+
+    def _name_namespace(self) -> None:
+        if not _is_mounted(self._file):
+            if self._file.exists():  # ip(8) was killed between making the file and the mount.
+                self._file.unlink()
+            _ip(f"netns add {self._file.name}")
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[int, int]]:
+        """The namespaces of the switch and of the services."""
+        with ExitStack() as opened:
+            switch = _namespace_of(self._rundir / "ovs-vswitchd.pid")
+            opened.callback(os.close, switch)
+            there = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
+            opened.callback(os.close, there)
+            yield switch, there
+
+
+def _is_mounted(file: Path) -> bool:
+    """Whether a namespace is mounted there, and not only the file for one."""
+    return file.exists() and file.stat().st_dev != file.parent.stat().st_dev
+
+
+def _is_whole(switch: int, there: int) -> bool:
+    outside, inside = _in_namespace(switch, lambda: _link(SERVICES)), _in_namespace(there, lambda: _link(_INSIDE))
+    return outside.get("ifalias") == _MARK and bool(inside)
+
+
+def _link(name: str) -> dict[str, object]:
+    """A device of this thread's namespace as ip(8) tells it; empty if there is none."""
+    if name not in (each for _, each in socket.if_nameindex()):
+        return {}
+    links: list[dict[str, object]] = json.loads(_ip(f"link show dev {name}"))
+    return links[0]
 
 
 def _in_namespace(namespace: int | None, work: Callable[[], T]) -> T:
@@ -113,11 +161,6 @@ def _call(name: str, *arguments: int) -> None:
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
-def _new_namespace() -> int:
-    _call("unshare", _CLONE_NEWNET)
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-
 def _namespace_of(pidfile: Path) -> int:
     """Where ovs-vswitchd sees its devices: our own namespace, unless it is known to live in another."""
     try:
@@ -127,7 +170,7 @@ def _namespace_of(pidfile: Path) -> int:
 
 
 def _wire(namespace: str) -> None:
-    if SERVICES in (name for _, name in socket.if_nameindex()):
+    if _link(SERVICES):
         _ip(f"link del {SERVICES}")
     _ip(
         f"link add {SERVICES} type veth peer name {_INSIDE} address {SERVICES_MAC} netns {namespace}",
@@ -141,12 +184,12 @@ def _furnish() -> None:
         "link set lo up",
         f"link set {_INSIDE} addrgenmode none",
         f"link set {_INSIDE} up",
-        f"address add {SERVICES_IP}/32 dev {_INSIDE}",
-        f"neighbour add {_ASKERS_HOP} lladdr {_ASKERS_MAC} dev {_INSIDE} nud permanent",
-        f"route add {ASKERS} via {_ASKERS_HOP} dev {_INSIDE} onlink src {SERVICES_IP}",
-        f"address add {SERVICES_IP6}/128 dev {_INSIDE} nodad",
-        f"neighbour add {_ASKERS_HOP_IP6} lladdr {_ASKERS_MAC} dev {_INSIDE} nud permanent",
-        f"route add {ASKERS_IP6} via {_ASKERS_HOP_IP6} dev {_INSIDE} src {SERVICES_IP6}",
+        f"address replace {SERVICES_IP}/32 dev {_INSIDE}",
+        f"neighbour replace {_ASKERS_HOP} lladdr {_ASKERS_MAC} dev {_INSIDE} nud permanent",
+        f"route replace {ASKERS} via {_ASKERS_HOP} dev {_INSIDE} onlink src {SERVICES_IP}",
+        f"address replace {SERVICES_IP6}/128 dev {_INSIDE} nodad",
+        f"neighbour replace {_ASKERS_HOP_IP6} lladdr {_ASKERS_MAC} dev {_INSIDE} nud permanent",
+        f"route replace {ASKERS_IP6} via {_ASKERS_HOP_IP6} dev {_INSIDE} src {SERVICES_IP6}",
     )
     _compute_checksums(_INSIDE)
 
@@ -159,12 +202,12 @@ def _compute_checksums(device: str) -> None:
         fcntl.ioctl(any_socket, _SIOCETHTOOL, struct.pack("16sP16x", device.encode(), address))
 
 
-def _ip(*lines: str) -> None:
-    """Commands of ip(8), in one batch."""
+def _ip(*lines: str) -> str:
+    """Commands of ip(8), in one batch; what it says, as JSON. Raises OSError."""
     told = "\n".join(lines) + "\n"
     try:
         done = subprocess.run(
-            ("ip", "-batch", "-"),  # noqa: S607  (where it is differs from one distribution to the next)
+            ("ip", "-json", "-batch", "-"),  # noqa: S607  (where it is differs from one distribution to the next)
             input=told,
             capture_output=True,
             text=True,
@@ -175,3 +218,4 @@ def _ip(*lines: str) -> None:
         raise OSError(f"ip(8) did not end in {_TIMEOUT_S:.0f} s") from error
     if done.returncode:
         raise OSError(f"ip(8): {done.stderr.strip()}")
+    return done.stdout

@@ -129,7 +129,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     def owns_namespace(self, namespace: str) -> bool:
         """Whether a namespace has a name that only this lab gives."""
-        return bool(re.fullmatch(rf"{self.config.name}-(hv\d+(-smn.+)?|fabric|internet|vm-.+)", namespace))
+        return bool(re.fullmatch(rf"{self.config.name}-(hv\d+(-smn.+|-services)?|fabric|internet|vm-.+)", namespace))
 
     def _host(self, number: int) -> Host:
         name = f"hv{number}"

@@ -17,7 +17,7 @@ from suimon.agent.services.askers import Askers
 from suimon.agent.services.metadata import Metadata
 from suimon.agent.services.names import NetworkNames
 from suimon.agent.services.resolver import Resolver
-from suimon.dataplane.services import ServicesPlace
+from suimon.dataplane.services import NAMESPACE, ServicesPlace
 from suimon.model.view import Position
 from suimon.pipeline.services import DNS_L4_PORT, METADATA_L4_PORT
 from suimon.pipeline.world import World
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 class Config(msgspec.Struct, frozen=True):
     """`nova` None: instance data is our own."""
 
+    namespace: str = f"suimon-{NAMESPACE}"
     rundir: Path = Path("/var/run/openvswitch")
     metadata: metadata.Config = metadata.Config()
     resolver: resolver.Config = resolver.Config()
@@ -40,9 +41,9 @@ class Services:
 
     def __init__(self, config: Config, world: World, position: Callable[[], Position | None]) -> None:
         self.built = asyncio.Event()
-        """The veth is new: the switch has to take it up again. Whoever has seen to that clears it."""
+        """The veth is new: the switch has to take it up again. Whoever has seen to that says `taken_up`."""
         self._config = config
-        self._place = ServicesPlace(config.rundir)
+        self._place = ServicesPlace(config.rundir, config.namespace)
         self._nova = nova.Nova(config.nova) if config.nova else None
         askers = Askers(world)
         self._metadata = Metadata(config.metadata, askers, world, self._nova)
@@ -61,14 +62,19 @@ class Services:
                     told = reason
                 await asyncio.sleep(self._config.pause_s)
         finally:
-            self._place.close()
             if self._nova is not None:
                 await self._nova.close()
 
+    async def taken_up(self) -> None:
+        """The switch has the new veth. Raises OSError."""
+        self.built.clear()
+        await asyncio.to_thread(self._place.note_taken_up)
+        log.info("services_taken_up")
+
     async def _serve(self) -> None:
         place = self._place
-        await asyncio.to_thread(place.build)
-        self.built.set()
+        if await asyncio.to_thread(place.build):
+            self.built.set()
         served = (
             (self._metadata.serve, await asyncio.to_thread(place.listen, METADATA_L4_PORT)),
             (self._resolver.serve_streams, await asyncio.to_thread(place.listen, DNS_L4_PORT)),
