@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from suimon.dataplane.openflow.target import bridge_entries
-from suimon.distribution.difference import differences
+from suimon.distribution.difference import Held, differences
 from suimon.model import view
 from suimon.model.errors import CallerError
 from suimon.pipeline.numbers import Numbers
@@ -135,5 +135,5 @@ def test_what_the_api_lets_through_compiles(world: World, fill: Callable[[World,
 
 
 def told(world: World) -> list[view.Object]:
-    found = world.read(lambda tx: differences(tx, {"h1": frozenset()}, {"h1"}, ()))
+    found = world.read(lambda tx: differences(tx, {"h1": Held(view.SCHEMA)}, {"h1"}, ()))
     return [msgspec.json.decode(raw, type=view.Object) for raw in found["h1"].objects]

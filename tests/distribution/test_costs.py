@@ -9,7 +9,7 @@ from suimon.distribution.dispatch import Dispatcher
 from suimon.model import things, view
 from suimon.store.store import Store
 from tests.distribution.test_dispatch import connected, make_network, on, with_dispatcher
-from tests.distribution.world import Follower, make, put, settle, traced
+from tests.distribution.world import Follower, make, make_host, put, settle, traced
 
 
 def test_a_change_costs_the_same_statements_however_many_hosts_it_concerns(tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_a_change_costs_the_same_statements_however_many_hosts_it_concerns(tmp_p
 
     async def body(store: Store, dispatcher: Dispatcher) -> None:
         (net, sub), group = make_network(1), make(things.SecurityGroup)
-        await put(store, net, sub, group)
+        await put(store, net, sub, group, *(make_host(f"x{n}", None) for n in range(200)))
         await put(store, *(on(sub, f"x{n}", security_groups=(group.id,)) for n in range(200)))
         await put(store, on(sub, "h1", 4, security_groups=(group.id,)))
         await settle(store, dispatcher)
@@ -70,6 +70,7 @@ def test_those_who_start_together_are_read_together(tmp_path: Path) -> None:
 
     async def body(store: Store, dispatcher: Dispatcher) -> None:
         net, sub = make_network(1)
+        await put(store, *(make_host(f"x{n}", None) for n in range(64)))
         await put(store, net, sub, *(on(sub, f"x{n}", n + 2) for n in range(64)))
         await settle(store, dispatcher)
         alone = await costs(store, dispatcher, ["x0"])

@@ -307,7 +307,7 @@ def test_an_older_database_begins_an_epoch_before_its_revisions_mean_other_thing
                 await follower.connect(dispatcher)
                 await follower.drain()
                 assert isinstance(follower.frames[-1], view.Snapshot)
-                whole = await store.read(lambda tx, host=follower.host: dispatcher._whole(tx, host))  # type: ignore[misc]
+                whole = await store.read(lambda tx, host=follower.host: dispatcher._wholes(tx, frozenset({host}))[host])  # type: ignore[misc]
                 held = dict(follower.objects)
                 follower.take(FRAME.decode(whole.frame))
                 assert follower.objects == held
@@ -378,7 +378,7 @@ def test_snapshots_are_admitted_at_a_rate_and_deltas_always(tmp_path: Path) -> N
         first, second = [await dispatcher.link(other, None) for other in others]
         assert isinstance(first, float) and isinstance(second, float)
         assert 90 < first < 125 and 190 < second < 245
-        assert isinstance(await dispatcher.link(host, view.Position(*store.position())), Link)
+        assert isinstance(await dispatcher.link(host, view.Position(*store.position(), schema=view.SCHEMA)), Link)
 
     with_dispatcher(tmp_path, body, DistributionConfig(snapshots_per_s=0.01, snapshot_burst=1))
 

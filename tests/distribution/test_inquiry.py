@@ -9,12 +9,13 @@ import msgspec
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
 from suimon.model.view import QUESTIONS, Frame, Question, Traced
+from tests.distribution.world import make_host
 
 ASKED = Question("", "port/p1", {"eth_type": 0x0800})
 
 
 def link(*capabilities: str) -> Link:
-    made = Link("h1", "hash", 1 << 20)
+    made = Link(make_host("h1", None), 1 << 20)
     made.capabilities = frozenset(capabilities)
     return made
 

@@ -103,7 +103,7 @@ class Story:
         for host, follower in self.followers.items():
             await follower.drain()
             fresh = Follower(host)
-            told = await self.store.read(lambda tx, host=host: self.dispatcher._whole(tx, host))  # type: ignore[misc]
+            told = await self.store.read(lambda tx, host=host: self.dispatcher._wholes(tx, frozenset({host}))[host])  # type: ignore[misc]
             fresh.take(FRAME.decode(told.frame))
             assert follower.objects == fresh.objects
             assert follower.position is not None and fresh.position is not None

@@ -38,8 +38,8 @@ def make(type_: type[Any], **fields: Any) -> Any:
 
 
 def make_host(name: str, tunnel_ip: str | None, *physnets: str) -> things.Host:
-    fields = {"tunnel_ip": tunnel_ip, "credential_hash": f"hash-{name}", "joined_at": NOW, "physnets": physnets}
-    return things.Host(name=name, **fields)
+    known = {"tunnel_ip": tunnel_ip, "credential_hash": f"hash-{name}", "joined_at": NOW, "physnets": physnets}
+    return things.Host(name=name, schema=view.SCHEMA, **known)
 
 
 def make_port(network_id: str, host: str = "", **fields: Any) -> things.Port:
@@ -134,15 +134,17 @@ async def settle(store: Store, dispatcher: Dispatcher | Distribution) -> None:
 class Follower:
     """What an agent does with frames: it keeps the view that they make."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, schema: int = view.SCHEMA) -> None:
         self.host = host
+        self.schema = schema
         self.position: view.Position | None = None
         self.objects: dict[view.Key, view.Object] = {}
         self.frames: list[view.Frame] = []
         self.link: Link | None = None
 
     async def connect(self, dispatcher: Dispatcher) -> None:
-        link = await dispatcher.link(make_host(self.host, None), self.position)
+        host = msgspec.structs.replace(make_host(self.host, None), schema=self.schema)
+        link = await dispatcher.link(host, self.position)
         assert isinstance(link, Link)
         self.link = link
 
@@ -172,6 +174,6 @@ class Follower:
         self.position = frame.position
 
     def copy(self) -> Follower:
-        twin = Follower(self.host)
+        twin = Follower(self.host, self.schema)
         twin.position, twin.objects = self.position, dict(self.objects)
         return twin

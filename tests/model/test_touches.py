@@ -38,9 +38,7 @@ def test_a_move_touches_both_hosts_and_the_peers_and_no_group() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "fields", [{"status": "ACTIVE"}, {"description": "x"}, {"revision_number": 9}, {"device_id": "v"}]
-)
+@pytest.mark.parametrize("fields", [{"status": "ACTIVE"}, {"description": "x"}, {"revision_number": 9}])
 def test_what_no_host_is_told_touches_no_host(fields: dict[str, Any]) -> None:
     assert touches(BOUND, replace(BOUND, **fields)) == {ITSELF}
 

@@ -23,9 +23,17 @@ RESCOPING: Final = frozenset({"port", "router", "network", "remote_group", "gate
 """Kinds of entries after which the holders of the entry's scope may hold other scopes."""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """The scopes that a host was told so far, and the schema of the view that it speaks."""
+
+    schema: int
+    scopes: Scopes = frozenset()
+
+
 class Difference(msgspec.Struct, frozen=True):
     """What one host is told: `view.Delta` with its objects encoded already, each once for all hosts."""
 
+    schema: int
     scopes: Scopes
     dropped: tuple[str, ...] = ()
     deleted: tuple[view.Key, ...] = ()
@@ -37,16 +45,17 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(
-    tx: Tx, held: Mapping[str, Scopes], rescoped: Collection[str], entries: Iterable[Touch]
+    tx: Tx, held: Mapping[str, Held], rescoped: Collection[str], entries: Iterable[Touch]
 ) -> dict[str, Difference]:
     """By host, what makes its view equal to the store.
 
-    `held` are the scopes that each host was told, `rescoped` the hosts whose scopes may be others by now, `entries`
+    `held` is what each host was told so far, `rescoped` are the hosts whose scopes may be others by now, `entries`
     happened since, as `implied` gives it.
     """
-    holds = {**held, **(scopes(tx, rescoped) if rescoped else {})}
-    added = {scope for host in held for scope in holds[host] - held[host]}
-    kept = {scope for host in held for scope in holds[host] & held[host]}
+    had = {host: each.scopes for host, each in held.items()}
+    holds = {**had, **(scopes(tx, rescoped) if rescoped else {})}
+    added = {scope for host in had for scope in holds[host] - had[host]}
+    kept = {scope for host in had for scope in holds[host] & had[host]}
     touched = _by_scope(entry for entry in entries if entry[2] in kept)
     found = read(tx, added, {key for keys in touched.values() for key in keys})
     encoded = {key: msgspec.Raw(msgspec.json.encode(thing)) for key, thing in found.items()}
@@ -55,15 +64,15 @@ def differences(
         members[thing.scope].append(key)
 
     def difference(host: str) -> Difference:
-        before, after = held[host], holds[host]
+        before, after = had[host], holds[host]
         told = [key for scope in sorted(after - before) for key in members[scope]]
         deleted: list[view.Key] = []
         for scope in sorted(touched.keys() & before & after):
             for key in sorted(touched[scope]):
                 there = key in found and found[key].scope == scope
                 (told if there else deleted).append(key)
-        objects = tuple(encoded[key] for key in told)
-        return Difference(after, tuple(sorted(before - after)), tuple(deleted), objects)
+        objects = tuple(encoded[key] for key in told if view.since(found[key]) <= held[host].schema)
+        return Difference(held[host].schema, after, tuple(sorted(before - after)), tuple(deleted), objects)
 
     return {host: difference(host) for host in held}
 

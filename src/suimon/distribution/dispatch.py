@@ -24,7 +24,7 @@ import structlog
 from suimon.distribution import frames
 from suimon.distribution.admission import Admission
 from suimon.distribution.config import DistributionConfig
-from suimon.distribution.difference import RESCOPING, Difference, differences, implied
+from suimon.distribution.difference import RESCOPING, Difference, Held, differences, implied
 from suimon.distribution.frames import Origin
 from suimon.distribution.links import Link, Links
 from suimon.distribution.scopes import Scopes
@@ -98,7 +98,7 @@ class Dispatcher:
         await self._ready.wait()
         if position:
             await self.notice(host.name, position)
-        told = await self._store.read(lambda tx: self._since(tx, host.name, position)) if position else None
+        told = await self._store.read(lambda tx: self._since(tx, host, position)) if position else None
         if told is None:
             wait_s = self._admission.ask(host.name, time.monotonic())
             if wait_s:
@@ -106,14 +106,15 @@ class Dispatcher:
             told = await self._snapshot(host.name)
             if told is None:
                 return uniform(0.1, 1.0)
-        link = Link(host.name, host.credential_hash, self._config.backlog_bytes)
+        link = Link(host, self._config.backlog_bytes)
         link.send(told.frame)
         async with self._turn:
             if told.origin.epoch != self._store.position()[1]:
                 return uniform(0.1, 1.0)
             if told.origin.revision < self.revision:
-                held = Position(told.origin.store, told.origin.epoch, told.origin.revision, tuple(told.scopes))
-                told = await self._store.read(lambda tx: self._since(tx, host.name, held))
+                origin = told.origin
+                held = Position(origin.store, origin.epoch, origin.revision, tuple(told.scopes), host.schema)
+                told = await self._store.read(lambda tx: self._since(tx, host, held))
                 if told is None:
                     return uniform(0.1, 1.0)
                 link.send(told.frame)
@@ -184,35 +185,34 @@ class Dispatcher:
             )
             self._links.close()
 
-    def _whole(self, tx: Tx, host: str) -> _Told:
-        return self._wholes(tx, frozenset({host}))[host]
-
     def _wholes(self, tx: Tx, hosts: frozenset[str]) -> dict[str, _Told]:
         """By host, all that it should hold; the same few statements for any number of hosts."""
         origin = Origin(*tx.position())
-        told = differences(tx, dict.fromkeys(hosts, frozenset()), hosts, ())
-        epochs = {host.name: host.accepted_epoch for host in tx.select(Host, {"name": hosts})}
+        known = {host.name: host for host in tx.select(Host, {"name": hosts})}
+        told = differences(tx, {name: Held(host.schema) for name, host in known.items()}, known.keys(), ())
 
-        def whole(host: str, difference: Difference) -> _Told:
-            scopes, accepted = frames.encode_scopes(difference.scopes), epochs.get(host) == origin.epoch
+        def whole(host: Host, difference: Difference) -> _Told:
+            scopes, accepted = frames.encode_scopes(difference.scopes), host.accepted_epoch == origin.epoch
             return _Told(origin, difference.scopes, frames.snapshot(origin, scopes, difference, accepted))
 
-        return {host: whole(host, difference) for host, difference in told.items()}
+        return {name: whole(known[name], difference) for name, difference in told.items()}
 
-    def _since(self, tx: Tx, host: str, position: Position) -> _Told | None:
+    def _since(self, tx: Tx, host: Host, position: Position) -> _Told | None:
         """What happened after `position`; None when only a snapshot can tell."""
         store, epoch, newest = self._store.position()
         behind = newest - position.revision
         if (position.store, position.epoch) != (store, epoch) or behind > self._config.furthest_behind:
             return None
+        if position.schema < host.schema:
+            return None
         changes = tx.changes_after(position.revision)
         if changes is None:
             return None
-        held = frozenset(position.scopes)
-        entries = implied(tx, _relevant(changes, held.__contains__))
-        difference = differences(tx, {host: held}, {host}, entries)[host]
+        held = Held(host.schema, frozenset(position.scopes))
+        entries = implied(tx, _relevant(changes, held.scopes.__contains__))
+        difference = differences(tx, {host.name: held}, {host.name}, entries)[host.name]
         origin = Origin(store, epoch, changes[-1].revision if changes else position.revision)
-        requests = _requests(changes, lambda scope: [host] if scope in held else []).get(host, ())
+        requests = _requests(changes, lambda scope: [host.name] if scope in held.scopes else []).get(host.name, ())
         frame = frames.delta(origin, frames.encode_scopes(difference.scopes), difference, requests)
         return _Told(origin, difference.scopes, frame)
 
@@ -262,7 +262,9 @@ class Dispatcher:
         late = {link.host: link for link in self._holders(entries) if link.revision < revision}
         restarted = frozenset(link.host for link in self._holders(raw, {"accept"}) if link.host in late)
         rescoped = {link.host for link in self._holders(raw, RESCOPING) if link.host in late} | restarted
-        held = {host: frozenset() if host in restarted else link.scopes for host, link in late.items()}
+        held = {
+            host: Held(link.schema, frozenset() if host in restarted else link.scopes) for host, link in late.items()
+        }
         told = differences(tx, held, rescoped, entries) if held else {}
         requests = _requests(changes, lambda scope: [link.host for link in self._links.holders(scope)])
         hosts_changed = any(change.kind == "host" for change in changes)

@@ -22,6 +22,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 class _Position(Origin, frozen=True):
     scopes: msgspec.Raw
+    schema: int
 
 
 class _Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -44,12 +45,12 @@ def encode_scopes(scopes: frozenset[str]) -> msgspec.Raw:
 
 def snapshot(origin: Origin, scopes: msgspec.Raw, difference: Difference, accepted: bool) -> bytes:
     """A `view.Snapshot`; the difference is one from nothing."""
-    return line(_Snapshot(_position(origin, scopes), difference.objects, accepted))
+    return line(_Snapshot(_position(origin, scopes, difference.schema), difference.objects, accepted))
 
 
 def delta(origin: Origin, scopes: msgspec.Raw, difference: Difference, requests: tuple[str, ...]) -> bytes:
     """A `view.Delta`."""
-    position = _position(origin, scopes)
+    position = _position(origin, scopes, difference.schema)
     return line(_Delta(position, difference.dropped, difference.deleted, difference.objects, requests))
 
 
@@ -57,5 +58,5 @@ def line(frame: msgspec.Struct) -> bytes:
     return _ENCODER.encode(frame) + b"\n"
 
 
-def _position(origin: Origin, scopes: msgspec.Raw) -> _Position:
-    return _Position(origin.store, origin.epoch, origin.revision, scopes)
+def _position(origin: Origin, scopes: msgspec.Raw, schema: int) -> _Position:
+    return _Position(origin.store, origin.epoch, origin.revision, scopes, schema)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from suimon.distribution.frames import encode_scopes
+from suimon.model.things import Host
 
 
 class Link:
@@ -17,9 +18,10 @@ class Link:
     A reader that is too slow loses its link, not our memory: it comes back with its position and gets what it missed.
     """
 
-    def __init__(self, host: str, credential_hash: str, backlog_bytes: int) -> None:
-        self.host = host
-        self.credential_hash = credential_hash
+    def __init__(self, host: Host, backlog_bytes: int) -> None:
+        self.host = host.name
+        self.credential_hash = host.credential_hash
+        self.schema = host.schema
         self.closed = False
         self.revision = 0
         self.capabilities: frozenset[str] = frozenset()

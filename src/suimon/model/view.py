@@ -3,7 +3,8 @@
 The controller's `distribution` writes these, the agent keeps them, `pipeline` turns them into flows. An object belongs
 to one *scope*: a host holds the scopes it needs (its own ports, their networks, routers, groups …) and is told of
 changes in those only. Objects are frozen and compare by value; frames are newline-delimited JSON on the wire. `SCHEMA`
-grows when a meaning changes; an agent states the one it speaks.
+grows when objects tell more or mean something else: an agent states the one it speaks, which is never newer than its
+controller's; it is told of no kind that came after it, and once whole when it speaks a newer one than before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
@@ -327,6 +328,12 @@ class QosPolicy(msgspec.Struct, frozen=True, tag="qos"):
 Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | FloatingIp | Gateways | QosPolicy
 
 
+def since(thing: Object) -> int:
+    """The first schema whose speakers can read it."""
+    newer = isinstance(thing, Gateways) or (isinstance(thing, Network) and thing.kind in ("gre", "geneve"))
+    return 2 if newer else 1
+
+
 def key(thing: Object) -> Key:
     """Under which a view keeps the object."""
     return str(type(thing).__struct_config__.tag), thing.id
@@ -343,6 +350,8 @@ class Position(msgspec.Struct, frozen=True):
     epoch: int
     revision: int
     scopes: tuple[str, ...] = ()
+    schema: int = 1
+    """The one that the host spoke when it was told of them."""
 
 
 QUESTIONS: Final = "questions"

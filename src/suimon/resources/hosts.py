@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
 from suimon.model import view
-from suimon.model.actor import Actor
+from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from suimon.model.things import FloatingIp, Host, JoinToken, Port
 from suimon.model.touches import UNPLUGGED
@@ -122,6 +122,14 @@ def end_acceptance(tx: Tx, name: str) -> None:
     host = tx.get(Host, name)
     if host is not None:
         tx.update(host, msgspec.structs.replace(host, accepted_epoch=0))
+
+
+def note_schema(tx: Tx, name: str, schema: int) -> Host:
+    """The host's agent is another version now, and speaks this schema of the view. Raises NotFound."""
+    host = _get(tx, SYSTEM, name, "upgrade")
+    after = msgspec.structs.replace(host, schema=schema)
+    tx.update(host, after)
+    return after
 
 
 def note_seen(tx: Tx, names: Collection[str]) -> None:
