@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants conformance bench-api bench-port chaos kernel clean
+.PHONY: help lab test lint format mutants fuzz conformance bench-api bench-port chaos kernel clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ format: $(INSTALLED) ## rewrite the code as `make lint` wants it
 
 mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must notice; ARGS=--sample for a few
 	@$(PY) -m tests.mutants $(ARGS)
+
+fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests send; ARGS="--inputs 5000 --seed 7 dhcp"
+	@$(PY) -m tests.fuzz $(ARGS)
 
 conformance: $(INSTALLED) ## tempest's network tests against a fresh controller; LIST=FILE, DB=postgresql, ARGS="--regex RE"
 	@$(PY) -m tests.conformance $(if $(LIST),--list $(LIST)) $(if $(DB),--database $(DB)) $(ARGS)

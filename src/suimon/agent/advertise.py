@@ -222,7 +222,7 @@ class Advertiser:
             asked = Icmp6.parse(ethernet.payload)
             _check_solicitation(asked)
         except PacketError as error:
-            log.info("solicitation_refused", port=port.id, reason=str(error))
+            log.debug("solicitation_refused", port=port.id, reason=str(error))
             return []
         to = () if asked.src == NO_IP6 else (ethernet.src, asked.src)
         found = advertisements(self._world, port.network_id).values()

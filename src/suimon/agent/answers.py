@@ -53,18 +53,22 @@ class Answers:
     async def run(self, packets: "asyncio.Queue[PacketIn]", switch: Sender) -> Never:
         """Ends with what `switch` raises when it is lost."""
         while True:
-            packet = await packets.get()
-            if packet.stage == Stage.NEIGHBOUR:
-                self._outside.missed(packet)
-            elif packet.stage == Stage.TUNNEL:
-                self._enforcer.gateway_answered(packet)
-            elif packet.data[12:14] == _ARP_AT or _advertises(packet.data):
-                self._enforcer.answered(packet)
-            else:
-                for reply in self.to_guest(packet):
-                    await switch.send(reply)
+            for reply in self.take(await packets.get()):
+                await switch.send(reply)
 
-    def to_guest(self, packet: PacketIn) -> list[PacketOut]:
+    def take(self, packet: PacketIn) -> list[PacketOut]:
+        """What is to be sent at once; whatever the packet is, it ends nothing."""
+        if packet.stage == Stage.NEIGHBOUR:
+            self._outside.missed(packet)
+        elif packet.stage == Stage.TUNNEL:
+            self._enforcer.gateway_answered(packet)
+        elif packet.data[12:14] == _ARP_AT or _advertises(packet.data):
+            self._enforcer.answered(packet)
+        else:
+            return self._to_guest(packet)
+        return []
+
+    def _to_guest(self, packet: PacketIn) -> list[PacketOut]:
         """The answers to what a guest asks about its addresses, to the interface where it came from."""
         port = self._asking(packet)
         if port is None:
@@ -95,7 +99,7 @@ class Answers:
         try:
             reply = dhcp.answer(frame, port.mac, served)
         except dhcp.DhcpError as error:
-            log.info("dhcp_refused", port=port.id, reason=str(error))
+            log.debug("dhcp_refused", port=port.id, reason=str(error))
             return []
         return [reply] if reply else []
 
@@ -107,7 +111,7 @@ class Answers:
         try:
             reply = dhcp6.answer(frame, port.mac, served)
         except dhcp6.Dhcp6Error as error:
-            log.info("dhcp6_refused", port=port.id, reason=str(error))
+            log.debug("dhcp6_refused", port=port.id, reason=str(error))
             return []
         return [reply] if reply else []
 

@@ -128,12 +128,12 @@ class Outside:
             frame = Ethernet.parse(packet.data)
             reply = discovered(frame) if frame.eth_type == ETH_IPV6 else Arp.parse(frame.payload)
         except PacketError as error:
-            log.info("arp_refused", reason=str(error))
+            log.debug("arp_refused", reason=str(error))
             return False
         network_id = self._world.numbers.name("network", packet.fields.get(NET, 0))
         learned = self._neighbours.answered(network_id or "", reply, packet.fields.get("in_port", 0), self._clock())
         if learned is None:
-            log.info("arp_unasked", ip=reply.spa, mac=reply.sha)
+            log.debug("arp_unasked", ip=reply.spa, mac=reply.sha)
             return False
         self._ready += map(_resumed, learned.packets)
         if learned.news:

@@ -10,15 +10,19 @@ import asyncio
 import re
 import socket
 from contextlib import ExitStack, suppress
-from typing import Final, Never
+from typing import Any, Final, Never
 
 import msgspec
+import structlog
 from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from suimon.agent.services import instance
 from suimon.agent.services.askers import Asker, Askers, Shares
 from suimon.agent.services.nova import Nova, Reply, Request
 from suimon.pipeline.world import World
+
+log = structlog.get_logger()
 
 _PATH: Final = re.compile(r"/(?:(?:latest|openstack|[0-9]{4}-[0-9]{2}-[0-9]{2}|1\.0)(?:/[A-Za-z0-9_.:@-]+)*/?)?")
 """What Nova and cloud-init know: versions of EC2's service, or `openstack`, and names below."""
@@ -128,6 +132,7 @@ class _Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # Said so by web.Server, too.
             auto_decompress=False,
+            lingering_time=0,  # Nobody waits for the rest of what is not wanted.
             max_line_size=most_header_bytes,
             max_field_size=most_header_bytes,
         )
@@ -136,6 +141,14 @@ class _Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._ended.set()
+
+    def log_exception(self, *args: Any, **more: Any) -> None:
+        """What is no request, or breaks off, is a guest's doing: with a traceback for each it would fill our disk."""
+        error = more.get("exc_info")
+        if isinstance(error, HttpProcessingError | OSError):
+            log.debug("metadata_refused", reason=str(error))
+        else:
+            log.error("metadata_failed", exc_info=error)
 
 
 async def _body(content: StreamReader, most: int) -> bytes | None:

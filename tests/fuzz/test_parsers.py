@@ -1,0 +1,30 @@
+"""A small share of what `python -m tests.fuzz` does: enough to take the branches of each parser."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.__main__ import LEAST_SHARE
+from tests.fuzz.branches import Branches
+from tests.fuzz.parsers import Parser, parsers
+from tests.fuzz.run import run
+
+
+@pytest.mark.parametrize("parser", parsers(), ids=lambda parser: parser.name)
+def test_any_bytes_give_a_value_or_a_declared_error(parser: Parser) -> None:
+    ran = run(parser, inputs=3000, seed=7, watched=1500)
+    assert ran.share >= LEAST_SHARE, ran.untaken
+    assert ran.outcomes["value"], "the valid ones"
+
+
+def test_a_branch_that_is_never_taken_is_told() -> None:
+    def parity(number: int) -> str:
+        return "odd" if number % 2 else "even"
+
+    branches = Branches([parity])
+    with branches.watched():
+        parity(1)
+    assert branches.share == 0.5 and len(branches.untaken()) == 1
+    with branches.watched():
+        parity(2)
+    assert branches.share == 1 and not branches.untaken()
