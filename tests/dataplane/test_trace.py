@@ -44,7 +44,9 @@ Datapath actions: 8
 MISSED = "Flow: udp\n\n26. No match.\n    drop\n\nFinal flow: unchanged\nDatapath actions: drop\n"
 
 
-def answered(folder: Path, answers: list[str], tracked: list[dict[str, int]]) -> tuple[Trace, list[list[str]]]:
+def answered(
+    folder: Path, answers: list[str], tracked: list[dict[str, int]], size: int = 64
+) -> tuple[Trace, list[list[str]]]:
     """The trace, and what was asked."""
     asked: list[list[str]] = []
 
@@ -58,7 +60,7 @@ def answered(folder: Path, answers: list[str], tracked: list[dict[str, int]]) ->
     async def scenario() -> Trace:
         server = await asyncio.start_unix_server(serve, folder / "ctl")
         async with server:
-            return await trace(folder / "ctl", "br-int", HEADERS, tracked)
+            return await trace(folder / "ctl", "br-int", HEADERS, tracked, size)
 
     return asyncio.run(scenario()), asked
 
@@ -85,3 +87,30 @@ def test_a_miss_is_where_the_packet_ends(tmp_path: Path) -> None:
 def test_an_answer_that_does_not_add_up_is_an_error(tmp_path: Path, answer: str) -> None:
     with pytest.raises(TraceError):
         answered(tmp_path, [answer], [])
+
+
+CHECKED = """Flow: udp
+
+46. udp, priority 124, cookie 0x5a00000000000001
+    check_pkt_larger(1414)->NXM_NX_REG12[0]
+    goto_table:48
+    48. reg12=0x1/0x1, priority 400, cookie 0x5a00000000000002
+            CONTROLLER:65535
+    goto_table:48
+48. udp, priority 124, cookie 0x5a00000000000003
+    output:7
+
+Final flow: unchanged
+Datapath actions: check_pkt_len(size=1414,gt(userspace),le(8))
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "outputs", "cookie"),
+    [(1400, ("7",), 0x5A00000000000003), (1401, ("CONTROLLER",), 0x5A00000000000002)],
+)
+def test_where_the_length_matters_the_other_way_is_left_out(
+    tmp_path: Path, size: int, outputs: tuple[str, ...], cookie: int
+) -> None:
+    found, _ = answered(tmp_path, [CHECKED], [], size)
+    assert (found.outputs, found.table, found.cookie) == (outputs, 48, cookie)

@@ -12,6 +12,7 @@ from suimon.pipeline.flow import (
     IN_PORT,
     Action,
     Bucket,
+    CheckLarger,
     Conjunction,
     Ct,
     DecTtl,
@@ -101,6 +102,7 @@ ACTIONS: tuple[tuple[Action, ...], ...] = (
     (set_field("eth_src", "02:00:00:00:00:01"), set_field("eth_dst", "02:00:00:00:00:02"), Output(2)),
     (set_field("tun_id", 4096), set_field("tun_src", "192.0.2.1"), set_field("tun_dst", "192.0.2.2"), Output(2)),
     (Resubmit(Stage.RULES_OUT), Output(2)),
+    (CheckLarger(1464, "reg12"), Goto(Stage.FIT)),
     (Resubmit(Stage.CLASSIFY), Goto(Stage.ALLOW_OUT)),
     (ToController(),),
     (ToController(128), Output(1)),
@@ -210,7 +212,7 @@ actions: st.SearchStrategy[Action] = st.one_of(
     st.builds(UseMeter, numbers),
     st.builds(UseGroup, numbers),
     st.builds(Conjunction, numbers, st.integers(0, 63), st.integers(2, 64)),
-    st.sampled_from([DecTtl(), PushVlan(), PopVlan()]),
+    st.sampled_from([DecTtl(), PushVlan(), PopVlan(), CheckLarger(1514, "reg12")]),
 )
 action_lists = st.tuples(st.lists(actions, max_size=6), st.lists(st.builds(Goto, stages), max_size=1)).map(
     lambda parts: (*parts[0], *parts[1])

@@ -3,7 +3,7 @@
 host h1 vtep=172.16.0.1 tunnel=100 ext=101           tunnels leave by OpenFlow port 100, physnet ext by 101
 host h1 vtep=172.16.0.1 gre=102 geneve=103           tunnel= is that of vxlan networks
 station internet MAC IP physnet=ext vlan=300         a machine on a provider network, not ours
-network blue vxlan 100          network public vlan 300 physnet=ext external=yes
+network blue vxlan 100 mtu=1450  network public vlan 300 physnet=ext external=yes
 subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1
 subnet blue6 blue 2001:db8::/64 ra=slaac mode=slaac  its router is advertised, and where addresses come from
 group web ingress6:icmp6/128-0 egress6:any           the same for IPv6
@@ -155,7 +155,7 @@ def _network(cloud: Cloud, name: str, words: list[str], options: Options) -> Non
     kind, *segment = words
     number = int(segment[0]) if segment else None
     external, up = "external" in options, options.get("up") != "no"
-    cloud.put(view.Network(name, kind, number, options.get("physnet"), 1450, external, up))  # type: ignore[arg-type]
+    cloud.put(view.Network(name, kind, number, options.get("physnet"), int(options.get("mtu", 1450)), external, up))  # type: ignore[arg-type]
 
 
 def _subnet(cloud: Cloud, name: str, words: list[str], options: Options) -> None:

@@ -241,7 +241,9 @@ def _where(leg: Leg) -> str:
 
 
 def _odd(packet: Packet, forged: dict[str, str]) -> Packet:
-    """Under a tag that is not the sender's own, or with another tag below."""
+    """Large, near its end, under a tag that is not the sender's own, or with another tag below."""
+    packet = msgspec.structs.replace(packet, size=int(forged.get("size", packet.size)))
+    packet = packet.with_fields({"ip_ttl": int(forged["ttl"])}) if "ttl" in forged else packet
     if "inner" in forged:
         packet = Packet({**{name: packet.fields[name] for name in ("eth_src", "eth_dst")}, "eth_type": 0x8100})
     return packet.with_fields({"vlan_vid": 0x1000 | int(forged["tag"])}) if "tag" in forged else packet

@@ -24,6 +24,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     … mac=M ip=I from=67   with a forged sender: MAC, address, l4 port
     … to=M                 sent to that MAC, whatever ARP would say
     … tag=20 inner=30      under another VLAN tag, with one more below
+    … size=1500 ttl=1      an IP packet of so many bytes, with that time to live
     … way=hosts            through whose switches it went
     … seen=mac             with which source MAC it came
 

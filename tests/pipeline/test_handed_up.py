@@ -29,6 +29,8 @@ def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> No
         scenario.replay(file.read_text(), notice)
     assert seen == {
         (Stage.ANSWER, "port"),
+        (Stage.FIT, "port"),
+        (Stage.FIT, "shared"),
         (Stage.NEIGHBOUR, "port"),
         (Stage.NEIGHBOUR, "router"),
         (Stage.NEIGHBOUR, "shared"),
@@ -41,7 +43,7 @@ def whose(flow: Flow, meter: Meter) -> str:
     """What a guest sends is counted for its port, or its router; only what no guest sent may be counted together."""
     matched = {name: value for name, value, _ in flow.key.match}
     assert meter.packets
-    if SOURCE in matched:
+    if matched.get(SOURCE):
         assert meter.owner.kind == "port" and meter.meter_id & 0x7FFF == matched[SOURCE], str(flow)
         assert meter.rate <= MOST_FOR_A_PORT
         return "port"

@@ -21,6 +21,7 @@ from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
 from suimon.model import view
 from suimon.pipeline.tables import Stage
+from suimon.pipeline.world import World
 from suimon.reconcile import plan
 from tests.pipeline.cloud import Cloud
 from tests.pipeline.underlay import Hypervisor
@@ -63,6 +64,13 @@ class LiveCloud:
             self._cloud.read(line)
         self._host.follow(self._cloud.told(self._name), self._cloud.ofports)
         asyncio.run(self._install())
+
+    @property
+    def world(self) -> World:
+        return self._host.world
+
+    def namespace(self, guest: str) -> str:
+        return self._namespaces[guest]
 
     def pings(self, source: str, address: str, *options: str) -> int:
         """How many of three were answered."""

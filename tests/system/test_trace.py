@@ -24,9 +24,10 @@ import pytest
 
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
+from suimon.dataplane.trace import chosen
 from suimon.dataplane.unixctl import command
 from suimon.pipeline.fields import FIELDS
-from suimon.pipeline.flow import Flow, Group, Meter, PopVlan, ToController, UseGroup
+from suimon.pipeline.flow import CheckLarger, Flow, Group, Meter, PopVlan, ToController, UseGroup
 from suimon.pipeline.simulate import Packet, Result, Sent, Step
 from suimon.pipeline.tables import Stage
 from suimon.reconcile import plan
@@ -154,7 +155,7 @@ async def _compare(switch: OpenVSwitch, name: str, result: Result) -> None:
         later = stretches[following:]
         stated = [word for one in later for word in ("--ct-next", _ct_state(one.steps[0].packet, ","))]
         text = await command(switch.control, "ofproto/trace", "br-int", _initial(first), *stated)
-        sections = list(_sections(text))
+        sections = list(_sections(text, first.packet.size))
         real = sections[0]
         told = f"{name}\n{text}"
         entry: list[tuple[int, int, int] | tuple[int]] = [(0, 65535, 0)] if first.resumed else []
@@ -201,8 +202,13 @@ def _outputs(stretch: Stretch) -> Iterator[str]:
 
 
 def _copied(stretch: Stretch) -> bool:
-    """Whether a group sent copies, so that the flow at the end isn't the packet that was sent."""
-    return any(isinstance(action, UseGroup) for step in stretch.steps if step.flow for action in step.flow.actions)
+    """Whether a group or a look at the length made copies: then the flow at the end isn't the packet that was sent."""
+    return any(
+        isinstance(action, UseGroup | CheckLarger)
+        for step in stretch.steps
+        if step.flow
+        for action in step.flow.actions
+    )
 
 
 def _afterwards(sent: Sent) -> Packet:
@@ -260,9 +266,9 @@ def _known(packet: Packet) -> dict[str, int]:
     return {name: value for name, value in packet.fields.items() if value and not name.startswith(silent)}
 
 
-def _sections(text: str) -> Iterator[Section]:
+def _sections(text: str, size: int) -> Iterator[Section]:
     for part in re.split(r"\n=+\nrecirc.*\n=+\n", text):
-        lines = part.splitlines()
+        lines = chosen(part, size).splitlines()
         started = _read(next(line for line in lines if line.startswith("Flow: "))[6:])
         ended = next(line for line in lines if line.startswith("Final flow: "))[12:]
         in_port = str(started["in_port"])

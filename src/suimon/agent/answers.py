@@ -1,5 +1,5 @@
 """What the switch hands to the agent: what guests ask about their addresses (DHCP, router solicitations), ARP replies
-from outside, packets without a next hop.
+from outside, packets without a next hop, and those that a router can't carry on.
 """
 
 import asyncio
@@ -10,9 +10,10 @@ import structlog
 
 from suimon.agent import dhcp, dhcp6
 from suimon.agent.advertise import Advertiser
+from suimon.agent.complaints import complaint
 from suimon.agent.enforcer import Enforcer
 from suimon.agent.outside import Outside, PacketOut
-from suimon.agent.packets import ETH_ARP, tagged
+from suimon.agent.packets import ETH_ARP, PacketError, tagged
 from suimon.agent.packets6 import ETH_IPV6, IP_ICMPV6
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import Network, Port, Subnet
@@ -62,6 +63,8 @@ class Answers:
             self._outside.missed(packet)
         elif packet.stage == Stage.TUNNEL:
             self._enforcer.gateway_answered(packet)
+        elif packet.stage == Stage.FIT:
+            return self._to_sender(packet)
         elif packet.data[12:14] == _ARP_AT or _advertises(packet.data):
             self._enforcer.answered(packet)
         else:
@@ -81,6 +84,15 @@ class Answers:
             frames = self._dhcp6(packet.data, port)
         output = (Output(packet.fields["in_port"]),)
         return [PacketOut(output, tagged(frame, port.vlan)) for frame in frames]
+
+    def _to_sender(self, packet: PacketIn) -> list[PacketOut]:
+        """Why a router does not carry it on."""
+        try:
+            told = complaint(self._world, packet)
+        except PacketError as error:
+            log.info("complaint_refused", reason=str(error))
+            return []
+        return [told] if told else []
 
     def _asking(self, packet: PacketIn) -> Port | None:
         """Whose packet it is: a trunk's subports share its interface, and br-int says which of them it was."""

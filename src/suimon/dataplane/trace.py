@@ -17,6 +17,7 @@ import msgspec
 
 from suimon.dataplane.unixctl import command
 from suimon.pipeline.fields import FIELDS
+from suimon.pipeline.simulate.packet import ETHERNET_BYTES
 
 _SPELLING: Final = {
     "eth_src": "dl_src",
@@ -31,10 +32,15 @@ _SPELLING: Final = {
 """Our name → the one that Open vSwitch reads."""
 _FIRST: Final = ("in_port", "eth_type", "ip_proto")
 """The others need these before them."""
+_TIMEOUT_S: Final = 5.0
 _STATES: Final = {0x20: "trk", 0x01: "new", 0x02: "est", 0x04: "rel", 0x08: "rpl", 0x10: "inv"}
 _KEPT: Final = re.compile(r"(tcp|udp|icmp|ip|arp)|(reg\d+|metadata|in_port|vlan_tci|dl_\w+|nw_\w+|tp_\w+|tun_(id|src|dst)|icmp_\w+|tcp_flags|arp_\w+)=.*")  # fmt: skip # noqa: E501
 _SECTION: Final = re.compile(r"\n=+\nrecirc.*\n=+\n")
 _LOOKUP: Final = re.compile(r"^ *(\d+)\. (.*)$", re.MULTILINE)
+_LENGTH: Final = re.compile(
+    r"^( *)check_pkt_larger\((\d+)\).*\n\1goto_table:\d+\n((?:.*\n)*?)\1goto_table:\d+\n", re.MULTILINE
+)
+"""Where the length is looked at, both ways are told: first that of a larger packet, deeper in, then the other."""
 _COOKIE: Final = re.compile(r"cookie (0x[0-9a-f]+)")
 _OUTPUT: Final = re.compile(r"^ *(?:output:(\d+)|(IN_PORT)|(CONTROLLER:.*))$\n?(.*skipping output to input port.*)?", re.MULTILINE)  # fmt: skip # noqa: E501
 _RESUMED: Final = re.compile(r"resumed at table (\d+)")
@@ -54,13 +60,14 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 async def trace(
-    socket: Path, bridge: str, fields: Mapping[str, int], tracked: Sequence[Mapping[str, int]], timeout_s: float = 5.0
+    socket: Path, bridge: str, fields: Mapping[str, int], tracked: Sequence[Mapping[str, int]], size: int = 64
 ) -> Trace:
-    """Raises TraceError, and what `unixctl.command` raises."""
+    """Of an IP packet of `size` bytes. Raises TraceError, and what `unixctl.command` raises."""
     asked = ["ofproto/trace", bridge, _flow_text(fields)]
     states = list(tracked)
     while True:
-        sections = _SECTION.split(await command(socket, *asked, timeout_s=timeout_s))
+        parts = _SECTION.split(await command(socket, *asked, timeout_s=_TIMEOUT_S))
+        sections = [chosen(part, size) for part in parts]
         resumed = _RESUMED.search(sections[0])
         if resumed is None or len(sections) < 2:
             return _read(sections[0])
@@ -68,6 +75,16 @@ async def trace(
             raise TraceError("the switch asks its connection tracker more often than the model")
         flow = ",".join([*_kept(_line(sections[1], "Flow: ")), *_tracked_text(states.pop(0))])
         asked = ["ofproto/trace-packet-out", bridge, flow, f"resubmit(,{resumed[1]})"]
+
+
+def chosen(section: str, size: int) -> str:
+    """Only what is told of an IP packet of `size` bytes, where it depends on the length."""
+    while found := _LENGTH.search(section):
+        if ETHERNET_BYTES + size <= int(found[2]):
+            section = section[: found.start()] + section[found.end() :]
+        else:
+            section = section[: found.start()] + found[3] + section[section.index("\nFinal flow: ") :]
+    return section
 
 
 def _kept(flow: str) -> list[str]:

@@ -105,6 +105,15 @@ NEXTHOP6: Final = "xxreg2"
 """The IPv6 address whose MAC the routed packet needs: reg8 to reg11. It is written whole and matched by `wide`, since
 Open vSwitch tells of the registers singly.
 """
+COMPLAINT: Final = "reg12"
+"""Why a router does not carry the packet on: 0, or one of those below. Each has the lowest bit."""
+MTU: Final = "reg13"
+"""The MTU of the network that a packet goes to, where it may be too large for it."""
+
+TOO_BIG: Final = 1
+EXPIRED: Final = 3
+NO_ROUTE: Final = 5
+ANY_COMPLAINT: Final = (1, 1)
 
 FROM_GUEST: Final = 1
 FROM_TUNNEL: Final = 2

@@ -16,6 +16,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline.answer import PORT_METER
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE
+from suimon.pipeline.fit import looked_at
 from suimon.pipeline.flow import Action, DecTtl, Goto, Resubmit, ToController, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
@@ -27,10 +28,12 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
 
 def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Iterator[Part]:
     port, router = facts.port(floating.port_id), facts.router(floating.router_id)
-    if port is None or router is None or not router.up or facts.network(floating.network_id) is None:
+    network = facts.network(floating.network_id)
+    if port is None or router is None or not router.up or network is None:
         return
     leg = next((leg for leg in router.interfaces if leg.network_id == port.network_id), None)
-    if leg is None or port.id not in facts.ofports or facts.network(port.network_id) is None:
+    own = facts.network(port.network_id)
+    if leg is None or port.id not in facts.ofports or own is None:
         return
     outside: dict[str, object] = {NET: facts.number("network", floating.network_id)}
     at_address = outside | {"eth_dst": floating.mac, "eth_type": 0x0800, "ipv4_dst": floating.address}
@@ -40,9 +43,12 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         set_field("eth_src", leg.mac),
         set_field("eth_dst", port.mac),
         set_field(NET, facts.number("network", port.network_id)),
-        Goto(Stage.LOOKUP),
     ]
-    yield flow(Stage.FLOATING_IN, 100, owner, at_address, inwards)
+    if own.mtu < network.mtu:
+        yield flow(Stage.FLOATING_IN, 100, owner, at_address, looked_at(own.mtu))
+        yield flow(Stage.FIT, 300, owner, at_address, [*inwards, Resubmit(Stage.LOOKUP)])
+    else:
+        yield flow(Stage.FLOATING_IN, 100, owner, at_address, [*inwards, Goto(Stage.LOOKUP)])
     number = facts.number("port", port.id)
     leaving = outside | {ROUTER: facts.number("router", router.id), SOURCE: number, "eth_type": 0x0800}
     rewritten: list[Action] = [

@@ -105,6 +105,13 @@ class DecTtl(msgspec.Struct, frozen=True, tag="dec_ttl"):
     """Count the IP TTL down; stage `route` lets only packets with TTL > 1 come here."""
 
 
+class CheckLarger(msgspec.Struct, frozen=True, tag="check_larger"):
+    """Write into the lowest bit of `field` whether the frame has more than `length` bytes (NXAST_CHECK_PKT_LARGER)."""
+
+    length: int
+    field: str
+
+
 class PushVlan(msgspec.Struct, frozen=True, tag="push_vlan"):
     """Put on an 802.1Q tag; a SetField of vlan_vid (with OFPVID_PRESENT, 0x1000) follows."""
 
@@ -125,6 +132,7 @@ Action = (
     | UseGroup
     | Conjunction
     | DecTtl
+    | CheckLarger
     | PushVlan
     | PopVlan
 )
@@ -302,6 +310,8 @@ def _action_text(action: Action) -> str:
             return f"conjunction({conj_id},{clause + 1}/{clauses})"
         case DecTtl():
             return "dec_ttl"
+        case CheckLarger(length, name):
+            return f"check_pkt_larger({length})->{name}[0]"
         case PushVlan():
             return "push_vlan:0x8100"
         case PopVlan():

@@ -16,6 +16,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline.ecmp import spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP, ROUTER
+from suimon.pipeline.fit import fitting, widest
 from suimon.pipeline.flow import (
     Action,
     DecTtl,
@@ -45,8 +46,10 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     if not router.up:
         return
     at_router: dict[str, object] = {ROUTER: facts.number("router", router.id), "eth_type": 0x0800}
+    most = widest(facts, router)
     for interface in router.interfaces:
-        if ":" in interface.ip or facts.network(interface.network_id) is None:
+        network = facts.network(interface.network_id)
+        if ":" in interface.ip or network is None:
             continue
         here = at_router | {"ipv4_dst": interface.ip}
         echo = here | {"ip_proto": 1, "icmp_type": 8, "icmp_code": 0}
@@ -55,7 +58,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         # Another router on this network may have it as its next hop.
         yield from _found_at(facts, owner, interface.network_id, interface.mac, [interface.ip])
         connected = _towards(facts, interface, [Move("ipv4_dst", NEXTHOP)])
-        yield _prefix(owner, at_router, interface.cidr, connected)
+        yield from fitting(_prefix(owner, at_router, interface.cidr, connected), network.mtu, most)
     yield from _static(facts, owner, router, at_router)
     yield from _external(facts, owner, router, at_router)
     yield from _asking(facts, owner, router)
@@ -103,34 +106,40 @@ def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterab
 def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
     """Extra routes, whose next hop is on one of the router's subnets; several to one destination share its packets."""
     ways: dict[str, list[list[Action]]] = {}
+    mtus: dict[str, int] = {}
     for route in sorted(router.routes, key=lambda route: route.nexthop):
         for interface in router.interfaces:
-            if ":" in route.nexthop + interface.cidr or facts.network(interface.network_id) is None:
+            network = facts.network(interface.network_id)
+            if ":" in route.nexthop + interface.cidr or network is None:
                 continue
             if IPv4Address(route.nexthop) in IPv4Network(interface.cidr):
                 nexthop = set_field(NEXTHOP, int(IPv4Address(route.nexthop)))
                 ways.setdefault(route.destination, []).append(_towards(facts, interface, [nexthop]))
+                mtus[route.destination] = min(network.mtu, mtus.get(route.destination, network.mtu))
                 break
     for destination, found in ways.items():
         actions, groups = spread(facts, owner, router, destination, found)
         yield from groups
-        yield _prefix(owner, at_router, destination, actions)
+        yield from fitting(_prefix(owner, at_router, destination, actions), mtus[destination], widest(facts, router))
 
 
 def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
     """All else leaves by the gateway, if a floating IP gives the sender an address there (stage floating_out)."""
     gateway = router.gateway
-    if gateway is None or facts.network(gateway.network_id) is None:
+    network = facts.network(gateway.network_id) if gateway else None
+    if gateway is None or network is None:
         return
+    most = widest(facts, router)
     leave: list[Action] = [DecTtl(), set_field(NET, facts.number("network", gateway.network_id))]
     for subnet_id in facts.found("subnet@network", gateway.network_id):
         subnet = facts.subnet(subnet_id)
         if subnet and ":" not in subnet.cidr:
             on_link: list[Action] = [*leave, Move("ipv4_dst", NEXTHOP), Goto(Stage.FLOATING_OUT)]
-            yield _prefix(owner, at_router, subnet.cidr, on_link)
+            yield from fitting(_prefix(owner, at_router, subnet.cidr, on_link), network.mtu, most)
     if gateway.nexthop and ":" not in gateway.nexthop:
         nexthop = set_field(NEXTHOP, int(IPv4Address(gateway.nexthop)))
-        yield flow(Stage.ROUTE, _DEFAULT, owner, at_router, [*leave, nexthop, Goto(Stage.FLOATING_OUT)])
+        default = flow(Stage.ROUTE, _DEFAULT, owner, at_router, [*leave, nexthop, Goto(Stage.FLOATING_OUT)])
+        yield from fitting(default, network.mtu, most)
 
 
 def _asking(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:

@@ -17,6 +17,7 @@ from suimon.pipeline import ipv6
 from suimon.pipeline.ecmp import spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP6, ROUTER, wide
+from suimon.pipeline.fit import fitting, widest
 from suimon.pipeline.flow import Action, DecTtl, Flow, Goto, Move, Resubmit, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
@@ -38,11 +39,13 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         return
     at_router: dict[str, object] = {ROUTER: facts.number("router", router.id), **ipv6.IPV6}
     legs = [leg for leg in router.interfaces if ":" in leg.ip and facts.network(leg.network_id)]
+    most = widest(facts, router)
     for leg in legs:
         yield from _own(owner, at_router | {"ipv6_dst": leg.ip}, leg.mac, leg.ip)
         # Another router on this network may have it as its next hop.
         yield from _found_at(facts, owner, leg.network_id, leg.mac, [leg.ip])
-        yield _prefix(owner, at_router, leg.cidr, _towards(facts, leg, [Move("ipv6_dst", NEXTHOP6)]))
+        connected = _prefix(owner, at_router, leg.cidr, _towards(facts, leg, [Move("ipv6_dst", NEXTHOP6)]))
+        yield from fitting(connected, _mtu(facts, leg.network_id), most)
     for network_id, mac in sorted({(leg.network_id, leg.mac) for leg in legs}):
         local = ipv6.link_local(mac)
         on_link = at_router | {NET: facts.number("network", network_id), "ipv6_dst": local}
@@ -101,6 +104,7 @@ def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterab
 def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
     """Extra routes, whose next hop is on one of the router's subnets; several to one destination share its packets."""
     ways: dict[str, list[list[Action]]] = {}
+    mtus: dict[str, int] = {}
     for route in sorted(router.routes, key=lambda route: route.nexthop):
         for leg in router.interfaces:
             if ":" not in route.nexthop or ":" not in leg.cidr or facts.network(leg.network_id) is None:
@@ -108,11 +112,13 @@ def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str
             if IPv6Address(route.nexthop) in IPv6Network(leg.cidr):
                 hop = set_field(NEXTHOP6, route.nexthop)
                 ways.setdefault(route.destination, []).append(_towards(facts, leg, [hop]))
+                mtu = _mtu(facts, leg.network_id)
+                mtus[route.destination] = min(mtu, mtus.get(route.destination, mtu))
                 break
     for destination, found in ways.items():
         actions, groups = spread(facts, owner, router, destination, found)
         yield from groups
-        yield _prefix(owner, at_router, destination, actions)
+        yield from fitting(_prefix(owner, at_router, destination, actions), mtus[destination], widest(facts, router))
 
 
 def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
@@ -120,19 +126,28 @@ def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[s
     gateway = router.gateway
     if gateway is None or gateway.ip6 is None or facts.network(gateway.network_id) is None:
         return
-    number = facts.number("network", gateway.network_id)
+    number, mtu, most = (
+        facts.number("network", gateway.network_id),
+        _mtu(facts, gateway.network_id),
+        widest(facts, router),
+    )
     leave: list[Action] = [DecTtl(), set_field(NET, number), Goto(Stage.FLOATING_OUT)]
     for subnet_id in facts.found("subnet@network", gateway.network_id):
         subnet = facts.subnet(subnet_id)
         if subnet and ":" in subnet.cidr:
-            yield _prefix(owner, at_router, subnet.cidr, leave)
+            yield from fitting(_prefix(owner, at_router, subnet.cidr, leave), mtu, most)
     if gateway.nexthop6:
-        yield flow(Stage.ROUTE, _DEFAULT, owner, at_router, leave)
+        yield from fitting(flow(Stage.ROUTE, _DEFAULT, owner, at_router, leave), mtu, most)
 
 
 def _prefix(owner: Owner, at_router: dict[str, object], cidr: str, actions: list[Action]) -> Flow:
     priority = _PREFIX + IPv6Network(cidr, strict=False).prefixlen
     return flow(Stage.ROUTE, priority, owner, at_router | {"ipv6_dst": cidr}, actions)
+
+
+def _mtu(facts: Facts, network_id: str) -> int:
+    network = facts.network(network_id)
+    return network.mtu if network else 0
 
 
 def _towards(facts: Facts, leg: view.RouterInterface, nexthop: list[Action]) -> list[Action]:

@@ -27,6 +27,7 @@ class Stage(IntEnum):
     FLOATING_IN = 38  # arriving at a floating IP: rewritten to the port behind it
     LOOKUP = 42  # destination MAC on this network → local port, tunnel, provider, router, flood
     ROUTE = 46  # longest prefix of a router
+    FIT = 48  # what is too large for the next network, or can't go on, is told to its sender; the rest goes on
     FLOATING_OUT = 50  # leaving for the outside: rewritten to the floating IP
     LEAVE = 52  # back from a router's namespace on its gateway host: the next hop on the external network
     NEIGHBOUR = 54  # next hop's address → MAC, then LOOKUP again

@@ -19,6 +19,7 @@ from suimon.pipeline.flow import (
     Action,
     Actions,
     Bucket,
+    CheckLarger,
     Conjunction,
     Ct,
     DecTtl,
@@ -37,7 +38,7 @@ from suimon.pipeline.tables import Stage
 
 _OUTPUT, _PUSH_VLAN, _POP_VLAN, _GROUP, _DEC_TTL, _SET_FIELD, _COPY_FIELD, _METER = 0, 17, 18, 22, 24, 25, 28, 29
 _EXPERIMENTER, _NICIRA = 0xFFFF, 0x2320
-_RESUBMIT_TABLE, _CONJUNCTION, _CT = 14, 34, 35
+_RESUBMIT_TABLE, _CONJUNCTION, _CT, _CHECK_LARGER = 14, 34, 35, 49
 _GOTO_TABLE, _APPLY_ACTIONS = 1, 4
 _CONTROLLER: Final = 0xFFFFFFFD
 _IN_PORT_16: Final = 0xFFF8
@@ -158,6 +159,8 @@ def _encode(action: Action) -> bytes:
             return struct.pack("!HH4x", _POP_VLAN, 8)
         case DecTtl():
             return struct.pack("!HH4x", _DEC_TTL, 8)
+        case CheckLarger(length, field):
+            return _nicira(_CHECK_LARGER, struct.pack("!HH4s6x", length, 0, header(FIELDS[field])))
         case Resubmit(stage):
             return _nicira(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_16, stage))
         case Conjunction(conj_id, clause, clauses):
@@ -214,6 +217,9 @@ def _decode_nicira(wire: bytes) -> Action | None:
         case (0x2320, 34):
             clause, clauses, conj_id = struct.unpack_from("!BBI", wire, 10)
             return Conjunction(conj_id, clause, clauses)
+        case (0x2320, 49):
+            length, _, field = struct.unpack_from("!HHI", wire, 10)
+            return CheckLarger(length, FIELD_BY_HEADER[field])
         case (0x2320, 35):
             flags, zone, _, table = struct.unpack_from("!HIHB", wire, 10)
             stage = None if table == _NO_RECIRCULATION else stage_of(table)

@@ -12,8 +12,20 @@ from typing import Final, Literal
 import msgspec
 
 from suimon.model import view
-from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE, TARGET, VERDICT
-from suimon.pipeline.flow import SetField
+from suimon.pipeline.fields import (
+    COMPLAINT,
+    EXPIRED,
+    MTU,
+    NET,
+    NEXTHOP,
+    NO_ROUTE,
+    ROUTER,
+    SOURCE,
+    TARGET,
+    TOO_BIG,
+    VERDICT,
+)
+from suimon.pipeline.flow import CheckLarger, SetField
 from suimon.pipeline.simulate.journey import Leg, Site
 from suimon.pipeline.simulate.packet import Packet
 from suimon.pipeline.simulate.switch import Step
@@ -63,7 +75,10 @@ def events(site: Site, leg: Leg) -> Iterator[Event]:
         else:
             kind, id_ = _owner(sent.step)
             yield Event(leg.host, stage, "answered", f"answered by the {kind} itself", kind, id_, near)
-    if leg.result.to_controller and not leg.result.sent:
+    last = leg.result.steps[-1]
+    if leg.result.to_controller and last.stage is Stage.FIT:
+        yield Event(leg.host, last.stage.label, "dropped", *_complained(site, last.packet), near)
+    elif leg.result.to_controller and not leg.result.sent:
         yield Event(leg.host, leg.result.steps[-1].stage.label, "answered", "handed to the host's agent", near=near)
     if drop := leg.result.drop:
         kind, id_, words = _dropped(site, leg)
@@ -78,7 +93,7 @@ def _passed(site: Site, step: Step, *, inwards: bool) -> tuple[What, Why] | None
         case Stage.RULES_OUT | Stage.RULES_IN if _allows(step):
             port = _port(site, step.packet, TARGET if inwards else SOURCE)
             return ("allowed", _rule(site, port, step)) if port else None
-        case Stage.ROUTE if owner.kind == "router":
+        case Stage.ROUTE | Stage.FIT if owner.kind == "router" and not isinstance(step.flow.actions[-2], CheckLarger):
             return "routed", ("router", owner.id, f"routed towards {_ip(step.packet, 'ipv4_dst')}")
         case Stage.FLOATING_IN | Stage.FLOATING_OUT if owner.kind == "floating_ip":
             return "translated", ("floating_ip", owner.id, "rewritten as the floating IP says")
@@ -162,9 +177,7 @@ def _dropped(site: Site, leg: Leg) -> Why:
             return _nobody(site, packet)
         case Stage.ROUTE:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
-            if step.flow is not None:
-                return "router", router, f"{_ip(packet, 'ipv4_dst')} is the router's own address: it answers ping only"
-            return "router", router, f"the router has no route to {_ip(packet, 'ipv4_dst')}"
+            return "router", router, f"{_ip(packet, 'ipv4_dst')} is the router's own address: it answers ping only"
         case Stage.FLOATING_OUT:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
             return "router", router, f"{_ip(packet, 'ipv4_src')} has no floating IP to leave for the outside with"
@@ -175,6 +188,17 @@ def _dropped(site: Site, leg: Leg) -> Why:
             network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
             return "network", network, "the host is not attached to what carries the network"
     return *_owner(step), "dropped there" if step.flow else "no flow is for it"
+
+
+def _complained(site: Site, packet: Packet) -> tuple[str, str, str]:
+    """Words, and the router that tells the sender the same."""
+    router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
+    words = {
+        TOO_BIG: f"larger than the {packet.fields.get(MTU, 0)} bytes that the next network takes",
+        EXPIRED: "its time to live is over",
+        NO_ROUTE: f"the router has no route to {_ip(packet, 'ipv4_dst')}",
+    }
+    return words[packet.fields[COMPLAINT]], "router", router
 
 
 def _refused(site: Site, port: view.Port, step: Step) -> Why:

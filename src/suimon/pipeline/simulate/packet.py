@@ -29,11 +29,15 @@ L4: Final = ("tcp_", "udp_", "icmp", "nd_")
 _METADATA: Final = ("in_port", "metadata", "reg", "tun_", "ct_", "conj_id")
 
 
+ETHERNET_BYTES: Final = 14
+"""Of a frame's header, without a tag."""
+
+
 class Packet(msgspec.Struct, frozen=True):
     """`fields` holds the headers that the packet has and the metadata that was written, under the names of `FIELDS`.
 
     Never change `fields` in place: `with_fields` makes the next packet. `quoted` is what an ICMP error reports on,
-    `first` the first fragment of the datagram that this is a later one of.
+    `first` the first fragment of the datagram that this is a later one of. `size` is that of the IP packet, in bytes.
     """
 
     fields: dict[str, int]
@@ -41,6 +45,7 @@ class Packet(msgspec.Struct, frozen=True):
     icmp_id: int = 0
     quoted: Packet | None = None
     first: Packet | None = None
+    size: int = 64
 
     def with_fields(self, fields: Mapping[str, int]) -> Packet:
         return msgspec.structs.replace(self, fields={**self.fields, **fields})

@@ -17,6 +17,7 @@ from suimon.pipeline.flow import (
     Action,
     Actions,
     Bucket,
+    CheckLarger,
     Conjunction,
     Ct,
     DecTtl,
@@ -34,7 +35,7 @@ from suimon.pipeline.flow import (
     UseMeter,
 )
 from suimon.pipeline.simulate.conntrack import UNTRACKED, Conntrack
-from suimon.pipeline.simulate.packet import L4, Packet
+from suimon.pipeline.simulate.packet import ETHERNET_BYTES, L4, Packet
 from suimon.pipeline.tables import Stage
 
 _VLAN_PRESENT: Final = 0x1000
@@ -329,6 +330,8 @@ def _rewritten(action: Action, packet: Packet) -> Packet:
             return packet.with_fields(_merged(fields, target, _read(fields, source), mask))
         case DecTtl():
             return packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1}) if _has(fields, "ip_ttl") else packet
+        case CheckLarger(length, name):
+            return packet.with_fields(_merged(fields, name, ETHERNET_BYTES + packet.size > length, 1))
         case PushVlan():
             return packet.with_fields({"vlan_vid": _VLAN_PRESENT})
         case PopVlan():

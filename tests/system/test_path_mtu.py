@@ -1,0 +1,134 @@
+"""Real packets that a router can't carry on: guests' kernels hear why, and fit what they send to the path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from suimon.agent.complaints import complaint
+from suimon.dataplane.openflow.connection import Config, Connection
+from tests.system.live import LiveCloud
+from tests.system.openvswitch import OpenVSwitch
+
+pytestmark = pytest.mark.system
+
+MAC = "02:00:00:00:00:"
+ROUTER = f"router r wide4=10.0.0.1@{MAC}f1 wide6=fd00::1@{MAC}f1 small4=10.0.1.1@{MAC}f2 small6=fd00:1::1@{MAC}f2"
+WORLD = f"""
+host h1
+network wide vxlan 100 mtu=1500
+network small vxlan 101 mtu=1400
+network yard flat physnet=ext external=yes mtu=1500
+subnet wide4 wide 10.0.0.0/24 gateway=10.0.0.1
+subnet wide6 wide fd00::/64 gateway=fd00::1
+subnet small4 small 10.0.1.0/24 gateway=10.0.1.1
+subnet small6 small fd00:1::/64 gateway=fd00:1::1
+subnet yard4 yard 192.0.2.0/24 gateway=192.0.2.200
+station outside {MAC}0f 192.0.2.200 physnet=ext
+group open egress:any ingress:any egress6:any ingress6:any
+port wide h1 wide {MAC}01 10.0.0.11 fd00::11 groups=open
+port wide2 h1 wide {MAC}02 10.0.0.12 groups=open
+port small h1 small {MAC}03 10.0.1.13 fd00:1::13 groups=open
+{ROUTER} gateway=yard@192.0.2.1@{MAC}f3@192.0.2.200
+floating f yard 192.0.2.13 {MAC}fa port=small router=r
+"""
+
+
+@pytest.fixture(scope="module")
+def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
+    cloud = LiveCloud(kept_switch, WORLD)
+    for name, ip, gateway in (("wide", "fd00::11", "fd00::1"), ("small", "fd00:1::13", "fd00:1::1")):
+        # Without waiting for who else might have the address.
+        cloud.run(name, "ip", "addr", "del", f"{ip}/64", "dev", "eth0")
+        cloud.run(name, "ip", "addr", "add", f"{ip}/64", "dev", "eth0", "nodad")
+        cloud.run(name, "ip", "route", "replace", "default", "via", gateway, "dev", "eth0")
+    with complaining(cloud):
+        yield cloud
+
+
+@contextlib.contextmanager
+def complaining(live: LiveCloud) -> Iterator[None]:
+    """The agent's part: it answers what the switch hands over."""
+    ready, done = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        connection = Connection(Config(), live.switch.rundir / "br-int.mgmt")
+        running = asyncio.create_task(connection.run())
+        await connection.dump_meters()
+        ready.set()
+        ending = asyncio.create_task(asyncio.to_thread(done.wait))
+        while not ending.done():
+            handed = asyncio.create_task(connection.packets.get())
+            await asyncio.wait([handed, ending], return_when=asyncio.FIRST_COMPLETED)
+            if handed.done() and (told := complaint(live.world, handed.result())):
+                await connection.packet_out(told.actions, told.data, told.fields)
+        running.cancel()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def ping(live: LiveCloud, guest: str, address: str, *options: str) -> str:
+    command = ["ip", "netns", "exec", live.namespace(guest), "ping", "-n", "-c1", "-W2", *options, address]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+
+
+@pytest.mark.parametrize(
+    ("guest", "address", "options", "said"),
+    [
+        ("wide", "10.0.1.13", ["-M", "do", "-s1372"], "1 received"),
+        ("wide", "10.0.1.13", ["-M", "do", "-s1373"], "From 10.0.0.1 icmp_seq=1 Frag needed and DF set (mtu = 1400)"),
+        ("wide", "fd00:1::13", ["-M", "do", "-s1352"], "1 received"),
+        ("wide", "fd00:1::13", ["-M", "do", "-s1353"], "From fd00::1 icmp_seq=1 Packet too big: mtu=1400"),
+        ("wide", "10.0.1.13", ["-t1"], "From 10.0.0.1 icmp_seq=1 Time to live exceeded"),
+        ("wide", "10.0.1.13", ["-t2"], "1 received"),
+        ("wide", "fd00:1::13", ["-t1"], "From fd00::1 icmp_seq=1 Time exceeded: Hop limit"),
+        ("small", "fd00:9::1", [], "From fd00:1::1 icmp_seq=1 Destination unreachable: No route"),
+        ("outside", "192.0.2.13", ["-M", "do", "-s1373"], "From 192.0.2.1 icmp_seq=1 Frag needed and DF set"),
+        ("small", "192.0.2.200", ["-t1"], "From 10.0.1.1 icmp_seq=1 Time to live exceeded"),
+    ],
+)
+def test_a_ping_hears_why(live: LiveCloud, guest: str, address: str, options: list[str], said: str) -> None:
+    assert said in (told := ping(live, guest, address, *options)), told
+
+
+def test_a_stream_finds_the_size_that_fits(live: LiveCloud) -> None:
+    """Both ends think that 1,500 bytes fit: the sender is told otherwise, for the first of what it sends."""
+    ends = live.connect("wide2", "small", 7000)
+    assert ends
+    with ends[0] as near, ends[1] as far:
+        near.sendall(bytes(100_000))
+        near.shutdown(socket.SHUT_WR)
+        received = 0
+        while got := far.recv(65536):
+            received += len(got)
+    assert received == 100_000
+    assert "mtu 1400" in live.run("wide2", "ip", "route", "get", "10.0.1.13")
+
+
+def test_who_asks_too_often_is_told_no_more(live: LiveCloud) -> None:
+    """20 at once and 10 a second, whatever a guest sends."""
+    with live.socket("wide", socket.SOCK_DGRAM) as sender, live.wire("wide") as wire:
+        sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
+        for _ in range(300):
+            with contextlib.suppress(OSError):  # What came back is told by the next call.
+                sender.sendto(b"hop", ("10.0.1.13", 9))
+        wire.settimeout(0.5)
+        told = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                data, address = wire.recvfrom(2000)
+                told += address[2] != socket.PACKET_OUTGOING and data[23] == 1 and data[34] == 11
+    assert 10 <= told <= 60
