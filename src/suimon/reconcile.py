@@ -127,6 +127,10 @@ class Reconciler(Generic[O, K, V]):
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
 
+    def turn_to(self, target: Target[K, V]) -> None:
+        """The same is wanted of another target, or of another life of it: to be observed before the next round."""
+        self._target = target
+
     def want(self, owner: O, entries: Mapping[K, V]) -> None:
         """From now on `owner` wants exactly these entries; none means that all it has goes away."""
         self._desired[owner] = entries

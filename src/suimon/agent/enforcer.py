@@ -2,8 +2,9 @@
 
 Facts come in at any time (`take`, `plug`, `learn` …) and only mark owners; a round compiles whatever is marked by
 then, so what came while a bundle was under way shares the next one. In a round everything that a restart needs is on
-disk before the switch is told. The loop lives as long as one connection to the switch; starting it again observes the
-switch and compiles everything: there is no second path.
+disk before the switch is told. The loop lives as long as one connection to the switch; the next one observes all of it
+and compares that with all that is wanted: there is no second path. What was compiled before is still true then, and
+guests would wait for it to be done again.
 """
 
 import asyncio
@@ -101,6 +102,7 @@ class Enforcer:
         self._uncompiled: dict[Owner, Failure] = {}
         self._requests: dict[str, None] = {}
         self._replugged = False
+        self._wanted: tuple[_Bridge, _Shapes] | None = None
         self._enforced: tuple[_Bridge, _Shapes] | None = None
         self._left: Mapping[BridgeKey, BridgeEntry] = {}
         self._lost_at: float | None = None
@@ -190,11 +192,16 @@ class Enforcer:
 
     async def run(self, switch: Switch, jitter: Callable[[], float]) -> Never:
         """Ends with the switch's exception when it is lost. Before there is a view, the bridge is left as it is."""
-        bridge: _Bridge = Reconciler(_BACK_OFF, switch.bridge, jitter)
-        shapes: _Shapes = Reconciler(_BACK_OFF, switch.shapes, jitter)
         while self.position is None:
             await self._next_work(None)
-        self._dirty.update(self.world.owners())
+        if self._wanted is None:
+            bridge: _Bridge = Reconciler(_BACK_OFF, switch.bridge, jitter)
+            shapes: _Shapes = Reconciler(_BACK_OFF, switch.shapes, jitter)
+            self._wanted = bridge, shapes
+            self._dirty.update(self.world.owners())
+        bridge, shapes = self._wanted
+        bridge.turn_to(switch.bridge)
+        shapes.turn_to(switch.shapes)
         observed, self._replugged = False, True
         try:
             while True:

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from suimon.dataplane.openflow import messages
-from suimon.dataplane.openflow.errors import METER_EXISTS, Refused, decode_error
+from suimon.dataplane.openflow.errors import Refused, decode_error
 from suimon.dataplane.openflow.flow_dump import FlowDump
 from suimon.dataplane.openflow.messages import (
     HEADER,
@@ -22,7 +22,6 @@ from suimon.dataplane.openflow.messages import (
     Flows,
     GroupEntry,
     Message,
-    MeterCommand,
     MeterEntry,
     PacketIn,
     Type,
@@ -104,18 +103,19 @@ class Connection:
             await self._commit(first, changes)
             return {xid - first: error for xid, error in self._bundle_errors.items()}
 
-    async def set_meter(self, meter_id: int, entry: MeterEntry) -> None:
-        """Make the meter, or change it where it is."""
-        try:
-            await self._change(messages.set_meter(MeterCommand.ADD, meter_id, entry))
-        except Refused as refused:
-            if refused.code != METER_EXISTS:
-                raise
-            await self._change(messages.set_meter(MeterCommand.MODIFY, meter_id, entry))
-
-    async def delete_meter(self, meter_id: int) -> None:
-        """Also deletes the flows that use it: take those away or change them before."""
-        await self._change(messages.delete_meter(meter_id))
+    async def change(self, changes: Sequence[Message]) -> dict[int, Refused]:
+        """Messages each by itself, which are answered only when they fail: once a barrier is answered, the others
+        came true. The indexes of those that were refused, and why. All of them wait for one answer.
+        """
+        if not changes:
+            return {}
+        async with contextlib.AsyncExitStack() as waiting:
+            answers = [await waiting.enter_async_context(self._answer()) for _ in changes]
+            frames = (messages.frame(each, answer.xid) for each, answer in zip(changes, answers, strict=True))
+            await self._write(b"".join(frames))
+            await self._request(messages.BARRIER)
+            errors = ((at, each.done.exception()) for at, each in enumerate(answers) if each.done.done())
+            return {at: error for at, error in errors if isinstance(error, Refused)}
 
     async def flush_zone(self, zone: int) -> None:
         """Forget the connections of a conntrack zone, in the datapath of this bridge.
@@ -123,7 +123,8 @@ class Connection:
         `ovs-appctl dpctl/flush-conntrack` can't: it refuses where a host has bridges of both datapaths, and Open
         vSwitch 3.1 doesn't understand a datapath's name there.
         """
-        await self._change(messages.flush_zone(zone))
+        for refused in (await self.change([messages.flush_zone(zone)])).values():
+            raise refused
 
     async def dump_flows(self) -> Flows:
         """Every flow of the bridge, or an error, never a part."""
@@ -144,11 +145,16 @@ class Connection:
     async def _commit(self, bundle_id: int, changes: Sequence[Message]) -> None:
         """Open vSwitch forgets a message it can't decode and would commit the rest: look for errors before committing.
 
-        The answer to CLOSE comes after the errors of all that was added before it.
+        The answer to CLOSE comes after the errors of all that was added before it. All up to there is sent at once: a
+        switch that has just been started is busy, and each answer of it costs a turn of its main loop.
         """
-        await self._request(messages.bundle_control(Bundle.OPEN, bundle_id))
-        await self._write(messages.bundle_frames(bundle_id, changes, self._bundle_xids.start))
-        await self._request(messages.bundle_control(Bundle.CLOSE, bundle_id))
+        async with self._answer() as opened, self._answer() as closed:
+            bundle = messages.bundle_frames(bundle_id, changes, self._bundle_xids.start)
+            begin, end = (messages.bundle_control(each, bundle_id) for each in (Bundle.OPEN, Bundle.CLOSE))
+            await self._write(messages.frame(begin, opened.xid) + bundle + messages.frame(end, closed.xid))
+            async with asyncio.timeout(self._config.timeout_s):
+                await opened.done
+                await closed.done
         if self._bundle_errors:
             await self._request(messages.bundle_control(Bundle.DISCARD, bundle_id))
             return
@@ -158,14 +164,6 @@ class Connection:
             # "A message in it failed": the error about that message came just before, and says more.
             if not self._bundle_errors:
                 raise
-
-    async def _change(self, message: Message) -> None:
-        """A message that is answered only when it fails: once the barrier is answered, it did not."""
-        async with self._answer() as change:
-            await self._write(messages.frame(message, change.xid))
-            await self._request(messages.BARRIER)
-            if change.done.done():
-                change.done.result()
 
     async def _request(self, message: Message) -> list[bytes]:
         async with self._answer() as answer:

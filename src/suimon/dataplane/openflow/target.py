@@ -6,15 +6,16 @@ flows that point at them and deleted after, inside the one atomic bundle.
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from suimon.dataplane.openflow import messages
 from suimon.dataplane.openflow.connection import Connection
-from suimon.dataplane.openflow.errors import Refused
-from suimon.dataplane.openflow.messages import GroupEntry, Message, MeterEntry
+from suimon.dataplane.openflow.errors import METER_EXISTS, Refused
+from suimon.dataplane.openflow.messages import GroupEntry, Message, MeterCommand, MeterEntry
 from suimon.pipeline.flow import Entry, Flow, FlowKey, Group, Meter
 from suimon.reconcile import Changes, Failure
 
@@ -58,9 +59,9 @@ class BridgeTarget:
 
     async def observe(self) -> dict[BridgeKey, BridgeEntry]:
         """All that carries our mark. Raises as `Connection` does; complete or an error."""
-        flows = await self._connection.dump_flows()
-        groups = await self._connection.dump_groups()
-        meters = await self._connection.dump_meters()
+        connection = self._connection
+        asked = connection.dump_flows(), connection.dump_groups(), connection.dump_meters()
+        flows, groups, meters = await asyncio.gather(*asked)
         self.foreign = f"{flows.foreign} flows, one in {flows.foreign_example}" if flows.foreign else ""
         held: dict[BridgeKey, BridgeEntry] = {GroupKey(group_id): group for group_id, group in groups.items()}
         held.update((MeterKey(meter_id), meter) for meter_id, meter in meters.items())
@@ -76,14 +77,19 @@ class BridgeTarget:
         return dict.fromkeys(changes.keys, held_back) | failed
 
     async def _set_meters(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
-        failed: dict[BridgeKey, Failure] = {}
+        """Made where they are not, changed where they are."""
+        added: dict[MeterKey, Message] = {}
         for key, entry in changes.set.items():
             if isinstance(key, MeterKey) and isinstance(entry, MeterEntry):
                 try:
-                    await self._connection.set_meter(key.meter_id, entry)
-                except (Refused, struct.error) as refused:
-                    failed[key] = _failure(key, refused)
-        return failed
+                    added[key] = messages.set_meter(MeterCommand.ADD, key.meter_id, entry)
+                except struct.error as error:
+                    return {key: _failure(key, error)}
+        refused = await self._change(added)
+        there = {key for key, error in refused.items() if error.code == METER_EXISTS}
+        changed = {key: _modification(key, changes.set[key]) for key in there}
+        failed = {key: error for key, error in refused.items() if key not in there} | await self._change(changed)
+        return {key: _failure(key, error) for key, error in failed.items()}
 
     async def _commit(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
         keys: list[BridgeKey] = []
@@ -102,14 +108,14 @@ class BridgeTarget:
         }
 
     async def _delete_meters(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
-        failed: dict[BridgeKey, Failure] = {}
-        for key in changes.delete:
-            if isinstance(key, MeterKey):
-                try:
-                    await self._connection.delete_meter(key.meter_id)
-                except Refused as refused:
-                    failed[key] = _failure(key, refused)
-        return failed
+        """Flows that use one would go with it; by now they are gone or changed."""
+        gone = {key: messages.delete_meter(key.meter_id) for key in changes.delete if isinstance(key, MeterKey)}
+        return {key: _failure(key, error) for key, error in (await self._change(gone)).items()}
+
+    async def _change(self, wanted: Mapping[MeterKey, Message]) -> dict[MeterKey, Refused]:
+        """Which of them were refused."""
+        keys = list(wanted)
+        return {keys[at]: error for at, error in (await self._connection.change(list(wanted.values()))).items()}
 
 
 def _keyed(thing: Flow | Group | Meter) -> tuple[BridgeKey, BridgeEntry]:
@@ -141,6 +147,11 @@ def _message(key: BridgeKey, entry: BridgeEntry | None) -> Message:
         case GroupKey(group_id), None:
             return messages.delete_group(group_id)
     raise AssertionError(f"{key!r} can't hold {entry!r}")
+
+
+def _modification(key: MeterKey, entry: BridgeEntry) -> Message:
+    assert isinstance(entry, MeterEntry)
+    return messages.set_meter(MeterCommand.MODIFY, key.meter_id, entry)
 
 
 def _failure(key: BridgeKey, error: Exception) -> Failure:
