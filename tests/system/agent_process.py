@@ -37,6 +37,12 @@ class AgentProcess:
         os.kill(self._process.pid, number)
         return self._process.wait(15)
 
+    def cpu_s(self) -> float:
+        """What it has used of the processor so far (proc(5), stat), by all its threads."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dhcp6 import DHCP6_Advertise
+from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR
 from scapy.layers.inet6 import (
     ICMPv6ND_NA,
@@ -99,3 +100,20 @@ DROPPED: dict[str, Packet] = {
     / IPv6(src=IP6, dst=FRIEND6) / IPv6ExtHdrRouting(type=0, addresses=[FRIEND6]) / _HELLO,
 }  # fmt: skip
 """None of them gets to anybody."""
+
+_TO_SERVICES = Ether(src=MAC, dst="02:5a:00:00:00:fe") / IP(src=IP4, dst="169.254.169.254")
+DISCOVER: Packet = (
+    Ether(src=MAC, dst=ALL)
+    / IP(src="0.0.0.0", dst="255.255.255.255")
+    / UDP(sport=68, dport=67)
+    / BOOTP(chaddr=bytes.fromhex(MAC.replace(":", "")), xid=7)
+    / DHCP(options=[("message-type", "discover"), "end"])
+)
+FLOODS: list[Packet] = [
+    DISCOVER,
+    _TO_SERVICES / UDP(sport=5000, dport=53) / DNS(qd=DNSQR(qname="x.test")),
+    _TO_SERVICES / TCP(sport=5000, dport=80, flags="S"),
+    *(Ether(src=MAC, dst=ROUTER_MAC) / IP(src=IP4, dst=f"10.0.9.{n}") / UDP(sport=n, dport=n) for n in range(1, 200)),
+    *([DISCOVER] * 200),
+]
+"""Each is one that she may send."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
+from scapy.layers.dhcp import BOOTP
 from scapy.layers.inet import IP, UDP, fragment
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from tests.system.hostile_frames import DROPPED, FRIEND, FRIEND_MAC, IP4, MAC, MARK
+from suimon.model.view import FixedIp, Network, Port, SecurityGroup, SecurityGroupRule, Subnet
+from suimon.pipeline.answer import PORT_METER
+from tests.agent.fake_controller import FakeController
+from tests.system.agent_process import AgentProcess
+from tests.system.hostile_frames import DISCOVER, DROPPED, FLOODS, FRIEND, FRIEND_MAC, IP4, MAC, MARK
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
+from tests.system.test_services import Host, controller
+
+__all__ = ["controller"]
 
 pytestmark = pytest.mark.system
 
@@ -112,3 +125,100 @@ def taken(wire: socket.socket) -> Iterator[bytes]:
     with suppress(BlockingIOError):
         while True:
             yield wire.recv(4096)
+
+
+NETS = (Network("n1", "vxlan", 100, None, 1450), Network("n2", "vxlan", 200, None, 1450))
+SUBNETS = tuple(Subnet(f"s{n.id}", n.id, "10.0.0.0/24", "10.0.0.1", dhcp=True) for n in NETS)
+SHUT = SecurityGroup("g1", (SecurityGroupRule("r1", "egress", "IPv4"),))
+PORTS = tuple(
+    Port(f"{n}" * 36, "h1", net.id, f"02:00:00:00:00:0{n}", (FixedIp(f"s{net.id}", "10.0.0.11"),), groups=("g1",))
+    for n, net in enumerate(NETS, 1)
+)
+FLOOD = 20_000
+MOST_CPU_S = 0.3
+"""Of the agent's time."""
+
+
+@pytest.fixture
+def besieged(switch: OpenVSwitch, controller: FakeController, tmp_path: Path) -> Iterator[tuple[Host, AgentProcess]]:
+    """Two tenants' guests with one address each, and the real agent."""
+    agent = AgentProcess(switch, tmp_path / "state")
+    agent.join(controller)
+    controller.change(*NETS, *SUBNETS, SHUT, *PORTS)
+    agent.start()
+    try:
+        host = Host(switch, controller, tmp_path / "state")
+        agent.wait_log("services_ready")
+        for each in PORTS:
+            guest = switch.add_guest(each.id, each.mac, "10.0.0.11/24")
+            switch.exec("ip", "route", "add", "169.254.169.254", "dev", "eth0", guest=guest)
+            host.guests.append(guest)
+        for each in PORTS:
+            controller.wait_status(each.id, "ACTIVE")
+        yield host, agent
+    finally:
+        agent.stop()
+        print(agent.log.read_text())
+
+
+def test_a_flood_costs_the_agent_little_and_others_nothing(besieged: tuple[Host, AgentProcess]) -> None:
+    """DHCP requests, questions for names and connections to everywhere, as many as she can send."""
+    host, agent = besieged
+    mallory, other = 0, 1
+    began_s, began = agent.cpu_s(), time.monotonic()
+    stop = threading.Event()
+
+    def flood() -> int:
+        frames = [bytes(frame) for frame in FLOODS]
+        sent = 0
+        with raw_socket() as wire:
+            while sent < FLOOD or not stop.is_set():
+                wire.send(frames[sent % len(frames)])
+                sent += 1
+        return sent
+
+    with ThreadPoolExecutor() as pool:
+        flooding = pool.submit(host.inside, mallory, flood)
+        try:
+            for _ in range(3):
+                assert host.inside(other, lambda: leased(PORTS[other].mac)) == "10.0.0.11"
+                assert host.resolve(other, "nobody.openstacklocal")[0] != 5, "not refused"
+                assert host.get(other, "/latest/meta-data/local-ipv4") == (200, "10.0.0.11")
+        finally:
+            stop.set()
+        sent = flooding.result()
+    took_s, cpu_s = time.monotonic() - began, agent.cpu_s() - began_s
+    asked, passed = metered(host.switch)
+    print(f"{sent} frames in {took_s:.1f} s: {passed} of {asked} handed up, {cpu_s:.2f} s of the agent's time")
+    assert passed <= 2 * (20 + 10 * took_s), "of both ports, no more than the meters let pass"
+    assert asked > 5 * passed, "the flood came as far as the meters"
+    assert cpu_s < MOST_CPU_S + 0.1 * took_s
+
+
+def raw_socket() -> socket.socket:
+    """On the interface of the namespace that the thread is in."""
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    made.bind(("eth0", 3))
+    made.settimeout(5)
+    return made
+
+
+def leased(mac: str) -> str:
+    """The address that is offered to who asks by DHCP."""
+    raw = bytes.fromhex(mac.replace(":", ""))
+    with raw_socket() as wire:
+        wire.send(bytes(DISCOVER).replace(bytes.fromhex(MAC.replace(":", "")), raw))
+        while True:
+            offer = Ether(wire.recv(2000))
+            if BOOTP in offer and offer[BOOTP].op == 2:
+                return str(offer[BOOTP].yiaddr)
+
+
+def metered(switch: OpenVSwitch) -> tuple[int, int]:
+    """Of the meters for what is handed to the agent for a port: packets that came, and packets that they let pass."""
+    came = passed = 0
+    pattern = r"meter:(\d+) .*?packet_in_count:(\d+).*?0: packet_count:(\d+)"
+    for meter, packets, dropped in re.findall(pattern, switch.ofctl("meter-stats"), re.S):
+        if int(meter) & ~0x7FFF == PORT_METER:
+            came, passed = came + int(packets), passed + int(packets) - int(dropped)
+    return came, passed
