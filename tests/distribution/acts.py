@@ -169,7 +169,7 @@ def _remove_interface(tx: Tx, random: Random) -> None:
 
 def _set_gateway(tx: Tx, random: Random) -> None:
     network_id = random.choice([None, *_ids(tx, things.Network, external=True)])
-    gateway = {"network_id": network_id} if network_id else None
+    gateway = {"network_id": network_id, "qos_policy_id": _maybe(tx, random, things.QosPolicy)} if network_id else None
     _update(tx, "routers", random.choice(_ids(tx, things.Router)), {"external_gateway_info": gateway})
 
 
@@ -190,7 +190,20 @@ def _associate_with(tx: Tx, random: Random, id_: str) -> None:
     """With a port of a network that has a router if there is one: few others can be."""
     routed = {leg.network_id for leg in tx.select(things.Port, {"device_owner": ROUTER_INTERFACE})}
     ports = [port.id for port in _plugged(tx) if port.network_id in routed]
-    _update(tx, "floatingips", id_, {"port_id": random.choice([*ports, *ports, None])})
+    policy = {"qos_policy_id": _maybe(tx, random, things.QosPolicy)}
+    body = {"port_id": random.choice([*ports, *ports, None])}
+    _update(tx, "floatingips", id_, random.choice((body, policy, body | policy)))
+
+
+def _forward(tx: Tx, random: Random) -> None:
+    """An L4 port of a floating IP to a port that a router reaches."""
+    legs = tx.select(things.Port, {"device_owner": ROUTER_INTERFACE})
+    port = random.choice([each for each in _plugged(tx) if each.network_id in {leg.network_id for leg in legs}])
+    ports = {"external_port": random.randint(1, 9), "internal_port": 80, "protocol": "tcp"}
+    body = {"internal_port_id": port.id, "internal_ip_address": port.fixed_ips[0].ip, **ports}
+    child = RESOURCES["floatingips"].children["port_forwardings"]
+    assert child.create is not None
+    child.create(tx, ADMIN, random.choice(_ids(tx, things.FloatingIp)), child.spec.for_create(body, ADMIN))
 
 
 def _create_qos_rule(tx: Tx, random: Random) -> None:
@@ -253,6 +266,7 @@ ACTS: Final[dict[str, Act]] = {
     "set_gateway": _set_gateway,
     "create_floating_ip": _create_floating_ip,
     "associate": _associate,
+    "forward": _forward,
     "delete_floating_ip": _delete_any("floatingips", things.FloatingIp),
     "create_policy": _named("qos/policies"),
     "delete_policy": _delete_any("qos/policies", things.QosPolicy),
@@ -263,6 +277,6 @@ BEGINNING: Final[Sequence[str]] = (
     "create_network", "create_network", "create_network", "create_network", "create_group", "create_group",
     "create_addresses", "create_router", "create_policy", "create_qos_rule", "create_rule", "create_rule",
     "add_interface", "add_interface", "set_gateway", "set_gateway", "create_ports", "create_ports",
-    "create_floating_ip", "associate",
+    "create_floating_ip", "associate", "create_floating_ip", "forward",
 )  # fmt: skip
 """What every example starts with, so that random acts find something to act on."""

@@ -521,3 +521,53 @@ def test_nothing_is_missed_between_the_first_read_and_going_live(tmp_path: Path)
 
     asyncio.run(run(batch_waits=False))
     asyncio.run(run(batch_waits=True))
+
+
+def test_policies_outside_are_told_to_the_host_of_the_floating_ip_and_to_gateway_hosts(tmp_path: Path) -> None:
+    """h1 has the guest, h2 leads its router out; the floating IP's own policy comes before its network's."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        n = Neighbourhood()
+        own, inherited, gateway = (make(things.QosPolicy) for _ in range(3))
+        await n.put(store)
+        await put(store, own, inherited, gateway)
+        await write(store, lambda tx: tx.update(tx.get(things.Host, "h2"), make_host("h2", "192.0.2.2", "public")))
+        await settle(store, dispatcher)
+        h1, h2 = await connected(dispatcher, "h1"), await connected(dispatcher, "h2")
+
+        async def changed(thing: Any, **fields: Any) -> tuple[set[str], set[str]]:
+            """The policies that h1 and h2 hold after a change."""
+            await write(store, lambda tx: tx.change(tx.get(type(thing), thing.id), **fields))
+            await settle(store, dispatcher)
+            await h1.drain()
+            await h2.drain()
+            return tuple({id_ for kind, id_ in host.objects if kind == "qos"} for host in (h1, h2))  # type: ignore[return-value]
+
+        assert await changed(n.floating_ip, qos_policy_id=own.id) == ({n.policy.id, own.id}, set())
+        floating = h1.objects["floating_ip", n.floating_ip.id]
+        assert isinstance(floating, view.FloatingIp) and floating.qos_id == own.id
+        outside = n.networks[2][0]
+        _, of_guest = await changed(outside, qos_policy_id=inherited.id)
+        assert of_guest == {inherited.id}, "of a guest's port on the external network"
+        assert await changed(n.floating_ip, qos_policy_id=None) == ({n.policy.id, inherited.id}, {inherited.id})
+        assert await changed(outside, qos_policy_id=None) == ({n.policy.id}, set())
+        assert await changed(n.router, gateway_qos_policy_id=gateway.id) == ({n.policy.id}, {gateway.id})
+        router = h2.objects["router", n.router.id]
+        assert isinstance(router, view.Router) and router.gateway and router.gateway.qos_id == gateway.id
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_a_network_s_policy_is_no_matter_of_the_cloud_s_own_ports(tmp_path: Path) -> None:
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        policy = make(things.QosPolicy)
+        net, sub = make_network(1, qos_policy_id=policy.id)
+        dhcp, guest = on(sub, "h1", 2, device_owner="network:dhcp"), on(sub, "h2", 3)
+        await put(store, policy, net, sub, dhcp, guest)
+        await settle(store, dispatcher)
+        here, there = (await connected(dispatcher, "h1")).objects, (await connected(dispatcher, "h2")).objects
+        own, others = here["port", dhcp.id], there["port", guest.id]
+        assert isinstance(own, view.Port) and own.qos_id is None and ("qos", policy.id) not in here
+        assert isinstance(others, view.Port) and others.qos_id == policy.id and ("qos", policy.id) in there
+
+    with_dispatcher(tmp_path, body)

@@ -12,7 +12,8 @@ port sub1 h1 red MAC IP parent=vm1 vlan=20           a trunk's subport: plugged 
 port vm1 h1 blue MAC IP ofport=1 groups=web,ssh qos=slow security=no up=no pairs=MAC@CIDR
 router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
   … snat=no plain=CIDR,CIDR forward=ADDRESS:tcp:80-89:10.0.0.11:8080-8089,…
-floating f1 public ADDRESS MAC port=vm1 router=r1
+  … qos=slow limited=ADDRESS@slow,…                  policies of the gateway, and of what is forwarded
+floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow
 gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
 qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
 """
@@ -91,8 +92,11 @@ class Cloud:
             for rule in group.rules
             if rule.remote_group
         }
-        policies = {port.qos_id for port in mine}
         duties = self._duties(host)
+        policies = {port.qos_id for port in mine}
+        policies |= {floating.qos_id for floating in self.all(view.FloatingIp) if floating.host == host}
+        policies |= {router.gateway.qos_id for router in duties if router.gateway}
+        policies |= {policy for router in duties for _, policy in router.limited}
         networks |= {leg for router in duties for leg in _legs(router)}
         told: list[view.Object] = [*mine, *self.all(view.Gateways)]
         told += (network for network in self.all(view.Network) if network.id in networks)
@@ -219,7 +223,9 @@ def _router(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
     if "gateway" in options:
         network, ip, mac, nexthop = options.pop("gateway").split("@")
         snat, plain = options.pop("snat", "yes") == "yes", tuple(filter(None, options.pop("plain", "").split(",")))
-        gateway = view.Gateway(network, ip, mac, nexthop, snat, plain, *_outside6(options))
+        six = _outside6(options)
+        gateway = view.Gateway(network, ip, mac, nexthop, snat, plain, *six, options.pop("qos", None))
+    limited = tuple(tuple(one.split("@")) for one in filter(None, options.pop("limited", "").split(",")))
     forwardings = tuple(map(_forwarding, filter(None, options.pop("forward", "").split(","))))
     routes = tuple(view.Route(*route.split("@")) for route in filter(None, options.pop("routes", "").split(",")))
     subnets = {subnet.id: subnet for subnet in cloud.all(view.Subnet)}
@@ -231,7 +237,13 @@ def _router(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
         interfaces.append(view.RouterInterface(port_id, subnet.network_id, subnet_id, subnet.cidr, ip, mac))
     cloud.put(
         view.Router(
-            name, up=True, interfaces=tuple(interfaces), gateway=gateway, routes=routes, forwardings=forwardings
+            name,
+            up=True,
+            interfaces=tuple(interfaces),
+            gateway=gateway,
+            routes=routes,
+            forwardings=forwardings,
+            limited=limited,  # type: ignore[arg-type]
         )
     )
 
@@ -258,7 +270,8 @@ def _floating(cloud: Cloud, name: str, words: list[str], options: Options) -> No
     network, address, mac = words
     port = cloud.port(options["port"])
     fixed = port.fixed_ips[0].ip
-    cloud.put(view.FloatingIp(name, port.host, network, address, mac, port.id, fixed, options["router"]))
+    router, policy = options["router"], options.get("qos")
+    cloud.put(view.FloatingIp(name, port.host, network, address, mac, port.id, fixed, router, policy))
 
 
 def _qos(cloud: Cloud, name: str, words: list[str], _: Options) -> None:

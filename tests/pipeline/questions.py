@@ -9,6 +9,7 @@ import msgspec
 
 from suimon.model import view
 from suimon.pipeline import ipv6
+from suimon.pipeline.flow import Meter, SetField, UseMeter
 from suimon.pipeline.gateway import addresses
 from suimon.pipeline.remote import host_mac
 from suimon.pipeline.services import METADATA_IP6, SERVICES_IP, SERVICES_MAC
@@ -113,14 +114,33 @@ class Questioner:
             return Answer(f"{text} by {_way(journey)}", journey.legs)
         if text != "delivered" or arrived is None:
             return Answer(text, journey.legs)
+        if forged.get("counted") == "there":
+            return Answer(f"{text}, counted by {self._counted(journey)}", journey.legs)
         if "seen" in forged:
             mac = arrived.fields["eth_src"].to_bytes(6, "big").hex(":")
             host = next((name for name in self.cloud.hosts if host_mac(name) == mac), None)
             return Answer(f"{text} from {f'the MAC of {host}' if host else mac}", journey.legs)
         back = self.underlay.send(self.sender(meant), self._answered(arrived, meant))
         returned = self._verdict(back, source)
+        if "counted" in forged:
+            return Answer(f"{returned} back, counted by {self._counted(back)}", back.legs)
         legs = (*journey.legs, *back.legs)
         return Answer(text if returned == "delivered" else f"delivered, its answer {returned}", legs)
+
+    def _counted(self, journey: Journey) -> str:
+        """The meters that it passed, in order, and the marks that it was given."""
+        told = []
+        for leg in journey.legs:
+            installed = self.underlay.hypervisors[leg.host].installed
+            meters = {each.meter_id: each for each in installed if isinstance(each, Meter)}
+            for step in leg.result.steps:
+                for action in step.flow.actions if step.flow else ():
+                    if isinstance(action, UseMeter):
+                        meter = meters[action.meter_id]
+                        told.append(f"{meter.owner} {meter.rate} {'packets' if meter.packets else 'kbit'}/s")
+                    elif isinstance(action, SetField) and action.field == "ip_dscp":
+                        told.append(f"mark {action.value}")
+        return ", ".join(told) or "nobody"
 
     def _answered(self, arrived: Packet, by: str) -> Packet:
         """What is sent back: to whom the answer's own way leads, where a host had routed with its own MAC."""

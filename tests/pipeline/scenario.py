@@ -27,6 +27,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     … size=1500 ttl=1      an IP packet of so many bytes, with that time to live
     … way=hosts            through whose switches it went
     … seen=mac             with which source MAC it came
+    … counted=there        which meters it passed, and which mark it got; `back` those of the answer
 
 `delivered` means: to whom it was meant for, nobody else, and the answer came back.
 """

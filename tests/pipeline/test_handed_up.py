@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from suimon.pipeline.answer import ARP_METER
 from suimon.pipeline.fields import FROM_PROVIDER, ORIGIN, SOURCE
 from suimon.pipeline.flow import Flow, Meter, ToController, UseMeter
+from suimon.pipeline.meters import ARP
 from suimon.pipeline.tables import Stage
 from tests.pipeline import scenario
 from tests.pipeline.scenario import Asked
@@ -47,7 +47,7 @@ def whose(flow: Flow, meter: Meter) -> str:
         assert meter.owner.kind == "port" and meter.meter_id & 0x7FFF == matched[SOURCE], str(flow)
         assert meter.rate <= MOST_FOR_A_PORT
         return "port"
-    if meter.meter_id == ARP_METER:
+    if meter.meter_id == ARP:
         assert matched[ORIGIN] == FROM_PROVIDER, str(flow)
         return "outside"
     if flow.owner.kind == "router":

@@ -9,10 +9,11 @@ from typing import Final, TypeVar
 import msgspec
 from sqlalchemy import bindparam, select
 
+from suimon.distribution.policies import OF_FLOATING_IP
 from suimon.model import things, view
 from suimon.model.specs.security_groups import PROTOCOLS
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_PORTS
-from suimon.store.tables import FLOATING_IPS, PORT_FORWARDINGS
+from suimon.store.tables import FLOATING_IPS, NETWORKS, PORT_FORWARDINGS
 from suimon.store.tx import Tx
 
 T = TypeVar("T", bound=things.Thing)
@@ -20,8 +21,9 @@ T = TypeVar("T", bound=things.Thing)
 _F, _P = FLOATING_IPS.c, PORT_FORWARDINGS.c
 _FORWARDINGS: Final = (
     select(_F.router_id, _F.floating_ip_address, _P.protocol, _P.external_first, _P.external_last)
-    .add_columns(_P.internal_ip_address, _P.internal_first, _P.internal_last)
+    .add_columns(_P.internal_ip_address, _P.internal_first, _P.internal_last, OF_FLOATING_IP)
     .join(PORT_FORWARDINGS, _P.floatingip_id == _F.id)
+    .join(NETWORKS, NETWORKS.c.id == _F.floating_network_id)
     .where(_F.router_id.in_(bindparam("routers", expanding=True)))
     .order_by(_F.floating_ip_address, _P.protocol, _P.external_first)
 )
@@ -71,9 +73,18 @@ def routers(tx: Tx, ids: set[str]) -> Iterator[view.Router]:
                 interfaces += _interfaces(leg, subnets)
         if gateway:
             plain = _plain(interfaces, legs_of[router.id], address_scopes)
-            gateway = msgspec.structs.replace(gateway, snat=router.enable_snat, plain=plain)
-        ways = tuple(forwardings[router.id])
-        yield view.Router(router.id, router.admin_state_up, tuple(interfaces), gateway, router.routes, ways)
+            policy = router.gateway_qos_policy_id
+            gateway = msgspec.structs.replace(gateway, snat=router.enable_snat, plain=plain, qos_id=policy)
+        ways, limited = forwardings[router.id]
+        yield view.Router(
+            router.id,
+            router.admin_state_up,
+            tuple(interfaces),
+            gateway,
+            router.routes,
+            tuple(ways),
+            limited=tuple(sorted(limited.items())),
+        )
 
 
 def _address_scopes(tx: Tx, subnets: Iterable[things.Subnet]) -> dict[str, str]:
@@ -94,13 +105,16 @@ def _plain(
     return tuple(sorted({cidr for cidr in plain if ":" not in cidr}))
 
 
-def _forwardings(tx: Tx, router_ids: set[str]) -> dict[str, list[view.PortForwarding]]:
-    """By router, the L4 ports of floating IPs that it forwards."""
-    sorted_out: dict[str, list[view.PortForwarding]] = defaultdict(list)
+def _forwardings(tx: Tx, router_ids: set[str]) -> dict[str, tuple[list[view.PortForwarding], dict[str, str]]]:
+    """By router, the L4 ports of floating IPs that it forwards, and these addresses' QoS policies."""
+    sorted_out: dict[str, tuple[list[view.PortForwarding], dict[str, str]]] = defaultdict(lambda: ([], {}))
     for router_id, address, protocol, *ways in tx.rows(_FORWARDINGS, {"routers": sorted(router_ids)}):
-        first, last, ip, inner_first, inner_last = ways
-        forwarding = view.PortForwarding(address, _protocol(protocol), first, last, ip, inner_first, inner_last)
-        sorted_out[router_id].append(forwarding)
+        first, last, ip, inner_first, inner_last, policy_id = ways
+        forwardings, limited = sorted_out[router_id]
+        inwards = (ip, inner_first, inner_last)
+        forwardings.append(view.PortForwarding(address, _protocol(protocol), first, last, *inwards))
+        if policy_id:
+            limited[address] = policy_id
     return sorted_out
 
 

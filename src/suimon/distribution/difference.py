@@ -20,7 +20,9 @@ from suimon.store.tables import FLOATING_IPS, PORTS
 from suimon.store.tx import Tx
 
 RESCOPING: Final = frozenset({"port", "router", "network", "remote_group", "gateways", "external_network"})
-"""Kinds of entries after which the holders of the entry's scope may hold other scopes."""
+"""Kinds of entries after which the holders of the entry's scope may hold other scopes; and so may the host of a
+floating IP's port, which is only known from what is implied.
+"""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -80,12 +82,15 @@ def differences(
 def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     """The entries, and those that follow because an object tells something of another.
 
-    A port tells its network's QoS policy, a router its external subnet's gateway, a floating IP its port's host.
+    A port and a floating IP tell their network's QoS policy, a router its external subnet's gateway and those of the
+    floating IPs that it forwards, a floating IP its port's host.
     """
     every = set(entries)
     networks = {id_ for kind, id_, _ in every if kind == "network"}
     if networks:
         every |= {("port", id_, f"host:{host}") for id_, host in _pairs(tx, _PORTS_ON, networks)}
+        every |= {("floating_ip", id_, f"port:{port_id}") for id_, port_id in _pairs(tx, _FLOATING_IPS_ON, networks)}
+        every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _FORWARDING_ON, networks)}
     on_subnets = {scope.removeprefix("network:") for kind, _, scope in every if kind == "subnet"}
     if on_subnets:
         every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _ROUTERS_ON, on_subnets)}
@@ -139,5 +144,13 @@ _PORTS_ON = _BOUND.where(PORTS.c.network_id.in_(_WANTED))
 _BINDINGS = _BOUND.where(PORTS.c.id.in_(_WANTED))
 _ROUTERS_ON = select(PORTS.c.device_id, PORTS.c.network_id).where(
     PORTS.c.network_id.in_(_WANTED), PORTS.c.device_owner.in_(ROUTER_PORTS)
+)
+_FLOATING_IPS_ON = select(FLOATING_IPS.c.id, FLOATING_IPS.c.port_id).where(
+    FLOATING_IPS.c.floating_network_id.in_(_WANTED), FLOATING_IPS.c.port_id.is_not(None)
+)
+_FORWARDING_ON = select(FLOATING_IPS.c.router_id, FLOATING_IPS.c.id).where(
+    FLOATING_IPS.c.floating_network_id.in_(_WANTED),
+    FLOATING_IPS.c.port_id.is_(None),
+    FLOATING_IPS.c.router_id.is_not(None),
 )
 _FLOATING_IPS_OF = select(FLOATING_IPS.c.port_id, FLOATING_IPS.c.id).where(FLOATING_IPS.c.port_id.in_(_WANTED))

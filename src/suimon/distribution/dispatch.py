@@ -261,7 +261,8 @@ class Dispatcher:
         entries = implied(tx, raw)
         late = {link.host: link for link in self._holders(entries) if link.revision < revision}
         restarted = frozenset(link.host for link in self._holders(raw, {"accept"}) if link.host in late)
-        rescoped = {link.host for link in self._holders(raw, RESCOPING) if link.host in late} | restarted
+        rescoping = self._holders(raw, RESCOPING) | self._holders(entries, {"floating_ip"})
+        rescoped = {link.host for link in rescoping if link.host in late} | restarted
         held = {
             host: Held(link.schema, frozenset() if host in restarted else link.scopes) for host, link in late.items()
         }

@@ -13,10 +13,11 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import bindparam, select
 
+from suimon.distribution.policies import OF_FLOATING_IP
 from suimon.model import view
 from suimon.model.gateways import candidates, ranked
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
-from suimon.store.tables import HOSTS, NETWORKS, PORTS
+from suimon.store.tables import FLOATING_IPS, HOSTS, NETWORKS, PORTS, ROUTERS
 from suimon.store.tx import Tx
 
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
@@ -30,7 +31,7 @@ def gateways(tx: Tx, physnets: Collection[str]) -> Iterator[view.Gateways]:
 
 
 def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
-    """By host, the scopes that it holds as a gateway: four statements at most for any number of hosts."""
+    """By host, the scopes that it holds as a gateway: five statements at most for any number of hosts."""
     if not hosts:
         return {}
     held: dict[str, set[str]] = defaultdict(set)
@@ -48,13 +49,17 @@ def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
             if each.host in hosts:
                 held[each.host] |= {f"physnet:{physnet}", *external}
     led: dict[str, list[str]] = defaultdict(list)
-    for router_id, network_id in tx.rows(_LEAVING, {"networks": sorted(networks)}) if networks else ():
+    for router_id, network_id, policy_id in tx.rows(_LEAVING, {"networks": sorted(networks)}) if networks else ():
         for each in ranked(router_id, attached[networks[network_id]]):
             if each.host in hosts:
                 led[router_id].append(each.host)
+                held[each.host] |= {f"qos:{policy_id}"} if policy_id else set()
     for router_id, network_id in tx.rows(_LEGS, {"routers": sorted(led)}) if led else ():
         for host in led[router_id]:
             held[host] |= {f"router:{router_id}", f"network:{network_id}", f"peers:{network_id}"}
+    for router_id, policy_id in tx.rows(_FORWARDED, {"routers": sorted(led)}) if led else ():
+        for host in led[router_id]:
+            held[host].add(f"qos:{policy_id}")
     return held
 
 
@@ -71,9 +76,21 @@ _HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets).where(
 _EXTERNAL: Final = select(NETWORKS.c.id, NETWORKS.c.physnet).where(
     NETWORKS.c.external, NETWORKS.c.physnet.in_(bindparam("physnets", expanding=True))
 )
-_LEAVING: Final = select(PORTS.c.device_id, PORTS.c.network_id).where(
-    PORTS.c.network_id.in_(bindparam("networks", expanding=True)), PORTS.c.device_owner == ROUTER_GATEWAY
+_LEAVING: Final = (
+    select(PORTS.c.device_id, PORTS.c.network_id, ROUTERS.c.gateway_qos_policy_id)
+    .join(ROUTERS, ROUTERS.c.id == PORTS.c.device_id)
+    .where(PORTS.c.network_id.in_(bindparam("networks", expanding=True)), PORTS.c.device_owner == ROUTER_GATEWAY)
 )
+_FORWARDED: Final[Any] = (
+    select(FLOATING_IPS.c.router_id, OF_FLOATING_IP)
+    .join(NETWORKS, NETWORKS.c.id == FLOATING_IPS.c.floating_network_id)
+    .where(
+        FLOATING_IPS.c.router_id.in_(bindparam("routers", expanding=True)),
+        FLOATING_IPS.c.port_id.is_(None),
+        OF_FLOATING_IP.is_not(None),
+    )
+)
+"""The policies of floating IPs that have a router and no port: their L4 ports are forwarded."""
 _LEGS: Final[Any] = select(PORTS.c.device_id, PORTS.c.network_id).where(
     PORTS.c.device_id.in_(bindparam("routers", expanding=True)), PORTS.c.device_owner == ROUTER_INTERFACE
 )

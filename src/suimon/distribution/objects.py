@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import BindParameter, Select, bindparam, func, select
+from sqlalchemy import BindParameter, Select, bindparam, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from suimon.distribution import composed
 from suimon.distribution.gateways import gateways
+from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.model import view
 from suimon.model.touches import UNPLUGGED
 from suimon.store.tables import (
@@ -109,11 +110,10 @@ def _subnet(row: Values) -> view.Subnet:
 
 def _ports() -> _Rows:
     p = PORTS.c
-    policy = func.coalesce(p.qos_policy_id, NETWORKS.c.qos_policy_id)
     kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs, p.extra_dhcp_opts)
     plain = (p.id, p.binding_host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
     statement = select(
-        *plain, policy, *kept_whole, p.device_id, p.project_id, TRUNKS.c.port_id, SUBPORTS.c.segmentation_id
+        *plain, OF_PORT, *kept_whole, p.device_id, p.project_id, TRUNKS.c.port_id, SUBPORTS.c.segmentation_id
     )
     statement = statement.join(NETWORKS, NETWORKS.c.id == p.network_id).where(*_bound())
     statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
@@ -196,8 +196,9 @@ def _floating_ips() -> _Rows:
     f, behind, outside = FLOATING_IPS.c, PORTS.c, PORTS.alias("outside")
     columns = (f.id, behind.binding_host, f.floating_network_id, f.floating_ip_address, outside.c.mac_address)
     statement = (
-        select(*columns, f.port_id, f.fixed_ip_address, f.router_id)
+        select(*columns, f.port_id, f.fixed_ip_address, f.router_id, OF_FLOATING_IP)
         .join(PORTS, behind.id == f.port_id)
+        .join(NETWORKS, NETWORKS.c.id == f.floating_network_id)
         .join(outside, outside.c.id == f.floating_port_id)
         .where(*_bound(), f.fixed_ip_address.is_not(None), f.router_id.is_not(None))
     )

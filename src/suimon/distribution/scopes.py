@@ -8,7 +8,8 @@ group:G     security groups of its ports; members:G the remote groups and addres
 physnet:P   the gateway hosts of a physical network that one of these routers leaves by; or that the host itself has
             (then it also holds its external networks, and of the routers that it is a gateway host of: the router, and
             the networks and peers of their legs)
-qos:Q       QoS policies of its ports, or else of their networks
+qos:Q       QoS policies of its ports and their floating IPs, or else of those' networks; and those that it carries out
+            as a gateway host (`gateways.duties`)
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
 from suimon.distribution.gateways import duties
+from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
 from suimon.model.view import TUNNELS
-from suimon.store.tables import HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SECURITY_GROUP_RULES
+from suimon.store.tables import FLOATING_IPS, HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SECURITY_GROUP_RULES
 from suimon.store.tx import Tx
 
 Scopes = frozenset[str]
@@ -64,12 +66,12 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
 def _statement() -> CompoundSelect[Any]:
     mine = _bound_ports()
     routers = _routers(mine)
-    of_mine = (_networks(mine), _policies(mine), _groups(mine), _members(mine))
+    of_mine = (_networks(mine), _policies(mine), _policies_outside(mine), _groups(mine), _members(mine))
     return union(*of_mine, _all(routers), _legs(routers), _ways_out(routers), _attached())
 
 
 def _bound_ports() -> CTE:
-    policy = func.coalesce(PORTS.c.qos_policy_id, NETWORKS.c.qos_policy_id).label("policy")
+    policy = OF_PORT.label("policy")
     columns = (PORTS.c.id, PORTS.c.binding_host, PORTS.c.network_id, PORTS.c.port_security, NETWORKS.c.network_type)
     return (
         select(*columns, policy)
@@ -99,6 +101,15 @@ def _networks(mine: CTE) -> Select[Any]:
 
 def _policies(mine: CTE) -> Select[Any]:
     return select(mine.c.binding_host, literal("qos"), mine.c.policy).where(mine.c.policy.is_not(None))
+
+
+def _policies_outside(mine: CTE) -> Select[Any]:
+    return (
+        select(mine.c.binding_host, literal("qos"), OF_FLOATING_IP)
+        .join(FLOATING_IPS, FLOATING_IPS.c.port_id == mine.c.id)
+        .join(NETWORKS, NETWORKS.c.id == FLOATING_IPS.c.floating_network_id)
+        .where(OF_FLOATING_IP.is_not(None))
+    )
 
 
 def _groups(mine: CTE) -> Select[Any]:

@@ -99,7 +99,7 @@ def _address_group(group: things.AddressGroup) -> Facts:
 
 
 def _router(router: things.Router) -> Facts:
-    told = _values(router, "admin_state_up gateway_network_id gateway_port_id routes enable_snat")
+    told = _values(router, "admin_state_up gateway_network_id gateway_port_id routes enable_snat gateway_qos_policy_id")
     return {("router", router.id, f"router:{router.id}"): told}
 
 
@@ -108,7 +108,9 @@ def _floating_ip(floating_ip: things.FloatingIp) -> Facts:
         # Only port forwardings give it a router then, and each change of one of them another revision.
         router_id, told = floating_ip.router_id, _values(floating_ip, "floating_ip_address revision_number")
         return {("router", router_id, f"router:{router_id}"): (floating_ip.id, told)} if router_id else {}
-    told = _values(floating_ip, "floating_network_id floating_ip_address floating_port_id fixed_ip_address router_id")
+    told = _values(
+        floating_ip, "floating_network_id floating_ip_address floating_port_id fixed_ip_address router_id qos_policy_id"
+    )
     return {("floating_ip", floating_ip.id, f"port:{floating_ip.port_id}"): told}
 
 

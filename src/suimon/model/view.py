@@ -19,6 +19,7 @@ Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
 Direction = Literal["ingress", "egress"]
 """As Neutron means it: ingress is towards the guest, egress is what the guest sends."""
+DIRECTIONS: Final[tuple[Direction, Direction]] = ("ingress", "egress")
 TUNNELS: Final = ("vxlan", "gre", "geneve")
 """The kinds of networks whose frames go from host to host in a tunnel; a number of one kind is none of another."""
 Ipv6Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
@@ -217,6 +218,8 @@ class Gateway(msgspec.Struct, frozen=True):
     nexthop6: str | None = None
     ip6: str | None = None
     """Its own IPv6 address there, and the next hop of the IPv6 default route."""
+    qos_id: str | None = None
+    """The policy of what goes by the router's gateway hosts, other than that of floating IPs."""
 
 
 class PortForwarding(msgspec.Struct, frozen=True):
@@ -243,6 +246,8 @@ class Router(msgspec.Struct, frozen=True, tag="router"):
     gateway: Gateway | None = None
     routes: tuple[Route, ...] = ()
     forwardings: tuple[PortForwarding, ...] = ()
+    limited: tuple[tuple[str, str], ...] = ()
+    """The external addresses of `forwardings` that have a QoS policy, and its id."""
 
     @property
     def scope(self) -> str:
@@ -278,6 +283,7 @@ class FloatingIp(msgspec.Struct, frozen=True, tag="floating_ip"):
     port_id: str
     fixed_ip: str
     router_id: str
+    qos_id: str | None = None
 
     @property
     def scope(self) -> str:
@@ -312,7 +318,10 @@ class PortBlock(msgspec.Struct, frozen=True):
 
 
 class QosPolicy(msgspec.Struct, frozen=True, tag="qos"):
-    """Limits, blocks and the mark of the ports that name it; `dscp` is what their packets carry (RFC 2474)."""
+    """Limits, blocks and the mark of the ports that name it; `dscp` is what their packets carry (RFC 2474).
+
+    Floating IPs and gateways that name it have its limits and its mark.
+    """
 
     id: str
     limits: tuple[BandwidthLimit, ...] = ()

@@ -13,6 +13,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import meters
 from suimon.pipeline.antispoof import DHCP_REQUEST, leased
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, ORIGIN, SOURCE
@@ -33,15 +34,11 @@ from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.remote import tag
 from suimon.pipeline.tables import Stage
 
-PORT_METER: Final = 0x20000
-"""A port's meter for all that is handed to the agent for it is this plus its number."""
-ARP_METER: Final = 0x30000
-"""The one meter for ARP replies and neighbour advertisements from outside, which no guest of ours asked to be sent."""
 _ARP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0806, "arp_op": 1}
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
-    yield Meter(ARP_METER, owner, rate=200, burst=200, packets=True)
+    yield Meter(meters.ARP, owner, rate=200, burst=200, packets=True)
     yield flow(Stage.ANSWER, 0, owner, {}, [Goto(Stage.FLOATING_IN)])
 
 
@@ -57,9 +54,9 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         own: dict[str, object] = {SOURCE: number, **_ARP_REQUEST, "arp_tpa": fixed.ip}
         yield flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.LOOKUP)])
         yield _answered(facts, owner, network.id, fixed.ip, port.mac)
-    yield Meter(PORT_METER | number, owner, rate=10, burst=20, packets=True)
+    yield Meter(meters.Range.AGENT | number, owner, rate=10, burst=20, packets=True)
     if leased(facts, port):
-        actions: list[Action] = [UseMeter(PORT_METER | number), ToController()]
+        actions: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
         yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **DHCP_REQUEST}, actions)
 
 
@@ -89,7 +86,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         Stage.ANSWER, 100, owner, asked, [*arp_reply(floating.address, floating.mac), *tag(network), Output(IN_PORT)]
     )
     told = outside | {"eth_type": 0x0806, "arp_op": 2, "arp_tpa": floating.address}
-    yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(ARP_METER), ToController()])
+    yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
 
 
 def _answered(facts: Facts, owner: Owner, network_id: str, ip: str, mac: str) -> Flow:

@@ -39,7 +39,7 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    policy = facts.qos(port)
+    policy = facts.qos(port.qos_id)
     if policy is None or port.id not in facts.ofports:
         return
     number = facts.number("port", port.id)

@@ -15,7 +15,7 @@ from suimon.pipeline.classify import TAG_PRESENT
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import SOURCE, TARGET
 from suimon.pipeline.flow import IN_PORT, Action, Output, PopVlan, PushVlan, flow, set_field
-from suimon.pipeline.limit import packet_meters
+from suimon.pipeline.limit import meters_to_guest, uses
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -29,7 +29,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if ofport is None or network is None or not (port.up and network.up):
         return
     number = facts.number("port", port.id)
-    meters = packet_meters(facts, port, "ingress")
+    meters = uses(meters_to_guest(facts, owner, port))
     to_port: dict[str, object] = {TARGET: number}
     yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *_tagged(port, Output(ofport))])
     if port.parent is None and not facts.has("port@parent", port.id):

@@ -14,8 +14,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline import ipv6
-from suimon.pipeline.answer import PORT_METER
+from suimon.pipeline import ipv6, meters
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, NET, ORIGIN, SOURCE
 from suimon.pipeline.flow import Action, Goto, Move, Resubmit, ToController, UseMeter, flow, set_field
@@ -41,7 +40,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     network = facts.number("network", port.network_id)
     yield from _answered(owner, network, port.mac, ipv6.port_addresses(port), OF_HOST)
     number = facts.number("port", port.id)
-    asking: list[Action] = [UseMeter(PORT_METER | number), ToController()]
+    asking: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
     if ipv6.advertised(facts, port):
         solicitation = {SOURCE: number, **ipv6.ICMPV6, "icmpv6_type": ipv6.ROUTER_SOLICITATION}
         yield flow(Stage.ANSWER, 100, owner, solicitation, asking)

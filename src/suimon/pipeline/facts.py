@@ -9,7 +9,7 @@ clock; the stages read it, `World` compiles from it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from suimon.model import view
@@ -80,8 +80,6 @@ class Facts:
                 further += 1
         if kind == "port":
             self._seat(name)
-            for direction in ("egress", "ingress", "shape"):
-                self.numbers.free("meter", f"{name}/{direction}")
 
     def plug(self, port_id: str, ofport: int | None) -> None:
         """A guest's interface appeared as OpenFlow port `ofport`, or went away (None); and its subports with it."""
@@ -168,8 +166,8 @@ class Facts:
     def floating_ip(self, floating_id: str) -> view.FloatingIp | None:
         return self.objects.get(("floating_ip", floating_id))  # type: ignore[return-value]
 
-    def qos(self, port: view.Port) -> view.QosPolicy | None:
-        return self.objects.get(("qos", port.qos_id)) if port.qos_id else None  # type: ignore[return-value]
+    def qos(self, policy_id: str | None) -> view.QosPolicy | None:
+        return self.objects.get(("qos", policy_id)) if policy_id else None  # type: ignore[return-value]
 
     @property
     def tunnel_ofport(self) -> int | None:
@@ -278,6 +276,10 @@ class Facts:
             self._mark("group_set", (name,))
             if not self.has(index, key):
                 self.numbers.free("set", name)
+        elif index == "limited":
+            for direction in view.DIRECTIONS if not self.has(index, key) else ():
+                self.numbers.free("meter", f"{name}/{direction}")
+                self.numbers.free("meter", f"{name}/{direction}/kbps")
         elif index == "stateless":
             for name in self.found("set@group", key):
                 self._mark("port", self.found("port@set", name))
@@ -319,7 +321,8 @@ class Facts:
             case view.Gateways():
                 self._mark("router", self._ids("router"))
             case view.QosPolicy():
-                self._mark("port", self.found("port@qos", name))
+                for owner in ("port", "floating_ip", "router"):
+                    self._mark(owner, self.found(f"{owner}@qos", name))
             case _:
                 pass
 
@@ -341,8 +344,7 @@ class Facts:
                     yield "port@set", set_name(thing), name
                     for group_id in thing.groups:
                         yield "set@group", group_id, set_name(thing)
-                if thing.qos_id:
-                    yield "port@qos", thing.qos_id, name
+                yield from _limited("port", name, {name: thing.qos_id})
                 yield from _claims(thing, {pair.mac for pair in thing.pairs})
             case view.Peer(id=name) if thing.host != self.host:
                 yield "peer@network", thing.network_id, name
@@ -370,10 +372,13 @@ class Facts:
                 if thing.gateway:
                     yield "router@network", thing.gateway.network_id, name
                     yield "router@gateway", thing.gateway.network_id, name
+                    yield from _limited("router", name, {name: thing.gateway.qos_id})
+                yield from _limited("router", name, {f"{name}/{ip}": policy for ip, policy in thing.limited})
             case view.FloatingIp(id=name):
                 yield "floating_ip@network", thing.network_id, name
                 yield "floating_ip@port", thing.port_id, name
                 yield "floating_ip@router", thing.router_id, name
+                yield from _limited("floating_ip", name, {name: thing.qos_id})
             case _:
                 return
 
@@ -387,6 +392,14 @@ def reference(rule: view.SecurityGroupRule, *, stateless: bool) -> str:
     """What stands for "the members of that remote group, in this direction", by connection or by packet."""
     family = "/ipv6" if rule.ethertype == "IPv6" else ""
     return f"{rule.remote_group}/{rule.direction}" + ("/stateless" if stateless else "") + family
+
+
+def _limited(kind: str, name: str, policies: Mapping[str, str | None]) -> Iterator[Entry]:
+    """Whom a policy concerns, and what has meters of its own (see `limit.limits`)."""
+    for holder, policy_id in policies.items():
+        if policy_id:
+            yield f"{kind}@qos", policy_id, name
+            yield "limited", holder, name
 
 
 def _claims(port: view.Port | view.Peer, macs: AbstractSet[str]) -> Iterator[Entry]:

@@ -15,15 +15,13 @@ import msgspec
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import meters
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import ANY_COMPLAINT, COMPLAINT, EXPIRED, MTU, NO_ROUTE, SOURCE
 from suimon.pipeline.flow import Actions, CheckLarger, Flow, Goto, Meter, ToController, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
-METER: Final = 0x18000
-"""A port's meter for what routers complain about is this plus its number, which has 15 bits."""
-_OTHERS_METER: Final = 0x30005
 _COMPLAINED: Final = 400
 _EXPIRED: Final = 280
 """Below the router's own addresses, which are no further hop."""
@@ -38,15 +36,15 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
             yield flow(Stage.ROUTE, _EXPIRED, owner, over, [set_field(COMPLAINT, EXPIRED), Goto(Stage.FIT)])
         nowhere: Actions = (set_field(COMPLAINT, NO_ROUTE), Goto(Stage.FIT))
         yield flow(Stage.ROUTE, _NO_ROUTE, owner, {"eth_type": eth_type}, nowhere)
-    yield Meter(_OTHERS_METER, owner, rate=100, burst=100, packets=True)
-    yield _told(owner, 0, _OTHERS_METER)
+    yield Meter(meters.OTHERS_COMPLAINTS, owner, rate=100, burst=100, packets=True)
+    yield _told(owner, 0, meters.OTHERS_COMPLAINTS)
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id in facts.ofports and facts.network(port.network_id) and facts.routed(port.network_id):
         number = facts.number("port", port.id)
-        yield Meter(METER | number, owner, rate=10, burst=20, packets=True)
-        yield _told(owner, number, METER | number)
+        yield Meter(meters.Range.COMPLAINTS | number, owner, rate=10, burst=20, packets=True)
+        yield _told(owner, number, meters.Range.COMPLAINTS | number)
 
 
 def widest(facts: Facts, router: view.Router) -> int:

@@ -13,11 +13,12 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline.answer import PORT_METER
+from suimon.pipeline import meters
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE
 from suimon.pipeline.fit import looked_at
 from suimon.pipeline.flow import Action, DecTtl, Goto, Resubmit, ToController, UseMeter, flow, set_field
+from suimon.pipeline.limit import passage
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -37,7 +38,10 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         return
     outside: dict[str, object] = {NET: facts.number("network", floating.network_id)}
     at_address = outside | {"eth_dst": floating.mac, "eth_type": 0x0800, "ipv4_dst": floating.address}
+    limited = passage(facts, owner, floating.id, floating.qos_id)
+    yield from limited.meters
     inwards: list[Action] = [
+        *limited.arriving,
         DecTtl(),
         set_field("ipv4_dst", floating.fixed_ip),
         set_field("eth_src", leg.mac),
@@ -52,13 +56,14 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     number = facts.number("port", port.id)
     leaving = outside | {ROUTER: facts.number("router", router.id), SOURCE: number, "eth_type": 0x0800}
     rewritten: list[Action] = [
+        *limited.leaving,
         set_field("ipv4_src", floating.address),
         set_field("eth_src", floating.mac),
         Goto(Stage.NEIGHBOUR),
     ]
     yield flow(Stage.FLOATING_OUT, 100, owner, leaving | {"ipv4_src": floating.fixed_ip}, rewritten)
     # A next hop that nobody knows yet: the agent is asked by the port's meter, not by one that is its router's.
-    asking: list[Action] = [UseMeter(PORT_METER | number), ToController()]
+    asking: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
     unknown = outside | {SOURCE: number, "eth_src": floating.mac}
     yield flow(Stage.NEIGHBOUR, 30, owner, unknown, asking)
     # From one floating IP to another on the same host: it comes in again as if from outside.

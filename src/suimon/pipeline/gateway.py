@@ -6,6 +6,9 @@ ours, the router named by its gateway's MAC. There it goes through a network nam
 which has one device on br-int, and comes back to one of two MACs: INSIDE goes on by the router to its networks, OUTSIDE
 to the external one. Addresses are rewritten in the namespace, not here (docs/decisions/0016).
 
+There all that leaves comes by: the gateway's QoS policy is carried out there, of both families, and those of floating
+IPs whose L4 ports are forwarded. Either counts only what the other doesn't.
+
 Whether a gateway host lives is asked and answered in the same tunnel by flows: no process of it is needed for that.
 """
 
@@ -18,7 +21,8 @@ from typing import Final
 from suimon.model import view
 from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
-from suimon.pipeline.answer import ARP_METER, arp_reply
+from suimon.pipeline import meters
+from suimon.pipeline.answer import arp_reply
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP, ORIGIN, ROUTER
 from suimon.pipeline.flow import (
@@ -34,6 +38,7 @@ from suimon.pipeline.flow import (
     flow,
     set_field,
 )
+from suimon.pipeline.limit import Passage, passage
 from suimon.pipeline.program import Nat, Part, Producers
 from suimon.pipeline.remote import tag
 from suimon.pipeline.tables import Stage
@@ -53,7 +58,6 @@ REPLACED: Final = "02:53:4d:00:02:03"
 """Sources of answers: it serves, it does not serve yet, and: it took over from the host that asks."""
 ALIVE: Final = 0x88B5
 """EtherType of both (IEEE 802, local experimental 1)."""
-ALIVE_METER: Final = 0x30004
 _FORWARD: Final[dict[str, object]] = {"eth_type": 0x0800}
 
 
@@ -76,6 +80,11 @@ def addresses(router: view.Router) -> list[str]:
     return sorted({*filter(None, [own]), *(each.address for each in router.forwardings)})
 
 
+def gateway_passage(facts: Facts, owner: Owner, router: view.Router) -> Passage:
+    """By the gateway's QoS policy; its meters are `router_flows`'."""
+    return passage(facts, owner, router.id, router.gateway.qos_id if router.gateway else None)
+
+
 def device(router_id: str) -> str:
     """The name of a namespace's device on br-int: at most 15 bytes (IFNAMSIZ)."""
     return f"smn{router_id.replace('-', '')[:12]}"
@@ -95,7 +104,9 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     if chosen.host != facts.host:
         if facts.tunnel_ofport is not None:
             yield flow(Stage.FLOATING_OUT, 10, owner, leaving, handed_over(gateway, chosen.vtep, facts.tunnel_ofport))
-    elif nat is not None and facts.physnets.get(network.physnet or "") is not None:
+        return
+    yield from gateway_passage(facts, owner, router).meters
+    if nat is not None and facts.physnets.get(network.physnet or "") is not None:
         into: list[Action] = [set_field("eth_src", INSIDE), set_field("eth_dst", NAMESPACE), Output(nat)]
         yield flow(Stage.FLOATING_OUT, 10, owner, leaving, into)
         handed = {"in_port": facts.tunnel_ofport or 0, "tun_id": VNI, "eth_dst": gateway.mac, **_FORWARD}
@@ -106,12 +117,12 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 
 def bridge_flows(facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
-    yield Meter(ALIVE_METER, owner, rate=1000, burst=1000, packets=True)
+    yield Meter(meters.ALIVE, owner, rate=1000, burst=1000, packets=True)
     if facts.tunnel_ofport is None:
         return
     among_hosts: dict[str, object] = {"in_port": facts.tunnel_ofport, "tun_id": VNI, "eth_type": ALIVE}
     heard = among_hosts | {"eth_dst": ANSWERED}
-    yield flow(Stage.TUNNEL, 110, owner, heard, [UseMeter(ALIVE_METER), ToController()])
+    yield flow(Stage.TUNNEL, 110, owner, heard, [UseMeter(meters.ALIVE), ToController()])
     asked = among_hosts | {"eth_dst": ASKED}
     yield flow(Stage.TUNNEL, 110, owner, asked, _answer(SERVING if facts.serving else WAITING))
 
@@ -153,7 +164,10 @@ def _back_from_namespace(facts: Facts, owner: Owner, router: view.Router, nat: i
     taken: list[Action] = [set_field(ROUTER, number), set_field(ORIGIN, FROM_GUEST)]
     yield flow(Stage.CLASSIFY, 100, owner, back | {"eth_dst": INSIDE}, [*taken, Goto(Stage.ROUTE)])
     out = [*taken, set_field(NET, outside), set_field("eth_src", gateway.mac), Goto(Stage.LEAVE)]
-    yield flow(Stage.CLASSIFY, 100, owner, back | {"eth_dst": OUTSIDE}, out)
+    leaving = back | {"eth_dst": OUTSIDE}
+    yield flow(Stage.CLASSIFY, 100, owner, leaving, [*gateway_passage(facts, owner, router).leaving, *out])
+    for address, limited in _apart(facts, owner, router):
+        yield flow(Stage.CLASSIFY, 110, owner, leaving | {"ipv4_src": address}, [*limited.leaving, *out])
     at_router: dict[str, object] = {ROUTER: number, **_FORWARD}
     for subnet_id in facts.found("subnet@network", gateway.network_id):
         subnet = facts.subnet(subnet_id)
@@ -173,18 +187,30 @@ def _on_external(facts: Facts, owner: Owner, router: view.Router, nat: int) -> I
     assert gateway is not None and network is not None
     here: dict[str, object] = {NET: facts.number("network", network.id)}
     into: list[Action] = [set_field("eth_src", OUTSIDE), set_field("eth_dst", NAMESPACE), Output(nat)]
-    yield flow(Stage.FLOATING_IN, 90, owner, here | {"eth_dst": gateway.mac, **_FORWARD}, into)
+    arriving = here | {"eth_dst": gateway.mac, **_FORWARD}
+    yield flow(Stage.FLOATING_IN, 90, owner, arriving, [*gateway_passage(facts, owner, router).arriving, *into])
+    for address, limited in _apart(facts, owner, router):
+        yield from limited.meters
+        yield flow(Stage.FLOATING_IN, 95, owner, arriving | {"ipv4_dst": address}, [*limited.arriving, *into])
     from_outside = here | {ORIGIN: FROM_PROVIDER, "eth_type": 0x0806}
     for address in addresses(router):
         asked = from_outside | {"arp_op": 1, "arp_tpa": address}
         answer = [*arp_reply(address, gateway.mac), *tag(network), Output(IN_PORT)]
         yield flow(Stage.ANSWER, 100, owner, asked, answer)
         told = from_outside | {"arp_op": 2, "arp_tpa": address}
-        yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(ARP_METER), ToController()])
+        yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
         # A guest of this host with a floating IP, or a router of it, has this address as its next hop.
         nearby = here | {NEXTHOP: int(IPv4Address(address))}
         again: list[Action] = [set_field("eth_dst", gateway.mac), Resubmit(Stage.FLOATING_IN)]
         yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
+
+
+def _apart(facts: Facts, owner: Owner, router: view.Router) -> Iterator[tuple[str, Passage]]:
+    """The addresses whose L4 ports are forwarded, if they are counted otherwise than the gateway is."""
+    policies = dict(router.limited)
+    if policies or (router.gateway and router.gateway.qos_id):
+        for address in sorted({each.address for each in router.forwardings}):
+            yield address, passage(facts, owner, f"{router.id}/{address}", policies.get(address))
 
 
 def _nat(router: view.Router, gateway: view.Gateway, mtu: int) -> Nat:

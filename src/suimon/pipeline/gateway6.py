@@ -13,13 +13,12 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline import ipv6
-from suimon.pipeline.answer import ARP_METER
+from suimon.pipeline import ipv6, meters
 from suimon.pipeline.discovery import ADVERTISED, OF_ROUTER, SOLICITED, advertisement
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTER
 from suimon.pipeline.flow import IN_PORT, Action, Goto, Move, Output, ToController, UseMeter, flow, set_field
-from suimon.pipeline.gateway import VNI, active, handed_over
+from suimon.pipeline.gateway import VNI, active, gateway_passage, handed_over
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.remote import tag
 from suimon.pipeline.route6 import echo_reply
@@ -46,17 +45,17 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         return
     if facts.physnets.get(network.physnet or "") is None:
         return
-    own_mac = set_field("eth_src", gateway.mac)
-    yield flow(Stage.FLOATING_OUT, 10, owner, leaving, [own_mac, Goto(Stage.LEAVE)])
+    limited = gateway_passage(facts, owner, router)
+    out = [*limited.leaving, set_field("eth_src", gateway.mac), Goto(Stage.LEAVE)]
+    yield flow(Stage.FLOATING_OUT, 10, owner, leaving, out)
     entering: list[Action] = [set_field(ROUTER, facts.number("router", router.id)), set_field(ORIGIN, FROM_GUEST)]
     if tunnel is not None:
         handed = {"in_port": tunnel, "tun_id": VNI, "eth_dst": gateway.mac, **ipv6.IPV6}
-        actions = [*entering, set_field(NET, outside), own_mac, Goto(Stage.LEAVE)]
-        yield flow(Stage.TUNNEL, 110, owner, handed, actions)
+        yield flow(Stage.TUNNEL, 110, owner, handed, [*entering, set_field(NET, outside), *out])
     yield from _next_hops(facts, owner, router, gateway)
     yield from _answered(owner, network, gateway, outside)
     at_gateway = {NET: outside, ORIGIN: FROM_PROVIDER, "eth_dst": gateway.mac, **ipv6.IPV6}
-    yield flow(Stage.FLOATING_IN, 90, owner, at_gateway, [*entering, Goto(Stage.ROUTE)])
+    yield flow(Stage.FLOATING_IN, 90, owner, at_gateway, [*limited.arriving, *entering, Goto(Stage.ROUTE)])
     # What came in and would go out again: whoever sent it has a wrong idea of what is behind the router.
     yield flow(Stage.ROUTE, _ROUND, owner, leaving)
     here = leaving | {"ipv6_dst": gateway.ip6}
@@ -86,7 +85,7 @@ def _answered(owner: Owner, network: view.Network, gateway: view.Gateway, outsid
         asked = from_outside | SOLICITED | {"nd_target": ip}
         yield flow(Stage.ANSWER, 100, owner, asked, advertisement(gateway.mac, ip, OF_ROUTER))
         told = from_outside | ADVERTISED | {"eth_dst": gateway.mac, "ipv6_dst": ip}
-        yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(ARP_METER), ToController()])
+        yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
     telling: list[Action] = [Move("eth_src", "nd_tll"), *tag(network), Output(IN_PORT)]
     own = from_outside | ADVERTISED | {"eth_src": gateway.mac}
     yield flow(Stage.ADVERTISE, 110, owner, own, telling)

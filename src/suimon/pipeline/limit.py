@@ -1,88 +1,102 @@
-"""Stage limit_out: meters on what a guest sends, and the mark that it carries; and the shape of what goes to it.
+"""Stage limit_out: meters on what a guest sends, and the mark that it carries; and the limits on what goes to it.
 
-What goes to it is counted in packets by a meter in stage `deliver`.
+What goes to it is shaped on its interface, and counted in packets by a meter in stage `deliver`. The limits of floating
+IPs and of routers' gateways are meters in both directions, where addresses are rewritten (`floating`, `gateway`).
 
 A meter needs a burst, or TCP swings between too much and too little (docs/decisions/0007).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import SOURCE
 from suimon.pipeline.flow import Action, Goto, Meter, UseMeter, flow, set_field
+from suimon.pipeline.meters import numbered
 from suimon.pipeline.program import Part, Producers, Shape
 from suimon.pipeline.tables import Stage
 
-METER: Final = 0x10000
-"""Meter ids of ours start here; a port's bandwidth meter is this plus its number."""
-_PACKET_METER: Final = 0x30100
-"""Meters of packets are this plus a number of their own: few ports have any, and Linux knows 200,000 meters."""
 _MOST: Final = 0xFFFFFFFF
 """A meter's rate and burst have 32 bits."""
 _LEAST_BURST_KBITS: Final = 500
 """A meter with less room than a frame needs lets none through, whatever its rate."""
+_IP: Final = (0x0800, 0x86DD)
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     yield flow(Stage.LIMIT_OUT, 0, owner, {}, [Goto(Stage.TRACK_OUT)])
 
 
+class Passage(NamedTuple):
+    """The meters of a floating IP or a gateway, and what is done to packets that come in by it, and leave by it."""
+
+    meters: tuple[Meter, ...]
+    arriving: tuple[Action, ...]
+    leaving: tuple[Action, ...]
+
+
+def passage(facts: Facts, owner: Owner, holder: str, policy_id: str | None) -> Passage:
+    """`holder` as in `limits`; empty without a policy."""
+    policy = facts.qos(policy_id)
+    arriving, leaving = (limits(facts, owner, holder, policy, direction) for direction in view.DIRECTIONS)
+    marked = () if policy is None or policy.dscp is None else (set_field("ip_dscp", policy.dscp),)
+    return Passage((*arriving, *leaving), uses(arriving), (*uses(leaving), *marked))
+
+
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    policy = facts.qos(port)
+    policy = facts.qos(port.qos_id)
     if policy is None or port.id not in facts.ofports:
         return
-    number = facts.number("port", port.id)
-    metered: list[Action] = []
-    for limit in policy.limits:
-        burst = limit.burst_kbits or default_burst_kbits(limit.rate_kbps)
-        if limit.direction == "ingress" and port.parent:
-            # Its interface is its trunk's: a queue there would hold the others back as well.
-            yield Meter(_shape_meter(facts, port), owner, limit.rate_kbps, max(burst, _LEAST_BURST_KBITS))
-        elif limit.direction == "ingress":
-            yield Shape(port.id, limit.rate_kbps, burst)
-        else:
-            yield Meter(METER | number, owner, limit.rate_kbps, max(burst, _LEAST_BURST_KBITS))
-            metered.append(UseMeter(METER | number))
-    for packets in policy.packet_limits:
-        rate = min(packets.rate_kpps * 1000, _MOST)
-        burst = min(packets.burst_kpackets * 1000, _MOST) or rate // 4
-        yield Meter(_packet_meter(facts, port, packets.direction), owner, rate, burst, packets=True)
-    metered += packet_meters(facts, port, "egress")
-    onwards = Goto(Stage.TRACK_OUT)
+    for limit in policy.limits if port.parent is None else ():
+        if limit.direction == "ingress":
+            yield Shape(port.id, limit.rate_kbps, limit.burst_kbits or default_burst_kbits(limit.rate_kbps))
+    sent = limits(facts, owner, port.id, policy, "egress")
+    yield from (*sent, *meters_to_guest(facts, owner, port))
+    metered, onwards = uses(sent), Goto(Stage.TRACK_OUT)
+    from_port: dict[str, object] = {SOURCE: facts.number("port", port.id)}
     if metered:
-        yield flow(Stage.LIMIT_OUT, 100, owner, {SOURCE: number}, [*metered, onwards])
+        yield flow(Stage.LIMIT_OUT, 100, owner, from_port, [*metered, onwards])
     if policy.dscp is not None:
-        for eth_type in (0x0800, 0x86DD):
-            marked = {SOURCE: number, "eth_type": eth_type}
+        for eth_type in _IP:
+            marked = from_port | {"eth_type": eth_type}
             yield flow(Stage.LIMIT_OUT, 110, owner, marked, [*metered, set_field("ip_dscp", policy.dscp), onwards])
 
 
-def packet_meters(facts: Facts, port: view.Port, direction: view.Direction) -> list[Action]:
-    """The meters by which a port's packets go in this direction; a subport's have its bandwidth's beside."""
-    policy = facts.qos(port)
-    limits = policy.packet_limits if policy else ()
-    found = [_packet_meter(facts, port, direction) for limit in limits if limit.direction == direction]
-    if policy and port.parent and direction == "ingress":
-        found += [_shape_meter(facts, port) for limit in policy.limits if limit.direction == direction]
-    return [UseMeter(meter) for meter in found]
+def meters_to_guest(facts: Facts, owner: Owner, port: view.Port) -> list[Meter]:
+    """Of packets; and of a trunk's subport its bandwidth's, too.
+
+    A subport's interface is its trunk's: a queue there would hold the others back as well.
+    """
+    found = limits(facts, owner, port.id, facts.qos(port.qos_id), "ingress")
+    return [meter for meter in found if meter.packets or port.parent]
 
 
-def packet_meter(facts: Facts, name: str) -> int:
-    """The id of a meter that not every port has; the name begins with whose it is."""
-    return _PACKET_METER + facts.number("meter", name)
+def limits(
+    facts: Facts, owner: Owner, holder: str, policy: view.QosPolicy | None, direction: view.Direction
+) -> list[Meter]:
+    """A policy's limits in one direction, as meters of a port, floating IP or router: `holder` is its id, under which
+    it stands in the index `limited`.
+    """
+    made = []
+    for limit in policy.limits if policy else ():
+        if limit.direction == direction:
+            burst = max(limit.burst_kbits or default_burst_kbits(limit.rate_kbps), _LEAST_BURST_KBITS)
+            made.append(Meter(numbered(facts, f"{holder}/{direction}/kbps"), owner, limit.rate_kbps, burst))
+    for packets in policy.packet_limits if policy else ():
+        if packets.direction == direction:
+            rate = min(packets.rate_kpps * 1000, _MOST)
+            burst = min(packets.burst_kpackets * 1000, _MOST) or rate // 4
+            made.append(Meter(numbered(facts, f"{holder}/{direction}"), owner, rate, burst, packets=True))
+    return made
 
 
-def _shape_meter(facts: Facts, port: view.Port) -> int:
-    return packet_meter(facts, f"{port.id}/shape")
-
-
-def _packet_meter(facts: Facts, port: view.Port, direction: view.Direction) -> int:
-    return packet_meter(facts, f"{port.id}/{direction}")
+def uses(meters: Iterable[Meter]) -> tuple[Action, ...]:
+    """What a packet that is counted by all of them passes."""
+    return tuple(UseMeter(meter.meter_id) for meter in meters)
 
 
 def default_burst_kbits(rate_kbps: int) -> int:

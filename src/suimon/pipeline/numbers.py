@@ -19,10 +19,12 @@ LAST: Final = {
     "set": 0xFFFFFF,
     "router": 0xFFFFFF,
     "conj": 0xFFFFFFF,
-    "meter": 3000,
+    "meter": 0x7FFF,
     "group": 0x7FFFFF,
 }
-"""The kinds, and the largest number of each: a port's is also its conntrack zone, and 15 bits of its meters' ids."""
+"""The kinds, and the largest number of each: a port's is also its conntrack zone, and 15 bits of its meters' ids
+(`pipeline.meters`).
+"""
 
 
 class Dump(msgspec.Struct, frozen=True):
@@ -33,11 +35,14 @@ class Dump(msgspec.Struct, frozen=True):
 
 
 class Numbers:
-    """Hands out numbers from 1 up, one for each (kind, name)."""
+    """Hands out numbers from 1 up, one for each (kind, name). What an older release gave beyond that is given anew."""
 
     def __init__(self, dump: Dump | None = None) -> None:
         dump = dump or Dump()
-        self._used = {kind: dict(dump.used.get(kind, {})) for kind in LAST}
+        self._used = {
+            kind: {name: number for name, number in dump.used.get(kind, {}).items() if number <= last}
+            for kind, last in LAST.items()
+        }
         self._taken = {kind: set(names.values()) for kind, names in self._used.items()}
         self._latest = {kind: dump.latest.get(kind, 0) for kind in LAST}
         self.changes = 0

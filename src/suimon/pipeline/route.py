@@ -13,6 +13,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import meters
 from suimon.pipeline.ecmp import spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP, ROUTER
@@ -30,12 +31,9 @@ from suimon.pipeline.flow import (
     flow,
     set_field,
 )
-from suimon.pipeline.limit import packet_meter
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
-_METER: Final = 0x30001
-"""The meter for packets that wait for an external next hop and come by no router that has one of its own."""
 _OWN: Final = 300
 _PREFIX: Final = 100
 """Priority of a /0; each bit of prefix adds one. The default gateway is below."""
@@ -86,11 +84,11 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
     """A next hop outside that nobody knows yet: the agent asks for it."""
     if network.external and not network.tunnelled:
         waiting: dict[str, object] = {NET: facts.number("network", network.id)}
-        yield flow(Stage.NEIGHBOUR, 10, owner, waiting, [UseMeter(_METER), ToController()])
+        yield flow(Stage.NEIGHBOUR, 10, owner, waiting, [UseMeter(meters.NEIGHBOUR), ToController()])
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
-    yield Meter(_METER, owner, rate=100, burst=100, packets=True)
+    yield Meter(meters.NEIGHBOUR, owner, rate=100, burst=100, packets=True)
 
 
 def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
@@ -147,7 +145,7 @@ def _asking(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
     network = facts.network(router.gateway.network_id) if router.gateway else None
     if network is None or not network.external or network.tunnelled:
         return
-    meter = packet_meter(facts, f"router/{router.id}")
+    meter = meters.numbered(facts, f"router/{router.id}")
     yield Meter(meter, owner, rate=50, burst=50, packets=True)
     waiting: dict[str, object] = {NET: facts.number("network", network.id), ROUTER: facts.number("router", router.id)}
     yield flow(Stage.NEIGHBOUR, 20, owner, waiting, [UseMeter(meter), ToController()])

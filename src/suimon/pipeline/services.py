@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline import ipv6
+from suimon.pipeline import ipv6, meters
 from suimon.pipeline.answer import arp_reply
 from suimon.pipeline.discovery import OF_HOST, SOLICITED, advertisement
 from suimon.pipeline.facts import Facts
@@ -41,8 +41,6 @@ SERVICES_IP6: Final = "fd00:ec2::254"
 """As which it arrives: no link-local address, which would mean nothing without its link."""
 ASKERS_IP6: Final = "fd00:5a:a9fe::/64"
 """The addresses that stand for ports which ask by IPv6, as those of IPv4 do."""
-_METER: Final = 0x28000
-"""A port's meter for what it asks is this plus its number; Linux knows 200,000 meters."""
 _RATE_PACKETS: Final = 200
 _BURST_PACKETS: Final = 400
 _SERVICES: Final = ((6, "tcp_dst", METADATA_L4_PORT), (6, "tcp_dst", DNS_L4_PORT), (17, "udp_dst", DNS_L4_PORT))
@@ -68,7 +66,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports:
         return
     number = facts.number("port", port.id)
-    yield Meter(_METER | number, owner, _RATE_PACKETS, _BURST_PACKETS, packets=True)
+    yield Meter(meters.Range.SERVICES | number, owner, _RATE_PACKETS, _BURST_PACKETS, packets=True)
     for index, ip in enumerate(addresses(port)[:_MOST_ADDRESSES]):
         there, back = _ways(ip, asker_address(number, index, ip))
         yield flow(
@@ -77,7 +75,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
             owner,
             {SOURCE: number, **there.matched},
             [
-                UseMeter(_METER | number),
+                UseMeter(meters.Range.SERVICES | number),
                 *there.rewritten,
                 set_field("eth_dst", SERVICES_MAC),
                 Output(SERVICES_OFPORT),

@@ -6,12 +6,11 @@ from collections.abc import Collection, Set
 from typing import Final
 
 import msgspec
-from sqlalchemy import BindParameter, bindparam, delete, exists, literal, select, union_all, update
+from sqlalchemy import BindParameter, bindparam, exists, literal, select, union_all
 
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict
-from suimon.model.things import FloatingIp, Port
-from suimon.store.columns import time_text
+from suimon.model.things import FloatingIp, LocalIpAssociation, NdpProxy, Port, PortForwarding
 from suimon.store.tables import (
     FLOATING_IPS,
     LOCAL_IP_ASSOCIATIONS,
@@ -32,23 +31,6 @@ _USES: Final = union_all(
         PORT_FORWARDINGS.c.internal_port_id == _PORT
     ),
     select(literal("address"), NDP_PROXIES.c.ip_address).where(NDP_PROXIES.c.port_id == _PORT),
-)
-_IPS: Final[BindParameter[str]] = bindparam("ips", expanding=True)
-_FORWARDING: Final = select(PORT_FORWARDINGS.c.floatingip_id).where(
-    PORT_FORWARDINGS.c.internal_port_id == _PORT, PORT_FORWARDINGS.c.internal_ip_address.in_(_IPS)
-)
-_UNFORWARD: Final = delete(PORT_FORWARDINGS).where(
-    PORT_FORWARDINGS.c.internal_port_id == _PORT, PORT_FORWARDINGS.c.internal_ip_address.in_(_IPS)
-)
-_UNPROXY: Final = delete(NDP_PROXIES).where(NDP_PROXIES.c.port_id == _PORT, NDP_PROXIES.c.ip_address.in_(_IPS))
-_DISSOCIATE: Final = delete(LOCAL_IP_ASSOCIATIONS).where(LOCAL_IP_ASSOCIATIONS.c.fixed_port_id == _PORT)
-_FREE: Final = (
-    update(FLOATING_IPS)
-    .where(
-        FLOATING_IPS.c.id.in_(bindparam("ids", expanding=True)),
-        ~exists().where(PORT_FORWARDINGS.c.floatingip_id == FLOATING_IPS.c.id),
-    )
-    .values(router_id=None, revision_number=FLOATING_IPS.c.revision_number + 1, updated_at=bindparam("now"))
 )
 
 
@@ -82,19 +64,20 @@ def let_go(tx: Tx, actor: Actor, port: Port, uses: Uses) -> None:
     if "floating_ip" in uses.kinds:
         _detach(tx, actor, port)
     if "association" in uses.kinds:
-        tx.run(_DISSOCIATE, {"port_id": port.id})
+        tx.delete_many(tx.select(LocalIpAssociation, {"fixed_port_id": port.id}))
     if uses.ips:
         lose_addresses(tx, port, uses.ips)
 
 
 def lose_addresses(tx: Tx, port: Port, ips: Collection[str]) -> None:
     """These addresses are about to be taken from the port: nothing is forwarded to them, or proxied, any more."""
-    values = {"port_id": port.id, "ips": list(ips)}
-    floating_ips = {id_ for (id_,) in tx.rows(_FORWARDING, values)}
-    tx.run(_UNPROXY, values)
-    if floating_ips:
-        tx.run(_UNFORWARD, values)
-        tx.run(_FREE, {"ids": list(floating_ips), "now": time_text(tx.now)})
+    tx.delete_many(tx.select(NdpProxy, {"port_id": port.id, "ip_address": ips}))
+    forwardings = tx.select(PortForwarding, {"internal_port_id": port.id, "internal_ip_address": ips})
+    tx.delete_many(forwardings)
+    for id_ in sorted({one.floatingip_id for one in forwardings}):
+        floating_ip, more = tx.get(FloatingIp, id_), tx.select(PortForwarding, {"floatingip_id": id_}, limit=1)
+        assert floating_ip is not None
+        tx.change(floating_ip, router_id=floating_ip.router_id if more else None)
 
 
 def _detach(tx: Tx, actor: Actor, port: Port) -> None:

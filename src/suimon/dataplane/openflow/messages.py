@@ -24,6 +24,7 @@ from suimon.dataplane.openflow.actions import (
 )
 from suimon.dataplane.openflow.oxm import decode_match, decode_values, encode_match
 from suimon.pipeline.flow import Actions, Bucket, Entry, FlowKey, Match
+from suimon.pipeline.meters import OURS
 
 VERSION: Final = 6
 HEADER: Final = struct.Struct("!BBHI")
@@ -113,7 +114,6 @@ _GROUP_ALL, _GROUP_SELECT, _NO_BUCKET = 0, 1, 0xFFFFFFFF
 _DP_HASH: Final = struct.pack("!HHIII16sQ", 0xFFFF, 40, 0x154D, 1, 0, b"dp_hash", 0)
 """NTR_SELECTION_METHOD: by the datapath's hash of the 5-tuple. Open vSwitch's own choice leaves UDP's ports out."""
 _OUR_GROUPS: Final = 0x5A
-_OUR_METERS: Final = range(0x10000, 0x40000)
 _METER_KBPS, _METER_PACKETS, _METER_BURST = 1, 2, 4
 _BAND_DROP: Final = 1
 _BUNDLE_FLAGS: Final = 3
@@ -261,7 +261,7 @@ def decode_meters(parts: Iterable[bytes]) -> dict[int, MeterEntry]:
     meters = {}
     for entry in entries(parts):
         length, flags, meter_id = struct.unpack_from("!HHI", entry)
-        if meter_id not in _OUR_METERS:
+        if meter_id not in OURS:
             continue
         rate = burst = -1
         if length == 24 and flags in (_METER_KBPS | _METER_BURST, _METER_PACKETS | _METER_BURST):

@@ -226,7 +226,7 @@ def _refused(site: Site, port: view.Port, step: Step) -> Why:
 
 def _block(site: Site, port: view.Port, packet: Packet) -> view.PortBlock | None:
     """The first block that speaks of the packet, or of the connection that it belongs to."""
-    policy = site.world.qos(port)
+    policy = site.world.qos(port.qos_id)
     views = [flow for stateful in (False, True) if (flow := _Connection.of(packet, stateful=stateful))]
     for block in policy.blocks if policy else ():
         for flow in views:
