@@ -167,11 +167,14 @@ class Reconciler(Generic[O, K, V]):
         finally:
             self._unsure = None
 
-    async def run(self) -> Never:
-        """Observe, then apply whatever is wanted, for ever; ends with the target's exception when the world is lost."""
+    async def run(self, done: Callable[[], None] = lambda: None) -> Never:
+        """Observe, then apply whatever is wanted, for ever, saying `done` after each round; ends with the target's
+        exception when the world is lost.
+        """
         await self.observe()
         while True:
             await self.round()
+            done()
             await self._next_work()
 
     async def round(self) -> None:

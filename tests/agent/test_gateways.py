@@ -1,7 +1,16 @@
 """Who serves as a gateway: lost, replaced, back after a while; and what two that lost sight of each other agree on."""
 
-from suimon.agent.gateways import Config, Liveness
+import asyncio
+
+import pytest
+
+from suimon.agent.gateways import Config, Liveness, Verdict
+from suimon.model.owner import Owner
+from suimon.model.view import GatewayHost, Gateways, Snapshot
 from suimon.pipeline.gateway import REPLACED, SERVING, WAITING
+from suimon.reconcile import Failure
+from tests.agent.parts import FakeSwitch, Parts, at
+from tests.agent.test_outside import VIEW
 
 CONFIG = Config(interval_s=1, lost_after=3, return_after_s=10)
 ONE, TWO = "172.16.0.1", "172.16.0.2"
@@ -65,3 +74,62 @@ def test_answers_that_nobody_asked_for_are_not_believed():
     liveness.answered(ONE, WAITING, 0)
     liveness.answered(TWO, "02:00:00:00:00:01", 0)
     assert not liveness.verdict().away
+
+
+@pytest.mark.parametrize(("answers", "own"), [([None] * 3, ""), ([None] * 3, ONE), ([WAITING], ""), ([REPLACED], ONE)])
+def test_an_agent_that_begins_knows_what_the_one_before_knew(answers, own):
+    before, begun = Liveness(CONFIG), Liveness(CONFIG)
+    held = after(before, answers, own=own)
+    begun.recall(before.known(), own)
+    assert begun.verdict() == held != Verdict()
+
+
+def test_one_that_was_lost_before_serves_again_once_it_was_well_for_long_enough():
+    before, begun = Liveness(CONFIG), Liveness(CONFIG)
+    after(before, [None] * 3)
+    begun.recall(before.known(), "")
+    assert after(begun, [SERVING] * 9, start=100).away == {TWO}
+    assert not after(begun, [SERVING] * 3, start=109).away
+    assert begun.known() == ()
+
+
+def test_what_is_known_is_on_disk_before_the_switch_is_told_and_in_the_first_flows_of_the_next_agent(tmp_path):
+    candidates = Gateways("public", (GatewayHost("h1", ONE), GatewayHost("h2", TWO)))
+
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        parts.enforcer.wire({"vxlan": 8}, {"public": 9})
+        async with parts.enforcing(switch):
+            parts.take(Snapshot(at(1), (*VIEW, candidates)))
+            await parts.in_force(1)
+            liveness = parts.enforcer.gateways._liveness
+            known = []
+            switch.bridge.before_apply = lambda: known.append(Parts(tmp_path).memory.load_gateways())
+            parts.enforcer.round_done.clear()
+            parts.enforcer.judge(after(liveness, [None] * 3, own=ONE))
+            async with asyncio.timeout(5):
+                await parts.enforcer.round_done.wait()
+        assert known[0] == liveness.known()
+        begun = Parts(tmp_path)
+        begun.enforcer.wire({"vxlan": 8}, {"public": 9})
+        assert (begun.world.away, begun.world.replaced) == ({TWO}, {TWO})
+        left = dict(switch.bridge.held)
+        async with begun.enforcing(switch):
+            await begun.in_force(1)
+        assert switch.bridge.held == left
+
+    asyncio.run(play())
+
+
+def test_a_namespace_that_cannot_be_made_is_told_as_long_as_it_is_so(tmp_path):
+    async def play():
+        parts, unmade = Parts(tmp_path), {Owner("namespace", "smnr"): Failure("nft(8) is missing")}
+        async with parts.enforcing(FakeSwitch()):
+            parts.enforcer.note_namespaces(unmade)
+            parts.take(Snapshot(at(1), VIEW))
+            await parts.in_force(1)
+            assert parts.desk.failures == {"namespace/smnr": "nft(8) is missing"}
+            parts.enforcer.note_namespaces({})
+            assert parts.desk.failures == {}
+
+    asyncio.run(play())

@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import sqlite3
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from suimon.cli.database import FILE_NAME
+from suimon.lab import processes
+from suimon.lab.cloud import CONTROLLER
 from suimon.lab.lab import Lab
 from suimon.lab.layout import Host
 from tests.chaos.streams import Gap
 
-_SETTLE_S = 0.05
+VSWITCHD_KILLED: Final = "vswitchd killed"
+GATEWAY_LOST: Final = "gateway host lost"
+_SETTLE_S: Final = 0.05
 """What was on its way when a gap began or ended."""
+_GATEWAY_AWAY_S: Final = 3.0
+_GATEWAY_RETURNS_S: Final = 75.0
+"""A host that was replaced serves again a minute after it is back."""
+_SILENCE: Final = """table inet chaos {
+ chain in { type filter hook input priority -300; iifname eth-mgmt drop; }
+ chain out { type filter hook output priority -300; oifname eth-mgmt drop; }
+}
+"""
 
 
 class Faults:
-    """`gaps` and `counts` are what happened so far. A fault is over when it returns, but for what follows by itself."""
+    """`gaps` and `counts` are what happened so far. A fault is over when it returns, but for what follows by itself.
 
-    def __init__(self, lab: Lab, chance: random.Random) -> None:
+    `gateway` names the host that leads the router out.
+    """
+
+    def __init__(self, lab: Lab, chance: random.Random, gateway: str = "") -> None:
         self.gaps: list[Gap] = []
         self.counts: Counter[str] = Counter()
         self.switch_restarts: dict[str, float] = {}
         """By host, when its flows were back for the last time."""
-        self._lab, self._chance = lab, chance
+        self._lab, self._chance, self._gateway = lab, chance, gateway
         self._kinds: dict[str, tuple[int, Callable[[Host], None]]] = {
             "agent killed": (5, self._kill_agent),
             "agent restarted": (3, self._restart_agent),
+            "agent stopped": (3, lambda host: self._stop(host.name)),
             "controller killed": (3, self._kill_controller),
+            "controller stopped": (1, lambda _: self._stop(CONTROLLER)),
             "store locked": (2, self._lock_store),
             "management cut": (4, self._cut_management),
             "tunnels cut": (2, self._cut_tunnels),
-            "vswitchd killed": (2, self._kill_vswitchd),
+            VSWITCHD_KILLED: (2, self._kill_vswitchd),
+            GATEWAY_LOST: (1, self._lose_gateway),
         }
 
-    def one(self) -> str:
-        """One fault, chosen by chance."""
-        name = self._chance.choices([*self._kinds], [weight for weight, _ in self._kinds.values()])[0]
+    def one(self, left_s: float) -> str:
+        """Chosen by chance, but each kind once first; what takes long to pass only while so many seconds are left."""
+        names = [name for name in self._kinds if name != GATEWAY_LOST or left_s > _GATEWAY_RETURNS_S]
+        names = [name for name in names if name not in self.counts] or names
+        name = self._chance.choices(names, [self._kinds[each][0] for each in names])[0]
         return self.do(name, self._chance.choice(self._lab.layout.hosts))
 
     def do(self, name: str, host: Host) -> str:
+        if name == GATEWAY_LOST:
+            host = self._lab.layout.host(self._gateway)
         self._kinds[name][1](host)
         self.counts[name] += 1
         return f"{name} {host.name}"
@@ -56,16 +78,22 @@ class Faults:
     def _restart_agent(self, host: Host) -> None:
         process = self._lab.cloud.process(host.name)
         assert process is not None
-        waiting = os.pidfd_open(process.pid)
-        signal.pidfd_send_signal(waiting, signal.SIGTERM)
-        os.close(waiting)
-        while self._lab.cloud.process(host.name):
-            time.sleep(0.01)
+        processes.end([process])
         self._start_agent(host)
 
     def _start_agent(self, host: Host) -> None:
         self._lab.cloud.start_agent(host)
         self._lab.cloud.await_agent(host)
+
+    def _stop(self, name: str) -> None:
+        """It doesn't die, but it doesn't move either."""
+        process = self._lab.cloud.process(name)
+        assert process is not None
+        processes.tell(process, signal.SIGSTOP)
+        try:
+            time.sleep(self._chance.uniform(0.5, 3))
+        finally:
+            processes.tell(process, signal.SIGCONT)
 
     def _kill_controller(self, _: Host) -> None:
         self._lab.cloud.kill_controller()
@@ -84,33 +112,52 @@ class Faults:
             store.close()
 
     def _cut_management(self, host: Host) -> None:
-        self._cut(f"mgmt-{host.name}", self._chance.uniform(0.5, 3))
+        """No packet passes, and nobody is told."""
+        inside = ["ip", "netns", "exec", host.namespace, "nft"]
+        processes.run([*inside, "-f", "-"], stdin=_SILENCE)
+        try:
+            time.sleep(self._chance.uniform(0.5, 3))
+        finally:
+            processes.run([*inside, "delete", "table", "inet", "chaos"])
 
     def _cut_tunnels(self, host: Host) -> None:
-        begun = time.monotonic()
-        self._cut(f"tun-{host.name}", self._chance.uniform(0.2, 0.8))
-        self.gaps.append(
-            Gap("tunnels cut", host.name, begun - _SETTLE_S, time.monotonic() + _SETTLE_S, tunnels_only=True)
-        )
+        link = ["ip", "-n", self._lab.layout.fabric, "link", "set", f"tun-{host.name}"]
+        with self._gap("tunnels cut", host, tunnels_only=True):
+            processes.run([*link, "down"])
+            try:
+                time.sleep(self._chance.uniform(0.2, 0.8))
+            finally:
+                processes.run([*link, "up"])
 
     def _kill_vswitchd(self, host: Host) -> None:
         """Started at once, as under supervision; the gap ends when the agent says that all flows are in again."""
+        with self._gap(VSWITCHD_KILLED, host), self._restored(host):
+            self._lab.kill_vswitchd(host)
+            self._lab.start_vswitchd(host)
+
+    def _lose_gateway(self, host: Host) -> None:
+        """Agent and switch are gone for so long that another host takes over."""
+        with self._gap(GATEWAY_LOST, host):
+            self._lab.cloud.kill_agent(host)
+            self._lab.kill_vswitchd(host)
+            time.sleep(_GATEWAY_AWAY_S)
+            self._lab.start_vswitchd(host)
+            self._start_agent(host)
+        self.switch_restarts[host.name] = time.monotonic()
+
+    @contextmanager
+    def _gap(self, fault: str, host: Host, *, tunnels_only: bool = False) -> Iterator[None]:
+        begun = time.monotonic() - _SETTLE_S
+        yield
+        self.gaps.append(Gap(fault, host.name, begun, time.monotonic() + _SETTLE_S, tunnels_only))
+
+    @contextmanager
+    def _restored(self, host: Host) -> Iterator[None]:
         log = self._lab.cloud.log(host.name)
-        seen, begun = log.stat().st_size, time.monotonic()
-        self._lab.kill_vswitchd(host)
-        self._lab.start_vswitchd(host)
-        deadline = begun + 30
+        seen = log.stat().st_size
+        yield
+        deadline = time.monotonic() + 30
         while b"event=switch_restored" not in log.read_bytes()[seen:]:
             assert time.monotonic() < deadline, f"the flows of {host.name} did not come back"
             time.sleep(0.01)
-        ended = time.monotonic() + _SETTLE_S
-        self.gaps.append(Gap("vswitchd killed", host.name, begun - _SETTLE_S, ended))
-        self.switch_restarts[host.name] = ended
-
-    def _cut(self, leg: str, seconds: float) -> None:
-        link = ["ip", "-n", self._lab.layout.fabric, "link", "set", leg]
-        subprocess.run([*link, "down"], check=True, timeout=10)
-        try:
-            time.sleep(seconds)
-        finally:
-            subprocess.run([*link, "up"], check=True, timeout=10)
+        self.switch_restarts[host.name] = time.monotonic()

@@ -18,17 +18,18 @@ from tests.chaos import probe
 
 
 class Way(msgspec.Struct, frozen=True):
-    """From `source` to `target`; `allowed` says whether anything may arrive."""
+    """From `source` to `target`, by the gateway hosts `through`; `allowed` says whether anything may arrive."""
 
     name: str
     source: Guest
     target: Guest
     pps: float
     allowed: bool = True
+    through: frozenset[str] = frozenset()
 
     @property
     def hosts(self) -> frozenset[str]:
-        return frozenset({self.source.host, self.target.host})
+        return self.through | {each.host for each in (self.source, self.target) if each.host}
 
 
 class Gap(msgspec.Struct, frozen=True):

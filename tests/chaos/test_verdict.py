@@ -1,16 +1,19 @@
 """Chaos condemns what it must: losses outside of gaps, long gaps, forbidden packets, touched and left-over flows."""
 
+import msgspec
 import pytest
 
 from suimon.lab.guests import Guest
 from suimon.model.owner import Owner
-from tests.chaos import verdict
+from tests.chaos import summary, verdict
+from tests.chaos.faults import GATEWAY_LOST, VSWITCHD_KILLED
 from tests.chaos.streams import Gap, Outcome, Way
 
 A, B, C = (
     Guest(name, host, f"port-{name}", "02:00:00:00:00:01", name) for name, host in zip("abc", "114", strict=True)
 )
 LOCAL, REMOTE = Way("local", A, B, 100), Way("remote", A, C, 100)
+OUT = Way("out", A, Guest("internet", "", "", "", "internet"), 100, through=frozenset("14"))
 COOKIE = f"{Owner('port', 'port-a').cookie:#x}"
 OTHER = f"{Owner('port', 'churned').cookie:#x}"
 
@@ -21,8 +24,9 @@ class Happened:
 
 
 def lost(way, *times, gap=None):
-    outcome = Outcome(way, 1000, 1000 - len(times), times)
-    return list(verdict.lost([outcome], Happened(*([gap] if gap else [])), 400))
+    outcomes, happened = [Outcome(way, 1000, 1000 - len(times), times)], Happened(*([gap] if gap else []))
+    bounds_ms = {VSWITCHD_KILLED: 400, GATEWAY_LOST: 2500}
+    return [*verdict.lost(outcomes, happened), *verdict.too_long(outcomes, happened, bounds_ms)]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,10 @@ def lost(way, *times, gap=None):
         (REMOTE, (5.0,), Gap("tunnels cut", "1", 4.9, 5.2, tunnels_only=True), False),
         (REMOTE, (5.0, 5.5), Gap("vswitchd killed", "4", 4.9, 5.6), True),
         (REMOTE, (5.0, 5.5), Gap("tunnels cut", "4", 4.9, 5.6, tunnels_only=True), False),
+        (REMOTE, (5.0, 8.0), Gap("gateway host lost", "4", 4.9, 8.1), False),
+        (OUT, (5.0, 7.0), Gap("gateway host lost", "4", 4.9, 8.1), False),
+        (OUT, (5.0, 8.0), Gap("gateway host lost", "4", 4.9, 8.1), True),
+        (OUT, (5.0,), Gap("tunnels cut", "4", 4.9, 8.1, tunnels_only=True), False),
     ],
 )
 def test_losses(way, times, gap, broken):
@@ -43,9 +51,10 @@ def test_losses(way, times, gap, broken):
 
 
 def test_a_forbidden_packet_that_arrived_is_wrong_and_one_that_did_not_is_right():
-    shut = Way("shut", A, B, 100, allowed=False)
-    assert list(verdict.lost([Outcome(shut, 10, 1, ())], Happened(), 400))
-    assert not list(verdict.lost([Outcome(shut, 10, 0, (1.0,))], Happened(), 400))
+    shut = msgspec.structs.replace(OUT, allowed=False)
+    assert list(verdict.mistaken(None, [Outcome(shut, 10, 1, ())]))
+    outcomes = [Outcome(shut, 10, 0, (1.0,))]
+    assert not [*verdict.mistaken(None, outcomes), *verdict.lost(outcomes, Happened())]
 
 
 def flow(cookie, out=1):
@@ -56,7 +65,7 @@ def flow(cookie, out=1):
     ("after", "restarts", "broken"),
     [
         ({flow(COOKIE): 10.0}, {}, False),
-        ({flow(COOKIE): 12.0}, {}, True),
+        ({flow(COOKIE): 10.4}, {}, True),
         ({flow(COOKIE): 10.0, flow(OTHER): 11.0}, {}, True),
         ({}, {}, True),
         ({flow(COOKIE, out=2): 20.0}, {"1": 20.0}, False),
@@ -65,5 +74,19 @@ def flow(cookie, out=1):
     ],
 )
 def test_flows(after, restarts, broken):
-    found = verdict.touched({"1": {flow(COOKIE): 10.0}}, {"1": after}, ["port-a"], Happened(restarts=restarts))
+    now = {"1": {text: (at - 0.2, at) for text, at in after.items()}}
+    found = verdict.touched({"1": {flow(COOKIE): (9.9, 10.1)}}, now, ["port-a"], Happened(restarts=restarts))
     assert bool(list(found)) is broken
+
+
+def test_too_little_says_nothing():
+    enough = {"faults": 10, "changes": 100, "packets": 100_000}
+    assert summary.too_few(enough, 60) == []
+    assert len(summary.too_few(enough, 600)) == 3
+    assert summary.too_few(enough | {"packets": 99_000}, 60) == ["99000 packets, of at least 100000"]
+
+
+def test_every_lost_packet_is_told_with_its_gap():
+    happened = Happened(Gap(VSWITCHD_KILLED, "1", 4.9, 5.2))
+    lines = summary.losses([Outcome(LOCAL, 10, 8, (5.0, 6.0))], happened)
+    assert lines[1:] == ["5.0000,local,4.900,vswitchd killed,1", "6.0000,local,,,"]

@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from suimon.cli.host import call
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY
 from suimon.model.owner import Owner
-from tests.chaos.faults import Faults
-from tests.chaos.streams import Outcome
+from tests.chaos.faults import GATEWAY_LOST, VSWITCHD_KILLED, Faults
+from tests.chaos.streams import Gap, Outcome, Way
 
-_SAME_S: Final = 0.7
-"""Asking for flows takes a moment: born this close to each other is the same time."""
 _COOKIE: Final = re.compile(r"cookie=(0x[0-9a-f]+)")
 
-Flows = Mapping[str, Mapping[str, float]]
-"""By host and flow, when it was put in (CLOCK_MONOTONIC)."""
+Born = tuple[float, float]
+"""When a flow was put in: not before, and not after (CLOCK_MONOTONIC). Asking takes a moment."""
+Flows = Mapping[str, Mapping[str, Born]]
+"""By host and flow."""
 
 
 def flows(lab: Lab, outside_id: str) -> Flows:
@@ -27,25 +28,41 @@ def flows(lab: Lab, outside_id: str) -> Flows:
     learned = f"{Owner('neighbour', f'{outside_id}/{PUBLIC_GATEWAY}').cookie:#x}"
     found = {}
     for host in lab.layout.hosts:
+        asked = time.monotonic()
         ages = lab.switch(host.name).flows("br-int")
-        now = time.monotonic()
-        found[host.name] = {flow: now - age_s for flow, age_s in ages.items() if _cookie(flow) != learned}
+        told = time.monotonic()
+        ours = {flow: (asked - age_s, told - age_s) for flow, age_s in ages.items()}
+        found[host.name] = {flow: born for flow, born in ours.items() if _cookie(flow) != learned}
     return found
 
 
-def lost(outcomes: Sequence[Outcome], faults: Faults, longest_gap_ms: float) -> Iterator[str]:
-    """Packets lost outside declared gaps, or in one that was too long; and those that had to be lost and were not."""
+def lost(outcomes: Sequence[Outcome], faults: Faults) -> Iterator[str]:
+    """Packets lost outside of declared gaps."""
+    for outcome in outcomes:
+        if outcome.way.allowed and (strange := outcome.unexplained(faults.gaps)):
+            yield f"{outcome.way.name}: {len(strange)} packets lost outside of every gap: {_clusters(strange)}"
+
+
+def too_long(outcomes: Sequence[Outcome], faults: Faults, bounds_ms: Mapping[str, float]) -> Iterator[str]:
+    """Gaps that cost packets for longer than `bounds_ms` allows such a fault."""
+    for outcome in outcomes:
+        for gap, count, width_ms in outcome.widths_ms(faults.gaps) if outcome.way.allowed else ():
+            if is_bounded(gap, outcome.way) and width_ms > bounds_ms[gap.fault]:
+                yield f"{outcome.way.name}: {count} packets in {width_ms:.0f} ms lost by {gap.fault} on {gap.host}"
+
+
+def is_bounded(gap: Gap, way: Way) -> bool:
+    """A killed switch is back soon; a lost gateway host stays away, but its routers lead out by another one."""
+    return gap.fault == VSWITCHD_KILLED or (gap.fault == GATEWAY_LOST and bool(way.through))
+
+
+def mistaken(lab: Lab, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Packets that arrived though none may, and verdicts of model and switches that are not so."""
     for outcome in outcomes:
         way = outcome.way
-        if not way.allowed:
-            if outcome.received:
-                yield f"{way.name}: {outcome.received} of {outcome.sent} forbidden packets arrived"
-            continue
-        if strange := outcome.unexplained(faults.gaps):
-            yield f"{way.name}: {len(strange)} packets lost outside of every gap: {_clusters(strange)}"
-        for gap, count, width_ms in outcome.widths_ms(faults.gaps):
-            if gap.fault == "vswitchd killed" and width_ms > longest_gap_ms:
-                yield f"{way.name}: {count} packets in {width_ms:.0f} ms lost by {gap.fault} on {gap.host}"
+        if not way.allowed and outcome.received:
+            yield f"{way.name}: {outcome.received} of {outcome.sent} forbidden packets arrived"
+        yield from _verdict(lab, way) if way.target.port_id else ()
 
 
 def touched(before: Flows, after: Flows, port_ids: Sequence[str], faults: Faults) -> Iterator[str]:
@@ -61,24 +78,40 @@ def touched(before: Flows, after: Flows, port_ids: Sequence[str], faults: Faults
             strange = {flow for flow in strange if _cookie(flow) in counts}
         for flow in sorted(strange):
             yield f"{host}: {'lacks' if flow in then else 'has too much'}: {flow}"
-        for flow, born in now.items():
-            since = restarted or then.get(flow)
-            if _cookie(flow) in kept and since and born > since + _SAME_S:
-                yield f"{host}: put in again {born - since:.1f} s later without need: {flow}"
+        for flow, (earliest, _) in now.items():
+            latest = restarted or (then[flow][1] if flow in then else None)
+            if _cookie(flow) in kept and latest and earliest > latest:
+                yield f"{host}: put in again {earliest - latest:.1f} s later without need: {flow}"
 
 
 def drifted(lab: Lab) -> Iterator[str]:
-    """What agents found that nobody had done, and what was left that is nobody's."""
+    """What agents found that nobody had done."""
     for host in lab.layout.hosts:
         for line in lab.cloud.log(host.name).read_text(errors="replace").splitlines():
-            if "event=switch_drifted" in line or "event=orphans" in line:
+            if "event=switch_drifted" in line:
+                yield f"{host.name}: {line}"
+
+
+def orphaned(lab: Lab) -> Iterator[str]:
+    """What was left that is nobody's, ever."""
+    for host in lab.layout.hosts:
+        for line in lab.cloud.log(host.name).read_text(errors="replace").splitlines():
+            if "event=orphans" in line:
                 yield f"{host.name}: {line}"
     for told in lab.cloud.hosts():
         if told["orphans"]:
             yield f"{told['name']}: orphans {told['orphans']}"
 
 
-def _by_owner(flows: Mapping[str, float]) -> set[tuple[str, int]]:
+def _verdict(lab: Lab, way: Way) -> Iterator[str]:
+    question = {"from": way.source.port_id, "to": way.target.port_id, "protocol": "udp", "port": 9000, "trace": True}
+    told = call(lab.layout.clouds_yaml.parent, "POST", "reachability", question)["reachability"]
+    if told["reached"] is not way.allowed:
+        yield f"{way.name}: the model's verdict is {told['reached']}"
+    yield from (f"{way.name}: {finding}" for finding in told["findings"])
+
+
+def _by_owner(flows: Mapping[str, Born]) -> set[tuple[str, int]]:
     """Each cookie, with how many flows bear it."""
     return set(Counter(map(_cookie, flows)).items())
 

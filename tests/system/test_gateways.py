@@ -174,6 +174,38 @@ def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) 
     _await(lambda: _answers(cloud, first.name))
 
 
+def test_restarts_while_a_host_is_replaced_move_nothing(cloud: Cloud) -> None:
+    for host in cloud.ranks:
+        switch = cloud.lab.switch(host.name)
+        before, asked = switch.flows("br-int"), time.monotonic()
+        cloud.lab.cloud.kill_agent(host)
+        cloud.lab.cloud.start_agent(host)
+        cloud.lab.cloud.await_agent(host)
+        assert all(_answers(cloud, each.name) for each in cloud.ranks)
+        after, passed_s = switch.flows("br-int"), time.monotonic() - asked
+        assert after.keys() == before.keys()
+        assert all(abs(after[flow] - before[flow] - passed_s) < 0.5 for flow in before), "put in again"
+
+
+def test_a_namespace_that_cannot_be_made_is_told_and_tried_again(cloud: Cloud) -> None:
+    host = cloud.ranks[1]
+    (name,) = (each.name for each in Path("/run/netns").glob(f"{host.namespace}-smn*"))
+    in_the_way = Path("/run/netns", name)
+    cloud.lab.cloud.kill_agent(host)
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+    in_the_way.mkdir()
+    cloud.lab.cloud.start_agent(host)
+
+    def told() -> str:
+        (said,) = (each["failures"] for each in cloud.lab.cloud.hosts() if each["name"] == host.name)
+        return " ".join(f"{owner}: {why}" for owner, why in said.items())
+
+    _await(lambda: f"namespace {name}" in told())
+    in_the_way.rmdir()
+    _await(lambda: not told())
+    assert _answers(cloud, host.name)
+
+
 def test_a_router_that_hides_nobody(cloud: Cloud) -> None:
     gateway = {"network_id": cloud.outside, "enable_snat": False}
     cloud.api.update_router(cloud.router, external_gateway_info=gateway)

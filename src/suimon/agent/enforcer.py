@@ -100,6 +100,7 @@ class Enforcer:
         self._ports: dict[str, Port] = {}
         self._dirty: set[Owner] = set()
         self._uncompiled: dict[Owner, Failure] = {}
+        self._unmade: dict[Owner, Failure] = {}
         self._requests: dict[str, None] = {}
         self._replugged = False
         self._wanted: tuple[_Bridge, _Shapes] | None = None
@@ -108,6 +109,7 @@ class Enforcer:
         self._lost_at: float | None = None
         self._wake = asyncio.Event()
         self._set(guard.view.objects.values())
+        self.judge(self.gateways.recall(memory.load_gateways()))
 
     @property
     def position(self) -> Position | None:
@@ -260,8 +262,15 @@ class Enforcer:
 
     def _note_failures(self, bridge: _Bridge, shapes: _Shapes) -> bool:
         refused = (*shapes.failures.items(), *bridge.failures.items(), *self._uncompiled.items())
-        self.failures = {owner: failure for owner, failure in refused if owner is not None}
+        self.failures = {owner: failure for owner, failure in refused if owner is not None} | self._unmade
         return bool(shapes.failures or bridge.failures)
+
+    def note_namespaces(self, unmade: Mapping[Owner, Failure]) -> None:
+        """Which of the routers' namespaces could not be made; told as long as it is so."""
+        if unmade != self._unmade:
+            kept = {owner: failure for owner, failure in self.failures.items() if owner not in self._unmade}
+            self.failures, self._unmade = kept | dict(unmade), dict(unmade)
+            self._tell()
 
     def _restored(self, found: Mapping[BridgeKey, BridgeEntry], bridge: _Bridge) -> None:
         """The switch is back after it was lost: say for how long, and what is not as it was left."""
@@ -286,6 +295,7 @@ class Enforcer:
             self._dirty |= self.world.take_dirty()
             programs = {owner: program for owner in self._dirty if (program := self._compiled(owner))}
             self._memory.write(self.guard.view, self.world.numbers)
+            self._memory.write_gateways(self.gateways.known())
         except OSError as error:
             log.error("state_not_saved", reason=str(error), effect="the switch stays as it is until it can be")
             self.failures[BRIDGE] = Failure(f"the agent can't save its state, so nothing is changed: {error}")

@@ -3,14 +3,15 @@
 Every host asks those that its routers may leave by; gateway hosts ask each other. Who does not answer `lost_after`
 times is away, and the next by rank serves. One that comes back hears from those that replaced it that they did, and
 waits until they let it serve again, `return_after_s` later: connections don't break twice in a row when a host comes
-and goes. While it waits it says so, and everybody believes it.
+and goes. While it waits it says so, and everybody believes it. What an agent knew, the next one on its host knows: its
+restart is no reason to move anything either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import IPv4Address
 from typing import Final, Never, Protocol
 
@@ -19,6 +20,7 @@ import structlog
 
 from suimon.agent.outside import PacketOut
 from suimon.agent.packets import Ethernet, PacketError
+from suimon.agent.saved import KnownGateway
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.pipeline.flow import Output, set_field
 from suimon.pipeline.gateway import ALIVE, ASKED, REPLACED, SERVING, VNI, WAITING, stands_by
@@ -67,6 +69,16 @@ class Liveness:
         self._hosts: dict[str, _Host] = {}
         self._own = ""
         self._returned = 0
+
+    def recall(self, known: Iterable[KnownGateway], own: str) -> None:
+        """What the agent before this one knew. Who was lost stays so until it was well for long enough from now on."""
+        self._own = own
+        self._hosts = {each.vtep: _Host(said=each.said, lost=each.lost, announced=not each.lost) for each in known}
+
+    def known(self) -> tuple[KnownGateway, ...]:
+        """To be recalled: what differs from hosts that nothing is known of."""
+        differ = {vtep: host for vtep, host in self._hosts.items() if host.lost or host.said in (WAITING, REPLACED)}
+        return tuple(KnownGateway(vtep, host.said, host.lost) for vtep, host in sorted(differ.items()))
 
     def ask(self, hosts: frozenset[str], own: str, now: float) -> list[str]:
         """Whom to ask now, of the hosts that matter; `own` is this host's address, "" if it is no gateway."""
@@ -126,6 +138,15 @@ class Gateways:
         self._world = world
         self._clock = clock
         self._liveness = Liveness(config)
+
+    def recall(self, known: Iterable[KnownGateway]) -> Verdict:
+        """What the agent before this one knew of those that still matter, and what follows from it."""
+        hosts, own = self._hosts()
+        self._liveness.recall((each for each in known if each.vtep in hosts), own)
+        return self._liveness.verdict()
+
+    def known(self) -> tuple[KnownGateway, ...]:
+        return self._liveness.known()
 
     async def run(self, send: Callable[[PacketOut], Awaitable[None]], judged: Judged) -> Never:
         """Ends with what `send` raises."""

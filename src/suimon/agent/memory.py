@@ -1,10 +1,10 @@
-"""What must be on disk before the switch is told: the view, the numbers in its flows, the neighbours."""
+"""What must be on disk before the switch is told: the view, the numbers in its flows, neighbours, who leads outside."""
 
 from collections.abc import Mapping
 
 from suimon.agent.held_view import Changes, View
 from suimon.agent.neighbours import Hop
-from suimon.agent.saved import KnownNeighbour, StateDirectory
+from suimon.agent.saved import KnownGateway, KnownNeighbour, StateDirectory
 from suimon.agent.view_log import ViewLog
 from suimon.pipeline.numbers import Numbers
 
@@ -18,6 +18,7 @@ class Memory:
         self._unwritten: list[Changes] = []
         self._numbers_written = 0
         self._neighbours_written: dict[Hop, str] = {}
+        self._gateways_written: tuple[KnownGateway, ...] = ()
 
     def load_view(self) -> View:
         return self._log.load()
@@ -53,3 +54,12 @@ class Memory:
             saved = tuple(KnownNeighbour(*hop, mac) for hop, mac in sorted(known.items()))
             self._state.neighbours.save(saved, durable=False)
             self._neighbours_written = dict(known)
+
+    def load_gateways(self) -> tuple[KnownGateway, ...]:
+        self._gateways_written = self._state.gateways.load() or ()
+        return self._gateways_written
+
+    def write_gateways(self, known: tuple[KnownGateway, ...]) -> None:
+        if known != self._gateways_written:
+            self._state.gateways.save(known, durable=False)
+            self._gateways_written = known

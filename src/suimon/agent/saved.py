@@ -36,6 +36,14 @@ class KnownNeighbour(msgspec.Struct, frozen=True):
     mac: str
 
 
+class KnownGateway(msgspec.Struct, frozen=True):
+    """Another gateway host that was away (`lost`), or what it `said` last if that was not that it serves."""
+
+    vtep: str
+    said: str
+    lost: bool
+
+
 class HostIdentity(msgspec.Struct, frozen=True):
     """What joining gave this host, and how it said it is attached."""
 
@@ -84,6 +92,7 @@ class StateDirectory:
         self.view = path / "view.json"
         self.numbers = SavedFile(path / "numbers.json", Dump)
         self.neighbours = SavedFile(path / "neighbours.json", tuple[KnownNeighbour, ...])
+        self.gateways = SavedFile(path / "gateways.json", tuple[KnownGateway, ...])
         self.control_socket = path / "control.sock"
 
     def make(self) -> None:

@@ -5,6 +5,7 @@ Whatever ends it, the next one observes everything again; the switch forwards me
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, Never
 
@@ -21,7 +22,7 @@ from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
 from suimon.agent.services.services import Services
 from suimon.dataplane.layout import SERVICES, TUNNELS, Layout, Provider
-from suimon.dataplane.nat import DEVICES, keep
+from suimon.dataplane.nat import DEVICES, Namespaces
 from suimon.dataplane.nat import Config as NatConfig
 from suimon.dataplane.openflow.connection import Config as OpenFlowConfig
 from suimon.dataplane.openflow.connection import Connection
@@ -34,12 +35,13 @@ from suimon.dataplane.switch import Plugged, Switch
 from suimon.model.owner import Owner
 from suimon.model.view import Drift
 from suimon.pipeline import provider
-from suimon.reconcile import Reconciler
+from suimon.reconcile import Failure, Reconciler
 
 log = structlog.get_logger()
 
 _COUNTERS_EVERY_S: Final = 10.0
-_NAMESPACES_RETRY_S: Final = 5.0
+_NAMESPACES_RETRY_S: Final = 1.0
+_NAMESPACES_LAST_RETRY_S: Final = 60.0
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ class Session:
         self._providers = {each: self._provider(each) for each in config.layout.providers}
         self.bridge = BridgeTarget(self._connection)
         self.shapes = ShapingTarget(self._switch)
+        self._namespaces: Namespaces | None = None
         self._unflushed: set[int] = set()
 
     async def run(self) -> Never:
@@ -107,8 +110,9 @@ class Session:
         await self._connection.packet_out(packet.actions, packet.data, packet.fields)
 
     async def repair(self) -> list[Drift]:
-        """Interfaces, then flows: those of br-int, and those of the provider bridges."""
+        """Interfaces and namespaces, then flows: those of br-int, and those of the provider bridges."""
         drifts = await self._repair_layout()
+        drifts += await self._repair_namespaces()
         drifts += await self._parts.enforcer.repair()
         for each, (_, reconciler) in self._providers.items():
             found = await reconciler.check()
@@ -161,6 +165,19 @@ class Session:
             return []
         await self._switch.ensure(layout)
         return [Drift(f"bridge/{layout.integration}", changed=len(wrong), example=wrong[0])]
+
+    async def _repair_namespaces(self) -> list[Drift]:
+        """Of routers and services. A namespace that can't be looked into is no reason to end the session."""
+        drifts = []
+        services = self._parts.services
+        try:
+            if self._namespaces is not None:
+                drifts += [drift_told(each, "") for each in await self._namespaces.check()]
+            if services is not None and not await services.is_whole():
+                drifts.append(Drift("namespace/services", missing=1, example="namespace or veth"))
+        except OSError as error:
+            log.warning("namespaces_not_checked", reason=str(error))
+        return drifts
 
     async def _follow_wiring(self) -> Never:
         while True:
@@ -215,13 +232,24 @@ class Session:
 
     async def _keep_namespaces(self) -> Never:
         """Those of the routers that this host leads out, or would. That it can't is no reason to end the session."""
+        enforcer, pause_s = self._parts.enforcer, _NAMESPACES_RETRY_S
         while True:
+            started = time.monotonic()
+            kept = Namespaces(
+                self._config.nat, self._switch, enforcer.nats, enforcer.nats_known, enforcer.note_namespaces
+            )
             try:
-                await keep(self._config.nat, self._switch, self._parts.enforcer.nats, self._parts.enforcer.nats_known)
+                self._namespaces = kept
+                await kept.run()
             except* OSError as errors:
-                error = errors.exceptions[0]
-                log.error("namespaces_not_kept", reason=repr(error), effect="routers don't lead outside by this host")
-                await asyncio.sleep(_NAMESPACES_RETRY_S)
+                reason = f"routers don't lead outside by this host: {_first(errors)}"
+                log.error("namespaces_not_kept", reason=reason)
+                enforcer.note_namespaces({Owner("namespace", "all"): Failure(reason)})
+                enforcer.nats_known.set()
+            if time.monotonic() - started > _NAMESPACES_LAST_RETRY_S:
+                pause_s = _NAMESPACES_RETRY_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _NAMESPACES_LAST_RETRY_S)
 
     def _provider(self, each: Provider) -> tuple[Connection, Reconciler[Owner, BridgeKey, BridgeEntry]]:
         connection = Connection(self._config.openflow, self._config.switch.management(each.bridge))
@@ -232,6 +260,11 @@ class Session:
             await asyncio.sleep(_COUNTERS_EVERY_S)
             ports = self._parts.enforcer.world.port
             self._parts.reporter.counters(tuple(each for each in self._switch.counters() if ports(each.port_id)))
+
+
+def _first(group: BaseExceptionGroup[OSError]) -> str:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else str(error) or type(error).__name__
 
 
 def _wires(each: Provider) -> tuple[str, str, str]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import random
@@ -86,8 +87,11 @@ class NatTarget:
         """What is there stays, and with it its connections. The digest is written last."""
         space = self._config.prefix + name
         if space not in _namespaces():
+            # A device that is there leads to a namespace of another name, or to one that nobody can find any more.
+            await self._run("ip", "link", "delete", name, check=False)
             await self._run("ip", "netns", "add", space)
         if not await self._run("ip", "-brief", "link", "show", "dev", name, check=False):
+            await self._unplug(name)  # The switch would go on with the socket of the device before it.
             ends = ("mtu", str(_MTU), "type", "veth", "peer", "name", _LINK, "mtu", str(_MTU))
             await self._run("ip", "link", "add", name, *ends, "address", NAMESPACE, "netns", space)
         inside = ("ip", "netns", "exec", space)
@@ -107,12 +111,15 @@ class NatTarget:
         await self._run("ip", "link", "set", name, "alias", digest(nat))
 
     async def _remove(self, name: str) -> None:
+        await self._unplug(name)
+        if self._config.prefix + name in _namespaces():
+            await self._run("ip", "netns", "delete", self._config.prefix + name)
+
+    async def _unplug(self, name: str) -> None:
         mirror = self._switch.mirror
         bridge, port = mirror.bridge(self._config.bridge), mirror.port(name)
         if bridge and port:
             await self._switch.transact([port_removal(bridge, port)])
-        if self._config.prefix + name in _namespaces():
-            await self._run("ip", "netns", "delete", self._config.prefix + name)
 
     async def _stale(self, space: str, nat: Nat) -> list[str]:
         """Lines that take away addresses and routes from before."""
@@ -140,7 +147,8 @@ class NatTarget:
             async with asyncio.timeout(self._config.timeout_s):
                 said, complaint = await running.communicate(stdin.encode() if stdin else None)
         except BaseException:
-            running.kill()
+            with suppress(ProcessLookupError):
+                running.kill()
             raise
         if running.returncode and check:
             raise OSError(f"{' '.join(command)}: {complaint.decode(errors='replace').strip()}")
@@ -150,26 +158,54 @@ class NatTarget:
 DEVICES: Final = device("")
 """How the names of all of them begin."""
 
+Told = Mapping[Owner, Failure]
 
-async def keep(config: Config, switch: Switch, nats: Mapping[str, Nat], known: asyncio.Event) -> Never:
-    """Keep the namespaces equal to `nats`, by device; `known` is set at each new state of it. Raises OSError.
 
-    Nothing is touched before it was set once: until then nobody knows what is wanted.
+class Namespaces:
+    """Keeps the namespaces equal to `nats`, by device, as long as `run` lives; `known` is set at each new state of it.
+
+    `told` hears after each round what could not be made so. It is tried again with back-off.
     """
-    await known.wait()
-    reconciler: Reconciler[Owner, str, str] = Reconciler(reconcile.Config(), NatTarget(config, switch, nats), random)
-    wanted: dict[str, str] = {}
-    async with asyncio.TaskGroup() as tasks:
-        running = None
-        while True:
-            known.clear()
-            now = {name: digest(nat) for name, nat in nats.items()}
-            for name in wanted.keys() | now.keys():
-                if wanted.get(name) != now.get(name):
-                    reconciler.want(Owner("namespace", name), {name: now[name]} if name in now else {})
-            wanted = now
-            running = running or tasks.create_task(reconciler.run())
-            await known.wait()
+
+    def __init__(
+        self,
+        config: Config,
+        switch: Switch,
+        nats: Mapping[str, Nat],
+        known: asyncio.Event,
+        told: Callable[[Told], None],
+    ) -> None:
+        self._nats, self._known, self._told = nats, known, told
+        self._reconciler: Reconciler[Owner, str, str] = Reconciler(
+            reconcile.Config(), NatTarget(config, switch, nats), random
+        )
+        self._wanted: dict[str, str] = {}
+        self._observed = False
+
+    async def run(self) -> Never:
+        """Nothing is touched before `known` was set once: until then nobody knows what is wanted. Raises OSError."""
+        await self._known.wait()
+        async with asyncio.TaskGroup() as tasks:
+            running = None
+            while True:
+                self._known.clear()
+                self._want({name: digest(nat) for name, nat in self._nats.items()})
+                running = running or tasks.create_task(self._reconciler.run(self._note_round))
+                await self._known.wait()
+
+    async def check(self) -> list[reconcile.Drift[Owner, str]]:
+        """What is not as the last round left it; it is put right. Nothing before the first round. Raises OSError."""
+        return await self._reconciler.check() if self._observed else []
+
+    def _want(self, now: dict[str, str]) -> None:
+        for name in self._wanted.keys() | now.keys():
+            if self._wanted.get(name) != now.get(name):
+                self._reconciler.want(Owner("namespace", name), {name: now[name]} if name in now else {})
+        self._wanted = now
+
+    def _note_round(self) -> None:
+        self._observed = True
+        self._told({owner: failure for owner, failure in self._reconciler.failures.items() if owner})
 
 
 def digest(nat: Nat) -> str:

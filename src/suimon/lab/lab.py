@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -148,7 +148,7 @@ class Lab:
         """Returns once br-tun forwards again and knows its peers."""
         self.switch(host.name).start_vswitchd()
         self.switch(host.name).vsctl("wait-until", "interface", "br-tun", "ofport>0")
-        self._introduce_tunnels()
+        self._introduce_tunnels([host])
 
     def _build(self, cloud: bool) -> None:
         begun = time.monotonic()
@@ -162,7 +162,7 @@ class Lab:
             controller = pool.submit(self.cloud.start_controller) if cloud else None
             list(pool.map(self._start_switch, self.layout.hosts))
             self._start_internet()
-            self._introduce_tunnels()
+            self._introduce_tunnels(self.layout.hosts)
             done("an Open vSwitch on each")
             if controller:
                 controller.result()
@@ -179,12 +179,14 @@ class Lab:
         switch.vsctl(*bridge, "--", "add-port", "br-tun", "eth-tun")
         self.wires.set_address(host.namespace, "br-tun", f"{host.tunnel_ip}/24")
 
-    def _introduce_tunnels(self) -> None:
-        """Tell each switch its peers' MACs: userspace tunnels drop what they send while they resolve one."""
+    def _introduce_tunnels(self, to: Sequence[Host]) -> None:
+        """Tell these switches their peers' MACs: userspace tunnels drop what they send while they resolve one."""
         macs = {
-            host: self.switch(host.name).vsctl("get", "interface", "br-tun", "mac_in_use") for host in self.layout.hosts
+            host: self.switch(host.name).vsctl("get", "interface", "br-tun", "mac_in_use")
+            for host in self.layout.hosts
+            if [host] != to
         }
-        for host in self.layout.hosts:
+        for host in to:
             switch = self.switch(host.name)
             switch.appctl("tnl/neigh/aging", "3600")
             for peer, mac in macs.items():

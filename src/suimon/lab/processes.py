@@ -130,6 +130,16 @@ def kill(process: Process) -> None:
         os.close(fd)
 
 
+def tell(process: Process, number: signal.Signals) -> None:
+    """Send a signal, if it still lives."""
+    fd = _open(process)
+    if fd is not None:
+        try:
+            _signal([fd], number)
+        finally:
+            os.close(fd)
+
+
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
 

@@ -42,6 +42,8 @@ class Services:
     def __init__(self, config: Config, world: World, position: Callable[[], Position | None]) -> None:
         self.built = asyncio.Event()
         """The veth is new: the switch has to take it up again. Whoever has seen to that says `taken_up`."""
+        self._harmed = asyncio.Event()
+        self._serving = False
         self._config = config
         self._place = ServicesPlace(config.rundir, config.namespace)
         self._nova = nova.Nova(config.nova) if config.nova else None
@@ -67,9 +69,16 @@ class Services:
 
     async def taken_up(self) -> None:
         """The switch has the new veth. Raises OSError."""
-        self.built.clear()
         await asyncio.to_thread(self._place.note_taken_up)
+        self.built.clear()
         log.info("services_taken_up")
+
+    async def is_whole(self) -> bool:
+        """Whether the place is as it was left; if not, it is built again. Raises OSError."""
+        if not self._serving or self.built.is_set() or await asyncio.to_thread(self._place.is_whole):
+            return True
+        self._harmed.set()
+        return False
 
     async def _serve(self) -> None:
         place = self._place
@@ -80,12 +89,20 @@ class Services:
             (self._resolver.serve_streams, await asyncio.to_thread(place.listen, DNS_L4_PORT)),
             (self._resolver.serve_datagrams, await asyncio.to_thread(place.receive, DNS_L4_PORT)),
         )
+        self._harmed.clear()
         with contextlib.ExitStack() as opened:
+            self._serving = True
+            opened.callback(setattr, self, "_serving", False)
             log.info("services_ready", nova=self._config.nova.url if self._config.nova else None)
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._notice_harm())
                 for serve, sockets in served:
                     for each in sockets:
                         tasks.create_task(serve(opened.enter_context(each)))
+
+    async def _notice_harm(self) -> None:
+        await self._harmed.wait()
+        raise OSError("the services' namespace or its veth is not as it was left")
 
 
 def _leaves(group: BaseExceptionGroup[OSError]) -> Iterator[OSError]:
