@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants fuzz conformance bench-api bench-port chaos kernel clean
+.PHONY: help lab test lint format mutants fuzz conformance bench-api bench-port bench-switch chaos kernel guest clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,11 @@ bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet, and
 	@$(PY) bench/port.py
 	@$(PY) bench/scale.py $(ARGS)
 
+bench-switch: $(INSTALLED) ## packets, connections and pings through the pipeline beside a plain bridge; ARGS="--only tunnel"
+	$(ROOT)
+	@.ci/bootstrap iperf3
+	@$(PY) bench/switch.py $(ARGS)
+
 chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
 	$(ROOT)
 	@$(PY) -m tests.chaos $(ARGS)
@@ -52,6 +57,10 @@ chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="
 kernel: $(INSTALLED) ## tests of the switch on Debian's kernel in qemu, where this machine has no openvswitch module
 	$(ROOT)
 	@tests/kernel/boot $(or $(ARGS),tests/system/test_packets.py tests/system/test_dataplane.py)
+
+guest: $(INSTALLED) ## a virtual machine boots in a lab, finds its addresses and metadata, and is reached by floating IP
+	$(ROOT)
+	@$(PY) -m pytest tests/kernel/guest.py $(ARGS)
 
 clean: ## remove what these commands made in this folder
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

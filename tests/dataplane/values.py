@@ -142,8 +142,8 @@ IPV6_ACTIONS: tuple[Action, ...] = (
 )
 NS_ACTIONS: tuple[Action, ...] = (
     set_field("icmpv6_type", 136),
-    set_field("nd_options_type", 2),
-    set_field("nd_reserved", 0x60000000),
+    Move("reg7", "nd_reserved"),
+    Move("reg7", "nd_options_type"),
     Resubmit(Stage.REMOTE),
 )
 ARP_ACTIONS: tuple[Action, ...] = (

@@ -116,16 +116,15 @@ class OpenVSwitch:
         guest, tap = f"{self.namespace}-{number}", f"tap{number}"
         self.guests.append(guest)
         run("ip", "netns", "add", guest)
-        self.exec("ip", "link", "add", tap, "type", "veth", "peer", "name", "eth0", "netns", guest)
-        self.exec("ip", "link", "set", "eth0", "address", mac, guest=guest)
-        # In the userspace datapath nobody fills in a checksum that was left to the hardware.
-        self.exec("ethtool", "-K", tap, "tx", "off")
-        self.exec("ethtool", "-K", "eth0", "tx", "off", guest=guest)
+        cable = ["type", "veth", "peer", "name", "eth0", "address", mac, "netns", guest]
+        run("ip", "-n", self.namespace, "link", "add", tap, "up", *cable)
+        if DATAPATH == "netdev":  # There nobody fills in a checksum that was left to the hardware.
+            self.exec("ethtool", "-K", tap, "tx", "off")
+            self.exec("ethtool", "-K", "eth0", "tx", "off", guest=guest)
         for device in ("lo", "eth0"):
-            self.exec("ip", "link", "set", device, "up", guest=guest)
-        self.exec("ip", "link", "set", tap, "up")
+            run("ip", "-n", guest, "link", "set", device, "up")
         if cidr:
-            self.exec("ip", "addr", "add", cidr, "dev", "eth0", guest=guest)
+            run("ip", "-n", guest, "addr", "add", cidr, "dev", "eth0")
         self.plug(tap, port_id, bridge)
         return guest
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.system.live import LiveCloud
-from tests.system.openvswitch import OpenVSwitch, run
+from tests.system.openvswitch import DATAPATH, OpenVSwitch, run
 
 pytestmark = pytest.mark.system
 
@@ -50,25 +50,31 @@ def clouds(kept_switch: OpenVSwitch) -> Iterator[list[LiveCloud]]:
 
 
 def _join(*switches: OpenVSwitch) -> None:
-    """Userspace tunnels need a bridge that holds the tunnel address, and the peer's MAC beforehand."""
+    """A wire between them, with the tunnel addresses on it."""
     one, two = (switch.namespace for switch in switches)
     run("ip", "link", "add", "wire", "netns", one, "type", "veth", "peer", "name", "wire", "netns", two)
     for number, switch in enumerate(switches, 1):
         switch.exec("ethtool", "-K", "wire", "tx", "off")
         switch.exec("ip", "link", "set", "wire", "up")
-        settings = ["datapath_type=netdev", "fail_mode=standalone"]
-        switch.vsctl("add-br", "br-tun", "--", "set", "bridge", "br-tun", *settings)
-        switch.vsctl("add-port", "br-tun", "wire")
-        switch.exec("ip", "address", "add", f"198.18.0.{number}/24", "dev", "br-tun")
-        switch.exec("ip", "link", "set", "br-tun", "up")
+        device = "wire" if DATAPATH == "system" else _bridged(switch)
+        switch.exec("ip", "address", "add", f"198.18.0.{number}/24", "dev", device)
         for ofport, kind in enumerate(KINDS, 10):
             options = ["options:remote_ip=flow", "options:key=flow", f"options:local_ip=198.18.0.{number}"]
             made = ["add-port", "br-int", f"sm-{kind}", "--", "set", "interface", f"sm-{kind}", f"type={kind}"]
             switch.vsctl(*made, f"ofport_request={ofport}", *options)
             assert switch.ofport(f"sm-{kind}") == ofport
-    macs = [switch.vsctl("get", "interface", "br-tun", "mac_in_use").strip('"') for switch in switches]
-    for number, switch in enumerate(switches, 1):
-        switch.appctl("tnl/neigh/set", "br-tun", f"198.18.0.{3 - number}", macs[2 - number])
+    if DATAPATH == "netdev":
+        macs = [switch.vsctl("get", "interface", "br-tun", "mac_in_use").strip('"') for switch in switches]
+        for number, switch in enumerate(switches, 1):
+            switch.appctl("tnl/neigh/set", "br-tun", f"198.18.0.{3 - number}", macs[2 - number])
+
+
+def _bridged(switch: OpenVSwitch) -> str:
+    """Userspace tunnels need a bridge that holds the tunnel address, and the peer's MAC beforehand."""
+    switch.vsctl("add-br", "br-tun", "--", "set", "bridge", "br-tun", "datapath_type=netdev", "fail_mode=standalone")
+    switch.vsctl("add-port", "br-tun", "wire")
+    switch.exec("ip", "link", "set", "br-tun", "up")
+    return "br-tun"
 
 
 @pytest.mark.parametrize(("guest", "kind"), list(zip("vgw", KINDS, strict=True)))

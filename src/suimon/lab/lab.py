@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
+from suimon.dataplane.switch import kernel_datapath
 from suimon.lab import processes
 from suimon.lab.cloud import CONTROLLER, Cloud
 from suimon.lab.error import LabError
@@ -175,8 +176,10 @@ class Lab:
         """With br-tun, the host's own: userspace tunnels need a bridge that holds the tunnel address."""
         switch = self.switch(host.name)
         switch.start()
-        bridge = ["add-br", "br-tun", "--", "set", "bridge", "br-tun", "datapath_type=netdev", "fail_mode=standalone"]
-        switch.vsctl(*bridge, "--", "add-port", "br-tun", "eth-tun")
+        # Of the agent's datapath, so that a packet for a tunnel goes from one to the other.
+        datapath = "system" if kernel_datapath() else "netdev"
+        bridge = ["add-br", "br-tun", "--", "set", "bridge", "br-tun", f"datapath_type={datapath}"]
+        switch.vsctl(*bridge, "fail_mode=standalone", "--", "add-port", "br-tun", "eth-tun")
         self.wires.set_address(host.namespace, "br-tun", f"{host.tunnel_ip}/24")
 
     def _introduce_tunnels(self, to: Sequence[Host]) -> None:

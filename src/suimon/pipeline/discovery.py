@@ -16,7 +16,7 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, NET, ORIGIN, SOURCE
+from suimon.pipeline.fields import ANSWERING, FROM_GUEST, NET, ORIGIN, SOURCE
 from suimon.pipeline.flow import Action, Goto, Move, Resubmit, ToController, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
@@ -66,7 +66,11 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 
 def advertisement(mac: str, ip: str, flags: int) -> list[Action]:
-    """Turns a solicitation for `ip` around; stage advertise does the rest and sends it."""
+    """Turns a solicitation for `ip` around; stage advertise does the rest and sends it.
+
+    The flags and the option's type come from a register: with the kernel's datapath the switch refuses to set them,
+    which that can't do, and moves them nevertheless, as it makes answers itself (docs/decisions/0014).
+    """
     return [
         Move("eth_src", "eth_dst"),
         set_field("eth_src", mac),
@@ -74,8 +78,10 @@ def advertisement(mac: str, ip: str, flags: int) -> list[Action]:
         set_field("ipv6_src", ip),
         set_field("ip_ttl", 255),
         set_field("icmpv6_type", ipv6.ADVERTISEMENT),
-        set_field("nd_reserved", flags),
-        set_field("nd_options_type", _TARGET_OPTION),
+        set_field(ANSWERING, flags),
+        Move(ANSWERING, "nd_reserved"),
+        set_field(ANSWERING, _TARGET_OPTION),
+        Move(ANSWERING, "nd_options_type"),
         Resubmit(Stage.ADVERTISE),
     ]
 

@@ -105,6 +105,8 @@ NEXTHOP6: Final = "xxreg2"
 """The IPv6 address whose MAC the routed packet needs: reg8 to reg11. It is written whole and matched by `wide`, since
 Open vSwitch tells of the registers singly.
 """
+ANSWERING: Final = "reg7"
+"""What an answer to neighbour discovery gets from a register: its packet goes to no next hop."""
 COMPLAINT: Final = "reg12"
 """Why a router does not carry the packet on: 0, or one of those below. Each has the lowest bit."""
 MTU: Final = "reg13"

@@ -45,7 +45,7 @@ class SetField(msgspec.Struct, frozen=True, tag="set"):
 
 
 class Move(msgspec.Struct, frozen=True, tag="move"):
-    """Copy all bits of `source` into the low bits of `target` (OFPAT_COPY_FIELD)."""
+    """Copy the low bits of `source` into those of `target`, as many as both have (OFPAT_COPY_FIELD)."""
 
     source: str
     target: str

@@ -147,8 +147,9 @@ def _encode(action: Action) -> bytes:
         case SetField(field, value, mask):
             return _padded(_SET_FIELD, encode_oxm(field, value, mask))
         case Move(source, target):
+            bits = min(FIELDS[source].bits, FIELDS[target].bits)
             fields = header(FIELDS[source]) + header(FIELDS[target])
-            return _padded(_COPY_FIELD, struct.pack("!HHH2x", FIELDS[source].bits, 0, 0) + fields)
+            return _padded(_COPY_FIELD, struct.pack("!HHH2x", bits, 0, 0) + fields)
         case UseMeter(number):
             return struct.pack("!HHI", _METER, 8, number)
         case UseGroup(number):

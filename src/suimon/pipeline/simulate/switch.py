@@ -323,11 +323,10 @@ def _rewritten(action: Action, packet: Packet) -> Packet:
         case SetField(name, value, mask):
             return packet.with_fields(_merged(fields, name, value, mask)) if _has(fields, name) else packet
         case Move(source, target):
-            mask = (1 << FIELDS[source].bits) - 1
-            assert mask >> FIELDS[target].bits == 0, f"{source} does not fit {target}"
+            mask = (1 << min(FIELDS[source].bits, FIELDS[target].bits)) - 1
             if not (_has(fields, source) and _has(fields, target)):
                 return packet
-            return packet.with_fields(_merged(fields, target, _read(fields, source), mask))
+            return packet.with_fields(_merged(fields, target, _read(fields, source) & mask, mask))
         case DecTtl():
             return packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1}) if _has(fields, "ip_ttl") else packet
         case CheckLarger(length, name):
