@@ -13,11 +13,13 @@ from suimon.model.settings import Settings
 from suimon.model.touches import ROUTER_INTERFACE, UNPLUGGED
 from suimon.resources import hosts
 from suimon.resources.registry import RESOURCES
+from suimon.resources.resource import Asked
 from suimon.store.tx import Tx
 from tests.distribution.world import make_host
 
 HOSTS: Final = ("h1", "h2", "h3")
 ADMIN: Final = Actor("u", "p", frozenset({"admin"}))
+NOVA: Final = Actor("nova", "services", frozenset({"service"}))
 SETTINGS: Final = Settings(vlans={"public": ((1, 4000),)})
 IMPOSSIBLE: Final = (CallerError, IndexError)
 """What acts raise when the caller asks for what can't be, or there is nothing to choose from."""
@@ -118,6 +120,29 @@ def _create_ports(tx: Tx, random: Random) -> None:
 
 def _update_port(tx: Tx, random: Random) -> None:
     _update(tx, "ports", random.choice(_plugged(tx)).id, _port_body(tx, random))
+
+
+def _bind_besides(tx: Tx, random: Random) -> None:
+    """To a host more, as before a live migration."""
+    port = random.choice(_plugged(tx))
+    _update(tx, "ports", port.id, {"device_owner": "compute:nova"})
+    bindings = RESOURCES["ports"].children["bindings"]
+    assert bindings.create is not None
+    bindings.create(tx, NOVA, port.id, bindings.spec.for_create({"host": random.choice(HOSTS)}, NOVA))
+
+
+def _activate_binding(tx: Tx, random: Random) -> None:
+    waiting = random.choice(tx.select(things.PortBinding, order=("id",)))
+    RESOURCES["ports"].children["bindings"].views["PUT {}/activate"].act(
+        tx, NOVA, Asked(ids=(waiting.port_id, waiting.host))
+    )
+
+
+def _delete_binding(tx: Tx, random: Random) -> None:
+    waiting = random.choice(tx.select(things.PortBinding, order=("id",)))
+    delete = RESOURCES["ports"].children["bindings"].delete
+    assert delete is not None
+    delete(tx, NOVA, waiting.port_id, waiting.host, None)
 
 
 def _report_port(tx: Tx, random: Random) -> None:
@@ -247,6 +272,9 @@ ACTS: Final[dict[str, Act]] = {
     "delete_subnet": _delete_any("subnets", things.Subnet),
     "create_ports": _create_ports,
     "update_port": _update_port,
+    "bind_besides": _bind_besides,
+    "activate_binding": _activate_binding,
+    "delete_binding": _delete_binding,
     "report_port": _report_port,
     "delete_port": lambda tx, random: _delete(tx, "ports", random.choice(_plugged(tx)).id),
     "delete_host_ports": _delete_host_ports,

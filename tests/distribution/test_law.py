@@ -23,7 +23,13 @@ from tests.distribution.world import FRAME, Follower, open_store, running, settl
 SEED = st.integers(0, 2**20)
 LINES = ("reconnect", "reconnect_older", "check", "shorten", "restart")
 STEPS = st.lists(
-    st.tuples(st.sampled_from([*ACTS, *LINES, "update_port", "create_ports", "associate"]), SEED), max_size=30
+    st.tuples(
+        st.sampled_from(
+            [*ACTS, *LINES, "update_port", "create_ports", "associate", "bind_besides", "activate_binding"]
+        ),
+        SEED,
+    ),
+    max_size=30,
 )
 
 

@@ -15,6 +15,7 @@ router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
   … qos=slow limited=ADDRESS@slow,…                  policies of the gateway, and of what is forwarded
 floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow
 gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
+port vm1 h1 blue MAC IP ofport=1 besides=h2          also bound to h2, where it isn't active (yet, or any more)
 qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
 """
 
@@ -58,6 +59,8 @@ class Cloud:
         self.stations: dict[str, Station] = {}
         self.objects: dict[view.Key, view.Object] = {}
         self.ofports: dict[str, int] = {}
+        self.besides: dict[str, str] = {}
+        """By port, the host where it is bound to as well."""
 
     def read(self, line: str) -> None:
         """Take in one line of the language above; a thing that is there already is replaced."""
@@ -82,7 +85,7 @@ class Cloud:
 
     def told(self, host: str) -> dict[view.Key, view.Object]:
         """Its ports, the networks it can reach from them, who else is there, and the rules that bind them."""
-        mine = [port for port in self.all(view.Port) if port.host == host]
+        mine = [self.bound(port, host) for port in self.all(view.Port) if host in self.hosts_of(port)]
         networks = self._reach({port.network_id for port in mine})
         groups = {group for port in mine for group in port.groups}
         remote = {
@@ -113,6 +116,15 @@ class Cloud:
         told += (policy for policy in self.all(view.QosPolicy) if policy.id in policies)
         told += (floating for floating in self.all(view.FloatingIp) if floating.host == host)
         return {view.key(thing): thing for thing in told}
+
+    def hosts_of(self, port: view.Port) -> list[str]:
+        """Where it is bound, the active host first."""
+        return [port.host, *filter(None, [self.besides.get(port.parent or port.id)])]
+
+    def bound(self, port: view.Port, host: str) -> view.Port:
+        """As that host of it is told."""
+        others = (vtep for each in self.hosts_of(port) if each != host and (vtep := self.hosts[each].vtep))
+        return msgspec.structs.replace(port, host=host, active=host == port.host, others=tuple(others))
 
     def _reach(self, networks: set[str]) -> set[str]:
         while True:
@@ -211,6 +223,9 @@ def _port(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
         vlan=int(options["vlan"]) if "vlan" in options else None,
     )
     cloud.put(port)
+    cloud.besides.pop(name, None)
+    if "besides" in options:
+        cloud.besides[name] = options["besides"]
 
 
 def _subnet_of(cloud: Cloud, network: str, ip: str) -> str:

@@ -59,13 +59,14 @@ class Questioner:
 
     def ask(self, question: str) -> Answer:
         if talk := _TALK.match(question):
-            source, arrow, target, service, forged = talk.groups()
+            name, arrow, target, service, forged = talk.groups()
+            source = name.partition("@")[0]
             match arrow:
                 case "->":
                     return self._open((source, target, service), _options(forged))
                 case "~>":
                     opened = self._connections[source, target, service].opened
-                    return self._single(self.sender(source), _later(opened), self._meant(target))
+                    return self._single(self.sender(name), _later(opened), self._meant(target))
                 case "~~>":
                     opened = self._connections[source, target, service].opened
                     return self._single(self.sender(source), later_fragment(opened), self._meant(target))
@@ -96,7 +97,9 @@ class Questioner:
         return arrived
 
     def sender(self, name: str) -> Sender:
-        return self.cloud.stations.get(name) or self.cloud.port(name)
+        name, _, host = name.partition("@")
+        station = self.cloud.stations.get(name)
+        return station or (self.cloud.bound(self.cloud.port(name), host) if host else self.cloud.port(name))
 
     def _open(self, names: tuple[str, str, str], forged: dict[str, str]) -> Answer:
         source, target, service = names

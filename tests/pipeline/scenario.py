@@ -4,7 +4,8 @@ A file is sections, each a header `-- kind argument --` and its lines; text befo
 
     -- world --            lines of `tests.pipeline.cloud`: what is there at first
     -- step WORDS --       changes: `set LINE`, `delete KIND NAME`, `plug PORT OFPORT`, `unplug PORT`,
-                           `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve)
+                           `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve),
+                           `arrive PORT` (its guest was heard where it is waited for), `late HOST…` (not told yet)
     -- flows HOST --       what the last step changed in that host's flows and groups, by stage; + new, - gone
     -- asks --             QUESTION: answer
 
@@ -15,6 +16,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     vm1 <~ vm2 tcp/22      a later packet of that connection, to its opener
     vm1 ~~> vm2 udp/53     a later fragment of a datagram of that connection, from its opener
     vm1 <! vm2 udp/53      an ICMP error about what the opener sent first, to it
+    vm1@h2 ~> vm2 tcp/22   the same, sent where it is bound to, but isn't active
     vm1 arp 10.0.0.5       who has that address?
     vm1 dhcp               a DHCPDISCOVER
     vm1 ns 2001:db8::5     who has that address? `dad` asks from none, `na` tells of it, `rs` asks for routers;
@@ -125,6 +127,7 @@ class _Play:
 
     def change(self, step: str, lines: Iterable[str]) -> None:
         self.step = step
+        self._late: list[str] = []
         if self.step == "the world":
             for line in lines:
                 if not line.startswith("#"):
@@ -135,7 +138,7 @@ class _Play:
             self._before = {name: tuple(host.programs.values()) for name, host in self.underlay.hypervisors.items()}
             for line in lines:
                 self._change(line.split(maxsplit=1))
-        self.underlay.follow()
+        self.underlay.follow(self._late)
         for hypervisor in self.underlay.hypervisors.values():
             _hold_true(hypervisor)
 
@@ -154,6 +157,10 @@ class _Play:
                 self.underlay.learn(network, ip, mac)
             case "away", [*vteps]:
                 self.underlay.judge(set(vteps))
+            case "arrive", [port]:
+                self.underlay.arrive(port)
+            case "late", hosts:
+                self._late = hosts
             case "forget", [network, ip]:
                 self.underlay.learn(network, ip, None)
             case _:

@@ -28,6 +28,7 @@ def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> No
     for file in scenario.files():
         scenario.replay(file.read_text(), notice)
     assert seen == {
+        (Stage.BLOCK_OUT, "port"),
         (Stage.ANSWER, "port"),
         (Stage.FIT, "port"),
         (Stage.FIT, "shared"),

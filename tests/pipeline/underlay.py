@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 import msgspec
@@ -114,9 +114,11 @@ class Underlay:
         for name, host in cloud.hosts.items():
             self.hypervisors[name].world.wire(host.tunnels, host.physnets)
 
-    def follow(self) -> None:
+    def follow(self, late: Collection[str] = ()) -> None:
         for name, hypervisor in self.hypervisors.items():
-            mine = {port.id for port in self.cloud.all(view.Port) if port.host == name}
+            if name in late:
+                continue
+            mine = {port.id for port in self.cloud.all(view.Port) if name in self.cloud.hosts_of(port)}
             ofports = {port_id: ofport for port_id, ofport in self.cloud.ofports.items() if port_id in mine}
             hypervisor.follow(self.cloud.told(name), ofports)
 
@@ -124,6 +126,10 @@ class Underlay:
         """As if every host had asked for a next hop."""
         for hypervisor in self.hypervisors.values():
             hypervisor.world.learn(network_id, ip, mac)
+
+    def arrive(self, port_id: str) -> None:
+        """As if its guest had announced itself on the host where it is waited for."""
+        self.hypervisors[self.cloud.besides[port_id]].world.arrive(port_id)
 
     def judge(self, away: set[str]) -> None:
         """As if every host had noticed that these gateway hosts (by tunnel address) don't serve."""
@@ -156,9 +162,13 @@ class Underlay:
         """Who is behind a host's OpenFlow port, and what the packet is when it gets there."""
         here = self.cloud.hosts[host]
         for port in self.cloud.all(view.Port):
-            plugged = self.cloud.ofports.get(port.parent or port.id)
-            if (plugged, port.host) == (ofport, host) and packet.fields.get("vlan_vid", 0) == _vlan_vid(port.vlan):
-                yield port.id, packet.with_fields({"vlan_vid": 0}).arriving(0)
+            plugged = self.cloud.ofports.get(port.parent or port.id) if host in self.cloud.hosts_of(port) else None
+            if plugged == ofport and packet.fields.get("vlan_vid", 0) == _vlan_vid(port.vlan):
+                # Where the guest isn't known to run, the name tells.
+                yield (
+                    port.id if port.host == host else f"{port.id}@{host}",
+                    packet.with_fields({"vlan_vid": 0}).arriving(0),
+                )
         for kind in (kind for kind, tunnel in here.tunnels.items() if tunnel == ofport):
             for other in self.cloud.hosts.values():
                 far = int(IPv4Address(other.vtep or 0)) == packet.fields["tun_dst"]

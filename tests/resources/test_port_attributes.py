@@ -281,7 +281,7 @@ def test_hosts_are_told_of_dhcp_options(world: World, network: str) -> None:
     world.host("h1")
     given = [{"opt_name": "mtu", "opt_value": "1400"}, {"opt_name": "mtu", "opt_value": "1300", "ip_version": 6}]
     port = world.port(network, ADMIN, extra_dhcp_opts=given, **{"binding:host_id": "h1"})["id"]
-    told = world.read(lambda tx: read(tx, ["host:h1"], []))["port", port]
+    (told,) = world.read(lambda tx: read(tx, ["host:h1"], []))
     assert isinstance(told, view.Port)
     assert told.dhcp_options == (DhcpOption("mtu", "1400"),)
     assert told.dhcp6_options == (DhcpOption("mtu", "1300", 6),)
@@ -298,7 +298,7 @@ def test_hosts_are_told_of_names_and_ipv6_modes(world: World) -> None:
     network = world.network(dns_domain="cloud.example.")
     subnet = world.subnet(network, "fd00::/64", ipv6_ra_mode="slaac", ipv6_address_mode="slaac")
     port = world.port(network, ADMIN, dns_name="web", **{"binding:host_id": "h1"})["id"]
-    told = world.read(lambda tx: read(tx, ["host:h1", f"network:{network}"], []))
+    told = {view.key(each): each for each in world.read(lambda tx: read(tx, ["host:h1", f"network:{network}"], []))}
     of_network, of_subnet, of_port = (told[key] for key in (("network", network), ("subnet", subnet), ("port", port)))
     assert isinstance(of_network, view.Network) and of_network.dns_domain == "cloud.example."
     assert isinstance(of_subnet, view.Subnet) and of_subnet.ra_mode == of_subnet.address_mode == "slaac"

@@ -61,6 +61,8 @@ class Answers:
         """What is to be sent at once; whatever the packet is, it ends nothing."""
         if packet.stage == Stage.NEIGHBOUR:
             self._outside.missed(packet)
+        elif packet.stage == Stage.BLOCK_OUT:
+            self._enforcer.arrived(packet)
         elif packet.stage == Stage.TUNNEL:
             self._enforcer.gateway_answered(packet)
         elif packet.stage == Stage.FIT:

@@ -170,6 +170,14 @@ class Enforcer:
         if self._outside.answered(packet):
             self._wake.set()
 
+    def arrived(self, packet: PacketIn) -> None:
+        """A guest that migrates here announced itself: from now on it gets what is sent to it."""
+        port = self.world.port_by_ofport(packet.fields.get("in_port", 0))
+        if port is not None and not self.world.listens(port):
+            log.info("guest_arrived", port=port.id)
+            self.world.arrive(port.id)
+            self._wake.set()
+
     def judge(self, verdict: Verdict) -> None:
         """Which gateway hosts serve now."""
         if verdict == self._verdict:
@@ -365,8 +373,11 @@ class Enforcer:
                 self._ports[thing.id] = thing
 
     def _seats(self) -> list[Seat]:
-        """As they are before a round: what is plugged during it, is acknowledged by the next."""
-        return [self._seat(port) for port in self._ports.values()]
+        """As they are before a round: what is plugged during it, is acknowledged by the next.
+
+        Of a port that is active elsewhere that host speaks.
+        """
+        return [self._seat(port) for port in self._ports.values() if port.active]
 
     def _seat(self, port: Port) -> Seat:
         network = self.world.network(port.network_id)

@@ -81,6 +81,8 @@ class Reporter:
     def ports(self, statuses: dict[str, PortReport]) -> None:
         """The status of every port of this host that has one."""
         self._ports = statuses
+        # One that comes back is news.
+        self._told_ports = {name: each for name, each in self._told_ports.items() if name in statuses}
         self._news.set()
 
     def counters(self, counters: tuple[Counters, ...]) -> None:
@@ -141,7 +143,6 @@ class Reporter:
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts
-        self._told_ports = {name: each for name, each in self._told_ports.items() if name in self._ports}
-        self._told_ports |= {each.port_id: each for each in report.ports}
+        self._told_ports |= {each.port_id: each for each in report.ports if each.port_id in self._ports}
         if self._counters is report.counters:
             self._told_counters, self._counters = self._counters or self._told_counters, ()

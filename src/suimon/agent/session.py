@@ -258,8 +258,8 @@ class Session:
     async def _count(self) -> Never:
         while True:
             await asyncio.sleep(_COUNTERS_EVERY_S)
-            ports = self._parts.enforcer.world.port
-            self._parts.reporter.counters(tuple(each for each in self._switch.counters() if ports(each.port_id)))
+            active = self._parts.enforcer.world.found_here
+            self._parts.reporter.counters(tuple(each for each in self._switch.counters() if active(each.port_id)))
 
 
 def _first(group: BaseExceptionGroup[OSError]) -> str:

@@ -16,7 +16,7 @@ from suimon.distribution.objects import read
 from suimon.distribution.scopes import Scopes, scopes
 from suimon.model import view
 from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, Touch
-from suimon.store.tables import FLOATING_IPS, PORTS
+from suimon.store.tables import FLOATING_IPS, PORT_BINDINGS, PORTS
 from suimon.store.tx import Tx
 
 RESCOPING: Final = frozenset({"port", "router", "network", "remote_group", "gateways", "external_network"})
@@ -30,6 +30,10 @@ class Held(msgspec.Struct, frozen=True):
 
     schema: int
     scopes: Scopes = frozenset()
+
+
+_Told = tuple[int, msgspec.Raw]
+"""The schema that an object is from, and the object."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -60,20 +64,21 @@ def differences(
     kept = {scope for host in had for scope in holds[host] & had[host]}
     touched = _by_scope(entry for entry in entries if entry[2] in kept)
     found = read(tx, added, {key for keys in touched.values() for key in keys})
-    encoded = {key: msgspec.Raw(msgspec.json.encode(thing)) for key, thing in found.items()}
-    members: dict[str, list[view.Key]] = defaultdict(list)
-    for key, thing in found.items():
-        members[thing.scope].append(key)
+    members: dict[str, dict[view.Key, _Told]] = defaultdict(dict)
+    for thing in found:
+        members[thing.scope][view.key(thing)] = (view.since(thing), msgspec.Raw(msgspec.json.encode(thing)))
 
     def difference(host: str) -> Difference:
         before, after = had[host], holds[host]
-        told = [key for scope in sorted(after - before) for key in members[scope]]
+        told = [thing for scope in sorted(after - before) for thing in members[scope].values()]
         deleted: list[view.Key] = []
         for scope in sorted(touched.keys() & before & after):
             for key in sorted(touched[scope]):
-                there = key in found and found[key].scope == scope
-                (told if there else deleted).append(key)
-        objects = tuple(encoded[key] for key in told if view.since(found[key]) <= held[host].schema)
+                if key in members[scope]:
+                    told.append(members[scope][key])
+                else:
+                    deleted.append(key)
+        objects = tuple(encoded for since, encoded in told if since <= held[host].schema)
         return Difference(held[host].schema, after, tuple(sorted(before - after)), tuple(deleted), objects)
 
     return {host: difference(host) for host in held}
@@ -83,7 +88,8 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     """The entries, and those that follow because an object tells something of another.
 
     A port and a floating IP tell their network's QoS policy, a router its external subnet's gateway and those of the
-    floating IPs that it forwards, a floating IP its port's host.
+    floating IPs that it forwards, a floating IP its port's host. What is told of a port, is told to every host that it
+    is bound to.
     """
     every = set(entries)
     networks = {id_ for kind, id_, _ in every if kind == "network"}
@@ -94,7 +100,14 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     on_subnets = {scope.removeprefix("network:") for kind, _, scope in every if kind == "subnet"}
     if on_subnets:
         every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _ROUTERS_ON, on_subnets)}
-    return every | _floating_ips(tx, every)
+    return every | _floating_ips(tx, every) | _elsewhere(tx, every)
+
+
+def _elsewhere(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
+    """The hosts where a port is waited for: a change of it is logged for the active one."""
+    ports = {id_ for kind, id_, scope in entries if kind == "port" and scope.startswith("host:")}
+    found = _pairs(tx, _WAITED_FOR, ports) if ports else ()
+    return {("port", id_, f"host:{host}") for id_, host in found}
 
 
 def _floating_ips(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
@@ -142,6 +155,7 @@ _BOUND = select(PORTS.c.id, PORTS.c.binding_host).where(
 )
 _PORTS_ON = _BOUND.where(PORTS.c.network_id.in_(_WANTED))
 _BINDINGS = _BOUND.where(PORTS.c.id.in_(_WANTED))
+_WAITED_FOR = select(PORT_BINDINGS.c.port_id, PORT_BINDINGS.c.host).where(PORT_BINDINGS.c.port_id.in_(_WANTED))
 _ROUTERS_ON = select(PORTS.c.device_id, PORTS.c.network_id).where(
     PORTS.c.network_id.in_(_WANTED), PORTS.c.device_owner.in_(ROUTER_PORTS)
 )

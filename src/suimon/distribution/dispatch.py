@@ -303,9 +303,9 @@ def _requests(changes: Iterable[Change], holders: Callable[[str], Collection[str
 
 
 def _relevant(changes: Iterable[Change], held: Callable[[str], object]) -> set[Touch]:
-    """Entries under scopes that are held, and those of floating IPs, whose hosts have to be found first."""
+    """Entries under scopes that are held, and those of ports and floating IPs, whose hosts have to be found first."""
     return {
         (change.kind, change.id, change.scope)
         for change in changes
-        if change.scope and (held(change.scope) or change.scope.startswith("port:"))
+        if change.scope and (held(change.scope) or change.scope.startswith("port:") or change.kind == "port")
     }

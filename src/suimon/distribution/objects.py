@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import BindParameter, Select, bindparam, select
+from sqlalchemy import BindParameter, Select, bindparam, func, literal, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.expression import CompoundSelect
 
 from suimon.distribution import composed
 from suimon.distribution.gateways import gateways
@@ -19,6 +20,7 @@ from suimon.store.tables import (
     FLOATING_IPS,
     HOSTS,
     NETWORKS,
+    PORT_BINDINGS,
     PORT_SECURITY_GROUPS,
     PORTS,
     SUBNETS,
@@ -27,6 +29,7 @@ from suimon.store.tables import (
 )
 from suimon.store.tx import Tx
 
+Statement = Select[Any] | CompoundSelect[Any]
 Values = tuple[Any, ...]
 """A row, in the order of its statement's columns."""
 
@@ -37,11 +40,11 @@ _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _ROUTES = msgspec.json.Decoder(tuple[view.Route, ...])
 
 
-def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> dict[view.Key, view.Object]:
-    """Every object of these scopes, and every one of these keys in whatever scope it is now.
+def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> list[view.Object]:
+    """Every object of these scopes, and every one of these keys in whatever scopes it is now.
 
     It may hold others besides: the caller takes by scope what it wants. A missing key is an object that is gone, or one
-    that nobody is told of any more.
+    that nobody is told of any more. A port that is bound to several hosts is in the scope of each.
     """
     in_scopes, named = _by_kind(scope.split(":", 1) for scope in scopes), _by_kind(keys)
     found: list[view.Object] = []
@@ -50,7 +53,7 @@ def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> dict[view.K
     for kind, compose in _COMPOSED.items():
         ids = {*in_scopes.get(_CALLED.get(kind, kind), ()), *named.get(kind, ())}
         found += compose(tx, ids) if ids else ()
-    return {view.key(thing): _in_domain(thing, tx.settings.dns_domain) for thing in found}
+    return [_in_domain(thing, tx.settings.dns_domain) for thing in found]
 
 
 def _in_domain(thing: view.Object, default: str) -> view.Object:
@@ -65,8 +68,8 @@ class _Rows(NamedTuple):
 
     scope: str
     make: Callable[[Values], view.Object]
-    by_scope: Select[Any]
-    by_id: Select[Any]
+    by_scope: Statement
+    by_id: Statement
 
     def read(self, tx: Tx, scopes: Collection[str], ids: Collection[str]) -> Iterator[view.Object]:
         for statement, wanted in ((self.by_scope, scopes), (self.by_id, ids)):
@@ -109,21 +112,38 @@ def _subnet(row: Values) -> view.Subnet:
 
 
 def _ports() -> _Rows:
+    """Of the active host, and of those that a port is bound to besides: there are few of them at a time."""
+    p, binding = PORTS.c, PORT_BINDINGS.c
+    others = (
+        select(func.aggregate_strings(HOSTS.c.tunnel_ip, ","))
+        .where(PORT_BINDINGS.c.port_id == p.id, HOSTS.c.name == PORT_BINDINGS.c.host)
+        .correlate(PORTS)
+        .scalar_subquery()
+    )
+    active = select(HOSTS.c.tunnel_ip).where(HOSTS.c.name == p.binding_host).correlate(PORTS).scalar_subquery()
+    there = _port_statement(p.binding_host, literal(True), others).where(*_bound())
+    waiting = _port_statement(binding.host, literal(False), active)
+    waiting = waiting.join(PORT_BINDINGS, binding.port_id == p.id).where(*_bound())
+    wanted: BindParameter[Any] = bindparam("wanted", expanding=True)
+    by_scope = union_all(there.where(p.binding_host.in_(wanted)), waiting.where(binding.host.in_(wanted)))
+    by_id = union_all(there.where(p.id.in_(wanted)), waiting.where(p.id.in_(wanted)))
+    return _Rows("host", _port, by_scope, by_id)
+
+
+def _port_statement(host: ColumnElement[str], active: ColumnElement[bool], others: ColumnElement[Any]) -> Select[Any]:
     p = PORTS.c
     kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs, p.extra_dhcp_opts)
-    plain = (p.id, p.binding_host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
-    statement = select(
-        *plain, OF_PORT, *kept_whole, p.device_id, p.project_id, TRUNKS.c.port_id, SUBPORTS.c.segmentation_id
-    )
-    statement = statement.join(NETWORKS, NETWORKS.c.id == p.network_id).where(*_bound())
+    plain = (p.id, host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
+    trunk = (TRUNKS.c.port_id, SUBPORTS.c.segmentation_id)
+    statement = select(*plain, OF_PORT, *kept_whole, p.device_id, p.project_id, *trunk, active, others)
+    statement = statement.select_from(PORTS).join(NETWORKS, NETWORKS.c.id == p.network_id)
     statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
-    statement = statement.outerjoin(TRUNKS, TRUNKS.c.id == SUBPORTS.c.trunk_id)
-    return _rows("host", _port, statement, (p.binding_host, p.id))
+    return statement.outerjoin(TRUNKS, TRUNKS.c.id == SUBPORTS.c.trunk_id)
 
 
 def _port(row: Values) -> view.Port:
-    id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *trunk = row
-    device_id, project_id, parent, vlan = trunk
+    id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *more = row
+    device_id, project_id, parent, vlan, active, others = more
     return view.Port(
         id=id_,
         host=host,
@@ -143,6 +163,8 @@ def _port(row: Values) -> view.Port:
         project_id=project_id,
         parent=parent,
         vlan=vlan,
+        active=bool(active),
+        others=tuple(sorted(others.split(","))) if others else (),
     )
 
 

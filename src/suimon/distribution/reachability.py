@@ -284,9 +284,9 @@ def read_views(tx: Tx, hosts: Collection[str], ports: Collection[str]) -> dict[s
     addresses = {scope.removeprefix("members:") for scope in every if scope.startswith("members:")}
     keys: set[view.Key] = {("peer", id_) for id_ in ports} | {("member", f"/{id_}") for id_ in {*ports, *addresses}}
     found = read(tx, eager, keys)
-    if any(isinstance(thing, view.Router) and thing.routes for thing in found.values()):
-        found |= read(tx, {scope for scope in every if scope.startswith("peers:")}, ())
-    return {host: tuple(thing for thing in found.values() if thing.scope in held[host]) for host in held}
+    if any(isinstance(thing, view.Router) and thing.routes for thing in found):
+        found += read(tx, {scope for scope in every if scope.startswith("peers:")}, ())
+    return {host: tuple(dict.fromkeys(thing for thing in found if thing.scope in held[host])) for host in held}
 
 
 def _matters(leg: Leg, event: Event) -> bool:

@@ -1,6 +1,6 @@
 """Which scopes a host holds: what its bound ports need, found in one statement for any number of hosts.
 
-host:H      its ports, their floating IPs
+host:H      its ports, also those that are waited for there (live migration); their floating IPs
 network:N   networks of its ports; those of the routers on them (one hop), and the routers' external networks
 peers:N     the bound ports of such a network, if packets find their way there by us: tunnels, or a router is on it
 router:R    routers with an interface on a network of its ports
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import CTE, Select, bindparam, func, literal, literal_column, select, union
+from sqlalchemy import CTE, Select, bindparam, func, literal, literal_column, select, union, union_all
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
@@ -25,7 +25,15 @@ from suimon.distribution.gateways import duties
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
 from suimon.model.view import TUNNELS
-from suimon.store.tables import FLOATING_IPS, HOSTS, NETWORKS, PORT_SECURITY_GROUPS, PORTS, SECURITY_GROUP_RULES
+from suimon.store.tables import (
+    FLOATING_IPS,
+    HOSTS,
+    NETWORKS,
+    PORT_BINDINGS,
+    PORT_SECURITY_GROUPS,
+    PORTS,
+    SECURITY_GROUP_RULES,
+)
 from suimon.store.tx import Tx
 
 Scopes = frozenset[str]
@@ -71,13 +79,18 @@ def _statement() -> CompoundSelect[Any]:
 
 
 def _bound_ports() -> CTE:
+    waiting = _ports_of(PORT_BINDINGS.c.host).join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
+    return union_all(_ports_of(PORTS.c.binding_host), waiting).cte("mine")
+
+
+def _ports_of(host: ColumnElement[str]) -> Select[Any]:
     policy = OF_PORT.label("policy")
-    columns = (PORTS.c.id, PORTS.c.binding_host, PORTS.c.network_id, PORTS.c.port_security, NETWORKS.c.network_type)
+    columns = (PORTS.c.network_id, PORTS.c.port_security, NETWORKS.c.network_type)
     return (
-        select(*columns, policy)
+        select(PORTS.c.id, host.label("binding_host"), *columns, policy)
+        .select_from(PORTS)
         .join(NETWORKS, NETWORKS.c.id == PORTS.c.network_id)
-        .where(PORTS.c.binding_host.in_(bindparam("hosts", expanding=True)), PORTS.c.device_owner.not_in(UNPLUGGED))
-        .cte("mine")
+        .where(host.in_(bindparam("hosts", expanding=True)), PORTS.c.device_owner.not_in(UNPLUGGED))
     )
 
 

@@ -79,6 +79,11 @@ def _port(port: things.Port) -> Facts:
     return facts
 
 
+def _port_binding(binding: things.PortBinding) -> Facts:
+    """That the port isn't active there yet, or any more; what the host is told of it is the port's."""
+    return {("port", binding.port_id, f"host:{binding.host}"): True}
+
+
 def _security_group(group: things.SecurityGroup) -> Facts:
     return {("group", group.id, f"group:{group.id}"): group.stateful}
 
@@ -137,6 +142,7 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.Network: ("network", _network),
     things.Subnet: ("subnet", _subnet),
     things.Port: ("port", _port),
+    things.PortBinding: ("port_binding", _port_binding),
     things.SecurityGroup: ("group", _security_group),
     things.SecurityGroupRule: ("group_rule", _security_group_rule),
     things.AddressGroup: ("address_group", _address_group),

@@ -101,7 +101,11 @@ class Subnet(msgspec.Struct, frozen=True, tag="subnet"):
 
 
 class Port(msgspec.Struct, frozen=True, tag="port"):
-    """A port bound to this host, whole. A trunk's subport is reached by the interface of `parent`, tagged `vlan`."""
+    """A port bound to this host, whole. A trunk's subport is reached by the interface of `parent`, tagged `vlan`.
+
+    While its guest migrates, a port is bound to further hosts, which are told of it in the same way: there it isn't
+    `active`. The guest is about to come there, or it has just left.
+    """
 
     id: str
     host: str
@@ -121,6 +125,9 @@ class Port(msgspec.Struct, frozen=True, tag="port"):
     project_id: str = ""
     parent: str | None = None
     vlan: int | None = None
+    active: bool = True
+    others: tuple[str, ...] = ()
+    """Tunnel addresses: to the active host, those of all others; to the others, that of the active one."""
 
     @property
     def scope(self) -> str:
@@ -340,7 +347,7 @@ Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | Floa
 def since(thing: Object) -> int:
     """The first schema whose speakers can read it."""
     newer = isinstance(thing, Gateways) or (isinstance(thing, Network) and thing.kind in ("gre", "geneve"))
-    return 2 if newer else 1
+    return 2 if newer or (isinstance(thing, Port) and not thing.active) else 1
 
 
 def key(thing: Object) -> Key:

@@ -53,7 +53,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         # Asking for its own address is how a guest looks for duplicates: the answer must not come from here.
         own: dict[str, object] = {SOURCE: number, **_ARP_REQUEST, "arp_tpa": fixed.ip}
         yield flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.LOOKUP)])
-        yield _answered(facts, owner, network.id, fixed.ip, port.mac)
+        if port.active:
+            yield _answered(facts, owner, network.id, fixed.ip, port.mac)
     yield Meter(meters.Range.AGENT | number, owner, rate=10, burst=20, packets=True)
     if leased(facts, port):
         actions: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]

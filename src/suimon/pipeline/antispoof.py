@@ -20,6 +20,8 @@ from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
 DHCP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 68, "udp_dst": 67}
+RARP: Final = 0x8035
+BROADCAST: Final = "ff:ff:ff:ff:ff:ff"
 DHCP_REPLY: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 67, "udp_dst": 68}
 
 
@@ -31,8 +33,14 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         yield flow(Stage.ANTISPOOF, 130, owner, source, [Goto(Stage.LIMIT_OUT)])
         return
     yield flow(Stage.ANTISPOOF, 120, owner, source | DHCP_REPLY)
+    network = facts.network(port.network_id)
     for mac, cidrs in _identities(port).items():
         own = source | {"eth_src": mac}
+        if network is not None and not network.tunnelled:
+            # QEMU announces by RARP (RFC 903) where a guest came to: a provider network's switches learn it.
+            yield flow(
+                Stage.ANTISPOOF, 100, owner, own | {"eth_type": RARP, "eth_dst": BROADCAST}, [Goto(Stage.ANSWER)]
+            )
         if leased(facts, port):
             yield flow(Stage.ANTISPOOF, 110, owner, own | DHCP_REQUEST, [Goto(Stage.ANSWER)])
         else:

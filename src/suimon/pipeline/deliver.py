@@ -31,6 +31,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     number = facts.number("port", port.id)
     meters = uses(meters_to_guest(facts, owner, port))
     to_port: dict[str, object] = {TARGET: number}
+    if not facts.listens(port):
+        return
     yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *_tagged(port, Output(ofport))])
     if port.parent is None and not facts.has("port@parent", port.id):
         return

@@ -38,7 +38,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports or facts.network(port.network_id) is None:
         return
     network = facts.number("network", port.network_id)
-    yield from _answered(owner, network, port.mac, ipv6.port_addresses(port), OF_HOST)
+    if port.active:
+        yield from _answered(owner, network, port.mac, ipv6.port_addresses(port), OF_HOST)
     number = facts.number("port", port.id)
     asking: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
     if ipv6.advertised(facts, port):

@@ -37,6 +37,7 @@ class Facts:
         self.away: frozenset[str] = frozenset()
         self.replaced: frozenset[str] = frozenset()
         self.serving = True
+        self.arrived: set[str] = set()
         self._indexes: defaultdict[str, defaultdict[object, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
         self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
@@ -58,6 +59,8 @@ class Facts:
         self._mark_dependants(thing)
         if isinstance(thing, view.Port):
             self._seat(thing.id)
+            if thing.active:
+                self.arrived.discard(thing.id)
 
     def delete(self, key: view.Key) -> None:
         """Forget an object; unknown ones are no error (a delta may speak of what never came)."""
@@ -80,6 +83,7 @@ class Facts:
                 further += 1
         if kind == "port":
             self._seat(name)
+            self.arrived.discard(name)
 
     def plug(self, port_id: str, ofport: int | None) -> None:
         """A guest's interface appeared as OpenFlow port `ofport`, or went away (None); and its subports with it."""
@@ -91,6 +95,12 @@ class Facts:
             self._ports_by_ofport[ofport] = port_id
         for each in (port_id, *self.found("port@parent", port_id)):
             self._seat(each)
+
+    def arrive(self, port_id: str) -> None:
+        """A guest that is waited for (live migration) was heard on its interface; and its subports came with it."""
+        if port_id not in self.arrived:
+            self.arrived.add(port_id)
+            self._mark("port", (port_id, *self.found("port@parent", port_id)))
 
     def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
         """Where the tunnels of each kind and the provider networks leave br-int."""
@@ -205,6 +215,15 @@ class Facts:
         """Whether a router has a leg on the network, so that its ports are looked up by address."""
         return self.has("router@network", network_id)
 
+    def found_here(self, port_id: str) -> bool:
+        """Whether the port is plugged here and its guest runs here, as far as the controller knows."""
+        port = self.port(port_id)
+        return port is not None and port.active and port_id in self.ofports
+
+    def listens(self, port: view.Port) -> bool:
+        """Whether the guest is here, as far as anybody knows; what is sent to one that isn't must not pile up."""
+        return port.active or (port.parent or port.id) in self.arrived
+
     def number(self, kind: str, name: str) -> int:
         return self.numbers.get(kind, name)
 
@@ -269,7 +288,7 @@ class Facts:
             self._mark("vtep", (name,))
         elif index == "port@parent":
             self._mark("port", (name,))
-        elif index == "route":
+        elif index in ("route", "migrating"):
             if not self.has(index, key):
                 self.numbers.free("group", name)
         elif index == "port@set":
@@ -312,6 +331,9 @@ class Facts:
             case view.Port(network_id=network_id):
                 self._mark("network", (network_id,))
                 self._mark("floating_ip", self.found("floating_ip@port", name))
+                self._mark("mac", self.found("claim@port", name))
+            case view.Peer():
+                self._mark("mac", self.found("claim@port", name))
             case view.Member(ips=ips):
                 self._mark("address", ips)
             case view.SecurityGroup():
@@ -345,6 +367,11 @@ class Facts:
                     for group_id in thing.groups:
                         yield "set@group", group_id, set_name(thing)
                 yield from _limited("port", name, {name: thing.qos_id})
+                for vtep in thing.others:
+                    yield "tunnel", "vxlan", name
+                    yield "vtep", vtep, f"port/{name}"
+                    for use in ("copied", "returned", "told"):
+                        yield "migrating", f"{name}/{use}", vtep
                 yield from _claims(thing, {pair.mac for pair in thing.pairs})
             case view.Peer(id=name) if thing.host != self.host:
                 yield "peer@network", thing.network_id, name

@@ -31,9 +31,9 @@ _MANY: Final = "01:00:00:00:00:00/01:00:00:00:00:00"
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     network = facts.network(port.network_id)
-    if network is not None and port.id in facts.ofports:
+    if network is not None and facts.found_here(port.id):
         matched: dict[str, object] = {NET: facts.number("network", network.id), "eth_dst": port.mac}
-        yield flow(Stage.LOOKUP, 100, owner, matched, [_to_port(facts, port.id), Goto(Stage.BLOCK_IN)])
+        yield flow(Stage.LOOKUP, 100, owner, matched, [to_port(facts, port.id), Goto(Stage.BLOCK_IN)])
 
 
 def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
@@ -54,8 +54,8 @@ def mac_flows(facts: Facts, owner: Owner, claim: str) -> Iterator[Part]:
     matched: dict[str, object] = {NET: facts.number("network", network_id), "eth_dst": mac}
     here: list[Action] = []
     for port_id in claimants:
-        if port_id in facts.ofports and facts.port(port_id):
-            here += [_to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)]
+        if facts.found_here(port_id):
+            here += [to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)]
     there: list[Action] = []
     if network.tunnelled:
         for vtep in sorted({peer.vtep for peer in map(facts.peer, claimants) if peer and peer.vtep}):
@@ -101,8 +101,8 @@ def further_group(number: int) -> int:
 
 def _local_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
     for port_id in facts.found("port@network", network.id):
-        if port_id in facts.ofports:
-            yield Bucket((_to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)))
+        if facts.found_here(port_id):
+            yield Bucket((to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)))
 
 
 def _remote_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
@@ -113,7 +113,8 @@ def _remote_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
         yield Bucket((set_field("tun_dst", vtep), Resubmit(Stage.REMOTE)))
 
 
-def _to_port(facts: Facts, port_id: str) -> Action:
+def to_port(facts: Facts, port_id: str) -> Action:
+    """Says for which port of this host the packet is."""
     return set_field(TARGET, facts.number("port", port_id))
 
 

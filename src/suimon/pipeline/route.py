@@ -63,7 +63,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    if port.id in facts.ofports:
+    if facts.found_here(port.id):
         yield from _found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
 
 

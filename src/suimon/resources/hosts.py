@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, delete, select, update
 from suimon.model import view
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
-from suimon.model.things import FloatingIp, Host, JoinToken, Port
+from suimon.model.things import FloatingIp, Host, JoinToken, Port, PortBinding
 from suimon.model.touches import UNPLUGGED
 from suimon.resources import trunk_bindings
 from suimon.store.columns import time_text
@@ -234,3 +234,7 @@ def _touch_peers(tx: Tx, host: str) -> None:
     for port in ports:
         if port.device_owner not in UNPLUGGED:
             tx.touch("peer", port.id, f"peers:{port.network_id}")
+    for waiting in tx.select(PortBinding):  # Few ports migrate at a time.
+        migrating = tx.get(Port, waiting.port_id)
+        if migrating is not None and host in (waiting.host, migrating.binding_host):
+            tx.touch("port", migrating.id, f"host:{migrating.binding_host}")

@@ -1,7 +1,8 @@
 """Where else a port may be: bindings to further hosts, made and activated for live migration by Nova.
 
-The active binding is the port's own; the others are rows besides, of which no host is told. Activating one is a change
-of the port's host like any other: both hosts hear of it under one revision.
+The active binding is the port's own; the others are rows besides, and their hosts are told of the port as well, so that
+all is ready when the guest gets there. Activating one is a change of the port's host like any other: all hosts hear of
+it under one revision.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from suimon.model.attributes import Shown, Target
 from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.specs.port_bindings import PORT_BINDING
 from suimon.model.things import Host, Port, PortBinding
+from suimon.resources import trunk_bindings
 from suimon.resources.ids import new_id
 from suimon.resources.persona import RULES, require
 from suimon.resources.port_details import vif
-from suimon.resources.ports import PORTS, rebind_port
+from suimon.resources.ports import MIGRATING, PORTS, rebind_port
 from suimon.resources.resource import Asked
 from suimon.store.tx import Tx
 
 SPEC: Final = PORT_BINDING.governed_by(RULES)
-_MIGRATING: Final = ("compute:", "manila:")
-"""Device owners whose ports may be on several hosts."""
 
 
 def list_bindings(tx: Tx, actor: Actor, port_id: str) -> list[Shown]:
@@ -53,6 +53,7 @@ def create_binding(tx: Tx, actor: Actor, port_id: str, wanted: Mapping[str, Any]
     if not port.binding_host:
         return _shown(tx, rebind_port(tx, port, made), made, "ACTIVE")
     tx.insert(made)
+    _followed(tx, port)
     return _shown(tx, port, made, "INACTIVE")
 
 
@@ -71,7 +72,9 @@ def update_binding(tx: Tx, actor: Actor, port_id: str, host: str, wanted: Mappin
         return _shown(tx, port, before, "ACTIVE" if active else "INACTIVE")
     if active:
         return _shown(tx, rebind_port(tx, port, after), after, "ACTIVE")
-    return _shown(tx, port, tx.change(before, **values), "INACTIVE")
+    changed = tx.change(before, **values)
+    _followed(tx, port)
+    return _shown(tx, port, changed, "INACTIVE")
 
 
 def delete_binding(tx: Tx, actor: Actor, port_id: str, host: str) -> None:
@@ -81,6 +84,7 @@ def delete_binding(tx: Tx, actor: Actor, port_id: str, host: str) -> None:
         rebind_port(tx, port, _binding(tx, port, "", "normal", {}))
     else:
         tx.delete(_inactive(tx, port, host))
+        _followed(tx, port)
 
 
 def activate(tx: Tx, actor: Actor, asked: Asked) -> object:
@@ -94,13 +98,21 @@ def activate(tx: Tx, actor: Actor, asked: Asked) -> object:
         tx.insert(_active(tx, port))
     # The row of the host that is active now goes with the change of the port's host.
     after = rebind_port(tx, port, chosen)
+    _followed(tx, after)
     return SPEC.render(_shown(tx, after, chosen, "ACTIVE"), actor)
+
+
+def _followed(tx: Tx, port: Port) -> None:
+    """The active host is told where else the port may be, and its trunk's subports may be there, too."""
+    if port.binding_host:
+        tx.touch("port", port.id, f"host:{port.binding_host}")
+    trunk_bindings.wait_with_parent(tx, port)
 
 
 def _port(tx: Tx, actor: Actor, port_id: str, act: str) -> Port:
     port = PORTS.find(tx, actor, port_id)
     require(actor, act, Target(port.project_id))
-    if not port.device_owner.startswith(_MIGRATING):
+    if not port.device_owner.startswith(MIGRATING):
         raise BadRequest(
             f"Bad port request: Invalid port {port_id}. Operation only valid on compute and shared filesystem ports.",
             "BadRequest",

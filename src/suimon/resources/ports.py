@@ -91,6 +91,10 @@ PORTS: Final = Collection(
 )
 
 
+MIGRATING: Final = ("compute:", "manila:")
+"""Device owners whose ports may be bound to several hosts."""
+
+
 def create_port(tx: Tx, actor: Actor, wanted: Mapping[str, Any]) -> Port:
     """Raises NotFound, Forbidden, BadRequest, Conflict."""
     return create_ports(tx, actor, [wanted])[0]
@@ -217,6 +221,8 @@ def rebind_port(tx: Tx, port: Port, binding: PortBinding) -> Port:
 def remove_port(tx: Tx, port: Port) -> None:
     """The port and its addresses; nobody's permission is asked. Raises Conflict for a trunk's port."""
     addresses.free(tx, port.fixed_ips)
+    for waiting in tx.select(PortBinding, {"port_id": port.id}) if port.device_owner.startswith(MIGRATING) else ():
+        tx.delete(waiting)  # Its host is told; a cascade would say nothing.
     try:
         tx.delete(port)  # And with it what says which addresses it has.
     except Taken as taken:

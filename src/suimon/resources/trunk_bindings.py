@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from suimon.model.things import FloatingIp, Port, Subport, Trunk
+import msgspec
+
+from suimon.model.things import FloatingIp, Port, PortBinding, Subport, Trunk
+from suimon.resources.ids import new_id
 from suimon.store.tx import Tx
 
 SUBPORT_OWNER: Final = "trunk:subport"
@@ -23,12 +26,21 @@ def seat(tx: Tx, parent: Port, subports: Collection[str]) -> None:
     """These ports belong to the parent's trunk now, wherever they were bound before."""
     for port in tx.select(Port, {"id": subports}) if subports else ():
         _bind(tx, port, parent.binding_host)
+    _wait(tx, parent, subports)
 
 
 def free(tx: Tx, subports: Collection[str]) -> None:
     """These ports belong to no trunk any more, and so to no host."""
     for port in tx.select(Port, {"id": subports}) if subports else ():
         _bind(tx, port, "")
+    for waiting in tx.select(PortBinding, {"port_id": subports}) if subports else ():
+        tx.delete(waiting)
+
+
+def wait_with_parent(tx: Tx, parent: Port) -> None:
+    """The parent may be at other hosts besides its own, and its subports with it."""
+    for trunk in tx.select(Trunk, {"port_id": parent.id}):
+        _wait(tx, parent, [each.port_id for each in tx.select(Subport, {"trunk_id": trunk.id})])
 
 
 def note_ports(tx: Tx, changed: Iterable[Port]) -> None:
@@ -56,6 +68,21 @@ def _status(tx: Tx, trunk: Trunk) -> str:
     ids = {each.port_id for each in tx.select(Subport, {"trunk_id": trunk.id})}
     ports = tx.select(Port, {"id": ids}) if ids else []
     return "ACTIVE" if all(port.status == "ACTIVE" or not port.admin_state_up for port in ports) else "BUILD"
+
+
+def _wait(tx: Tx, parent: Port, subports: Collection[str]) -> None:
+    """Where the parent has bindings that aren't active, these ports have some, too, and nowhere else."""
+    if not subports:
+        return
+    of_parent = tx.select(PortBinding, {"port_id": parent.id})
+    wanted = {(port_id, each.host): each for port_id in subports for each in of_parent}
+    there = {(each.port_id, each.host): each for each in tx.select(PortBinding, {"port_id": subports})}
+    for gone in there.keys() - wanted.keys():
+        tx.delete(there[gone])
+    new = sorted(wanted.keys() - there.keys())
+    tx.insert_many([msgspec.structs.replace(wanted[each], id=new_id(), port_id=each[0]) for each in new])
+    for port_id in {each[0] for each in there.keys() ^ wanted.keys()}:
+        tx.touch("port", port_id, f"host:{parent.binding_host}")
 
 
 def _bind(tx: Tx, port: Port, host: str) -> None:

@@ -1,0 +1,53 @@
+"""Who is told what of a port that moves from host to host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from suimon.distribution.dispatch import Dispatcher
+from suimon.model import things, view
+from suimon.resources.registry import RESOURCES
+from suimon.resources.resource import Asked
+from suimon.store.store import Store
+from suimon.store.tx import Tx
+from tests.distribution.acts import NOVA
+from tests.distribution.test_dispatch import connected, make_network, on, with_dispatcher
+from tests.distribution.world import make, make_host, put, settle, write
+
+
+def test_a_port_between_two_hosts_is_told_to_both_and_its_move_to_others_in_one_small_delta(tmp_path: Path) -> None:
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        net, sub = make_network(1)
+        port = on(sub, "h1", device_owner="compute:nova")
+        await put(store, make_host("h3", "192.0.2.3"), net, sub, port, on(sub, "h3", 4))
+        await settle(store, dispatcher)
+        source, target, third = [await connected(dispatcher, host) for host in ("h1", "h2", "h3")]
+
+        async def told(act: Callable[[Tx], object]) -> list[view.Port]:
+            await write(store, act)
+            await settle(store, dispatcher)
+            for follower in (source, target, third):
+                await follower.drain()
+            return [follower.objects["port", port.id] for follower in (source, target)]  # type: ignore[misc]
+
+        waiting = make(things.PortBinding, port_id=port.id, host="h2")
+        before = len(third.frames)
+        here, there = await told(lambda tx: (tx.insert(waiting), tx.touch("port", port.id, "host:h1")))
+        assert (here.host, here.active, here.others) == ("h1", True, ("192.0.2.2",))
+        assert (there.host, there.active, there.others) == ("h2", False, ("192.0.2.1",))
+        assert ("network", net.id) in target.objects and ("peer", port.id) in target.objects
+        assert len(third.frames) == before
+        here, there = await told(lambda tx: tx.change(tx.get(things.Port, port.id), name="new"))  # type: ignore[type-var]
+        assert here.name == there.name == "new"
+        assert len(third.frames) == before
+        nova = Asked(ids=(port.id, "h2"))
+        activate = RESOURCES["ports"].children["bindings"].views["PUT {}/activate"].act
+        here, there = await told(lambda tx: activate(tx, NOVA, nova))
+        assert (here.active, here.others) == (False, ("192.0.2.2",))
+        assert (there.active, there.others) == (True, ("192.0.2.1",))
+        (delta,) = third.frames[before:]
+        assert isinstance(delta, view.Delta) and (delta.dropped, delta.deleted) == ((), ())
+        assert [(view.key(each), each.host) for each in delta.objects] == [(("peer", port.id), "h2")]  # type: ignore[union-attr]
+
+    with_dispatcher(tmp_path, body)
