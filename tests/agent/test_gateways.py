@@ -80,17 +80,27 @@ def test_answers_that_nobody_asked_for_are_not_believed():
 def test_an_agent_that_begins_knows_what_the_one_before_knew(answers, own):
     before, begun = Liveness(CONFIG), Liveness(CONFIG)
     held = after(before, answers, own=own)
-    begun.recall(before.known(), own)
+    begun.recall(before.known(), own, 5)
     assert begun.verdict() == held != Verdict()
 
 
-def test_one_that_was_lost_before_serves_again_once_it_was_well_for_long_enough():
+def test_a_restart_does_not_make_one_that_came_back_wait_for_longer():
     before, begun = Liveness(CONFIG), Liveness(CONFIG)
     after(before, [None] * 3)
-    begun.recall(before.known(), "")
-    assert after(begun, [SERVING] * 9, start=100).away == {TWO}
-    assert not after(begun, [SERVING] * 3, start=109).away
+    after(before, [SERVING] * 5, start=4)
+    begun.recall(before.known(), "", 9)
+    assert after(begun, [SERVING] * 4, start=9).away == {TWO}
+    assert not after(begun, [SERVING] * 2, start=13).away
     assert begun.known() == ()
+
+
+def test_after_a_reboot_one_that_came_back_waits_anew():
+    before, begun = Liveness(CONFIG), Liveness(CONFIG)
+    after(before, [None] * 3)
+    after(before, [SERVING] * 5, start=4)
+    begun.recall(before.known(), "", 1)
+    assert after(begun, [SERVING] * 9, start=1).away == {TWO}
+    assert not after(begun, [SERVING] * 3, start=10).away
 
 
 def test_what_is_known_is_on_disk_before_the_switch_is_told_and_in_the_first_flows_of_the_next_agent(tmp_path):

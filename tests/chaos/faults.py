@@ -23,7 +23,7 @@ GATEWAY_LOST: Final = "gateway host lost"
 _SETTLE_S: Final = 0.05
 """What was on its way when a gap began or ended."""
 _GATEWAY_AWAY_S: Final = 3.0
-_GATEWAY_RETURNS_S: Final = 75.0
+_GATEWAY_RETURNS_S: Final = 90.0
 """A host that was replaced serves again a minute after it is back."""
 _SILENCE: Final = """table inet chaos {
  chain in { type filter hook input priority -300; iifname eth-mgmt drop; }

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from suimon.agent.memory import Memory
-from suimon.agent.saved import StateDirectory
+from suimon.agent.saved import StateDirectory, record
 from suimon.distribution.difference import Held, differences
 from suimon.model import view
 from suimon.model.query import parse_query
@@ -73,6 +74,18 @@ def remembered(version: Path, folder: Path) -> tuple[dict[view.Key, view.Object]
     for name, ofport in OFPORTS.items():
         world.plug(port(kept.objects, name).id, ofport)
     return dict(kept.objects), world
+
+
+def test_kinds_that_came_later_do_not_cost_the_view(version: Path, tmp_path: Path) -> None:
+    """A host goes back to an older version: what the newer one was told besides has no effect, and all else has."""
+    objects, _ = remembered(version, tmp_path)
+    position = Memory(StateDirectory(tmp_path)).load_view().position
+    later = {"position": position, "deleted": [], "changed": [{"type": "teleport", "id": "t", "to": "hv2"}]}
+    with (tmp_path / "view.json").open("ab") as file:
+        file.write(record(msgspec.json.encode(later)))
+    with capture_logs() as lines:
+        assert dict(Memory(StateDirectory(tmp_path)).load_view().objects) == objects
+    assert [line["kinds"] for line in lines if line["event"] == "unknown_kinds"] == [["teleport"]]
 
 
 def port(objects: dict[view.Key, view.Object], name: str) -> view.Port:

@@ -2,7 +2,9 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -62,6 +64,109 @@ def older(view: bytes) -> bytes:
                 del thing[name]
         lines.append(record(msgspec.json.encode(changes)))
     return b"".join(lines)
+
+
+class Teleport(msgspec.Struct, frozen=True, tag="teleport"):
+    """A kind of object that no agent knows yet."""
+
+    id: str
+
+
+@contextlib.contextmanager
+def nothing_lost(switch: OpenVSwitch, tmp_path: Path) -> Iterator[None]:
+    """200 pings a second from one guest to the other meanwhile, and each is answered."""
+    for guest in switch.guests:
+        lease(switch, guest, tmp_path)
+    command = ["ip", "netns", "exec", switch.guests[0], "ping", "-i", "0.005", "-W", "1", "10.0.0.12"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ping:
+        try:
+            assert ping.stdout is not None
+            while "bytes from" not in ping.stdout.readline():
+                assert ping.poll() is None
+            yield
+        finally:
+            ping.send_signal(signal.SIGINT)
+            said, _ = ping.communicate(timeout=10)
+    sent, answered = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
+    # The last one may still have been on its way.
+    assert sent > 50
+    assert sent - answered <= 1, said.splitlines()[-3:]
+
+
+def restarted(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:
+    agent.kill(signal.SIGTERM)
+    come_back(agent)
+
+
+def killed(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:
+    agent.kill()
+    come_back(agent)
+
+
+def left_alone(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:
+    """Of the controller, also through a life of the agent."""
+    controller.stop()
+    killed(switch, controller, agent)
+    size = agent.log.stat().st_size
+    controller.start()
+    revision = controller.change(PORTS[0])
+    agent.wait_log(f"revision={revision}", after=size)
+
+
+def disconnected(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:
+    """The database's connections are dropped, its server lives."""
+    size = agent.log.stat().st_size
+    pid = (switch.rundir / "ovsdb-server.pid").read_text().strip()
+    run("ovs-appctl", "-t", str(switch.rundir / f"ovsdb-server.{pid}.ctl"), "ovsdb-server/reconnect")
+    agent.wait_log("switch_connected", after=size)
+    agent.wait_log("switch_restored", after=size)
+
+
+HARMS: tuple[Callable[[OpenVSwitch, FakeController, AgentProcess], None], ...] = (
+    restarted,
+    killed,
+    left_alone,
+    disconnected,
+)
+
+
+def test_nothing_is_lost_and_nothing_touched(switch, controller, agent, tmp_path) -> None:
+    before = born(switch)
+    for harm in HARMS:
+        print(harm.__name__)
+        with nothing_lost(switch, tmp_path):
+            harm(switch, controller, agent)
+        same_flows(before, born(switch))
+
+
+def test_flows_of_another_layout_become_ours_in_one_bundle_and_the_others_are_not_touched(
+    switch, controller, agent, tmp_path
+) -> None:
+    """As after an upgrade: stage `deliver` of the version before went on in a table that there is no more."""
+    before = born(switch)
+    with nothing_lost(switch, tmp_path):
+        agent.kill()
+        flows = re.findall(
+            r"cookie=(\S+),.*table=74,.*?(priority=\S+) actions=(\S+)", switch.ofctl("dump-flows", "br-int", "table=74")
+        )
+        assert len(flows) >= len(PORTS)
+        for cookie, match, actions in flows:
+            switch.ofctl("add-flow", "br-int", f"cookie={cookie},table=250,{match},actions={actions}")
+            switch.ofctl("add-flow", "br-int", f"cookie={cookie},table=74,{match},actions=goto_table:250")
+        come_back(agent)
+    after = born(switch)
+    same_flows(*({text: at for text, at in each.items() if "table=74" not in text} for each in (before, after)))
+    changed = [after[text] for text in after if "table=74" in text]
+    assert max(changed) - min(changed) < 0.2
+    assert after.keys() == before.keys()
+
+
+def test_a_kind_that_came_later_has_no_effect_and_all_else_has(switch, controller, agent) -> None:
+    before, size = born(switch), agent.log.stat().st_size
+    revision = controller.change(Teleport("t"), PORTS[0])
+    agent.wait_log(f"revision={revision}", after=size)
+    assert "event=unknown_kinds" in agent.log.read_text()[size:]
+    same_flows(before, born(switch))
 
 
 def test_an_upgraded_agent_reads_the_view_of_its_predecessor_and_touches_nothing(switch, controller, agent) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from suimon.agent.newer import decoded
 from suimon.model.view import Frame, Join, Joined, Report, Traced, Watch
 
-_FRAME = msgspec.json.Decoder(Frame)
+_FRAME: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 
 
 class ControllerError(Exception):
@@ -84,7 +85,7 @@ class Controller:
             async with self._post("watch", watch, timeout) as response:
                 await _check(response, "watch")
                 async for line in _lines(response.content, self.config.max_frame_bytes):
-                    yield _FRAME.decode(line)
+                    yield decoded(_FRAME, line, "objects")
         except (aiohttp.ClientError, TimeoutError, msgspec.ValidationError, msgspec.DecodeError) as error:
             raise ControllerError(f"watch {self.config.url}: {_words(error)}") from error
 

@@ -22,6 +22,7 @@ from suimon.agent.gateways import Gateways, Verdict
 from suimon.agent.held_view import Changes, Guard
 from suimon.agent.memory import Memory
 from suimon.agent.outside import Outside, PacketOut
+from suimon.agent.saved import KnownGateway
 from suimon.agent.status import Seat, statuses
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, MeterKey, bridge_entries, named
@@ -93,6 +94,7 @@ class Enforcer:
         """By device, the namespaces that this host's routers need. A new state of it sets `nats_known`."""
         self.nats_known = asyncio.Event()
         self._verdict = Verdict()
+        self._known_gateways: tuple[KnownGateway, ...] = ()
         self._memory = memory
         self._outside = outside
         self._reporter = reporter
@@ -179,7 +181,10 @@ class Enforcer:
             self._wake.set()
 
     def judge(self, verdict: Verdict) -> None:
-        """Which gateway hosts serve now."""
+        """Which gateway hosts serve now. What this follows from may have changed besides: it is to be kept, too."""
+        if self.gateways.known() != self._known_gateways:
+            self._known_gateways = self.gateways.known()
+            self._wake.set()
         if verdict == self._verdict:
             return
         log.info("gateways_judged", away=sorted(verdict.away), serving=verdict.serving)
@@ -303,7 +308,7 @@ class Enforcer:
             self._dirty |= self.world.take_dirty()
             programs = {owner: program for owner in self._dirty if (program := self._compiled(owner))}
             self._memory.write(self.guard.view, self.world.numbers)
-            self._memory.write_gateways(self.gateways.known())
+            self._memory.write_gateways(self._known_gateways)
         except OSError as error:
             log.error("state_not_saved", reason=str(error), effect="the switch stays as it is until it can be")
             self.failures[BRIDGE] = Failure(f"the agent can't save its state, so nothing is changed: {error}")

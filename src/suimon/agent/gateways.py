@@ -70,15 +70,17 @@ class Liveness:
         self._own = ""
         self._returned = 0
 
-    def recall(self, known: Iterable[KnownGateway], own: str) -> None:
-        """What the agent before this one knew. Who was lost stays so until it was well for long enough from now on."""
+    def recall(self, known: Iterable[KnownGateway], own: str, now: float) -> None:
+        """What the agent before this one knew."""
         self._own = own
-        self._hosts = {each.vtep: _Host(said=each.said, lost=each.lost, announced=not each.lost) for each in known}
+        for each in known:
+            well_since = each.well_since if each.well_since is not None and each.well_since <= now else None
+            self._hosts[each.vtep] = _Host(0, each.said, each.lost, well_since, announced=not each.lost)
 
     def known(self) -> tuple[KnownGateway, ...]:
         """To be recalled: what differs from hosts that nothing is known of."""
         differ = {vtep: host for vtep, host in self._hosts.items() if host.lost or host.said in (WAITING, REPLACED)}
-        return tuple(KnownGateway(vtep, host.said, host.lost) for vtep, host in sorted(differ.items()))
+        return tuple(KnownGateway(vtep, host.said, host.lost, host.well_since) for vtep, host in sorted(differ.items()))
 
     def ask(self, hosts: frozenset[str], own: str, now: float) -> list[str]:
         """Whom to ask now, of the hosts that matter; `own` is this host's address, "" if it is no gateway."""
@@ -142,7 +144,7 @@ class Gateways:
     def recall(self, known: Iterable[KnownGateway]) -> Verdict:
         """What the agent before this one knew of those that still matter, and what follows from it."""
         hosts, own = self._hosts()
-        self._liveness.recall((each for each in known if each.vtep in hosts), own)
+        self._liveness.recall((each for each in known if each.vtep in hosts), own, self._clock())
         return self._liveness.verdict()
 
     def known(self) -> tuple[KnownGateway, ...]:

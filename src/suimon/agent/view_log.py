@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from suimon.agent.held_view import Changes, View
+from suimon.agent.newer import decoded
 from suimon.agent.saved import keep_aside, read_record, record, replace_file
 from suimon.model.view import Key, Object, key
 
@@ -75,7 +76,7 @@ def _folded(raw: bytes) -> View:
                 raise ValueError("the file is cut off")
             log.warning("view_tail_dropped", bytes=len(raw) - at)  # Killed while writing: its flows were not in yet.
             break
-        change, at = _CHANGES.decode(body), after
+        change, at = decoded(_CHANGES, body, "changed"), after
         for gone in change.deleted:
             objects.pop(gone, None)
         objects.update((key(thing), thing) for thing in change.changed)
