@@ -198,6 +198,14 @@ def _set_gateway(tx: Tx, random: Random) -> None:
     _update(tx, "routers", random.choice(_ids(tx, things.Router)), {"external_gateway_info": gateway})
 
 
+def _proxy(tx: Tx, random: Random) -> None:
+    """A router becomes an NDP proxy, or none any more, or proxies an address."""
+    router_id = random.choice(_ids(tx, things.Router))
+    if random.random() < 0.5:
+        _update(tx, "routers", router_id, {"enable_ndp_proxy": random.random() < 0.7})
+    _create(tx, "ndp_proxies", {"router_id": router_id, "port_id": random.choice(_plugged(tx)).id})
+
+
 def _update_router(tx: Tx, random: Random) -> None:
     _update(tx, "routers", random.choice(_ids(tx, things.Router)), {"admin_state_up": random.random() < 0.5})
 
@@ -295,6 +303,7 @@ ACTS: Final[dict[str, Act]] = {
     "create_floating_ip": _create_floating_ip,
     "associate": _associate,
     "forward": _forward,
+    "proxy": _proxy,
     "delete_floating_ip": _delete_any("floatingips", things.FloatingIp),
     "create_policy": _named("qos/policies"),
     "delete_policy": _delete_any("qos/policies", things.QosPolicy),

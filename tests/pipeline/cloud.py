@@ -13,6 +13,7 @@ port vm1 h1 blue MAC IP ofport=1 groups=web,ssh qos=slow security=no up=no pairs
 router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
   … snat=no plain=CIDR,CIDR forward=ADDRESS:tcp:80-89:10.0.0.11:8080-8089,…
   … qos=slow limited=ADDRESS@slow,…                  policies of the gateway, and of what is forwarded
+  … proxied=IP,IP                                    an NDP proxy, for these
 floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow
 gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
 port vm1 h1 blue MAC IP ofport=1 besides=h2          also bound to h2, where it isn't active (yet, or any more)
@@ -240,6 +241,7 @@ def _router(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
         snat, plain = options.pop("snat", "yes") == "yes", tuple(filter(None, options.pop("plain", "").split(",")))
         six = _outside6(options)
         gateway = view.Gateway(network, ip, mac, nexthop, snat, plain, *six, options.pop("qos", None))
+    proxied = tuple(filter(None, options.pop("proxied").split(","))) if "proxied" in options else None
     limited = tuple(tuple(one.split("@")) for one in filter(None, options.pop("limited", "").split(",")))
     forwardings = tuple(map(_forwarding, filter(None, options.pop("forward", "").split(","))))
     routes = tuple(view.Route(*route.split("@")) for route in filter(None, options.pop("routes", "").split(",")))
@@ -259,6 +261,7 @@ def _router(cloud: Cloud, name: str, _: list[str], options: Options) -> None:
             routes=routes,
             forwardings=forwardings,
             limited=limited,  # type: ignore[arg-type]
+            proxied=proxied,
         )
     )
 

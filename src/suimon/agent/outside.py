@@ -157,8 +157,8 @@ class Outside:
             for router in map(world.router, world.found("router@gateway", network_id)):
                 chosen = active(world, router) if router else None
                 if router and router.gateway and chosen and chosen.host == world.host:
-                    ip6 = router.gateway.ip6
-                    for address in [*addresses(router), *([ip6] if ip6 else [])]:
+                    six = [router.gateway.ip6, *(router.proxied or ())] if router.gateway.ip6 else []
+                    for address in [*addresses(router), *six]:
                         yield _Speaker(network_id, address, router.gateway.mac, router.id)
 
     def _source(self, speaker: _Speaker) -> Source | None:

@@ -62,7 +62,7 @@ def routers(tx: Tx, ids: set[str]) -> Iterator[view.Router]:
     subnets = {subnet.id: subnet for subnet in tx.select(things.Subnet, {"id": wanted})} if wanted else {}
     legs_of = _by(legs, "device_id")
     address_scopes = _address_scopes(tx, subnets.values())
-    forwardings = _forwardings(tx, ids)
+    forwardings, proxied = _forwardings(tx, ids), _proxied(tx, ids)
     for router in tx.select(things.Router, {"id": ids}):
         interfaces: list[view.RouterInterface] = []
         gateway = None
@@ -84,6 +84,7 @@ def routers(tx: Tx, ids: set[str]) -> Iterator[view.Router]:
             router.routes,
             tuple(ways),
             limited=tuple(sorted(limited.items())),
+            proxied=tuple(sorted(proxied[router.id])) if router.enable_ndp_proxy else None,
         )
 
 
@@ -115,6 +116,14 @@ def _forwardings(tx: Tx, router_ids: set[str]) -> dict[str, tuple[list[view.Port
         forwardings.append(view.PortForwarding(address, _protocol(protocol), first, last, *inwards))
         if policy_id:
             limited[address] = policy_id
+    return sorted_out
+
+
+def _proxied(tx: Tx, router_ids: set[str]) -> dict[str, set[str]]:
+    """By router, the addresses that it answers for outside."""
+    sorted_out: dict[str, set[str]] = defaultdict(set)
+    for one in tx.select(things.NdpProxy, {"router_id": router_ids}):
+        sorted_out[one.router_id].add(one.ip_address)
     return sorted_out
 
 

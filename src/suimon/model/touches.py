@@ -104,7 +104,10 @@ def _address_group(group: things.AddressGroup) -> Facts:
 
 
 def _router(router: things.Router) -> Facts:
-    told = _values(router, "admin_state_up gateway_network_id gateway_port_id routes enable_snat gateway_qos_policy_id")
+    told = _values(
+        router,
+        "admin_state_up gateway_network_id gateway_port_id routes enable_snat gateway_qos_policy_id enable_ndp_proxy",
+    )
     return {("router", router.id, f"router:{router.id}"): told}
 
 
@@ -117,6 +120,10 @@ def _floating_ip(floating_ip: things.FloatingIp) -> Facts:
         floating_ip, "floating_network_id floating_ip_address floating_port_id fixed_ip_address router_id qos_policy_id"
     )
     return {("floating_ip", floating_ip.id, f"port:{floating_ip.port_id}"): told}
+
+
+def _ndp_proxy(proxy: things.NdpProxy) -> Facts:
+    return {("router", proxy.router_id, f"router:{proxy.router_id}"): (proxy.id, proxy.ip_address)}
 
 
 def _host(host: things.Host) -> Facts:
@@ -148,6 +155,7 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.AddressGroup: ("address_group", _address_group),
     things.Router: ("router", _router),
     things.FloatingIp: ("floating_ip", _floating_ip),
+    things.NdpProxy: ("ndp_proxy", _ndp_proxy),
     things.QosPolicy: ("qos", _qos_policy),
     things.BandwidthLimitRule: ("bandwidth_limit_rule", _qos_rule),
     things.PacketRateLimitRule: ("packet_rate_limit_rule", _qos_rule),

@@ -255,6 +255,10 @@ class Router(msgspec.Struct, frozen=True, tag="router"):
     forwardings: tuple[PortForwarding, ...] = ()
     limited: tuple[tuple[str, str], ...] = ()
     """The external addresses of `forwardings` that have a QoS policy, and its id."""
+    proxied: tuple[str, ...] | None = None
+    """The IPv6 addresses behind it that it answers for outside: no others of its networks are reached from there.
+    None: it is no NDP proxy.
+    """
 
     @property
     def scope(self) -> str:

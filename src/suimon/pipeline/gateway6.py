@@ -2,7 +2,8 @@
 
 A guest's host hands what its router has no leg for to the active gateway host, which gives it the next hop on the
 external network. There the gateway's address, and the link-local one of its MAC, are answered for, and what comes in
-for that MAC goes on by the router to its networks: whoever routes their prefixes here sends it so.
+for that MAC goes on by the router to its networks: whoever routes their prefixes here sends it so. A router that is an
+NDP proxy (RFC 4389) also answers for single addresses of its networks, and lets nothing in for the others.
 """
 
 from __future__ import annotations
@@ -53,9 +54,15 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         handed = {"in_port": tunnel, "tun_id": VNI, "eth_dst": gateway.mac, **ipv6.IPV6}
         yield flow(Stage.TUNNEL, 110, owner, handed, [*entering, set_field(NET, outside), *out])
     yield from _next_hops(facts, owner, router, gateway)
-    yield from _answered(owner, network, gateway, outside)
+    yield from _answered(owner, network, router, outside)
     at_gateway = {NET: outside, ORIGIN: FROM_PROVIDER, "eth_dst": gateway.mac, **ipv6.IPV6}
-    yield flow(Stage.FLOATING_IN, 90, owner, at_gateway, [*limited.arriving, *entering, Goto(Stage.ROUTE)])
+    inwards = [*limited.arriving, *entering, Goto(Stage.ROUTE)]
+    yield flow(Stage.FLOATING_IN, 90, owner, at_gateway, inwards)
+    if router.proxied is not None:
+        for cidr in sorted({leg.cidr for leg in router.interfaces if ":" in leg.cidr}):
+            yield flow(Stage.FLOATING_IN, 91, owner, at_gateway | {"ipv6_dst": cidr})
+        for ip in router.proxied:
+            yield flow(Stage.FLOATING_IN, 92, owner, at_gateway | {"ipv6_dst": ip}, inwards)
     # What came in and would go out again: whoever sent it has a wrong idea of what is behind the router.
     yield flow(Stage.ROUTE, _ROUND, owner, leaving)
     here = leaving | {"ipv6_dst": gateway.ip6}
@@ -78,17 +85,21 @@ def _next_hops(facts: Facts, owner: Owner, router: view.Router, gateway: view.Ga
         yield flow(Stage.LEAVE, _DEFAULT, owner, at_router, hop)
 
 
-def _answered(owner: Owner, network: view.Network, gateway: view.Gateway, outside: int) -> Iterator[Part]:
+def _answered(owner: Owner, network: view.Network, router: view.Router, outside: int) -> Iterator[Part]:
     """Who asks on the external network is answered here and nowhere else; who answers the agent is heard by it."""
+    gateway = router.gateway
+    assert gateway is not None
     from_outside: dict[str, object] = {NET: outside, ORIGIN: FROM_PROVIDER}
-    for ip in ipv6.addresses(gateway.mac, (gateway.ip6 or "",)):
+    own = ipv6.addresses(gateway.mac, (gateway.ip6 or "",))
+    for ip in (*own, *(router.proxied or ())):
         asked = from_outside | SOLICITED | {"nd_target": ip}
         yield flow(Stage.ANSWER, 100, owner, asked, advertisement(gateway.mac, ip, OF_ROUTER))
+    for ip in own:
         told = from_outside | ADVERTISED | {"eth_dst": gateway.mac, "ipv6_dst": ip}
         yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
     telling: list[Action] = [Move("eth_src", "nd_tll"), *tag(network), Output(IN_PORT)]
-    own = from_outside | ADVERTISED | {"eth_src": gateway.mac}
-    yield flow(Stage.ADVERTISE, 110, owner, own, telling)
+    advertised = from_outside | ADVERTISED | {"eth_src": gateway.mac}
+    yield flow(Stage.ADVERTISE, 110, owner, advertised, telling)
 
 
 PRODUCERS: Final[Producers] = {"router": router_flows}
