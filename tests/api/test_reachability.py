@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from suimon.api.operations import reachability
+from suimon.api.operations import allowance
 from suimon.model.actor import SYSTEM
 from suimon.model.things import Host
 from suimon.model.view import PortReport
@@ -136,7 +136,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reachability, "_BURST", 10**6)
+    monkeypatch.setattr(allowance, "_BURST", 10**6)
 
 
 WEB = {"protocol": "tcp", "port": 80}
@@ -235,13 +235,13 @@ def test_nobody_asks_about_ports_of_others(small: Small) -> None:
 
 
 def test_a_question_costs_and_is_counted_by_project(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reachability, "_BURST", 2)
+    monkeypatch.setattr(allowance, "_BURST", 2)
     service = small.cloud.services["operations"]
     handler = service._routes.find("POST", ("v1", "reachability"))[0]  # type: ignore[attr-defined]
-    handler.__self__._spent.clear()
+    handler.__self__._allowance._spent.clear()
     assert [small.ask("a", "b", by).status for by in ("anna", "anna", "anna")] == [200, 200, 429]
     assert [small.ask("a", "b").status for _ in range(4)] == [200] * 4
-    handler.__self__._spent.clear()
+    handler.__self__._allowance._spent.clear()
 
 
 def test_what_is_read_does_not_grow_with_the_networks(small: Small) -> None:

@@ -26,6 +26,11 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
     def call(state: object, method: str, path: str, body: object = None) -> object:
         calls.append((method, path, body))
+        if path == "ports/p1/drops":
+            counted = [{"reason": "spoofed", "packets": 3, "words": "Not its own."}]
+            return {"drops": {"port_id": "p1", "unknown": "", "counted": counted}}
+        if path == "ports/p2/drops":
+            return {"drops": {"port_id": "p2", "unknown": "The port's host can't be asked now.", "counted": []}}
         if path != "reachability":
             return {"readiness": {"port_id": "p1", "ready": False, "status": "DOWN", "reasons": [
                 {"reason": "unbound", "words": "The port is bound to no host."}]}}  # fmt: skip
@@ -55,10 +60,16 @@ def test_a_verdict_reads_as_a_list_of_hops(asked: list[tuple[Any, ...]]) -> None
     ]
 
 
-def test_why_not_lists_the_reasons(asked: list[tuple[Any, ...]]) -> None:
+def test_why_not_lists_the_reasons_and_what_was_dropped(asked: list[tuple[Any, ...]]) -> None:
     said = CliRunner().invoke(main, ["why-not", "p1"])
-    assert asked == [("GET", "ports/p1/readiness", None)]
-    assert said.output.splitlines() == ["port p1 is DOWN", "1. The port is bound to no host. (unbound)"]
+    assert asked == [("GET", "ports/p1/readiness", None), ("GET", "ports/p1/drops", None)]
+    assert said.output.splitlines() == [
+        "port p1 is DOWN",
+        "1. The port is bound to no host. (unbound)",
+        "dropped 3: Not its own. (spoofed)",
+    ]
+    said = CliRunner().invoke(main, ["why-not", "p2"])
+    assert said.output.splitlines()[-1].endswith("is not known: The port's host can't be asked now.")
 
 
 @pytest.mark.parametrize("wrong", [["why", "a", "--trace"], ["why", "a", "b", "--to", "10.0.0.1"]])

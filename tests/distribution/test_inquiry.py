@@ -8,7 +8,7 @@ import msgspec
 
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.model.view import QUESTIONS, Frame, Question, Traced
+from suimon.model.view import QUESTIONS, CountDrops, Frame, Question, Traced
 from tests.distribution.world import make_host
 
 ASKED = Question("", "port/p1", {"eth_type": 0x0800})
@@ -43,7 +43,8 @@ def test_who_can_not_be_asked_is_not() -> None:
         questions = Questions(0.01, {"old": old, "silent": silent}.get)
         assert "no line" in (await questions.ask("away", ASKED)).error
         assert "older" in (await questions.ask("old", ASKED)).error
-        assert not old._frames
+        assert "older" in (await questions.ask("silent", CountDrops("", "p1"))).error, "it knows questions, not counts"
+        assert not old._frames and not silent._frames
         assert "did not answer" in (await questions.ask("silent", ASKED)).error
         many = [asyncio.create_task(questions.ask("silent", ASKED)) for _ in range(40)]
         said = [told.error for told in await asyncio.gather(*many)]

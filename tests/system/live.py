@@ -13,13 +13,16 @@ import re
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
+from suimon.agent.inquiries import Config as InquiriesConfig
+from suimon.agent.inquiries import Inquiries
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
 from suimon.model import view
+from suimon.model.view import CountDrops, Traced
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 from suimon.reconcile import plan
@@ -124,6 +127,11 @@ class LiveCloud:
         counted = {int(found[2]): int(found[1]) for found in re.finditer(r"n_packets=(\d+).*output:(\d+)", dump)}
         return {name: counted[number] for name, number in self._cloud.ofports.items()}
 
+    def drops(self, port_id: str) -> dict[str, int]:
+        """What was dropped of a port's packets, by reason, as its host answers when the controller asks."""
+        self.switch.appctl("revalidator/purge")
+        return asyncio.run(self._ask(CountDrops("q", port_id))).drops
+
     def _add_guest(self, name: str, mac: str, ip: str) -> None:
         subnet = next(each for each in self._cloud.all(view.Subnet) if ip_address(ip) in ip_network(each.cidr))
         self._namespaces[name] = guest = self.switch.add_guest(name, mac, f"{ip}/24")
@@ -154,13 +162,41 @@ class LiveCloud:
         return made[0]
 
     async def _install(self) -> None:
-        connection = Connection(Config(), self.switch.rundir / "br-int.mgmt")
-        running = asyncio.create_task(connection.run())
-        try:
+        async with self._connected() as connection:
             target, desired = BridgeTarget(connection), bridge_entries(self._host.installed)
             assert await target.apply(plan(desired, await target.observe())) == {}
             assert await target.observe() == desired
+
+    async def _ask(self, question: CountDrops) -> Traced:
+        heard: asyncio.Queue[Traced] = asyncio.Queue()
+        inquiries = Inquiries(InquiriesConfig(self.switch.rundir), self._host.world, _Answers(heard))
+        async with self._connected() as connection:
+            asking = asyncio.ensure_future(inquiries.run(connection))
+            inquiries.ask(question)
+            answered = asyncio.ensure_future(heard.get())
+            await asyncio.wait((asking, answered), timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                await asking
+            asking.cancel()
+            return answered.result()
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        connection = Connection(Config(), self.switch.rundir / "br-int.mgmt")
+        running = asyncio.create_task(connection.run())
+        try:
+            yield connection
         finally:
             running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+
+
+class _Answers:
+    """Who is told the answers to questions."""
+
+    def __init__(self, heard: asyncio.Queue[Traced]) -> None:
+        self._heard = heard
+
+    async def answer(self, traced: Traced) -> None:
+        self._heard.put_nowait(traced)

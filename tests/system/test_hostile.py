@@ -19,7 +19,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from suimon.model.view import FixedIp, Network, Port, SecurityGroup, SecurityGroupRule, Subnet
-from suimon.pipeline.answer import PORT_METER
+from suimon.pipeline.meters import Range
 from tests.agent.fake_controller import FakeController
 from tests.system.agent_process import AgentProcess
 from tests.system.hostile_frames import DISCOVER, DROPPED, FLOODS, FRIEND, FRIEND_MAC, IP4, MAC, MARK
@@ -77,6 +77,10 @@ def test_what_a_guest_may_not_send_gets_to_nobody(live: LiveCloud) -> None:
     after = live.delivered()
     assert {name: after[name] - before[name] for name in after} == {**dict.fromkeys(after, 0), "friend": 1}
     assert not [raw for raw in taken(outside) if MARK in raw]
+    told = live.drops("mallory")
+    print(told)
+    assert told["spoofed"] > 15 and told["rogue_dhcp"] == 2 and told["rogue_router"] == 4
+    assert not any(live.drops("other").values()), "it is told of nobody else's"
 
 
 def test_fragments_don_t_get_around_groups(live: LiveCloud) -> None:
@@ -90,6 +94,7 @@ def test_fragments_don_t_get_around_groups(live: LiveCloud) -> None:
         for number, name in enumerate(shut):
             mac, ip = f"02:00:00:00:00:0{4 + number}", live.guests[name]
             frame, whole = Ether(src=MAC, dst=mac), IP(src=IP4, dst=ip, id=100) / UDP(dport=9000) / Raw(MARK * 40)
+            wire.send(bytes(frame / whole))
             for each in fragment(whole, 8):
                 wire.send(bytes(frame / each))
             for each in reversed(fragment(whole, 64)[1:]):
@@ -113,6 +118,8 @@ def test_fragments_don_t_get_around_groups(live: LiveCloud) -> None:
                 print(name, receiver.recv(1000))
         after = live.delivered()
         assert after["each"] == before["each"]
+    assert live.drops("each")["ingress_rules"] >= 1 <= live.drops("strict")["ingress_rules"]
+    assert live.drops("friend")["ingress_rules"] == 0
 
 
 def _whole6(address: str, l4_port: int) -> IPv6:
@@ -219,6 +226,6 @@ def metered(switch: OpenVSwitch) -> tuple[int, int]:
     came = passed = 0
     pattern = r"meter:(\d+) .*?packet_in_count:(\d+).*?0: packet_count:(\d+)"
     for meter, packets, dropped in re.findall(pattern, switch.ofctl("meter-stats"), re.S):
-        if int(meter) & ~0x7FFF == PORT_METER:
+        if int(meter) & ~0x7FFF == Range.AGENT:
             came, passed = came + int(packets), passed + int(packets) - int(dropped)
     return came, passed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from suimon.cli.host import call
+from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
 from tests.system.clouds import connect, two_hypervisors
 
@@ -103,6 +106,23 @@ def test_the_model_and_the_switches_agree(
     legs = told["trace"]["legs"]
     assert legs
     assert [leg["verdict"] for leg in legs] == ["agrees"] * len(legs), json.dumps(told, indent=1)
+
+
+def test_the_host_tells_what_it_dropped(asked: Asked) -> None:
+    """Asked down the host's own stream, when somebody asks; `down` is plugged nowhere."""
+    spoofing = asked.lab.guests.get("a")
+    asked.lab.guests.run(spoofing, ["ip", "address", "add", "192.0.2.77/32", "dev", "eth0"])
+    command = ["ping", "-c3", "-i0.2", "-W1", "-I", "192.0.2.77", asked.lab.guests.get("near").lease["ip"]]
+    with contextlib.suppress(LabError):
+        asked.lab.guests.run(spoofing, command)
+    state, reasons = asked.lab.layout.clouds_yaml.parent, {}
+    deadline = time.monotonic() + 10
+    while "spoofed" not in reasons and time.monotonic() < deadline:  # Counters come a second late (ovs-vswitchd(8)).
+        told = call(state, "GET", f"ports/{asked.ids['a']}/drops")["drops"]
+        assert told["unknown"] == ""
+        reasons = {each["reason"]: each["packets"] for each in told["counted"]}
+    assert reasons["spoofed"] >= 2, "the last may not be counted yet"
+    assert "no interface" in call(state, "GET", f"ports/{asked.ids['down']}/drops")["drops"]["unknown"]
 
 
 def test_a_flow_that_somebody_took_away_is_a_finding(asked: Asked) -> None:

@@ -13,7 +13,20 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
-from suimon.model.view import QUESTIONS, SCHEMA, Delta, Frame, Ping, Position, Question, Retry, Snapshot, Watch
+from suimon.model.view import (
+    DROPS,
+    QUESTIONS,
+    SCHEMA,
+    CountDrops,
+    Delta,
+    Frame,
+    Ping,
+    Position,
+    Question,
+    Retry,
+    Snapshot,
+    Watch,
+)
 
 log = structlog.get_logger()
 
@@ -52,7 +65,7 @@ class Follower:
         controller: Stream,
         position: Callable[[], Position | None],
         news: "asyncio.Queue[News]",
-        ask: Callable[[Question], None] | None = None,
+        ask: Callable[[Question | CountDrops], None] | None = None,
     ) -> None:
         self._config = config
         self._controller = controller
@@ -70,7 +83,7 @@ class Follower:
                     if isinstance(frame, Retry):
                         told_pause_s = frame.after_s
                         break
-                    if isinstance(frame, Question):
+                    if isinstance(frame, Question | CountDrops):
                         if self._ask is not None:
                             self._ask(frame)
                         continue
@@ -86,4 +99,4 @@ class Follower:
             pause_s = min(pause_s * 2, self._config.last_pause_s)
 
     def _watch(self) -> Watch:
-        return Watch(SCHEMA, self._position(), (QUESTIONS,) if self._ask else ())
+        return Watch(SCHEMA, self._position(), (QUESTIONS, DROPS) if self._ask else ())

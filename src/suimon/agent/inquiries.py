@@ -1,6 +1,10 @@
-"""Questions of the controller about what this host's switch would do with a packet, answered by the switch itself."""
+"""Questions of the controller about what this host's switch would do with a packet, or did with a port's packets,
+answered by the switch itself.
+"""
 
 import asyncio
+import struct
+from collections import Counter
 from pathlib import Path
 from typing import Final, Never, Protocol
 
@@ -8,11 +12,14 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
+from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.trace import Trace, TraceError, trace
 from suimon.dataplane.unixctl import CommandRefused
 from suimon.model.owner import Owner
-from suimon.model.view import Question, Traced
+from suimon.model.view import CountDrops, Question, Traced
+from suimon.pipeline.drops import reason
 from suimon.pipeline.fields import FIELDS
+from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 
@@ -35,6 +42,14 @@ class Answering(Protocol):
     async def answer(self, traced: Traced) -> None: ...
 
 
+class Counting(Protocol):
+    """What has counted: the connection to the bridge (dataplane.openflow.connection.Connection)."""
+
+    async def packets_of(self, cookie: int) -> dict[FlowKey, int]: ...
+
+    async def metered(self, meter_id: int) -> int: ...
+
+
 class Inquiries:
     """`ask` takes a question in, `run` answers one after the other."""
 
@@ -42,30 +57,47 @@ class Inquiries:
         self._config = config
         self._world = world
         self._controller = controller
-        self._waiting: asyncio.Queue[Question] = asyncio.Queue(config.most_waiting)
+        self._waiting: asyncio.Queue[Question | CountDrops] = asyncio.Queue(config.most_waiting)
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: Question | CountDrops) -> None:
         try:
             self._waiting.put_nowait(question)
         except asyncio.QueueFull:
             log.warning("question_dropped", id=question.id)
 
-    async def run(self) -> Never:
+    async def run(self, bridge: Counting) -> Never:
         while True:
             question = await self._waiting.get()
-            traced = await self._traced(question)
+            traced = await self._answered(question, bridge)
             try:
                 await self._controller.answer(traced)
             except ControllerError as error:
                 log.warning("answer_failed", reason=str(error))
 
-    async def _traced(self, question: Question) -> Traced:
+    async def _answered(self, question: Question | CountDrops, bridge: Counting) -> Traced:
         try:
+            if isinstance(question, CountDrops):
+                return Traced(question.id, drops=await self._drops(question.port_id, bridge))
             fields = _checked(question.fields, _HEADERS) | {"in_port": self._in_port(question.entry)}
             tracked = [_checked(each, _TRACKED) for each in question.tracked]
             return self._told(question.id, await trace(self._socket(), self._config.bridge, fields, tracked))
-        except (TraceError, CommandRefused, OSError, ValueError, TimeoutError) as error:
+        except (TraceError, CommandRefused, Refused, OSError, ValueError, TimeoutError, struct.error) as error:
             return Traced(question.id, error=str(error) or type(error).__name__)
+
+    async def _drops(self, port_id: str, bridge: Counting) -> dict[str, int]:
+        """By reason, of a port that is plugged here."""
+        if port_id not in self._world.ofports:
+            raise ValueError("the port has no interface on its host")
+        owner = Owner("port", port_id)
+        program, counted = self._world.compile(owner), await bridge.packets_of(owner.cookie)
+        found = Counter[str]()
+        for flow in program.flows:
+            if (why := reason(flow)) is not None:
+                found[why] += counted.get(flow.key, 0)
+        for meter in program.meters:
+            if (why := reason(meter)) is not None:
+                found[why] += await bridge.metered(meter.meter_id)
+        return dict(found)
 
     def _told(self, id_: str, found: Trace) -> Traced:
         stage = Stage(found.table)

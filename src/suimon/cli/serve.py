@@ -28,7 +28,6 @@ from suimon.api.nova.client import Nova
 from suimon.api.nova.config import Config as NovaConfig
 from suimon.api.nova.config import NovaConfigError, read_config
 from suimon.api.nova.notifier import Notifier, NotifierConfig
-from suimon.api.operations.comparison import Comparer
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
 from suimon.api.wire import Service
@@ -198,7 +197,7 @@ def _clients_app(config: Config, gate: Gate, accounts: Service, store: Store, di
             "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
             "identity": accounts,
-            "operations": OperationsService(gate, distribution, Comparer(distribution.questions)),
+            "operations": OperationsService(gate, distribution, distribution.questions),
             "healthz": Health(store),
         },
     )

@@ -17,14 +17,19 @@ _REACHED: Final = {True: "yes", False: "no", None: "not known, it is carried on 
     "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
 )
 def why_not(port: str, state: Path | None) -> None:
-    """Say why the port with the id PORT is not ready: every reason, in the order in which to look into them."""
-    told = call(state, "GET", f"ports/{quote(port, safe='')}/readiness")["readiness"]
+    """Say why the port with the id PORT is not ready: every reason, in the order in which to look into them; and what
+    its host dropped of its packets.
+    """
+    asked = f"ports/{quote(port, safe='')}"
+    told = call(state, "GET", f"{asked}/readiness")["readiness"]
     if told["ready"]:
         click.echo(f"port {told['port_id']} is ready: its flows are in, as they are wanted now")
-        return
-    click.echo(f"port {told['port_id']} is {told['status']}")
+    else:
+        click.echo(f"port {told['port_id']} is {told['status']}")
     for number, each in enumerate(told["reasons"], 1):
         click.echo(f"{number}. {each['words']} ({each['reason']})")
+    for line in _drop_lines(call(state, "GET", f"{asked}/drops")["drops"]):
+        click.echo(line)
 
 
 def ask_cloud(state: Path | None, question: dict[str, object]) -> list[str]:
@@ -38,6 +43,12 @@ def ask_cloud(state: Path | None, question: dict[str, object]) -> list[str]:
     if "trace" in told:
         lines.append(f"Trace: {told['trace']['words']}")
     return lines + [f"FINDING: {finding}" for finding in told.get("findings", ())]
+
+
+def _drop_lines(told: dict[str, Any]) -> list[str]:
+    if told["unknown"]:
+        return [f"What was dropped of its packets is not known: {told['unknown']}"]
+    return [f"dropped {each['packets']}: {each['words']} ({each['reason']})" for each in told["counted"]]
 
 
 def _hop_line(hop: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from suimon.distribution.frames import line
 from suimon.distribution.links import Link
-from suimon.model.view import QUESTIONS, Question, Traced
+from suimon.model.view import DROPS, QUESTIONS, CountDrops, Question, Traced
 
 _MOST_OUTSTANDING: Final = 32
 _LONGEST: Final = 2000
@@ -28,12 +28,12 @@ class Questions:
         self._link = link
         self._outstanding: dict[tuple[str, str], asyncio.Future[Traced]] = {}
 
-    async def ask(self, host: str, question: Question) -> Traced:
+    async def ask(self, host: str, question: Question | CountDrops) -> Traced:
         """With an `error` in words when the host can't be asked or doesn't answer. The question gets an id here."""
         link = self._link(host)
         if link is None:
             return Traced("", error="the host has no line to this controller")
-        if QUESTIONS not in link.capabilities:
+        if (DROPS if isinstance(question, CountDrops) else QUESTIONS) not in link.capabilities:
             return Traced("", error="the host's agent is older and can't be asked")
         if len(self._outstanding) >= _MOST_OUTSTANDING:
             return Traced("", error="too many questions are waiting for answers")

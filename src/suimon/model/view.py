@@ -378,13 +378,17 @@ QUESTIONS: Final = "questions"
 """The capability of agents that understand the frame `Question`: no other agent is sent one."""
 
 
+DROPS: Final = "drops"
+"""The same for the frame `CountDrops`."""
+
+
 class Watch(msgspec.Struct, frozen=True):
     """POST /hosts/v1/watch: the agent asks for all that follows `position` (None: it holds nothing)."""
 
     schema: int
     position: Position | None = None
     capabilities: tuple[str, ...] = ()
-    """What the agent understands beyond its schema: `QUESTIONS`."""
+    """What the agent understands beyond its schema: `QUESTIONS`, `DROPS`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -435,10 +439,18 @@ class Question(msgspec.Struct, frozen=True, tag="question"):
     tracked: tuple[dict[str, int], ...] = ()
 
 
+class CountDrops(msgspec.Struct, frozen=True, tag="count_drops"):
+    """How many packets of this port did the host's switch drop, and why? Answered as a `Question`, by `drops`."""
+
+    id: str
+    port_id: str
+
+
 class Traced(msgspec.Struct, frozen=True):
     """POST /hosts/v1/answer: to where it is sent (as `entry`, or `back`, `agent`), and the last stage that it met.
 
-    `actions` are those of the datapath, in Open vSwitch's words; `error` says why there is no answer.
+    `actions` are those of the datapath, in Open vSwitch's words; `error` says why there is no answer. `drops` are
+    packets by reason (pipeline/drops.py), since the port's flows are in the switch.
     """
 
     id: str
@@ -446,9 +458,10 @@ class Traced(msgspec.Struct, frozen=True):
     stage: str = ""
     actions: str = ""
     error: str = ""
+    drops: dict[str, int] = {}
 
 
-Frame = Snapshot | Delta | Ping | Retry | Question
+Frame = Snapshot | Delta | Ping | Retry | Question | CountDrops
 
 
 class PortReport(msgspec.Struct, frozen=True):

@@ -33,6 +33,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         yield flow(Stage.ANTISPOOF, 130, owner, source, [Goto(Stage.LIMIT_OUT)])
         return
     yield flow(Stage.ANTISPOOF, 120, owner, source | DHCP_REPLY)
+    # A flow of the port's own, so that its owner can be told how many there were.
+    yield flow(Stage.ANTISPOOF, 10, owner, source)
     network = facts.network(port.network_id)
     for mac, cidrs in _identities(port).items():
         own = source | {"eth_src": mac}

@@ -27,6 +27,12 @@ from suimon.pipeline.tables import Stage
 
 _NO_MAC: Final = 0
 """How a missing link-layer option looks."""
+ROGUE: Final = (
+    ipv6.ICMPV6 | {"icmpv6_type": ipv6.ROUTER_ADVERTISEMENT},
+    ipv6.ICMPV6 | {"icmpv6_type": ipv6.REDIRECT},
+    ipv6.DHCPV6_REPLY,
+)
+"""What routers and DHCP servers say; of who speaks no IPv6 everything is dropped."""
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
@@ -34,11 +40,8 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     for dropped in (
         ipv6.IPV6 | {"ip_proto": 0},  # Headers cut off or too strange: else the last one's protocol stands here.
         ipv6.ICMPV6 | {"icmpv6_type": 0, "ip_frag": 0},  # An ICMPv6 header that is cut off.
-        ipv6.ICMPV6 | {"icmpv6_type": ipv6.ROUTER_ADVERTISEMENT},
-        ipv6.ICMPV6 | {"icmpv6_type": ipv6.REDIRECT},
         # A target of nobody is also how Open vSwitch shows a message with an option given twice.
         ipv6.ICMPV6 | {"icmpv6_type": ipv6.SOLICITATION, "icmpv6_code": 0, "nd_target": ipv6.NOBODY},
-        ipv6.DHCPV6_REPLY,
     ):
         yield flow(Stage.ANTISPOOF, 120, owner, dropped)
     for kind in (ipv6.ROUTER_SOLICITATION, ipv6.SOLICITATION, ipv6.ADVERTISEMENT):
@@ -49,6 +52,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports or not port.security:
         return
     number = facts.number("port", port.id)
+    for rogue in ROGUE if ipv6.speaks(port) else ():
+        yield flow(Stage.ANTISPOOF, 120, owner, {SOURCE: number, **rogue})
     for mac, cidrs in _identities(port).items():
         if not cidrs:
             continue

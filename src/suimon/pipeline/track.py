@@ -25,6 +25,7 @@ from suimon.pipeline.fields import (
     CT_TRACKED,
     FRAGMENT,
     GROUP_SET,
+    SOURCE,
     TARGET,
     VERDICT,
     ZONE,
@@ -74,6 +75,9 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         actions = [set_field(ZONE, number), *actions, Ct(ZONE, Stage.GROUP_IN)]
     for eth_type in _TRACKED if ipv6.speaks(port) else _TRACKED[:1]:
         yield flow(Stage.TRACK_IN, 20, owner, {TARGET: number, "eth_type": eth_type}, actions)
+    # What no rule allows ends here, counted for the port.
+    yield flow(Stage.ALLOW_OUT, 1, owner, {SOURCE: number})
+    yield flow(Stage.ALLOW_IN, 1, owner, {TARGET: number})
 
 
 def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:

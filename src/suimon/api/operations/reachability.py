@@ -4,7 +4,6 @@ A tenant is told his own half: of the other only that the destination refused, o
 """
 
 import asyncio
-import time
 from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated, Final, Literal, Protocol
@@ -14,8 +13,8 @@ import structlog
 from msgspec import Meta
 from starlette.responses import Response
 
-from suimon.api.errors import TooManyRequests
 from suimon.api.gate import Gate
+from suimon.api.operations.allowance import Allowance
 from suimon.api.wire import Call, answer
 from suimon.distribution.presence import HostState
 from suimon.distribution.provenance import Provenance, provenances
@@ -35,10 +34,7 @@ Hop = dict[str, object]
 
 _REFUSED: Final = "refused by the destination"
 _NOT_REACHED: Final = "not reached"
-_BURST: Final = 10
-_RATE_PER_S: Final = 1.0
 _MOST_WAITING: Final = 8
-_MOST_PROJECTS: Final = 1000
 
 
 class Asked(msgspec.Struct, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
@@ -78,13 +74,13 @@ class Comparison(Protocol):
 class Reachability:
     """The handlers of `/operations/v1/reachability`: one question at a time, of tenants' a few a minute."""
 
-    def __init__(self, gate: Gate, states: HostStates, comparison: Comparison | None = None) -> None:
+    def __init__(self, gate: Gate, states: HostStates, allowance: Allowance, comparison: Comparison | None) -> None:
         self._store = gate.store
         self._states = states
+        self._allowance = allowance
         self._comparison = comparison
         self._turn = asyncio.Semaphore(1)
         self._waiting = 0
-        self._spent: dict[str, tuple[float, float]] = {}
 
     async def ask(self, call: Call, actor: Actor) -> Response:
         """POST with a body, or GET with the same as a query."""
@@ -92,7 +88,7 @@ class Reachability:
         if asked.trace and not actor.admin:
             raise Forbidden("Only operators may have the hosts' switches asked.")
         if not actor.admin:
-            self._spend(actor.project_id)
+            self._allowance.spend(actor.project_id)
         told = await self._answered(actor, asked)
         shown = _shown(told, actor)
         if actor.admin:
@@ -115,17 +111,6 @@ class Reachability:
                 return await self._store.read(lambda tx: _found_out(tx, actor, asked))
         finally:
             self._waiting -= 1
-
-    def _spend(self, project: str) -> None:
-        """A token bucket for each project. Raises TooManyRequests."""
-        now = time.monotonic()
-        left, at = self._spent.get(project, (float(_BURST), now))
-        left = min(float(_BURST), left + (now - at) * _RATE_PER_S)
-        if left < 1:
-            raise TooManyRequests("That many questions a minute are too many: each is worked out for whole hosts.")
-        if len(self._spent) >= _MOST_PROJECTS:
-            self._spent.clear()
-        self._spent[project] = (left - 1, now)
 
     def _hosts(self, found: Verdict) -> list[dict[str, object]]:
         """How the hosts on the way are: what one that is away has in its switch may be older than the verdict."""

@@ -4,11 +4,15 @@ from starlette.responses import Response
 
 from suimon.api.errors import identity_error
 from suimon.api.gate import Gate
+from suimon.api.operations.allowance import Allowance
+from suimon.api.operations.comparison import Comparer
+from suimon.api.operations.drops import Drops
 from suimon.api.operations.hosts import Hosts, HostStates
-from suimon.api.operations.reachability import Comparison, Reachability
+from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
 from suimon.api.routes import Routes
 from suimon.api.wire import Call
+from suimon.distribution.inquiry import Questions
 
 
 class OperationsService:
@@ -16,9 +20,11 @@ class OperationsService:
 
     dialect = staticmethod(identity_error)
 
-    def __init__(self, gate: Gate, states: HostStates, comparison: Comparison | None = None) -> None:
-        hosts = Hosts(gate, states)
-        reachability, readiness = Reachability(gate, states, comparison), Readiness(gate, states)
+    def __init__(self, gate: Gate, states: HostStates, questions: Questions | None = None) -> None:
+        hosts, allowance = Hosts(gate, states), Allowance()
+        comparison = Comparer(questions) if questions else None
+        reachability, readiness = Reachability(gate, states, allowance, comparison), Readiness(gate, states)
+        drops = Drops(gate, allowance, questions)
         self._gate = gate
         self._routes = Routes(
             {
@@ -30,6 +36,7 @@ class OperationsService:
                 "GET v1/reachability": reachability.ask,
                 "POST v1/reachability": reachability.ask,
                 "GET v1/ports/*/readiness": readiness.show,
+                "GET v1/ports/*/drops": drops.show,
             }
         )
 

@@ -26,7 +26,7 @@ from suimon.dataplane.openflow.messages import (
     PacketIn,
     Type,
 )
-from suimon.pipeline.flow import Actions, Match
+from suimon.pipeline.flow import Actions, FlowKey, Match
 
 log = structlog.get_logger()
 
@@ -135,6 +135,15 @@ class Connection:
 
     async def dump_meters(self) -> dict[int, MeterEntry]:
         return messages.decode_meters(await self._request(messages.DUMP_METERS))
+
+    async def packets_of(self, cookie: int) -> dict[FlowKey, int]:
+        """How many packets each flow with this cookie has counted; the datapath's newest may lack, for a second."""
+        parts = await self._request(messages.dump_flows_of(cookie))
+        return {messages.decode_flow(one)[0]: messages.decode_packets(one) for one in messages.entries(parts)}
+
+    async def metered(self, meter_id: int) -> int:
+        """How many packets a meter has dropped."""
+        return messages.decode_metered(await self._request(messages.meter_stats_of(meter_id)))
 
     async def packet_out(self, actions: Actions, data: bytes, fields: Match) -> None:
         """Send `data` through the switch (see `messages.packet_out`). Not acknowledged: errors are logged."""

@@ -121,7 +121,10 @@ _BUNDLE_FLAGS: Final = 3
 _NICIRA, _FLUSH_ZONE = 0x2320, 29
 _EMPTY_MATCH: Final = struct.pack("!HH4x", 1, 4)
 _MULTIPART = struct.Struct("!HH4x")
-_FLOW_DESC, _GROUP_DESC, _METER_CONFIG = 1, 7, 10
+_FLOW_DESC, _GROUP_DESC, _METER_STATS, _METER_CONFIG = 1, 7, 9, 10
+_METER_ENTRY, _BAND_ENTRY = struct.Struct("!IH6xIQQII"), struct.Struct("!QQ")
+_PACKET_COUNT: Final = 0x8002 << 16 | 4 << 9 | 8
+"""OXS_OF_PACKET_COUNT with its length (OpenFlow 1.5.1, 7.2.4.2)."""
 _FLOW_ENTRY = struct.Struct("!H2xBxHHHHHQ")
 
 DUMP_FLOWS: Final = Message(
@@ -133,6 +136,17 @@ DUMP_METERS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_METER_CONF
 BARRIER: Final = Message(Type.BARRIER_REQUEST, b"")
 WANT_PACKETS: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 0, 0xFFFF))
 """Open vSwitch sends packets to a management connection only once that has set a miss_send_len."""
+
+
+def dump_flows_of(cookie: int) -> Message:
+    """Ask for the flows with exactly this cookie."""
+    body = struct.pack("!B3xII4xQQ", 0xFF, _ANY, _ANY, cookie, (1 << 64) - 1) + _EMPTY_MATCH
+    return Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_FLOW_DESC, 0) + body)
+
+
+def meter_stats_of(meter_id: int) -> Message:
+    """Ask what a meter has counted."""
+    return Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_METER_STATS, 0) + struct.pack("!I4x", meter_id))
 
 
 def set_flow(key: FlowKey, entry: Entry) -> Message:
@@ -230,6 +244,32 @@ def decode_flow(flow: bytes) -> tuple[FlowKey, Entry]:
     if idle_s or hard_s or flags or importance:
         actions = (*actions, unknown(flow[8:16]))
     return FlowKey(stage_of(table), priority, match), Entry(cookie, actions)
+
+
+def decode_packets(flow: bytes) -> int:
+    """How many packets an entry of a dump has counted."""
+    match_end, _ = _flow_parts(flow)
+    at, end = match_end + 4, match_end + int.from_bytes(flow[match_end + 2 : match_end + 4])
+    while at + 4 <= end:
+        if int.from_bytes(flow[at : at + 4]) == _PACKET_COUNT:
+            return int.from_bytes(flow[at + 4 : at + 12])
+        at += 4 + flow[at + 3]
+    raise ValueError("a flow that doesn't say how many packets it counted")
+
+
+def decode_metered(parts: Iterable[bytes]) -> int:
+    """How many packets the bands of one meter have dropped, from the complete reply to `meter_stats_of`."""
+    dropped = 0
+    for part in parts:
+        at = _MULTIPART.size
+        while at < len(part):
+            length = _METER_ENTRY.unpack_from(part, at)[1]
+            if length < _METER_ENTRY.size or at + length > len(part):
+                raise ValueError(f"a meter's counters of {length} bytes")
+            bands = range(at + _METER_ENTRY.size, at + length, _BAND_ENTRY.size)
+            dropped += sum(_BAND_ENTRY.unpack_from(part, band)[0] for band in bands)
+            at += length
+    return dropped
 
 
 def _flow_parts(flow: bytes) -> tuple[int, int]:

@@ -1,0 +1,55 @@
+"""What is dropped of a port's packets, by reason: told by the flows and meters of its own that drop them.
+
+Counting is the switch's: nothing runs until somebody asks, and then for one port.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from suimon.pipeline.flow import Flow, Meter
+from suimon.pipeline.meters import Range
+from suimon.pipeline.tables import Stage
+
+WORDS: Final = {
+    "spoofed": "It sent them with a MAC or an address that the port doesn't have, or under a tag or in a form unknown.",
+    "rogue_dhcp": "It sent them as a DHCP server would.",
+    "rogue_router": "It sent them as an IPv6 router would.",
+    "port_block": "A port block of the port's QoS policy forbids them.",
+    "egress_rules": "No egress rule of the port's security groups allows what it sent.",
+    "ingress_rules": "No ingress rule of the port's security groups allows what was sent to it.",
+    "bandwidth_limit": "They were above the bandwidth limit of the port's QoS policy.",
+    "packet_limit": "They were above the packet rate limit of the port's QoS policy.",
+    "too_many_questions": "It asked for addresses (DHCP, routers) or next hops outside more often than is answered.",
+    "too_many_errors": "No router could carry them on, more often than senders are told so.",
+    "too_many_to_services": "It sent more to the metadata service and the resolver than a port may.",
+}
+"""The reasons in words, in the order in which they are told."""
+_BY_STAGE: Final = {
+    Stage.BLOCK_OUT: "port_block",
+    Stage.BLOCK_IN: "port_block",
+    Stage.GROUP_OUT: "port_block",
+    Stage.GROUP_IN: "port_block",
+    Stage.ALLOW_OUT: "egress_rules",
+    Stage.ALLOW_IN: "ingress_rules",
+}
+_BY_RANGE: Final = {
+    Range.AGENT: "too_many_questions",
+    Range.SERVICES: "too_many_to_services",
+    Range.COMPLAINTS: "too_many_errors",
+}
+
+
+def reason(dropping: Flow | Meter) -> str | None:
+    """A key of `WORDS`, for something of a port's own; None for what drops nothing that its owner would miss."""
+    if isinstance(dropping, Meter):
+        limit = "packet_limit" if dropping.packets else "bandwidth_limit"
+        return _BY_RANGE.get(max(each for each in Range if each <= dropping.meter_id), limit)
+    if dropping.actions:
+        return None
+    if dropping.key.stage is not Stage.ANTISPOOF:
+        return _BY_STAGE.get(dropping.key.stage)
+    matched = {name for name, _, _ in dropping.key.match}
+    if "udp_src" in matched:
+        return "rogue_dhcp"
+    return "rogue_router" if "icmpv6_type" in matched else "spoofed"
