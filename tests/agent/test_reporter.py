@@ -175,6 +175,22 @@ def test_a_position_alone_waits_for_others_and_for_whatever_else_there_is():
     asyncio.run(scene())
 
 
+def test_a_port_that_was_never_up_waits_until_it_is():
+    async def scene():
+        async with running(position_pause_s=3600) as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            reporter.ports({"q": OTHER})
+            await desk.next()
+            reporter.ports({"q": OTHER, "p": DOWN})
+            assert await desk.silent()
+            reporter.ports({"q": OTHER, "p": UP})
+            assert (await desk.next()).ports == (UP,)
+            reporter.ports({"q": OTHER, "p": DOWN})
+            assert (await desk.next()).ports == (DOWN,)
+
+    asyncio.run(scene())
+
+
 def test_counters_that_did_not_change_are_not_told_again():
     async def scene():
         async with running() as (reporter, desk):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from suimon.distribution.dispatch import Dispatcher
@@ -35,6 +37,31 @@ def test_a_change_costs_the_same_statements_however_many_hosts_it_concerns(tmp_p
         assert alone == together <= 9
 
     with_dispatcher(tmp_path, body)
+
+
+def test_no_statement_passes_over_all_ports(tmp_path: Path) -> None:
+    """A scan grows with the cloud: SQLite's planner says how it would go about each statement (EXPLAIN QUERY PLAN)."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        net, sub = make_network(1)
+        await put(store, net, sub, on(sub, "h1", 2))
+        follower = await connected(dispatcher, "h1")
+        with traced(store) as statements:
+            await put(store, on(sub, "h1", 3))
+            await settle(store, dispatcher)
+            await follower.connect(dispatcher)
+            await Follower("h1").connect(dispatcher)
+        reads = [each for each in statements if each.startswith(("SELECT", "WITH"))]
+        assert len(reads) > 8
+        assert not [each for each in reads if _scans(next(tmp_path.glob("*.db")), each)]  # noqa: ASYNC240
+
+    with_dispatcher(tmp_path, body)
+
+
+def _scans(path: Path, statement: str) -> bool:
+    with closing(sqlite3.connect(path)) as database:
+        steps = database.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+    return any(str(detail).startswith(("SCAN ports", "SCAN port_security_groups")) for *_, detail in steps)
 
 
 def test_a_reconnect_with_nothing_changed_costs_five_statements(tmp_path: Path) -> None:

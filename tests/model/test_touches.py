@@ -29,12 +29,13 @@ ITSELF = ("port", "i", "")
 def test_a_new_port_joins_its_groups_and_its_host() -> None:
     assert touches(None, PORT) == {ITSELF} | MEMBERS
     assert touches(None, BOUND) == {ITSELF, ("port", "i", "host:h1"), ("peer", "i", "peers:n")} | MEMBERS
-    assert touches(BOUND, None) == touches(None, BOUND)
+    assert touches(BOUND, None) == touches(None, BOUND) | {("parted", "i", "host:h1")}
 
 
 def test_a_move_touches_both_hosts_and_the_peers_and_no_group() -> None:
     assert touches(BOUND, replace(BOUND, binding_host="h2")) == {
-        ITSELF, ("port", "i", "host:h1"), ("port", "i", "host:h2"), ("peer", "i", "peers:n"),
+        ITSELF, ("peer", "i", "peers:n"),
+        ("port", "i", "host:h1"), ("parted", "i", "host:h1"), ("port", "i", "host:h2"),
     }  # fmt: skip
 
 
@@ -45,7 +46,14 @@ def test_what_no_host_is_told_touches_no_host(fields: dict[str, Any]) -> None:
 
 def test_leaving_a_group_touches_its_members_and_the_host() -> None:
     after = replace(BOUND, security_groups=("g1",))
-    assert touches(BOUND, after) == {ITSELF, ("port", "i", "host:h1"), ("member", "g2/i", "members:g2")}
+    left = {("parted", "i", "host:h1"), ("member", "g2/i", "members:g2")}
+    assert touches(BOUND, after) == {ITSELF, ("port", "i", "host:h1")} | left
+    assert touches(after, BOUND) == {ITSELF, ("port", "i", "host:h1"), ("member", "g2/i", "members:g2")}
+
+
+@pytest.mark.parametrize("fields", [{"port_security": False}, {"qos_policy_id": "q"}, {"device_owner": FLOATING_IP}])
+def test_a_host_may_need_less_when_a_port_no_longer_leads_there(fields: dict[str, Any]) -> None:
+    assert ("parted", "i", "host:h1") in touches(BOUND, replace(BOUND, **fields))
 
 
 def test_a_new_address_touches_whoever_knows_the_old_one() -> None:

@@ -35,7 +35,7 @@ class Config(msgspec.Struct, frozen=True):
     first_pause_s: float = 0.05
     last_pause_s: float = 5.0
     position_pause_s: float = 1.0
-    """How long at most a new position waits for others, or for something else to tell."""
+    """How long at most a new position, or a new port that isn't up yet, waits for others or for something to tell."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -118,15 +118,20 @@ class Reporter:
             self._note_told(facts, report)
 
     async def _wait_for_more(self) -> None:
-        """A new position alone is no hurry: one change may concern every host, and all would report at once."""
+        """A new position alone is no hurry: one change may concern every host, and all would report at once.
+
+        Nor is a port that is down and was never said to be up: most are plugged in a moment, and then up.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.position_pause_s * random.uniform(0.5, 1.0)):
-                while self._only_position():
+                while self._can_wait():
                     await self._news.wait()
                     self._news.clear()
 
-    def _only_position(self) -> bool:
-        if self._told is None or self._facts == self._told or self._untold_ports() or self._counters or self._drifts:
+    def _can_wait(self) -> bool:
+        if self._told is None or self._counters or self._drifts:
+            return False
+        if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports()):
             return False
         return msgspec.structs.replace(self._facts, position=self._told.position) == self._told
 

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
 from sqlalchemy import BindParameter, Select, bindparam, select
 
 from suimon.distribution.objects import read
-from suimon.distribution.scopes import Scopes, scopes
+from suimon.distribution.scopes import Scopes, led_to, scopes
 from suimon.model import view
 from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, Touch
 from suimon.store.tables import FLOATING_IPS, PORT_BINDINGS, PORTS
 from suimon.store.tx import Tx
 
-RESCOPING: Final = frozenset({"port", "router", "network", "remote_group", "gateways", "external_network"})
-"""Kinds of entries after which the holders of the entry's scope may hold other scopes; and so may the host of a
-floating IP's port, which is only known from what is implied.
-"""
+RESCOPING: Final = frozenset({"parted", "router", "network", "remote_group", "gateways", "external_network"})
+"""Kinds of entries after which the holders of the entry's scope may hold other scopes, and after `port` only more."""
+RESCOPING_IMPLIED: Final = frozenset({"floating_ip", "parted"})
+"""The same of implied entries: only they name a port's other hosts, and those of floating IPs."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -51,7 +52,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(
-    tx: Tx, held: Mapping[str, Held], rescoped: Collection[str], entries: Iterable[Touch]
+    tx: Tx, held: Mapping[str, Held], rescoped: AbstractSet[str], entries: Iterable[Touch]
 ) -> dict[str, Difference]:
     """By host, what makes its view equal to the store.
 
@@ -60,6 +61,11 @@ def differences(
     """
     had = {host: each.scopes for host, each in held.items()}
     holds = {**had, **(scopes(tx, rescoped) if rescoped else {})}
+    gaining = had.keys() - rescoped
+    come = {id_ for kind, id_, scope in entries if kind == "port" and scope.removeprefix("host:") in gaining}
+    for host, more in led_to(tx, come).items() if come else ():
+        if host in gaining:
+            holds[host] |= more
     added = {scope for host in had for scope in holds[host] - had[host]}
     kept = {scope for host in had for scope in holds[host] & had[host]}
     touched = _by_scope(entry for entry in entries if entry[2] in kept)
@@ -105,9 +111,11 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
 
 def _elsewhere(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     """The hosts where a port is waited for: a change of it is logged for the active one."""
-    ports = {id_ for kind, id_, scope in entries if kind == "port" and scope.startswith("host:")}
-    found = _pairs(tx, _WAITED_FOR, ports) if ports else ()
-    return {("port", id_, f"host:{host}") for id_, host in found}
+    of_ports = {(kind, id_) for kind, id_, scope in entries if kind in ("port", "parted") and scope.startswith("host:")}
+    found = _pairs(tx, _WAITED_FOR, {id_ for _, id_ in of_ports}) if of_ports else ()
+    return {
+        (kind, id_, f"host:{host}") for id_, host in found for kind in ("port", "parted") if (kind, id_) in of_ports
+    }
 
 
 def _floating_ips(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:

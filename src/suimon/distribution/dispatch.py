@@ -24,7 +24,7 @@ import structlog
 from suimon.distribution import frames
 from suimon.distribution.admission import Admission
 from suimon.distribution.config import DistributionConfig
-from suimon.distribution.difference import RESCOPING, Difference, Held, differences, implied
+from suimon.distribution.difference import RESCOPING, RESCOPING_IMPLIED, Difference, Held, differences, implied
 from suimon.distribution.frames import Origin
 from suimon.distribution.links import Link, Links
 from suimon.distribution.scopes import Scopes
@@ -40,6 +40,7 @@ log = structlog.get_logger()
 _SNAPSHOTS_TOGETHER: Final = 16
 """So many are read at once, and may be some megabytes each."""
 _READS_AT_ONCE: Final = 2
+_MOVING: Final = ("port", "parted")
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -261,7 +262,7 @@ class Dispatcher:
         entries = implied(tx, raw)
         late = {link.host: link for link in self._holders(entries) if link.revision < revision}
         restarted = frozenset(link.host for link in self._holders(raw, {"accept"}) if link.host in late)
-        rescoping = self._holders(raw, RESCOPING) | self._holders(entries, {"floating_ip"})
+        rescoping = self._holders(raw, RESCOPING) | self._holders(entries, RESCOPING_IMPLIED)
         rescoped = {link.host for link in rescoping if link.host in late} | restarted
         held = {
             host: Held(link.schema, frozenset() if host in restarted else link.scopes) for host, link in late.items()
@@ -307,5 +308,5 @@ def _relevant(changes: Iterable[Change], held: Callable[[str], object]) -> set[T
     return {
         (change.kind, change.id, change.scope)
         for change in changes
-        if change.scope and (held(change.scope) or change.scope.startswith("port:") or change.kind == "port")
+        if change.scope and (held(change.scope) or change.scope.startswith("port:") or change.kind in _MOVING)
     }

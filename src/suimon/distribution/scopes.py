@@ -1,4 +1,4 @@
-"""Which scopes a host holds: what its bound ports need, found in one statement for any number of hosts.
+"""Which scopes a host holds: what its bound ports need, found in a statement or two for any number of hosts.
 
 host:H      its ports, also those that are waited for there (live migration); their floating IPs
 network:N   networks of its ports; those of the routers on them (one hop), and the routers' external networks
@@ -14,10 +14,11 @@ qos:Q       QoS policies of its ports and their floating IPs, or else of those' 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import CTE, Select, bindparam, func, literal, literal_column, select, union, union_all
+from sqlalchemy import CTE, BindParameter, Select, bindparam, func, literal, literal_column, select, union, union_all
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
@@ -42,20 +43,30 @@ Scopes = frozenset[str]
 def scopes(tx: Tx, hosts: Collection[str]) -> dict[str, Scopes]:
     """By host, what it holds now; a host without ports, known or not, holds `host:H` alone."""
     held = {host: {f"host:{host}"} for host in hosts}
-    attached: set[str] = set()
-    for row in tx.rows(_STATEMENT, {"hosts": list(hosts)}):
-        host, what, id_ = map(str, row)
-        if what == _ATTACHED:
-            attached.add(host)
-            continue
-        held[host].update(f"{scope}:{id_}" for scope in _SCOPES[what])
+    for host, led in _led(tx, _OF_HOSTS, hosts).items():
+        held[host] |= led
+    attached = {str(host) for (host,) in tx.rows(_ATTACHED, {"wanted": list(hosts)})}
     for host, of_duty in duties(tx, attached).items():
         held[host] |= of_duty
     return {host: frozenset(each) for host, each in held.items()}
 
 
-_ATTACHED: Final = "attached"
-"""Said of a host that has physical networks."""
+def led_to(tx: Tx, port_ids: Collection[str]) -> dict[str, set[str]]:
+    """By host, what these ports of it lead to: all that a host gains by them, at a cost that is theirs and not its."""
+    return _led(tx, _OF_PORTS, port_ids)
+
+
+def _led(tx: Tx, statement: CompoundSelect[Any], wanted: Collection[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in tx.rows(statement, {"wanted": list(wanted)}):
+        host, what, id_ = map(str, row)
+        found[host].update(f"{scope}:{id_}" for scope in _SCOPES[what])
+    return found
+
+
+_WANTED: Final[BindParameter[Any]] = bindparam("wanted", expanding=True)
+_ATTACHED: Final = select(HOSTS.c.name).where(HOSTS.c.name.in_(_WANTED), HOSTS.c.physnets != "[]")
+"""Hosts that have physical networks."""
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(TUNNELS, ("network", "peers")),
     "vlan": ("network",),
@@ -71,26 +82,32 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
 """By what the statement says of an id: the scopes that follow."""
 
 
-def _statement() -> CompoundSelect[Any]:
-    mine = _bound_ports()
-    routers = _routers(mine)
-    of_mine = (_networks(mine), _policies(mine), _policies_outside(mine), _groups(mine), _members(mine))
-    return union(*of_mine, _all(routers), _legs(routers), _ways_out(routers), _attached())
+def _statement(wanted: ColumnElement[Any] | None = None) -> CompoundSelect[Any]:
+    """Of the ports with these ids, or of all that are bound to these hosts."""
+    mine = _bound_ports(wanted)
+    groups, routers = _groups(mine), _routers(mine)
+    legs = _legs(routers)
+    of_mine = (_networks(mine), _policies(mine), _policies_outside(mine))
+    of_groups = (_each(groups, "group", groups.c.group_id), _members(groups))
+    of_routers = (_each(routers, "router", routers.c.router_id), select(*legs.c), _ways_out(legs))
+    return union(*of_mine, *of_groups, *of_routers)
 
 
-def _bound_ports() -> CTE:
-    waiting = _ports_of(PORT_BINDINGS.c.host).join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
-    return union_all(_ports_of(PORTS.c.binding_host), waiting).cte("mine")
+def _bound_ports(wanted: ColumnElement[Any] | None) -> CTE:
+    active, waited_for = PORTS.c.binding_host, PORT_BINDINGS.c.host
+    waiting = _ports_of(waited_for, waited_for if wanted is None else wanted)
+    waiting = waiting.join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
+    return union_all(_ports_of(active, active if wanted is None else wanted), waiting).cte("mine")
 
 
-def _ports_of(host: ColumnElement[str]) -> Select[Any]:
+def _ports_of(host: ColumnElement[str], wanted: ColumnElement[Any]) -> Select[Any]:
     policy = OF_PORT.label("policy")
     columns = (PORTS.c.network_id, PORTS.c.port_security, NETWORKS.c.network_type)
     return (
         select(PORTS.c.id, host.label("binding_host"), *columns, policy)
         .select_from(PORTS)
         .join(NETWORKS, NETWORKS.c.id == PORTS.c.network_id)
-        .where(host.in_(bindparam("hosts", expanding=True)), PORTS.c.device_owner.not_in(UNPLUGGED))
+        .where(wanted.in_(_WANTED), host != "", PORTS.c.device_owner.not_in(UNPLUGGED))
     )
 
 
@@ -125,50 +142,47 @@ def _policies_outside(mine: CTE) -> Select[Any]:
     )
 
 
-def _groups(mine: CTE) -> Select[Any]:
+def _groups(mine: CTE) -> CTE:
     belongs = PORT_SECURITY_GROUPS
     return (
-        select(mine.c.binding_host, literal("group"), belongs.c.group_id)
+        select(mine.c.binding_host, belongs.c.group_id)
         .join(belongs, belongs.c.port_id == mine.c.id)
         .where(mine.c.port_security)
+        .distinct()
+        .cte("groups_of_mine")
     )
 
 
-def _members(mine: CTE) -> Select[Any]:
-    belongs, rules = PORT_SECURITY_GROUPS, SECURITY_GROUP_RULES
+def _members(groups: CTE) -> Select[Any]:
+    rules = SECURITY_GROUP_RULES
     remote = func.coalesce(rules.c.remote_group_id, rules.c.remote_address_group_id)
     return (
-        select(mine.c.binding_host, literal("members"), remote)
-        .join(belongs, belongs.c.port_id == mine.c.id)
-        .join(rules, rules.c.security_group_id == belongs.c.group_id)
-        .where(mine.c.port_security, remote.is_not(None))
+        select(groups.c.binding_host, literal("members"), remote)
+        .join(rules, rules.c.security_group_id == groups.c.group_id)
+        .where(remote.is_not(None))
     )
 
 
-def _all(routers: CTE) -> Select[Any]:
-    return select(routers.c.binding_host, literal("router"), routers.c.router_id)
+def _each(found: CTE, what: str, id_: ColumnElement[Any]) -> Select[Any]:
+    return select(found.c.binding_host, literal(what), id_)
 
 
-def _legs(routers: CTE) -> Select[Any]:
+def _legs(routers: CTE) -> CTE:
     return (
         select(routers.c.binding_host, PORTS.c.device_owner, PORTS.c.network_id)
         .join(PORTS, PORTS.c.device_id == routers.c.router_id)
         .where(PORTS.c.device_owner.in_((ROUTER_INTERFACE, ROUTER_GATEWAY)))
+        .cte("legs")
     )
 
 
-def _attached() -> Select[Any]:
-    asked = HOSTS.c.name.in_(bindparam("hosts", expanding=True))
-    return select(HOSTS.c.name, literal(_ATTACHED), literal("")).where(asked, HOSTS.c.physnets != "[]")
-
-
-def _ways_out(routers: CTE) -> Select[Any]:
+def _ways_out(legs: CTE) -> Select[Any]:
     return (
-        select(routers.c.binding_host, literal("physnet"), NETWORKS.c.physnet)
-        .join(PORTS, PORTS.c.device_id == routers.c.router_id)
-        .join(NETWORKS, NETWORKS.c.id == PORTS.c.network_id)
-        .where(PORTS.c.device_owner == ROUTER_GATEWAY, NETWORKS.c.physnet.is_not(None))
+        select(legs.c.binding_host, literal("physnet"), NETWORKS.c.physnet)
+        .join(NETWORKS, NETWORKS.c.id == legs.c.network_id)
+        .where(legs.c.device_owner == ROUTER_GATEWAY, NETWORKS.c.physnet.is_not(None))
     )
 
 
-_STATEMENT: Final = _statement()
+_OF_HOSTS: Final = _statement()
+_OF_PORTS: Final = _statement(PORTS.c.id)

@@ -7,8 +7,8 @@ nothing a host is told of (a description, a status) touches no host.
 Kinds are those of `model.view`, and some that tell distribution what else to look at: `remote_group` (the holders of a
 security group may gain or lose that remote group's members), `accept` (an operator accepted what a host held back),
 `router` under a network's scope (the network gained or lost a router), `external_network` (a physical network has one
-more or less), and `floating_ip` under `port:<id>` (it goes to
-the host that the port is bound to, which the floating IP doesn't know).
+more or less), `parted` (a port left its host, its network, a group or a policy, so that the host may need less), and
+`floating_ip` under `port:<id>` (it goes to the host that the port is bound to, which the floating IP doesn't know).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[
     old = facts(before) if before is not None else {}
     new = facts(after) if after is not None else {}
     identity = thing.name if isinstance(thing, things.Host) else thing.id  # type: ignore[attr-defined]
-    return {(kind, identity, "")} | {touch for touch in old | new if old.get(touch) != new.get(touch)}
+    told_of = {touch for touch in old | new if old.get(touch) != new.get(touch)}
+    return {(kind, identity, "")} | told_of | _parted(before, after)
 
 
 def _network(network: things.Network) -> Facts:
@@ -82,6 +83,24 @@ def _port(port: things.Port) -> Facts:
 def _port_binding(binding: things.PortBinding) -> Facts:
     """That the port isn't active there yet, or any more; what the host is told of it is the port's."""
     return {("port", binding.port_id, f"host:{binding.host}"): True}
+
+
+def _parted(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[Touch]:
+    """A host holds what its ports lead to. One that only came, or leads to more, leaves nothing to look for."""
+    if isinstance(before, things.PortBinding) and after is None:
+        return {("parted", before.port_id, f"host:{before.host}")}
+    if not isinstance(before, things.Port):
+        return set()
+    now = _leads(after) if isinstance(after, things.Port) else set()
+    return {("parted", before.id, f"host:{before.binding_host}")} if _leads(before) - now else set()
+
+
+def _leads(port: things.Port) -> set[tuple[str, str, str | None]]:
+    if not port.binding_host or port.device_owner in UNPLUGGED:
+        return set()
+    groups = port.security_groups if port.port_security else ()
+    leads = {("network", port.network_id), ("qos", port.qos_policy_id), *(("group", group) for group in groups)}
+    return {(port.binding_host, kind, id_) for kind, id_ in leads}
 
 
 def _security_group(group: things.SecurityGroup) -> Facts:

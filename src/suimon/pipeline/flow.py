@@ -226,6 +226,7 @@ def actions_text(actions: Actions) -> str:
     return ",".join(map(_action_text, actions)) or "drop"
 
 
+@lru_cache(maxsize=65536)
 def _packed(name: str, value: object) -> tuple[str, int, int]:
     field = FIELDS[name]
     full = (1 << field.bits) - 1
@@ -241,7 +242,6 @@ def _packed(name: str, value: object) -> tuple[str, int, int]:
     raise TypeError(f"{name}: cannot match on {value!r}")
 
 
-@lru_cache(maxsize=65536)
 def _parse(form: str, text: str) -> tuple[int, int]:
     match form:
         case "mac":

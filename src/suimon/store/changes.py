@@ -68,15 +68,12 @@ def _values(touches: list[Touch], request_id: str) -> dict[str, str]:
     return values
 
 
-def after(connection: Connection, revision: int, newest: int) -> list[Change] | None:
+def after(connection: Connection, revision: int) -> list[Change] | None:
     """What was logged after `revision`, in order. None when the log no longer reaches back, or never came so far."""
-    if revision == newest:
-        return []
-    if not 0 <= revision < newest:
-        return None
     found = [Change(*row) for row in connection.execute(_AFTER, {"revision": revision})]
-    # Revisions have no gaps: the log reaches back if it starts at `revision` or right behind it.
-    if found[0].revision > revision + 1:
+    # Revisions have no gaps and the newest is kept: the log reaches back if it starts at `revision` or right behind it.
+    oldest, newest = (found[0].revision, found[-1].revision) if found else (1, 0)
+    if not oldest - 1 <= revision <= newest:
         return None
     return [change for change in found if change.revision > revision]
 

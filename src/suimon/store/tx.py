@@ -96,7 +96,7 @@ class Tx:
 
     def changes_after(self, revision: int) -> list[Change] | None:
         """What was logged after `revision`; None when the log doesn't reach back that far, or never came that far."""
-        return changes.after(self._connection, revision, self.position()[2])
+        return changes.after(self._connection, revision)
 
     # Reading
 
