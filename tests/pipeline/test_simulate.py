@@ -149,6 +149,12 @@ def test_ttl_vlan_and_copied_fields() -> None:
     assert (answer.fields["eth_dst"], answer.fields["arp_op"]) == (0x020000000001, 2)
 
 
+def test_a_field_takes_the_low_bits_of_a_wider_one() -> None:
+    flows = [entry(Stage.CLASSIFY, 1, IP, set_field("reg7", 0x1FF40), Move("reg7", "ip_ttl"), Output(2))]
+    ((_, packet),) = Switch(flows).process(udp(THERE, 1).arriving(1)).outputs
+    assert packet.fields["ip_ttl"] == 0x40
+
+
 def test_the_way_is_told_with_what_others_see_of_the_packet() -> None:
     flows = [
         entry(Stage.CLASSIFY, 1, {}, set_field("metadata", 7), DecTtl(), set_field("tun_id", 5), Output(9), owner=TWO),
