@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from suimon.agent.follower import Connected
 from suimon.agent.saved import StateDirectory
 from suimon.agent.view_log import ViewLog
+from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
 from suimon.model.view import BandwidthLimit, Delta, QosPolicy, Snapshot
@@ -289,6 +290,28 @@ def test_status_says_why_a_port_is_down(tmp_path):
             parts.take(Delta(at(2), objects=(replace(NETWORK, up=False),)))
             await parts.in_force(2)
             assert parts.desk.statuses["p1"].reason == "its network is administratively down"
+
+    scene(play())
+
+
+def test_a_guest_that_announces_itself_where_it_is_waited_for_gets_its_packets(tmp_path):
+    waiting = port(1, active=False, others=("172.16.0.2",))
+
+    def delivers(switch):
+        return any(getattr(key, "stage", None) == Stage.DELIVER for key in switch.bridge.held)
+
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            parts.enforcer.plug("p1", 1)
+            parts.enforcer.wire({"vxlan": 8}, {})
+            parts.take(snapshot(1, waiting))
+            await parts.in_force(1)
+            assert not delivers(switch)
+            parts.enforcer.round_done.clear()
+            parts.enforcer.arrived(PacketIn(Stage.BLOCK_OUT, 0, {"in_port": 1}, b""))
+            await parts.enforcer.round_done.wait()
+            assert delivers(switch)
 
     scene(play())
 

@@ -9,7 +9,6 @@ from suimon.agent.neighbours import (
     Learned,
     Neighbours,
     Source,
-    announcement,
     discovered,
     link,
 )
@@ -131,13 +130,6 @@ def test_a_network_without_a_floating_ip_is_forgotten():
     assert neighbours.need({}, {}, set(), 1.0) == [GATEWAY]
     assert neighbours.due(99.0) == []
     assert neighbours.known == {}
-
-
-def test_an_announcement_names_the_address_as_ours():
-    outgoing = announcement(FIP)
-    ethernet = Ethernet.parse(outgoing.frame)
-    assert (outgoing.ofport, ethernet.dst, ethernet.vlan) == (3, "ff:ff:ff:ff:ff:ff", 77)
-    assert Arp.parse(ethernet.payload) == Arp(1, FIP.mac, FIP.ip, "00:00:00:00:00:00", FIP.ip)
 
 
 def test_ipv6_next_hops_are_asked_for_by_neighbour_discovery() -> None:

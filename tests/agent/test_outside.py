@@ -3,16 +3,20 @@
 import asyncio
 from ipaddress import IPv6Address
 
+from msgspec.structs import replace
+
 from suimon.agent.packets import ETH_IPV4, Arp, Ethernet, Udp, mac_bytes
 from suimon.agent.packets6 import Icmp6, ip6_bytes
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import (
     Delta,
+    FixedIp,
     FloatingIp,
     Gateway,
     GatewayHost,
     Gateways,
     Network,
+    Port,
     Router,
     RouterInterface,
     Snapshot,
@@ -203,3 +207,29 @@ def test_an_ipv6_gateway_announces_itself_and_learns_its_next_hop_for_a_packet_t
         asking.cancel()
 
     asyncio.run(scene())
+
+
+def test_a_guest_on_a_provider_network_is_announced_when_it_is_active_here(tmp_path):
+    """While it is waited for, its addresses are another host's."""
+    subnet = Subnet("flat4", "flat", "198.51.100.0/24", None, True)
+    network = Network("flat", "flat", None, "public", 1500)
+    guest = Port("p9", "h1", "flat", "fa:16:3e:00:00:99", (FixedIp("flat4", "198.51.100.9"),), security=False)
+
+    def announced(switch):
+        frames = [Ethernet.parse(packet.data) for packet in switch.sent]
+        return [Arp.parse(frame.payload).spa for frame in frames if frame.src == guest.mac]
+
+    async def script(parts, switch):
+        parts.enforcer.plug("p9", 5)
+        parts.take(Delta(at(2), objects=(network, subnet, replace(guest, active=False, others=("172.16.0.2",)))))
+        await parts.in_force(2)
+        await settle()
+        assert announced(switch) == []
+        assert set(parts.desk.statuses) == {"p1"}, "its status is another host's to say"
+        parts.take(Delta(at(3), objects=(guest,)))
+        await parts.in_force(3)
+        await settle()
+        assert announced(switch) == ["198.51.100.9"]
+        assert set(parts.desk.statuses) == {"p1", "p9"}
+
+    play(tmp_path, script)

@@ -11,7 +11,6 @@ the interface where the question left. A neighbour that stops answering is kept 
 guests); another MAC replaces it when it answers.
 """
 
-import struct
 from collections.abc import Mapping, Set
 from typing import Final
 
@@ -30,7 +29,7 @@ from suimon.agent.packets import (
     mac_bytes,
     mac_text,
 )
-from suimon.agent.packets6 import ALL_NODES, ETH_IPV6, Icmp6, ip6_bytes, ip6_text, multicast_mac
+from suimon.agent.packets6 import ETH_IPV6, Icmp6, ip6_bytes, ip6_text, multicast_mac
 from suimon.dataplane.openflow.messages import PacketIn
 
 log = structlog.get_logger()
@@ -40,7 +39,6 @@ Hop = tuple[str, str]
 
 _SOLICITATION, _ADVERTISEMENT = 135, 136
 _SOURCE_MAC, _TARGET_MAC = 1, 2
-_ROUTER, _OVERRIDE = 0x80000000, 0x20000000
 
 WAITING_PER_HOP: Final = 3
 WAITING_IN_ALL: Final = 256
@@ -56,12 +54,16 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """In whose name a question is asked, and where it leaves: a floating IP and the interface to its network."""
+    """In whose name something is said, and where it leaves: a floating IP and the interface to its network.
+
+    `router` says that it forwards packets, which IPv6 has told with the address.
+    """
 
     ip: str
     mac: str
     ofport: int
     vlan: int | None = None
+    router: bool = False
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -188,16 +190,10 @@ class Neighbours:
         return True
 
 
-def announcement(source: Source) -> Outgoing:
-    """A gratuitous ARP (RFC 5227, 3), or an unsolicited advertisement (RFC 4861, 7.2.6): who held this address before,
-    and every switch on the way, learns of us.
-    """
-    if ":" in source.ip:
-        body = struct.pack("!I", _ROUTER | _OVERRIDE) + ip6_bytes(source.ip) + _option(_TARGET_MAC, source.mac)
-        message = Icmp6(source.ip, ALL_NODES, _ADVERTISEMENT, 0, body).pack()
-        return _outgoing(source, multicast_mac(ALL_NODES), message)
-    arp = Arp(ARP_REQUEST, source.mac, source.ip, NO_MAC, source.ip)
-    return Outgoing(source.ofport, Ethernet(BROADCAST_MAC, source.mac, ETH_ARP, arp.pack(), source.vlan).pack())
+def advertised(source: Source, group: str, told: bytes) -> Outgoing:
+    """A neighbour advertisement with the source's MAC, to a group; `told` is its flags and target."""
+    message = Icmp6(source.ip, group, _ADVERTISEMENT, 0, told + _option(_TARGET_MAC, source.mac)).pack()
+    return _outgoing(source, multicast_mac(group), message)
 
 
 def discovered(frame: Ethernet) -> Arp:

@@ -14,12 +14,14 @@ from typing import Final, Never
 import msgspec
 import structlog
 
+from suimon.agent.announcements import Announcements
+from suimon.agent.announcements import Config as AnnouncementsConfig
 from suimon.agent.memory import Memory
-from suimon.agent.neighbours import Config, Hop, Neighbours, Outgoing, Source, announcement, discovered, link
+from suimon.agent.neighbours import Config, Hop, Neighbours, Outgoing, Source, discovered, link
 from suimon.agent.packets import Arp, Ethernet, PacketError
 from suimon.agent.packets6 import ETH_IPV6
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.model.view import FloatingIp
+from suimon.model.view import FloatingIp, Network
 from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, registers
 from suimon.pipeline.flow import Actions, Match, Output, Resubmit, match
 from suimon.pipeline.gateway import active, addresses
@@ -47,6 +49,8 @@ class _Speaker(msgspec.Struct, frozen=True):
     address: str
     mac: str
     router_id: str
+    routes: bool = False
+    """It is the router's own address."""
 
 
 class Outside:
@@ -58,7 +62,8 @@ class Outside:
         self._clock = clock
         known = memory.load_neighbours()
         self._neighbours = Neighbours(config, known)
-        self._announced: set[Source] = set()
+        self._announcements = Announcements(AnnouncementsConfig())
+        self._spoken_for: set[Source] = set()
         self._ready: list[PacketOut] = []
         self._asked = asyncio.Event()
         for (network_id, ip), mac in known.items():
@@ -69,46 +74,49 @@ class Outside:
         hops: dict[Hop, Source] = {}
         sources: dict[str, Source] = {}
         networks: set[str] = set()
-        announced = set()
+        spoken_for = set(self._guests())
         for speaker in self._speakers():
             networks.add(speaker.network_id)
             source = self._source(speaker)
             if source is None:
                 continue
             sources.setdefault(link((speaker.network_id, speaker.address)), source)
-            if source not in self._announced:
-                self._ready.append(_sent(announcement(source)))
-            announced.add(source)
+            spoken_for.add(source)
             router = self._world.router(speaker.router_id)
             gateway = router.gateway if router else None
             nexthop = (gateway.nexthop6 if ":" in source.ip else gateway.nexthop) if gateway else None
             if gateway and nexthop and (":" in nexthop) == (":" in source.ip):
                 hops.setdefault((gateway.network_id, nexthop), source)
-        self._announced = announced
+        self._spoken_for = spoken_for
         for network_id, ip in self._neighbours.need(hops, sources, networks, self._clock()):
             self._world.learn(network_id, ip, None)
         self._memory.write_neighbours(self._neighbours.known)
 
     def announce_again(self) -> None:
         """Another host may have drawn traffic to it for addresses that are this host's."""
-        self._announced = set()
+        self._announcements.begin_again(self._clock())
+        self._asked.set()
 
     def take_ready(self) -> list[PacketOut]:
         """After a round: what waited for its flows. Each is given once.
 
-        New questions are asked from now on: before, the flow that brings the answers here was not in.
+        New questions are asked and what is new here is announced from now on: before, the flows that bring here what
+        follows were not in.
         """
+        self._announcements.speak_for(self._spoken_for, self._clock())
         self._asked.set()
         ready, self._ready = self._ready, []
         return ready
 
     async def run(self, send: Callable[[PacketOut], Awaitable[None]]) -> Never:
-        """Ask what is due, when it is; ends with what `send` raises."""
+        """Announce and ask what is due, when it is; ends with what `send` raises."""
         while True:
             self._asked.clear()
-            for outgoing in self._neighbours.due(self._clock()):
-                await send(_sent(outgoing))
-            due = self._neighbours.next_due()
+            for part in (self._announcements, self._neighbours):
+                for outgoing in part.due(self._clock()):
+                    await send(_sent(outgoing))
+            times = (self._announcements.next_due(), self._neighbours.next_due())
+            due = min((each for each in times if each is not None), default=None)
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
                     await self._asked.wait()
@@ -157,17 +165,32 @@ class Outside:
             for router in map(world.router, world.found("router@gateway", network_id)):
                 chosen = active(world, router) if router else None
                 if router and router.gateway and chosen and chosen.host == world.host:
-                    six = [router.gateway.ip6, *(router.proxied or ())] if router.gateway.ip6 else []
+                    gateway = router.gateway
+                    six = [gateway.ip6, *(router.proxied or ())] if gateway.ip6 else []
                     for address in [*addresses(router), *six]:
-                        yield _Speaker(network_id, address, router.gateway.mac, router.id)
+                        own = address == gateway.ip6
+                        yield _Speaker(network_id, address, gateway.mac, router.id, routes=own)
+
+    def _guests(self) -> Iterator[Source]:
+        """The addresses of guests that are here and on provider networks themselves."""
+        world = self._world
+        for network in map(world.network, world.keys("port@network")):
+            place = self._place(network) if network and network.up else None
+            for port in map(world.port, world.found("port@network", network.id)) if place and network else ():
+                if port and port.up and world.found_here(port.id):
+                    yield from (Source(fixed.ip, port.mac, *place) for fixed in port.fixed_ips if place)
 
     def _source(self, speaker: _Speaker) -> Source | None:
         """None while its network has no interface on this host."""
-        network = self._world.network(speaker.network_id)
+        place = self._place(self._world.network(speaker.network_id))
+        return Source(speaker.address, speaker.mac, *place, router=speaker.routes) if place else None
+
+    def _place(self, network: Network | None) -> tuple[int, int | None] | None:
+        """Where what is said on a provider network leaves: the interface, and under which tag."""
         ofport = self._world.physnets.get(network.physnet or "") if network else None
         if network is None or ofport is None:
             return None
-        return Source(speaker.address, speaker.mac, ofport, network.segment if network.kind == "vlan" else None)
+        return ofport, network.segment if network.kind == "vlan" else None
 
     def _sender(self, packet: PacketIn) -> Source | None:
         """The address that a packet leaves by: stage floating_out or leave has written its MAC into the packet."""
