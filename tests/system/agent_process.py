@@ -20,7 +20,7 @@ class AgentProcess:
         self.state = state
         self.log = state.with_suffix(".log")
         where = ["--state", str(state), "--ovs-rundir", str(switch.rundir), "--netns-prefix", f"{switch.namespace}-"]
-        self._command = [SUIMON, "agent", *where, *arguments]
+        self.command = [SUIMON, "agent", *where, *arguments]
         self._process: subprocess.Popen | None = None
 
     def join(self, controller: FakeController, *arguments: str) -> None:
@@ -29,7 +29,7 @@ class AgentProcess:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def kill(self, number: int = signal.SIGKILL) -> int:
         """Its exit status."""
