@@ -61,13 +61,14 @@ class FakeTarget:
 class FakeSwitch:
     def __init__(self):
         self.bridge, self.shapes = FakeTarget(), FakeTarget()
-        self.flushed, self.sent = [], []
+        self.flushed, self.sent, self.flushes = [], [], True
 
     async def open_tunnels(self):
         pass
 
     async def flush_zone(self, zone):
         self.flushed.append(zone)
+        return self.flushes
 
     async def send(self, packet):
         self.sent.append(packet)

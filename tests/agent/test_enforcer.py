@@ -274,6 +274,30 @@ def test_a_deleted_ports_connections_are_forgotten_after_its_flows(tmp_path):
     scene(play())
 
 
+def test_connections_that_could_not_be_forgotten_are_tried_again_also_by_the_next_agent(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        switch.flushes = False
+        async with parts.enforcing(switch):
+            parts.enforcer.plug("p1", 1)
+            parts.take(snapshot(1, port(1)))
+            await parts.in_force(1)
+            for revision in (2, 3):
+                parts.take(Delta(at(revision), deleted=(("port", "p1"),)))
+                await parts.in_force(revision)
+            await asyncio.sleep(0)
+            assert switch.flushed == [1, 1]
+        switch.flushes, second = True, Parts(tmp_path)
+        async with second.enforcing(switch):
+            await second.in_force(3)
+            second.take(Delta(at(4)))
+            await second.in_force(4)
+            await asyncio.sleep(0)
+        assert switch.flushed == [1, 1, 1]
+
+    scene(play())
+
+
 def test_status_says_why_a_port_is_down(tmp_path):
     async def play():
         parts, switch = Parts(tmp_path), FakeSwitch()

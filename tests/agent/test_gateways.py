@@ -135,11 +135,11 @@ def test_a_namespace_that_cannot_be_made_is_told_as_long_as_it_is_so(tmp_path):
     async def play():
         parts, unmade = Parts(tmp_path), {Owner("namespace", "smnr"): Failure("nft(8) is missing")}
         async with parts.enforcing(FakeSwitch()):
-            parts.enforcer.note_namespaces(unmade)
+            parts.enforcer.note_unmade("namespaces", unmade)
             parts.take(Snapshot(at(1), VIEW))
             await parts.in_force(1)
             assert parts.desk.failures == {"namespace/smnr": "nft(8) is missing"}
-            parts.enforcer.note_namespaces({})
+            parts.enforcer.note_unmade("namespaces", {})
             assert parts.desk.failures == {}
 
     asyncio.run(play())

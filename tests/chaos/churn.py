@@ -16,6 +16,7 @@ from tests.system.clouds import connect
 
 _RETRIED = (SDKException, ClientException)
 _TRIES = 40
+_NAME = "churn"
 _SPARE = "spare"
 """One on each host, plugged by its iface-id alone. A device that comes or goes would cost packets: the userspace
 datapath then reads the host's routes anew, and drops what belongs into a tunnel meanwhile.
@@ -43,6 +44,17 @@ class Churn:
         finally:
             self._stop.set()
             worker.join(timeout=120)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """What was made although its maker died before it said so."""
+        cloud = self._cloud.network
+        ports = {port.id for port in cloud.ports(network_id=self._network_id) if port.name.startswith(_NAME)}
+        found = [("ip", each.id) for each in cloud.ips() if each.description == _NAME]
+        found += [("port", port_id) for port_id in ports]
+        found += [("security_group", each.id) for each in cloud.security_groups() if each.name.startswith(_NAME)]
+        for kind, id_ in found:
+            self._delete(kind, id_)
 
     def _work(self) -> None:
         number = 0
@@ -62,15 +74,16 @@ class Churn:
             self.count += 1
             return thing.id  # type: ignore[attr-defined, no-any-return]
 
-        group = note("security_group", cloud.create_security_group(name=f"churn{number}"))
+        group = note("security_group", cloud.create_security_group(name=f"{_NAME}{number}"))
         for protocol in ("tcp", "udp"):
             rule = {"security_group_id": group, "direction": "ingress", "protocol": protocol}
             note("security_group_rule", cloud.create_security_group_rule(**rule))
         host = self._chance.choice(self._lab.layout.hosts).name
         more = {"network_id": self._network_id, "binding_host_id": host, "security_group_ids": [group]}
-        port = note("port", cloud.create_port(**more))
+        port = note("port", cloud.create_port(name=f"{_NAME}{number}", **more))
         if number % 3 == 0:
-            note("ip", cloud.create_ip(floating_network_id=self._outside_id, port_id=port))
+            outside = {"floating_network_id": self._outside_id, "description": _NAME}
+            note("ip", cloud.create_ip(port_id=port, **outside))
         if number % 2 == 0:
             self._plug(host, port)
         if number % 5 == 0:

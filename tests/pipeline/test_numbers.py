@@ -30,12 +30,15 @@ def test_what_was_kept_goes_on_after_a_restart(steps: list[tuple[str, str]]) -> 
     assert [after.get("port", name) for name in "abcdefg"] == [before.get("port", name) for name in "abcdefg"]
 
 
-def test_a_freed_number_waits_until_all_others_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_freed_number_waits_until_it_is_flushed_and_all_others_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(numbers.LAST, "port", 3)
     given_out = Numbers()
     assert [given_out.get("port", name) for name in "ab"] == [1, 2]
     given_out.free("port", "a")
     assert given_out.get("port", "c") == 3
+    with pytest.raises(OverflowError):
+        Numbers(given_out.dump()).get("port", "d")
+    given_out.flushed(1)
     assert given_out.get("port", "d") == 1
     with pytest.raises(OverflowError, match="all 3 numbers for a port"):
         given_out.get("port", "e")

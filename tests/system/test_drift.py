@@ -82,6 +82,16 @@ def test_bridges_and_tunnels_are_put_right(switch, controller, agent) -> None:
     assert switch.vsctl("get-fail-mode", "br-int") == "secure"
 
 
+def test_a_place_of_services_that_somebody_took_away_is_told_and_made_again(switch, controller, agent) -> None:
+    agent.wait_log("services_taken_up")
+    size = agent.log.stat().st_size
+    switch.exec("ip", "link", "delete", "sm-services")
+    controller.wait_report(lambda report: any(each.owner == "namespace/services" for each in report.drifts))
+    controller.wait_report(lambda report: "namespace/services" in report.failures)
+    agent.wait_log("services_taken_up", after=size)
+    controller.wait_report(lambda report: controller.reports[-1].failures == {})
+
+
 def test_orphans_are_told_and_removed_on_command_and_foreign_things_never(switch, controller, agent) -> None:
     mark = "external_ids:suimon-owner=bridge/br-old"
     switch.vsctl("add-br", "br-old", "--", "set", "bridge", "br-old", mark, f"datapath_type={DATAPATH}")

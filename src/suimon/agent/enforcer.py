@@ -61,7 +61,7 @@ class Switch(Protocol):
 
     async def open_tunnels(self) -> None: ...
 
-    async def flush_zone(self, zone: int) -> None: ...
+    async def flush_zone(self, zone: int) -> bool: ...
 
     async def send(self, packet: PacketOut) -> None: ...
 
@@ -102,7 +102,7 @@ class Enforcer:
         self._ports: dict[str, Port] = {}
         self._dirty: set[Owner] = set()
         self._uncompiled: dict[Owner, Failure] = {}
-        self._unmade: dict[Owner, Failure] = {}
+        self._unmade: dict[str, dict[Owner, Failure]] = {}
         self._requests: dict[str, None] = {}
         self._replugged = False
         self._wanted: tuple[_Bridge, _Shapes] | None = None
@@ -275,14 +275,18 @@ class Enforcer:
 
     def _note_failures(self, bridge: _Bridge, shapes: _Shapes) -> bool:
         refused = (*shapes.failures.items(), *bridge.failures.items(), *self._uncompiled.items())
-        self.failures = {owner: failure for owner, failure in refused if owner is not None} | self._unmade
+        self.failures = {owner: failure for owner, failure in refused if owner is not None}
+        for unmade in self._unmade.values():
+            self.failures |= unmade
         return bool(shapes.failures or bridge.failures)
 
-    def note_namespaces(self, unmade: Mapping[Owner, Failure]) -> None:
-        """Which of the routers' namespaces could not be made; told as long as it is so."""
-        if unmade != self._unmade:
-            kept = {owner: failure for owner, failure in self.failures.items() if owner not in self._unmade}
-            self.failures, self._unmade = kept | dict(unmade), dict(unmade)
+    def note_unmade(self, what: str, unmade: Mapping[Owner, Failure]) -> None:
+        """Which things of a kind that is not flows could not be made; told as long as it is so."""
+        before = self._unmade.get(what, {})
+        if unmade != before:
+            self._unmade[what] = dict(unmade)
+            kept = {owner: failure for owner, failure in self.failures.items() if owner not in before}
+            self.failures = kept | dict(unmade)
             self._tell()
 
     def _restored(self, found: Mapping[BridgeKey, BridgeEntry], bridge: _Bridge) -> None:
@@ -352,9 +356,14 @@ class Enforcer:
         """What had to wait for the flows, or for their end."""
         for packet in self._outside.take_ready():
             await switch.send(packet)
-        for zone in self.world.take_freed_zones():
-            await switch.flush_zone(zone)
+        await self._flush_zones(switch)
         self.round_done.set()
+
+    async def _flush_zones(self, switch: Switch) -> None:
+        """Of ports that are gone. What can't be forgotten now, the next round or the next agent tries again."""
+        for zone in sorted(self.world.numbers.unflushed):
+            if await switch.flush_zone(zone):
+                self.world.numbers.flushed(zone)
 
     async def _next_work(self, timeout_s: float | None) -> None:
         with suppress(TimeoutError):

@@ -7,6 +7,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, Never
 
 import msgspec
@@ -77,7 +78,6 @@ class Session:
         self.bridge = BridgeTarget(self._connection)
         self.shapes = ShapingTarget(self._switch)
         self._namespaces: Namespaces | None = None
-        self._unflushed: set[int] = set()
 
     async def run(self) -> Never:
         parts = self._parts
@@ -124,9 +124,6 @@ class Session:
                 failure = reconciler.failures.get(drift.owner)
                 told = drift_told(drift, failure.reason if failure else "")
                 drifts.append(msgspec.structs.replace(told, example=name + told.example))
-        for zone in self._unflushed.copy():
-            self._unflushed.discard(zone)
-            await self.flush_zone(zone)
         return drifts
 
     def foreign(self) -> str:
@@ -151,13 +148,14 @@ class Session:
             self._layout = layout
             self._wire()
 
-    async def flush_zone(self, zone: int) -> None:
-        """Forget the connections of a port that is gone; without it they only take room until they time out."""
+    async def flush_zone(self, zone: int) -> bool:
+        """Forget the connections of a port that is gone; until then they only take room."""
         try:
             await self._connection.flush_zone(zone)
         except (OSError, Refused) as error:
-            self._unflushed.add(zone)
             log.warning("zone_not_flushed", zone=zone, reason=str(error))
+            return False
+        return True
 
     async def _repair_layout(self) -> list[Drift]:
         wrong = self._switch.differences(layout := self._with_tunnels())
@@ -211,9 +209,13 @@ class Session:
     def _wire(self) -> None:
         """Tunnel and provider networks on br-int, and the wire through each provider bridge."""
         ofports = {name: link.ofport for name, link in self._switch.links.items() if link.ofport is not None}
-        for name, link in self._switch.links.items():
-            if link.error:
-                log.error("link_failed", interface=name, reason=link.error)
+        failed = {name: link.error for name, link in self._switch.links.items() if link.error}
+        for name, reason in failed.items():
+            log.error("link_failed", interface=name, reason=reason)
+        # That one is made a moment after its port, when the host is new; what is wrong with it, services tell.
+        failed.pop(SERVICES, None)
+        unmade = {Owner("interface", name): Failure(reason) for name, reason in failed.items()}
+        self._parts.enforcer.note_unmade("links", unmade)
         physnets = {}
         for each, (_, reconciler) in self._providers.items():
             inner, outer, uplink = (ofports.get(name) for name in _wires(each))
@@ -233,18 +235,17 @@ class Session:
     async def _keep_namespaces(self) -> Never:
         """Those of the routers that this host leads out, or would. That it can't is no reason to end the session."""
         enforcer, pause_s = self._parts.enforcer, _NAMESPACES_RETRY_S
+        told = partial(enforcer.note_unmade, "namespaces")
         while True:
             started = time.monotonic()
-            kept = Namespaces(
-                self._config.nat, self._switch, enforcer.nats, enforcer.nats_known, enforcer.note_namespaces
-            )
+            kept = Namespaces(self._config.nat, self._switch, enforcer.nats, enforcer.nats_known, told)
             try:
                 self._namespaces = kept
                 await kept.run()
             except* OSError as errors:
                 reason = f"routers don't lead outside by this host: {_first(errors)}"
                 log.error("namespaces_not_kept", reason=reason)
-                enforcer.note_namespaces({Owner("namespace", "all"): Failure(reason)})
+                told({Owner("namespace", "all"): Failure(reason)})
                 enforcer.nats_known.set()
             if time.monotonic() - started > _NAMESPACES_LAST_RETRY_S:
                 pause_s = _NAMESPACES_RETRY_S

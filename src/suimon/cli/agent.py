@@ -46,8 +46,10 @@ from suimon.dataplane.layout import Layout, Provider
 from suimon.dataplane.nat import Config as NatConfig
 from suimon.dataplane.services import NAMESPACE
 from suimon.dataplane.switch import Config as SwitchConfig
+from suimon.model.owner import Owner
 from suimon.model.view import Join
 from suimon.pipeline.world import World
+from suimon.reconcile import Failure
 
 _PATH: Final = click.Path(path_type=Path)
 _DEFAULT_STATE: Final = Path("/var/lib/suimon/agent")
@@ -299,7 +301,12 @@ def _services(options: Options, world: World, enforcer: Enforcer) -> Services:
         raise click.ClickException(str(error)) from error
     asks = resolver.Config(options.dns_resolvers or resolver.host_resolvers())
     config = services.Config(options.netns_prefix + NAMESPACE, options.ovs_rundir, resolver=asks, nova=nova)
-    return Services(config, world, lambda: enforcer.position)
+
+    def told(reason: str) -> None:
+        unmade = {Owner("namespace", NAMESPACE): Failure(reason)} if reason else {}
+        enforcer.note_unmade("services", unmade)
+
+    return Services(config, world, lambda: enforcer.position, told)
 
 
 async def _until_told(running: daemon.Agent) -> None:

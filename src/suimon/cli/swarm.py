@@ -143,8 +143,8 @@ class _Switch:
     async def open_tunnels(self) -> None:
         pass
 
-    async def flush_zone(self, _zone: int) -> None:
-        pass
+    async def flush_zone(self, _zone: int) -> bool:
+        return True
 
     async def send(self, _packet: PacketOut) -> None:
         pass

@@ -42,7 +42,6 @@ class Facts:
         self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
         self._dirty: set[Owner] = {BRIDGE}
-        self._freed_zones: set[int] = set()
 
     # Changing facts.
 
@@ -72,9 +71,7 @@ class Facts:
         self._reindex(self._entries(before), ())
         kind, name = key
         if kind in ("network", "router", "port"):
-            number = self.numbers.free(kind, name)
-            if kind == "port" and number is not None:
-                self._freed_zones.add(number)
+            self.numbers.free(kind, name)
         if kind == "router":
             self.numbers.free("meter", f"router/{name}")
         if kind == "network":
@@ -144,13 +141,6 @@ class Facts:
         """The owners to compile again; they are clean from now on."""
         dirty, self._dirty = self._dirty, set()
         return dirty
-
-    def take_freed_zones(self) -> AbstractSet[int]:
-        """Conntrack zones of ports that are gone; flush them once their flows are."""
-        freed, self._freed_zones = self._freed_zones, set()
-        return freed
-
-    # Asking.
 
     def network(self, network_id: str) -> view.Network | None:
         return self.objects.get(("network", network_id))  # type: ignore[return-value]

@@ -32,6 +32,8 @@ class Dump(msgspec.Struct, frozen=True):
 
     used: dict[str, dict[str, int]] = {}
     latest: dict[str, int] = {}
+    unflushed: frozenset[int] = frozenset()
+    """Conntrack zones of ports that are gone."""
 
 
 class Numbers:
@@ -45,11 +47,14 @@ class Numbers:
         }
         self._taken = {kind: set(names.values()) for kind, names in self._used.items()}
         self._latest = {kind: dump.latest.get(kind, 0) for kind in LAST}
+        self.unflushed = set(dump.unflushed)
+        """Numbers of ports that were freed, until the switch has forgotten what it remembers under them (`flushed`)."""
         self.changes = 0
         """Grows with every number given or freed: what was written at another count is stale."""
 
     def dump(self) -> Dump:
-        return Dump({kind: dict(names) for kind, names in self._used.items()}, dict(self._latest))
+        used = {kind: dict(names) for kind, names in self._used.items()}
+        return Dump(used, dict(self._latest), frozenset(self.unflushed))
 
     def get(self, kind: str, name: str) -> int:
         """The number of `name`, a new one if it has none. Raises OverflowError when all of the kind are in use."""
@@ -57,12 +62,18 @@ class Numbers:
         return number if number is not None else self._give(kind, name)
 
     def free(self, kind: str, name: str) -> int | None:
-        """Forget `name`; its number, so that what the switch remembers under it can be flushed."""
+        """Forget `name`; its number, None if it had none."""
         number = self._used[kind].pop(name, None)
         if number is not None:
             self._taken[kind].discard(number)
             self.changes += 1
+            if kind == "port":
+                self.unflushed.add(number)
         return number
+
+    def flushed(self, number: int) -> None:
+        self.unflushed.discard(number)
+        self.changes += 1
 
     def name(self, kind: str, number: int) -> str | None:
         """Who has this number: for people, not for packets."""
@@ -70,10 +81,11 @@ class Numbers:
 
     def _give(self, kind: str, name: str) -> int:
         taken, last = self._taken[kind], LAST[kind]
-        if len(taken) >= last:
+        waiting = self.unflushed if kind == "port" else frozenset()
+        if len(taken) + len(waiting) >= last:
             raise OverflowError(f"all {last} numbers for a {kind} are in use on this host")
         number = self._latest[kind] % last + 1
-        while number in taken:
+        while number in taken or number in waiting:
             number = number % last + 1
         self._used[kind][name] = number
         taken.add(number)

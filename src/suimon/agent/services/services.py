@@ -33,18 +33,22 @@ class Config(msgspec.Struct, frozen=True):
     metadata: metadata.Config = metadata.Config()
     resolver: resolver.Config = resolver.Config()
     nova: nova.Config | None = None
-    pause_s: float = 5.0
+    pause_s: float = 1.0
 
 
 class Services:
     """`run()` ends only when it is cancelled: a host without its services still is a good hypervisor."""
 
-    def __init__(self, config: Config, world: World, position: Callable[[], Position | None]) -> None:
+    def __init__(
+        self, config: Config, world: World, position: Callable[[], Position | None], told: Callable[[str], None]
+    ) -> None:
+        """`told` hears why the services don't work here, "" once they do."""
         self.built = asyncio.Event()
         """The veth is new: the switch has to take it up again. Whoever has seen to that says `taken_up`."""
         self._harmed = asyncio.Event()
         self._serving = False
         self._config = config
+        self._tell = told
         self._place = ServicesPlace(config.rundir, config.namespace)
         self._nova = nova.Nova(config.nova) if config.nova else None
         askers = Askers(world)
@@ -59,6 +63,7 @@ class Services:
                     await self._serve()
                 except* OSError as lost:
                     reason = "; ".join(map(str, _leaves(lost)))
+                    self._tell(f"no metadata and names for guests here: {reason}")
                     if reason != told:
                         log.error("services_failed", reason=reason, effect="no metadata and names for guests here")
                     told = reason
@@ -93,6 +98,7 @@ class Services:
         with contextlib.ExitStack() as opened:
             self._serving = True
             opened.callback(setattr, self, "_serving", False)
+            self._tell("")
             log.info("services_ready", nova=self._config.nova.url if self._config.nova else None)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._notice_harm())
