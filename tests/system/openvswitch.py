@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from suimon.dataplane.switch import kernel_datapath
+from suimon.dataplane.kernel import kernel_datapath
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 DATAPATH = "system" if kernel_datapath() else "netdev"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Never, TypeVar
@@ -13,6 +11,7 @@ import msgspec
 import structlog
 
 from suimon.dataplane import ovsdb
+from suimon.dataplane.kernel import kernel_datapath
 from suimon.dataplane.layout import Layout, changes, removal, wanted_ports
 from suimon.dataplane.mirror import COLUMNS, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, TableUpdates
@@ -214,26 +213,6 @@ class Switch:
                 await self._updated.wait()
 
 
-def kernel_datapath() -> bool:
-    """Whether the kernel has Open vSwitch's datapath: asks for its generic netlink family, which also loads the module.
-
-    The column `datapath_types` is no help: it lists what ovs-vswitchd was built with.
-    """
-    name = b"ovs_datapath\0"
-    attribute = struct.pack("=HH", 4 + len(name), _FAMILY_NAME) + name
-    attribute += bytes(-len(attribute) % 4)
-    body = struct.pack("=BBH", _GET_FAMILY, 1, 0) + attribute
-    request = struct.pack("=IHHII", 16 + len(body), _CONTROL_FAMILY, _REQUEST, 1, 0) + body
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _GENERIC_NETLINK) as netlink:
-            netlink.settimeout(2.0)
-            netlink.send(request)
-            (kind,) = struct.unpack_from("=H", netlink.recv(65536), 4)
-    except OSError:
-        return False
-    return int(kind) != _NETLINK_ERROR
-
-
 _NEXT_CONFIGURATION: Final[Operation] = {
     "op": "mutate",
     "table": "Open_vSwitch",
@@ -241,8 +220,6 @@ _NEXT_CONFIGURATION: Final[Operation] = {
     "mutations": [["next_cfg", "+=", 1]],
 }
 """ovs-vswitchd copies next_cfg to cur_cfg once it has acted on a change (ovs-vswitchd.conf.db(5))."""
-_GENERIC_NETLINK: Final = 16
-_CONTROL_FAMILY, _GET_FAMILY, _FAMILY_NAME, _REQUEST, _NETLINK_ERROR = 16, 3, 2, 1, 2
 
 
 def _plugged(interfaces: Iterable[Interface]) -> dict[str, Plugged]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from suimon.dataplane.switch import kernel_datapath
+from suimon.dataplane.kernel import kernel_datapath
 from suimon.lab import processes
 from suimon.lab.cloud import CONTROLLER, Cloud
 from suimon.lab.error import LabError
