@@ -242,7 +242,9 @@ class Facts:
 
     def _reindex(self, before: Iterable[Entry], after: Iterable[Entry]) -> None:
         gone, come = Counter(before), Counter(after)
-        for (index, key, value), count in (gone - come).items():
+        if gone and come:
+            gone, come = gone - come, come - gone
+        for (index, key, value), count in gone.items():
             values = self._indexes[index][key]
             values[value] -= count
             if not values[value]:
@@ -251,7 +253,7 @@ class Facts:
             if not values:
                 del self._indexes[index][key]
                 self._first_or_last(index, key)
-        for (index, key, value), count in (come - gone).items():
+        for (index, key, value), count in come.items():
             fresh = key not in self._indexes[index]
             values = self._indexes[index][key]
             if value not in values:

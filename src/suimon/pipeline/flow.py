@@ -22,7 +22,7 @@ Match = tuple[tuple[str, int, int], ...]
 """(field name, value, mask) triples sorted by name; the mask has every bit of the field set for an exact match."""
 
 
-class FlowKey(msgspec.Struct, frozen=True, order=True):
+class FlowKey(msgspec.Struct, frozen=True, order=True, gc=False):
     """What makes an entry the same entry to the switch."""
 
     stage: Stage
@@ -30,13 +30,13 @@ class FlowKey(msgspec.Struct, frozen=True, order=True):
     match: Match
 
 
-class Output(msgspec.Struct, frozen=True, tag="output"):
+class Output(msgspec.Struct, frozen=True, gc=False, tag="output"):
     """Send the packet out of OpenFlow port `ofport`; IN_PORT sends it back where it came from."""
 
     ofport: int
 
 
-class SetField(msgspec.Struct, frozen=True, tag="set"):
+class SetField(msgspec.Struct, frozen=True, gc=False, tag="set"):
     """Write `value` under `mask` into a field (OFPAT_SET_FIELD)."""
 
     field: str
@@ -44,26 +44,26 @@ class SetField(msgspec.Struct, frozen=True, tag="set"):
     mask: int
 
 
-class Move(msgspec.Struct, frozen=True, tag="move"):
+class Move(msgspec.Struct, frozen=True, gc=False, tag="move"):
     """Copy the low bits of `source` into those of `target`, as many as both have (OFPAT_COPY_FIELD)."""
 
     source: str
     target: str
 
 
-class Goto(msgspec.Struct, frozen=True, tag="goto"):
+class Goto(msgspec.Struct, frozen=True, gc=False, tag="goto"):
     """Go on in a later stage (the goto_table instruction): always a flow's last action."""
 
     stage: Stage
 
 
-class Resubmit(msgspec.Struct, frozen=True, tag="resubmit"):
+class Resubmit(msgspec.Struct, frozen=True, gc=False, tag="resubmit"):
     """Look the packet up in `stage`, do what is found there, and come back (NXAST_RESUBMIT_TABLE)."""
 
     stage: Stage
 
 
-class Ct(msgspec.Struct, frozen=True, tag="ct"):
+class Ct(msgspec.Struct, frozen=True, gc=False, tag="ct"):
     """Send the packet through the connection tracker, in the zone held by the 16 low bits of register `zone_field`.
 
     With `stage` the packet goes on there, tracked (recirculated); with `commit` the connection is remembered.
@@ -75,25 +75,25 @@ class Ct(msgspec.Struct, frozen=True, tag="ct"):
     commit: bool = False
 
 
-class ToController(msgspec.Struct, frozen=True, tag="controller"):
+class ToController(msgspec.Struct, frozen=True, gc=False, tag="controller"):
     """Hand the whole packet to the agent."""
 
     max_len: int = 0xFFFF
 
 
-class UseMeter(msgspec.Struct, frozen=True, tag="meter"):
+class UseMeter(msgspec.Struct, frozen=True, gc=False, tag="meter"):
     """Drop the packet here if it exceeds meter `meter_id`."""
 
     meter_id: int
 
 
-class UseGroup(msgspec.Struct, frozen=True, tag="group"):
+class UseGroup(msgspec.Struct, frozen=True, gc=False, tag="group"):
     """Hand copies to every bucket of group `group_id`, or the packet to one of them."""
 
     group_id: int
 
 
-class Conjunction(msgspec.Struct, frozen=True, tag="conjunction"):
+class Conjunction(msgspec.Struct, frozen=True, gc=False, tag="conjunction"):
     """This flow matches dimension `clause` (from 0) of the `clauses` dimensions of conjunction `conj_id`."""
 
     conj_id: int
@@ -101,22 +101,22 @@ class Conjunction(msgspec.Struct, frozen=True, tag="conjunction"):
     clauses: int
 
 
-class DecTtl(msgspec.Struct, frozen=True, tag="dec_ttl"):
+class DecTtl(msgspec.Struct, frozen=True, gc=False, tag="dec_ttl"):
     """Count the IP TTL down; stage `route` lets only packets with TTL > 1 come here."""
 
 
-class CheckLarger(msgspec.Struct, frozen=True, tag="check_larger"):
+class CheckLarger(msgspec.Struct, frozen=True, gc=False, tag="check_larger"):
     """Write into the lowest bit of `field` whether the frame has more than `length` bytes (NXAST_CHECK_PKT_LARGER)."""
 
     length: int
     field: str
 
 
-class PushVlan(msgspec.Struct, frozen=True, tag="push_vlan"):
+class PushVlan(msgspec.Struct, frozen=True, gc=False, tag="push_vlan"):
     """Put on an 802.1Q tag; a SetField of vlan_vid (with OFPVID_PRESENT, 0x1000) follows."""
 
 
-class PopVlan(msgspec.Struct, frozen=True, tag="pop_vlan"):
+class PopVlan(msgspec.Struct, frozen=True, gc=False, tag="pop_vlan"):
     """Take the 802.1Q tag off."""
 
 
@@ -142,14 +142,14 @@ Actions = tuple[Action, ...]
 IN_PORT = 0xFFFFFFF8
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """The value side of an installed flow: its mark and what it does."""
 
     cookie: int
     actions: Actions
 
 
-class Flow(msgspec.Struct, frozen=True):
+class Flow(msgspec.Struct, frozen=True, gc=False):
     """One OpenFlow entry and the owner whose mark (cookie) it carries."""
 
     key: FlowKey
@@ -167,13 +167,13 @@ class Flow(msgspec.Struct, frozen=True):
         return f"{','.join(parts)} actions={actions_text(self.actions)} owner={self.owner}"
 
 
-class Bucket(msgspec.Struct, frozen=True):
+class Bucket(msgspec.Struct, frozen=True, gc=False):
     """One copy's actions in a group."""
 
     actions: Actions
 
 
-class Group(msgspec.Struct, frozen=True):
+class Group(msgspec.Struct, frozen=True, gc=False):
     """An OpenFlow group of type ALL: every bucket gets a copy of the packet. A flooding network has one.
 
     With `select` it is of type SELECT: one bucket gets the packet, the same for all packets of a connection.
@@ -189,7 +189,7 @@ class Group(msgspec.Struct, frozen=True):
         return f"group={self.group_id},{'type=select,' if self.select else ''}{buckets} owner={self.owner}"
 
 
-class Meter(msgspec.Struct, frozen=True):
+class Meter(msgspec.Struct, frozen=True, gc=False):
     """Drops above `rate` (kbit/s, or packets/s with `packets`), after a `burst` (kbit or packets)."""
 
     meter_id: int
@@ -247,6 +247,8 @@ def _parse(form: str, text: str) -> tuple[int, int]:
         case "mac":
             address, _, mask = text.partition("/")
             return int(address.replace(":", ""), 16), int(mask.replace(":", ""), 16) if mask else (1 << 48) - 1
+        case "ipv4" if "/" not in text:
+            return int(ipaddress.IPv4Address(text)), (1 << 32) - 1
         case "ipv4":
             network = ipaddress.IPv4Network(text, strict=False)
             return int(network.network_address), int(network.netmask)

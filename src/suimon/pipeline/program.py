@@ -38,7 +38,7 @@ class Nat(msgspec.Struct, frozen=True):
     """Of the external network."""
 
 
-class Program(msgspec.Struct, frozen=True):
+class Program(msgspec.Struct, frozen=True, gc=False):
     """All that one owner needs; empty when the owner is gone."""
 
     flows: tuple[Flow, ...] = ()
