@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,17 @@ def test_orphans_are_told_and_removed_on_command_and_foreign_things_never(switch
     assert switch.vsctl("list", "queue") == ""
     assert "no orphans" in agent.ask("agent", "clean")
     controller.wait_report(lambda report: controller.reports[-1].orphans == ())
+
+
+def test_a_host_that_leaves_is_rid_of_its_namespaces_once_its_agent_was_stopped(switch, controller, agent) -> None:
+    agent.wait_log("services_taken_up")
+    clean = ("agent", "clean", "--namespaces", f"{switch.namespace}-")
+    assert "another agent runs" in agent.ask(*clean)
+    agent.kill()
+    assert agent.ask(*clean) == f"removed: namespace {switch.namespace}-services\n"
+    assert "sm-services" not in switch.exec("ip", "link")
+    assert not list(Path("/run/netns").glob(f"{switch.namespace}-services"))
+    assert agent.ask(*clean) == ""
 
 
 def test_a_new_vswitchd_is_told_with_the_gap_and_the_flows_come_in_one_bundle(switch, controller, agent) -> None:

@@ -43,6 +43,7 @@ from suimon.agent.services.services import Services
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.why import ask_cloud
 from suimon.dataplane.layout import Layout, Provider
+from suimon.dataplane.namespaces import remove_left
 from suimon.dataplane.nat import Config as NatConfig
 from suimon.dataplane.services import NAMESPACE
 from suimon.dataplane.switch import Config as SwitchConfig
@@ -156,10 +157,23 @@ def accept(usual: Path, state: Path | None) -> None:
 
 @agent.command()
 @click.option("--state", type=_PATH, help="The agent's state directory, if not the usual one.")
+@click.option(
+    "--namespaces",
+    metavar="PREFIX",
+    help="Remove the network namespaces whose names begin so: of a host that leaves, with its agent stopped.",
+)
 @click.pass_obj
-def clean(usual: Path, state: Path | None) -> None:
+def clean(usual: Path, state: Path | None, namespaces: str | None) -> None:
     """Remove the orphans on this host's switch: bridges, ports and limits with our mark that are nobody's any more."""
-    _print(_ask(state or usual, "clean"))
+    if namespaces is None:
+        _print(_ask(state or usual, "clean"))
+        return
+    try:
+        with StateDirectory(state or usual).locked():
+            for name in remove_left(namespaces):
+                click.echo(f"removed: namespace {name}")
+    except (StateError, OSError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 @agent.command()
