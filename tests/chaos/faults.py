@@ -23,7 +23,7 @@ GATEWAY_LOST: Final = "gateway host lost"
 _SETTLE_S: Final = 0.05
 """What was on its way when a gap began or ended."""
 _GATEWAY_AWAY_S: Final = 3.0
-_GATEWAY_RETURNS_S: Final = 90.0
+GATEWAY_RETURNS_S: Final = 90.0
 """A host that was replaced serves again a minute after it is back."""
 _SILENCE: Final = """table inet chaos {
  chain in { type filter hook input priority -300; iifname eth-mgmt drop; }
@@ -59,7 +59,7 @@ class Faults:
 
     def one(self, left_s: float) -> str:
         """Chosen by chance, but each kind once first; what takes long to pass only while so many seconds are left."""
-        names = [name for name in self._kinds if name != GATEWAY_LOST or left_s > _GATEWAY_RETURNS_S]
+        names = [name for name in self._kinds if name != GATEWAY_LOST or left_s > GATEWAY_RETURNS_S]
         names = [name for name in names if name not in self.counts] or names
         name = self._chance.choices(names, [self._kinds[each][0] for each in names])[0]
         return self.do(name, self._chance.choice(self._lab.layout.hosts))

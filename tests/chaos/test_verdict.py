@@ -14,6 +14,7 @@ A, B, C = (
 )
 LOCAL, REMOTE = Way("local", A, B, 100), Way("remote", A, C, 100)
 OUT = Way("out", A, Guest("internet", "", "", "", "internet"), 100, through=frozenset("14"))
+WELL = {"1": [(0.0, 0.0), (9.0, 0.0)], "4": []}
 COOKIE = f"{Owner('port', 'port-a').cookie:#x}"
 OTHER = f"{Owner('port', 'churned').cookie:#x}"
 
@@ -26,7 +27,7 @@ class Happened:
 def lost(way, *times, gap=None):
     outcomes, happened = [Outcome(way, 1000, 1000 - len(times), times)], Happened(*([gap] if gap else []))
     bounds_ms = {VSWITCHD_KILLED: 400, GATEWAY_LOST: 2500}
-    return [*verdict.lost(outcomes, happened), *verdict.too_long(outcomes, happened, bounds_ms)]
+    return [*verdict.lost(outcomes, happened, WELL), *verdict.too_long(outcomes, happened, bounds_ms)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_forbidden_packet_that_arrived_is_wrong_and_one_that_did_not_is_right(
     shut = msgspec.structs.replace(OUT, allowed=False)
     assert list(verdict.mistaken(None, [Outcome(shut, 10, 1, ())]))
     outcomes = [Outcome(shut, 10, 0, (1.0,))]
-    assert not [*verdict.mistaken(None, outcomes), *verdict.lost(outcomes, Happened())]
+    assert not [*verdict.mistaken(None, outcomes), *verdict.lost(outcomes, Happened(), WELL)]
 
 
 def flow(cookie, out=1):
@@ -90,3 +91,18 @@ def test_every_lost_packet_is_told_with_its_gap():
     happened = Happened(Gap(VSWITCHD_KILLED, "1", 4.9, 5.2))
     lines = summary.losses([Outcome(LOCAL, 10, 8, (5.0, 6.0))], happened)
     assert lines[1:] == ["5.0000,local,4.900,vswitchd killed,1", "6.0000,local,,,"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "starved"),
+    [
+        ([(4.0, 0.0), (4.5, 0.0), (5.0, 0.5)], True),
+        ([(4.0, 0.0), (4.5, 0.0), (5.0, 0.2)], False),
+        ([(1.0, 0.0), (2.0, 0.9), (4.5, 0.9), (5.0, 0.9)], False),
+        ([(4.0, 7.0), (4.5, 0.1), (5.0, 0.2)], False),
+    ],
+)
+def test_what_a_switch_had_no_turn_for_says_nothing(samples, starved):
+    outcomes, waits = [Outcome(LOCAL, 10, 9, (5.0,))], {"1": samples}
+    assert bool(list(verdict.unserved(outcomes, Happened(), waits))) is starved
+    assert bool(list(verdict.lost(outcomes, Happened(), waits))) is not starved

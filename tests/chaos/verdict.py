@@ -14,11 +14,13 @@ from suimon.lab.layout import PUBLIC_GATEWAY
 from suimon.model.owner import Owner
 from tests.chaos.faults import GATEWAY_LOST, VSWITCHD_KILLED, Faults
 from tests.chaos.streams import Gap, Outcome, Way
+from tests.chaos.turns import Sample, starved
 
 _COOKIE: Final = re.compile(r"cookie=(0x[0-9a-f]+)")
 
 Born = tuple[float, float]
 """When a flow was put in: not before, and not after (CLOCK_MONOTONIC). Asking takes a moment."""
+Samples = dict[str, list[Sample]]
 Flows = Mapping[str, Mapping[str, Born]]
 """By host and flow."""
 
@@ -36,11 +38,22 @@ def flows(lab: Lab, outside_id: str) -> Flows:
     return found
 
 
-def lost(outcomes: Sequence[Outcome], faults: Faults) -> Iterator[str]:
-    """Packets lost outside of declared gaps."""
+def lost(outcomes: Sequence[Outcome], faults: Faults, samples: Samples) -> Iterator[str]:
+    """Packets lost outside of declared gaps, but for those that a switch had no turn for."""
     for outcome in outcomes:
-        if outcome.way.allowed and (strange := outcome.unexplained(faults.gaps)):
-            yield f"{outcome.way.name}: {len(strange)} packets lost outside of every gap: {_clusters(strange)}"
+        way = outcome.way
+        strange = [at for at in outcome.unexplained(faults.gaps) if not starved(samples, way, at)]
+        if way.allowed and strange:
+            yield f"{way.name}: {len(strange)} packets lost outside of every gap: {_clusters(strange)}"
+
+
+def unserved(outcomes: Sequence[Outcome], faults: Faults, samples: Samples) -> Iterator[str]:
+    """Packets lost because this machine gave a switch no turn: the run says nothing, then."""
+    for outcome in outcomes:
+        way = outcome.way
+        strange = [at for at in outcome.unexplained(faults.gaps) if starved(samples, way, at)]
+        if way.allowed and strange:
+            yield f"{way.name}: {len(strange)} packets lost while a switch waited for its turn: {_clusters(strange)}"
 
 
 def too_long(outcomes: Sequence[Outcome], faults: Faults, bounds_ms: Mapping[str, float]) -> Iterator[str]:
