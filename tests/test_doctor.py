@@ -44,6 +44,8 @@ def test_a_healthy_machine_has_nothing_to_mend() -> None:
         ("permissions", {"root": False}, "fail", "sudo"),
         ("programs", {"programs": {**HEALTHY.programs, "ovs-vsctl": False}}, "fail", "openvswitch-switch"),
         ("programs", {"programs": {}}, "fail", "ethtool iproute2 openvswitch-switch"),
+        ("gateway programs", {"programs": {**HEALTHY.programs, "nft": False}}, "warn", "apt-get install nftables"),
+        ("gateway programs", {"programs": {**HEALTHY.programs, "sysctl": False}}, "warn", "apt-get install procps"),
         ("lab programs", {"programs": {**HEALTHY.programs, "udhcpc": False}}, "warn", "apt-get install udhcpc"),
         ("Open vSwitch version", {"openvswitch_version": None}, "fail", "install"),
         ("Open vSwitch version", {"openvswitch_version": "2.5.1"}, "fail", "2.8 or later"),

@@ -34,7 +34,9 @@ OFFSET_SUSPENDS_S: Final = 30
 
 _SWITCH_PROGRAMS = ("ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl")
 _TOOLS = {"ip": "iproute2", "ethtool": "ethtool"}
-_LAB_TOOLS = {"nft": "nftables", "udhcpc": "udhcpc", "sysctl": "procps"}
+_GATEWAY_TOOLS = {"nft": "nftables", "sysctl": "procps"}
+"""Where routers lead outside: their namespaces can't be made without."""
+_LAB_TOOLS = {"udhcpc": "udhcpc"}
 _PROGRAM_TIMEOUT_S = 5
 
 
@@ -88,7 +90,7 @@ def examine(facts: Facts) -> Iterator[Verdict]:
 
 def probe(socket_path: str, controller_url: str | None) -> Facts:
     """Look at this machine; takes a few seconds at most."""
-    programs = [*_SWITCH_PROGRAMS, *_TOOLS, *_LAB_TOOLS]
+    programs = [*_SWITCH_PROGRAMS, *_TOOLS, *_GATEWAY_TOOLS, *_LAB_TOOLS]
     return Facts(
         root=os.geteuid() == 0,
         programs={name: shutil.which(name) is not None for name in programs},
@@ -112,6 +114,7 @@ def _permissions(facts: Facts) -> Verdict:
 def _programs(facts: Facts) -> Iterator[Verdict]:
     packages = {**dict.fromkeys(_SWITCH_PROGRAMS, "openvswitch-switch"), **_TOOLS}
     yield _tools(facts, "programs", "fail", packages)
+    yield _tools(facts, "gateway programs", "warn", _GATEWAY_TOOLS)
     yield _tools(facts, "lab programs", "warn", _LAB_TOOLS)
 
 

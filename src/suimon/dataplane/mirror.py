@@ -77,6 +77,9 @@ COLUMNS: Final = {
     "Queue": ["other_config", "external_ids"],
 }
 
+SPARED: Final = {("Interface", "link_state"), ("Interface", "error"), ("Interface", "statistics")}
+"""What only tells more of an interface: a database may lack it."""
+
 R = TypeVar("R")
 
 

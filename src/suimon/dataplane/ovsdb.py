@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Never
 
 import msgspec
+import structlog
 
 from suimon.dataplane.jsonrpc import Framer, Message, receive
 
+log = structlog.get_logger()
+
 DATABASE: Final = "Open_vSwitch"
 _MONITOR: Final = "monitor"
-"""The id of the one monitor request; those of transactions are numbers."""
+_SCHEMA: Final = "schema"
+"""The ids of the one monitor request and of the question for the schema; those of transactions are numbers."""
 Row = dict[str, Any]
 """Columns by name, as JSON: an atom, ["set", […]], ["map", [[key, value], …]] or ["uuid", "…"]."""
 TableUpdates = dict[str, dict[str, "RowUpdate"]]
@@ -39,6 +43,17 @@ class TransactionRefused(Exception):
     """Nothing of the transaction came true; str() says why, in the database's words."""
 
 
+class _Table(msgspec.Struct):
+    columns: dict[str, msgspec.Raw]
+
+
+class _Schema(msgspec.Struct):
+    """RFC 7047, 3.2."""
+
+    version: str
+    tables: dict[str, _Table]
+
+
 class Config(msgspec.Struct, frozen=True):
     timeout_s: float = 10.0
     max_message_bytes: int = 1 << 28
@@ -50,6 +65,9 @@ class Connection:
     `on_update` hears first of all that the monitored columns hold, then of every change, in order, and of a
     transaction's changes before the transaction returns. Transactions wait for that first complete read; they raise
     TransactionRefused, TimeoutError, or ConnectionError once the connection is gone.
+
+    A database of another schema may have more than is monitored. Of columns in `spared` it may have none: they then
+    look empty. One that lacks another is of an Open vSwitch too old for us.
     """
 
     def __init__(
@@ -58,8 +76,10 @@ class Connection:
         path: Path,
         monitored: Mapping[str, Sequence[str]],
         on_update: Callable[[TableUpdates], None],
+        spared: Collection[tuple[str, str]] = (),
     ) -> None:
         self._config, self._path, self._monitored, self._on_update = config, path, monitored, on_update
+        self._spared = spared
         self._writer: asyncio.StreamWriter | None = None
         self._up = asyncio.Event()
         self._last_id = 0
@@ -71,8 +91,7 @@ class Connection:
             reader, self._writer = await asyncio.open_unix_connection(str(self._path))
         framer = Framer(self._config.max_message_bytes)
         try:
-            wanted = {table: [{"columns": columns}] for table, columns in self._monitored.items()}
-            await self._send({"id": _MONITOR, "method": "monitor", "params": [DATABASE, None, wanted]})
+            await self._monitor()
             while True:
                 for message in await receive(reader, framer):
                     await self._take(message)
@@ -105,6 +124,26 @@ class Connection:
             if outcome is not None and outcome.error is not None:
                 raise TransactionRefused(f"{outcome.error}: {outcome.details or 'no details'}")
 
+    async def _monitor(self) -> None:
+        wanted = {table: [{"columns": columns}] for table, columns in self._monitored.items()}
+        await self._send({"id": _MONITOR, "method": "monitor", "params": [DATABASE, None, wanted]})
+
+    async def _monitor_what_is_there(self, schema: _Schema) -> None:
+        """After a refusal: without the columns that can be spared."""
+        known = {(table, column) for table, found in schema.tables.items() for column in found.columns}
+        asked = {(table, column) for table, columns in self._monitored.items() for column in columns}
+        lacking = sorted(".".join(each) for each in asked - known)
+        needed = sorted(".".join(each) for each in asked - known - set(self._spared))
+        if needed or not lacking:
+            what = f"has no {', '.join(needed)}: this Open vSwitch is too old" if needed else "can't be monitored"
+            raise ValueError(f"the database's schema {schema.version} {what}")
+        log.warning("schema_lacks_columns", version=schema.version, columns=lacking, effect="they are taken as empty")
+        self._monitored = {
+            table: [column for column in columns if (table, column) in known]
+            for table, columns in self._monitored.items()
+        }
+        await self._monitor()
+
     async def _send(self, message: dict[str, Any]) -> None:
         if self._writer is None or self._writer.is_closing():
             raise ConnectionResetError(f"database connection {self._path} is closed")
@@ -117,9 +156,11 @@ class Connection:
                 await self._send({"id": message.id, "result": params, "error": None})
             case Message(method="update", params=[_, updates]):
                 self._on_update(_decoded(updates))
+            case Message(method=None, id="schema"):
+                await self._monitor_what_is_there(msgspec.json.decode(message.result, type=_Schema))
+            case Message(method=None, id=str()) if message.failed:
+                await self._send({"id": _SCHEMA, "method": "get_schema", "params": [DATABASE]})
             case Message(method=None, id=str()):
-                if message.failed:
-                    raise ValueError(f"the database can't be monitored: {bytes(message.error).decode()}")
                 self._on_update(_decoded(message.result))
                 self._up.set()
             case Message(method=None, id=int(request_id)) if request_id in self._answers:

@@ -13,7 +13,7 @@ import structlog
 from suimon.dataplane import ovsdb
 from suimon.dataplane.kernel import kernel_datapath
 from suimon.dataplane.layout import Layout, changes, removal, wanted_ports
-from suimon.dataplane.mirror import COLUMNS, Interface, Mirror
+from suimon.dataplane.mirror import COLUMNS, SPARED, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, TableUpdates
 from suimon.model.view import Counters
 
@@ -82,7 +82,7 @@ class Switch:
         self._writing = asyncio.Lock()
         self._layout = Layout()
         self._connection = ovsdb.Connection(
-            ovsdb.Config(timeout_s=config.timeout_s), config.database, COLUMNS, self._take_updates
+            ovsdb.Config(timeout_s=config.timeout_s), config.database, COLUMNS, self._take_updates, SPARED
         )
 
     async def run(self) -> Never:
