@@ -1,4 +1,4 @@
-"""A host's clock may jump: whatever the agent waits for, gives out or backs off by, it counts in time that only passes."""
+"""A host's clock may jump: whatever the agent waits for, gives out or backs off by, it counts in time that passes."""
 
 import re
 from pathlib import Path
