@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from suimon.api.operations import allowance
+from suimon.api.operations.reachability import Told
 from suimon.model.actor import SYSTEM
 from suimon.model.things import Host
 from suimon.model.view import PortReport
@@ -232,6 +233,34 @@ def test_nobody_asks_about_ports_of_others(small: Small) -> None:
     assert small.ask("192.0.2.7", OUTSIDE).error[0] == 400
     assert small.ask("a", "b", protocol="sctp").error[0] == 400
     assert small.ask("a", "b", protocol="tcp").error[0] == 400
+
+
+def test_a_tenant_probes_between_his_own_ports_and_hears_of_no_switch(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Compared:
+        async def compare(self, told: Told) -> dict[str, object]:
+            return {"trace": {"legs": [{"host": "h1"}]}, "findings": ["on h1 they differ"]}
+
+    class Probed:
+        async def probe(self, told: Told) -> dict[str, object]:
+            return {"arrived": False, "words": "was not seen at its destination"}
+
+    service = small.cloud.services["operations"]
+    handler = service._routes.find("POST", ("v1", "reachability"))[0].__self__  # type: ignore[attr-defined]
+    monkeypatch.setattr(handler, "_checks", (Compared(), Probed()))
+    told = small.ask("a", "b", "anna", **WEB, probe=True)
+    shown = told.json["reachability"]
+    assert shown["probe"]["arrived"] is False and len(shown["findings"]) == 1
+    assert "the probe was not seen" in shown["findings"][0]
+    assert "trace" not in shown and b'"h1"' not in told.body
+    assert len(small.ask("a", "b", **WEB, probe=True).json["reachability"]["findings"]) == 2
+    small.make("ports", "foreign", "bert", network_id=small.make("networks", "his-net", "bert")["id"])
+    assert small.ask("a", OUTSIDE, "anna", **WEB, probe=True).status == 403
+    assert small.ask("a", "foreign", "anna", probe=True).status in (400, 403, 404)
+    monkeypatch.setattr(allowance, "_BURST", 6)
+    monkeypatch.setattr(handler, "_allowance", allowance.Allowance())
+    assert [small.ask("a", "b", "anna", probe=True).status for _ in range(2)] == [200, 429]
 
 
 def test_a_question_costs_and_is_counted_by_project(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

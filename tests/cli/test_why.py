@@ -35,10 +35,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
             return {"readiness": {"port_id": "p1", "ready": False, "status": "DOWN", "reasons": [
                 {"reason": "unbound", "words": "The port is bound to no host."}]}}  # fmt: skip
         hosts = [{"name": "h2", "up": False}]
-        trace = {"words": "0 of 1 legs agree"}
+        trace = {"words": "0 of 1 legs agree", "legs": [{"host": "h2", "stage": "allow_in", "sent": []}]}
+        probe = {"arrived": False, "words": "was not seen at its destination"}
         return {
             "reachability": {
-                "reached": False, "there": [HOP], "back": [], "hosts": hosts, "trace": trace, "findings": ["it differs"]
+                "reached": False, "there": [HOP], "back": [], "hosts": hosts, "trace": trace,
+                "findings": ["it differs"], "probe": probe,
             }
         }  # fmt: skip
 
@@ -48,7 +50,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 def test_a_verdict_reads_as_a_list_of_hops(asked: list[tuple[Any, ...]]) -> None:
     said = CliRunner().invoke(main, ["why", "a", "b", "--proto", "tcp", "--port", "22", "--trace"])
-    assert said.exit_code == 0, said.output
+    assert said.exit_code == 1, "a finding is no success"
     assert asked == [("POST", "reachability", {"from": "a", "to": "b", "port": 22, "protocol": "tcp", "trace": True})]
     assert said.output.splitlines() == [
         "a reaches b: no",
@@ -56,6 +58,7 @@ def test_a_verdict_reads_as_a_list_of_hops(asked: list[tuple[Any, ...]]) -> None
         "  dropped on h2 at allow_in: no rule [security_group g1, project p, revision 7, req-1]",
         "(host h2 is not heard of)",
         "Trace: 0 of 1 legs agree",
+        "Probe: it was not seen at its destination; a trace ends at allow_in on h2",
         "FINDING: it differs",
     ]
 
@@ -72,6 +75,8 @@ def test_why_not_lists_the_reasons_and_what_was_dropped(asked: list[tuple[Any, .
     assert said.output.splitlines()[-1].endswith("is not known: The port's host can't be asked now.")
 
 
-@pytest.mark.parametrize("wrong", [["why", "a", "--trace"], ["why", "a", "b", "--to", "10.0.0.1"]])
+@pytest.mark.parametrize(
+    "wrong", [["why", "a", "--trace"], ["why", "a", "--probe"], ["why", "a", "b", "--to", "10.0.0.1"]]
+)
 def test_what_does_not_go_together_is_refused(wrong: list[str]) -> None:
     assert CliRunner().invoke(main, wrong).exit_code == 2

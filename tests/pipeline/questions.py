@@ -9,6 +9,7 @@ import msgspec
 
 from suimon.model import view
 from suimon.pipeline import ipv6
+from suimon.pipeline.fields import PROBE_ECN
 from suimon.pipeline.flow import Meter, SetField, UseMeter
 from suimon.pipeline.gateway import addresses
 from suimon.pipeline.remote import host_mac
@@ -267,6 +268,7 @@ def _odd(packet: Packet, forged: dict[str, str]) -> Packet:
     """Large, near its end, under a tag that is not the sender's own, or with another tag below."""
     packet = msgspec.structs.replace(packet, size=int(forged.get("size", packet.size)))
     packet = packet.with_fields({"ip_ttl": int(forged["ttl"])}) if "ttl" in forged else packet
+    packet = packet.with_fields({"ip_ecn": PROBE_ECN}) if "probe" in forged else packet
     if "inner" in forged:
         packet = Packet({**{name: packet.fields[name] for name in ("eth_src", "eth_dst")}, "eth_type": 0x8100})
     return packet.with_fields({"vlan_vid": 0x1000 | int(forged["tag"])}) if "tag" in forged else packet

@@ -5,7 +5,8 @@ A file is sections, each a header `-- kind argument --` and its lines; text befo
     -- world --            lines of `tests.pipeline.cloud`: what is there at first
     -- step WORDS --       changes: `set LINE`, `delete KIND NAME`, `plug PORT OFPORT`, `unplug PORT`,
                            `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve),
-                           `arrive PORT` (its guest was heard where it is waited for), `late HOST…` (not told yet)
+                           `arrive PORT` (its guest was heard where it is waited for), `late HOST…` (not told yet),
+                           `expect PORT tcp/61000` (a probe from that port), `expect PORT` (none any more)
     -- flows HOST --       what the last step changed in that host's flows and groups, by stage; + new, - gone
     -- asks --             QUESTION: answer
 
@@ -27,6 +28,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     … to=M                 sent to that MAC, whatever ARP would say
     … tag=20 inner=30      under another VLAN tag, with one more below
     … size=1500 ttl=1      an IP packet of so many bytes, with that time to live
+    … probe=yes            marked as a probe is
     … way=hosts            through whose switches it went
     … seen=mac             with which source MAC it came
     … counted=there        which meters it passed, and which mark it got; `back` those of the answer
@@ -161,6 +163,8 @@ class _Play:
                 self.underlay.arrive(port)
             case "late", hosts:
                 self._late = hosts
+            case "expect", [port, *looks]:
+                self.underlay.expect(port, looks[0] if looks else "")
             case "forget", [network, ip]:
                 self.underlay.learn(network, ip, None)
             case _:

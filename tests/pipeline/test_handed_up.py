@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suimon.pipeline.fields import FROM_PROVIDER, ORIGIN, SOURCE
+from suimon.pipeline.fields import FROM_PROVIDER, ORIGIN, SOURCE, TARGET
 from suimon.pipeline.flow import Flow, Meter, ToController, UseMeter
 from suimon.pipeline.meters import ARP
 from suimon.pipeline.tables import Stage
@@ -30,6 +30,7 @@ def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> No
     assert seen == {
         (Stage.BLOCK_OUT, "port"),
         (Stage.ANSWER, "port"),
+        (Stage.DELIVER, "port"),
         (Stage.FIT, "port"),
         (Stage.FIT, "shared"),
         (Stage.NEIGHBOUR, "port"),
@@ -44,8 +45,8 @@ def whose(flow: Flow, meter: Meter) -> str:
     """What a guest sends is counted for its port, or its router; only what no guest sent may be counted together."""
     matched = {name: value for name, value, _ in flow.key.match}
     assert meter.packets
-    if matched.get(SOURCE):
-        assert meter.owner.kind == "port" and meter.meter_id & 0x7FFF == matched[SOURCE], str(flow)
+    if number := matched.get(SOURCE) or matched.get(TARGET):
+        assert meter.owner.kind == "port" and meter.meter_id & 0x7FFF == number, str(flow)
         assert meter.rate <= MOST_FOR_A_PORT
         return "port"
     if meter.meter_id == ARP:

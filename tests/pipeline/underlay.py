@@ -11,6 +11,7 @@ import msgspec
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import services
+from suimon.pipeline.facts import Probe
 from suimon.pipeline.flow import Flow, Group, Meter
 from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import Numbers
@@ -135,6 +136,12 @@ class Underlay:
         """As if every host had noticed that these gateway hosts (by tunnel address) don't serve."""
         for hypervisor in self.hypervisors.values():
             hypervisor.judge(away)
+
+    def expect(self, port_id: str, looks: str) -> None:
+        """A probe as in `tcp/61000` for a port; none any more for an empty word."""
+        protocol, _, l4_source = looks.partition("/")
+        probe = Probe(0x0800, {"icmp": 1, "tcp": 6, "udp": 17}[protocol], int(l4_source or 0)) if looks else None
+        self.hypervisors[self.cloud.port(port_id).host].world.expect(port_id, probe)
 
     def send(self, sender: view.Port | Station, packet: Packet) -> Journey:
         if isinstance(sender, Station):

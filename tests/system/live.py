@@ -19,10 +19,13 @@ from pathlib import Path
 
 from suimon.agent.inquiries import Config as InquiriesConfig
 from suimon.agent.inquiries import Inquiries
+from suimon.agent.outside import PacketOut
+from suimon.agent.probes import Probes
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
 from suimon.model import view
 from suimon.model.view import CountDrops, Traced
+from suimon.pipeline.facts import Probe
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 from suimon.reconcile import plan
@@ -169,9 +172,10 @@ class LiveCloud:
 
     async def _ask(self, question: CountDrops) -> Traced:
         heard: asyncio.Queue[Traced] = asyncio.Queue()
-        inquiries = Inquiries(InquiriesConfig(self.switch.rundir), self._host.world, _Answers(heard))
+        world, answers = self._host.world, _Answers(heard)
+        inquiries = Inquiries(InquiriesConfig(self.switch.rundir), world, answers, Probes(world, answers))
         async with self._connected() as connection:
-            asking = asyncio.ensure_future(inquiries.run(connection))
+            asking = asyncio.ensure_future(inquiries.run(connection, answers.send))
             inquiries.ask(question)
             answered = asyncio.ensure_future(heard.get())
             await asyncio.wait((asking, answered), timeout=10, return_when=asyncio.FIRST_COMPLETED)
@@ -193,10 +197,19 @@ class LiveCloud:
 
 
 class _Answers:
-    """Who is told the answers to questions."""
+    """Who is told the answers to questions. Nobody here sends a probe, or waits for one."""
 
     def __init__(self, heard: asyncio.Queue[Traced]) -> None:
         self._heard = heard
 
     async def answer(self, traced: Traced) -> None:
         self._heard.put_nowait(traced)
+
+    async def send(self, packet: PacketOut) -> None:
+        raise AssertionError(packet)
+
+    def expect(self, port_id: str, probe: Probe | None) -> None:
+        raise AssertionError(port_id)
+
+    async def settled(self) -> None:
+        raise AssertionError

@@ -51,6 +51,7 @@ SPELLING = {
     "ipv4_dst": "nw_dst",
     "ip_frag": "nw_frag",
     "ip_ttl": "nw_ttl",
+    "ip_ecn": "nw_ecn",
 }
 """Our name → the one that Open vSwitch prints."""
 PROTOCOLS = {

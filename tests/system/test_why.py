@@ -1,4 +1,6 @@
-"""`suimon why A B --trace`: the model's verdict and the switches of two hypervisors agree, pair by pair."""
+"""`suimon why A B --trace --probe`: the model's verdict, what the switches of two hypervisors say they would do, and
+what they do with a real packet agree, pair by pair.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +50,11 @@ class Asked:
     def ask(self, source: str, target: str, **more: object) -> dict[str, Any]:
         body = {"from": self.ids.get(source, source), "to": self.ids.get(target, target), "trace": True, **more}
         return dict(call(self.lab.layout.clouds_yaml.parent, "POST", "reachability", body)["reachability"])
+
+    def received(self, guest: str) -> str:
+        """What its kernel counted of IPv4."""
+        counted = self.lab.guests.run(self.lab.guests.get(guest), ["cat", "/proc/net/snmp"]).splitlines()
+        return "".join(line for line in counted if line.startswith(("Tcp:", "Icmp:")))
 
     def _subnet(self, name: str, cidr: str) -> Any:
         network = self.network.create_network(name=name)
@@ -100,12 +107,22 @@ WEB = {"protocol": "tcp", "port": 80}
 def test_the_model_and_the_switches_agree(
     asked: Asked, source: str, target: str, more: dict[str, object], reached: bool
 ) -> None:
-    told = asked.ask(source, target, **more)
+    # One that does not arrive is waited for: two of these are enough.
+    probe = reached or target == "closed" or more.get("port") == 25
+    told = asked.ask(source, target, probe=probe, **more)
     assert told["reached"] is reached, told
     assert told["findings"] == [], json.dumps(told, indent=1)
     legs = told["trace"]["legs"]
     assert legs
     assert [leg["verdict"] for leg in legs] == ["agrees"] * len(legs), json.dumps(told, indent=1)
+    assert not probe or told["probe"]["arrived"] is reached, json.dumps(told, indent=1)
+
+
+def test_a_guest_hears_nothing_of_a_probe(asked: Asked) -> None:
+    before = asked.received("b")
+    assert asked.ask("a", "b", probe=True, **WEB)["probe"]["arrived"]
+    assert asked.ask("a", "b", probe=True)["probe"]["arrived"]
+    assert asked.received("b") == before
 
 
 def test_the_host_tells_what_it_dropped(asked: Asked) -> None:
@@ -127,6 +144,7 @@ def test_the_host_tells_what_it_dropped(asked: Asked) -> None:
 
 def test_a_flow_that_somebody_took_away_is_a_finding(asked: Asked) -> None:
     bridge = asked.lab.layout.host("hv2").rundir / "br-int.mgmt"
-    subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", f"unix:{bridge}", "table=74"], check=True)
-    told = asked.ask("a", "b", **WEB)
+    subprocess.run(["ovs-ofctl", "-O", "OpenFlow15", "del-flows", f"unix:{bridge}", "table=66"], check=True)
+    told = asked.ask("a", "b", probe=True, **WEB)
     assert told["reached"] and "on hv2 the model says sent by port/" in told["findings"][0]
+    assert not told["probe"]["arrived"] and "the probe was not seen" in told["findings"][-1]

@@ -15,6 +15,7 @@ from suimon.agent.enforcer import Enforcer
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.packets import ETH_ARP, PacketError, tagged
 from suimon.agent.packets6 import ETH_IPV6, IP_ICMPV6
+from suimon.agent.probes import Probes
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import Network, Port, Subnet
 from suimon.pipeline.fields import SOURCE
@@ -50,6 +51,7 @@ class Answers:
         self._enforcer = enforcer
         self._outside = outside
         self._advertiser = advertiser
+        self.probes = Probes(world, enforcer)
 
     async def run(self, packets: "asyncio.Queue[PacketIn]", switch: Sender) -> Never:
         """Ends with what `switch` raises when it is lost."""
@@ -65,6 +67,8 @@ class Answers:
             self._enforcer.arrived(packet)
         elif packet.stage == Stage.TUNNEL:
             self._enforcer.gateway_answered(packet)
+        elif packet.stage == Stage.DELIVER:
+            return self.probes.caught(packet)
         elif packet.stage == Stage.FIT:
             return self._to_sender(packet)
         elif packet.data[12:14] == _ARP_AT or _advertises(packet.data):

@@ -29,7 +29,7 @@ from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, M
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
 from suimon.model.view import MOST_REQUESTS, Delta, Drift, Object, Ping, Port, PortReport, Position, Snapshot
-from suimon.pipeline.facts import BRIDGE
+from suimon.pipeline.facts import BRIDGE, Probe
 from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
 from suimon.pipeline.program import Nat, Program
@@ -46,6 +46,7 @@ _BACK_OFF: Final = reconcile.Config()
 _REFUSED_RETRY_S: Final = 0.25
 """How often to look whether a refused owner's pause is over, while there is one."""
 _DISK_RETRY_S: Final = 1.0
+_SETTLED_TIMEOUT_S: Final = 2.0
 _REPAIR_TIMEOUT_S: Final = 30.0
 """How long a repair may take before it is told as one that isn't done."""
 
@@ -110,6 +111,7 @@ class Enforcer:
         self._left: Mapping[BridgeKey, BridgeEntry] = {}
         self._lost_at: float | None = None
         self._wake = asyncio.Event()
+        self._settling: list[asyncio.Future[None]] = []
         self._set(guard.view.objects.values())
         self.judge(self.gateways.recall(memory.load_gateways()))
 
@@ -200,6 +202,19 @@ class Enforcer:
         if verdict:
             self.judge(verdict)
 
+    def expect(self, port_id: str, probe: Probe | None) -> None:
+        """A probe for a port, or none any more."""
+        self.world.expect(port_id, probe)
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Until what is known now was told to the switch. Raises TimeoutError."""
+        done = asyncio.get_running_loop().create_future()
+        self._settling.append(done)
+        self._wake.set()
+        async with asyncio.timeout(_SETTLED_TIMEOUT_S):
+            await done
+
     def wire_nats(self, nats: dict[str, int]) -> None:
         """Where the devices of routers' namespaces are on br-int."""
         self.world.wire_nats(nats)
@@ -256,6 +271,7 @@ class Enforcer:
                 await bridge.round()
             await asyncio.sleep(_DISK_RETRY_S)
             return observed
+        settling, self._settling = self._settling, []
         if not observed:
             await bridge.observe()
         if self._replugged:  # A limit goes away with the interface it was on.
@@ -270,6 +286,9 @@ class Enforcer:
         failed = self._note_failures(bridge, shapes)
         self._acknowledge(position, seats, requests)
         await self._follow_up(switch)
+        for done in settling:
+            if not done.done():
+                done.set_result(None)
         await self._next_work(_REFUSED_RETRY_S if failed else None)
         return True
 

@@ -1,10 +1,11 @@
-"""Questions of the controller about what this host's switch would do with a packet, or did with a port's packets,
-answered by the switch itself.
+"""Questions of the controller about what this host's switch would do with a packet, did with a port's packets, or does
+with a probe: the switch itself answers.
 """
 
 import asyncio
 import struct
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Never, Protocol
 
@@ -12,6 +13,8 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
+from suimon.agent.outside import PacketOut
+from suimon.agent.probes import ProbeError, Probes
 from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.trace import Trace, TraceError, trace
 from suimon.dataplane.unixctl import CommandRefused
@@ -25,8 +28,11 @@ from suimon.pipeline.world import World
 
 log = structlog.get_logger()
 
-_HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp_", "vlan_vid", "tun_")
+_HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp", "vlan_vid", "tun_")
 _TRACKED: Final = ("ct_",)
+
+
+Send = Callable[[PacketOut], Awaitable[None]]
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -53,10 +59,11 @@ class Counting(Protocol):
 class Inquiries:
     """`ask` takes a question in, `run` answers one after the other."""
 
-    def __init__(self, config: Config, world: World, controller: Answering) -> None:
+    def __init__(self, config: Config, world: World, controller: Answering, probes: Probes) -> None:
         self._config = config
         self._world = world
         self._controller = controller
+        self._probes = probes
         self._waiting: asyncio.Queue[Question | CountDrops] = asyncio.Queue(config.most_waiting)
 
     def ask(self, question: Question | CountDrops) -> None:
@@ -65,24 +72,41 @@ class Inquiries:
         except asyncio.QueueFull:
             log.warning("question_dropped", id=question.id)
 
-    async def run(self, bridge: Counting) -> Never:
+    async def run(self, bridge: Counting, send: Send) -> Never:
+        """Ends with what `send` raises."""
         while True:
             question = await self._waiting.get()
-            traced = await self._answered(question, bridge)
+            traced = await self._answered(question, bridge, send)
             try:
                 await self._controller.answer(traced)
             except ControllerError as error:
                 log.warning("answer_failed", reason=str(error))
 
-    async def _answered(self, question: Question | CountDrops, bridge: Counting) -> Traced:
+    async def _answered(self, question: Question | CountDrops, bridge: Counting, send: Send) -> Traced:
         try:
             if isinstance(question, CountDrops):
                 return Traced(question.id, drops=await self._drops(question.port_id, bridge))
-            fields = _checked(question.fields, _HEADERS) | {"in_port": self._in_port(question.entry)}
-            tracked = [_checked(each, _TRACKED) for each in question.tracked]
-            return self._told(question.id, await trace(self._socket(), self._config.bridge, fields, tracked))
-        except (TraceError, CommandRefused, Refused, OSError, ValueError, TimeoutError, struct.error) as error:
+            return await self._traced(question) if question.act == "trace" else await self._probed(question, send)
+        except (TraceError, ProbeError, CommandRefused, Refused) as error:
+            return Traced(question.id, error=str(error))
+        except (OSError, ValueError, TimeoutError, struct.error) as error:
             return Traced(question.id, error=str(error) or type(error).__name__)
+
+    async def _traced(self, question: Question) -> Traced:
+        fields = _checked(question.fields, _HEADERS) | {"in_port": self._in_port(question.entry)}
+        tracked = [_checked(each, _TRACKED) for each in question.tracked]
+        found = await trace(self._socket(), self._config.bridge, fields, tracked, question.size)
+        return self._told(question.id, found)
+
+    async def _probed(self, question: Question, send: Send) -> Traced:
+        sent: tuple[str, ...] = ()
+        if question.act == "expect":
+            await self._probes.expect(question)
+        elif question.act == "send":
+            await send(self._probes.made(question, _checked(question.fields, _HEADERS)))
+        elif await self._probes.seen(question):
+            sent = (question.entry,)
+        return Traced(question.id, sent)
 
     async def _drops(self, port_id: str, bridge: Counting) -> dict[str, int]:
         """By reason, of a port that is plugged here."""

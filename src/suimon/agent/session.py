@@ -101,7 +101,7 @@ class Session:
             tasks.create_task(self._count())
             tasks.create_task(parts.checks.run(self))
             if parts.inquiries is not None:
-                tasks.create_task(parts.inquiries.run(self._connection))
+                tasks.create_task(parts.inquiries.run(self._connection, self.send))
             if parts.services is not None:
                 tasks.create_task(self._follow_services(parts.services))
         raise AssertionError("a session never ends without an exception")

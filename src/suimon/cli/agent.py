@@ -208,6 +208,8 @@ def flows(port: str, state: Path, ovs_rundir: Path) -> None:
 @click.option("--as-mac", default="", metavar="MAC", help="Source MAC that the guest claims; its own by default.")
 @click.option("--as-ip", default="", metavar="IP", help="Source address that the guest claims; its own by default.")
 @click.option("--trace", is_flag=True, help="With TARGET: ask the switches on the way as well.")
+@click.option("--probe", is_flag=True, help="With TARGET, a port: send a real packet as well, and catch it there.")
+@click.option("--size", type=click.IntRange(28, 65535), help="With TARGET: how large the IP packet is, in bytes.")
 @click.option("--state", type=_PATH, help="The agent's state directory; with TARGET, the controller's.")
 @_rundir
 def why(port: str, target: str, state: Path | None, ovs_rundir: Path, **said: Any) -> None:
@@ -218,10 +220,13 @@ def why(port: str, target: str, state: Path | None, ovs_rundir: Path, **said: An
     the owner that decide about it.
     """
     if target:
-        _print(ask_cloud(state, _question(port, target, said)))
+        lines, agreed = ask_cloud(state, _question(port, target, said))
+        _print(lines)
+        if not agreed:
+            click.get_current_context().exit(1)
         return
-    if said.pop("trace"):
-        raise click.UsageError("--trace needs a TARGET: the controller has the hosts asked.")
+    if any([said.pop("trace"), said.pop("probe"), said.pop("size")]):
+        raise click.UsageError("--trace, --probe and --size need a TARGET: the controller is asked.")
     arguments = {name: str(value) for name, value in said.items() if value}
     try:
         lines = _ask(state or _DEFAULT_STATE, "why", port=port, **arguments)
@@ -294,7 +299,7 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     checked = checks.Checks(how, tells, random.random)
     advertiser = advertise.Advertiser(advertise.Config(), world, time.monotonic, random.random)
     answers = Answers(AnswersConfig(), world, enforcer, outside, advertiser)
-    asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api)
+    asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api, answers.probes)
     serves = _services(options, world, enforcer)
     parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, serves, asks)
     news: asyncio.Queue[follower.News] = asyncio.Queue(follower.QUEUE_FRAMES)

@@ -32,8 +32,10 @@ def why_not(port: str, state: Path | None) -> None:
         click.echo(line)
 
 
-def ask_cloud(state: Path | None, question: dict[str, object]) -> list[str]:
-    """The lines that answer it: the way there, the way back, and what the hosts' switches were asked besides."""
+def ask_cloud(state: Path | None, question: dict[str, object]) -> tuple[list[str], bool]:
+    """The lines that answer it: the way there, the way back, and what the hosts' switches were asked besides; and
+    whether all agree.
+    """
     told = call(state, "POST", "reachability", question)["reachability"]
     lines = [f"{question['from']} reaches {question['to']}: {_REACHED[told['reached']]}"]
     for name, title in (("there", "There:"), ("back", "The answer:")):
@@ -42,7 +44,18 @@ def ask_cloud(state: Path | None, question: dict[str, object]) -> list[str]:
     lines += [f"(host {host['name']} is not heard of)" for host in told.get("hosts", ()) if not host["up"]]
     if "trace" in told:
         lines.append(f"Trace: {told['trace']['words']}")
-    return lines + [f"FINDING: {finding}" for finding in told.get("findings", ())]
+    if "probe" in told:
+        lines.append(f"Probe: it {told['probe']['words']}{_where_lost(told)}")
+    findings = [f"FINDING: {finding}" for finding in told.get("findings", ())]
+    return lines + findings, not findings
+
+
+def _where_lost(told: dict[str, Any]) -> str:
+    """Where the switches' traces say that a packet ends which was not seen."""
+    ends = [leg for leg in told.get("trace", {}).get("legs", ()) if leg["stage"] and not leg["sent"]]
+    if told["probe"]["arrived"] is not False or not ends:
+        return ""
+    return f"; a trace ends at {ends[0]['stage']} on {ends[0]['host']}"
 
 
 def _drop_lines(told: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ import msgspec
 
 from suimon.distribution.frames import line
 from suimon.distribution.links import Link
-from suimon.model.view import DROPS, QUESTIONS, CountDrops, Question, Traced
+from suimon.model.view import DROPS, PROBES, QUESTIONS, CountDrops, Question, Traced
 
 _MOST_OUTSTANDING: Final = 32
 _LONGEST: Final = 2000
@@ -33,7 +33,7 @@ class Questions:
         link = self._link(host)
         if link is None:
             return Traced("", error="the host has no line to this controller")
-        if (DROPS if isinstance(question, CountDrops) else QUESTIONS) not in link.capabilities:
+        if _needed(question) not in link.capabilities:
             return Traced("", error="the host's agent is older and can't be asked")
         if len(self._outstanding) >= _MOST_OUTSTANDING:
             return Traced("", error="too many questions are waiting for answers")
@@ -56,6 +56,13 @@ class Questions:
             return
         plain = {name: _plain(getattr(traced, name)) for name in ("stage", "actions", "error")}
         answer.set_result(msgspec.structs.replace(traced, sent=tuple(map(_plain, traced.sent[:16])), **plain))
+
+
+def _needed(question: Question | CountDrops) -> str:
+    """The capability of those who understand it."""
+    if isinstance(question, CountDrops):
+        return DROPS
+    return QUESTIONS if question.act == "trace" else PROBES
 
 
 def _plain(text: str) -> str:

@@ -380,6 +380,9 @@ QUESTIONS: Final = "questions"
 
 DROPS: Final = "drops"
 """The same for the frame `CountDrops`."""
+PROBES: Final = "probes"
+"""The capability of agents that understand all acts of a `Question`."""
+Act = Literal["trace", "expect", "send", "seen"]
 
 
 class Watch(msgspec.Struct, frozen=True):
@@ -388,7 +391,7 @@ class Watch(msgspec.Struct, frozen=True):
     schema: int
     position: Position | None = None
     capabilities: tuple[str, ...] = ()
-    """What the agent understands beyond its schema: `QUESTIONS`, `DROPS`."""
+    """What the agent understands beyond its schema: `QUESTIONS`, `DROPS`, `PROBES`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
@@ -430,13 +433,19 @@ class Question(msgspec.Struct, frozen=True, tag="question"):
     """What would the host's switch do with this packet? Answered by POST /hosts/v1/answer with the same id.
 
     It comes in by `entry` (`port/<id>`, `tunnel/<kind>`, `provider/<physnet>`) with these header fields; `tracked` is
-    what the connection tracker says of it each time that it is asked.
+    what the connection tracker says of it each time that it is asked. It is an IP packet of `size` bytes.
+
+    Or, by `act`, a probe of real: `expect` that it comes to the port `entry`, `send` it as if that port had, and: has
+    it been `seen`? `nonce` is in it and tells it from all others.
     """
 
     id: str
     entry: str
     fields: dict[str, int]
     tracked: tuple[dict[str, int], ...] = ()
+    size: int = 64
+    act: Act = "trace"
+    nonce: str = ""
 
 
 class CountDrops(msgspec.Struct, frozen=True, tag="count_drops"):
@@ -450,7 +459,8 @@ class Traced(msgspec.Struct, frozen=True):
     """POST /hosts/v1/answer: to where it is sent (as `entry`, or `back`, `agent`), and the last stage that it met.
 
     `actions` are those of the datapath, in Open vSwitch's words; `error` says why there is no answer. `drops` are
-    packets by reason (pipeline/drops.py), since the port's flows are in the switch.
+    packets by reason (pipeline/drops.py), since the port's flows are in the switch. Of a probe that was seen, `sent` is
+    the port.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Stages deliver and reply: to the guest, as many packets as it may get, and back to the guest that asked something.
 
 What goes to a trunk's subport leaves under its tag. The tag comes off again afterwards: the packet may have other ways
-to go.
+to go. A probe that is waited for goes to the agent instead (docs/decisions/0026).
 """
 
 from __future__ import annotations
@@ -12,10 +12,21 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.classify import TAG_PRESENT
-from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import SOURCE, TARGET
-from suimon.pipeline.flow import IN_PORT, Action, Output, PopVlan, PushVlan, flow, set_field
+from suimon.pipeline.facts import Facts, Probe
+from suimon.pipeline.fields import PROBE_ECN, SOURCE, TARGET
+from suimon.pipeline.flow import (
+    IN_PORT,
+    Action,
+    Output,
+    PopVlan,
+    PushVlan,
+    ToController,
+    UseMeter,
+    flow,
+    set_field,
+)
 from suimon.pipeline.limit import meters_to_guest, uses
+from suimon.pipeline.meters import Range
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -34,6 +45,9 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if not facts.listens(port):
         return
     yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *_tagged(port, Output(ofport))])
+    if probe := facts.probes.get(port.id):
+        caught: list[Action] = [UseMeter(Range.AGENT | number), ToController()]
+        yield flow(Stage.DELIVER, 200, owner, to_port | _looks(probe), caught)
     if port.parent is None and not facts.has("port@parent", port.id):
         return
     if port.vlan:
@@ -42,6 +56,13 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     nearby = to_port | {"in_port": ofport}
     yield flow(Stage.DELIVER, 120, owner, nearby | {SOURCE: number})
     yield flow(Stage.DELIVER, 110, owner, nearby, [*meters, *_tagged(port, Output(IN_PORT))])
+
+
+def _looks(probe: Probe) -> dict[str, object]:
+    """Its addresses may have been rewritten on the way. Whether it is the probe, its content says (agent.probes)."""
+    matched: dict[str, object] = {"eth_type": probe.eth_type, "ip_proto": probe.protocol, "ip_ecn": PROBE_ECN}
+    l4 = {6: "tcp_src", 17: "udp_src"}.get(probe.protocol)
+    return matched | {l4: probe.l4_source} if l4 else matched
 
 
 def _tagged(port: view.Port, output: Output) -> list[Action]:

@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
+import msgspec
+
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.numbers import Numbers
@@ -20,6 +22,14 @@ Entry = tuple[str, object, str]
 """(index, key, value): value can be found under key."""
 
 BRIDGE = Owner("bridge", "br-int")
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What is known of a probe before it comes: its EtherType and protocol, and for TCP and UDP its source port."""
+
+    eth_type: int
+    protocol: int
+    l4_source: int = 0
 
 
 class Facts:
@@ -38,6 +48,7 @@ class Facts:
         self.replaced: frozenset[str] = frozenset()
         self.serving = True
         self.arrived: set[str] = set()
+        self.probes: dict[str, Probe] = {}
         self._indexes: defaultdict[str, defaultdict[object, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
         self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
@@ -136,6 +147,14 @@ class Facts:
         else:
             self.neighbours[network_id, ip] = mac
         self._dirty.add(Owner("neighbour", f"{network_id}/{ip}"))
+
+    def expect(self, port_id: str, probe: Probe | None) -> None:
+        """A probe is on its way to a port here, or is waited for no more (None)."""
+        if probe is None:
+            self.probes.pop(port_id, None)
+        else:
+            self.probes[port_id] = probe
+        self._mark("port", (port_id,))
 
     def take_dirty(self) -> AbstractSet[Owner]:
         """The owners to compile again; they are clean from now on."""

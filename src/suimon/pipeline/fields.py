@@ -40,6 +40,7 @@ FIELDS: Final[dict[str, Field]] = {
     "eth_type": Field(0x8000, 5, 16, "hex"),
     "vlan_vid": Field(0x8000, 6, 13, "hex"),
     "ip_dscp": Field(0x8000, 8, 6, needs=_IP),
+    "ip_ecn": Field(0x8000, 9, 2, needs=_IP),
     "ip_proto": Field(0x8000, 10, 8, needs=_IP),
     "ipv4_src": Field(0x8000, 11, 32, "ipv4", _IPV4),
     "ipv4_dst": Field(0x8000, 12, 32, "ipv4", _IPV4),
@@ -121,6 +122,8 @@ FROM_GUEST: Final = 1
 FROM_TUNNEL: Final = 2
 FROM_PROVIDER: Final = 3
 
+PROBE_ECN: Final = 1
+"""ECT(1) (RFC 3168, 5): no SYN has it (6.1.1) and no ping; what the switch looks for of a probe, and no more."""
 FRAGMENT: Final = (0x01, 0x01)
 """ip_frag of every fragment of a datagram. In none of them, the first neither, flows see the L4 header."""
 LATER_FRAGMENT: Final = (0x02, 0x02)

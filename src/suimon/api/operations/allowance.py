@@ -18,13 +18,13 @@ class Allowance:
         self._clock = clock
         self._spent: dict[str, tuple[float, float]] = {}
 
-    def spend(self, project: str) -> None:
+    def spend(self, project: str, cost: int = 1) -> None:
         """Raises TooManyRequests."""
         now = self._clock()
         left, at = self._spent.get(project, (float(_BURST), now))
         left = min(float(_BURST), left + (now - at) * _RATE_PER_S)
-        if left < 1:
+        if left < cost:
             raise TooManyRequests("That many questions a minute are too many: each is worked out for whole hosts.")
         if len(self._spent) >= _MOST_PROJECTS:
             self._spent.clear()
-        self._spent[project] = (left - 1, now)
+        self._spent[project] = (left - cost, now)

@@ -5,8 +5,9 @@ from typing import Final, Protocol
 from suimon.api.operations.reachability import Told
 from suimon.model.view import Question, Traced
 from suimon.pipeline.simulate.journey import Leg
+from suimon.pipeline.simulate.packet import Packet
 
-_HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp_", "vlan_vid", "tun_")
+_HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp", "vlan_vid", "tun_")
 _TRACKED: Final = ("ct_state", "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst")
 
 
@@ -47,11 +48,16 @@ class Comparer:
         return {"trace": {"words": "; ".join([words, *unasked]), "legs": shown}, "findings": findings}
 
 
+def headers_of(packet: Packet) -> dict[str, int]:
+    """What another switch sees of a packet."""
+    return {name: value for name, value in packet.fields.items() if value and name.startswith(_HEADERS)}
+
+
 def _question(leg: Leg) -> Question:
-    headers = {name: value for name, value in leg.packet.fields.items() if value and name.startswith(_HEADERS)}
+    headers = headers_of(leg.packet)
     resumed = [step.packet.fields for step in leg.result.steps if step.resumed]
     tracked = tuple({name: fields.get(name, 0) for name in _TRACKED} for fields in resumed)
-    return Question("", leg.entry, headers, tracked)
+    return Question("", leg.entry, headers, tracked, leg.packet.size)
 
 
 def _model(leg: Leg) -> tuple[frozenset[str], str]:

@@ -4,6 +4,7 @@ A tenant is told his own half: of the other only that the destination refused, o
 """
 
 import asyncio
+import random
 from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated, Final, Literal, Protocol
@@ -34,6 +35,10 @@ Hop = dict[str, object]
 
 _REFUSED: Final = "refused by the destination"
 _NOT_REACHED: Final = "not reached"
+_PROBE_COSTS: Final = 5
+"""As many questions: two hosts do something for it."""
+_PROBE_PORTS: Final = (61000, 65535)
+"""Source ports that Linux gives to nobody by itself (ip_local_port_range)."""
 _MOST_WAITING: Final = 8
 
 
@@ -47,6 +52,8 @@ class Asked(msgspec.Struct, rename={"source": "from", "target": "to"}, forbid_un
     as_mac: Short = ""
     as_ip: Short = ""
     trace: bool = False
+    probe: bool = False
+    size: Annotated[int, Meta(ge=28, le=65535)] = 64
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -71,14 +78,24 @@ class Comparison(Protocol):
         ...
 
 
+class Probing(Protocol):
+    """Sends a real packet: `api.operations.probing.Prober`."""
+
+    async def probe(self, told: Told) -> dict[str, object]:
+        """`arrived` (None: it could not be tried) and `words`."""
+        ...
+
+
 class Reachability:
     """The handlers of `/operations/v1/reachability`: one question at a time, of tenants' a few a minute."""
 
-    def __init__(self, gate: Gate, states: HostStates, allowance: Allowance, comparison: Comparison | None) -> None:
+    def __init__(
+        self, gate: Gate, states: HostStates, allowance: Allowance, checks: tuple[Comparison, Probing] | None
+    ) -> None:
         self._store = gate.store
         self._states = states
         self._allowance = allowance
-        self._comparison = comparison
+        self._checks = checks
         self._turn = asyncio.Semaphore(1)
         self._waiting = 0
 
@@ -88,19 +105,38 @@ class Reachability:
         if asked.trace and not actor.admin:
             raise Forbidden("Only operators may have the hosts' switches asked.")
         if not actor.admin:
-            self._allowance.spend(actor.project_id)
+            self._allowance.spend(actor.project_id, _PROBE_COSTS if asked.probe else 1)
         told = await self._answered(actor, asked)
         shown = _shown(told, actor)
         if actor.admin:
             shown["hosts"] = self._hosts(told.verdict)
-        if asked.trace:
-            if self._comparison is None:
-                raise Unavailable("This controller has no line to hosts.")
-            compared = await self._comparison.compare(told)
-            shown |= compared
-            for finding in compared.get("findings", ()):  # type: ignore[attr-defined]
-                log.error("reachability_disagrees", finding=finding, source=asked.source, target=asked.target)
+        if asked.trace or asked.probe:
+            shown |= await self._checked(told, asked, actor)
         return answer({"reachability": shown})
+
+    async def _checked(self, told: Told, asked: Asked, actor: Actor) -> dict[str, object]:
+        """What the hosts' switches say of the packet and, of a probe, what they do with it. Only operators are told
+        which switch says what.
+        """
+        if self._checks is None:
+            raise Unavailable("This controller has no line to hosts.")
+        if (
+            asked.probe
+            and not actor.admin
+            and not all(_sees(actor, end) for end in (told.question.source, told.verdict.target))
+        ):
+            raise Forbidden("A probe goes from a port of yours to a port of yours.")
+        comparison, probing = self._checks
+        compared = await comparison.compare(told)
+        probed = await probing.probe(told) if asked.probe else {}
+        findings = [str(each) for each in compared.get("findings", ())]  # type: ignore[attr-defined]
+        disagreement = _disagreement(told, probed)
+        for finding in (*findings, *disagreement):
+            log.error("reachability_disagrees", finding=finding, source=asked.source, target=asked.target)
+        if not actor.admin:
+            return {"probe": probed, "findings": disagreement}
+        shown = {"trace": compared["trace"], "findings": [*findings, *disagreement]}
+        return shown | ({"probe": probed} if probed else {})
 
     async def _answered(self, actor: Actor, asked: Asked) -> Told:
         if self._waiting >= _MOST_WAITING:
@@ -122,6 +158,13 @@ class Reachability:
         ]
 
 
+def _disagreement(told: Told, probed: dict[str, object]) -> list[str]:
+    arrived = probed.get("arrived")
+    if arrived is None or arrived == told.verdict.there.arrived:
+        return []
+    return [f"by the model the packet {'does not arrive' if arrived else 'arrives'}; the probe {probed['words']}"]
+
+
 def _asked(said: object) -> Asked:
     try:
         return msgspec.convert({} if said is None else said, Asked, strict=False)
@@ -138,7 +181,9 @@ def _found_out(tx: Tx, actor: Actor, asked: Asked) -> Told:
         raise NotFound(f"Port {ports[0].id} could not be found.", "PortNotFound")
     if (asked.as_mac or asked.as_ip) and not isinstance(source, Port):
         raise BadRequest("as_mac and as_ip are about what a port sends.")
-    question = Question(source, target, Wanted(asked.protocol, asked.port, asked.as_mac, asked.as_ip))
+    l4_source = random.randint(*_PROBE_PORTS)
+    wanted = Wanted(asked.protocol, asked.port, asked.as_mac, asked.as_ip, asked.size, l4_source)
+    question = Question(source, target, wanted)
     try:
         found = verdict(tx, question)
     except QuestionError as error:

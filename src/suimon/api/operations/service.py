@@ -8,6 +8,7 @@ from suimon.api.operations.allowance import Allowance
 from suimon.api.operations.comparison import Comparer
 from suimon.api.operations.drops import Drops
 from suimon.api.operations.hosts import Hosts, HostStates
+from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
 from suimon.api.routes import Routes
@@ -21,9 +22,9 @@ class OperationsService:
     dialect = staticmethod(identity_error)
 
     def __init__(self, gate: Gate, states: HostStates, questions: Questions | None = None) -> None:
-        hosts, allowance = Hosts(gate, states), Allowance()
-        comparison = Comparer(questions) if questions else None
-        reachability, readiness = Reachability(gate, states, allowance, comparison), Readiness(gate, states)
+        hosts, readiness, allowance = Hosts(gate, states), Readiness(gate, states), Allowance()
+        checks = (Comparer(questions), Prober(questions)) if questions else None
+        reachability = Reachability(gate, states, allowance, checks)
         drops = Drops(gate, allowance, questions)
         self._gate = gate
         self._routes = Routes(

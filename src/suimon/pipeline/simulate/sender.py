@@ -23,6 +23,9 @@ class Wanted(msgspec.Struct, frozen=True):
     l4_port: int = 0
     as_mac: str = ""
     as_ip: str = ""
+    size: int = 64
+    """Of the IP packet, in bytes."""
+    l4_source: int = 40000
 
 
 def leaving(facts: Facts, port: Port, to: str, wanted: Wanted) -> Packet:
@@ -70,13 +73,18 @@ def found_mac(facts: Facts, network_id: str, ip: str) -> str | None:
 
 def opening(ends: Ends, wanted: Wanted) -> Packet:
     """The first packet of a connection between these ends. Raises QuestionError."""
+    packet = _first(ends, wanted)
+    return msgspec.structs.replace(packet, size=wanted.size)
+
+
+def _first(ends: Ends, wanted: Wanted) -> Packet:
     match wanted.protocol:
         case "icmp":
             return icmp_echo(ends)
         case "tcp" if wanted.l4_port:
-            return tcp(ends, wanted.l4_port)
+            return tcp(ends, wanted.l4_port, wanted.l4_source)
         case "udp" if wanted.l4_port:
-            return udp(ends, wanted.l4_port)
+            return udp(ends, wanted.l4_port, wanted.l4_source)
         case "tcp" | "udp":
             raise QuestionError(f"{wanted.protocol} needs --port")
     raise QuestionError(f"protocol {wanted.protocol!r} is none of icmp, tcp, udp")
