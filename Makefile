@@ -54,9 +54,10 @@ chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="
 	$(ROOT)
 	@$(PY) -m tests.chaos $(ARGS)
 
-kernel: $(INSTALLED) ## tests of the switch on Debian's kernel in qemu, where this machine has no openvswitch module
+KERNEL := dataplane conntrack packets ipv6 tunnel_packets trunk_packets ecmp_packets path_mtu hostile trace agent services
+kernel: $(INSTALLED) ## tests of the switch on Debian's kernel, emulated: production's datapath; one: ARGS=tests/system/test_ipv6.py
 	$(ROOT)
-	@tests/kernel/boot $(or $(ARGS),tests/system/test_packets.py tests/system/test_dataplane.py)
+	@tests/kernel/boot $(or $(ARGS),$(KERNEL:%=tests/system/test_%.py))
 
 guest: $(INSTALLED) ## a virtual machine boots in a lab, finds its addresses and metadata, and is reached by floating IP
 	$(ROOT)

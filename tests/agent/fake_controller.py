@@ -70,13 +70,13 @@ class FakeController:
     def position(self):
         return Position(self.store, self.epoch, self.revision)
 
-    def wait_report(self, fits: Callable[[Report], bool], timeout_s=15) -> Report:
+    def wait_report(self, fits: Callable[[Report], bool], timeout_s=60) -> Report:
         """The first report that fits, of those that come and have come."""
         with self._news:
             assert self._news.wait_for(lambda: any(map(fits, self.reports)), timeout_s), f"reports: {self.reports}"
             return next(filter(fits, self.reports))
 
-    def wait_status(self, port_id, status, timeout_s=15):
+    def wait_status(self, port_id, status, timeout_s=60):
         """Until the last that was said of the port is `status`; returns the reason."""
 
         def last():

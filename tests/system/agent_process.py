@@ -25,7 +25,7 @@ class AgentProcess:
 
     def join(self, controller: FakeController, *arguments: str) -> None:
         command = [SUIMON, "join", controller.url, "--host", "h1", "--state", str(self.state), *arguments]
-        subprocess.run(command, input=f"{TOKEN}\n", text=True, check=True, timeout=30, capture_output=True)
+        subprocess.run(command, input=f"{TOKEN}\n", text=True, check=True, timeout=60, capture_output=True)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -50,10 +50,10 @@ class AgentProcess:
     def ask(self, *arguments: str) -> str:
         """What a `suimon …` command about this agent prints."""
         command = [SUIMON, *arguments, "--state", str(self.state)]
-        done = subprocess.run(command, text=True, timeout=30, capture_output=True, check=False)
+        done = subprocess.run(command, text=True, timeout=60, capture_output=True, check=False)
         return done.stdout + done.stderr
 
-    def wait_log(self, text: str, after: int = 0, timeout_s: float = 20) -> None:
+    def wait_log(self, text: str, after: int = 0, timeout_s: float = 60) -> None:
         """Until the log has `text` behind its first `after` bytes."""
         deadline = time.monotonic() + timeout_s
         while text not in self.log.read_text()[after:]:

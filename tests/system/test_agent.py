@@ -98,7 +98,7 @@ def lease(switch, guest, tmp_path) -> dict[str, str]:
 def pings(switch, guest, address, count=3) -> int:
     """How many of `count` were answered."""
     command = ["ip", "netns", "exec", guest, "ping", "-c", str(count), "-i", "0.2", "-W", "1", address]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
     return int(re.search(r"(\d+) received", said)[1])
 
 
@@ -267,7 +267,7 @@ def test_limits_come_and_go(switch, controller, agent, guests):
 
 
 def test_counters_are_reported(controller, guests):
-    report = controller.wait_report(lambda report: len(report.counters) == 2, timeout_s=25)
+    report = controller.wait_report(lambda report: len(report.counters) == 2, timeout_s=60)
     assert {each.port_id for each in report.counters} == {each.id for each in PORTS}
 
 
