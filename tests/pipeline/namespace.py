@@ -27,7 +27,7 @@ class Namespace:
         rewrite = self._back.get(_tuple(packet)) or self._rewritten(nat, packet)
         if rewrite is None:
             return None
-        sent = packet.with_fields({**rewrite, "ip_ttl": fields["ip_ttl"] - 1})
+        sent = packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1, **rewrite})
         inside = _in(sent.fields["ipv4_dst"], nat.inside)
         ends = {"eth_src": _mac(NAMESPACE), "eth_dst": _mac(INSIDE if inside else OUTSIDE)}
         return sent.with_fields(ends)
@@ -39,18 +39,29 @@ class Namespace:
         if found:
             shift = fields[f"{L4[found.protocol]}_dst"] - found.first if found.inner_first != found.inner_last else 0
             inner = {"ipv4_dst": int(IPv4Address(found.ip)), f"{L4[found.protocol]}_dst": found.inner_first + shift}
-            return self._remembered(packet, inner)
+            # nft: "ct status dnat snat to" the first of its addresses, so that the answer comes back here.
+            nearby = {} if from_outside else {"ipv4_src": int(IPv4Address(nat.addresses[0]))}
+            return self._remembered(packet, inner | nearby)
+        if str(IPv4Address(fields["ipv4_dst"])) in nat.addresses:
+            return _ping_answered(fields)
         hidden = nat.source and not _in(fields["ipv4_dst"], nat.inside) and not _in(fields["ipv4_src"], nat.plain)
         if hidden and not from_outside:
             return self._remembered(packet, {"ipv4_src": int(IPv4Address(nat.source))})
         refused = from_outside and nat.source and not _in(fields["ipv4_dst"], nat.plain)
-        return None if refused or str(IPv4Address(fields["ipv4_dst"])) in nat.addresses else {}
+        return None if refused else {}
 
     def _remembered(self, packet: Packet, rewrite: Rewrite) -> Rewrite:
         changed = packet.with_fields(rewrite)
         undone = {_other(name): packet.fields[name] for name in rewrite}
         self._back[_tuple(_turned(changed))] = undone
         return rewrite
+
+
+def _ping_answered(fields: dict[str, int]) -> Rewrite | None:
+    """What its addresses answer is pings alone."""
+    if (fields.get("icmp_type"), fields.get("icmp_code")) != (8, 0):
+        return None
+    return {"ipv4_src": fields["ipv4_dst"], "ipv4_dst": fields["ipv4_src"], "icmp_type": 0, "ip_ttl": 64}
 
 
 def _is_for(one: PortForwarding, packet: Packet) -> bool:

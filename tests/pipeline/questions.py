@@ -151,7 +151,12 @@ class Questioner:
         reply = _reply(arrived)
         if reply.fields["eth_dst"] not in {int(host_mac(host).replace(":", ""), 16) for host in self.cloud.hosts}:
             return reply
-        mac = _next_mac(self.cloud, self.sender(by), str(IPv4Address(reply.fields["ipv4_dst"])))
+        to = (
+            IPv6Address(reply.fields["ipv6_dst"])
+            if "ipv6_dst" in reply.fields
+            else IPv4Address(reply.fields["ipv4_dst"])
+        )
+        mac = _next_mac(self.cloud, self.sender(by), str(to))
         return reply.with_fields({"eth_dst": int(mac.replace(":", ""), 16)})
 
     def _packet(self, ends: Ends, service: str, l4_src: int) -> Packet:

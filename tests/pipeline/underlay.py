@@ -38,7 +38,11 @@ class Journey(msgspec.Struct, frozen=True):
     """Every host it crossed, and which guests or stations got it, each with the packet as it came."""
 
     legs: tuple[Leg, ...]
-    delivered: dict[str, Packet]
+    arrivals: tuple[tuple[str, Packet], ...]
+
+    @property
+    def delivered(self) -> dict[str, Packet]:
+        return dict(self.arrivals)
 
 
 class Hypervisor:
@@ -58,8 +62,14 @@ class Hypervisor:
     @property
     def installed(self) -> tuple[Flow | Group | Meter, ...]:
         """All that its switch holds."""
-        programs = self.programs.values()
-        return tuple(thing for one in programs for thing in (*one.flows, *one.groups, *one.meters))
+        return tuple(thing for things in self.installed_by_owner.values() for thing in things)
+
+    @property
+    def installed_by_owner(self) -> dict[Owner, tuple[Flow | Group | Meter, ...]]:
+        """Without those that need nothing."""
+        programs = self.programs.items()
+        every = {owner: (*one.flows, *one.groups, *one.meters) for owner, one in programs}
+        return {owner: things for owner, things in every.items() if things}
 
     @property
     def flows(self) -> tuple[Flow, ...]:
@@ -151,7 +161,7 @@ class Underlay:
             tagged = packet if packet.fields.get("vlan_vid") else _tagged(packet, sender.vlan)
             waiting = deque([(sender.host, tagged.arriving(self.cloud.ofports[sender.parent or sender.id]))])
         legs: list[Leg] = []
-        delivered: dict[str, Packet] = {}
+        arrivals: list[tuple[str, Packet]] = []
         while waiting:
             host, arrived = waiting.popleft()
             result = self.hypervisors[host].switch.process(arrived)
@@ -162,8 +172,8 @@ class Underlay:
                     if place in self.cloud.hosts:
                         waiting.append((place, there))
                     else:
-                        delivered[place] = there
-        return Journey(tuple(legs), delivered)
+                        arrivals.append((place, there))
+        return Journey(tuple(legs), tuple(arrivals))
 
     def _beyond(self, host: str, ofport: int, packet: Packet) -> Iterator[tuple[str, Packet]]:
         """Who is behind a host's OpenFlow port, and what the packet is when it gets there."""
@@ -198,7 +208,8 @@ class Underlay:
             if host.name != sender and physnet in host.physnets:
                 yield host.name, packet.arriving(host.physnets[physnet])
         for station in self.cloud.stations.values():
-            mine = packet.fields["eth_dst"] in (int(station.mac.replace(":", ""), 16), 0xFFFFFFFFFFFF)
+            eth_dst = packet.fields["eth_dst"]
+            mine = eth_dst == int(station.mac.replace(":", ""), 16) or eth_dst >> 40 & 1
             vlan = packet.fields.get("vlan_vid", 0)
             if sender and mine and station.physnet == physnet and vlan == _vlan_vid(station.vlan):
                 yield station.name, packet.with_fields({"vlan_vid": 0}).arriving(0)

@@ -44,18 +44,25 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     to_port: dict[str, object] = {TARGET: number}
     if not facts.listens(port):
         return
-    yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *_tagged(port, Output(ofport))])
+    yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *tagged(port, Output(ofport))])
     if probe := facts.probes.get(port.id):
         caught: list[Action] = [UseMeter(Range.AGENT | number), ToController()]
         yield flow(Stage.DELIVER, 200, owner, to_port | _looks(probe), caught)
     if port.parent is None and not facts.has("port@parent", port.id):
         return
     if port.vlan:
-        yield flow(Stage.REPLY, 100, owner, {SOURCE: number}, _tagged(port, Output(IN_PORT)))
+        yield flow(Stage.REPLY, 100, owner, {SOURCE: number}, tagged(port, Output(IN_PORT)))
     # Between the ports of one trunk a packet leaves by where it came in, which only the name IN_PORT allows.
     nearby = to_port | {"in_port": ofport}
     yield flow(Stage.DELIVER, 120, owner, nearby | {SOURCE: number})
-    yield flow(Stage.DELIVER, 110, owner, nearby, [*meters, *_tagged(port, Output(IN_PORT))])
+    yield flow(Stage.DELIVER, 110, owner, nearby, [*meters, *tagged(port, Output(IN_PORT))])
+
+
+def tagged(port: view.Port, output: Output) -> list[Action]:
+    """The output under the port's tag, if it is a trunk's subport."""
+    if not port.vlan:
+        return [output]
+    return [PushVlan(), set_field("vlan_vid", TAG_PRESENT | port.vlan), output, PopVlan()]
 
 
 def _looks(probe: Probe) -> dict[str, object]:
@@ -63,12 +70,6 @@ def _looks(probe: Probe) -> dict[str, object]:
     matched: dict[str, object] = {"eth_type": probe.eth_type, "ip_proto": probe.protocol, "ip_ecn": PROBE_ECN}
     l4 = {6: "tcp_src", 17: "udp_src"}.get(probe.protocol)
     return matched | {l4: probe.l4_source} if l4 else matched
-
-
-def _tagged(port: view.Port, output: Output) -> list[Action]:
-    if not port.vlan:
-        return [output]
-    return [PushVlan(), set_field("vlan_vid", TAG_PRESENT | port.vlan), output, PopVlan()]
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

@@ -60,6 +60,9 @@ def mac_flows(facts: Facts, owner: Owner, claim: str) -> Iterator[Part]:
     if network.tunnelled:
         for vtep in sorted({peer.vtep for peer in map(facts.peer, claimants) if peer and peer.vtep}):
             there += [set_field("tun_dst", vtep), Resubmit(Stage.REMOTE)]
+    elif here:
+        # Others may claim it on other hosts: on a provider network nobody tells.
+        there.append(Resubmit(Stage.REMOTE))
     if here or there:
         yield flow(Stage.LOOKUP, 81, owner, matched | {ORIGIN: FROM_GUEST}, [*here, *there])
     if here:

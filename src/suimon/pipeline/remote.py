@@ -15,7 +15,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline.classify import TAG_PRESENT
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET
-from suimon.pipeline.flow import Action, Output, PushVlan, flow, set_field
+from suimon.pipeline.flow import IN_PORT, Action, Output, PushVlan, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -41,8 +41,11 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         ofport = facts.physnets.get(network.physnet or "") if network else None
         if network is not None and ofport is not None:
             routed: dict[str, object] = {NET: facts.number("network", network.id), "eth_src": leg.mac}
-            actions = [set_field("eth_src", host_mac(facts.host)), *tag(network), Output(ofport)]
-            yield flow(Stage.REMOTE, 110, owner, routed, actions)
+            actions = [set_field("eth_src", host_mac(facts.host)), *tag(network)]
+            yield flow(Stage.REMOTE, 110, owner, routed, [*actions, Output(ofport)])
+            # What a gateway host routes in may leave by where it came from, which only the name IN_PORT allows.
+            if router.gateway and router.gateway.ip6:
+                yield flow(Stage.REMOTE, 120, owner, routed | {"in_port": ofport}, [*actions, Output(IN_PORT)])
 
 
 def host_mac(host: str) -> str:

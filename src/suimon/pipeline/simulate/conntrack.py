@@ -73,6 +73,10 @@ class Conntrack:
         fields = self._track(zone, packet, commit=commit)
         return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}
 
+    def flush(self, zone: int) -> None:
+        """Forget all connections of a zone."""
+        self._connections = {seen: each for seen, each in self._connections.items() if seen.zone != zone}
+
     def _track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
         if packet.fields.get("eth_type") not in (0x0800, 0x86DD):
             return _INVALID

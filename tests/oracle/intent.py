@@ -1,0 +1,434 @@
+"""The oracle: who should get a frame, by what the API says and nothing else.
+
+It reads like a walk through Neutron's semantics. There are no hosts in it but as the place that a port's connections
+are remembered at: where somebody is makes no difference to who reaches whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import Any, Final, NamedTuple
+
+from tests.oracle.frame import ECHO, ECHO_REPLY, TCP, UDP, Arrival, Frame, link_local
+from tests.oracle.guard import (
+    PROTOCOLS,
+    Body,
+    Connections,
+    Rules,
+    asks_for_lease,
+    blocked,
+    genuine,
+    identities,
+    macs,
+    within,
+)
+
+Resources = dict[str, list[Body]]
+"""What GET says of each collection, and `machines` that are on external networks: id, network_id, mac, ips."""
+ANY_MAC: Final = "*"
+"""A source that is the routing host's own affair."""
+SERVICES: Final = {"169.254.169.254": "02:5a:00:00:00:fe", "fe80::a9fe:a9fe": "02:5a:00:00:00:fe"}
+_SERVED: Final = ((TCP, 80), (TCP, 53), (UDP, 53))
+_MOST_HOPS: Final = 20
+
+
+class Way(NamedTuple):
+    """A route: where to, by which leg (None: the gateway), and the next hop (None: on the link)."""
+
+    cidr: str
+    leg: Body | None
+    nexthop: str | None
+
+
+class Memory:
+    """What survives changes of the cloud: connections of ports, and addresses that routers rewrote."""
+
+    def __init__(self) -> None:
+        self.connections = Connections()
+        self.rewritten: dict[tuple[str, Any], dict[str, object]] = {}
+
+
+class Oracle:
+    """Asked with `from_port` and `from_machine`; each question may be remembered (see `Memory`)."""
+
+    def __init__(self, resources: Resources, memory: Memory) -> None:
+        self._memory, self._all = memory, resources
+        self.ports = {port["id"]: port for port in resources["ports"] if _seated(port)}
+        self._networks = {network["id"]: network for network in resources["networks"]}
+        self._subnets = {subnet["id"]: subnet for subnet in resources["subnets"]}
+        self._routers = {router["id"]: router for router in resources["routers"]}
+        self._floating = [each for each in resources["floatingips"] if each["port_id"] in self.ports]
+        stateful = {group["id"]: group["stateful"] for group in resources["security-groups"]}
+        self._rules = Rules(resources["security-group-rules"], stateful, self._members())
+        memory.connections.forget_all_but(list(self.ports.values()))
+
+    def from_port(self, port_id: str, frame: Frame) -> set[Arrival]:
+        """Its interface hands the frame over."""
+        port = self.ports[port_id]
+        if not self._up(port) or blocked(self._blocks(port), "egress", frame):
+            return set()
+        secure = port["port_security_enabled"]
+        if asks_for_lease(frame) and self._leased(port):
+            return {Arrival("agent", frame)} if not secure or frame.eth_src in macs(port) else set()
+        if secure and not genuine(port, frame):
+            return set()
+        if frame.what == "ip" and frame.dst in SERVICES and (frame.protocol, frame.second) in _SERVED:
+            return {Arrival("services", frame)} if frame.src in _addresses(port) else set()
+        if frame.what == "ip" and not self._admitted(port, "egress", frame):
+            return set()
+        return self._on_link(port["network_id"], frame, port)
+
+    def from_machine(self, machine: Body, frame: Frame) -> set[Arrival]:
+        """A machine on an external network sends it."""
+        return self._on_link(machine["network_id"], frame, machine)
+
+    def unanswered(self, port_id: str, frame: Frame) -> set[Arrival] | None:
+        """Who gets a question that no host answers, where that may be: frames of a provider network go by switches
+        that know its ports, and a host need not. None where a host has to.
+        """
+        port = self.ports[port_id]
+        if not frame.asks or frame.what not in ("arp", "nd") or not self._shared_wire(port["network_id"]):
+            return None
+        sent = self._up(port) and (genuine(port, frame) or not port["port_security_enabled"])
+        return self._reached(port["network_id"], frame, port) if sent else set()
+
+    # On one network.
+
+    def _on_link(self, network_id: str, frame: Frame, sender: Body, hops: int = 0) -> set[Arrival]:
+        if not self._networks[network_id]["admin_state_up"]:
+            return set()
+        asked = (frame.about or frame.dst) if frame.asks and frame.what in ("arp", "nd") else ""
+        if asked and frame.src != "::" and (mac := self._answering(network_id, asked, sender)):
+            return {Arrival(sender["id"], _answered(frame, asked, mac))}
+        if not frame.flooded:
+            for leg in self._legs(network_id):
+                if frame.eth_dst == leg["mac_address"] and sender["id"] in self.ports:
+                    return self._routed(leg["device_id"], frame, sender, hops, leg) if frame.what == "ip" else set()
+            for floating in self._floating_on(network_id):
+                if (frame.eth_dst, frame.dst) == (self._floating_mac(floating), floating["floating_ip_address"]):
+                    return self._to_floating(floating, frame, sender, hops)
+            for gateway in self._gateways(network_id):
+                if frame.eth_dst == gateway["mac_address"]:
+                    return (
+                        self._from_outside(gateway["device_id"], frame, sender, hops) if frame.what == "ip" else set()
+                    )
+        return self._reached(network_id, frame, sender, itself=hops > 0)
+
+    def _reached(self, network_id: str, frame: Frame, sender: Body, *, itself: bool = False) -> set[Arrival]:
+        """Everybody on the network whom the frame is for, and who takes it; the sender by way of a router only, and
+        what machines say among themselves is no matter of ours.
+        """
+        if self._shared_wire(network_id) and frame.eth_src in {leg["mac_address"] for leg in self._legs(network_id)}:
+            frame = frame.but(eth_src=ANY_MAC)
+        reached = self._machines_reached(network_id, frame) if itself or "ips" not in sender else set()
+        for port in self._receivers(network_id, frame):
+            if (itself or port is not sender) and self._welcome(port, frame):
+                reached.add(Arrival(port["id"], frame))
+        return reached
+
+    def _receivers(self, network_id: str, frame: Frame) -> list[Body]:
+        here = [port for port in self.ports.values() if port["network_id"] == network_id]
+        if frame.flooded:
+            return here
+        owners = [port for port in here if port["mac_address"] == frame.eth_dst]
+        return owners or [port for port in here if frame.eth_dst in macs(port)]
+
+    def _machines_reached(self, network_id: str, frame: Frame) -> set[Arrival]:
+        there = [each for each in self._all["machines"] if each["network_id"] == network_id]
+        return {Arrival(each["id"], frame) for each in there if frame.flooded or frame.eth_dst == each["mac"]}
+
+    def _welcome(self, port: Body, frame: Frame) -> bool:
+        """Whether the port gets what arrives for it."""
+        if not self._up(port) or blocked(self._blocks(port), "ingress", frame):
+            return False
+        if frame.what == "ip":
+            return self._admitted(port, "ingress", frame)
+        return frame.what in ("arp", "nd") or not port["port_security_enabled"]
+
+    def _answering(self, network_id: str, ip: str, sender: Body) -> str | None:
+        """The MAC that answers for an address. Who asks for its own looks for a rival, and must not find itself."""
+        if sender["id"] not in self.ports:
+            # Guests answer machines themselves.
+            return self._outer_macs(network_id).get(ip)
+        if ip in _addresses(sender) and sender["network_id"] == network_id:
+            return None
+        return self._macs(network_id, local=True).get(ip) or SERVICES.get(ip)
+
+    def _macs(self, network_id: str, *, local: bool = False) -> dict[str, str]:
+        """Who has which address on the network; with `local`, link-local addresses as well."""
+        found = self._outer_macs(network_id)
+        for port in self.ports.values():
+            if port["network_id"] == network_id:
+                ips = _addresses(port) if local else _fixed(port)
+                found |= dict.fromkeys(ips, port["mac_address"])
+        for leg in self._legs(network_id):
+            ips = [*_fixed(leg), *([link_local(leg["mac_address"])] if local and _six(leg) else [])]
+            found |= dict.fromkeys(ips, leg["mac_address"])
+        return found
+
+    def _outer_macs(self, network_id: str) -> dict[str, str]:
+        """What routers and floating IPs answer for on an external network."""
+        found = {each["floating_ip_address"]: self._floating_mac(each) for each in self._floating_on(network_id)}
+        for gateway in self._gateways(network_id):
+            forwarded = [each["floating_ip_address"] for each in self._forwardings(gateway["device_id"])]
+            six = [link_local(gateway["mac_address"])] if _six(gateway) else []
+            found |= dict.fromkeys([*_fixed(gateway), *forwarded, *six], gateway["mac_address"])
+        return found
+
+    # Through routers.
+
+    def _routed(self, router_id: str, frame: Frame, sender: Body, hops: int, via: Body | None) -> set[Arrival]:
+        """A router has the frame, from its leg `via` or from outside."""
+        legs = [leg for leg in self._all["ports"] if _is_leg(leg) and leg["device_id"] == router_id]
+        if any(frame.dst in _fixed(leg) for leg in legs) or (via and frame.dst == link_local(via["mac_address"])):
+            # Through another router the answer comes back to the guest as that router's.
+            return self._pinged(frame, sender, _own_mac(sender) if hops else frame.eth_src)
+        if frame.ttl <= 1 or hops > _MOST_HOPS or frame.dst.startswith(("fe80", "ff")) or frame.src.startswith("fe80"):
+            return set()
+        ways = [way for way in self._ways(router_id, legs) if within(frame.dst, way.cidr)]
+        if not ways:
+            return set()
+        way = max(ways, key=lambda way: ip_network(way.cidr).prefixlen)
+        nexthop = way.nexthop or frame.dst
+        if way.leg is None:
+            return self._leaving(router_id, frame, sender, nexthop, hops) if via or not frame.ipv6 else set()
+        network_id, mac = way.leg["network_id"], way.leg["mac_address"]
+        onwards = frame.but(eth_src=ANY_MAC if self._shared_wire(network_id) else mac, ttl=frame.ttl - 1)
+        return self._hop(network_id, onwards, nexthop, sender, hops)
+
+    def _hop(self, network_id: str, frame: Frame, nexthop: str, sender: Body, hops: int) -> set[Arrival]:
+        machines = [each for each in self._all["machines"] if each["network_id"] == network_id]
+        known = self._macs(network_id) | {ip: each["mac"] for each in machines for ip in each["ips"]}
+        if nexthop not in known:
+            return set()
+        return self._on_link(network_id, frame.but(eth_dst=known[nexthop]), sender, hops + 1)
+
+    def _pinged(self, frame: Frame, sender: Body, eth_dst: str) -> set[Arrival]:
+        """A router's own address answers pings and nothing else."""
+        if frame.first != ECHO.get(frame.protocol) or frame.second:
+            return set()
+        answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], eth_src=ANY_MAC)
+        return {Arrival(sender["id"], answer.but(eth_dst=eth_dst, ttl=64))}
+
+    def _ways(self, router_id: str, legs: list[Body]) -> Iterator[Way]:
+        """Connected subnets, extra routes, the external network's subnets, and the way out."""
+        gateway = self._gateway(router_id)
+        links: list[tuple[str, Body | None]] = []
+        for leg in legs:
+            links += [(self._subnets[fixed["subnet_id"]]["cidr"], leg) for fixed in leg["fixed_ips"]]
+        outside = [each for each in self._subnets.values() if gateway and each["network_id"] == gateway["network_id"]]
+        links += [(subnet["cidr"], None) for subnet in outside]
+        for cidr, leg in links:
+            yield Way(cidr, leg, None)
+        for route in self._routers[router_id]["routes"]:
+            found = [leg for cidr, leg in links if within(route["nexthop"], cidr)]
+            if found:
+                yield Way(route["destination"], found[0], route["nexthop"])
+        for fixed in gateway["fixed_ips"] if gateway else ():
+            subnet = self._subnets[fixed["subnet_id"]]
+            if subnet["gateway_ip"]:
+                yield Way("::/0" if ":" in subnet["cidr"] else "0.0.0.0/0", None, subnet["gateway_ip"])
+
+    # To the outside and back.
+
+    def _leaving(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
+        """By the sender's floating IP, or else as the router."""
+        router = self._routers[router_id]
+        gateway = self._gateway(router_id)
+        assert gateway, "it has a way out"
+        frame = frame.but(ttl=frame.ttl - 1, eth_src=gateway["mac_address"])
+        for floating in self._floating:
+            behind = (floating["router_id"], floating["port_id"], floating["fixed_ip_address"])
+            if behind == (router_id, sender["id"], frame.src):
+                as_floating = {"src": floating["floating_ip_address"], "eth_src": self._floating_mac(floating)}
+                return self._hop(gateway["network_id"], frame.but(**as_floating), nexthop, sender, hops)
+        answers = self._memory.rewritten.get((router_id, _ends(frame)))
+        if answers and "dst" in answers:
+            return self._routed(router_id, frame.but(**answers), sender, hops + 1, None)
+        if answers:
+            frame = frame.but(**answers)
+        elif frame.dst in self._outer_ips(router_id):
+            return self._at_outer_ip(router_id, frame, sender, hops, gateway)
+        elif not frame.ipv6 and router["external_gateway_info"]["enable_snat"]:
+            own = next(ip for ip in _fixed(gateway) if ":" not in ip)
+            hidden = frame.but(src=own)
+            self._memory.rewritten[router_id, _ends(_turned(hidden))] = {"dst": frame.src}
+            frame = hidden
+        return self._hop(gateway["network_id"], frame, nexthop, sender, hops)
+
+    def _from_outside(self, router_id: str, frame: Frame, sender: Body, hops: int) -> set[Arrival]:
+        """What came to the gateway's MAC: an answer, a forwarded L4 port, or, where nothing is hidden, any packet."""
+        gateway = self._gateway(router_id)
+        if frame.ipv6:
+            if gateway and frame.dst in _fixed(gateway):
+                return self._pinged(frame, sender, frame.eth_src)
+            return self._routed(router_id, frame, sender, hops, None) if gateway and _six(gateway) else set()
+        answers = self._memory.rewritten.get((router_id, _ends(frame)))
+        if answers:
+            return self._routed(router_id, frame.but(**answers), sender, hops, None)
+        if frame.dst in self._outer_ips(router_id):
+            return self._at_outer_ip(router_id, frame, sender, hops, None)
+        if self._routers[router_id]["external_gateway_info"]["enable_snat"]:
+            return set()
+        return self._routed(router_id, frame, sender, hops, None)
+
+    def _at_outer_ip(self, router_id: str, frame: Frame, sender: Body, hops: int, inside: Body | None) -> set[Arrival]:
+        """Some L4 ports of a router's outer addresses lead on, pings are answered, and that is all. For who comes from
+        inside, the router stands for itself, so that answers come back to it.
+        """
+        for one in self._forwardings(router_id):
+            if forwarded := _forwarded(one, frame):
+                undone: dict[str, object] = {"src": frame.dst, "first": frame.second}
+                if inside:
+                    undone["dst"] = frame.src
+                    forwarded = forwarded.but(src=min(self._outer_ips(router_id)))
+                self._memory.rewritten[router_id, _ends(_turned(forwarded))] = undone
+                return self._routed(router_id, forwarded, sender, hops, None)
+        if frame.first != ECHO.get(frame.protocol) or frame.second:
+            return set()
+        answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
+        return self._routed(router_id, answer, sender, hops + 1, None)
+
+    def _outer_ips(self, router_id: str) -> set[str]:
+        """A router's IPv4 addresses outside: its own, and those that it forwards for."""
+        gateway = self._gateway(router_id)
+        own = {ip for ip in _fixed(gateway) if ":" not in ip} if gateway else set()
+        return own | {one["floating_ip_address"] for one in self._forwardings(router_id)}
+
+    def _to_floating(self, floating: Body, frame: Frame, sender: Body, hops: int) -> set[Arrival]:
+        router = self._routers[floating["router_id"]]
+        port = self.ports[floating["port_id"]]
+        if not router["admin_state_up"] or frame.ttl <= 1 or frame.what != "ip":
+            return set()
+        leg = next(leg for leg in self._legs(port["network_id"]) if leg["device_id"] == router["id"])
+        inside = {"dst": floating["fixed_ip_address"], "eth_src": leg["mac_address"], "eth_dst": port["mac_address"]}
+        return self._on_link(port["network_id"], frame.but(**inside, ttl=frame.ttl - 1), sender, hops + 1)
+
+    # Looking things up.
+
+    def _admitted(self, port: Body, direction: str, frame: Frame) -> bool:
+        """The security groups' word. Without port security there are none, and nothing is remembered."""
+        if not port["port_security_enabled"]:
+            return True
+        if frame.ipv6 and not _six(port) and direction == "ingress":
+            return False
+        if not self._rules.stateful(port):
+            return self._rules.allow(port, direction, frame)
+        opened = self._memory.connections.opener(port, direction, frame)
+        if opened is None or not self._rules.allow(port, *opened):
+            return False
+        if opened[0] != direction and blocked(self._blocks(port), *opened):
+            return False
+        self._memory.connections.remember(port, opened[1])
+        return True
+
+    def _up(self, port: Body) -> bool:
+        return bool(port["admin_state_up"] and self._networks[port["network_id"]]["admin_state_up"])
+
+    def _leased(self, port: Body) -> bool:
+        fixed = [each for each in port["fixed_ips"] if ":" not in each["ip_address"]]
+        return any(self._subnets[each["subnet_id"]]["enable_dhcp"] for each in fixed)
+
+    def _shared_wire(self, network_id: str) -> bool:
+        return self._networks[network_id]["provider:network_type"] in ("vlan", "flat")
+
+    def _blocks(self, port: Body) -> list[Body]:
+        policy = port["qos_policy_id"] or self._networks[port["network_id"]]["qos_policy_id"]
+        return [block for block in self._all["blocks"] if block["policy_id"] == policy]
+
+    def _legs(self, network_id: str) -> list[Body]:
+        """Of routers that are up."""
+        return [
+            port
+            for port in self._all["ports"]
+            if _is_leg(port) and port["network_id"] == network_id and self._routers[port["device_id"]]["admin_state_up"]
+        ]
+
+    def _gateway(self, router_id: str) -> Body | None:
+        return next((p for p in self._all["ports"] if _is_gateway(p) and p["device_id"] == router_id), None)
+
+    def _gateways(self, network_id: str) -> list[Body]:
+        """Of routers that are up and have something to lead out: no host carries any other."""
+        ports = [port for port in self._all["ports"] if _is_gateway(port) and port["network_id"] == network_id]
+        leading = {port["device_id"] for port in self._all["ports"] if _is_leg(port)}
+        up = {id_ for id_, router in self._routers.items() if router["admin_state_up"]}
+        return [port for port in ports if port["device_id"] in leading & up]
+
+    def _floating_on(self, network_id: str) -> list[Body]:
+        return [each for each in self._floating if each["floating_network_id"] == network_id]
+
+    def _floating_mac(self, floating: Body) -> str:
+        return str(next(p["mac_address"] for p in self._all["ports"] if p["device_id"] == floating["id"]))
+
+    def _forwardings(self, router_id: str) -> list[Body]:
+        own = {each["id"]: each for each in self._all["floatingips"] if each["router_id"] == router_id}
+        return [one | own[one["fip"]] for one in self._all["port_forwardings"] if one["fip"] in own]
+
+    def _members(self) -> dict[str, set[str]]:
+        """Of security groups the addresses of their ports, pairs too; of address groups their own."""
+        found: dict[str, set[str]] = {each["id"]: set(each["addresses"]) for each in self._all["address-groups"]}
+        for port in self._all["ports"]:
+            for group in port["security_groups"]:
+                found.setdefault(group, set()).update(cidr for _, cidr in identities(port))
+        return found
+
+
+def _seated(port: Body) -> bool:
+    """Some guest's interface may be there."""
+    return bool(port["binding:host_id"]) and not port["device_owner"].startswith("network:")
+
+
+def _is_leg(port: Body) -> bool:
+    return bool(port["device_owner"] == "network:router_interface")
+
+
+def _is_gateway(port: Body) -> bool:
+    return bool(port["device_owner"] == "network:router_gateway")
+
+
+def _own_mac(place: Body) -> str:
+    return str(place["mac"] if "ips" in place else place["mac_address"])
+
+
+def _fixed(port: Body) -> list[str]:
+    return [fixed["ip_address"] for fixed in port["fixed_ips"]]
+
+
+def _six(port: Body) -> bool:
+    return any(":" in cidr for _, cidr in identities(port))
+
+
+def _addresses(port: Body) -> list[str]:
+    """Its own, and the link-local one if it has any of IPv6."""
+    six = any(":" in ip for ip in _fixed(port))
+    return [*_fixed(port), *([link_local(port["mac_address"])] if six else [])]
+
+
+def _answered(frame: Frame, asked: str, mac: str) -> Frame:
+    ends = {"eth_src": mac, "eth_dst": frame.eth_src, "src": asked, "dst": frame.src}
+    return frame.but(**ends, mac=mac, asks=False, ttl=255 if frame.what == "nd" else frame.ttl)
+
+
+def _forwarded(one: Body, frame: Frame) -> Frame | None:
+    outer, inner = _range(one, "external_port"), _range(one, "internal_port")
+    at_address = (frame.dst, (frame.protocol,)) == (one["floating_ip_address"], PROTOCOLS[one["protocol"]])
+    if not at_address or not outer[0] <= frame.second <= outer[1]:
+        return None
+    shift = frame.second - outer[0] if inner[0] != inner[1] else 0
+    return frame.but(dst=one["internal_ip_address"], second=inner[0] + shift)
+
+
+def _range(one: Body, name: str) -> tuple[int, int]:
+    first, _, last = str(one.get(f"{name}_range") or one[name]).partition(":")
+    return int(first), int(last or first)
+
+
+def _turned(frame: Frame) -> Frame:
+    if frame.protocol in ECHO:
+        return frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol])
+    return frame.but(src=frame.dst, dst=frame.src, first=frame.second, second=frame.first)
+
+
+def _ends(frame: Frame) -> tuple[object, ...]:
+    return frame.protocol, frame.src, frame.dst, frame.first, frame.second, frame.ident

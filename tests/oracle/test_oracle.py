@@ -1,0 +1,102 @@
+"""For random clouds, changes and frames the hosts do what the oracle says; and what they hold is what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.oracle.cluster import HOSTS, Cluster, opened
+from tests.oracle.crash import check_crash_points, installed
+from tests.oracle.frame import TCP, UDP, Frame
+from tests.oracle.intent import Memory, Oracle
+from tests.oracle.topology import ACTS
+from tests.oracle.trial import Trial
+from tests.resources.world import ADMIN, Body
+
+SEED = st.integers(0, 2**30)
+STEPS = st.lists(st.tuples(st.sampled_from(sorted(ACTS)), SEED), max_size=6)
+
+
+@given(SEED, STEPS)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_packets_get_where_the_oracle_says(seed: int, steps: list[tuple[str, int]]) -> None:
+    with opened(seed) as cluster:
+        trial = Trial(cluster, seed)
+        trial.ask(60)
+        for name, choice in steps:
+            if trial.change(name, choice):
+                trial.ask(20)
+
+
+@given(SEED, STEPS)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_deltas_make_what_a_snapshot_makes_and_any_crash_converges(seed: int, steps: list[tuple[str, int]]) -> None:
+    with opened(seed) as cluster:
+        trial = Trial(cluster, seed)
+        for name, choice in steps:
+            before = {host: installed(cluster, host) for host in HOSTS}
+            if not trial.change(name, choice):
+                continue
+            for host in HOSTS:
+                told, started = cluster.whole(host)
+                assert told == cluster.cloud.followers[host].objects, f"{host} after {trial.history}"
+                assert started.installed_by_owner == cluster.underlay.hypervisors[host].installed_by_owner
+                check_crash_points(cluster, host, before[host])
+
+
+# The oracle itself, where anybody can say what is right.
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with opened(0) as one:
+        yield one
+
+
+def guests(cluster: Cluster, **more: object) -> tuple[Body, Body]:
+    """Two of them on different hosts of one network, in a group of their own without ingress."""
+    api = cluster.api
+    network = api.network(ADMIN)
+    api.subnet(network, "10.0.0.0/24", ADMIN)
+    group = api.create("security-groups", by=ADMIN, name="g")["id"]
+    body = {"security_groups": [group], **more}
+    one, other = (api.port(network, ADMIN, **{"binding:host_id": host}, **body) for host in ("h1", "h2"))
+    return one, other
+
+
+def ip_frame(source: Body, target: Body, protocol: int, l4_port: int) -> Frame:
+    addresses = {"src": source["fixed_ips"][0]["ip_address"], "dst": target["fixed_ips"][0]["ip_address"]}
+    ends = {"eth_src": source["mac_address"], "eth_dst": target["mac_address"], **addresses}
+    return Frame(**ends, what="ip", protocol=protocol, first=40000, second=l4_port)
+
+
+def reached(cluster: Cluster, memory: Memory, source: Body, frame: Frame) -> list[str]:
+    return [each.place for each in Oracle(cluster.resources(), memory).from_port(source["id"], frame)]
+
+
+def test_the_oracle_allows_what_a_rule_allows_and_its_answer_until_the_rule_goes(cluster: Cluster) -> None:
+    one, other = guests(cluster)
+    memory, opening = Memory(), ip_frame(one, other, TCP, 22)
+    assert reached(cluster, memory, one, opening) == []
+    ssh = {"direction": "ingress", "protocol": "tcp", "port_range_min": 22, "port_range_max": 22}
+    rule = cluster.api.create("security-group-rules", {**ssh, "security_group_id": one["security_groups"][0]}, by=ADMIN)
+    assert reached(cluster, memory, one, opening) == [other["id"]]
+    assert reached(cluster, memory, one, ip_frame(one, other, TCP, 23)) == []
+    assert reached(cluster, memory, one, ip_frame(one, other, UDP, 22)) == []
+    answer = ip_frame(other, one, TCP, 40000).but(first=22, opens=False)
+    assert reached(cluster, memory, other, answer) == [one["id"]]
+    assert reached(cluster, memory, other, answer.but(second=40001)) == []
+    cluster.api.delete("security-group-rules", rule["id"], ADMIN)
+    assert reached(cluster, memory, one, opening) == []
+
+
+def test_the_oracle_knows_a_forged_sender(cluster: Cluster) -> None:
+    one, other = guests(cluster, port_security_enabled=False, security_groups=[])
+    frame = ip_frame(one, other, UDP, 9)
+    forged = [frame.but(src="10.0.0.99"), frame.but(eth_src="02:00:00:00:00:99")]
+    assert [reached(cluster, Memory(), one, each) for each in forged] == [[other["id"]]] * 2
+    cluster.api.update("ports", one["id"], {"port_security_enabled": True}, ADMIN)
+    assert [reached(cluster, Memory(), one, each) for each in forged] == [[], []]

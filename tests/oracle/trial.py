@@ -1,0 +1,105 @@
+"""One cloud, asked and changed and asked again: what the oracle says is held against what hosts do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from random import Random
+
+from tests.oracle.cluster import Cluster
+from tests.oracle.frame import Arrival
+from tests.oracle.intent import ANY_MAC, Memory, Oracle
+from tests.oracle.questions import Asker, Question
+from tests.oracle.topology import begin, change
+from tests.pipeline.underlay import Journey
+
+_MOST_REMEMBERED = 40
+
+
+class Trial:
+    """`asked` counts the questions by what became of them."""
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self.cluster, self.asked = cluster, Counter[str]()
+        self.history: list[str] = []
+        self._random, self._memory = Random(seed), Memory()
+        self._earlier: list[Question] = []
+        begin(cluster, seed)
+        self._learn()
+
+    def change(self, name: str, seed: int) -> bool:
+        """Whether there was something to change."""
+        if not change(self.cluster, name, seed):
+            return False
+        self.history.append(f"{name} {seed}")
+        self.cluster.follow()
+        self._learn()
+        return True
+
+    def ask(self, count: int) -> None:
+        """Old questions first: connections that were open meet what changed. Then new ones and their answers.
+
+        Raises AssertionError where the oracle and the hosts differ.
+        """
+        for question in self._random.sample(self._earlier, min(len(self._earlier), count // 4)):
+            if question.sender in self._oracle.ports or question.sender.startswith("machine"):
+                self.compare(question)
+        for question in list(self._asker.questions(count)):
+            for arrival in self.compare(question):
+                back = self._asker.answer(question, arrival)
+                if back and self._random.random() < 0.5:
+                    self.compare(back)
+                    self._earlier = [*self._earlier[-_MOST_REMEMBERED:], question, back]
+
+    def compare(self, question: Question) -> list[Arrival]:
+        """Who gets it."""
+        machine = next((each for each in self.cluster.machines if each["id"] == question.sender), None)
+        if machine:
+            expected = self._oracle.from_machine(machine, question.frame)
+        else:
+            expected = self._oracle.from_port(question.sender, question.frame)
+        found, journey = self.cluster.send(question.sender, question.frame)
+        self.asked["delivered" if expected else "dropped"] += 1
+        others = None if machine else self._oracle.unanswered(question.sender, question.frame)
+        if not any(_same(found, each) for each in (expected, others) if each is not None):
+            raise AssertionError(self._told(question, expected, found, journey))
+        return found
+
+    def _learn(self) -> None:
+        self.resources = self.cluster.resources()
+        self._oracle = Oracle(self.resources, self._memory)
+        self._asker = Asker(self.resources, self._random)
+
+    def _told(self, question: Question, expected: set[Arrival], found: list[Arrival], journey: Journey) -> str:
+        lines = [f"{question}", "the oracle says:", *map(str, expected), "the hosts say:", *map(str, found)]
+        for leg in journey.legs:
+            lines.append(f"on {leg.host}:")
+            for step in leg.result.steps:
+                flow = step.flow
+                actions = " ".join(map(str, flow.actions)) if flow else "nothing matched"
+                lines.append(f"  {step.stage.label} {flow.owner if flow else ''} {actions} {step.note}")
+        return "\n".join([*lines, "after:", *self.history])
+
+
+def _same(found: Iterable[Arrival], expected: set[Arrival]) -> bool:
+    return _plain(found, expected) == sorted(map(_bare, expected))
+
+
+def _plain(found: Iterable[Arrival], expected: set[Arrival]) -> list[Arrival]:
+    """What was found, without what doesn't matter.
+
+    A source that is the routing host's own affair; and whether a question that was answered also went to others.
+    """
+    wanted = set(map(_bare, expected))
+    answered = any(not each.frame.asks for each in expected)
+    bare = []
+    for each in map(_bare, found):
+        masked = Arrival(each.place, each.frame.but(eth_src=ANY_MAC))
+        if answered and each not in wanted and each.frame.asks and each.frame.what in ("arp", "nd"):
+            continue
+        bare.append(masked if masked in wanted else each)
+    return sorted(bare)
+
+
+def _bare(arrival: Arrival) -> Arrival:
+    return Arrival(arrival.place, arrival.frame.but(ttl=0, opens=True))
