@@ -40,7 +40,7 @@ conformance: $(INSTALLED) ## tempest's network tests against a fresh controller;
 bench-api: $(INSTALLED) ## what the API costs beside Neutron; ARGS="--ports 20000", "--neutron URL"
 	@$(PY) bench/api.py $(ARGS)
 
-bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet, and in clouds of 0 to 20,000 ports; ARGS="--ports 1000"
+bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet, and in clouds of 0 to 20,000 ports; ARGS="--ports 1000 --ovn"
 	$(ROOT)
 	@$(PY) bench/port.py
 	@$(PY) bench/scale.py $(ARGS)

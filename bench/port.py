@@ -99,7 +99,7 @@ async def _echo(lab: Lab, cloud: Cloud, network: str, host: str) -> Guest:
 
 async def _round(lab: Lab, cloud: Cloud, switch: ovsdb.Connection, network: str, echo: Guest, number: int) -> Round:
     mac, address = f"fa:16:3e:77:{number >> 8:02x}:{number & 255:02x}", f"10.77.200.{number + 1}"
-    nobody = f"00000000-0000-4000-8000-{number:012d}"
+    nobody = f"{number:08x}-0000-4000-8000-000000000000"
     guest = lab.guests.add(f"new{number}", "hv1", nobody, mac)
     await switch.transact([_iface_id(guest, "")])
     lab.guests.run(guest, ["ip", "address", "add", f"{address}/16", "dev", "eth0"])

@@ -3,8 +3,9 @@
 Brings up a lab with two hypervisors for each layout and fills it: hypervisor 1 has 100 guests' interfaces, the other
 ports are bound to 50 hosts that have joined and don't run. Layout a is OVN's bench (50 networks, each with a router and
 a security group; ten of them are on a host, with ten ports each), layout b one network and one group for all.
-CPU time is that of the controller, both agents and both switches. Wall times say something on an idle machine only.
-OVN's figures are recorded ones (23.03, layout a, on two cores of the same kind).
+CPU time is that of the controller, both agents and both switches. Wall times say something on an idle machine only; the
+load average is printed with them. With --ovn the same is done on OVN, unpacked from Debian's packages (bench/ovn.py).
+Progress goes to stderr, the tables to stdout.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import statistics
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, NamedTuple
 
 import port as one_port
+from monitor import Monitor, flow_count
+from ovn import Ovn
 
 from suimon.dataplane import ovsdb
 from suimon.lab.cloud import CONTROLLER
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import LabConfig
-from suimon.lab.processes import environment
 from suimon.lab.swarm import use
 from suimon.lab.swarm_cloud import SwarmCloud
 from suimon.model.view import Join
@@ -35,13 +37,36 @@ from suimon.model.view import Join
 LOCAL: Final = 100
 SLEEPING: Final = [f"sleeping{number}" for number in range(50)]
 ROUNDS: Final = 10
-OVN: Final[dict[str, dict[int, float]]] = {
-    "flows in, ms": {0: 28, 1_000: 73, 5_000: 474, 10_000: 949},
-    "ACTIVE, ms": {0: 41, 1_000: 156, 5_000: 1_298, 10_000: 2_769},
-    "rule in force, ms": {1_000: 75, 5_000: 523, 10_000: 1_593},
-    "CPU ms/port": {0: 31, 1_000: 249, 5_000: 2_084, 10_000: 5_518},
-    "flows on the host": {1_000: 8_651, 5_000: 13_451, 10_000: 19_451},
+GOALS: Final[dict[str, float]] = {
+    "flows in, ms": 25,
+    "first packet, ms": 40,
+    "ACTIVE, ms": 40,
+    "rule in force, ms": 20,
+    "flows a rule adds": 2,
+    "CPU ms/port": 10,
+    "CPU ms/port, other host": 1,
+    "bulk of 5,000, s": 4,
+    "packet-ins in steady traffic": 0,
 }
+"""At most, whatever the size."""
+STEADY: Final = """
+import json, socket, statistics, sys, time
+def ask(s, peer):
+    began = time.monotonic()
+    s.sendto(b"x", (peer, 7)); s.recv(64)
+    return (time.monotonic() - began) * 1000
+sockets = []
+for n in range(50):
+    for peer in sys.argv[1:]:
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); sockets.append((s, peer))
+first = statistics.median([ask(*each) for each in sockets])
+print("ready", flush=True)
+later, end = [], time.monotonic() + 4
+while time.monotonic() < end:
+    later += [ask(*each) for each in sockets]
+print(json.dumps([first, statistics.median(later)]))
+"""
+"""A hundred flows to the echoes: how long the first packet of each takes, and the later ones, while they go on."""
 Json = dict[str, Any]
 
 
@@ -50,44 +75,6 @@ class Size(NamedTuple):
 
     ports: int
     figures: dict[str, float]
-
-
-class Monitor:
-    """When br-int of a hypervisor last changed, as the switch itself tells (ovs-ofctl(8), monitor)."""
-
-    def __init__(self) -> None:
-        self.changed_at_s = 0.0
-        self._news = asyncio.Event()
-
-    @asynccontextmanager
-    async def watching(self, lab: Lab, host: str) -> AsyncIterator[Monitor]:
-        target = f"unix:{lab.layout.host(host).rundir}/br-int.mgmt"
-        command = ["ovs-ofctl", "-O", "OpenFlow15", "monitor", target, "watch:!initial"]
-        # It wants a directory for a control socket of its own.
-        env = environment(lab.layout.directory) | {"OVS_RUNDIR": str(lab.layout.host(host).rundir)}
-        child = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env=env)
-        reading = asyncio.create_task(self._read(child))
-        try:
-            yield self
-        finally:
-            reading.cancel()
-            if child.returncode is None:
-                child.terminate()
-            await child.wait()
-
-    async def after(self, began_s: float) -> float:
-        """Milliseconds from `began_s` to the first change after it."""
-        async with asyncio.timeout(30):
-            while self.changed_at_s < began_s:
-                self._news.clear()
-                await self._news.wait()
-        return (self.changed_at_s - began_s) * 1000
-
-    async def _read(self, child: asyncio.subprocess.Process) -> None:
-        assert child.stderr is not None
-        while await child.stderr.read(1 << 16):
-            self.changed_at_s = time.monotonic()
-            self._news.set()
 
 
 class Bench:
@@ -112,16 +99,15 @@ class Bench:
             one_port._inside(self._lab, guest, one_port.ECHO)
             self._echoes.append(one_port.msgspec.structs.replace(guest, lease={"ip": address}))
 
-    async def grow(self, host: Sequence[str], ports: int) -> float:
-        """So many more ports; milliseconds of CPU time each. Returns when they are in force."""
+    async def grow(self, host: Sequence[str], ports: int) -> tuple[float, float]:
+        """So many more ports: (seconds until the last flow, milliseconds of CPU time each)."""
         before = self._cpu_s()
         began_s = time.monotonic()
         async for _ in self._cloud.fill(host, ports):
             pass
         await self.settled()
         converged_s = max(self._monitor.changed_at_s - began_s, 0.0)
-        print(f"  {ports} ports in force after {converged_s:.1f} s", file=sys.stderr)
-        return (self._cpu_s() - before) * 1000 / ports
+        return converged_s, (self._cpu_s() - before) * 1000 / ports
 
     async def plug_local(self) -> None:
         """An interface for each port of hypervisor 1."""
@@ -146,22 +132,47 @@ class Bench:
                     await asyncio.sleep(0.1)
         await asyncio.sleep(0.5)
 
-    async def measured(self, ports: int) -> Size:
+    async def measured(self) -> dict[str, float]:
         rounds = [await self._first_packet(number) for number in range(ROUNDS + 2)][2:]
         figures = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
         figures["ACTIVE, ms"] = statistics.median([await self._active() for _ in range(ROUNDS)])
-        figures["rule in force, ms"] = statistics.median([await self._rule(number) for number in range(ROUNDS)])
+        rules = [await self._rule(number) for number in range(ROUNDS)]
+        figures |= {name: statistics.median(each[name] for each in rules) for name in rules[0]}
         figures |= await self._cpu(30)
-        flows = self._lab.switch("hv1").ofctl("dump-aggregate", "br-int")
-        figures["flows on the host"] = float(flows.split("flow_count=")[1].split()[0])
-        figures["megaflows"] = float(self._lab.switch("hv1").appctl("dpctl/dump-flows").count("\n"))
-        return Size(ports, figures)
+        figures["flows on the host"] = float(flow_count(self._lab.switch("hv1")))
+        return figures | await self._steady()
+
+    async def _steady(self) -> dict[str, float]:
+        """A hundred flows of a guest that is ready, half of them through the tunnel, while they go on."""
+        switch, (here, there) = self._lab.switch("hv1"), self._echoes
+        port = await self._create("hv1")
+        guest = self._lab.guests.add("steady", "hv1", port["id"], port["mac_address"])
+        address = port["fixed_ips"][0]["ip_address"]
+        self._lab.guests.run(guest, ["ip", "address", "add", f"{address}/16", "dev", "eth0"])
+        await self._until_active(port)
+        sender = await asyncio.to_thread(
+            one_port._inside, self._lab, guest, STEADY, here.lease["ip"], there.lease["ip"]
+        )
+        before = _handed_up(switch.ofctl("dump-flows", "br-int"))
+        await asyncio.sleep(2)
+        megaflows = switch.appctl("dpctl/dump-flows").count("recirc_id")
+        said, _ = await asyncio.to_thread(sender.communicate, timeout=30)
+        handed_up = _handed_up(switch.ofctl("dump-flows", "br-int")) - before
+        first_ms, later_ms = json.loads(said)
+        self._lab.guests.remove("steady")
+        await self._delete(port)
+        return {
+            "packet-ins in steady traffic": float(handed_up),
+            "megaflows of 100 flows": float(megaflows),
+            "first packet of a flow, ms": first_ms,
+            "later packets, ms": later_ms,
+        }
 
     async def _first_packet(self, number: int) -> dict[str, float]:
         """As bench/port.py does it, in a full network."""
         echo, at = self._echoes[number % 2], next(self._numbers) % 250
         mac, address = f"fa:16:3e:77:00:{at:02x}", f"10.0.250.{at + 1}"
-        guest = self._lab.guests.add(f"new{at}", "hv1", f"00000000-0000-4000-8000-{at:012d}", mac)
+        guest = self._lab.guests.add(f"new{at}", "hv1", f"{at:08x}-0000-4000-8000-000000000000", mac)
         await self._switch.transact([one_port._iface_id(guest, "")])
         self._lab.guests.run(guest, ["ip", "address", "add", f"{address}/16", "dev", "eth0"])
         neighbour = [echo.lease["ip"], "lladdr", echo.mac, "dev", "eth0"]
@@ -184,28 +195,35 @@ class Bench:
     async def _active(self) -> float:
         """A port that is made and plugged, until the API calls it ACTIVE."""
         at = next(self._numbers)
-        guest = self._lab.guests.add(f"a{at}", "hv1", f"00000000-0000-4000-9000-{at:012d}", f"fa:16:3e:78:00:{at:02x}")
+        guest = self._lab.guests.add(
+            f"a{at}", "hv1", f"{at:08x}-0000-4000-9000-000000000000", f"fa:16:3e:78:00:{at:02x}"
+        )
         begun = time.monotonic()
         port = await self._create("hv1", mac_address=guest.mac)
         await self._switch.transact([one_port._iface_id(guest, port["id"])])
-        async with asyncio.timeout(30):
-            while (await self._cloud.call("GET", f"/v2.0/ports/{port['id']}"))["port"]["status"] != "ACTIVE":  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await self._until_active(port)
         took_ms = (time.monotonic() - begun) * 1000
         self._lab.guests.remove(guest.name)
         await self._delete(port)
         return took_ms
 
-    async def _rule(self, number: int) -> float:
+    async def _until_active(self, port: Json) -> None:
+        async with asyncio.timeout(30):
+            while (await self._cloud.call("GET", f"/v2.0/ports/{port['id']}"))["port"]["status"] != "ACTIVE":  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def _rule(self, number: int) -> dict[str, float]:
         group = self._echo_group()
         rule = {"security_group_id": group or await self._default_group(), "direction": "ingress", "protocol": "tcp"}
         rule |= {"port_range_min": 1000 + number, "port_range_max": 1000 + number}
-        begun = time.monotonic()
+        switch = self._lab.switch("hv1")
+        before, begun = flow_count(switch), time.monotonic()
         made = await self._cloud.call("POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
         took_ms = await self._monitor.after(begun)
+        added = flow_count(switch) - before
         await self._cloud.call("DELETE", f"/v2.0/security-group-rules/{made['security_group_rule']['id']}")
         await asyncio.sleep(0.3)
-        return took_ms
+        return {"rule in force, ms": took_ms, "flows a rule adds": float(added)}
 
     async def _cpu(self, count: int) -> dict[str, float]:
         """Of ports that are made one by one, not too fast to be told one by one; without what idling takes."""
@@ -270,55 +288,99 @@ def _join(url: str, wanted: Join) -> None:
         json.load(answer)
 
 
-async def _measure(lab: Lab, layout: str, counts: Sequence[int]) -> list[Size]:
+def _handed_up(flows: str) -> int:
+    """Packets that flows gave to the agent."""
+    lines = (line for line in flows.splitlines() if "CONTROLLER" in line)
+    return sum(int(line.split("n_packets=")[1].split(",")[0]) for line in lines)
+
+
+async def _ours(lab: Lab, layout: str, counts: Sequence[int]) -> list[Size]:
     sizes: list[Size] = []
     database = lab.layout.host("hv1").rundir / "db.sock"
     async with SwarmCloud.at(lab.layout.api_url, lab.layout.controller_state) as cloud:
         await cloud.prepare("b" if layout == "b" else "a")
         switch = ovsdb.Connection(ovsdb.Config(), database, {"Interface": ["name"]}, lambda _updates: None)
         serving = asyncio.create_task(switch.run())
-        async with Monitor().watching(lab, "hv1") as monitor:
+        async with Monitor().watching(lab.switch("hv1")) as monitor:
             bench, there = Bench(lab, cloud, switch, monitor), 0
             await bench.prepare()
-            for count in sorted(counts):
+            for count in counts:
                 if count and not there:
                     await bench.grow(["hv1"], LOCAL)
                     await bench.plug_local()
                     there = LOCAL
-                bulk = await bench.grow(SLEEPING, count - there) if count > there else 0.0
+                added = count - there
+                bulk_s, bulk_ms = await bench.grow(SLEEPING, added) if added > 0 else (0.0, 0.0)
                 there = max(there, count)
-                size = await bench.measured(count)
-                size.figures["bulk, CPU ms/port"] = bulk
-                sizes.append(size)
+                figures = await bench.measured()
+                if added > 0:
+                    figures |= {"bulk of 5,000, s": bulk_s * 5000 / added, "bulk, CPU ms/port": bulk_ms}
+                sizes.append(_measured("Suimon", layout, count, figures))
         serving.cancel()
     return sizes
 
 
-def _show(layout: str, sizes: Sequence[Size]) -> None:
-    """A line a figure, a column a size, and how many times less than OVN that is, where OVN was measured."""
-    print(f"\nlayout {layout}\n{'':26}" + "".join(f"{size.ports:>11} ports" for size in sizes))
-    for name in sizes[0].figures:
-        cells = []
-        for ports, figures in sizes:
-            theirs = OVN.get(name, {}).get(ports) if layout == "a" else None
-            ratio = f" ({theirs / figures[name]:.0f}x)" if theirs and figures[name] else ""
-            cells.append(f"{figures[name]:.1f}{ratio}".rjust(17))
-        print(f"{name:26}{''.join(cells)}", flush=True)
+async def _theirs(layout: str, counts: Sequence[int]) -> list[Size]:
+    sizes, there = [], 0
+    async with Ovn.at(layout) as ovn:
+        for count in counts:
+            bulk_s, bulk_ms = 0.0, 0.0
+            if count and not there:
+                await ovn.grow(True, LOCAL)
+                there = LOCAL
+            added = count - there
+            if added > 0:
+                bulk_s, bulk_ms = await ovn.grow(False, added)
+                there = count
+            figures = await ovn.measured(ROUNDS // 2)
+            if added > 0:
+                figures |= {"bulk of 5,000, s": bulk_s * 5000 / added, "bulk, CPU ms/port": bulk_ms}
+            sizes.append(_measured("OVN", layout, count, figures))
+    return sizes
+
+
+def _measured(whose: str, layout: str, ports: int, figures: dict[str, float]) -> Size:
+    print(f"  {whose}, layout {layout}, {ports} ports: load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    return Size(ports, figures)
+
+
+def _show(layout: str, ours: Sequence[Size], theirs: Sequence[Size]) -> None:
+    """A line a figure, a column a size: ours, and with OVN's beside it how many times less ours is."""
+    print(f"\nlayout {layout}{' (x less than OVN in this run)' if theirs else ''}")
+    print(f"{'':30}{'goal':>8}" + "".join(f"{f'{size.ports:,} ports':>20}" for size in ours) + "   met")
+    others = {size.ports: size.figures for size in theirs}
+    for name in dict.fromkeys(name for size in ours for name in size.figures):
+        goal = GOALS.get(name)
+        cells = [_cell(figures.get(name), others.get(ports, {}).get(name)) for ports, figures in ours]
+        met = "" if goal is None else "yes" if all(size.figures.get(name, 0) <= goal for size in ours) else "NO"
+        print(f"{name:30}{'' if goal is None else f'≤ {goal:g}':>8}{''.join(cells)}   {met}", flush=True)
+
+
+def _cell(ours: float | None, theirs: float | None) -> str:
+    if ours is None:
+        return f"{'-':>20}"
+    ratio = f" ({theirs / ours:.1f}x)" if theirs and ours else ""
+    return f"{ours:.1f}{ratio}".rjust(20)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ports", type=int, action="append", help="how many there are (repeatable; 0 1000 5000 20000)")
     parser.add_argument("--layout", choices=["a", "b"], action="append", help="repeatable; both")
+    parser.add_argument("--ovn", action="store_true", help="the same on OVN, whose packages are fetched with apt-get")
+    parser.add_argument("--timeout-s", type=float, default=1800.0, help="for each layout (1800)")
     args = parser.parse_args()
+    counts = sorted(args.ports or [0, 1_000, 5_000, 20_000])
     for layout in args.layout or ["a", "b"]:
         config = LabConfig(name="scale", hosts=2, number=78, api_port=9778)
         lab = Lab(config, say=lambda line: print(line, file=sys.stderr))
         lab.up()
         try:
-            _show(layout, asyncio.run(_measure(lab, layout, args.ports or [0, 1_000, 5_000, 20_000])))
+            ours = asyncio.run(asyncio.wait_for(_ours(lab, layout, counts), args.timeout_s))
         finally:
             lab.down()
+        theirs = asyncio.run(asyncio.wait_for(_theirs(layout, counts), args.timeout_s)) if args.ovn else []
+        _show(layout, ours, theirs)
     return 0
 
 

@@ -55,8 +55,11 @@ class _Schema(msgspec.Struct):
 
 
 class Config(msgspec.Struct, frozen=True):
+    """`database` is one of those that the server has."""
+
     timeout_s: float = 10.0
     max_message_bytes: int = 1 << 28
+    database: str = DATABASE
 
 
 class Connection:
@@ -113,7 +116,9 @@ class Connection:
             answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
             self._answers[request_id] = answer
             try:
-                await self._send({"id": request_id, "method": "transact", "params": [DATABASE, *operations]})
+                await self._send(
+                    {"id": request_id, "method": "transact", "params": [self._config.database, *operations]}
+                )
                 message = await answer
             finally:
                 del self._answers[request_id]
@@ -126,7 +131,7 @@ class Connection:
 
     async def _monitor(self) -> None:
         wanted = {table: [{"columns": columns}] for table, columns in self._monitored.items()}
-        await self._send({"id": _MONITOR, "method": "monitor", "params": [DATABASE, None, wanted]})
+        await self._send({"id": _MONITOR, "method": "monitor", "params": [self._config.database, None, wanted]})
 
     async def _monitor_what_is_there(self, schema: _Schema) -> None:
         """After a refusal: without the columns that can be spared."""
@@ -159,7 +164,7 @@ class Connection:
             case Message(method=None, id="schema"):
                 await self._monitor_what_is_there(msgspec.json.decode(message.result, type=_Schema))
             case Message(method=None, id=str()) if message.failed:
-                await self._send({"id": _SCHEMA, "method": "get_schema", "params": [DATABASE]})
+                await self._send({"id": _SCHEMA, "method": "get_schema", "params": [self._config.database]})
             case Message(method=None, id=str()):
                 self._on_update(_decoded(message.result))
                 self._up.set()
