@@ -120,6 +120,7 @@ CT_ACTIONS: tuple[tuple[Action, ...], ...] = (
     (Ct("reg3", commit=True), Output(2)),
     (Ct("reg2", Stage.DELIVER, commit=True),),
     (Ct("reg3"),),
+    (Ct("reg3", commit=True, mark=0x0A000001), Output(2)),
 )
 IP_ACTIONS: tuple[Action, ...] = (
     DecTtl(),

@@ -206,6 +206,20 @@ def _proxy(tx: Tx, random: Random) -> None:
     _create(tx, "ndp_proxies", {"router_id": router_id, "port_id": random.choice(_plugged(tx)).id})
 
 
+def _local_ip(tx: Tx, random: Random) -> None:
+    """A local IP of a network comes to mean a port, or doesn't any more."""
+    child = RESOURCES["local_ips"].children["port_associations"]
+    assert child.create is not None and child.delete is not None
+    if random.random() < 0.3:
+        one = random.choice(tx.select(things.LocalIpAssociation, order=("created_at", "id")))
+        child.delete(tx, ADMIN, one.local_ip_id, one.fixed_port_id, None)
+        return
+    local_ip = _create(tx, "local_ips", {"network_id": random.choice(_ids(tx, things.Network))})
+    port = random.choice(_plugged(tx))
+    body = {"fixed_port_id": port.id, "fixed_ip": random.choice(port.fixed_ips).ip}
+    child.create(tx, ADMIN, local_ip, child.spec.for_create(body, ADMIN))
+
+
 def _update_router(tx: Tx, random: Random) -> None:
     _update(tx, "routers", random.choice(_ids(tx, things.Router)), {"admin_state_up": random.random() < 0.5})
 
@@ -304,6 +318,7 @@ ACTS: Final[dict[str, Act]] = {
     "associate": _associate,
     "forward": _forward,
     "proxy": _proxy,
+    "local_ip": _local_ip,
     "delete_floating_ip": _delete_any("floatingips", things.FloatingIp),
     "create_policy": _named("qos/policies"),
     "delete_policy": _delete_any("qos/policies", things.QosPolicy),

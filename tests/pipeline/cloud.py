@@ -10,6 +10,7 @@ group web ingress6:icmp6/128-0 egress6:any           the same for IPv6
 group web ingress:tcp/80-81 ingress:icmp@10.0.0.0/8 ingress:any@web egress:any stateful=no
 port sub1 h1 red MAC IP parent=vm1 vlan=20           a trunk's subport: plugged where vm1 is
 port vm1 h1 blue MAC IP ofport=1 groups=web,ssh qos=slow security=no up=no pairs=MAC@CIDR
+  … local=LOCAL@IP,LOCAL@IP@passthrough              local IPs that mean its address
 router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
   … snat=no plain=CIDR,CIDR forward=ADDRESS:tcp:80-89:10.0.0.11:8080-8089,…
   … qos=slow limited=ADDRESS@slow,…                  policies of the gateway, and of what is forwarded
@@ -222,11 +223,17 @@ def _port(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
         qos_id=options.get("qos"),
         parent=options.get("parent"),
         vlan=int(options["vlan"]) if "vlan" in options else None,
+        local_ips=tuple(map(_local_ip, filter(None, options.get("local", "").split(",")))),
     )
     cloud.put(port)
     cloud.besides.pop(name, None)
     if "besides" in options:
         cloud.besides[name] = options["besides"]
+
+
+def _local_ip(text: str) -> view.LocalIp:
+    address, ip, *mode = text.split("@")
+    return view.LocalIp(address, ip, mode != ["passthrough"])
 
 
 def _subnet_of(cloud: Cloud, network: str, ip: str) -> str:

@@ -109,7 +109,7 @@ class Questioner:
         mac = forged.get("to") or _next_mac(self.cloud, sender, ip)
         ends = Ends(forged.get("mac", sender.mac), mac, forged.get("ip", _ip(sender, ip)), ip)
         packet = _odd(self._packet(ends, service, int(forged.get("from", 0))), forged)
-        meant = self._meant(target) or self._forwarded(target, packet)
+        meant = forged.get("local") or self._meant(target) or self._forwarded(target, packet)
         journey = self.underlay.send(sender, packet)
         arrived = journey.delivered.get(meant)
         self._connections[names] = Connection(packet, arrived)
@@ -126,6 +126,8 @@ class Questioner:
             return Answer(f"{text} from {f'the MAC of {host}' if host else mac}", journey.legs)
         back = self.underlay.send(self.sender(meant), self._answered(arrived, meant))
         returned = self._verdict(back, source)
+        if "local" in forged and returned == "delivered":
+            assert back.delivered[source].fields["ipv4_src"] == packet.fields["ipv4_dst"], "somebody else answers"
         if "counted" in forged:
             return Answer(f"{returned} back, counted by {self._counted(back)}", back.legs)
         legs = (*journey.legs, *back.legs)
@@ -326,6 +328,9 @@ def _next_mac(cloud: Cloud, sender: Sender, ip: str) -> str:
     for port in cloud.all(view.Port):
         if port.network_id in here:
             known.update((each, port.mac) for each in _ips(port))
+    nearby = [port for port in cloud.all(view.Port) if isinstance(sender, view.Port) and port.host == sender.host]
+    for port in nearby:
+        known.update((local.address, port.mac) for local in port.local_ips if port.id in cloud.ofports)
     for router in cloud.all(view.Router):
         legs = [leg for leg in router.interfaces if leg.network_id in here]
         known.update((each, leg.mac) for leg in legs for each in (leg.ip, ipv6.link_local(leg.mac)))

@@ -31,6 +31,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     … probe=yes            marked as a probe is
     … way=hosts            through whose switches it went
     … seen=mac             with which source MAC it came
+    … local=vm2            a local IP that means vm2
     … counted=there        which meters it passed, and which mark it got; `back` those of the answer
 
 `delivered` means: to whom it was meant for, nobody else, and the answer came back.

@@ -271,6 +271,7 @@ def test_replies_and_errors_carry_the_original_tuple() -> None:
         "ct_ipv6_dst": 0,
         "ct_tp_src": 40000,
         "ct_tp_dst": 53,
+        "ct_mark": 0,
     }
     reply = table.track(1, udp(BACK, 40000, 53), commit=False)
     error = table.track(1, icmp_error(BACK, udp(THERE, 53)), commit=False)

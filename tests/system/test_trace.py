@@ -259,10 +259,10 @@ def _ct_state(packet: Packet, separator: str) -> str:
 def _known(packet: Packet) -> dict[str, int]:
     """What both sides tell of a packet.
 
-    Not the connection's tuple, which `--ct-next` forgets; nor what is not printed: a tunnel's id beside its ends, the
-    flags of neighbour discovery and the kind of its option.
+    Not the connection's tuple and mark, which `--ct-next` forgets; nor what is not printed: a tunnel's id beside its
+    ends, the flags of neighbour discovery and the kind of its option.
     """
-    unprinted = ("ct_nw", "ct_ipv6", "ct_tp", "nd_reserved", "nd_options_type")
+    unprinted = ("ct_nw", "ct_ipv6", "ct_tp", "ct_mark", "nd_reserved", "nd_options_type")
     silent = (*unprinted, *(["tun_id"] if packet.fields.get("tun_dst") else []))
     return {name: value for name, value in packet.fields.items() if value and not name.startswith(silent)}
 
@@ -307,7 +307,7 @@ def _read(text: str) -> dict[str, int]:
             read["ip_dscp"] = int(value) >> 2
         elif name == "dl_vlan":
             read["vlan_vid"] = 0x1000 | int(value)
-        if ours in FIELDS and not ours.startswith(("ct_nw", "ct_ipv6", "ct_tp")):
+        if ours in FIELDS and not ours.startswith(("ct_nw", "ct_ipv6", "ct_tp", "ct_mark")):
             read[ours] = _number(FIELDS[ours].form, value)
     return {name: value for name, value in read.items() if value}
 

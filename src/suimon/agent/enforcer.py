@@ -32,6 +32,7 @@ from suimon.model.view import MOST_REQUESTS, Delta, Drift, Object, Ping, Port, P
 from suimon.pipeline.facts import BRIDGE, Probe
 from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
+from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.program import Nat, Program
 from suimon.pipeline.world import World
 from suimon.reconcile import Failure, Reconciler, Target
@@ -380,9 +381,9 @@ class Enforcer:
 
     async def _flush_zones(self, switch: Switch) -> None:
         """Of ports that are gone. What can't be forgotten now, the next round or the next agent tries again."""
-        for zone in sorted(self.world.numbers.unflushed):
-            if await switch.flush_zone(zone):
-                self.world.numbers.flushed(zone)
+        for number in sorted(self.world.numbers.unflushed):
+            if await switch.flush_zone(number) and await switch.flush_zone(LOCAL_ZONES | number):
+                self.world.numbers.flushed(number)
 
     async def _next_work(self, timeout_s: float | None) -> None:
         with suppress(TimeoutError):

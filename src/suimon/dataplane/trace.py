@@ -120,7 +120,7 @@ def _flow_text(fields: Mapping[str, int]) -> str:
 
 def _tracked_text(fields: Mapping[str, int]) -> list[str]:
     states = "|".join(word for bit, word in _STATES.items() if fields.get("ct_state", 0) & bit)
-    others = ("ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst")
+    others = ("ct_mark", "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst")
     return [f"ct_state={states}", *(f"{name}={_value(name, fields[name])}" for name in others if fields.get(name))]
 
 

@@ -94,8 +94,8 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     """The entries, and those that follow because an object tells something of another.
 
     A port and a floating IP tell their network's QoS policy, a router its external subnet's gateway and those of the
-    floating IPs that it forwards, a floating IP its port's host. What is told of a port, is told to every host that it
-    is bound to.
+    floating IPs that it forwards, a floating IP its port's host, a port the local IPs that mean it. What is told of a
+    port, is told to every host that it is bound to.
     """
     every = set(entries)
     networks = {id_ for kind, id_, _ in every if kind == "network"}
@@ -103,6 +103,9 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
         every |= {("port", id_, f"host:{host}") for id_, host in _pairs(tx, _PORTS_ON, networks)}
         every |= {("floating_ip", id_, f"port:{port_id}") for id_, port_id in _pairs(tx, _FLOATING_IPS_ON, networks)}
         every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _FORWARDING_ON, networks)}
+    meant = {id_ for kind, id_, scope in every if kind == "local_ip" and scope}
+    if meant:
+        every |= {("port", id_, f"host:{host}") for id_, host in _pairs(tx, _BINDINGS, meant)}
     on_subnets = {scope.removeprefix("network:") for kind, _, scope in every if kind == "subnet"}
     if on_subnets:
         every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _ROUTERS_ON, on_subnets)}

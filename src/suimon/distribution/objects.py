@@ -19,6 +19,8 @@ from suimon.store.tables import (
     ADDRESS_GROUPS,
     FLOATING_IPS,
     HOSTS,
+    LOCAL_IP_ASSOCIATIONS,
+    LOCAL_IPS,
     NETWORKS,
     PORT_BINDINGS,
     PORT_SECURITY_GROUPS,
@@ -135,15 +137,28 @@ def _port_statement(host: ColumnElement[str], active: ColumnElement[bool], other
     kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs, p.extra_dhcp_opts)
     plain = (p.id, host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
     trunk = (TRUNKS.c.port_id, SUBPORTS.c.segmentation_id)
-    statement = select(*plain, OF_PORT, *kept_whole, p.device_id, p.project_id, *trunk, active, others)
+    statement = select(*plain, OF_PORT, *kept_whole, p.device_id, p.project_id, *trunk, active, others, _local_ips())
     statement = statement.select_from(PORTS).join(NETWORKS, NETWORKS.c.id == p.network_id)
     statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
     return statement.outerjoin(TRUNKS, TRUNKS.c.id == SUBPORTS.c.trunk_id)
 
 
+def _local_ips() -> ColumnElement[str]:
+    """Those that mean a port, each as its address, the port's and its mode."""
+    local, means = LOCAL_IPS.c, LOCAL_IP_ASSOCIATIONS.c
+    shown = local.local_ip_address + " " + means.fixed_ip + " " + local.ip_mode
+    found = select(func.aggregate_strings(shown, ",")).where(local.id == means.local_ip_id)
+    return found.where(means.fixed_port_id == PORTS.c.id).correlate(PORTS).scalar_subquery()
+
+
+def _local_ip(shown: str) -> view.LocalIp:
+    address, fixed_ip, mode = shown.split(" ")
+    return view.LocalIp(address, fixed_ip, mode == "translate")
+
+
 def _port(row: Values) -> view.Port:
     id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *more = row
-    device_id, project_id, parent, vlan, active, others = more
+    device_id, project_id, parent, vlan, active, others, local_ips = more
     return view.Port(
         id=id_,
         host=host,
@@ -165,6 +180,7 @@ def _port(row: Values) -> view.Port:
         vlan=vlan,
         active=bool(active),
         others=tuple(sorted(others.split(","))) if others else (),
+        local_ips=tuple(map(_local_ip, sorted(local_ips.split(",")))) if local_ips else (),
     )
 
 

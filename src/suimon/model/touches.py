@@ -8,7 +8,8 @@ Kinds are those of `model.view`, and some that tell distribution what else to lo
 security group may gain or lose that remote group's members), `accept` (an operator accepted what a host held back),
 `router` under a network's scope (the network gained or lost a router), `external_network` (a physical network has one
 more or less), `parted` (a port left its host, its network, a group or a policy, so that the host may need less), and
-`floating_ip` under `port:<id>` (it goes to the host that the port is bound to, which the floating IP doesn't know).
+`floating_ip` and `local_ip` under `port:<id>` (it goes to the host that the port is bound to, which the floating IP
+doesn't know).
 """
 
 from __future__ import annotations
@@ -141,6 +142,11 @@ def _floating_ip(floating_ip: things.FloatingIp) -> Facts:
     return {("floating_ip", floating_ip.id, f"port:{floating_ip.port_id}"): told}
 
 
+def _local_ip_association(one: things.LocalIpAssociation) -> Facts:
+    port_id = one.fixed_port_id
+    return {("local_ip", port_id, f"port:{port_id}"): (one.local_ip_id, one.fixed_ip)}
+
+
 def _ndp_proxy(proxy: things.NdpProxy) -> Facts:
     return {("router", proxy.router_id, f"router:{proxy.router_id}"): (proxy.id, proxy.ip_address)}
 
@@ -174,6 +180,7 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.AddressGroup: ("address_group", _address_group),
     things.Router: ("router", _router),
     things.FloatingIp: ("floating_ip", _floating_ip),
+    things.LocalIpAssociation: ("local_ip_association", _local_ip_association),
     things.NdpProxy: ("ndp_proxy", _ndp_proxy),
     things.QosPolicy: ("qos", _qos_policy),
     things.BandwidthLimitRule: ("bandwidth_limit_rule", _qos_rule),

@@ -100,6 +100,14 @@ class Subnet(msgspec.Struct, frozen=True, tag="subnet"):
         return f"network:{self.network_id}"
 
 
+class LocalIp(msgspec.Struct, frozen=True):
+    """An address that means, to guests on its host, the port with `fixed_ip`; untranslated, it has the address, too."""
+
+    address: str
+    fixed_ip: str
+    translated: bool = True
+
+
 class Port(msgspec.Struct, frozen=True, tag="port"):
     """A port bound to this host, whole. A trunk's subport is reached by the interface of `parent`, tagged `vlan`.
 
@@ -125,6 +133,7 @@ class Port(msgspec.Struct, frozen=True, tag="port"):
     project_id: str = ""
     parent: str | None = None
     vlan: int | None = None
+    local_ips: tuple[LocalIp, ...] = ()
     active: bool = True
     others: tuple[str, ...] = ()
     """Tunnel addresses: to the active host, those of all others; to the others, that of the active one."""

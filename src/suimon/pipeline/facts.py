@@ -250,6 +250,7 @@ class Facts:
         self._mark("port", (port_id,))
         self._mark("floating_ip", self.found("floating_ip@port", port_id))
         self._mark("mac", self.found("claim@port", port_id))
+        self._mark("local_ip", self.found("local@port", port_id))
         if port:
             self._mark("network", (port.network_id,))
 
@@ -287,6 +288,8 @@ class Facts:
             self._mark("network", (str(key),))
         elif index == "claim":
             self._mark("mac", (str(key),))
+        elif index == "local":
+            self._mark("local_ip", (str(key),))
 
     def _first_or_last(self, index: str, key: object) -> None:
         """The key got its first value or lost its last: whatever stands for the key changes."""
@@ -335,6 +338,7 @@ class Facts:
                 for port_id in self.found("port@network", name):
                     self._mark("floating_ip", self.found("floating_ip@port", port_id))
                 self._mark("mac", self.found("claim@network", name))
+                self._mark("local_ip", self.found("local@network", name))
                 self._mark("neighbour", self._neighbours_on(name))
             case view.Subnet(network_id=network_id):
                 self._mark("port", self.found("port@network", network_id))
@@ -343,6 +347,7 @@ class Facts:
                 self._mark("network", (network_id,))
                 self._mark("floating_ip", self.found("floating_ip@port", name))
                 self._mark("mac", self.found("claim@port", name))
+                self._mark("local_ip", self.found("local@port", name))
             case view.Peer():
                 self._mark("mac", self.found("claim@port", name))
             case view.Member(ips=ips):
@@ -378,6 +383,7 @@ class Facts:
                     for group_id in thing.groups:
                         yield "set@group", group_id, set_name(thing)
                 yield from _limited("port", name, {name: thing.qos_id})
+                yield from _local_ips(thing)
                 for vtep in thing.others:
                     yield "tunnel", "vxlan", name
                     yield "vtep", vtep, f"port/{name}"
@@ -417,8 +423,6 @@ class Facts:
                 yield "floating_ip@port", thing.port_id, name
                 yield "floating_ip@router", thing.router_id, name
                 yield from _limited("floating_ip", name, {name: thing.qos_id})
-            case _:
-                return
 
 
 def set_name(port: view.Port) -> str:
@@ -438,6 +442,15 @@ def _limited(kind: str, name: str, policies: Mapping[str, str | None]) -> Iterat
         if policy_id:
             yield f"{kind}@qos", policy_id, name
             yield "limited", holder, name
+
+
+def _local_ips(port: view.Port) -> Iterator[Entry]:
+    """The addresses that mean a port here; several may be meant by one, so that it stands for itself."""
+    for local in port.local_ips:
+        meant = f"{port.network_id}/{local.address}"
+        yield "local", meant, port.id
+        yield "local@port", port.id, meant
+        yield "local@network", port.network_id, meant
 
 
 def _claims(port: view.Port | view.Peer, macs: AbstractSet[str]) -> Iterator[Entry]:

@@ -70,6 +70,7 @@ FIELDS: Final[dict[str, Field]] = {
     "tun_dst": Field(0x0001, 32, 32, "ipv4"),
     "conj_id": Field(0x0001, 37, 32),
     "ct_state": Field(0x0001, 105, 32, "hex"),
+    "ct_mark": Field(0x0001, 107, 32, "hex"),
     "ct_nw_proto": Field(0x0001, 119, 8, needs=_IP),
     "ct_nw_src": Field(0x0001, 120, 32, "ipv4", _IPV4),
     "ct_nw_dst": Field(0x0001, 121, 32, "ipv4", _IPV4),

@@ -66,13 +66,15 @@ class Resubmit(msgspec.Struct, frozen=True, gc=False, tag="resubmit"):
 class Ct(msgspec.Struct, frozen=True, gc=False, tag="ct"):
     """Send the packet through the connection tracker, in the zone held by the 16 low bits of register `zone_field`.
 
-    With `stage` the packet goes on there, tracked (recirculated); with `commit` the connection is remembered.
+    With `stage` the packet goes on there, tracked (recirculated); with `commit` the connection is remembered, and bears
+    `mark`, if that isn't 0.
     Never with NAT: Open vSwitch 3.1 aborts when a TCP port is reused (docs/decisions).
     """
 
     zone_field: str
     stage: Stage | None = None
     commit: bool = False
+    mark: int = 0
 
 
 class ToController(msgspec.Struct, frozen=True, gc=False, tag="controller"):
@@ -299,9 +301,10 @@ def _action_text(action: Action) -> str:
             return f"goto:{stage.label}"
         case Resubmit(stage):
             return f"resubmit:{stage.label}"
-        case Ct(zone_field, stage, commit):
+        case Ct(zone_field, stage, commit, mark):
             inner = (["commit"] if commit else []) + ([f"stage={stage.label}"] if stage is not None else [])
-            return f"ct({','.join([*inner, f'zone={zone_field}'])})"
+            marking = [f"exec({_action_text(set_field('ct_mark', mark))})"] if mark else []
+            return f"ct({','.join([*inner, f'zone={zone_field}', *marking])})"
         case ToController():
             return "controller"
         case UseMeter(meter_id):

@@ -27,6 +27,10 @@ LAST: Final = {
 """
 
 
+LOCAL_ZONES: Final = 0x8000
+"""A port's second conntrack zone is this plus its number: who found it at a local IP."""
+
+
 class Dump(msgspec.Struct, frozen=True):
     """What survives: by kind, the numbers in use and the last one handed out."""
 

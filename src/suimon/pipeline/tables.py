@@ -25,6 +25,7 @@ class Stage(IntEnum):
     ANSWER = 34  # ARP, DHCP, ping to a router: answered here
     ADVERTISE = 36  # a neighbour solicitation that became its answer gets the link-layer address
     FLOATING_IN = 38  # arriving at a floating IP: rewritten to the port behind it
+    LOCAL_BACK = 40  # answers to who found a port at a local IP: from the local IP again
     LOOKUP = 42  # destination MAC on this network → local port, tunnel, provider, router, flood
     ROUTE = 46  # longest prefix of a router
     FIT = 48  # what is too large for the next network, or can't go on, is told to its sender; the rest goes on

@@ -33,6 +33,7 @@ from suimon.pipeline.flow import (
     ToController,
     UseGroup,
     UseMeter,
+    set_field,
 )
 from suimon.pipeline.tables import Stage
 
@@ -166,10 +167,11 @@ def _encode(action: Action) -> bytes:
             return _nicira(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_16, stage))
         case Conjunction(conj_id, clause, clauses):
             return _nicira(_CONJUNCTION, struct.pack("!BBI", clause, clauses, conj_id))
-        case Ct(zone_field, stage, commit):
+        case Ct(zone_field, stage, commit, mark):
             table = _NO_RECIRCULATION if stage is None else stage
             zone = header(FIELDS[zone_field])
-            return _nicira(_CT, struct.pack("!H4sHB3xH", commit, zone, _ZONE_BITS, table, 0))
+            marking = _encode(set_field("ct_mark", mark)) if mark else b""
+            return _nicira(_CT, struct.pack("!H4sHB3xH", commit, zone, _ZONE_BITS, table, 0) + marking)
     raise AssertionError(f"{action!r} can't stand here")
 
 
@@ -224,7 +226,9 @@ def _decode_nicira(wire: bytes) -> Action | None:
         case (0x2320, 35):
             flags, zone, _, table = struct.unpack_from("!HIHB", wire, 10)
             stage = None if table == _NO_RECIRCULATION else stage_of(table)
-            return Ct(FIELD_BY_HEADER[zone], stage, bool(flags))
+            marking = _decode_known(wire[24:]) if len(wire) > 24 else None
+            mark = marking.value if isinstance(marking, SetField) else 0
+            return Ct(FIELD_BY_HEADER[zone], stage, bool(flags), mark)
     return None
 
 

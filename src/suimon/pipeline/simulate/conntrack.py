@@ -16,8 +16,9 @@ import msgspec
 from suimon.pipeline.fields import CT_ESTABLISHED, CT_INVALID, CT_NEW, CT_RELATED, CT_REPLY, CT_TRACKED
 from suimon.pipeline.simulate.packet import ACK, FIN, ICMP_REPLY, ICMPV6_REPLY, PSH, RST, SYN, URG, Packet
 
+_IP: Final = (0x0800, 0x86DD)
 _ADDRESSES: Final = ("ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst")
-UNTRACKED: Final = dict.fromkeys(("ct_state", "ct_nw_proto", *_ADDRESSES, "ct_tp_src", "ct_tp_dst"), 0)
+UNTRACKED: Final = dict.fromkeys(("ct_state", "ct_mark", "ct_nw_proto", *_ADDRESSES, "ct_tp_src", "ct_tp_dst"), 0)
 """The conntrack fields of a packet that no `ct` action has tracked (or not since the last one)."""
 
 _INVALID: Final = {**UNTRACKED, "ct_state": CT_TRACKED | CT_INVALID}
@@ -60,6 +61,7 @@ class Connection(msgspec.Struct):
 
     original: Tuple
     replied: bool = False
+    mark: int = 0
 
 
 class Conntrack:
@@ -68,9 +70,15 @@ class Conntrack:
     def __init__(self) -> None:
         self._connections: dict[Tuple, Connection] = {}
 
-    def track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
-        """The conntrack fields that `packet` has after `ct(zone=…)`; with `commit` a new connection is remembered."""
+    def track(self, zone: int, packet: Packet, *, commit: bool, mark: int = 0) -> dict[str, int]:
+        """The conntrack fields that `packet` has after `ct(zone=…)`; with `commit` a new connection is remembered, and
+        a connection gets the mark, if it is one.
+        """
         fields = self._track(zone, packet, commit=commit)
+        connection = self._connections.get(_tuple(zone, packet)) if packet.fields.get("eth_type") in _IP else None
+        if connection is not None and packet.quoted is None:
+            connection.mark = mark or connection.mark
+            fields |= {"ct_mark": connection.mark}
         return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}
 
     def flush(self, zone: int) -> None:
@@ -78,7 +86,7 @@ class Conntrack:
         self._connections = {seen: each for seen, each in self._connections.items() if seen.zone != zone}
 
     def _track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
-        if packet.fields.get("eth_type") not in (0x0800, 0x86DD):
+        if packet.fields.get("eth_type") not in _IP:
             return _INVALID
         if packet.quoted is not None:
             return self._related(zone, packet.quoted)
@@ -144,6 +152,7 @@ def _fields(state: int, original: Tuple) -> dict[str, int]:
     kind = "ipv6" if original.version == 6 else "nw"
     return {
         "ct_state": CT_TRACKED | state,
+        "ct_mark": 0,
         "ct_nw_proto": original.protocol,
         **dict.fromkeys(_ADDRESSES, 0),
         f"ct_{kind}_src": original.src,

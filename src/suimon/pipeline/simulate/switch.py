@@ -303,7 +303,7 @@ class _Walk:
     def _track(self, action: Ct, packet: Packet) -> Packet:
         """The tracked fork goes on in the action's stage; the other one is untracked from here."""
         zone = packet.fields.get(action.zone_field, 0) & 0xFFFF
-        tracked = self.switch.conntrack.track(zone, packet, commit=action.commit)
+        tracked = self.switch.conntrack.track(zone, packet, commit=action.commit, mark=action.mark)
         if action.stage is not None:
             self._waiting.append((action.stage, packet.with_fields(tracked)))
         return packet.with_fields(UNTRACKED)
