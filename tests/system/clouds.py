@@ -14,11 +14,11 @@ from suimon.lab.layout import LabConfig
 
 
 @contextmanager
-def two_hypervisors(name: str) -> Iterator[Lab]:
-    """Taken down in any case. Its directory is short: sockets have to fit 107 bytes."""
+def two_hypervisors(name: str, *, hosts: int = 2) -> Iterator[Lab]:
+    """Or more. Taken down in any case. Its directory is short: sockets have to fit 107 bytes."""
     number = 100 + os.getpid() % 100
     with TemporaryDirectory(prefix="smt") as root:
-        lab = Lab(LabConfig(name=name, hosts=2, number=number, api_port=9600 + number, root=f"{root}/labs"), print)
+        lab = Lab(LabConfig(name=name, hosts=hosts, number=number, api_port=9600 + number, root=f"{root}/labs"), print)
         try:
             lab.up()
             yield lab

@@ -1,0 +1,183 @@
+"""Promise: what moves, moves without loss. A guest that migrates keeps its connections; neighbours are warned."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from suimon.lab import traffic
+from suimon.lab.guests import Guest
+from suimon.lab.lab import Lab
+from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK
+from tests.system.clouds import connect, two_hypervisors
+
+pytestmark = pytest.mark.system
+
+MOST_LOST = 20
+"""Of packets 10 ms apart: a fifth of the second that a migration may cost; on a machine that has time for it, it is one
+or none.
+"""
+SOURCE, TARGET, THIRD = "hv1", "hv2", "hv3"
+
+
+class Cloud(msgspec.Struct, frozen=True):
+    lab: Lab
+    api: Any
+    inside: Any
+    outside: Any
+
+    def guest(self, name: str, host: str, ip: str, network: Any, **more: Any) -> Guest:
+        """With a bridge for a network card: its cable can be moved, as a hypervisor moves a guest's."""
+        port = self.api.create_port(
+            network_id=network.id,
+            name=name,
+            binding_host_id=host,
+            device_owner="compute:nova",
+            fixed_ips=[{"ip_address": ip}],
+            **more,
+        )
+        guest = self.lab.guests.add(name, host, port.id, port.mac_address)
+        for line in ("link add card type bridge", f"link set card address {guest.mac}", "link set eth0 master card"):
+            _ip(guest.namespace, line)
+        _ip(guest.namespace, f"address add {ip}/24 dev card")
+        _ip(guest.namespace, "link set card up")
+        return guest
+
+    def plug_besides(self, guest: Guest, host: str) -> None:
+        """A second cable, `eth1`, to another hypervisor's br-int, as Nova makes it before the guest is there."""
+        there = self.lab.layout.host(host).namespace
+        device = f"tam{guest.port_id[:11]}"
+        _ip(there, f"link add {device} type veth peer name eth1 address {guest.mac} netns {guest.namespace}")
+        for namespace, name in ((there, device), (guest.namespace, "eth1")):
+            _ip(namespace, f"link set {name} up")
+            subprocess.run(["ip", "netns", "exec", namespace, "ethtool", "-K", name, "tx", "off"], check=True)
+        marks = [f"external_ids:iface-id={guest.port_id}", f'external_ids:attached-mac="{guest.mac}"']
+        self.lab.switch(host).vsctl("add-port", "br-int", device, "--", "set", "interface", device, *marks)
+
+    def flows(self, host: str) -> dict[str, float]:
+        return self.lab.switch(host).flows("br-int")
+
+    def traffic(self, guest: Guest, *args: str) -> subprocess.Popen[str]:
+        command = self.lab.guests.inside(guest, [sys.executable, traffic.__file__, *args])
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with two_hypervisors("mv", hosts=3) as lab:
+        admin = connect(lab)
+        service = admin.identity.find_role("service") or admin.identity.create_role(name="service")
+        admin.identity.assign_project_role_to_user(admin.current_project_id, admin.current_user_id, service)
+        net = connect(lab).network
+        flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
+        outside = net.create_network(name="outside", is_router_external=True, **flat)
+        pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
+        where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
+        net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
+        inside = net.create_network(name="inside")
+        net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
+        yield Cloud(lab, net, inside, outside)
+
+
+def test_a_guest_migrates_with_its_connections(cloud: Cloud) -> None:
+    """To a client whose group lets nothing in but one UDP port, so that answers need their connection."""
+    closed = cloud.api.create_security_group(name="closed")
+    udp = {"direction": "ingress", "protocol": "udp", "port_range_min": 5001, "port_range_max": 5001}
+    cloud.api.create_security_group_rule(security_group_id=closed.id, **udp)
+    open_ = cloud.api.create_security_group(name="open")
+    cloud.api.create_security_group_rule(security_group_id=open_.id, direction="ingress", protocol="tcp")
+    mover = cloud.guest("mover", SOURCE, "10.9.0.11", cloud.inside, security_group_ids=[closed.id])
+    peer = cloud.guest("peer", THIRD, "10.9.0.12", cloud.inside, security_group_ids=[open_.id])
+    for one in (mover, peer):
+        _await(lambda one=one: cloud.api.get_port(one.port_id).status == "ACTIVE")
+    near, far = _connection(mover, peer, "10.9.0.12")
+    receiving = cloud.traffic(mover, "receive", "5001", "--idle", "1.5", "--patience", "10")
+    assert receiving.stdout and receiving.stdout.readline() == "ready\n"
+    sending = cloud.traffic(peer, "send", "10.9.0.11", "5001", "--pps", "100", "--seconds", "60")
+    with near, far:
+        cloud.api.create_port_binding(mover.port_id, host=TARGET)
+        cloud.plug_besides(mover, TARGET)
+        _await(lambda: any("priority=310" in flow for flow in cloud.flows(TARGET)))
+        near.send(b"on my way")
+        assert far.recv(20) == b"on my way"
+        before = cloud.flows(THIRD)
+        _go_over(mover)
+        cloud.api.activate_port_binding(mover.port_id, host=TARGET)
+        _await(lambda: cloud.api.get_port(mover.port_id).status == "ACTIVE")
+        far.send(b"there already?")
+        assert near.recv(20) == b"there already?", "an answer that no rule but the connection's allows"
+        near.send(b"yes")
+        assert far.recv(20) == b"yes"
+        cloud.lab.guests.unplug(mover)
+        cloud.api.delete_port_binding(mover.port_id, host=SOURCE)
+        _await(lambda: not any(mover.mac in flow and "table=10," in flow for flow in cloud.flows(SOURCE)))
+        far.send(b"for good?")
+        assert near.recv(20) == b"for good?"
+    sending.terminate()
+    sent, received = (json.loads(each.communicate()[0].splitlines()[-1]) for each in (sending, receiving))
+    lost = sent["sent"] - received["received"]
+    print(f"\nmigration: lost {lost} of {sent['sent']} packets 10 ms apart; gap {received['longest_gap_ms']} ms")
+    assert sent["refused"] == 0 and lost <= MOST_LOST
+    changed = before.keys() ^ cloud.flows(THIRD).keys()
+    assert len(changed) == 2 and all(mover.mac in flow for flow in changed), "elsewhere one flow is another"
+
+
+def _go_over(guest: Guest) -> None:
+    """The guest runs on the other hypervisor from now on, which says so by RARP as QEMU does."""
+    _ip(guest.namespace, "link set eth0 nomaster")
+    _ip(guest.namespace, "link set eth1 master card")
+    mac = bytes.fromhex(guest.mac.replace(":", ""))
+    body = b"\0\x01\x08\0\x06\x04\0\x03" + mac + bytes(4) + mac + bytes(4)
+    with _inside(guest.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as raw:
+        raw.bind(("eth1", 0))
+        raw.send(b"\xff" * 6 + mac + b"\x80\x35" + body + bytes(18))
+
+
+def _connection(near: Guest, far: Guest, ip: str) -> tuple[socket.socket, socket.socket]:
+    """Both ends, the opener's first."""
+    with _inside(far.namespace, socket.socket) as listener:
+        listener.bind(("", 7000))
+        listener.listen()
+        opener = _inside(near.namespace, socket.socket)
+        opener.connect((ip, 7000))
+        accepted, _ = listener.accept()
+    accepted.settimeout(5)
+    return opener, accepted
+
+
+def _inside(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:
+    """A thread makes it there, because only a thread can go there alone."""
+    made: list[socket.socket] = []
+
+    def there() -> None:
+        with Path("/run/netns", namespace).open() as place:
+            assert ctypes.CDLL(None).setns(place.fileno(), 0) == 0
+        made.append(make())
+
+    thread = threading.Thread(target=there)
+    thread.start()
+    thread.join()
+    made[0].settimeout(5)
+    return made[0]
+
+
+def _ip(namespace: str, line: str) -> None:
+    subprocess.run(["ip", "-n", namespace, *line.split()], check=True)
+
+
+def _await(true: Callable[[], bool], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)
