@@ -74,6 +74,8 @@ class Clock:
 class States(dict[str, HostState]):
     """What hosts reported, as a test sets it."""
 
+    revision = 2**31
+
     def state(self, host: str, noted: str = "") -> HostState:
         return self.get(host) or HostState(host=host)
 

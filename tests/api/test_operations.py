@@ -80,3 +80,25 @@ def test_tenants_see_and_do_nothing_here(cloud: Cloud) -> None:
         assert cloud.call(method, f"/operations/v1/{path}").status == 401
     assert cloud.call("PUT", "/operations/v1/hosts", token=anna.token).status == 405
     assert cloud.call("GET", "/operations/v1/nosuch", token=anna.token).status == 404
+
+
+def test_a_host_is_drained_when_all_know_and_its_ports_are_told(cloud: Cloud) -> None:
+    for number, name in enumerate(("hv1", "hv2"), 1):
+        joined(cloud, name, f"192.0.2.{number}")
+    path, admin = "/operations/v1/hosts/hv1/drain", cloud.admin.token
+    cloud.states["hv2"] = HostState(host="hv2", up=True, revision=0, lag_revisions=1)
+    told = cloud.call("POST", path, token=admin).json["drain"]
+    assert told == {
+        "host": "hv1", "drained": True, "routers": [], "waiting_for": ["hv2"], "ports": [], "done": False,
+    }  # fmt: skip
+    assert cloud.call("GET", "/operations/v1/hosts/hv1", token=admin).json["host"]["drained"] is True
+    cloud.states["hv2"] = HostState(host="hv2", up=True, revision=2**31, lag_revisions=1)
+    assert cloud.call("GET", path, token=admin).json["drain"]["done"] is True, "later changes are another matter"
+    cloud.states.revision = 0
+    assert cloud.call("GET", path, token=admin).json["drain"]["done"] is False, "nobody was told yet"
+    assert cloud.call("DELETE", path, token=admin).status == 204
+    assert cloud.call("GET", path, token=admin).json["drain"]["drained"] is False
+    anna = cloud.account("anna", "manager")
+    for method in ("GET", "POST", "DELETE"):
+        assert cloud.call(method, path.replace("hv1", "hv9"), token=admin).status == 404
+        assert cloud.call(method, path, token=anna.token).status == 403

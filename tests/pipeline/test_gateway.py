@@ -61,3 +61,19 @@ def test_routers_are_spread_and_a_host_that_goes_moves_only_its_own():
 
 def test_a_host_without_tunnels_is_no_candidate():
     assert candidates([("h1", None)]) == ()
+
+
+def test_a_drained_host_leads_nothing_that_another_can_and_stands_by_for_what_it_had() -> None:
+    routers = [f"r{number}" for number in range(200)]
+    drained = candidates(((each.host, each.vtep) for each in HOSTS), {"h3"})
+    for router in routers:
+        before, after = ranked(router, HOSTS), ranked(router, drained)
+        hosts = [each.host for each in after]
+        assert hosts[0] != "h3" and [each.drained for each in after[:2]] == [False, False]
+        if "h3" in [each.host for each in before]:
+            others = [each.host for each in before if each.host != "h3"]
+            assert others[0] in hosts[:2] and hosts[2:] == ["h3"], "nobody else's place is another"
+        else:
+            assert after == before
+    alone = candidates([("h3", "172.16.0.3")], {"h3"})
+    assert [each.host for each in ranked("r1", alone)] == ["h3"], "better than nobody"

@@ -7,7 +7,7 @@ import pytest
 from suimon.model import view
 from suimon.model.actor import Actor
 from suimon.model.query import Query
-from suimon.resources.hosts import set_port_status
+from suimon.resources.hosts import drain_host, set_port_status
 from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Asked
 from tests.resources.world import ADMIN, ALICE, NOBODY, World, refused
@@ -126,6 +126,13 @@ def test_what_cannot_be(world: World, port: str) -> None:
         create(world, port, host="nosuch")
     with refused("PortBindingError"):
         update(world, port, "h2", vnic_type="direct")
+    world.host("h4")
+    world.write(lambda tx: drain_host(tx, ADMIN, "h4", drained=True))
+    with refused("PortBindingError"):
+        create(world, port, host="h4")
+    world.update("ports", port, {"binding:host_id": "h4"}, ADMIN)
+    assert world.get("ports", port, ADMIN)["binding:vif_type"] == "ovs", "where Nova starts it, it has its network"
+    world.update("ports", port, {"binding:host_id": "h1"}, ADMIN)
     for act in (activate, delete, update):
         with refused("PortBindingNotFound", f"Binding for port {port} for host h3 could not be found."):
             act(world, port, "h3")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from suimon.lab import traffic
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK
+from suimon.model.gateways import candidates, ranked
 from tests.system.clouds import connect, two_hypervisors
 
 pytestmark = pytest.mark.system
@@ -29,6 +32,8 @@ MOST_LOST = 20
 or none.
 """
 SOURCE, TARGET, THIRD = "hv1", "hv2", "hv3"
+MEMBERS = (("one", SOURCE, "10.9.0.41"), ("two", THIRD, "10.9.0.42"))
+_ARP = socket.htons(0x0806)
 
 
 class Cloud(msgspec.Struct, frozen=True):
@@ -53,6 +58,15 @@ class Cloud(msgspec.Struct, frozen=True):
         _ip(guest.namespace, f"address add {ip}/24 dev card")
         _ip(guest.namespace, "link set card up")
         return guest
+
+    def router(self) -> Any:
+        """The one between them, made when it is asked for first."""
+        found = list(self.api.routers(name="way-out"))
+        if found:
+            return found[0]
+        made = self.api.create_router(name="way-out", external_gateway_info={"network_id": self.outside.id})
+        self.api.add_interface_to_router(made, subnet_id=self.inside.subnet_ids[0])
+        return made
 
     def plug_besides(self, guest: Guest, host: str) -> None:
         """A second cable, `eth1`, to another hypervisor's br-int, as Nova makes it before the guest is there."""
@@ -87,7 +101,7 @@ def cloud() -> Iterator[Cloud]:
         net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
         inside = net.create_network(name="inside")
         net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
-        yield Cloud(lab, net, inside, outside)
+        yield Cloud(lab, net, net.get_network(inside.id), outside)
 
 
 def test_a_guest_migrates_with_its_connections(cloud: Cloud) -> None:
@@ -131,6 +145,73 @@ def test_a_guest_migrates_with_its_connections(cloud: Cloud) -> None:
     assert sent["refused"] == 0 and lost <= MOST_LOST
     changed = before.keys() ^ cloud.flows(THIRD).keys()
     assert len(changed) == 2 and all(mover.mac in flow for flow in changed), "elsewhere one flow is another"
+
+
+def test_neighbours_are_warned_of_a_guest_and_of_a_floating_ip_that_moved(cloud: Cloud) -> None:
+    """On the provider network itself, whose machines would go on sending to where the address was."""
+    address = str(PUBLIC_NETWORK[50])
+    heard = _inside(cloud.lab.layout.internet, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, _ARP))
+    with heard:
+        mover = cloud.guest("shop", SOURCE, address, cloud.outside)
+        assert _announced(heard, address) == mover.mac
+        cloud.plug_besides(mover, TARGET)
+        cloud.api.update_port(mover.port_id, binding_host_id=TARGET)
+        cloud.lab.guests.unplug(mover)
+        assert _announced(heard, address) == mover.mac
+        router = cloud.router()
+        before, after = (cloud.guest(name, host, ip, cloud.inside) for name, host, ip in MEMBERS)
+        floating = cloud.api.create_ip(floating_network_id=cloud.outside.id, port_id=before.port_id)
+        mac = _announced(heard, floating.floating_ip_address)
+        cloud.api.update_ip(floating, port_id=after.port_id)
+        assert _announced(heard, floating.floating_ip_address) == mac
+        cloud.api.delete_ip(floating)
+        assert router.id
+
+
+def test_a_drained_host_leads_no_router_out(cloud: Cloud) -> None:
+    router = cloud.router()
+    order = ranked(router.id, candidates((each.name, each.tunnel_ip) for each in cloud.lab.layout.hosts))
+    first, asking = order[0].host, order[-1].host
+    guest = cloud.guest("asker", asking, "10.9.0.50", cloud.inside)
+    _ip(guest.namespace, "route add default via 10.9.0.1")
+    ping = cloud.lab.guests.inside(guest, ["ping", "-i0.05", "-W1", PUBLIC_GATEWAY])
+    _await(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
+    pinging = subprocess.Popen(ping, stdout=subprocess.PIPE, text=True)
+    try:
+        told = _host(cloud, "drain", first)
+        assert f"{first} is drained" in told
+        leading = [host.name for host in cloud.lab.layout.hosts if _leads(cloud, host.name)]
+        assert leading and first not in leading
+        assert "drained" in _host(cloud, "list")
+        _host(cloud, "drain", first, "--undo")
+    finally:
+        pinging.send_signal(signal.SIGINT)
+        summary = pinging.communicate(timeout=10)[0]
+    sent, answered = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", summary)[0])
+    print(f"\n{told}drain and back: {sent - answered} of {sent} pings lost, 50 ms apart")
+    assert sent - answered <= MOST_LOST
+
+
+def _host(cloud: Cloud, *args: str) -> str:
+    """What `suimon host` says."""
+    state = str(cloud.lab.layout.clouds_yaml.parent)
+    command = [str(Path(sys.executable).with_name("suimon")), "host", *args, "--state", state]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=90).stdout
+
+
+def _leads(cloud: Cloud, host: str) -> bool:
+    """Whether what is handed over by the tunnel goes into a router's namespace there."""
+    return any("table=2," in flow and "tun_id=0xffffff" in flow and "ip," in flow for flow in cloud.flows(host))
+
+
+def _announced(heard: socket.socket, address: str) -> str:
+    """The MAC of the next gratuitous ARP for the address."""
+    wanted, deadline = socket.inet_aton(address), time.monotonic() + 15
+    while time.monotonic() < deadline:
+        frame = heard.recv(2048)
+        if frame[28:32] == frame[38:42] == wanted:
+            return frame[22:28].hex(":")
+    raise AssertionError(f"nobody announced {address}")
 
 
 def _go_over(guest: Guest) -> None:

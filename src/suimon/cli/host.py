@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import ssl
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import click
 import msgspec
 
 _TIMEOUT_S: Final = 30.0
+_ASK_EVERY_S: Final = 0.5
 _CONFIG_FILES: Final = ("clouds.yaml", "~/.config/openstack/clouds.yaml", "/etc/openstack/clouds.yaml")
 
 
@@ -107,10 +109,10 @@ def list_(state: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(hosts, indent=2))
         return
     rows = [
-        (h["name"], "up" if h["up"] else "down", h["tunnel_ip"] or "-", str(h["lag_revisions"]), _trouble(h))
+        (h["name"], _state_of(h), h["tunnel_ip"] or "-", str(h["lag_revisions"]), h["reported_at"] or "-", _trouble(h))
         for h in hosts
     ]
-    _print_table(("NAME", "STATE", "TUNNEL", "LAG", "TROUBLE"), rows)
+    _print_table(("NAME", "STATE", "TUNNEL", "LAG", "REPORTED", "TROUBLE"), rows)
 
 
 @host.command()
@@ -128,6 +130,35 @@ def accept(state: Path | None, name: str) -> None:
     """Let a host apply the snapshot that it holds back because of how much it deletes."""
     call(state, "POST", f"hosts/{quote(name, safe='')}/accept")
     click.echo(f"{name} is told to apply what it holds back.")
+
+
+@host.command()
+@_state
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Back into service.")
+@click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait until it is done.")
+def drain(state: Path | None, name: str, undo: bool, wait_s: float) -> None:
+    """Take a host out of service: what the cloud does there for others goes elsewhere first.
+
+    Guests are left where they are: they are Nova's to move. What is left is listed.
+    """
+    path = f"hosts/{quote(name, safe='')}/drain"
+    if undo:
+        call(state, "DELETE", path)
+        click.echo(f"{name} is in service again.")
+        return
+    told, deadline, said = call(state, "POST", path)["drain"], time.monotonic() + wait_s, ""
+    while not told["done"]:
+        if (waiting := _waits_for(told)) != said:
+            click.echo(waiting)
+            said = waiting
+        if time.monotonic() > deadline:
+            raise click.ClickException(f"Not done within {wait_s:g} s. {waiting}")
+        time.sleep(_ASK_EVERY_S)
+        told = call(state, "GET", path)["drain"]
+    click.echo(f"{name} is drained; {len(told['ports'])} ports are left on it.")
+    for port in told["ports"]:
+        click.echo(f"  {port['id']}  {port['device_owner'] or '-'}  {port['device_id'] or '-'}")
 
 
 @host.command()
@@ -181,6 +212,17 @@ async def _checked(answer: aiohttp.ClientResponse) -> Any:
     if answer.status >= 400:
         raise CloudError(told["error"]["message"] if isinstance(told, dict) and "error" in told else str(answer.status))
     return told
+
+
+def _waits_for(told: dict[str, Any]) -> str:
+    if told["routers"]:
+        return f"No other host can lead out these routers: {', '.join(told['routers'])}."
+    behind = ", ".join(told["waiting_for"]) or "the controller"
+    return f"Waiting until all hosts know; not yet: {behind}."
+
+
+def _state_of(told: dict[str, Any]) -> str:
+    return ("up" if told["up"] else "down") + (", drained" if told["drained"] else "")
 
 
 def _trouble(told: dict[str, Any]) -> str:

@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from suimon.distribution.policies import OF_FLOATING_IP
 from suimon.model import view
 from suimon.model.gateways import candidates, ranked
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
-from suimon.store.tables import FLOATING_IPS, HOSTS, NETWORKS, PORTS, ROUTERS
+from suimon.store.tables import CHANGES, FLOATING_IPS, HOSTS, NETWORKS, PORTS, ROUTERS
 from suimon.store.tx import Tx
 
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
@@ -25,9 +25,9 @@ _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 def gateways(tx: Tx, physnets: Collection[str]) -> Iterator[view.Gateways]:
     """The gateway hosts of these physical networks; nothing for one that no host has."""
-    for physnet, hosts in _attached(tx).items():
+    for physnet, hosts in attached_hosts(tx).items():
         if physnet in physnets:
-            yield view.Gateways(physnet, candidates(hosts))
+            yield view.Gateways(physnet, hosts)
 
 
 def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
@@ -35,11 +35,8 @@ def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
     if not hosts:
         return {}
     held: dict[str, set[str]] = defaultdict(set)
-    attached = {
-        physnet: candidates(there)
-        for physnet, there in _attached(tx).items()
-        if any(host in hosts and vtep for host, vtep in there)
-    }
+    every = attached_hosts(tx).items()
+    attached = {physnet: there for physnet, there in every if any(each.host in hosts for each in there)}
     if not attached:
         return held
     networks = {str(id_): str(physnet) for id_, physnet in tx.rows(_EXTERNAL, {"physnets": sorted(attached)})}
@@ -63,16 +60,34 @@ def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
     return held
 
 
-def _attached(tx: Tx) -> dict[str, list[tuple[str, str | None]]]:
-    """By physical network, the hosts that have it, with their tunnel addresses."""
+def led_by(tx: Tx, host: str) -> list[str]:
+    """The routers whose first gateway host it is."""
+    attached = {physnet: there for physnet, there in attached_hosts(tx).items() if any(x.host == host for x in there)}
+    networks = {str(id_): str(physnet) for id_, physnet in tx.rows(_EXTERNAL, {"physnets": sorted(attached)})}
+    leaving = tx.rows(_LEAVING, {"networks": sorted(networks)})
+    return sorted(row[0] for row in leaving if ranked(row[0], attached[networks[row[1]]])[0].host == host)
+
+
+def drain_revision(tx: Tx, host: str) -> int:
+    """Who has put this revision in force knows whether the host is drained; 0 if the log doesn't reach back to it."""
+    return int(tx.rows(_NEWEST, {"host": host})[0][0] or 0)
+
+
+def attached_hosts(tx: Tx) -> dict[str, tuple[view.GatewayHost, ...]]:
+    """By physical network, the hosts that have it and can be reached by tunnels."""
     attached: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
-    for name, vtep, physnets in tx.rows(_HOSTS, {}):
+    drained = set()
+    for name, vtep, physnets, is_drained in tx.rows(_HOSTS, {}):
+        drained |= {name} if is_drained else set()
         for physnet in _TEXTS.decode(physnets):
             attached[physnet].append((name, vtep))
-    return attached
+    return {physnet: candidates(hosts, drained) for physnet, hosts in attached.items()}
 
 
-_HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets).where(HOSTS.c.physnets != "[]")
+_NEWEST: Final = select(func.max(CHANGES.c.revision)).where(CHANGES.c.kind == "host", CHANGES.c.id == bindparam("host"))
+_HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets, HOSTS.c.drained).where(
+    HOSTS.c.physnets != "[]"
+)
 _EXTERNAL: Final = select(NETWORKS.c.id, NETWORKS.c.physnet).where(
     NETWORKS.c.external, NETWORKS.c.physnet.in_(bindparam("physnets", expanding=True))
 )

@@ -7,7 +7,7 @@ the routers that it takes or had.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -20,13 +20,19 @@ RANKS: Final = 2
 
 @lru_cache(maxsize=65536)
 def ranked(router_id: str, candidates: tuple[GatewayHost, ...]) -> tuple[GatewayHost, ...]:
-    """The hosts of a router, the first choice first; fewer than `RANKS` if there are no more."""
-    return tuple(sorted(candidates, key=lambda each: _weight(router_id, each.host), reverse=True)[:RANKS])
+    """The hosts of a router, the first choice first; fewer than `RANKS` if there are no more.
+
+    Of drained hosts those stand by that would be among the first otherwise, behind the others: nothing that a router
+    has on a host ends because the host is drained.
+    """
+    order = sorted(candidates, key=lambda each: _weight(router_id, each.host), reverse=True)
+    serving = [each for each in order if not each.drained][:RANKS]
+    return (*serving, *(each for each in order[:RANKS] if each.drained))
 
 
-def candidates(hosts: Iterable[tuple[str, str | None]]) -> tuple[GatewayHost, ...]:
+def candidates(hosts: Iterable[tuple[str, str | None]], drained: Container[str] = ()) -> tuple[GatewayHost, ...]:
     """Of (name, tunnel address) those that can be reached by tunnels, in one order."""
-    return tuple(sorted(GatewayHost(host, vtep) for host, vtep in hosts if vtep))
+    return tuple(sorted(GatewayHost(host, vtep, host in drained) for host, vtep in hosts if vtep))
 
 
 def _weight(router_id: str, host: str) -> bytes:

@@ -495,7 +495,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     `credential_hash` is what is kept of its credential. `accepted_epoch` is the store's epoch in which an operator
     accepted a snapshot that the host held back, until the host acknowledged it; otherwise 0. `seen_at` is when some
-    controller last heard of it, give or take half a minute.
+    controller last heard of it, give or take half a minute. A `drained` host is being taken out of service.
     """
 
     name: str
@@ -506,6 +506,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     joined_at: datetime
     accepted_epoch: int = 0
     seen_at: datetime | None = None
+    drained: bool = False
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):

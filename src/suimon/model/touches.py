@@ -152,7 +152,7 @@ def _ndp_proxy(proxy: things.NdpProxy) -> Facts:
 
 
 def _host(host: things.Host) -> Facts:
-    return {("gateways", physnet, f"physnet:{physnet}"): host.tunnel_ip for physnet in host.physnets}
+    return {("gateways", physnet, f"physnet:{physnet}"): (host.tunnel_ip, host.drained) for physnet in host.physnets}
 
 
 def _qos_policy(policy: things.QosPolicy) -> Facts:

@@ -275,10 +275,11 @@ class Router(msgspec.Struct, frozen=True, tag="router"):
 
 
 class GatewayHost(msgspec.Struct, frozen=True, order=True):
-    """A host that can lead routers out, and its tunnel address."""
+    """A host that can lead routers out, and its tunnel address. One that is drained leads none if another can."""
 
     host: str
     vtep: str
+    drained: bool = False
 
 
 class Gateways(msgspec.Struct, frozen=True, tag="gateways"):

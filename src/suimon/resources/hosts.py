@@ -82,6 +82,7 @@ def join_host(tx: Tx, wanted: view.Join, credential_hash: str) -> Host:
         credential_hash=credential_hash,
         schema=wanted.schema,
         joined_at=tx.now,
+        drained=before is not None and before.drained,
     )
     if before is None:
         tx.insert(host)
@@ -115,6 +116,25 @@ def accept_host(tx: Tx, actor: Actor, name: str) -> Host:
     tx.update(host, after)
     tx.touch("accept", name, f"host:{name}")
     return after
+
+
+def drain_host(tx: Tx, actor: Actor, name: str, *, drained: bool) -> Host:
+    """Take the host out of service, or back into it: gateways go elsewhere, and no port may be made to migrate there.
+
+    Ports that Nova starts there get their network all the same: where guests run is Nova's to say. Raises Forbidden,
+    NotFound.
+    """
+    host = _get(tx, actor, name, "drain")
+    after = msgspec.structs.replace(host, drained=drained)
+    tx.update(host, after)
+    return after
+
+
+def ports_on(tx: Tx, name: str) -> list[Port]:
+    """What is plugged into the host, or is to be: guests, which are Nova's to move."""
+    return [
+        port for port in tx.select(Port, {"binding_host": name}, order=("id",)) if port.device_owner not in UNPLUGGED
+    ]
 
 
 def end_acceptance(tx: Tx, name: str) -> None:

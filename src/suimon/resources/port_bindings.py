@@ -150,7 +150,9 @@ def _require_no_other(tx: Tx, port: Port, host: str) -> None:
 
 
 def _require_bindable(tx: Tx, binding: PortBinding) -> None:
-    if _vif(tx, binding)["vif_type"] != "ovs":
+    """A guest that migrates to a host that is being emptied would have to go again: Nova chooses another one."""
+    host = tx.get(Host, binding.host)
+    if _vif(tx, binding)["vif_type"] != "ovs" or (host is not None and host.drained):
         raise Conflict(
             f"Binding for port {binding.port_id} on host {binding.host} could not be created or updated.",
             "PortBindingError",

@@ -10,16 +10,20 @@ from starlette.responses import Response
 
 from suimon.api.gate import Gate
 from suimon.api.wire import Call, answer, no_content
+from suimon.distribution.gateways import drain_revision, led_by
 from suimon.distribution.presence import HostState
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, NotFound
-from suimon.model.things import Host
+from suimon.model.things import Host, Port
 from suimon.resources import hosts as acts
 from suimon.store.tx import Tx
 
 
 class HostStates(Protocol):
     """How hosts are, from what they reported: `distribution.Distribution`."""
+
+    @property
+    def revision(self) -> int: ...
 
     def state(self, host: str, noted: str = "") -> HostState: ...
 
@@ -59,6 +63,37 @@ class Hosts:
         host = await self._store.write(lambda tx: acts.accept_host(tx, actor, name), actor)
         return answer({"host": self._told(host)})
 
+    async def drain(self, call: Call, actor: Actor, name: str) -> Response:
+        """POST: it is taken out of service; GET says how far that is."""
+        await self._store.write(lambda tx: acts.drain_host(tx, actor, name, drained=True), actor)
+        return await self.drain_progress(call, actor, name)
+
+    async def undo_drain(self, call: Call, actor: Actor, name: str) -> Response:
+        """DELETE: it is in service again."""
+        await self._store.write(lambda tx: acts.drain_host(tx, actor, name, drained=False), actor)
+        return no_content()
+
+    async def drain_progress(self, call: Call, actor: Actor, name: str) -> Response:
+        """GET: the routers that it still leads out, the hosts that have not put it in force, and the ports left on it.
+
+        `done` says that nothing but ports is left, and everybody who is up knows.
+        """
+
+        def read(tx: Tx) -> tuple[list[Host], dict[str, str], list[str], list[Port], int]:
+            hosts = acts.list_hosts(tx, actor)
+            return hosts, acts.noted_states(tx), led_by(tx, name), acts.ports_on(tx, name), drain_revision(tx, name)
+
+        hosts, noted, routers, ports, wanted = await self._store.read(read)
+        host = next((each for each in hosts if each.name == name), None)
+        if host is None:
+            raise NotFound(f"Host {name} could not be found.")
+        states = [self._states.state(each.name, noted.get(each.name, "")) for each in hosts]
+        waiting = [each.host for each in states if each.up and each.lag_revisions and (each.revision or 0) < wanted]
+        told = self._states.revision >= wanted
+        left = [{"id": port.id, "device_owner": port.device_owner, "device_id": port.device_id} for port in ports]
+        progress = {"host": name, "drained": host.drained, "routers": routers, "waiting_for": waiting, "ports": left}
+        return answer({"drain": {**progress, "done": host.drained and told and not routers and not waiting}})
+
     async def make_token(self, call: Call, actor: Actor) -> Response:
         """POST: a token with which one host may join once. It is told now and never again."""
         body = await call.json()
@@ -89,6 +124,7 @@ class Hosts:
             "physnets": host.physnets,
             "schema": host.schema,
             "joined_at": host.joined_at,
+            "drained": host.drained,
             "up": state.up,
             "linked": state.linked,
             "reported_at": state.reported_at,

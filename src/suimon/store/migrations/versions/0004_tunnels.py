@@ -1,4 +1,7 @@
-"""No two networks of one kind of tunnel have the same number; a network's routers are found without its ports."""
+"""No two networks of one kind of tunnel have the same number; a network's routers are found without its ports.
+
+Hosts are drained.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,5 +21,6 @@ def upgrade() -> None:
             sqlite_where=condition,
             postgresql_where=condition,
         )
+    op.add_column("hosts", sa.Column("drained", sa.Boolean(), nullable=False, server_default=sa.false()))
     legs = sa.text("device_owner = 'network:router_interface'")
     op.create_index("ix_ports_router_legs", "ports", ["network_id"], sqlite_where=legs, postgresql_where=legs)
