@@ -209,12 +209,15 @@ def test_a_rebooted_host_comes_up_from_its_own_last_view_while_the_controller_is
     agent.kill()
     switch.kill("ovs-vswitchd")
     switch.kill("ovsdb-server")
+    run("ip", "netns", "delete", f"{switch.namespace}-services")
     (switch.home / "conf.db").unlink()
     run("ovsdb-tool", "create", str(switch.home / "conf.db"), str(SCHEMA))
     switch.start_database()
     switch.vsctl("--no-wait", "init")
     switch.start_switch()
+    size = agent.log.stat().st_size
     come_back(agent)
+    agent.wait_log("services_taken_up", after=size)
     for number, each in enumerate(PORTS):
         with contextlib.suppress(RuntimeError):
             switch.unplug(f"tap{number}")
