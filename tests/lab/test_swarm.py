@@ -2,12 +2,12 @@
 
 import asyncio
 
-from suimon.lab.swarm import Swarm, SwarmConfig
+from suimon.lab.swarm import Phase, Swarm, SwarmConfig, Use, verdicts
 
 
 def test_storms_are_told_by_deltas_alone() -> None:
     said: list[str] = []
-    config = SwarmConfig(hosts=4, ports=80, layout="b", processes=1, fault_s=2, quiet_s=1)
+    config = SwarmConfig(hosts=4, ports=80, layout="b", processes=1, fault_s=6, quiet_s=1)
     phases = {phase.name: phase for phase in asyncio.run(Swarm(config, said.append).run())}
     start, *others = phases.values()
     assert start.counts["snapshot"] == 4
@@ -17,3 +17,20 @@ def test_storms_are_told_by_deltas_alone() -> None:
     assert phases["churn"].counts["delta"] > 0
     assert phases["churn, 30 % fail"].counts["failed"] > 0
     assert any(line.startswith("all agents restart") for line in said)
+
+
+def test_verdicts_compare_with_the_goals() -> None:
+    def phase(name: str, reports: int, snapshots: int = 0) -> Phase:
+        counts = {"reports": reports, "watches": 0, "snapshot": snapshots}
+        return Phase(name, 10.0, 1.0, counts, Use(0, 0), Use(0, 0))
+
+    first = phase("all start with nothing", 9, 4)
+    assert verdicts([first, phase("churn", 100), phase("churn, 30 % fail", 200)]) == [
+        "churn, 30 % fail: times the requests of churn: 2.0 (goal: at most 2) met",
+        "churn, 30 % fail: seconds until all is in force: 1.0 (goal: at most 10) met",
+        "snapshots after 'all start with nothing': 0.0 (goal: at most 0) met",
+    ]
+    assert "3.0 (goal: at most 2) NOT MET" in verdicts([phase("churn", 1), phase("churn, 30 % fail", 3)])[0]
+    assert verdicts([first, phase("churn", 1, 1)]) == [
+        "snapshots after 'all start with nothing': 1.0 (goal: at most 0) NOT MET"
+    ]

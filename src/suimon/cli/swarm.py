@@ -29,7 +29,7 @@ from suimon.cli.logs import log_to_stderr
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey
 from suimon.dataplane.shaping import Shape
 from suimon.lab.error import LabError
-from suimon.lab.swarm import Act, Figures, Swarm, SwarmConfig
+from suimon.lab.swarm import Act, Figures, Swarm, SwarmConfig, verdicts
 from suimon.lab.switches import MemoryTarget
 from suimon.model.view import (
     Counters,
@@ -58,9 +58,11 @@ _COUNTERS_EVERY_S = 10.0
 def swarm(**said: Any) -> None:
     """Put a swarm of agents on one controller, make storms, and print what they cost."""
     try:
-        asyncio.run(Swarm(SwarmConfig(**said), click.echo).run())
+        phases = asyncio.run(Swarm(SwarmConfig(**said), click.echo).run())
     except LabError as error:
         raise click.ClickException(str(error)) from error
+    for line in verdicts(phases):
+        click.echo(line)
 
 
 @click.command("swarm-part", hidden=True)

@@ -31,6 +31,9 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _FAILING_SHARE: Final = 0.3
 _CHURN_PER_S: Final = 5
 _PATIENCE_S: Final = 1200.0
+_FIRST: Final = "all start with nothing"
+_CHURN: Final = "churn"
+_FAILING: Final = "churn, 30 % fail"
 _HEAD: Final = ("phase", "s", "converged s", "snapshots", "deltas", "objects", "requests", "requests/s", "failed",
                 "server CPU s", "CPU ms/agent", "MiB", "MiB/agent")  # fmt: skip
 
@@ -129,17 +132,17 @@ class Swarm:
                 await self._end()
 
     async def _storms(self, cloud: SwarmCloud, where: Path, ports: Sequence[int]) -> AsyncIterator[Phase]:
-        async with self._phase(cloud, "all start with nothing") as made:
+        async with self._phase(cloud, _FIRST) as made:
             await self._all(Act("start"))
         yield made[0]
         async with self._phase(cloud, "nothing changes") as made:
             await asyncio.sleep(self._config.quiet_s)
         yield made[0]
-        async with self._phase(cloud, "churn") as made:
+        async with self._phase(cloud, _CHURN) as made:
             await self._churn(cloud, self._config.quiet_s)
         yield made[0]
         if self._config.fault_s:
-            async with self._phase(cloud, "churn, 30 % fail") as made:
+            async with self._phase(cloud, _FAILING) as made:
                 await self._all(Act("fail", share=_FAILING_SHARE))
                 await self._churn(cloud, self._config.fault_s)
                 await self._all(Act("fail"))
@@ -260,6 +263,23 @@ class Swarm:
         used = (f"{phase.server.cpu_s:.2f}", f"{phase.agents.cpu_s * 1000 / hosts:.1f}")
         memory = (f"{phase.server.rss_mib:.0f}", f"{phase.agents.rss_mib / hosts:.1f}")
         self._say(_row((*said, *told, *asked, *used, *memory)))
+
+
+def verdicts(phases: Sequence[Phase]) -> list[str]:
+    """The goals of a storm and whether they were met, a line each. Times say something on an idle machine only."""
+    by_name = {phase.name: phase for phase in phases}
+    told: list[tuple[str, float, float]] = []
+    if _FAILING in by_name:
+        failing, steady = by_name[_FAILING], by_name[_CHURN]
+        told.append((f"{_FAILING}: times the requests of {_CHURN}", failing.requests_per_s / steady.requests_per_s, 2))
+        told.append((f"{_FAILING}: seconds until all is in force", failing.converged_s, 10))
+    after = [phase for phase in phases if phase.name != _FIRST]
+    told.append((f"snapshots after '{_FIRST}'", sum(phase.counts.get("snapshot", 0) for phase in after), 0))
+    return [f"{what}: {figure:.1f} (goal: at most {goal}) {_met(figure <= goal)}" for what, figure, goal in told]
+
+
+def _met(met: bool) -> str:
+    return "met" if met else "NOT MET"
 
 
 def host_name(number: int) -> str:
