@@ -61,7 +61,7 @@ class Followed(Cloud):
         self.objects = {key: thing for each in self.followers.values() for key, thing in each.objects.items()}
         for port in sorted(self.all(view.Port), key=lambda port: port.id):
             if port.parent is None and port.id not in self.ofports:
-                self.ofports[port.id] = 0x1000 + len(self.ofports)
+                self.ofports[port.id] = 1 + len(self.ofports)
 
 
 @contextmanager

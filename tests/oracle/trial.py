@@ -22,6 +22,8 @@ class Trial:
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self.cluster, self.asked = cluster, Counter[str]()
         self.history: list[str] = []
+        self.journeys: list[Journey] = []
+        """Of the questions since this was emptied."""
         self._random, self._memory = Random(seed), Memory()
         self._earlier: list[Question] = []
         begin(cluster, seed)
@@ -63,6 +65,9 @@ class Trial:
         others = None if machine else self._oracle.unanswered(question.sender, question.frame)
         if not any(_same(found, each) for each in (expected, others) if each is not None):
             raise AssertionError(self._told(question, expected, found, journey))
+        rivals = [step for leg in journey.legs for step in leg.result.steps if step.rivals]
+        assert not rivals, f"flows of one priority disagree: {rivals}"
+        self.journeys.append(journey)
         return found
 
     def _learn(self) -> None:

@@ -1,0 +1,50 @@
+"""`python -m tests.oracle --examples 500 --seed 7`: that many clouds, each changed a few times, each packet judged."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from random import Random
+
+from tests.oracle.cluster import opened
+from tests.oracle.topology import ACTS
+from tests.oracle.trial import Trial
+
+_CHANGES = 6
+_ASKED_FIRST, _ASKED_AFTER = 60, 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__)
+    parser.add_argument("--examples", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1, help="of the first example; each is the seed of its own cloud")
+    wanted = parser.parse_args()
+    asked, wrong, started = Counter[str](), [], time.monotonic()
+    for seed in range(wanted.seed, wanted.seed + wanted.examples):
+        try:
+            asked += _example(seed)
+        except AssertionError as error:
+            wrong.append(seed)
+            print(f"\nseed {seed}: {error}", flush=True)
+        if sys.stderr.isatty():
+            print(f"\r{seed - wanted.seed + 1} clouds, {asked.total()} packets", end="", file=sys.stderr, flush=True)
+    counts = ", ".join(f"{count} {fate}" for fate, count in sorted(asked.items()))
+    clouds = f"{wanted.examples} clouds in {time.monotonic() - started:.0f} s"
+    print(f"{clouds}: {asked.total()} packets ({counts}) as the oracle says; {len(wrong)} clouds where not: {wrong}")
+    return 1 if wrong else 0
+
+
+def _example(seed: int) -> Counter[str]:
+    with opened(seed) as cluster:
+        trial, random = Trial(cluster, seed), Random(seed)
+        trial.ask(_ASKED_FIRST)
+        for _ in range(_CHANGES):
+            if trial.change(random.choice(sorted(ACTS)), random.getrandbits(30)):
+                trial.ask(_ASKED_AFTER)
+        return trial.asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())
