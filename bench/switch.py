@@ -27,7 +27,6 @@ from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host, Lab
 from suimon.lab.processes import environment
 
 GOAL: Final = 0.9
-SECONDS: Final = 2
 PINGS: Final = 100
 COUNTED: Final = 500
 REUSED: Final = 100
@@ -100,8 +99,9 @@ class Counts(NamedTuple):
 class Bench:
     """A lab with both clouds in it, the tenants' one and the plain one."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, seconds: int) -> None:
         self._lab = lab
+        self._seconds = seconds
         self._env = environment(lab.layout.directory)
         self._addresses: dict[str, str] = {}
         self._places = {"internet": lab.layout.internet}
@@ -144,12 +144,12 @@ class Bench:
         """One after the other: how many small datagrams, how many connections, how long a ping."""
         with self._program(way.target, sys.executable, "-I", "-c", SERVER, str(L4_PORT)):
             before_us = self._cpu_us()
-            made, _, took_s = self._said(way, CONNECT, str(SECONDS), "1000000", "0")
+            made, _, took_s = self._said(way, CONNECT, str(self._seconds), "1000000", "0")
             us_per_connection = (self._cpu_us() - before_us) / made
             ping = self._run(way.source, "ping", "-q", "-c", str(PINGS), "-i", "0.01", way.address)
         server = ["iperf3", "--server", "--one-off", "--port", "5201", "--forceflush"]
         with self._program(way.target, *server):
-            udp = ["--udp", "--bitrate", "0", "--length", "64", "--time", str(SECONDS), "--json"]
+            udp = ["--udp", "--bitrate", "0", "--length", "64", "--time", str(self._seconds), "--json"]
             before_us = self._cpu_us()
             told = json.loads(self._run(way.source, "iperf3", "--client", way.address, *udp))
             took_us = self._cpu_us() - before_us
@@ -347,13 +347,14 @@ def _beside(way: Way) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2, help="how long a stream of packets or connections lasts")
     parser.add_argument("--only", default="", help="ways whose names contain this")
     args = parser.parse_args()
     log: Callable[[str], None] = lambda line: print(line, file=sys.stderr)  # noqa: E731
-    lab = Lab(LabConfig(name="benchsw", hosts=2, number=78, api_port=9778), say=log)
+    lab = Lab(LabConfig(name="benchsw", hosts=2, number=79, api_port=9779), say=log)
     lab.up()
     try:
-        bench = Bench(lab)
+        bench = Bench(lab, args.seconds)
         every = {way.name: way for way in bench.build()}
         ways = [way for way in every.values() if not way.plain or args.only in way.name]
         before = bench.vswitchds()
