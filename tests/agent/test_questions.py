@@ -92,7 +92,7 @@ def test_a_drop_is_laid_to_its_stage(world):
         (Why("p9"), "no port"),
         (Why("p"), "name one"),
         (Why("p1", to="10.0.0.50"), "ARP gets no answer"),
-        (Why("p1", to="nonsense"), "not an IPv4 address"),
+        (Why("p1", to="nonsense"), "not an IP address"),
         (Why("p1"), "one direction"),
         (Why("p1", to="10.0.0.12", protocol="tcp"), "needs --port"),
         (Why("p1", to="10.0.0.12", protocol="gre"), "none of"),

@@ -73,19 +73,23 @@ class Small:
         self.make("networks", "public", "admin", **outside, **{"provider:segmentation_id": 100})
         self._subnet("sub1", "net1", "10.1.0.0/24")
         self._subnet("sub2", "net2", "10.2.0.0/24")
+        self._subnet("sub1-6", "net1", "2001:db8:1::/64")
+        self._subnet("sub2-6", "net2", "2001:db8:2::/64")
         self._subnet("pub", "public", "198.51.100.0/24", "admin")
         gateway = {"network_id": self.ids["public"]}
         self.make("routers", "router", external_gateway_info=gateway)
-        for subnet in ("sub1", "sub2"):
+        for subnet in ("sub1", "sub2", "sub1-6", "sub2-6"):
             self.put(f"routers/{self.ids['router']}/add_router_interface", {"subnet_id": self.ids[subnet]})
 
     def _subnet(self, name: str, network: str, cidr: str, by: str = "anna") -> None:
-        self.make("subnets", name, by, network_id=self.ids[network], ip_version=4, cidr=cidr)
+        self.make("subnets", name, by, network_id=self.ids[network], ip_version=6 if ":" in cidr else 4, cidr=cidr)
 
     def _groups(self) -> None:
         self.make("security-groups", "web")
         self.make("security-groups", "closed")
         self._rule("web-tcp80", "web", protocol="tcp", port_range_min=80, port_range_max=80)
+        self._rule("web6-tcp80", "web", ethertype="IPv6", protocol="tcp", port_range_min=80, port_range_max=80)
+        self._rule("web6-ping", "web", ethertype="IPv6", protocol="icmpv6", remote_group_id=self.ids["web"])
         self._rule("web-self", "web", protocol="udp", remote_group_id=self.ids["web"])
         self.make("qos/policies", "guarded", "admin", shared=True)
         block = {"direction": "ingress", "protocol": "tcp", "port_range_min": 25, "port_range_max": 25}
@@ -118,7 +122,8 @@ class Small:
 
     def _port(self, name: str, network: str, host: str, group: str) -> None:
         made = self.make("ports", name, network_id=self.ids[network], security_groups=[self.ids[group]])
-        self.ids[f"{name}-ip"] = made["fixed_ips"][0]["ip_address"]
+        for fixed in made["fixed_ips"]:
+            self.ids[f"{name}-ip6" if ":" in fixed["ip_address"] else f"{name}-ip"] = fixed["ip_address"]
         self.put(f"ports/{made['id']}", {"port": {"binding:host_id": host}})
 
     def _report(self, host: str, *names: str, status: str = "ACTIVE", reason: str = "") -> None:
@@ -147,6 +152,15 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("a", "b-ip", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
     ("a", "b", {"protocol": "udp", "port": 53}, "reached: allowed security_group_rule, forwarded, allowed web-self, "
      "delivered b"),
+    ("a", "b-ip6", WEB, "reached: allowed security_group_rule, forwarded, allowed web6-tcp80, delivered b"),
+    ("a", "b-ip6", {}, "reached: allowed security_group_rule, forwarded, allowed web6-ping, delivered b"),
+    ("a", "c-ip6", WEB, "reached: allowed security_group_rule, routed router, forwarded, allowed web6-tcp80, "
+     "delivered c"),
+    ("a", "b-ip6", SSH, "not: allowed security_group_rule, forwarded, dropped web: no ingress rule allows tcp/22 from "
+     "a-ip6 to b-ip6 (security groups web)"),
+    ("a", "b-ip6", WEB | {"as_ip": "2001:db8:1::77"}, "not: dropped a: the port may not send as 2001:db8:1::77 from"),
+    ("a", "2001:db8:9::1", WEB, "not: allowed security_group_rule, dropped router: the router has no route to "
+     "2001:db8:9::1"),
     ("a", "b", SSH, "not: allowed security_group_rule, forwarded, dropped web: no ingress rule allows tcp/22 from a-ip "
      "to b-ip (security groups web)"),
     ("a", "d", WEB, "not: allowed security_group_rule, forwarded, dropped closed: no ingress rule allows tcp/80 from "

@@ -31,8 +31,9 @@ class Asked:
         self.network = connect(lab).network
         self.ids: dict[str, str] = {}
         first, second = self._subnet("first", "10.40.0.0/24"), self._subnet("second", "10.41.0.0/24")
+        first6, second6 = self._subnet("first6", "fd00:40::/64"), self._subnet("second6", "fd00:41::/64")
         router = self.network.create_router(name="between")
-        for subnet in (first, second):
+        for subnet in (first, second, first6, second6):
             self.network.add_interface_to_router(router, subnet_id=subnet.id)
         web = self._group("web", (("tcp", 80), ("tcp", 25), ("icmp", None)))
         closed = self._group("closed", ())
@@ -40,6 +41,8 @@ class Asked:
             subnet = second if name == "routed" else first
             group = closed if name == "closed" else web
             self._port(name, host, subnet.network_id, group, plugged=True)
+        for name, host, subnet in (("a6", "hv1", first6), ("b6", "hv2", first6), ("routed6", "hv2", second6)):
+            self._port(name, host, subnet.network_id, web, plugged=True)
         self._port("down", "hv2", first.network_id, web, plugged=False)
         policy = self.network.create_qos_policy(name="no-mail")
         block = {"direction": "ingress", "protocol": "tcp", "port_range_min": 25, "port_range_max": 25}
@@ -58,7 +61,7 @@ class Asked:
 
     def _subnet(self, name: str, cidr: str) -> Any:
         network = self.network.create_network(name=name)
-        return self.network.create_subnet(network_id=network.id, ip_version=4, cidr=cidr)
+        return self.network.create_subnet(network_id=network.id, ip_version=6 if ":" in cidr else 4, cidr=cidr)
 
     def _group(self, name: str, allowed: tuple[tuple[str, int | None], ...]) -> str:
         group = self.network.create_security_group(name=name)
@@ -67,6 +70,7 @@ class Asked:
             if l4_port:
                 rule |= {"port_range_min": l4_port, "port_range_max": l4_port}
             self.network.create_security_group_rule(**rule)
+            self.network.create_security_group_rule(**rule | {"ethertype": "IPv6"})
         return str(group.id)
 
     def _port(self, name: str, host: str, network_id: str, group: str, *, plugged: bool) -> None:
@@ -75,7 +79,9 @@ class Asked:
         )
         self.ids[name] = made.id
         if plugged:
-            self.lab.guests.lease(self.lab.guests.add(name, host, made.id, made.mac_address))
+            guest = self.lab.guests.add(name, host, made.id, made.mac_address)
+            if not name.endswith("6"):
+                self.lab.guests.lease(guest)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,10 @@ WEB = {"protocol": "tcp", "port": 80}
         ("a", "near", WEB, True),
         ("a", "routed", WEB, True),
         ("routed", "a", {}, True),
+        ("a6", "b6", WEB, True),
+        ("a6", "b6", {}, True),
+        ("a6", "routed6", WEB, True),
+        ("a6", "b6", {"protocol": "tcp", "port": 22}, False),
         ("a", "b", {"protocol": "tcp", "port": 22}, False),
         ("a", "b", {"protocol": "tcp", "port": 25}, False),
         ("a", "near", {"protocol": "udp", "port": 53}, False),

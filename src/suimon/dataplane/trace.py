@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,7 @@ _FIRST: Final = ("in_port", "eth_type", "ip_proto")
 """The others need these before them."""
 _TIMEOUT_S: Final = 5.0
 _STATES: Final = {0x20: "trk", 0x01: "new", 0x02: "est", 0x04: "rel", 0x08: "rpl", 0x10: "inv"}
-_KEPT: Final = re.compile(r"(tcp|udp|icmp|ip|arp)|(reg\d+|metadata|in_port|vlan_tci|dl_\w+|nw_\w+|tp_\w+|tun_(id|src|dst)|icmp_\w+|tcp_flags|arp_\w+)=.*")  # fmt: skip # noqa: E501
+_KEPT: Final = re.compile(r"(tcp|udp|icmp|ip|ipv6)6?|arp|(reg\d+|metadata|in_port|vlan_tci|dl_\w+|nw_\w+|tp_\w+|tun_(id|src|dst)|icmp_\w+|ipv6_(src|dst)|nd_\w+|tcp_flags|arp_\w+)=.*")  # fmt: skip # noqa: E501
 _SECTION: Final = re.compile(r"\n=+\nrecirc.*\n=+\n")
 _LOOKUP: Final = re.compile(r"^ *(\d+)\. (.*)$", re.MULTILINE)
 _LENGTH: Final = re.compile(
@@ -90,8 +90,10 @@ def chosen(section: str, size: int) -> str:
 def _kept(flow: str) -> list[str]:
     """The words of a flow that is to be asked about again: without what says that it was tracked or recirculated."""
     words = sorted(filter(_KEPT.fullmatch, flow.split(",")), key=lambda word: "=" in word)
-    # What is printed as tp_src is read back as TCP's alone.
-    return [f"{words[0]}{word[2:]}" if word.startswith("tp_") else word for word in words]
+    # What is printed as tp_src is read back as TCP's alone, and icmp_type as IPv4's.
+    spelt = {"tp": words[0].removesuffix("6"), "icmp": "icmpv6" if words[0] == "icmp6" else "icmp"} if words else {}
+    parts = (word.partition("_") for word in words)
+    return [f"{spelt.get(name, name)}{line}{rest}" for name, line, rest in parts]
 
 
 def _read(section: str) -> Trace:
@@ -120,7 +122,8 @@ def _flow_text(fields: Mapping[str, int]) -> str:
 
 def _tracked_text(fields: Mapping[str, int]) -> list[str]:
     states = "|".join(word for bit, word in _STATES.items() if fields.get("ct_state", 0) & bit)
-    others = ("ct_mark", "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst")
+    addresses = ("ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst")
+    others = ("ct_mark", "ct_nw_proto", *addresses, "ct_tp_src", "ct_tp_dst")
     return [f"ct_state={states}", *(f"{name}={_value(name, fields[name])}" for name in others if fields.get(name))]
 
 
@@ -130,4 +133,6 @@ def _value(name: str, value: int) -> str:
             return value.to_bytes(6, "big").hex(":")
         case "ipv4":
             return str(IPv4Address(value))
+        case "ipv6":
+            return str(IPv6Address(value))
     return str(value)

@@ -7,7 +7,7 @@ the hosts' own ports, not with the cloud. A router with extra routes may lead to
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,7 @@ from suimon.pipeline.simulate.sender import (
     leaving,
     next_mac,
     opening,
+    packet_ip,
 )
 from suimon.store.tables import IP_ALLOCATIONS
 from suimon.store.tx import Tx
@@ -132,8 +133,9 @@ class _Walk:
 
     def _learn(self, views: Iterable[tuple[view.Object, ...]]) -> None:
         for thing in (thing for objects in views for thing in objects):
-            if isinstance(thing, view.Router) and thing.gateway and thing.gateway.nexthop:
-                self._answers.setdefault((thing.gateway.network_id, thing.gateway.nexthop), OUTSIDE_MAC)
+            if isinstance(thing, view.Router) and thing.gateway:
+                for nexthop in filter(None, (thing.gateway.nexthop, thing.gateway.nexthop6)):
+                    self._answers.setdefault((thing.gateway.network_id, nexthop), OUTSIDE_MAC)
             elif isinstance(thing, view.FloatingIp):
                 self._answers[thing.network_id, thing.address] = thing.mac
 
@@ -141,9 +143,9 @@ class _Walk:
         """Whoever is asked about on an external network's own subnet answers ARP there."""
         for site in sites.sites.values():
             for thing in site.place.objects:
-                if isinstance(thing, view.Subnet) and ":" not in thing.cidr:
+                if isinstance(thing, view.Subnet):
                     network = site.world.network(thing.network_id)
-                    if network and network.external and IPv4Address(self._address) in IPv4Network(thing.cidr):
+                    if network and network.external and ip_address(self._address) in ip_network(thing.cidr):
                         self._answers[network.id, self._address] = OUTSIDE_MAC
 
     def _unready(self, views: dict[str, tuple[view.Object, ...]]) -> dict[str, str]:
@@ -153,14 +155,14 @@ class _Walk:
 
     def _holder(self, sites: Sites) -> things.Port | None:
         """The port that has the address, on a network that the sender's host knows: its floating IP's, if it is one."""
-        address = IPv4Address(self._address)
+        address = ip_address(self._address)
         subnets = [
             thing.id
             for site in sites.sites.values()
             for thing in site.place.objects
-            if isinstance(thing, view.Subnet) and ":" not in thing.cidr and address in IPv4Network(thing.cidr)
+            if isinstance(thing, view.Subnet) and address in ip_network(thing.cidr)
         ]
-        values = {"subnets": subnets, "ip": f"{int(address):08x}"}
+        values = {"subnets": subnets, "ip": f"{int(address):0{address.max_prefixlen // 4}x}"}
         for (port_id,) in map(tuple, self._tx.rows(_HOLDER, values)) if subnets else ():
             port = self._tx.get(things.Port, port_id)
             if port is not None and port.device_owner == FLOATING_IP:
@@ -180,7 +182,7 @@ class _Walk:
             return self._told(Way((Event(port.host, "classify", "dropped", words, "port", port.id),)))
         if not self._address and self._target is None:
             raise QuestionError("there is nobody to send to")
-        packet = leaving(site.world, port, self._address or _address_of(self._target), self._wanted)
+        packet = leaving(site.world, port, self._address or _address_of(self._target, source), self._wanted)
         journey = self._sites.from_port(port, packet)
         there = self._way(journey)
         if not there.arrived:
@@ -193,7 +195,7 @@ class _Walk:
             got = journey.delivered[self._target.id]
             port = self._port(self._target)
             try:
-                back = answering(got, next_mac(self._world(port), port, _text(got.fields["ipv4_src"])))
+                back = answering(got, next_mac(self._world(port), port, packet_ip(got, "src")))
             except QuestionError as error:
                 stopped = Event(port.host, "guest", "dropped", f"the answer: {error}", "port", port.id)
                 return Way((stopped,))
@@ -243,7 +245,7 @@ class _Walk:
                 found.append((network, floating.mac, floating.address))
         own = world.network(port.network_id)
         if own is not None and not own.tunnelled:
-            ip, subnet_id = first_address(port)
+            ip, subnet_id = first_address(port, 6 if ":" in str(self._question.source) else 4)
             subnet = world.subnet(subnet_id)
             if subnet and subnet.gateway_ip and found_mac(world, own.id, subnet.gateway_ip) is None:
                 world.learn(own.id, subnet.gateway_ip, OUTSIDE_MAC)
@@ -294,16 +296,14 @@ def _matters(leg: Leg, event: Event) -> bool:
     return not (leg.entry.startswith("provider/") and event.what == "dropped" and event.stage in ("classify", "lookup"))
 
 
-def _address_of(port: things.Port | None) -> str:
-    for fixed in port.fixed_ips if port else ():
-        if ":" not in fixed.ip:
-            return fixed.ip
-    raise QuestionError(f"port {port.id if port else ''} has no IPv4 address")
+def _address_of(port: things.Port | None, source: things.Port) -> str:
+    """The first one of a family that both have, IPv4 before IPv6."""
+    for six in (False, True):
+        found = [fixed.ip for fixed in (port.fixed_ips if port else ()) if (":" in fixed.ip) == six]
+        if found and any((":" in fixed.ip) == six for fixed in source.fixed_ips):
+            return found[0]
+    raise QuestionError("the two ports have no addresses of one IP version")
 
 
 def _unready_words(port: things.Port) -> str:
     return f"the port is {port.status}: {port.status_reason or 'its host has not said that its flows are in'}"
-
-
-def _text(number: int) -> str:
-    return str(IPv4Address(number))

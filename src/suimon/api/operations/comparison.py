@@ -8,7 +8,10 @@ from suimon.pipeline.simulate.journey import Leg
 from suimon.pipeline.simulate.packet import Packet
 
 _HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp", "vlan_vid", "tun_")
-_TRACKED: Final = ("ct_state", "ct_mark", "ct_nw_proto", "ct_nw_src", "ct_nw_dst", "ct_tp_src", "ct_tp_dst")
+_TRACKED: Final = (
+    *("ct_state", "ct_mark", "ct_nw_proto", "ct_nw_src", "ct_nw_dst"),
+    *("ct_ipv6_src", "ct_ipv6_dst", "ct_tp_src", "ct_tp_dst"),
+)
 
 
 class Asking(Protocol):

@@ -6,7 +6,7 @@ A tenant is told his own half: of the other only that the destination refused, o
 import asyncio
 import random
 from collections.abc import Iterator
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
@@ -43,7 +43,7 @@ _MOST_WAITING: Final = 8
 
 
 class Asked(msgspec.Struct, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
-    """From and to: a port by id, name or, for one of the two, an IPv4 address."""
+    """From and to: a port by id, name or, for one of the two, an IP address."""
 
     source: Name
     target: Name
@@ -195,8 +195,8 @@ def _found_out(tx: Tx, actor: Actor, asked: Asked) -> Told:
 def _end(tx: Tx, actor: Actor, name: str) -> Port | str:
     """A port by its id or, of those that the actor sees, its name; or an address. Raises NotFound, BadRequest."""
     try:
-        return str(IPv4Address(name))
-    except AddressValueError:
+        return str(ip_address(name))
+    except ValueError:
         pass
     port = tx.get(Port, name)
     if port is not None:

@@ -6,7 +6,7 @@ A rule is found by what it says, not by the flow it became: one that is named al
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, Literal
 
 import msgspec
@@ -18,16 +18,19 @@ from suimon.pipeline.fields import (
     MTU,
     NET,
     NEXTHOP,
+    NEXTHOP6,
     NO_ROUTE,
     ROUTER,
     SOURCE,
     TARGET,
     TOO_BIG,
     VERDICT,
+    registers,
 )
 from suimon.pipeline.flow import CheckLarger, SetField
 from suimon.pipeline.simulate.journey import Leg, Site
 from suimon.pipeline.simulate.packet import Packet
+from suimon.pipeline.simulate.sender import packet_ip
 from suimon.pipeline.simulate.switch import Step
 from suimon.pipeline.tables import Stage
 
@@ -35,7 +38,8 @@ What = Literal["sent", "allowed", "routed", "translated", "forwarded", "delivere
 Why = tuple[str, str, str]
 """Kind and id of the resource, and words."""
 
-_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp"}
+_PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+_ICMP: Final = {1: "icmp", 58: "icmpv6"}
 _OUTWARDS: Final = frozenset({Stage.BLOCK_OUT, Stage.ANTISPOOF, Stage.TRACK_OUT, Stage.GROUP_OUT, Stage.ALLOW_OUT})
 _INWARDS: Final = frozenset({Stage.BLOCK_IN, Stage.TRACK_IN, Stage.GROUP_IN, Stage.ALLOW_IN, Stage.DELIVER})
 
@@ -130,22 +134,27 @@ class _Connection(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, packet: Packet, *, stateful: bool) -> _Connection | None:
         fields = packet.fields
-        if "ipv4_src" not in fields:
+        if "ip_proto" not in fields:
             return None
+        six = "ipv6_src" in fields
         if stateful and fields.get("ct_nw_proto"):
-            protocol, ends = fields["ct_nw_proto"], (_ip(packet, "ct_nw_src"), _ip(packet, "ct_nw_dst"))
+            names = ("ct_ipv6_src", "ct_ipv6_dst") if six else ("ct_nw_src", "ct_nw_dst")
+            protocol, ends = fields["ct_nw_proto"], (_ip(packet, names[0]), _ip(packet, names[1]))
             l4 = fields["ct_tp_src"], fields["ct_tp_dst"]
-            return cls(protocol, *ends, *(l4 if protocol == 1 else (l4[1], 0)))
-        protocol, ends = fields["ip_proto"], (_ip(packet, "ipv4_src"), _ip(packet, "ipv4_dst"))
-        if protocol == 1:
-            return cls(protocol, *ends, fields.get("icmp_type", 0), fields.get("icmp_code", 0))
+            return cls(protocol, *ends, *(l4 if protocol in _ICMP else (l4[1], 0)))
+        protocol, ends = fields["ip_proto"], (packet_ip(packet, "src"), packet_ip(packet, "dst"))
+        if icmp := _ICMP.get(protocol):
+            return cls(protocol, *ends, fields.get(f"{icmp}_type", 0), fields.get(f"{icmp}_code", 0))
         name = _PROTOCOLS.get(protocol, "")
         return cls(protocol, *ends, fields.get(f"{name}_dst", 0), 0)
 
     def allowed(self, site: Site, rule: view.SecurityGroupRule) -> bool:
-        if rule.ethertype != "IPv4" or rule.protocol not in (None, self.protocol):
+        six = ":" in self.source
+        # Neutron takes "icmp" for either family's.
+        protocol = self.protocol if rule.protocol not in _ICMP or self.protocol not in _ICMP else rule.protocol
+        if (rule.ethertype == "IPv6") != six or rule.protocol not in (None, protocol):
             return False
-        if rule.protocol == 1:
+        if rule.protocol in _ICMP:
             if rule.port_min not in (None, self.first) or rule.port_max not in (None, self.second):
                 return False
         elif rule.port_min is not None and not rule.port_min <= self.first <= (rule.port_max or rule.port_min):
@@ -177,13 +186,13 @@ def _dropped(site: Site, leg: Leg) -> Why:
             return _nobody(site, packet)
         case Stage.ROUTE:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
-            return "router", router, f"{_ip(packet, 'ipv4_dst')} is the router's own address: it answers ping only"
+            return "router", router, f"{packet_ip(packet, 'dst')} is the router's own address: it answers ping only"
         case Stage.FLOATING_OUT:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
-            return "router", router, f"{_ip(packet, 'ipv4_src')} has no floating IP to leave for the outside with"
+            return "router", router, f"{packet_ip(packet, 'src')} has no floating IP to leave for the outside with"
         case Stage.NEIGHBOUR:
             network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
-            return "network", network, f"nobody on the network has the next hop {_ip(packet, NEXTHOP)}"
+            return "network", network, f"nobody on the network has the next hop {_next_hop(packet)}"
         case Stage.REMOTE:
             network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
             return "network", network, "the host is not attached to what carries the network"
@@ -196,7 +205,7 @@ def _complained(site: Site, packet: Packet) -> tuple[str, str, str]:
     words = {
         TOO_BIG: f"larger than the {packet.fields.get(MTU, 0)} bytes that the next network takes",
         EXPIRED: "its time to live is over",
-        NO_ROUTE: f"the router has no route to {_ip(packet, 'ipv4_dst')}",
+        NO_ROUTE: f"the router has no route to {packet_ip(packet, 'dst')}",
     }
     return words[packet.fields[COMPLAINT]], "router", router
 
@@ -206,7 +215,7 @@ def _refused(site: Site, port: view.Port, step: Step) -> Why:
     packet, outwards = step.packet, step.stage in _OUTWARDS
     direction = "egress" if outwards else "ingress"
     if step.stage is Stage.ANTISPOOF:
-        claimed = f"{_ip(packet, 'ipv4_src')} from {_mac(packet, 'eth_src')}"
+        claimed = f"{packet_ip(packet, 'src')} from {_mac(packet, 'eth_src')}"
         return "port", port.id, f"the port may not send as {claimed}: it has neither that pair nor leave to use it"
     if step.stage is Stage.DELIVER:
         return "port", port.id, "the port or its network is administratively down"
@@ -279,11 +288,19 @@ def _is_member(site: Site, group_id: str, ip: str) -> bool:
 
 
 def _within(ip: str, prefix: str) -> bool:
-    return ":" not in prefix and IPv4Address(ip) in ip_network(prefix, strict=False)
+    return (":" in prefix) == (":" in ip) and ip_address(ip) in ip_network(prefix, strict=False)
 
 
 def _ip(packet: Packet, field: str) -> str:
-    return str(IPv4Address(packet.fields.get(field, 0)))
+    value = packet.fields.get(field, 0)
+    return str(IPv6Address(value) if "ipv6" in field else IPv4Address(value))
+
+
+def _next_hop(packet: Packet) -> str:
+    if packet.fields.get(NEXTHOP):
+        return _ip(packet, NEXTHOP)
+    parts = [packet.fields.get(part, 0).to_bytes(4, "big") for part in registers(NEXTHOP6)]
+    return str(IPv6Address(b"".join(parts)))
 
 
 def _mac(packet: Packet, field: str) -> str:

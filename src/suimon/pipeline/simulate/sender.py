@@ -1,9 +1,12 @@
-"""What a guest would send to an address: by the MAC that ARP tells it, from its own addresses or others it claims."""
+"""What a guest would send to an address: by the MAC that ARP or a solicitation tells it, from its own addresses or
+others that it claims.
+"""
 
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Literal
 
 import msgspec
 
@@ -30,31 +33,33 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def leaving(facts: Facts, port: Port, to: str, wanted: Wanted) -> Packet:
     """What opens a connection from the port to `to`, as its interface hands it over. Raises QuestionError."""
-    source, _ = first_address(port)
+    to = address(to)
+    source, _ = first_address(port, 6 if ":" in to else 4)
     mac = next_mac(facts, port, to)
     claimed = claimed_mac(wanted.as_mac) or port.mac, address(wanted.as_ip) if wanted.as_ip else source
-    return opening(Ends(claimed[0], mac, claimed[1], address(to)), wanted)
+    return opening(Ends(claimed[0], mac, claimed[1], to), wanted)
 
 
 def next_mac(facts: Facts, port: Port, to: str) -> str:
     """Of the destination if it is on the port's subnet, of the subnet's gateway otherwise. Raises QuestionError."""
     to = address(to)
-    _, subnet_id = first_address(port)
+    _, subnet_id = first_address(port, 6 if ":" in to else 4)
     subnet = facts.subnet(subnet_id)
-    on_link = subnet is not None and IPv4Address(to) in IPv4Network(subnet.cidr)
+    on_link = subnet is not None and ip_address(to) in ip_network(subnet.cidr)
     nexthop = to if on_link or subnet is None else subnet.gateway_ip
     if nexthop is None:
         raise QuestionError(f"{to} is not on the port's subnet, which has no gateway: the guest has no route to it")
     mac = found_mac(facts, port.network_id, nexthop)
     if mac is None:
         raise QuestionError(
-            f"nobody has {nexthop} on the port's network, as far as this host knows: ARP gets no answer"
+            f"nobody has {nexthop} on the port's network, as far as this host knows: "
+            f"{'a solicitation' if ':' in nexthop else 'ARP'} gets no answer"
         )
     return mac
 
 
 def found_mac(facts: Facts, network_id: str, ip: str) -> str | None:
-    """Who answers ARP for `ip` on the network."""
+    """Who answers ARP, or neighbour solicitations, for `ip` on the network."""
     for name in facts.found("port@network", network_id):
         port = facts.port(name)
         if port and ip in [each.ip for each in port.fixed_ips]:
@@ -96,15 +101,12 @@ def answering(packet: Packet, eth_dst: str) -> Packet:
     swapped = dict(fields) | {
         "eth_src": fields["eth_dst"],
         "eth_dst": int(eth_dst.replace(":", ""), 16),
-        "ipv4_src": fields["ipv4_dst"],
-        "ipv4_dst": fields["ipv4_src"],
         "ip_ttl": 64,
     }
-    for l4 in ("tcp", "udp"):
-        if f"{l4}_src" in fields:
-            swapped |= {f"{l4}_src": fields[f"{l4}_dst"], f"{l4}_dst": fields[f"{l4}_src"]}
-    if "icmp_type" in fields:
-        swapped["icmp_type"] = 0
+    for pair in ("ipv4", "ipv6", "tcp", "udp"):
+        if f"{pair}_src" in fields:
+            swapped |= {f"{pair}_src": fields[f"{pair}_dst"], f"{pair}_dst": fields[f"{pair}_src"]}
+    swapped |= {name: reply for name, reply in (("icmp_type", 0), ("icmpv6_type", 129)) if name in fields}
     flags = SYN | ACK if "tcp_src" in fields else 0
     return msgspec.structs.replace(packet, fields=swapped, tcp_flags=flags)
 
@@ -112,9 +114,17 @@ def answering(packet: Packet, eth_dst: str) -> Packet:
 def address(text: str) -> str:
     """Raises QuestionError for what is none."""
     try:
-        return str(IPv4Address(text))
-    except AddressValueError as error:
-        raise QuestionError(f"{text!r} is not an IPv4 address") from error
+        return str(ip_address(text))
+    except ValueError as error:
+        raise QuestionError(f"{text!r} is not an IP address") from error
+
+
+def packet_ip(packet: Packet, end: Literal["src", "dst"]) -> str:
+    """As text."""
+    fields = packet.fields
+    if "ipv6_src" in fields:
+        return str(IPv6Address(fields[f"ipv6_{end}"]))
+    return str(IPv4Address(fields.get(f"ipv4_{end}", 0)))
 
 
 def claimed_mac(text: str) -> str:
@@ -124,9 +134,9 @@ def claimed_mac(text: str) -> str:
     return text.lower()
 
 
-def first_address(port: Port) -> tuple[str, str]:
-    """The port's first IPv4 address and its subnet. Raises QuestionError."""
+def first_address(port: Port, version: int = 4) -> tuple[str, str]:
+    """The port's first address of that IP version and its subnet. Raises QuestionError."""
     for fixed in port.fixed_ips:
-        if ":" not in fixed.ip:
+        if (":" in fixed.ip) == (version == 6):
             return fixed.ip, fixed.subnet_id
-    raise QuestionError(f"port {port.id} has no IPv4 address")
+    raise QuestionError(f"port {port.id} has no IPv{version} address")
