@@ -7,13 +7,14 @@ from pathlib import Path
 
 from suimon.distribution.dispatch import Dispatcher
 from suimon.model import things, view
+from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
 from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Asked
 from suimon.store.store import Store
 from suimon.store.tx import Tx
 from tests.distribution.acts import NOVA
 from tests.distribution.test_dispatch import connected, make_network, on, with_dispatcher
-from tests.distribution.world import make, make_host, put, settle, write
+from tests.distribution.world import make, make_host, make_port, put, settle, write
 
 
 def test_a_port_between_two_hosts_is_told_to_both_and_its_move_to_others_in_one_small_delta(tmp_path: Path) -> None:
@@ -49,5 +50,28 @@ def test_a_port_between_two_hosts_is_told_to_both_and_its_move_to_others_in_one_
         (delta,) = third.frames[before:]
         assert isinstance(delta, view.Delta) and (delta.dropped, delta.deleted) == ((), ())
         assert [(view.key(each), each.host) for each in delta.objects] == [(("peer", port.id), "h2")]  # type: ignore[union-attr]
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_a_gateway_host_without_guests_hears_of_a_routers_first_network(tmp_path: Path) -> None:
+    """The router was given its way out before it had a leg."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        outside = make(things.Network, network_type="flat", physnet="public", external=True)
+        net, sub = make_network(2)
+        await put(store, make_host("h3", "192.0.2.3", "public"), outside, net, sub)
+        router = make(things.Router, gateway_network_id=outside.id)
+        leg, way_out = (
+            make_port(of.id, device_id=router.id, device_owner=owner)
+            for of, owner in ((net, ROUTER_INTERFACE), (outside, ROUTER_GATEWAY))
+        )
+        await settle(store, dispatcher)
+        gateway = await connected(dispatcher, "h3")
+        for thing in (router, way_out, leg):
+            await put(store, thing)
+            await settle(store, dispatcher)
+        await gateway.drain()
+        assert {("router", router.id), ("network", net.id), ("subnet", sub.id)} <= gateway.objects.keys()
 
     with_dispatcher(tmp_path, body)

@@ -50,10 +50,11 @@ def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
         for each in ranked(router_id, attached[networks[network_id]]):
             if each.host in hosts:
                 led[router_id].append(each.host)
-                held[each.host] |= {f"qos:{policy_id}"} if policy_id else set()
+                # Also of one without legs: the holders of its scope are who hears of its first.
+                held[each.host] |= {f"router:{router_id}"} | ({f"qos:{policy_id}"} if policy_id else set())
     for router_id, network_id in tx.rows(_LEGS, {"routers": sorted(led)}) if led else ():
         for host in led[router_id]:
-            held[host] |= {f"router:{router_id}", f"network:{network_id}", f"peers:{network_id}"}
+            held[host] |= {f"network:{network_id}", f"peers:{network_id}"}
     for router_id, policy_id in tx.rows(_FORWARDED, {"routers": sorted(led)}) if led else ():
         for host in led[router_id]:
             held[host].add(f"qos:{policy_id}")
