@@ -82,7 +82,7 @@ class Ovn:
         self._pids: dict[str, int] = {}
         self._switch = OpenVSwitch(_NAMESPACE, directory / "hv1", directory, self._record)
         self._env["OVS_RUNDIR"] = str(self._switch.rundir)
-        self._numbers, self._grown = iter(range(1_000_000)), False
+        self._numbers, self._l4_ports, self._grown = iter(range(1_000_000)), iter(range(1000, 65536)), False
         self.nb = Database(directory / "nb.sock", "OVN_Northbound", {t: c for t, c in _NB.items() if t != "Chassis"})
         self.sb = Database(directory / "sb.sock", "OVN_Southbound", {"Chassis": _NB["Chassis"]})
         self.vs = Database(
@@ -127,7 +127,7 @@ class Ovn:
         found = [await self._ready() for _ in range(rounds + 1)][1:]
         figures = {name: statistics.median(each[name] for each in found) for name in found[0]}
         if self._grown:  # A group without ports here has no flow here.
-            figures["rule in force, ms"] = statistics.median([await self._rule(number) for number in range(rounds)])
+            figures["rule in force, ms"] = statistics.median([await self._rule() for _ in range(rounds)])
         figures["flows on the host"] = float(flow_count(self._switch))
         return figures
 
@@ -145,10 +145,10 @@ class Ovn:
         cpu_ms = (self._cpu_s() - before) * 1000
         return {"flows in, ms": (flows_in - began) * 1000, "ACTIVE, ms": (active - began) * 1000, "CPU ms/port": cpu_ms}
 
-    async def _rule(self, number: int) -> float:
+    async def _rule(self) -> float:
         async with Monitor().watching(self._switch) as monitor:
             acl = {"priority": 1002, "direction": "to-lport", "action": "allow-related"}
-            acl["match"] = f"outport == @pg0 && ip4 && tcp.dst == {1000 + number}"
+            acl["match"] = f"outport == @pg0 && ip4 && tcp.dst == {next(self._l4_ports)}"
             began = time.monotonic()
             await self.nb.connection.transact(
                 [_insert("ACL", acl, "acl"), self._added("Port_Group", "pg0", "acls", "acl")]

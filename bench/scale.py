@@ -372,6 +372,7 @@ def main() -> int:
     args = parser.parse_args()
     counts = sorted(args.ports or [0, 1_000, 5_000, 20_000])
     for layout in args.layout or ["a", "b"]:
+        theirs = asyncio.run(asyncio.wait_for(_theirs(layout, counts), args.timeout_s)) if args.ovn else []
         config = LabConfig(name="scale", hosts=2, number=78, api_port=9778)
         lab = Lab(config, say=lambda line: print(line, file=sys.stderr))
         lab.up()
@@ -379,7 +380,6 @@ def main() -> int:
             ours = asyncio.run(asyncio.wait_for(_ours(lab, layout, counts), args.timeout_s))
         finally:
             lab.down()
-        theirs = asyncio.run(asyncio.wait_for(_theirs(layout, counts), args.timeout_s)) if args.ovn else []
         _show(layout, ours, theirs)
     return 0
 
