@@ -192,7 +192,9 @@ class Oracle:
         way = max(ways, key=lambda way: ip_network(way.cidr).prefixlen)
         nexthop = way.nexthop or frame.dst
         if way.leg is None:
-            return self._leaving(router_id, frame, sender, nexthop, hops) if via or not frame.ipv6 else set()
+            if via is None:
+                return self._turned_round(router_id, frame, sender, nexthop, hops)
+            return self._leaving(router_id, frame, sender, nexthop, hops)
         network_id, mac = way.leg["network_id"], way.leg["mac_address"]
         onwards = frame.but(eth_src=ANY_MAC if self._shared_wire(network_id) else mac, ttl=frame.ttl - 1)
         return self._hop(network_id, onwards, nexthop, sender, hops)
@@ -256,6 +258,14 @@ class Oracle:
             self._memory.rewritten[router_id, _ends(_turned(hidden))] = {"dst": frame.src}
             frame = hidden
         return self._hop(gateway["network_id"], frame, nexthop, sender, hops)
+
+    def _turned_round(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
+        """What came from outside and has no way but out again keeps its addresses; IPv6 is dropped."""
+        gateway = self._gateway(router_id)
+        if frame.ipv6 or gateway is None:
+            return set()
+        turned = frame.but(ttl=frame.ttl - 1, eth_src=gateway["mac_address"])
+        return self._hop(gateway["network_id"], turned, nexthop, sender, hops)
 
     def _from_outside(self, router_id: str, frame: Frame, sender: Body, hops: int) -> set[Arrival]:
         """What came to the gateway's MAC: an answer, a forwarded L4 port, or, where nothing is hidden, any packet."""

@@ -47,7 +47,7 @@ class Trial:
             if question.sender in self._oracle.ports or question.sender.startswith("machine"):
                 self.compare(question)
         for question in list(self._asker.questions(count)):
-            for arrival in self.compare(question):
+            for arrival in sorted(self.compare(question), key=str):
                 back = self._asker.answer(question, arrival)
                 if back and self._random.random() < 0.5:
                     self.compare(back)
