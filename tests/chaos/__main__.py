@@ -174,9 +174,9 @@ def _ways(cloud: Cloud, pps: float) -> list[Way]:
         Way("on one host", one, two, pps),
         Way("on the other", far, near_far, pps),
         Way("tunnel", two, far, pps),
-        Way("tunnel, back", near_far, one, pps),
+        Way("tunnel back", near_far, one, pps),
         Way("forbidden by a group", two, guests["shut"], pps / 20, allowed=False),
-        Way("forbidden by a group, tunnel", one, guests["shutfar"], pps / 20, allowed=False),
+        Way("forbidden by a group by tunnel", one, guests["shutfar"], pps / 20, allowed=False),
         Way("forbidden between networks", one, alien, pps / 20, allowed=False),
     ]
 
