@@ -8,7 +8,8 @@ import pytest
 from suimon.api.operations.readiness import Facts, reasons
 from suimon.distribution.presence import HostState
 from suimon.model import view
-from suimon.model.things import Host, Network, Port
+from suimon.model.actor import SYSTEM
+from suimon.model.things import Host, Network, Port, PortBinding
 from tests.api.cloud import Cloud
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,3 +71,26 @@ def test_the_call_tells_an_owner_no_host(cloud: Cloud) -> None:
     assert b"secret-host" not in told.body
     assert b"secret-host" in cloud.call("GET", path, token=cloud.admin.token).body
     assert cloud.call("GET", "/operations/v1/ports/no-such-port/readiness", token=anna.token).status == 404
+
+
+def test_where_a_guest_is_to_come_is_ready_when_its_newest_change_is_in_force_there(cloud: Cloud) -> None:
+    network = cloud.call("POST", "/v2.0/networks", {"network": {}}, cloud.admin.token).json["network"]["id"]
+    body = {"port": {"network_id": network, "binding:host_id": "h1"}}
+    port = cloud.call("POST", "/v2.0/ports", body, cloud.admin.token).json["port"]["id"]
+    host = Host(name="h1", tunnel_ip=None, joined_at=NOW)
+    cloud.run(cloud.store.write(lambda tx: tx.insert(host), SYSTEM))
+    waiting = PortBinding(id="b1", **EVERY_THING, port_id=port, host="h2")
+    cloud.run(cloud.store.write(lambda tx: tx.insert(waiting), SYSTEM))
+    bound = cloud.store.position()[2]
+
+    def ready(**state: Any) -> bool:
+        cloud.states["h2"] = HostState(**UP | {"host": "h2", "revision": cloud.store.position()[2]} | state)
+        (told,) = cloud.call("GET", path, token=cloud.admin.token).json["readiness"]["waiting_at"]
+        assert told["host"] == "h2"
+        return bool(told["ready"])
+
+    path = f"/operations/v1/ports/{port}/readiness"
+    assert ready() and not ready(revision=bound - 1)
+    assert not ready(up=False) and not ready(held="too much") and not ready(failures={f"port/{port}": "bad match"})
+    cloud.call("PUT", f"/v2.0/ports/{port}", {"port": {"name": "new"}}, cloud.admin.token)
+    assert ready() and not ready(revision=bound), "it is told what the active host is told"

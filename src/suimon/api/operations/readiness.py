@@ -11,7 +11,7 @@ from suimon.distribution.presence import HostState
 from suimon.distribution.provenance import noted_state, wanted_revision
 from suimon.model.actor import Actor
 from suimon.model.errors import NotFound
-from suimon.model.things import Host, Network, Port
+from suimon.model.things import Host, Network, Port, PortBinding
 from suimon.model.touches import UNPLUGGED
 from suimon.model.view import SCHEMA
 from suimon.store.tx import Tx
@@ -23,6 +23,14 @@ class HostStates(Protocol):
     def state(self, host: str, noted: str = "") -> HostState: ...
 
 
+class Waiting(NamedTuple):
+    """A host that the port is bound to besides: its guest is to come there, or has left it."""
+
+    host: str
+    noted: str
+    wanted: int | None
+
+
 class Facts(NamedTuple):
     """What the store knows of a port; `wanted` is the revision of its newest change that its host is told of."""
 
@@ -31,6 +39,7 @@ class Facts(NamedTuple):
     host: Host | None
     noted: str
     wanted: int | None
+    waiting: tuple[Waiting, ...] = ()
 
 
 class Reason(NamedTuple):
@@ -60,7 +69,14 @@ class Readiness:
         ]
         if actor.admin:
             told |= {"host": facts.port.binding_host, "revision": facts.wanted, "revision_in_force": state.revision}
+            told["waiting_at"] = [{"host": each.host, "ready": self._waits(facts, each)} for each in facts.waiting]
         return answer({"readiness": told})
+
+    def _waits(self, facts: Facts, waiting: Waiting) -> bool:
+        """Whether all that the port needs is in force where its guest is to come."""
+        state, owner = self._states.state(waiting.host, waiting.noted), f"port/{facts.port.id}"
+        known = waiting.wanted is None or (state.revision is not None and state.revision >= waiting.wanted)
+        return state.up and not state.held and owner not in state.failures and known
 
 
 def reasons(facts: Facts, state: HostState) -> Iterator[Reason]:
@@ -109,4 +125,12 @@ def _facts(tx: Tx, actor: Actor, port_id: str) -> Facts:
     host = tx.get(Host, port.binding_host) if port.binding_host else None
     noted = noted_state(tx, host.name) if host else ""
     wanted = wanted_revision(tx, port.id, port.binding_host) if host else None
-    return Facts(port, tx.get(Network, port.network_id), host, noted, wanted)
+    bindings = tx.select(PortBinding, {"port_id": port.id}, order=("host",))
+    waiting = tuple(_waiting(tx, port.id, each.host, wanted) for each in bindings)
+    return Facts(port, tx.get(Network, port.network_id), host, noted, wanted, waiting)
+
+
+def _waiting(tx: Tx, port_id: str, host: str, told_active: int | None) -> Waiting:
+    """What the active host is told of a port, those that wait for it are told, too."""
+    told = [each for each in (told_active, wanted_revision(tx, port_id, host)) if each is not None]
+    return Waiting(host, noted_state(tx, host), max(told, default=None))
