@@ -356,8 +356,9 @@ CHANGES = Table(
     Column("id", Text, primary_key=True),
     Column("scope", Text, primary_key=True),
     Column("request_id", Text, nullable=False),
+    Index(None, "id", "revision"),
 )
-"""The change log: look again at (kind, id) for those who hold scope."""
+"""The change log: look again at (kind, id) for those who hold scope. What brought a thing is found by its id."""
 HOST_STATES = Table(
     "host_states",
     METADATA,

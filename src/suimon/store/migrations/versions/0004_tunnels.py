@@ -24,3 +24,4 @@ def upgrade() -> None:
     op.add_column("hosts", sa.Column("drained", sa.Boolean(), nullable=False, server_default=sa.false()))
     legs = sa.text("device_owner = 'network:router_interface'")
     op.create_index("ix_ports_router_legs", "ports", ["network_id"], sqlite_where=legs, postgresql_where=legs)
+    op.create_index("ix_changes_id_revision", "changes", ["id", "revision"])
