@@ -97,6 +97,33 @@ def test_every_guest_gets_out_by_the_router_s_address(cloud: Cloud) -> None:
             assert near.recv(10) == b"and back"
 
 
+def test_a_limit_of_the_gateway_holds_for_all_who_leave_by_it(cloud: Cloud) -> None:
+    """More datagrams than its burst and its rate, from the host that doesn't lead out: what of them gets outside."""
+    policy = cloud.api.create_qos_policy(name="slow")
+    cloud.api.create_qos_bandwidth_limit_rule(policy, max_kbps=1100, max_burst_kbps=1100, direction="egress")
+    place, switch = cloud.ranks[1].name, cloud.lab.switch(cloud.ranks[0].name)
+    for limit in (policy.id, None):
+        gateway = {"network_id": cloud.outside, "qos_policy_id": limit}
+        cloud.api.update_router(cloud.router.id, external_gateway_info=gateway)
+        _await(
+            lambda limit=limit: ("rate=1100 burst_size=1100" in switch.ofctl("dump-meters", "br-int")) == bool(limit)
+        )
+        with cloud.socket("internet", socket.SOCK_DGRAM, 8006) as far, cloud.socket(place, socket.SOCK_DGRAM) as near:
+            far.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE: all of it waits there (socket(7)).
+            far.settimeout(0.5)
+            started = time.monotonic()
+            for _ in range(400):
+                near.sendto(bytes(1000), (PUBLIC_GATEWAY, 8006))
+                time.sleep(0.0005)
+            allowed = (1100 + 1100 * (time.monotonic() - started)) * 1000 / (8 * 1042)
+            arrived = 0
+            with contextlib.suppress(TimeoutError):
+                while far.recv(2000):
+                    arrived += 1
+        assert (0.8 * allowed < arrived < 1.05 * allowed) if limit else arrived > 390, f"{arrived} of {allowed:.0f}"
+    cloud.api.delete_qos_policy(policy)
+
+
 def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
     """What Open vSwitch 3.1 aborts on when it does the rewriting itself: the last connection is still closing."""
     before = [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts]
