@@ -571,3 +571,25 @@ def test_a_network_s_policy_is_no_matter_of_the_cloud_s_own_ports(tmp_path: Path
         assert isinstance(others, view.Port) and others.qos_id == policy.id and ("qos", policy.id) in there
 
     with_dispatcher(tmp_path, body)
+
+
+def test_a_gateway_host_hears_of_a_leg_that_comes_after_the_gateway(tmp_path: Path) -> None:
+    """The router leads outside before it has a leg, and nobody behind it is a guest of h2."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        n = Neighbourhood()
+        leg = n.legs[0]
+        await n.put(store)
+        await write(store, lambda tx: tx.update(tx.get(things.Host, "h2"), make_host("h2", "192.0.2.2", "public")))
+        await write(store, lambda tx: [tx.delete(each) for each in n.legs[:2]])
+        await settle(store, dispatcher)
+        h2 = await connected(dispatcher, "h2")
+        await h2.drain()
+        assert h2.objects["router", n.router.id].interfaces == ()
+        await put(store, leg)
+        await settle(store, dispatcher)
+        await h2.drain()
+        assert [each.port_id for each in h2.objects["router", n.router.id].interfaces] == [leg.id]
+        assert ("network", leg.network_id) in h2.objects
+
+    with_dispatcher(tmp_path, body)

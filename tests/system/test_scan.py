@@ -21,7 +21,7 @@ from tests.system.openvswitch import run
 pytestmark = pytest.mark.system
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/security.md"
-TCP = "1-1100,3260,4789,5432,6081,6379,6633,6640,6653,8000-8100,8443,8775,9000-9100,9600-9900,16509"
+TCP = "1-150,443,445,873,2049,3260,4789,5432,5900,6081,6379,6633,6640,6653,8000,8080,8443,8775,9600-9900,16509"
 UDP = "53,67,68,123,161,547,4789,5353,6081"
 LISTENING = {"tcp/53", "tcp/80", "udp/53"}
 """In all namespaces of a hypervisor together."""
@@ -98,7 +98,20 @@ class Places:
         """`protocol/port` of every socket that nmap finds."""
         namespace = self.namespaces[way[0]]
         inside = ["ip", "netns", "exec", namespace] if namespace else []
-        common = ["-n", "-Pn", "--max-retries", "1", "--min-rate", "1500", "--host-timeout", "60s", "-oG", "-"]
+        common = [
+            "-n",
+            "-Pn",
+            "--max-retries",
+            "3",
+            "--min-rate",
+            "300",
+            "--max-rate",
+            "600",
+            "--host-timeout",
+            "60s",
+            "-oG",
+            "-",
+        ]
         scan = ["nmap", "-sS", "-sU", "-p", f"T:{TCP},U:{UDP}", *common, *self.targets[way]]
         said = run(*inside, *scan, timeout_s=120)
         if way != ("tunnels", "hosts"):
@@ -127,7 +140,7 @@ def test_what_is_found_open_is_what_is_listed(places: Places) -> None:
     )
     try:
         assert listening.stdout and listening.stdout.readline()
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(2) as pool:
             found = dict(zip(places.targets, pool.map(places.open, places.targets), strict=True))
     finally:
         listening.kill()
