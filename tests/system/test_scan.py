@@ -101,7 +101,7 @@ class Places:
         """`protocol/port` of every socket that nmap finds."""
         namespace = self.namespaces[way[0]]
         inside = ["ip", "netns", "exec", namespace] if namespace else []
-        common = [
+        pace = [
             "-n",
             "-Pn",
             "--max-retries",
@@ -115,7 +115,7 @@ class Places:
             "-oG",
             "-",
         ]
-        scan = ["nmap", "-sS", "-sU", "-p", f"T:{TCP},U:{UDP}", *common, *self.targets[way]]
+        scan = ["nmap", "-sS", "-sU", "-p", f"T:{TCP},U:{UDP}", *pace, *self.targets[way]]
         said = run(*inside, *scan, timeout_s=120)
         if way != ("tunnels", "hosts"):
             assert said.count("Status: Up") == len(self.targets[way]), said
