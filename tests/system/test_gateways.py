@@ -26,6 +26,7 @@ from tests.system.clouds import connect, guest, two_hypervisors
 
 pytestmark = pytest.mark.system
 
+_REUSED = 30
 MOST_GAP_S = 5.0
 """A new connection works again after three unanswered questions (2 s), and what a busy machine adds."""
 
@@ -144,6 +145,47 @@ def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
     assert [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts] == before
 
 
+def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) -> None:
+    """To a floating IP from the other host and from its own guest, to a forwarded L4 port, and to the services."""
+    switches = [cloud.lab.switch(host.name) for host in cloud.lab.layout.hosts]
+    before = [switch.vswitchd() for switch in switches]
+    first, second = (each.name for each in cloud.ranks)
+    floating = cloud.api.create_ip(floating_network_id=cloud.outside, port_id=cloud.guests[first].port_id)
+    forwarding = cloud.api.create_ip(floating_network_id=cloud.outside)
+    to = {"internal_port_id": cloud.guests[second].port_id, "internal_ip_address": _address(cloud.guests[second])}
+    ways = {"external_port": 8090, "internal_port": 8091, "protocol": "tcp"}
+    one = cloud.api.create_floating_ip_port_forwarding(forwarding.id, **ways, **to)
+    for source, target, address, listens in (
+        (second, first, (floating.floating_ip_address, 8091), 8091),
+        (first, first, (floating.floating_ip_address, 8091), 8091),
+        ("internet", second, (forwarding.floating_ip_address, 8090), 8091),
+    ):
+        with cloud.socket(target, socket.SOCK_STREAM, listens) as listener:
+            listener.listen()
+            _await(lambda source=source, address=address: _reused(cloud, source, address))
+            listener.settimeout(2)
+            for number in range(_REUSED):
+                with cloud.socket(source, socket.SOCK_STREAM, 20002) as near:
+                    near.connect(address)
+                    far, peer = listener.accept()
+                    while peer[1] != 20002:  # The ways were tried out by another source port.
+                        far, peer = listener.accept()
+                    far.close()
+                    assert near.recv(10) == b"", f"connection {number} from {source} to {address}"
+                time.sleep(0.05)  # Until the source's own kernel lets go of the tuple.
+    for _ in range(_REUSED):
+        with cloud.socket(second, socket.SOCK_STREAM, 20004) as near:
+            near.connect(("169.254.169.254", 80))
+            near.send(b"GET / HTTP/1.0\r\n\r\n")
+            while near.recv(1000):
+                pass
+        time.sleep(0.05)
+    cloud.api.delete_floating_ip_port_forwarding(forwarding.id, one.id)
+    cloud.api.delete_ip(forwarding)
+    cloud.api.delete_ip(floating)
+    assert [switch.vswitchd() for switch in switches] == before
+
+
 def test_ports_of_one_floating_ip_lead_to_guests_of_two_hosts(cloud: Cloud) -> None:
     floating = cloud.api.create_ip(floating_network_id=cloud.outside)
     for number, one in enumerate(cloud.guests.values()):
@@ -243,6 +285,14 @@ def test_a_router_that_hides_nobody(cloud: Cloud) -> None:
 
 def _address(one: Guest) -> str:
     return one.lease["ip"].partition("/")[0]
+
+
+def _reused(cloud: Cloud, source: str, address: tuple[str, int]) -> bool:
+    """Whether a connection from one and the same source port comes about."""
+    with cloud.socket(source, socket.SOCK_STREAM, 20003) as near, contextlib.suppress(OSError):
+        near.connect(address)
+        return True
+    return False
 
 
 def _answers(cloud: Cloud, place: str) -> bool:
