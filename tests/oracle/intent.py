@@ -359,11 +359,9 @@ class Oracle:
         return next((p for p in self._all["ports"] if _is_gateway(p) and p["device_id"] == router_id), None)
 
     def _gateways(self, network_id: str) -> list[Body]:
-        """Of routers that are up and have something to lead out: no host carries any other."""
+        """Of routers that are up."""
         ports = [port for port in self._all["ports"] if _is_gateway(port) and port["network_id"] == network_id]
-        leading = {port["device_id"] for port in self._all["ports"] if _is_leg(port)}
-        up = {id_ for id_, router in self._routers.items() if router["admin_state_up"]}
-        return [port for port in ports if port["device_id"] in leading & up]
+        return [port for port in ports if self._routers[port["device_id"]]["admin_state_up"]]
 
     def _floating_on(self, network_id: str) -> list[Body]:
         return [each for each in self._floating if each["floating_network_id"] == network_id]

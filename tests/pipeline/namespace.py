@@ -22,10 +22,8 @@ class Namespace:
     def forward(self, nat: Nat, packet: Packet) -> Packet | None:
         fields = packet.fields
         assert fields["eth_dst"] == _mac(NAMESPACE), "handed over to somebody else"
-        if fields["ip_ttl"] <= 1:
-            return None
         rewrite = self._back.get(_tuple(packet)) or self._rewritten(nat, packet)
-        if rewrite is None:
+        if rewrite is None or (fields["ip_ttl"] <= 1 and "ip_ttl" not in rewrite):
             return None
         sent = packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1, **rewrite})
         inside = _in(sent.fields["ipv4_dst"], nat.inside)
