@@ -64,7 +64,8 @@ class Asker:
 
     def _packet(self, sender: Body) -> Frame:
         random = self._random
-        dst = random.choice(self._targets())
+        # What a guest says to its own address never leaves it.
+        dst = random.choice([ip for ip in self._targets() if ip not in _ips(sender)])
         mine = [ip for ip in _ips(sender) if (":" in ip) == (":" in dst)]
         if not mine:
             return self._question(sender)
