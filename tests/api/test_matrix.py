@@ -127,6 +127,9 @@ OPERATIONS = [
     ("GET", "hosts/{}", 200),
     ("POST", "hosts/tokens", 201),
     ("POST", "hosts/{}/accept", 200),
+    ("GET", "hosts/{}/drain", 200),
+    ("POST", "hosts/{}/drain", 200),
+    ("DELETE", "hosts/{}/drain", 204),
     ("DELETE", "hosts/{}", 204),
 ]
 
@@ -148,6 +151,7 @@ def test_operations_are_for_operators(stage: Stage, method: str, path: str, allo
 
 OF_A_PORT = [
     ("GET", "ports/{}/readiness"),
+    ("GET", "ports/{}/drops"),
     ("GET", "reachability?from={}&to=192.0.2.7"),
     ("POST", "reachability"),
 ]

@@ -75,7 +75,7 @@ def test_hosts_are_listed_shown_accepted_and_removed_by_command(tmp_path: Path) 
             command = [str(SUIMON), "host", *args, "--state", str(controller.state)]
             return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
 
-        assert host("list").stdout.splitlines()[1].split() == ["hv1", "up", "192.0.2.9", "0", "-"]
+        assert host("list").stdout.splitlines()[1].split() == ["hv1", "up", "192.0.2.9", "0", "-", "-"]
         assert json.loads(host("show", "hv1").stdout)["linked"] is True
         assert host("accept", "hv1").returncode == 0
         assert host("remove", "hv1").returncode == 0

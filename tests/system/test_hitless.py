@@ -239,20 +239,3 @@ def test_an_interface_that_comes_and_goes_while_bundles_are_written_refuses_noth
     controller.wait_report(lambda report: report.position.revision == controller.revision)
     assert not any(report.failures for report in controller.reports)
     same_flows(before, born(switch))
-
-
-def test_a_database_without_a_column_that_we_need_is_named(switch, controller, agent) -> None:
-    agent.kill()
-    switch.kill("ovs-vswitchd")
-    switch.kill("ovsdb-server")
-    schema = msgspec.json.decode(SCHEMA.read_bytes())
-    del schema["tables"]["Interface"]["columns"]["link_state"]
-    schema.pop("cksum", None)
-    (switch.home / "old.ovsschema").write_bytes(msgspec.json.encode(schema))
-    (switch.home / "conf.db").unlink()
-    run("ovsdb-tool", "create", str(switch.home / "conf.db"), str(switch.home / "old.ovsschema"))
-    switch.start_database()
-    size = agent.log.stat().st_size
-    agent.start()
-    agent.wait_log("link_state", after=size)
-    assert "open_vswitch_lost" in agent.log.read_text()[size:]

@@ -12,7 +12,7 @@ from suimon.pipeline.meters import Range
 from suimon.pipeline.tables import Stage
 
 WORDS: Final = {
-    "spoofed": "It sent them with a MAC or an address that the port doesn't have, or under a tag or in a form unknown.",
+    "spoofed": "It sent them with a MAC or an address that the port doesn't have.",
     "rogue_dhcp": "It sent them as a DHCP server would.",
     "rogue_router": "It sent them as an IPv6 router would.",
     "port_block": "A port block of the port's QoS policy forbids them.",

@@ -17,6 +17,13 @@ from suimon.pipeline.lookup import further_group
 from suimon.pipeline.program import Part
 
 
+def extra_routes(facts: Facts, router: view.Router) -> list[view.Route]:
+    """The router's extra routes by next hop, but for those to a subnet that it is on: there it leads directly."""
+    outside = facts.found("subnet@network", router.gateway.network_id) if router.gateway else ()
+    on_link = {leg.cidr for leg in router.interfaces} | {each.cidr for each in map(facts.subnet, outside) if each}
+    return sorted((each for each in router.routes if each.destination not in on_link), key=lambda each: each.nexthop)
+
+
 def spread(
     facts: Facts, owner: Owner, router: view.Router, destination: str, ways: Sequence[list[Action]]
 ) -> tuple[list[Action], Iterator[Part]]:

@@ -14,7 +14,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
-from suimon.pipeline.ecmp import spread
+from suimon.pipeline.ecmp import extra_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP6, ROUTER, wide
 from suimon.pipeline.fit import fitting, widest
@@ -105,7 +105,7 @@ def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str
     """Extra routes, whose next hop is on one of the router's subnets; several to one destination share its packets."""
     ways: dict[str, list[list[Action]]] = {}
     mtus: dict[str, int] = {}
-    for route in sorted(router.routes, key=lambda route: route.nexthop):
+    for route in extra_routes(facts, router):
         for leg in router.interfaces:
             if ":" not in route.nexthop or ":" not in leg.cidr or facts.network(leg.network_id) is None:
                 continue
