@@ -116,7 +116,7 @@ def test_what_is_known_is_on_disk_before_the_switch_is_told_and_in_the_first_flo
             known = []
             switch.bridge.before_apply = lambda: known.append(Parts(tmp_path).memory.load_gateways())
             parts.enforcer.round_done.clear()
-            parts.enforcer.judge(after(liveness, [None] * 3, own=ONE))
+            parts.enforcer.judge(after(liveness, [None] * Config().lost_after, own=ONE))
             async with asyncio.timeout(5):
                 await parts.enforcer.round_done.wait()
         assert known[0] == liveness.known()

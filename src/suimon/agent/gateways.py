@@ -37,7 +37,8 @@ class Config(msgspec.Struct, frozen=True):
     """A host that dies is replaced after `interval_s` * (`lost_after` - 1) to `interval_s` * `lost_after`."""
 
     interval_s: float = 0.5
-    lost_after: int = 3
+    lost_after: int = 5
+    """A switch at the end of its strength loses questions and answers for a second or two, and lives."""
     return_after_s: float = 60.0
 
 
