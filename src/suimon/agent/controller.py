@@ -62,20 +62,10 @@ class Controller:
             raise ControllerError(f"join {self.config.url}: {_words(error)}") from error
 
     async def report(self, report: Report) -> None:
-        timeout = aiohttp.ClientTimeout(total=self.config.answer_timeout_s)
-        try:
-            async with self._post("report", report, timeout) as response:
-                await _check(response, "report")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ControllerError(f"report to {self.config.url}: {_words(error)}") from error
+        await self._tell("report", report)
 
     async def answer(self, traced: Traced) -> None:
-        timeout = aiohttp.ClientTimeout(total=self.config.answer_timeout_s)
-        try:
-            async with self._post("answer", traced, timeout) as response:
-                await _check(response, "answer")
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise ControllerError(f"answer {self.config.url}: {_words(error)}") from error
+        await self._tell("answer", traced)
 
     async def watch(self, watch: Watch) -> AsyncIterator[Frame]:
         """The frames that follow `watch.position`, until the line breaks or falls silent (ControllerError)."""
@@ -88,6 +78,14 @@ class Controller:
                     yield decoded(_FRAME, line, "objects")
         except (aiohttp.ClientError, TimeoutError, msgspec.ValidationError, msgspec.DecodeError) as error:
             raise ControllerError(f"watch {self.config.url}: {_words(error)}") from error
+
+    async def _tell(self, call: str, body: Report | Traced) -> None:
+        timeout = aiohttp.ClientTimeout(total=self.config.answer_timeout_s)
+        try:
+            async with self._post(call, body, timeout) as response:
+                await _check(response, call)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ControllerError(f"{call} to {self.config.url}: {_words(error)}") from error
 
     def _post(self, act: str, body: msgspec.Struct, timeout: aiohttp.ClientTimeout) -> Any:
         assert self._session is not None, "open() comes first"

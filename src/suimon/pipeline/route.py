@@ -8,15 +8,15 @@ own addresses answer ping.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline import meters
+from suimon.pipeline import ipv6, meters
 from suimon.pipeline.ecmp import extra_routes, spread
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import NET, NEXTHOP, ROUTER
+from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, ROUTER, wide
 from suimon.pipeline.fit import fitting, widest
 from suimon.pipeline.flow import (
     Action,
@@ -54,7 +54,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         yield flow(Stage.ROUTE, _OWN + 1, owner, echo, _echo_reply(interface))
         yield flow(Stage.ROUTE, _OWN, owner, here)
         # Another router on this network may have it as its next hop.
-        yield from _found_at(facts, owner, interface.network_id, interface.mac, [interface.ip])
+        yield from found_at(facts, owner, interface.network_id, interface.mac, [interface.ip])
         connected = _towards(facts, interface, [Move("ipv4_dst", NEXTHOP)])
         yield from fitting(_prefix(owner, at_router, interface.cidr, connected), network.mtu, most)
     yield from _static(facts, owner, router, at_router)
@@ -64,12 +64,12 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if facts.found_here(port.id):
-        yield from _found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
+        yield from found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
 
 
 def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
     if peer.host != facts.host:
-        yield from _found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
+        yield from found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
 
 
 def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
@@ -77,7 +77,7 @@ def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
     network_id, _, ip = name.partition("/")
     mac = facts.neighbours.get((network_id, ip))
     if mac and facts.network(network_id):
-        yield from _found_at(facts, owner, network_id, mac, [ip])
+        yield from found_at(facts, owner, network_id, mac, [ip])
 
 
 def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
@@ -91,14 +91,15 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     yield Meter(meters.NEIGHBOUR, owner, rate=100, burst=100, packets=True)
 
 
-def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
+def found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
+    """Next hops of either family on a network that routers of ours are on."""
     if facts.network(network_id) is None or not facts.routed(network_id):
         return
     number = facts.number("network", network_id)
     for ip in ips:
-        if ":" not in ip:
-            matched: dict[str, object] = {NET: number, NEXTHOP: int(IPv4Address(ip))}
-            yield flow(Stage.NEIGHBOUR, 100, owner, matched, [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)])
+        hop = {**ipv6.IPV6, **wide(NEXTHOP6, int(IPv6Address(ip)))} if ":" in ip else {NEXTHOP: int(IPv4Address(ip))}
+        found: list[Action] = [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)]
+        yield flow(Stage.NEIGHBOUR, 100, owner, {NET: number, **hop}, found)
 
 
 def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:

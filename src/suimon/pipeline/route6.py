@@ -1,4 +1,4 @@
-"""Stages route and neighbour for IPv6: the router of stage `route`, for the other family.
+"""Stage route for IPv6: the router of `route`, which also finds the next hops of both, for the other family.
 
 Nothing is translated: what leaves by the gateway keeps its address. A router's legs answer ping at their address and at
 their link-local one, which is what guests have as their gateway (RFC 4861, 6.3.4). Link-local and multicast packets are
@@ -7,7 +7,7 @@ never forwarded (RFC 4291, 2.5.6 and 2.7).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
@@ -16,10 +16,11 @@ from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
 from suimon.pipeline.ecmp import extra_routes, spread
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import NET, NEXTHOP6, ROUTER, wide
+from suimon.pipeline.fields import NET, NEXTHOP6, ROUTER
 from suimon.pipeline.fit import fitting, widest
-from suimon.pipeline.flow import Action, DecTtl, Flow, Goto, Move, Resubmit, flow, set_field
+from suimon.pipeline.flow import Action, DecTtl, Flow, Goto, Move, flow, set_field
 from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.route import found_at
 from suimon.pipeline.tables import Stage
 
 _OWN: Final = 300
@@ -43,7 +44,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     for leg in legs:
         yield from _own(owner, at_router | {"ipv6_dst": leg.ip}, leg.mac, leg.ip)
         # Another router on this network may have it as its next hop.
-        yield from _found_at(facts, owner, leg.network_id, leg.mac, [leg.ip])
+        yield from found_at(facts, owner, leg.network_id, leg.mac, [leg.ip])
         connected = _prefix(owner, at_router, leg.cidr, _towards(facts, leg, [Move("ipv6_dst", NEXTHOP6)]))
         yield from fitting(connected, _mtu(facts, leg.network_id), most)
     for network_id, mac in sorted({(leg.network_id, leg.mac) for leg in legs}):
@@ -52,24 +53,6 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         yield from _own(owner, on_link, mac, local)
     yield from _static(facts, owner, router, at_router)
     yield from _external(facts, owner, router, at_router)
-
-
-def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    if facts.found_here(port.id):
-        yield from _found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
-
-
-def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
-    if peer.host != facts.host:
-        yield from _found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
-
-
-def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
-    """A next hop outside, as the agent learnt it. `name` is "network id/address"."""
-    network_id, _, ip = name.partition("/")
-    mac = facts.neighbours.get((network_id, ip))
-    if mac and facts.network(network_id):
-        yield from _found_at(facts, owner, network_id, mac, [ip])
 
 
 def echo_reply(mac: str, ip: str) -> list[Action]:
@@ -89,16 +72,6 @@ def _own(owner: Owner, here: dict[str, object], mac: str, ip: str) -> Iterator[P
     echo = here | {"ip_proto": 58, "icmpv6_type": 128, "icmpv6_code": 0}
     yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*echo_reply(mac, ip), Goto(Stage.REPLY)])
     yield flow(Stage.ROUTE, _OWN, owner, here)
-
-
-def _found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
-    if facts.network(network_id) is None or not facts.routed(network_id):
-        return
-    number = facts.number("network", network_id)
-    for ip in ips:
-        if ":" in ip:
-            matched = {NET: number, **ipv6.IPV6, **wide(NEXTHOP6, int(IPv6Address(ip)))}
-            yield flow(Stage.NEIGHBOUR, 100, owner, matched, [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)])
 
 
 def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:
@@ -158,7 +131,4 @@ def _towards(facts: Facts, leg: view.RouterInterface, nexthop: list[Action]) -> 
 PRODUCERS: Final[Producers] = {
     "bridge": bridge_flows,
     "router": router_flows,
-    "port": port_flows,
-    "peer": peer_flows,
-    "neighbour": neighbour_flows,
 }
