@@ -72,6 +72,7 @@ class Story:
         self.dispatcher = dispatcher
         self.followers = {host: Follower(host) for host in HOSTS}
         self.older: list[Follower] = []
+        self.shortened = False
 
     async def begin(self) -> None:
         for follower in self.followers.values():
@@ -101,6 +102,7 @@ class Story:
         await self.begin()
 
     async def shorten(self, random: Random) -> None:
+        self.shortened = True
         keep, newest = random.randint(0, 40), self.store.position()[2]
         await write(self.store, lambda tx: changes.shorten(tx._connection, keep, newest))
 
@@ -108,6 +110,10 @@ class Story:
         await settle(self.store, self.dispatcher)
         for host, follower in self.followers.items():
             await follower.drain()
+            if follower.closed:
+                assert self.shortened, "only a log that was shortened before the dispatcher read it ends a stream"
+                await follower.connect(self.dispatcher)
+                await follower.drain()
             fresh = Follower(host)
             told = await self.store.read(lambda tx, host=host: self.dispatcher._wholes(tx, frozenset({host}))[host])  # type: ignore[misc]
             fresh.take(FRAME.decode(told.frame))

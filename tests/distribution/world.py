@@ -159,6 +159,10 @@ class Follower:
                 return
             self.take(FRAME.decode(line))
 
+    @property
+    def closed(self) -> bool:
+        return self.link is not None and self.link.closed
+
     def take(self, frame: view.Frame) -> None:
         self.frames.append(frame)
         match frame:
