@@ -1,53 +1,126 @@
-"""Questions to hosts: whom they are put to, and which answers count."""
+"""Questions to hosts: whom they are put to, which answers count, and how they get to another controller's hosts."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 
 import msgspec
+import pytest
 
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.model.view import QUESTIONS, CountDrops, Frame, Question, Traced
+from suimon.model.view import QUESTIONS_SINCE, SCHEMA, CountDrops, Frame, Question, Traced
+from suimon.store.store import Store, StoreConfig
 from tests.distribution.world import make_host
+from tests.postgresql import cluster
 
 ASKED = Question("", "port/p1", {"eth_type": 0x0800})
 
 
-def link(*capabilities: str) -> Link:
-    made = Link(make_host("h1", None), 1 << 20)
-    made.capabilities = frozenset(capabilities)
-    return made
+class Nobody:
+    """Controllers that share the database: there are none."""
+
+    shared = False
+
+    async def tell(self, message: str) -> None:
+        raise AssertionError(message)
+
+    def listening(self, heard: Callable[[str], None]) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def link(schema: int = SCHEMA) -> Link:
+    return Link(msgspec.structs.replace(make_host("h1", None), schema=schema), 1 << 20)
+
+
+async def asked_of(to_host: Link) -> Question:
+    frame = msgspec.json.decode(await to_host.receive(5.0) or b"", type=Frame)
+    assert isinstance(frame, Question)
+    return frame
 
 
 def test_a_question_goes_down_the_stream_and_its_answer_comes_back() -> None:
     async def scenario() -> None:
-        to_host = link(QUESTIONS)
-        questions = Questions(5.0, {"h1": to_host}.get)
+        to_host = link()
+        questions = Questions(5.0, {"h1": to_host}.get, Nobody())
         asking = asyncio.create_task(questions.ask("h1", ASKED))
-        frame = msgspec.json.decode(await to_host.receive(5.0) or b"", type=Frame)
-        assert isinstance(frame, Question) and frame.entry == "port/p1" and frame.id
-        questions.answered("h2", Traced(frame.id, ("of another host",)))
+        asked = await asked_of(to_host)
+        assert asked.entry == "port/p1" and asked.id
+        questions.answered("h2", Traced(asked.id, ("of another host",)))
         questions.answered("h1", Traced("another", ("of another question",)))
         assert not asking.done()
-        questions.answered("h1", Traced(frame.id, ("port/p2",), "deliver", "bad\x1b[31m"))
-        assert await asking == Traced(frame.id, ("port/p2",), "deliver", "bad [31m")
-        questions.answered("h1", Traced(frame.id))
+        questions.answered("h1", Traced(asked.id, ("port/p2",), "deliver", "bad\x1b[31m"))
+        assert await asking == Traced(asked.id, ("port/p2",), "deliver", "bad [31m")
+        questions.answered("h1", Traced(asked.id))
 
     asyncio.run(scenario())
 
 
 def test_who_can_not_be_asked_is_not() -> None:
     async def scenario() -> None:
-        old, silent = link(), link(QUESTIONS)
-        questions = Questions(0.01, {"old": old, "silent": silent}.get)
+        old, silent = link(QUESTIONS_SINCE - 1), link()
+        questions = Questions(0.01, {"old": old, "h1": silent}.get, Nobody())
         assert "no line" in (await questions.ask("away", ASKED)).error
         assert "older" in (await questions.ask("old", ASKED)).error
-        assert "older" in (await questions.ask("silent", CountDrops("", "p1"))).error, "it knows questions, not counts"
+        assert "older" in (await questions.ask("old", CountDrops("", "p1"))).error
         assert not old._frames and not silent._frames
-        assert "did not answer" in (await questions.ask("silent", ASKED)).error
-        many = [asyncio.create_task(questions.ask("silent", ASKED)) for _ in range(40)]
+        assert "did not answer" in (await questions.ask("h1", ASKED)).error
+        many = [asyncio.create_task(questions.ask("h1", ASKED)) for _ in range(40)]
         said = [told.error for told in await asyncio.gather(*many)]
         assert sum("too many" in each for each in said) == 8
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def controllers(timeout_s: float, *links: dict[str, Link]) -> AsyncIterator[list[tuple[Questions, list[str]]]]:
+    """One for each, with the hosts that have a line to it, on one PostgreSQL; and the statements of its store."""
+    url = cluster().url()
+    async with AsyncExitStack() as stack:
+        stack.callback(cluster().drop, url)
+        running = await stack.enter_async_context(asyncio.TaskGroup())
+        made: list[tuple[Questions, list[str]]] = []
+        for each in links:
+            store = Store(StoreConfig(url, look_every_s=3600))
+            store.open()
+            stack.callback(store.close)
+            heard: list[str] = []
+            store.trace(heard.append)
+            made.append((Questions(timeout_s, each.get, store), heard))
+        tasks = [running.create_task(questions.run()) for questions, _ in made]
+        async with asyncio.timeout(30):
+            yield made
+        for task in tasks:
+            task.cancel()
+
+
+def test_another_controllers_host_is_asked_by_the_database() -> None:
+    async def scenario() -> None:
+        to_host = link()
+        async with controllers(5.0, {}, {"h1": to_host}, {}) as ((here, said), (there, _), (_third, nothing)):
+            asking = asyncio.create_task(here.ask("h1", ASKED))
+            asked = await asked_of(to_host)
+            assert msgspec.structs.replace(asked, id="") == ASKED
+            here.answered("h1", Traced(asked.id + "0", ("of another question",)))
+            there.answered("h1", Traced(asked.id, ("port/p2",), "deliver"))
+            assert await asking == Traced(asked.id, ("port/p2",), "deliver")
+            asking = asyncio.create_task(here.ask("h1", ASKED))
+            there.answered("h1", Traced((await asked_of(to_host)).id, tuple("x" * 2000 for _ in range(16))))
+            assert "longer than" in (await asking).error
+            assert len(said) == 2 and nothing == [], "one statement a question, none of those who are not concerned"
+
+    asyncio.run(scenario())
+
+
+def test_a_host_that_no_controller_has_a_line_to_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 0.2)
+
+    async def scenario() -> None:
+        silent = link()
+        async with controllers(0.05, {}, {"h1": silent}) as ((here, _), _there):
+            assert "no controller has a line" in (await here.ask("h2", ASKED)).error
+            assert "the host did not answer" in (await here.ask("h1", ASKED)).error, "in its controller's words"
 
     asyncio.run(scenario())

@@ -14,9 +14,6 @@ import structlog
 
 from suimon.agent.controller import ControllerError
 from suimon.model.view import (
-    DROPS,
-    PROBES,
-    QUESTIONS,
     SCHEMA,
     CountDrops,
     Delta,
@@ -100,4 +97,4 @@ class Follower:
             pause_s = min(pause_s * 2, self._config.last_pause_s)
 
     def _watch(self) -> Watch:
-        return Watch(SCHEMA, self._position(), (QUESTIONS, DROPS, PROBES) if self._ask else ())
+        return Watch(SCHEMA, self._position())

@@ -79,13 +79,14 @@ class Distribution:
         """By the hash of their credentials, hosts that are as they were when `host_changes` was `_known_at`."""
         self._known_at = -1
         self._news = asyncio.Event()
-        self.questions = Questions(config.question_timeout_s, self._dispatcher.get)
+        self.questions = Questions(config.question_timeout_s, self._dispatcher.get, store)
 
     async def run(self) -> None:
         """Until cancelled; every stream ends with it."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(self._note_hosts())
+            tasks.create_task(self.questions.run())
 
     @property
     def revision(self) -> int:
@@ -129,7 +130,6 @@ class Distribution:
             host = await self._store.write(lambda tx: self._acts.note_schema(tx, host.name, asked.schema), SYSTEM)
         link = await self._dispatcher.link(host, asked.position)
         if isinstance(link, Link):
-            link.capabilities = frozenset(asked.capabilities)
             log.info("host_linked", host=host.name, revision=link.revision)
         return link
 

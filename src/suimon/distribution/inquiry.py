@@ -1,53 +1,94 @@
 """Questions to hosts over their open streams, and the answers that come back: few at a time, none waited for long.
 
-A host is asked by the controller's process that it is linked to, and answers to the same.
+A host answers to the controller's process that it has a line to. Another one that is asked about it tells the question
+to all that share the database, and who has the line tells the answer (docs/decisions/0037).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 from uuid import uuid4
 
 import msgspec
+import structlog
 
 from suimon.distribution.frames import line
 from suimon.distribution.links import Link
-from suimon.model.view import DROPS, PROBES, QUESTIONS, CountDrops, Question, Traced
+from suimon.model.errors import BadRequest, CallerError
+from suimon.model.view import QUESTIONS_SINCE, CountDrops, Question, Traced
+from suimon.store.store import LONGEST_MESSAGE
+
+log = structlog.get_logger()
 
 _MOST_OUTSTANDING: Final = 32
 _LONGEST: Final = 2000
+_CARRIED_S: Final = 1.0
+"""How long a question, and its answer, may be on their way between two controllers."""
+
+
+class Others(Protocol):
+    """The controllers that share the database, ourselves included: `store.Store`."""
+
+    @property
+    def shared(self) -> bool: ...
+
+    async def tell(self, message: str) -> None: ...
+
+    def listening(self, heard: Callable[[str], None]) -> AbstractContextManager[None]: ...
+
+
+class _Asked(msgspec.Struct, frozen=True, tag="asked"):
+    """For whoever has the host's line."""
+
+    host: str
+    question: Question | CountDrops
+
+
+class _Answered(msgspec.Struct, frozen=True, tag="answered"):
+    host: str
+    traced: Traced
+
+
+_Message = _Asked | _Answered
 
 
 class Questions:
-    """`ask` sends one to a host; the listener hands what it answers to `answered`."""
+    """`ask` sends one to a host, whose answer the listener hands to `answered`; `run` hears the other controllers."""
 
-    def __init__(self, timeout_s: float, link: Callable[[str], Link | None]) -> None:
+    def __init__(self, timeout_s: float, link: Callable[[str], Link | None], others: Others) -> None:
         self._timeout_s = timeout_s
         self._link = link
+        self._others = others
         self._outstanding: dict[tuple[str, str], asyncio.Future[Traced]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled. Nothing wakes it but a message."""
+        async with asyncio.TaskGroup() as tasks:
+
+            def heard(message: str) -> None:
+                match _read(message):
+                    case _Asked(host, question) if (host, question.id) not in self._outstanding:
+                        if link := self._link(host):
+                            tasks.create_task(self._answer_other(link, question))
+                    case _Answered(host, traced):
+                        self.answered(host, traced)
+
+            with self._others.listening(heard):
+                await asyncio.Event().wait()
 
     async def ask(self, host: str, question: Question | CountDrops) -> Traced:
         """With an `error` in words when the host can't be asked or doesn't answer. The question gets an id here."""
-        link = self._link(host)
-        if link is None:
-            return Traced("", error="the host has no line to this controller")
-        if _needed(question) not in link.capabilities:
-            return Traced("", error="the host's agent is older and can't be asked")
-        if len(self._outstanding) >= _MOST_OUTSTANDING:
-            return Traced("", error="too many questions are waiting for answers")
         asked = msgspec.structs.replace(question, id=uuid4().hex)
-        answer: asyncio.Future[Traced] = asyncio.get_running_loop().create_future()
-        self._outstanding[host, asked.id] = answer
-        try:
-            link.send(line(asked))
-            async with asyncio.timeout(self._timeout_s):
-                return await answer
-        except TimeoutError:
-            return Traced(asked.id, error=f"the host did not answer within {self._timeout_s:g} s")
-        finally:
-            del self._outstanding[host, asked.id]
+        if link := self._link(host):
+            return await self._ask_here(link, asked)
+        if not self._others.shared:
+            return Traced(asked.id, error="the host has no line to this controller")
+        waited_s = self._timeout_s + _CARRIED_S
+        traced = await self._answer(host, asked.id, lambda: self._tell(_Asked(host, asked)), waited_s)
+        return traced or Traced(asked.id, error=f"no controller has a line to the host, or none within {waited_s:g} s")
 
     def answered(self, host: str, traced: Traced) -> None:
         """What nobody asked this host, or waits for no more, is passed over."""
@@ -57,12 +98,58 @@ class Questions:
         plain = {name: _plain(getattr(traced, name)) for name in ("stage", "actions", "error")}
         answer.set_result(msgspec.structs.replace(traced, sent=tuple(map(_plain, traced.sent[:16])), **plain))
 
+    async def _ask_here(self, link: Link, asked: Question | CountDrops) -> Traced:
+        if link.schema < QUESTIONS_SINCE:
+            return Traced(asked.id, error="the host's agent is older and can't be asked")
 
-def _needed(question: Question | CountDrops) -> str:
-    """The capability of those who understand it."""
-    if isinstance(question, CountDrops):
-        return DROPS
-    return QUESTIONS if question.act == "trace" else PROBES
+        async def send() -> None:
+            link.send(line(asked))
+
+        traced = await self._answer(link.host, asked.id, send, self._timeout_s)
+        return traced or Traced(asked.id, error=f"the host did not answer within {self._timeout_s:g} s")
+
+    async def _answer(self, host: str, id_: str, send: Callable[[], Awaitable[None]], waited_s: float) -> Traced | None:
+        """What is `answered` after `send`; None when that takes too long."""
+        if len(self._outstanding) >= _MOST_OUTSTANDING:
+            return Traced(id_, error="too many questions are waiting for answers")
+        answer: asyncio.Future[Traced] = asyncio.get_running_loop().create_future()
+        self._outstanding[host, id_] = answer
+        try:
+            async with asyncio.timeout(waited_s):
+                await send()
+                return await answer
+        except TimeoutError:
+            return None
+        except CallerError as error:
+            return Traced(id_, error=f"the other controllers can't be asked: {error.message}")
+        finally:
+            del self._outstanding[host, id_]
+
+    async def _answer_other(self, link: Link, question: Question | CountDrops) -> None:
+        traced = await self._ask_here(link, question)
+        try:
+            try:
+                await self._tell(_Answered(link.host, msgspec.structs.replace(traced, id=question.id)))
+            except BadRequest as error:
+                await self._tell(_Answered(link.host, Traced(question.id, error=f"the answer: {error.message}")))
+        except CallerError as error:
+            log.warning("answer_not_carried", host=link.host, reason=error.message)
+
+    async def _tell(self, message: _Message) -> None:
+        """Raises CallerError."""
+        said = msgspec.json.encode(message)
+        if len(said) > LONGEST_MESSAGE:
+            raise BadRequest(f"it is longer than the {LONGEST_MESSAGE} bytes that one controller can tell another")
+        await self._others.tell(said.decode())
+
+
+def _read(message: str) -> _Message | None:
+    """None for what another version says in other words."""
+    try:
+        found: _Message = msgspec.json.decode(message, type=_Message)
+        return found
+    except msgspec.MsgspecError:
+        return None
 
 
 def _plain(text: str) -> str:

@@ -24,7 +24,6 @@ class Link:
         self.schema = host.schema
         self.closed = False
         self.revision = 0
-        self.capabilities: frozenset[str] = frozenset()
         self.scopes: frozenset[str] = frozenset()
         self.encoded_scopes = msgspec.Raw(b"[]")
         self._frames: deque[bytes] = deque()

@@ -384,14 +384,8 @@ class Position(msgspec.Struct, frozen=True):
     """The one that the host spoke when it was told of them."""
 
 
-QUESTIONS: Final = "questions"
-"""The capability of agents that understand the frame `Question`: no other agent is sent one."""
-
-
-DROPS: Final = "drops"
-"""The same for the frame `CountDrops`."""
-PROBES: Final = "probes"
-"""The capability of agents that understand all acts of a `Question`."""
+QUESTIONS_SINCE: Final = 2
+"""The first schema whose speakers understand the frames `Question` and `CountDrops`: no other agent is sent one."""
 Act = Literal["trace", "expect", "send", "seen"]
 
 
@@ -400,8 +394,6 @@ class Watch(msgspec.Struct, frozen=True):
 
     schema: int
     position: Position | None = None
-    capabilities: tuple[str, ...] = ()
-    """What the agent understands beyond its schema: `QUESTIONS`, `DROPS`, `PROBES`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):

@@ -1,7 +1,8 @@
-"""Hearing of the commits of other controllers: a thread that waits for PostgreSQL's NOTIFY.
+"""Hearing of other controllers: a thread that waits for PostgreSQL's NOTIFY.
 
-A notification carries nothing: it says "look". So that one which never came does no harm, the thread also looks now
-and then unasked, and after every new connection.
+A notification that carries nothing says "look": there was a commit. So that one which never came does no harm, the
+thread also looks now and then unasked, and after every new connection. One that carries something is a message, which
+may be lost.
 """
 
 from __future__ import annotations
@@ -26,18 +27,20 @@ log = structlog.get_logger()
 
 
 class Bell:
-    """Rings `look(connection)` from the moment it is made until `close()`."""
+    """Rings `look(connection)`, and `heard(message)`, from the moment it is made until `close()`."""
 
     def __init__(
         self,
         connection: Connection,
         connect: Callable[[], Connection],
         look: Callable[[Connection], None],
+        heard: Callable[[str], None],
         fallback_s: float,
     ) -> None:
         self._connection = connection
         self._connect = connect
         self._look = look
+        self._heard = heard
         self._fallback_s = fallback_s
         self._closing, self._close = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="store-bell", daemon=True)
@@ -59,8 +62,11 @@ class Bell:
                     log.info("bell_found")
                 self._connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                 self._look(self._connection)
-                while self._wait():
-                    self._look(self._connection)
+                while (said := self._wait()) is not None:
+                    for message in filter(None, said):
+                        self._heard(message)
+                    if not said or "" in said:
+                        self._look(self._connection)
             except (DBAPIError, Again, CallerError, StoreError, OSError) as error:
                 log.warning("bell_lost", reason=" ".join(str(error).split()) or "the line broke")
                 self._connection.close()
@@ -69,27 +75,25 @@ class Bell:
             else:
                 return
 
-    def _wait(self) -> bool:
-        """For a notification or our patience's end; False: for being closed. Raises OSError when the line breaks."""
+    def _wait(self) -> list[str] | None:
+        """For notifications, or our patience's end; None: for being closed. Raises OSError when the line breaks."""
         driver: Any = self._connection.connection.driver_connection
         readable, _, _ = select.select([driver.fileno(), self._closing], [], [], self._fallback_s)
         if self._closing in readable:
-            return False
-        if readable:
-            _take_notifications(driver.pgconn)
-        return True
+            return None
+        return _notifications(driver.pgconn) if readable else []
 
     def _closes_within(self, seconds: float) -> bool:
         return bool(select.select([self._closing], [], [], seconds)[0])
 
 
-def _take_notifications(line: Any) -> None:
+def _notifications(line: Any) -> list[str]:
+    """What each of those that came carries."""
     # Imported here: with SQLite there is no need for it.
     from psycopg import OperationalError
 
     try:
         line.consume_input()
-        while line.notifies():
-            pass
+        return [each.extra.decode(errors="replace") for each in iter(line.notifies, None)]
     except OperationalError as error:
         raise OSError(str(error)) from error

@@ -19,6 +19,7 @@ from suimon.store.sqlite import caller_error as sqlite_error
 
 Trace = Callable[[str], None]
 Look = Callable[[Connection], None]
+Heard = Callable[[str], None]
 
 
 class Database(Protocol):
@@ -60,8 +61,13 @@ class Database(Protocol):
     def is_lost(self, connection: Connection) -> bool:
         """Whether the connection will never answer again."""
 
-    def watch(self, look: Look, fallback_s: float) -> None:
-        """Until `release`, call `look` from a thread after commits of others, and once in `fallback_s` in any case."""
+    def watch(self, look: Look, heard: Heard, fallback_s: float) -> None:
+        """Until `release`, call `look` from a thread after commits of others, and once in `fallback_s` in any case;
+        and `heard` with what anybody tells, ourselves included.
+        """
+
+    def tell(self, connection: Connection, message: str) -> None:
+        """To all who watch the database now."""
 
     def settle(self, connection: Connection) -> None:
         """After a migration, in its transaction: what no migration has to know about."""

@@ -127,11 +127,14 @@ class PostgreSql:
     def is_lost(self, connection: Connection) -> bool:
         return connection.invalidated or connection.closed or bool(_driver(connection).closed)
 
-    def watch(self, look: Callable[[Connection], None], fallback_s: float) -> None:
+    def watch(self, look: Callable[[Connection], None], heard: Callable[[str], None], fallback_s: float) -> None:
         """On the connection of the claim; a new one claims again."""
         assert self._claim is not None
         claimed, self._claim = self._claim, None
-        self._bell = Bell(claimed, self._claimed_again, look, fallback_s)
+        self._bell = Bell(claimed, self._claimed_again, look, heard, fallback_s)
+
+    def tell(self, connection: Connection, message: str) -> None:
+        connection.exec_driver_sql("SELECT pg_notify(%s, %s)", (CHANNEL, message))
 
     def opening_error(self, error: Exception) -> StoreError:
         text = " ".join(str(getattr(error, "orig", None) or error).split()).removesuffix(".")

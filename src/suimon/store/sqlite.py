@@ -77,8 +77,11 @@ class Sqlite:
         """A file is always there."""
         return False
 
-    def watch(self, look: Callable[[Connection], None], fallback_s: float) -> None:
+    def watch(self, look: Callable[[Connection], None], heard: Callable[[str], None], fallback_s: float) -> None:
         """Nobody else writes."""
+
+    def tell(self, connection: Connection, message: str) -> None:
+        """Nobody else listens."""
 
     def settle(self, connection: Connection) -> None:
         """Texts are sorted by their code points already."""

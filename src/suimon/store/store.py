@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 import structlog
@@ -28,6 +28,10 @@ from suimon.store.tx import Context, Tx
 T = TypeVar("T")
 Act = Callable[[Tx], T]
 log = structlog.get_logger()
+
+
+LONGEST_MESSAGE: Final = 7999
+"""Bytes in UTF-8 that can be told to other controllers (PostgreSQL's manual, NOTIFY)."""
 
 
 class StoreConfig(msgspec.Struct, frozen=True):
@@ -91,6 +95,7 @@ class Store:
         self._moving = threading.Lock()
         self._waiting = 0
         self._subscriptions: set[Subscription] = set()
+        self._listeners: set[dialect.Heard] = set()
         self._trace: dialect.Trace | None = None
         self._connections: set[Connection] = set()
         self._local = threading.local()
@@ -115,7 +120,7 @@ class Store:
             raise
         self._writing = ThreadPoolExecutor(self._config.writers if self._database.shared else 1, "store-writer")
         self._reading = ThreadPoolExecutor(self._config.readers, "store-reader")
-        self._database.watch(self._look, self._config.look_every_s)
+        self._database.watch(self._look, self._hear, self._config.look_every_s)
 
     def close(self) -> None:
         """Waits for what is under way. The database is whole by itself afterwards."""
@@ -171,6 +176,33 @@ class Store:
     def unsubscribe(self, subscription: Subscription) -> None:
         """The same as `subscription.close()`."""
         self._subscriptions.discard(subscription)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other controllers may have the same database."""
+        return self._database.shared
+
+    async def tell(self, message: str) -> None:
+        """To all controllers that listen now, ourselves included: nothing is kept, and it may be lost. At most
+        `LONGEST_MESSAGE` bytes. Raises Unavailable.
+        """
+        assert len(message.encode()) <= LONGEST_MESSAGE, "whoever tells has looked"
+        await asyncio.get_running_loop().run_in_executor(self._reading, self._tell, message)
+
+    @contextmanager
+    def listening(self, heard: dialect.Heard) -> Iterator[None]:
+        """Calls `heard` in the running loop with whatever is told meanwhile."""
+        loop = asyncio.get_running_loop()
+
+        def hear(message: str) -> None:
+            with suppress(RuntimeError):  # The loop is closed: nobody listens any more.
+                loop.call_soon_threadsafe(heard, message)
+
+        self._listeners.add(hear)
+        try:
+            yield
+        finally:
+            self._listeners.discard(hear)
 
     def trace(self, callback: dialect.Trace | None) -> None:
         """Tell `callback` of every statement executed from now on, from whichever thread executes it (for tests)."""
@@ -246,6 +278,20 @@ class Store:
     def _look(self, connection: Connection) -> None:
         """From the bell's thread."""
         self._move(Tx(connection, self._context(SYSTEM)).position())
+
+    def _tell(self, message: str) -> None:
+        connection = self._connection(self._database.make_readonly)
+        try:
+            self._database.tell(connection, message)
+        except DBAPIError as error:
+            raise Unavailable("The database went away. Try again.") from error
+        finally:
+            self._end(connection)
+
+    def _hear(self, message: str) -> None:
+        """From the bell's thread."""
+        for hear in tuple(self._listeners):
+            hear(message)
 
     def _move(self, position: tuple[str, int, int]) -> None:
         """Threads and controllers tell of their commits in any order; ours only grows."""
