@@ -15,10 +15,10 @@ settings.load_profile("patient")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests first. `make test` runs as root with Open vSwitch installed, so there nothing is skipped."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is not None)
+    items.sort(key=_is_system_test)
     lacking = _lacking()
     for item in items:
-        if lacking and item.get_closest_marker("system"):
+        if lacking and _is_system_test(item):
             item.add_marker(pytest.mark.skip(reason=f"a system test needs {lacking}"))
 
 
@@ -26,6 +26,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     """Several processes share the files of fast tests; one of them then runs all system tests, in order."""
     config.option.loadscopereorder = False
     return _SystemLast(config, log)
+
+
+def _is_system_test(item: pytest.Item) -> bool:
+    return item.nodeid.startswith("tests/system/")
 
 
 class _SystemLast(LoadFileScheduling):

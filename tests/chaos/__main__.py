@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import random
 import re
 import sys
@@ -18,14 +17,13 @@ import msgspec
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import PUBLIC_GATEWAY, PUBLIC_NETWORK, LabConfig
-from suimon.model.gateways import candidates, ranked
+from suimon.lab.layout import PUBLIC_GATEWAY
 from tests.chaos import summary, verdict
 from tests.chaos.churn import Churn
 from tests.chaos.faults import GATEWAY_LOST, GATEWAY_RETURNS_S, VSWITCHD_KILLED, Faults
 from tests.chaos.streams import Outcome, Streams, Way
 from tests.chaos.turns import Turns
-from tests.system.clouds import connect
+from tests.system.clouds import connect, leading_out, outside_network, two_hypervisors
 
 _CONTROL_S = 3.0
 _WORDS = ("every promise kept", "not every promise was kept", "inconclusive")
@@ -37,15 +35,8 @@ def main() -> int:
     options = _options()
     logging.getLogger("keystoneauth").setLevel(logging.CRITICAL)  # It tells of every controller that was killed.
     chance = random.Random(options.seed)
-    number = 100 + os.getpid() % 100
-    with tempfile.TemporaryDirectory(prefix="smt") as root:
-        config = LabConfig("smtchaos", options.hosts, number, 9600 + number, f"{root}/labs")
-        lab = Lab(config, print)
-        try:
-            lab.up()
-            return _run(lab, options, chance, Path(root))
-        finally:
-            lab.down()
+    with tempfile.TemporaryDirectory() as files, two_hypervisors("chaos", hosts=options.hosts) as lab:
+        return _run(lab, options, chance, Path(files))
 
 
 def _run(lab: Lab, options: argparse.Namespace, chance: random.Random, directory: Path) -> int:
@@ -142,11 +133,7 @@ def _build(lab: Lab) -> Cloud:
     subnet = cloud.create_subnet(network_id=kept.id, ip_version=4, cidr="10.20.0.0/16")
     other = cloud.create_network(name="other")
     cloud.create_subnet(network_id=other.id, ip_version=4, cidr="10.20.0.0/16")
-    flat = {"provider_network_type": "flat", "provider_physical_network": "public", "is_router_external": True}
-    outside = cloud.create_network(name="outside", **flat)
-    pool = [{"start": str(PUBLIC_NETWORK[50]), "end": str(PUBLIC_NETWORK[200])}]
-    addresses = {"cidr": str(PUBLIC_NETWORK), "allocation_pools": pool, "enable_dhcp": False}
-    cloud.create_subnet(network_id=outside.id, ip_version=4, **addresses)
+    outside = outside_network(lab)
     router = cloud.create_router(name="out", external_gateway_info={"network_id": outside.id})
     cloud.add_interface_to_router(router, subnet_id=subnet.id)
     shut = cloud.create_security_group(name="shut")
@@ -159,9 +146,8 @@ def _build(lab: Lab) -> Cloud:
         wanted = {"network_id": on.id, "name": name, "binding_host_id": host, "security_group_ids": [group.id]}
         port = cloud.create_port(**wanted)
         guests[name] = lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address))
-    order = ranked(router.id, candidates((each.name, each.tunnel_ip) for each in lab.layout.hosts))
     internet = Guest("internet", "", "", "", lab.layout.internet, {"ip": PUBLIC_GATEWAY})
-    return Cloud(kept.id, outside.id, guests, tuple(each.host for each in order), internet)
+    return Cloud(kept.id, outside.id, guests, tuple(each.name for each in leading_out(lab, router)), internet)
 
 
 def _ways(cloud: Cloud, pps: float) -> list[Way]:

@@ -17,11 +17,8 @@ import msgspec
 import pytest
 
 from suimon.lab.guests import Guest
-from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK
 from suimon.lab.processes import environment
-from tests.system.clouds import connect, two_hypervisors
-
-pytestmark = pytest.mark.system
+from tests.system.clouds import connect, outside_network, two_hypervisors
 
 HERE = Path(__file__).parent
 KERNEL = HERE.parents[1] / ".tools/kernel/boot"
@@ -66,11 +63,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
     subprocess.run([HERE / "pack", initrd, *modules], input=INIT, text=True, check=True)
     with two_hypervisors("guest") as lab, ExitStack() as ending:
         net = connect(lab).network
-        flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
-        outside = net.create_network(name="outside", is_router_external=True, **flat)
-        pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
-        where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
-        net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
+        outside = outside_network(lab)
         inside = net.create_network(name="inside", dns_domain="kernel.example.")
         four = net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
         slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}

@@ -1,29 +1,56 @@
 """A lab with its cloud up, for tests of promises that need all of it; and the SDK to act as a user would."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import openstack
 from openstack.connection import Connection
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import LabConfig
+from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host, LabConfig
+from suimon.model.gateways import candidates, ranked
 
 
 @contextmanager
 def two_hypervisors(name: str, *, hosts: int = 2) -> Iterator[Lab]:
-    """Or more. Taken down in any case. Its directory is short: sockets have to fit 107 bytes."""
-    number = 100 + os.getpid() % 100
-    with TemporaryDirectory(prefix="smt") as root:
-        lab = Lab(LabConfig(name=name, hosts=hosts, number=number, api_port=9600 + number, root=f"{root}/labs"), print)
+    """Or more. Taken down in any case."""
+    with free_lab(name, hosts=hosts) as config:
+        lab = Lab(config, print)
         try:
             lab.up()
             yield lab
         finally:
             lab.down()
+
+
+@contextmanager
+def free_lab(name: str, *, hosts: int = 2) -> Iterator[LabConfig]:
+    """A lab whose name, addresses and port are no other test's, in whatever process or clone of this machine.
+
+    Its number is whoever's binds an abstract socket of that name, which the kernel gives to one and takes back from the
+    dead. Its directory is short: sockets have to fit 107 bytes.
+    """
+    with TemporaryDirectory(prefix="smt") as root, socket.socket(socket.AF_UNIX) as claim:
+        for number in range(100, 256):
+            with suppress(OSError):
+                claim.bind(f"\0suimon-lab-{number}")
+                break
+        else:
+            raise AssertionError("every number of a lab is taken")
+        yield LabConfig(f"{name}{number}", hosts, number, 9600 + number, f"{root}/labs")
+
+
+def eventually(true: Callable[[], bool], timeout_s: float = 20) -> None:
+    """Until it is so; for what tells nobody when it changes."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
 
 
 def connect(lab: Lab) -> Connection:
@@ -38,6 +65,33 @@ def network(lab: Lab) -> str:
     made = cloud.create_network(name="kept")
     cloud.create_subnet(network_id=made.id, ip_version=4, cidr="10.20.0.0/16")
     return str(made.id)
+
+
+def outside_network(lab: Lab) -> Any:
+    """The one that the internet host is on, with a hundred of its addresses to give away."""
+    cloud = connect(lab).network
+    flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
+    made = cloud.create_network(name="outside", is_router_external=True, **flat)
+    pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
+    where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
+    cloud.create_subnet(network_id=made.id, ip_version=4, enable_dhcp=False, **where)
+    return made
+
+
+def inside_network(lab: Lab, outside: Any) -> tuple[Any, Any]:
+    """A network, 10.9.0.0/24, and the router that leads it outside."""
+    cloud = connect(lab).network
+    made = cloud.create_network(name="inside")
+    subnet = cloud.create_subnet(network_id=made.id, ip_version=4, cidr="10.9.0.0/24")
+    router = cloud.create_router(name="way-out", external_gateway_info={"network_id": outside.id})
+    cloud.add_interface_to_router(router, subnet_id=subnet.id)
+    return made, cloud.get_router(router.id)
+
+
+def leading_out(lab: Lab, router: Any) -> list[Host]:
+    """The hosts that lead the router out, the first by rank first."""
+    order = ranked(router.id, candidates((each.name, each.tunnel_ip) for each in lab.layout.hosts))
+    return [lab.layout.host(each.host) for each in order]
 
 
 def guest(lab: Lab, network_id: str, name: str, host: str) -> Guest:

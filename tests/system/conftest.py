@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.agent.fake_controller import FakeController
 from tests.system.openvswitch import OpenVSwitch
 
 
@@ -21,6 +22,15 @@ def switch() -> Iterator[OpenVSwitch]:
 def kept_switch() -> Iterator[OpenVSwitch]:
     """The same for all tests of a module, where one cloud serves them all."""
     yield from _running()
+
+
+@pytest.fixture
+def controller() -> Iterator[FakeController]:
+    """The host protocol on a real socket, with the view in the test's hands; gone afterwards."""
+    fake = FakeController()
+    fake.start()
+    yield fake
+    fake.stop()
 
 
 def _running() -> Iterator[OpenVSwitch]:

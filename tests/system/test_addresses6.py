@@ -15,8 +15,6 @@ from tests.agent.fake_controller import FakeController
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 NETWORK = Network("11111111-0000-0000-0000-000000000001", "vxlan", 100, None, 1400, dns_domain="cloud.example.")
 SLAAC = Subnet(
     "22222222-0000-0000-0000-000000000001", NETWORK.id, "fd00:1::/64", "fd00:1::1", True, (), (), "slaac", "slaac"
@@ -43,14 +41,6 @@ OWN = Port(
 GIVEN = Port(
     "aaaaaaaa-0000-0000-0000-000000000002", "h1", NETWORK.id, "fa:16:3e:00:00:02", (FixedIp(LEASED.id, "fd00:2::77"),)
 )
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    fake = FakeController()
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 @pytest.fixture

@@ -23,11 +23,8 @@ from suimon.model.view import (
     SecurityGroupRule,
     Subnet,
 )
-from tests.agent.fake_controller import FakeController
 from tests.system.agent_process import SUIMON, AgentProcess
 from tests.system.openvswitch import OpenVSwitch
-
-pytestmark = pytest.mark.system
 
 NETWORK = Network("11111111-0000-0000-0000-000000000001", "vxlan", 100, None, 1450)
 SUBNET = Subnet("22222222-0000-0000-0000-000000000001", NETWORK.id, "10.0.0.0/24", "10.0.0.1", True, ("9.9.9.9",))
@@ -47,14 +44,6 @@ def port(number, **more):
 
 
 PORTS = (port(1), port(2))
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    fake = FakeController()
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from suimon.pipeline.simulate import Conntrack, Ends, Packet, icmp_echo, icmp_er
 from suimon.pipeline.simulate.packet import ACK, FIN, SYN
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 ZONE = 7
 THERE = Ends("02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.0.1", "10.0.0.2")
 BACK = Ends("02:00:00:00:00:02", "02:00:00:00:00:01", "10.0.0.2", "10.0.0.1")

@@ -29,8 +29,6 @@ from suimon.reconcile import Changes, plan
 from tests.dataplane.values import GROUP, METERS, OWNER, every_flow
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 LOCAL = 0xFFFFFFFE
 
 

@@ -6,22 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.fake_controller import FakeController
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, born, same_flows
 
-pytestmark = pytest.mark.system
-
 FOREIGN = "cookie=0x77,table=251,priority=3,actions=drop"
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    fake = FakeController()
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import pytest
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 ROUTER = f"router r blue4=10.0.0.1@{MAC}f1 red4=10.0.1.1@{MAC}f2"
 WORLD = f"""

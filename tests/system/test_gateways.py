@@ -20,11 +20,16 @@ import pytest
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host
-from suimon.model.gateways import candidates, ranked
-from tests.system.clouds import connect, guest, two_hypervisors
-
-pytestmark = pytest.mark.system
+from suimon.lab.layout import PUBLIC_GATEWAY, Host
+from tests.system.clouds import (
+    connect,
+    eventually,
+    guest,
+    inside_network,
+    leading_out,
+    outside_network,
+    two_hypervisors,
+)
 
 _REUSED = 30
 MOST_GAP_S = 5.0
@@ -41,9 +46,7 @@ class Cloud(msgspec.Struct, frozen=True):
 
     @property
     def ranks(self) -> list[Host]:
-        hosts = self.lab.layout.hosts
-        order = ranked(self.router.id, candidates((each.name, each.tunnel_ip) for each in hosts))
-        return [self.lab.layout.host(each.host) for each in order]
+        return leading_out(self.lab, self.router)
 
     @property
     def address(self) -> str:
@@ -70,20 +73,13 @@ class Cloud(msgspec.Struct, frozen=True):
 def cloud() -> Iterator[Cloud]:
     with two_hypervisors("gw") as lab:
         net = connect(lab).network
-        flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
-        outside = net.create_network(name="outside", is_router_external=True, **flat)
-        pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
-        where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
-        net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
-        inside = net.create_network(name="inside")
-        subnet = net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
-        router = net.create_router(name="way-out", external_gateway_info={"network_id": outside.id})
-        net.add_interface_to_router(router, subnet_id=subnet.id)
+        outside = outside_network(lab)
+        inside, router = inside_network(lab, outside)
         group = next(each for each in net.security_groups() if each.name == "default")
         net.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
         guests = {host.name: guest(lab, inside.id, f"vm{host.name}", host.name) for host in lab.layout.hosts}
-        made = Cloud(lab, net, net.get_router(router.id), outside.id, guests)
-        _await(lambda: _answers(made, made.ranks[0].name))
+        made = Cloud(lab, net, router, outside.id, guests)
+        eventually(lambda: _answers(made, made.ranks[0].name))
         yield made
 
 
@@ -106,7 +102,7 @@ def test_a_limit_of_the_gateway_holds_for_all_who_leave_by_it(cloud: Cloud) -> N
     for limit in (policy.id, None):
         gateway = {"network_id": cloud.outside, "qos_policy_id": limit}
         cloud.api.update_router(cloud.router.id, external_gateway_info=gateway)
-        _await(
+        eventually(
             lambda limit=limit: ("rate=1100 burst_size=1100" in switch.ofctl("dump-meters", "br-int")) == bool(limit)
         )
         with cloud.socket("internet", socket.SOCK_DGRAM, 8006) as far, cloud.socket(place, socket.SOCK_DGRAM) as near:
@@ -133,7 +129,7 @@ def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
         place = cloud.ranks[1].name
         if with_floating_ip:
             cloud.api.update_ip(address, port_id=cloud.guests[place].port_id)
-            _await(lambda: _seen_as(cloud, cloud.ranks[1].name) == address.floating_ip_address)
+            eventually(lambda: _seen_as(cloud, cloud.ranks[1].name) == address.floating_ip_address)
         for number in range(60):
             near, far = cloud.connect(place, 8001, source_port=20001)
             far.close()
@@ -141,7 +137,7 @@ def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
             near.close()
             time.sleep(0.05)
     cloud.api.delete_ip(address)
-    _await(lambda: _seen_as(cloud, cloud.ranks[1].name) == cloud.address)
+    eventually(lambda: _seen_as(cloud, cloud.ranks[1].name) == cloud.address)
     assert [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts] == before
 
 
@@ -162,7 +158,7 @@ def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) ->
     ):
         with cloud.socket(target, socket.SOCK_STREAM, listens) as listener:
             listener.listen()
-            _await(lambda source=source, address=address: _reused(cloud, source, address))
+            eventually(lambda source=source, address=address: _reused(cloud, source, address))
             listener.settimeout(2)
             for number in range(_REUSED):
                 with cloud.socket(source, socket.SOCK_STREAM, 20002) as near:
@@ -203,7 +199,7 @@ def test_ports_of_one_floating_ip_lead_to_guests_of_two_hosts(cloud: Cloud) -> N
                         return bool(far.getpeername()[0] == PUBLIC_GATEWAY)
                 return False
 
-            _await(arrives)
+            eventually(arrives)
 
 
 def test_an_agent_that_dies_and_returns_moves_nothing(cloud: Cloud) -> None:
@@ -225,7 +221,7 @@ def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) 
     cloud.lab.cloud.kill_agent(first)
     cloud.lab.kill_vswitchd(first)
     died = time.monotonic()
-    _await(lambda: _answers(cloud, second.name))
+    eventually(lambda: _answers(cloud, second.name))
     gap_s = time.monotonic() - died
     print(f"\ntakeover: a new connection after {gap_s:.2f} s")
     assert gap_s < MOST_GAP_S
@@ -240,7 +236,7 @@ def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) 
     while time.monotonic() < time_ends:
         lost += not _answers(cloud, second.name)
     assert lost <= 1, "its return is noticed"
-    _await(lambda: _answers(cloud, first.name))
+    eventually(lambda: _answers(cloud, first.name))
 
 
 def test_restarts_while_a_host_is_replaced_move_nothing(cloud: Cloud) -> None:
@@ -269,9 +265,9 @@ def test_a_namespace_that_cannot_be_made_is_told_and_tried_again(cloud: Cloud) -
         (said,) = (each["failures"] for each in cloud.lab.cloud.hosts() if each["name"] == host.name)
         return " ".join(f"{owner}: {why}" for owner, why in said.items())
 
-    _await(lambda: f"namespace {name}" in told())
+    eventually(lambda: f"namespace {name}" in told())
     in_the_way.rmdir()
-    _await(lambda: not told())
+    eventually(lambda: not told())
     assert _answers(cloud, host.name)
 
 
@@ -280,7 +276,7 @@ def test_a_router_that_hides_nobody(cloud: Cloud) -> None:
     cloud.api.update_router(cloud.router, external_gateway_info=gateway)
     route = ["ip", "-n", cloud.lab.layout.internet, "route", "add", "10.9.0.0/24", "via", cloud.address]
     subprocess.run(route, check=True)
-    _await(lambda: _seen_as(cloud, cloud.ranks[1].name) == _address(cloud.guests[cloud.ranks[1].name]))
+    eventually(lambda: _seen_as(cloud, cloud.ranks[1].name) == _address(cloud.guests[cloud.ranks[1].name]))
 
 
 def _address(one: Guest) -> str:
@@ -309,12 +305,6 @@ def _seen_as(cloud: Cloud, place: str) -> str:
         return ""
     with near, far:
         return str(far.getpeername()[0])
-
-
-def _await(true: Any, timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
 
 
 def _inside(namespace: str, kind: socket.SocketKind, l4_port: int) -> socket.socket:

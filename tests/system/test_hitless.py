@@ -16,18 +16,8 @@ from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import SCHEMA, OpenVSwitch, run
 from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, born, lease, pings, port, same_flows
 
-pytestmark = pytest.mark.system
-
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "suimon"
 YOUNGER_THAN_THE_FIRST_RELEASE = {"dns_domain", "dns_name", "ra_mode", "address_mode", "dhcp_options", "external", "up"}
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    fake = FakeController()
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 @pytest.fixture

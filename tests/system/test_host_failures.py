@@ -13,10 +13,6 @@ from tests.system import openvswitch
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import OpenVSwitch, run
 from tests.system.test_agent import GROUP, NETWORK, SUBNET, born, pings, port, same_flows
-from tests.system.test_services import controller
-
-__all__ = ["controller"]
-pytestmark = pytest.mark.system
 
 
 @pytest.fixture

@@ -25,11 +25,7 @@ from tests.system.agent_process import AgentProcess
 from tests.system.hostile_frames import DISCOVER, DROPPED, FLOODS, FRIEND, FRIEND_MAC, IP4, MAC, MARK
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
-from tests.system.test_services import Host, controller
-
-__all__ = ["controller"]
-
-pytestmark = pytest.mark.system
+from tests.system.test_services import Host
 
 WORLD = """
 host h1

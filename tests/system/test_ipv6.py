@@ -18,8 +18,6 @@ from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 from tests.system.test_packets import passes
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 OPEN = "group web egress6:any ingress6:icmp6/128-0 ingress6:tcp/8000 ingress6:any@web"
 SHUT = "group web egress6:any ingress6:icmp6/128-0 ingress6:any@web"

@@ -1,6 +1,5 @@
 """Promises of the lab: wires that carry what hypervisors need, and nothing left behind, however it ends."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -8,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import pytest
@@ -22,26 +20,15 @@ from suimon.lab.layout import LabConfig
 from suimon.lab.openstack import OpenStack
 from suimon.lab.openvswitch import OpenVSwitch
 from suimon.lab.underlay import existing_namespaces
-
-pytestmark = pytest.mark.system
+from tests.system.clouds import free_lab
 
 PORTS = [f"0a000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 
 
 @pytest.fixture
 def config() -> Iterator[LabConfig]:
-    """A lab of its own, taken down in any case. Its directory is short: sockets have to fit 107 bytes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with TemporaryDirectory(prefix="smt") as root:
-        config = LabConfig(
-            name=f"smt{os.getpid() % 100000}",
-            hosts=2,
-            number=200 + os.getpid() % 50,
-            api_port=port,
-            root=f"{root}/labs",
-        )
+    """Of a lab of its own, taken down in any case."""
+    with free_lab("lab") as config:
         yield config
         Lab.load(config, print).down()
 

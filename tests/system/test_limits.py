@@ -19,8 +19,6 @@ import pytest
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 PAYLOAD = {"bits": 1000, "packets": 100}
 HEADERS = 14 + 8

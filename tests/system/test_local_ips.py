@@ -13,8 +13,6 @@ import pytest
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 LOCAL = "10.0.0.200"
 ROUTER = f"router r blue6=2001:db8:b::1@{MAC}f1 gateway=public@203.0.113.2@{MAC}f3@203.0.113.1 six=2001:db8:f::2@::"

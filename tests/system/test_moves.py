@@ -21,11 +21,8 @@ import pytest
 from suimon.lab import traffic
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK
-from suimon.model.gateways import candidates, ranked
-from tests.system.clouds import connect, two_hypervisors
-
-pytestmark = pytest.mark.system
+from suimon.lab.layout import PUBLIC_GATEWAY, PUBLIC_NETWORK
+from tests.system.clouds import connect, eventually, leading_out, outside_network, two_hypervisors
 
 MOST_LOST = 20
 """Of packets 10 ms apart: a fifth of the second that a migration may cost; on a machine that has time for it, it is one
@@ -94,11 +91,7 @@ def cloud() -> Iterator[Cloud]:
         service = admin.identity.find_role("service") or admin.identity.create_role(name="service")
         admin.identity.assign_project_role_to_user(admin.current_project_id, admin.current_user_id, service)
         net = connect(lab).network
-        flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
-        outside = net.create_network(name="outside", is_router_external=True, **flat)
-        pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
-        where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
-        net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
+        outside = outside_network(lab)
         inside = net.create_network(name="inside")
         net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
         yield Cloud(lab, net, net.get_network(inside.id), outside)
@@ -114,7 +107,7 @@ def test_a_guest_migrates_with_its_connections(cloud: Cloud) -> None:
     mover = cloud.guest("mover", SOURCE, "10.9.0.11", cloud.inside, security_group_ids=[closed.id])
     peer = cloud.guest("peer", THIRD, "10.9.0.12", cloud.inside, security_group_ids=[open_.id])
     for one in (mover, peer):
-        _await(lambda one=one: cloud.api.get_port(one.port_id).status == "ACTIVE")
+        eventually(lambda one=one: cloud.api.get_port(one.port_id).status == "ACTIVE")
     near, far = _connection(mover, peer, "10.9.0.12")
     receiving = cloud.traffic(mover, "receive", "5001", "--idle", "1.5", "--patience", "10")
     assert receiving.stdout and receiving.stdout.readline() == "ready\n"
@@ -122,20 +115,20 @@ def test_a_guest_migrates_with_its_connections(cloud: Cloud) -> None:
     with near, far:
         cloud.api.create_port_binding(mover.port_id, host=TARGET)
         cloud.plug_besides(mover, TARGET)
-        _await(lambda: any("priority=310" in flow for flow in cloud.flows(TARGET)))
+        eventually(lambda: any("priority=310" in flow for flow in cloud.flows(TARGET)))
         near.send(b"on my way")
         assert far.recv(20) == b"on my way"
         before = cloud.flows(THIRD)
         _go_over(mover)
         cloud.api.activate_port_binding(mover.port_id, host=TARGET)
-        _await(lambda: cloud.api.get_port(mover.port_id).status == "ACTIVE")
+        eventually(lambda: cloud.api.get_port(mover.port_id).status == "ACTIVE")
         far.send(b"there already?")
         assert near.recv(20) == b"there already?", "an answer that no rule but the connection's allows"
         near.send(b"yes")
         assert far.recv(20) == b"yes"
         cloud.lab.guests.unplug(mover)
         cloud.api.delete_port_binding(mover.port_id, host=SOURCE)
-        _await(lambda: not any(mover.mac in flow and "table=10," in flow for flow in cloud.flows(SOURCE)))
+        eventually(lambda: not any(mover.mac in flow and "table=10," in flow for flow in cloud.flows(SOURCE)))
         far.send(b"for good?")
         assert near.recv(20) == b"for good?"
     sending.terminate()
@@ -170,12 +163,12 @@ def test_neighbours_are_warned_of_a_guest_and_of_a_floating_ip_that_moved(cloud:
 
 def test_a_drained_host_leads_no_router_out(cloud: Cloud) -> None:
     router = cloud.router()
-    order = ranked(router.id, candidates((each.name, each.tunnel_ip) for each in cloud.lab.layout.hosts))
-    first, asking = order[0].host, order[-1].host
+    order = [host.name for host in leading_out(cloud.lab, router)]
+    first, asking = order[0], order[-1]
     guest = cloud.guest("asker", asking, "10.9.0.50", cloud.inside)
     _ip(guest.namespace, "route add default via 10.9.0.1")
     ping = cloud.lab.guests.inside(guest, ["ping", "-i0.05", "-W1", PUBLIC_GATEWAY])
-    _await(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
+    eventually(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
     pinging = subprocess.Popen(ping, stdout=subprocess.PIPE, text=True)
     try:
         told = _host(cloud, "drain", first)
@@ -255,10 +248,3 @@ def _inside(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:
 
 def _ip(namespace: str, line: str) -> None:
     subprocess.run(["ip", "-n", namespace, *line.split()], check=True)
-
-
-def _await(true: Callable[[], bool], timeout_s: float = 20) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)

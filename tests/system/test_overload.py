@@ -18,8 +18,6 @@ from suimon.cli.listener import HEAD_TIMEOUT_S, LOOK_TICKS
 from tests.api.cloud import login_body
 from tests.api.controller import Controller, free_port, started
 
-pytestmark = pytest.mark.system
-
 IDLE = 1_000
 FILES = 300
 """What the controller with few files may open."""

@@ -15,8 +15,6 @@ import pytest
 from tests.system.live import Ends, LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 CROWD = [f"port x{n} h1 blue {MAC}2{n:x} 10.0.0.{32 + n} groups=web" for n in range(14)]
 """The kernel keeps no more than ten actions of a packet for later: a broadcast must not need that."""

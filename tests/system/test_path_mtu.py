@@ -16,8 +16,6 @@ from suimon.dataplane.openflow.connection import Config, Connection
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 ROUTER = f"router r wide4=10.0.0.1@{MAC}f1 wide6=fd00::1@{MAC}f1 small4=10.0.1.1@{MAC}f2 small6=fd00:1::1@{MAC}f2"
 WORLD = f"""

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-import pytest
-
 from suimon.dataplane.openflow.target import bridge_entries
 from suimon.pipeline.flow import Flow, Group, Meter
 from suimon.pipeline.simulate import Result
@@ -19,8 +17,6 @@ from tests.oracle.cluster import HOSTS, opened
 from tests.oracle.trial import Trial
 from tests.system.openvswitch import OpenVSwitch
 from tests.system.tracing import compare, connected, prepare
-
-pytestmark = pytest.mark.system
 
 SEEDS = (7, 21, 33)
 CHANGES = ("delete_rule", "move_port", "update_port")

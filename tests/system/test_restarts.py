@@ -16,8 +16,6 @@ from suimon.lab.lab import Lab
 from suimon.lab.tour.measure import Measure
 from tests.system.clouds import connect, guest, network, two_hypervisors
 
-pytestmark = pytest.mark.system
-
 KILLS = 20
 CONTROL_S = 10
 GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
@@ -25,7 +23,7 @@ GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    with two_hypervisors("smtkill") as lab:
+    with two_hypervisors("kill") as lab:
         yield lab
 
 

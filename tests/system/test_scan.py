@@ -14,11 +14,8 @@ import pytest
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK
-from tests.system.clouds import connect, guest, two_hypervisors
+from tests.system.clouds import guest, inside_network, outside_network, two_hypervisors
 from tests.system.openvswitch import run
-
-pytestmark = pytest.mark.system
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/security.md"
 TCP = "1-150,443,445,873,2049,3260,4789,5432,5900,6081,6379,6633,6640,6653,8000,8080,8443,8775,9600-9900,16509"
@@ -47,20 +44,11 @@ class Places:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.scanner = f"smt-scan-{secrets.token_hex(2)}"
-        net = connect(lab).network
-        flat = {"provider_network_type": "flat", "provider_physical_network": PHYSNET}
-        outside = net.create_network(name="outside", is_router_external=True, **flat)
-        pool = [{"start": str(PUBLIC_NETWORK[100]), "end": str(PUBLIC_NETWORK[200])}]
-        where = {"cidr": str(PUBLIC_NETWORK), "gateway_ip": PUBLIC_GATEWAY, "allocation_pools": pool}
-        net.create_subnet(network_id=outside.id, ip_version=4, enable_dhcp=False, **where)
-        inside = net.create_network(name="inside")
-        subnet = net.create_subnet(network_id=inside.id, ip_version=4, cidr="10.9.0.0/24")
-        router = net.create_router(name="way-out", external_gateway_info={"network_id": outside.id})
-        net.add_interface_to_router(router, subnet_id=subnet.id)
+        inside, router = inside_network(lab, outside_network(lab))
         self.guest: Guest = guest(lab, inside.id, "scanner", lab.layout.hosts[0].name)
         hosts = lab.layout.hosts
         controller = lab.layout.controller_ip
-        gateway = net.get_router(router.id).external_gateway_info["external_fixed_ips"][0]["ip_address"]
+        gateway = router.external_gateway_info["external_fixed_ips"][0]["ip_address"]
         every = [address for host in hosts for address in (host.tunnel_ip, host.management_ip)]
         self.namespaces = {
             "guest": self.guest.namespace,

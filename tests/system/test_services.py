@@ -24,8 +24,6 @@ from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import OpenVSwitch
 from tests.system.test_agent import born, same_flows
 
-pytestmark = pytest.mark.system
-
 SERVICES = "169.254.169.254"
 SECRET = b"only Nova and we know"
 A, PTR, AAAA = 1, 12, 28
@@ -137,14 +135,6 @@ def elsewhere() -> Iterator[FakeResolver]:
     one = FakeResolver("127.53.0.1")
     yield one
     one.close()
-
-
-@pytest.fixture
-def controller() -> Iterator[FakeController]:
-    fake = FakeController()
-    fake.start()
-    yield fake
-    fake.stop()
 
 
 class Host:

@@ -13,12 +13,10 @@ from suimon.lab.lab import Lab
 from suimon.lab.tour.measure import Measure
 from tests.system.clouds import guest, network, two_hypervisors
 
-pytestmark = pytest.mark.system
-
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    with two_hypervisors("smtloss") as lab:
+    with two_hypervisors("loss") as lab:
         yield lab
 
 

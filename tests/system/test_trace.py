@@ -16,8 +16,6 @@ from tests.pipeline.scenario import Asked, files, replay
 from tests.system.openvswitch import OpenVSwitch
 from tests.system.tracing import compare, connected, prepare
 
-pytestmark = pytest.mark.system
-
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
 def test_the_simulated_switch_agrees_with_a_real_one(path: Path, switch: OpenVSwitch) -> None:

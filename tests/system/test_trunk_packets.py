@@ -12,8 +12,6 @@ from suimon.agent.packets import ETH_IPV4, Ethernet, checksum, ip_bytes
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 WORLD = f"""
 host h1

@@ -12,8 +12,6 @@ import pytest
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import DATAPATH, OpenVSwitch, run
 
-pytestmark = pytest.mark.system
-
 MAC = "02:00:00:00:00:"
 KINDS = ("vxlan", "gre", "geneve")
 WORLD = f"""

@@ -14,10 +14,6 @@ from tests.agent.fake_controller import FakeController
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import OpenVSwitch, run
 from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, lease
-from tests.system.test_services import controller
-
-__all__ = ["controller"]
-pytestmark = pytest.mark.system
 
 UNIT = Path(__file__).parents[2] / "packaging/systemd/suimon-agent.service"
 MOUNTS = (

@@ -18,8 +18,6 @@ from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
 from tests.system.clouds import connect, two_hypervisors
 
-pytestmark = pytest.mark.system
-
 PORTS = {"a": "hv1", "b": "hv2", "near": "hv1", "closed": "hv2", "routed": "hv2"}
 
 

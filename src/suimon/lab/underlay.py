@@ -102,9 +102,17 @@ class Underlay:
                 self._run("ip", "netns", "delete", namespace)
 
     def disconnect_controller(self) -> None:
-        """Delete its leg on the management network, if it is there."""
-        if (_LINKS / self._layout.root_link).exists():
-            self._run("ip", "link", "delete", self._layout.root_link)
+        """Delete its leg on the management network, if it is there.
+
+        Once the fabric's namespace is deleted it goes by itself, a moment later, which may be while we delete it.
+        """
+        link = _LINKS / self._layout.root_link
+        if link.exists():
+            try:
+                self._run("ip", "link", "delete", link.name)
+            except LabError:
+                if link.exists():
+                    raise
 
     def _add_namespace(self, namespace: str) -> None:
         self._intend_namespace(namespace)
