@@ -3,32 +3,83 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from suimon.agent.gateways import Config, Liveness, Verdict
+from suimon.agent.gateways import Config, Gateways, Liveness, Mattering, Verdict
+from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
-from suimon.model.view import GatewayHost, Gateways, Snapshot
+from suimon.model.view import GatewayHost, Snapshot
+from suimon.model.view import Gateways as GatewayHosts
 from suimon.pipeline.gateway import REPLACED, SERVING, WAITING
+from suimon.pipeline.numbers import Numbers
+from suimon.pipeline.world import World
 from suimon.reconcile import Failure
 from tests.agent.parts import FakeSwitch, Parts, at
-from tests.agent.test_outside import VIEW
+from tests.agent.test_outside import EXTERNAL, ROUTER, VIEW
 
-CONFIG = Config(interval_s=1, lost_after=3, return_after_s=10)
+CONFIG = Config(interval_s=1, pressing_s=1, pressed=2, return_after_s=10)
 ONE, TWO = "172.16.0.1", "172.16.0.2"
 
 
-def after(liveness, answers, *, own="", other=TWO, start=0):
+def matter(own, other=TWO):
+    return Mattering(frozenset({other}), frozenset({other} if own else ()), own)
+
+
+def after(liveness, answers, *, own=ONE, other=TWO, start=0, heard=lambda now: 0):
     """What holds after questions at one a second, each answered as given (None: not at all)."""
-    for now, answer in enumerate(answers, start):
-        liveness.ask(frozenset({other}), own, now)
+    for now, answer in enumerate([*answers, None], start):
+        counted = {vtep: heard(now) for vtep in liveness.doubted(now)}
+        liveness.ask(matter(own, other), counted, now)
         if answer:
             liveness.answered(other, answer, now)
-    liveness.ask(frozenset({other}), own, start + len(answers))
     return liveness.verdict()
 
 
 def test_three_silences_and_a_host_is_away():
     assert not after(Liveness(CONFIG), [SERVING, None, None]).away
     assert after(Liveness(CONFIG), [SERVING, None, None, None]).away == {TWO}
+
+
+def test_one_that_other_packets_come_from_is_not_away_until_they_end():
+    liveness = Liveness(CONFIG)
+    assert not after(liveness, [SERVING] + [None] * 20, heard=lambda now: now).away
+    assert after(liveness, [None] * 3, start=22, heard=lambda now: 21).away == {TWO}
+
+
+def test_nobody_is_away_while_nothing_can_come():
+    assert not after(Liveness(CONFIG), [None] * 20, heard=lambda now: None).away
+
+
+def test_who_does_not_answer_is_pressed_and_others_are_not():
+    liveness, both = Liveness(Config(interval_s=1, pressing_s=0.25, pressed=3)), Mattering(frozenset({ONE, TWO}))
+    now, asked = 0.0, []
+    while now < 3:
+        asked += ((now, each) for each in liveness.ask(both, dict.fromkeys(liveness.doubted(now), 0), now))
+        liveness.answered(ONE, SERVING, now)
+        now = liveness.next_at(now)
+    assert [at for at, each in asked if each == ONE] == [0, 1, 2]
+    assert [at for at, each in asked if each == TWO] == [0, 1, 1.25, 1.5, 1.75, 2.75], "lost after the fourth"
+    assert liveness.verdict().away == {TWO}
+
+
+def test_one_that_this_host_does_not_replace_serves_as_soon_as_it_says_so():
+    liveness = Liveness(CONFIG)
+    verdict = after(liveness, [None] * 3, own="")
+    assert (verdict.away, verdict.replaced) == ({TWO}, set())
+    assert after(liveness, [SERVING] * 2, own="", start=4).away == {TWO}, "it may not have been told yet"
+    assert not after(liveness, [SERVING], own="", start=7).away
+
+
+def test_hosts_replace_each_other_if_they_share_a_router():
+    hosts = tuple(GatewayHost(f"h{number}", f"172.16.0.{number}") for number in range(1, 9))
+    ranks = {name: {each.vtep for each in ranked(name, hosts)} for name in (f"r{number}" for number in range(40))}
+    ours = next(name for name, vteps in ranks.items() if ONE in vteps)
+    alien = next(name for name, vteps in ranks.items() if not vteps & {ONE, *ranks[ours]})
+    world = World("h1", Numbers())
+    for thing in (EXTERNAL, GatewayHosts("public", hosts), *(replace(ROUTER, id=name) for name in (ours, alien))):
+        world.set(thing)
+    found = Gateways(CONFIG, world)._matter()
+    assert found == Mattering(frozenset((ranks[ours] | ranks[alien]) - {ONE}), frozenset(ranks[ours] - {ONE}), ONE)
 
 
 def test_one_that_waits_is_away_but_nobody_replaced_it():
@@ -70,7 +121,7 @@ def test_of_two_that_replaced_each_other_the_lower_address_stays():
 def test_answers_that_nobody_asked_for_are_not_believed():
     liveness = Liveness(CONFIG)
     liveness.answered(TWO, WAITING, 0)
-    liveness.ask(frozenset({TWO}), "", 0)
+    liveness.ask(matter(""), {}, 0)
     liveness.answered(ONE, WAITING, 0)
     liveness.answered(TWO, "02:00:00:00:00:01", 0)
     assert not liveness.verdict().away
@@ -80,7 +131,7 @@ def test_answers_that_nobody_asked_for_are_not_believed():
 def test_an_agent_that_begins_knows_what_the_one_before_knew(answers, own):
     before, begun = Liveness(CONFIG), Liveness(CONFIG)
     held = after(before, answers, own=own)
-    begun.recall(before.known(), own, 5)
+    begun.recall(before.known(), matter(own), 5)
     assert begun.verdict() == held != Verdict()
 
 
@@ -88,7 +139,7 @@ def test_a_restart_does_not_make_one_that_came_back_wait_for_longer():
     before, begun = Liveness(CONFIG), Liveness(CONFIG)
     after(before, [None] * 3)
     after(before, [SERVING] * 5, start=4)
-    begun.recall(before.known(), "", 9)
+    begun.recall(before.known(), matter(ONE), 9)
     assert after(begun, [SERVING] * 4, start=9).away == {TWO}
     assert not after(begun, [SERVING] * 2, start=13).away
     assert begun.known() == ()
@@ -98,13 +149,13 @@ def test_after_a_reboot_one_that_came_back_waits_anew():
     before, begun = Liveness(CONFIG), Liveness(CONFIG)
     after(before, [None] * 3)
     after(before, [SERVING] * 5, start=4)
-    begun.recall(before.known(), "", 1)
+    begun.recall(before.known(), matter(ONE), 1)
     assert after(begun, [SERVING] * 9, start=1).away == {TWO}
     assert not after(begun, [SERVING] * 3, start=10).away
 
 
 def test_what_is_known_is_on_disk_before_the_switch_is_told_and_in_the_first_flows_of_the_next_agent(tmp_path):
-    candidates = Gateways("public", (GatewayHost("h1", ONE), GatewayHost("h2", TWO)))
+    candidates = GatewayHosts("public", (GatewayHost("h1", ONE), GatewayHost("h2", TWO)))
 
     async def play():
         parts, switch = Parts(tmp_path), FakeSwitch()
@@ -116,7 +167,7 @@ def test_what_is_known_is_on_disk_before_the_switch_is_told_and_in_the_first_flo
             known = []
             switch.bridge.before_apply = lambda: known.append(Parts(tmp_path).memory.load_gateways())
             parts.enforcer.round_done.clear()
-            parts.enforcer.judge(after(liveness, [None] * Config().lost_after, own=ONE))
+            parts.enforcer.judge(after(liveness, [None] * (Config().pressed + 2), own=ONE))
             async with asyncio.timeout(5):
                 await parts.enforcer.round_done.wait()
         assert known[0] == liveness.known()

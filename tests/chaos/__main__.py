@@ -177,7 +177,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pps", type=float, default=450, help="packets a second on each of four ways")
     parser.add_argument("--pause", type=float, default=3, help="the longest pause between faults, seconds")
     parser.add_argument("--longest-gap-ms", type=float, default=400, help="that a killed ovs-vswitchd may cost")
-    parser.add_argument("--longest-takeover-ms", type=float, default=3500, help="that a lost gateway host may cost")
+    parser.add_argument("--longest-takeover-ms", type=float, default=2500, help="that a lost gateway host may cost")
     parser.add_argument("--losses", type=Path, metavar="FILE", help="put every lost packet and its gap in there")
     return parser.parse_args()
 

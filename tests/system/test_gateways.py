@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import socket
 import subprocess
 import threading
@@ -32,8 +33,14 @@ from tests.system.clouds import (
 )
 
 _REUSED = 30
+_ANSWERS = "table=2,dl_type=0x88b5,dl_dst=02:53:4d:00:01:01"
 MOST_GAP_S = 5.0
-"""A new connection works again after three unanswered questions (2 s), and what a busy machine adds."""
+"""A new connection works again after a second or two of unanswered questions, and what a busy machine adds."""
+_LIVENESS_LOST = """table bridge deaf {
+ chain passing { type filter hook forward priority 0; udp dport 4789 @th,224,16 0x88b5 drop; }
+}
+"""
+"""Of what passes between hypervisors, questions whether a gateway host lives and their answers, inside of VXLAN."""
 
 
 class Cloud(msgspec.Struct, frozen=True):
@@ -52,6 +59,18 @@ class Cloud(msgspec.Struct, frozen=True):
     def address(self) -> str:
         """The router's own on the outside."""
         return str(self.router.external_gateway_info["external_fixed_ips"][0]["ip_address"])
+
+    @property
+    def answered(self) -> int:
+        """How many answers of gateway hosts that they live have come to others of them."""
+        found = (self.lab.switch(host.name).ofctl("dump-flows", "br-int", _ANSWERS) for host in self.lab.layout.hosts)
+        return sum(int(count) for dump in found for count in re.findall(r"n_packets=(\d+)", dump))
+
+    @property
+    def judgements(self) -> list[str]:
+        """What agents thought of gateway hosts, each time that changed."""
+        logs = [self.lab.cloud.log(host.name).read_text(errors="replace") for host in self.lab.layout.hosts]
+        return [line for text in logs for line in text.splitlines() if "event=gateways_judged" in line]
 
     def socket(self, place: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
         """A socket of a guest's kernel or of the internet host's."""
@@ -200,6 +219,25 @@ def test_ports_of_one_floating_ip_lead_to_guests_of_two_hosts(cloud: Cloud) -> N
                 return False
 
             eventually(arrives)
+
+
+def test_hosts_that_only_hear_other_packets_of_each_other_move_nothing(cloud: Cloud) -> None:
+    """A flooded switch loses what its sockets can't hold: here, every question and every answer, for as long as three
+    takeovers last. Guests' packets go both ways meanwhile, as in a flood.
+    """
+    first, second = cloud.ranks
+    before, judged = cloud.answered, cloud.judgements
+    there = ["ip", "netns", "exec", cloud.lab.layout.fabric, "nft"]
+    pings = ["ping", "-i0.1", "-c45", "-W1", _address(cloud.guests[first.name])]
+    subprocess.run([*there, "-f", "-"], input=_LIVENESS_LOST, text=True, check=True)
+    try:
+        ended = subprocess.run(cloud.lab.guests.inside(cloud.guests[second.name], pings), check=False, timeout=30)
+    finally:
+        subprocess.run([*there, "delete", "table", "bridge", "deaf"], check=True)
+    assert ended.returncode == 0
+    assert cloud.answered <= before + 2 * len(cloud.ranks), "some answers passed"
+    eventually(lambda: cloud.answered > before + 4 * len(cloud.ranks))
+    assert cloud.judgements == judged
 
 
 def test_an_agent_that_dies_and_returns_moves_nothing(cloud: Cloud) -> None:

@@ -1,17 +1,18 @@
 """Which gateway hosts serve: asked through the tunnel, where their switches answer by themselves.
 
-Every host asks those that its routers may leave by; gateway hosts ask each other. Who does not answer `lost_after`
-times is away, and the next by rank serves. One that comes back hears from those that replaced it that they did, and
-waits until they let it serve again, `return_after_s` later: connections don't break twice in a row when a host comes
-and goes. While it waits it says so, and everybody believes it. What an agent knew, the next one on its host knows: its
-restart is no reason to move anything either.
+Every host asks those that its routers may leave by; gateway hosts ask each other. Who does not answer is pressed, and
+who is silent still is away, and the next by rank serves. A flooded switch loses questions and answers among the rest,
+and lives: one that anything else comes from is not silent (docs/decisions/0035). One that comes back hears from those
+that replaced it that they did, and waits until they let it serve again, `return_after_s` later: connections don't break
+twice in a row when a host comes and goes. While it waits it says so, and everybody believes it. What an agent knew, the
+next one on its host knows: its restart is no reason to move anything either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import Final, Never, Protocol
 
@@ -34,12 +35,18 @@ _PADDING: Final = bytes(46)
 
 
 class Config(msgspec.Struct, frozen=True):
-    """A host that dies is replaced after `interval_s` * (`lost_after` - 1) to `interval_s` * `lost_after`."""
+    """A host that dies is replaced after `interval_s` to twice that, and `pressed` * `pressing_s`."""
 
     interval_s: float = 0.5
-    lost_after: int = 5
-    """A switch at the end of its strength loses questions and answers for a second or two, and lives."""
+    pressing_s: float = 0.05
+    pressed: int = 10
+    """How many more questions are put, each `pressing_s`, to who has not answered one for `interval_s`."""
     return_after_s: float = 60.0
+
+    @property
+    def told_after_s(self) -> float:
+        """One that answers again has been told by then that it was replaced, if it was."""
+        return 3 * self.interval_s
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -54,12 +61,30 @@ class Verdict(msgspec.Struct, frozen=True):
     returned: int = 0
 
 
+class Mattering(msgspec.Struct, frozen=True):
+    """By tunnel address: the gateway hosts that routers here may leave by; of these, those that share some router with
+    this host, and so replace it and are replaced by it; and this host's own address, "" if it is no gateway.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    fellows: frozenset[str] = frozenset()
+    own: str = ""
+
+
 class _Host(msgspec.Struct):
-    unanswered: int = 0
     said: str = ""
     lost: bool = False
     well_since: float | None = None
     announced: bool = True
+    due_at: float = 0.0
+    unanswered: int = 0
+    heard: int = 0
+    """How many packets had come from it when pressing began."""
+
+    @property
+    def pressed(self) -> bool:
+        """Whether it is urgent to know if it lives: it did until now."""
+        return self.unanswered > 1 and (not self.lost or self.well_since is not None)
 
 
 class Liveness:
@@ -68,34 +93,48 @@ class Liveness:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._hosts: dict[str, _Host] = {}
+        self._fellows: frozenset[str] = frozenset()
         self._own = ""
         self._returned = 0
 
-    def recall(self, known: Iterable[KnownGateway], own: str, now: float) -> None:
-        """What the agent before this one knew."""
-        self._own = own
+    def recall(self, known: Iterable[KnownGateway], matter: Mattering, now: float) -> None:
+        """What the agent before this one knew of those that still matter."""
+        self._own, self._fellows = matter.own, matter.fellows
         for each in known:
-            well_since = each.well_since if each.well_since is not None and each.well_since <= now else None
-            self._hosts[each.vtep] = _Host(0, each.said, each.lost, well_since, announced=not each.lost)
+            if each.vtep in matter.hosts:
+                well_since = each.well_since if each.well_since is not None and each.well_since <= now else None
+                self._hosts[each.vtep] = _Host(each.said, each.lost, well_since, announced=not each.lost)
 
     def known(self) -> tuple[KnownGateway, ...]:
         """To be recalled: what differs from hosts that nothing is known of."""
         differ = {vtep: host for vtep, host in self._hosts.items() if host.lost or host.said in (WAITING, REPLACED)}
         return tuple(KnownGateway(vtep, host.said, host.lost, host.well_since) for vtep, host in sorted(differ.items()))
 
-    def ask(self, hosts: frozenset[str], own: str, now: float) -> list[str]:
-        """Whom to ask now, of the hosts that matter; `own` is this host's address, "" if it is no gateway."""
-        self._own = own
-        self._hosts = {vtep: self._hosts.get(vtep) or _Host() for vtep in hosts}
-        for vtep, host in self._hosts.items():
-            if host.unanswered >= self._config.lost_after:
-                if not host.lost:
-                    log.warning("gateway_lost", vtep=vtep, unanswered=host.unanswered)
-                host.lost, host.well_since, host.said, host.announced = True, None, "", False
+    def doubted(self, now: float) -> list[str]:
+        """Of whom `ask` has to know how many packets came."""
+        pressed = self._config.pressed
+        due = {vtep: host for vtep, host in self._hosts.items() if host.due_at <= now}
+        return [
+            each for each, host in due.items() if host.unanswered == 1 or (host.pressed and host.unanswered > pressed)
+        ]
+
+    def ask(self, matter: Mattering, heard: Mapping[str, int | None], now: float) -> list[str]:
+        """Whom to ask now; `heard` has what came by now from those that were `doubted`, None if nothing could come."""
+        self._own, self._fellows = matter.own, matter.fellows
+        self._hosts = {vtep: self._hosts.get(vtep) or _Host(due_at=now) for vtep in sorted(matter.hosts)}
+        due = {vtep: host for vtep, host in self._hosts.items() if host.due_at <= now}
+        for vtep, host in due.items():
+            if vtep in heard and host.unanswered:
+                _weigh(vtep, host, heard[vtep])
             if host.lost and host.well_since is not None:
                 self._see_well(vtep, host, now - host.well_since)
             host.unanswered += 1
-        return sorted(self._hosts)
+            host.due_at = now + (self._config.pressing_s if host.pressed else self._config.interval_s)
+        return list(due)
+
+    def next_at(self, now: float) -> float:
+        """When somebody is to be asked again, `now` being when they were asked."""
+        return min((host.due_at for host in self._hosts.values()), default=now + self._config.interval_s)
 
     def answered(self, vtep: str, said: str, now: float) -> None:
         """An answer of a host that was asked; others are not believed."""
@@ -111,7 +150,7 @@ class Liveness:
         waiting = {vtep for vtep, host in self._hosts.items() if host.said == WAITING}
         serving = not any(self._is_replaced_by(vtep, host) for vtep, host in self._hosts.items())
         away = lost | waiting | (set() if serving or not self._own else {self._own})
-        return Verdict(frozenset(away), frozenset(lost), serving, self._returned)
+        return Verdict(frozenset(away), self._fellows & lost, serving, self._returned)
 
     def _is_replaced_by(self, vtep: str, host: _Host) -> bool:
         """Two that lost sight of each other both took over: of these, the one with the lower address stays."""
@@ -119,12 +158,34 @@ class Liveness:
 
     def _see_well(self, vtep: str, host: _Host, well_s: float) -> None:
         """By now it was told that it was replaced; what it announced before that is put right."""
-        if not host.announced and well_s >= self._config.interval_s * self._config.lost_after:
+        if not host.announced and well_s >= self._config.told_after_s:
             host.announced = True
             self._returned += 1
-        if well_s >= self._config.return_after_s:
+        # Who did not replace it has nothing to give back: it says itself whether it serves.
+        if well_s >= (self._config.return_after_s if vtep in self._fellows else self._config.told_after_s):
             log.info("gateway_returned", vtep=vtep)
             host.lost, host.well_since = False, None
+
+
+def _weigh(vtep: str, host: _Host, heard: int | None) -> None:
+    """Questions and answers may be lost where other packets pass: of one that died, nothing comes."""
+    if heard is None:
+        host.unanswered = 0
+    elif host.unanswered == 1 or heard != host.heard:
+        host.unanswered, host.heard = 1, heard
+    else:
+        if not host.lost:
+            log.warning("gateway_lost", vtep=vtep, unanswered=host.unanswered)
+        host.lost, host.well_since, host.said, host.announced = True, None, "", False
+
+
+class Asked(Protocol):
+    """This host's switch (agent.session.Session). Raises what its connections raise."""
+
+    async def send(self, packet: PacketOut) -> None: ...
+
+    async def packets_from(self, vtep: str) -> int | None:
+        """How many packets came from this tunnel endpoint; those of the last moment may lack. None if none can come."""
 
 
 class Judged(Protocol):
@@ -144,24 +205,20 @@ class Gateways:
 
     def recall(self, known: Iterable[KnownGateway]) -> Verdict:
         """What the agent before this one knew of those that still matter, and what follows from it."""
-        hosts, own = self._hosts()
-        self._liveness.recall((each for each in known if each.vtep in hosts), own, self._clock())
+        self._liveness.recall(known, self._matter(), self._clock())
         return self._liveness.verdict()
 
     def known(self) -> tuple[KnownGateway, ...]:
         return self._liveness.known()
 
-    async def run(self, send: Callable[[PacketOut], Awaitable[None]], judged: Judged) -> Never:
-        """Ends with what `send` raises."""
+    async def run(self, switch: Asked, judged: Judged) -> Never:
+        """Ends with what `switch` raises."""
         while True:
-            hosts, own = self._hosts()
-            tunnel = self._world.tunnel_ofport
-            for vtep in self._liveness.ask(hosts, own, self._clock()) if tunnel is not None else ():
-                frame = Ethernet(ASKED, _ASKER, ALIVE, _PADDING).pack()
-                to = (set_field("tun_dst", vtep), set_field("tun_id", VNI), Output(tunnel or 0))
-                await send(PacketOut(to, frame))
+            pause_s = self._config.interval_s
+            if self._world.tunnel_ofport is not None:
+                pause_s = await self._ask(switch, self._world.tunnel_ofport)
             judged.judge(self._liveness.verdict())
-            await asyncio.sleep(self._config.interval_s)
+            await asyncio.sleep(pause_s)
 
     def answered(self, packet: PacketIn) -> Verdict | None:
         """An answer came; None if it is none."""
@@ -172,15 +229,25 @@ class Gateways:
         self._liveness.answered(str(IPv4Address(packet.fields.get("tun_src", 0))), said, self._clock())
         return self._liveness.verdict()
 
-    def _hosts(self) -> tuple[frozenset[str], str]:
-        """Those that some router here may leave by, and this host's own tunnel address if it is one of them."""
+    async def _ask(self, switch: Asked, tunnel: int) -> float:
+        """Everybody who is due; until when nobody is, in seconds."""
+        now = self._clock()
+        heard = {vtep: await switch.packets_from(vtep) for vtep in self._liveness.doubted(now)}
+        for vtep in self._liveness.ask(self._matter(), heard, now):
+            to = (set_field("tun_dst", vtep), set_field("tun_id", VNI), Output(tunnel))
+            await switch.send(PacketOut(to, Ethernet(ASKED, _ASKER, ALIVE, _PADDING).pack()))
+        return self._liveness.next_at(now) - self._clock()
+
+    def _matter(self) -> Mattering:
         world = self._world
         names = (
             name for network_id in world.keys("router@gateway") for name in world.found("router@gateway", network_id)
         )
-        ranks = {each for router in map(world.router, names) if router for each in stands_by(world, router)}
-        own = next((each.vtep for each in ranks if each.host == self._world.host), "")
-        return frozenset(each.vtep for each in ranks if each.host != self._world.host), own
+        standing = [stands_by(world, router) for router in map(world.router, names) if router]
+        own = {each.vtep for ranks in standing for each in ranks if each.host == world.host}
+        others = [frozenset(each.vtep for each in ranks) - own for ranks in standing]
+        fellows = (each for each, ranks in zip(others, standing, strict=True) if len(each) < len(ranks))
+        return Mattering(frozenset().union(*others), frozenset().union(*fellows), min(own, default=""))
 
 
 def _number(vtep: str) -> int:

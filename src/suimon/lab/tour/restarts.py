@@ -16,7 +16,6 @@ from suimon.lab.tour.measure import Probe
 from suimon.lab.tour.routing import floating_address
 
 _WINDOW_S = 25
-_ALIVE = "dl_type=0x88b5"
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -202,8 +201,7 @@ def _ages(guide: Guide) -> dict[str, dict[str, float]]:
     for host in guide.lab.layout.hosts:
         switch = guide.lab.switch(host.name)
         for bridge in switch.bridges():
-            # What gateway hosts think of each other is no tenant's: one that was too busy to answer comes back later.
-            flows = {flow: age_s for flow, age_s in switch.flows(bridge).items() if _ALIVE not in flow}
+            flows = switch.flows(bridge)
             now = time.monotonic()
             found[f"{host.name} {bridge}"] = {flow: now - age_s for flow, age_s in flows.items()}
     return found
