@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from suimon.model.view import Delta, Join, Joined, Position, Report, Snapshot, Watch, key
+from suimon.model.view import CountDrops, Delta, Join, Joined, Position, Report, Snapshot, Traced, Watch, key
 
 CREDENTIAL = "credential-of-h1"
 TOKEN = "one-time-token"
@@ -21,6 +21,7 @@ class FakeController:
         self.objects = {}
         self.reports: list[Report] = []
         self.watches: list[Watch] = []
+        self.answers: dict[str, Traced] = {}
         self.port = 0
         self._log: list[Delta] = []
         self._streams: set[asyncio.Queue] = set()
@@ -88,6 +89,14 @@ class FakeController:
             assert fits, f"{port_id} is {last()}, not {status}"
             return last().reason
 
+    def ask(self, port_id, timeout_s=30) -> Traced:
+        """What the agent says that was dropped of a port's packets."""
+        name = str(len(self.answers))
+        self._tell(CountDrops(name, port_id))
+        with self._news:
+            assert self._news.wait_for(lambda: name in self.answers, timeout_s)
+            return self.answers[name]
+
     def _tell(self, frame):
         def put():
             for queue in list(self._streams):
@@ -106,6 +115,7 @@ class FakeController:
         app.router.add_post("/hosts/v1/join", self._join)
         app.router.add_post("/hosts/v1/watch", self._watch)
         app.router.add_post("/hosts/v1/report", self._report)
+        app.router.add_post("/hosts/v1/answer", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
@@ -144,6 +154,13 @@ class FakeController:
         if position.revision > self.revision:
             return [Snapshot(self.position, tuple(self.objects.values()))]
         return [delta for delta in self._log if delta.position.revision > position.revision]
+
+    async def _answer(self, request):
+        answer = msgspec.json.decode(await request.read(), type=Traced)
+        with self._news:
+            self.answers[answer.id] = answer
+            self._news.notify_all()
+        return web.Response(status=204)
 
     async def _report(self, request):
         report = msgspec.json.decode(await request.read(), type=Report)

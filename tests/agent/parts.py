@@ -60,7 +60,7 @@ class FakeTarget:
 
 class FakeSwitch:
     def __init__(self):
-        self.bridge, self.shapes = FakeTarget(), FakeTarget()
+        self.bridge, self.shapes, self.zones = FakeTarget(), FakeTarget(), FakeTarget()
         self.flushed, self.sent, self.flushes = [], [], True
 
     async def open_tunnels(self):

@@ -258,6 +258,42 @@ def test_limits_follow_the_interface_that_is_plugged_anew(tmp_path):
     scene(play())
 
 
+def test_a_zone_is_bounded_before_its_flows_come_and_as_long_as_there_is_the_port(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        bounded = []
+        switch.bridge.before_apply = lambda: bounded.append(dict(switch.zones.held))
+        async with parts.enforcing(switch):
+            parts.enforcer.plug("p1", 1)
+            parts.take(snapshot(1, port(1), port(2, security=False)))
+            await parts.in_force(1)
+            zone = parts.world.numbers.get("port", "p1")
+            assert bounded[0] == switch.zones.held == {zone: True}
+            parts.enforcer.plug("p1", None)
+            parts.take(Delta(at(2)))
+            await parts.in_force(2)
+            assert switch.zones.held == {zone: True}, "what it opened before may still be remembered"
+            parts.take(Delta(at(3), deleted=(("port", "p1"),)))
+            await parts.in_force(3)
+            assert switch.zones.held == {}
+
+    scene(play())
+
+
+def test_a_port_is_ready_where_the_switch_knows_no_limit_of_connections(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        switch.zones.refuses = lambda key: True
+        async with parts.enforcing(switch):
+            parts.enforcer.plug("p1", 1)
+            parts.take(snapshot(1, port(1)))
+            await parts.in_force(1)
+            assert parts.desk.statuses["p1"].status == "ACTIVE"
+            assert parts.desk.failures == {"zone/port/p1": "bad action"}
+
+    scene(play())
+
+
 def test_a_deleted_ports_connections_are_forgotten_after_its_flows(tmp_path):
     async def play():
         parts, switch = Parts(tmp_path), FakeSwitch()

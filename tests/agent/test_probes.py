@@ -143,7 +143,7 @@ def test_the_controllers_questions_lead_to_a_probe(tmp_path):
     async def scenario():
         desk = Desk()
         asks = Inquiries(InquiriesConfig(tmp_path), scene.parts.world, desk, scene.probes)
-        running = asyncio.create_task(asks.run(None, scene.switch.send))
+        running = asyncio.create_task(asks.run(None, None, scene.switch.send))
         for act, name in (("expect", "p2"), ("send", "p1")):
             asks.ask(question(act, name))
             assert not (await desk.told.get()).error

@@ -15,7 +15,8 @@ class Hosts:
 
     async def ask(self, host: str, question: CountDrops) -> Traced:
         self.asked.append((host, question.port_id))
-        return Traced("", error=self.error, drops={"spoofed": 7, "ingress_rules": 0, "egress_rules": 2, "\x1b[31m": 9})
+        counted = {"spoofed": 7, "ingress_rules": 0, "egress_rules": 2, "\x1b[31m": 9}
+        return Traced("", error=self.error, drops=counted, connections=(3, 20))
 
 
 def test_an_owner_is_told_his_own_and_no_host(cloud: Cloud) -> None:
@@ -30,6 +31,7 @@ def test_an_owner_is_told_his_own_and_no_host(cloud: Cloud) -> None:
     cloud.call("PUT", f"/v2.0/ports/{port}", {"port": {"binding:host_id": "secret-host"}}, cloud.admin.token)
     told = cloud.call("GET", path, token=anna.token).json["drops"]
     assert [(each["reason"], each["packets"]) for each in told["counted"]] == [("spoofed", 7), ("egress_rules", 2)]
+    assert told["connections"] == {"now": 3, "most": 20}
     assert hosts.asked == [("secret-host", port)] and told["unknown"] == ""
     hosts.error = "secret-host is away"
     said = cloud.call("GET", path, token=anna.token)

@@ -28,7 +28,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         calls.append((method, path, body))
         if path == "ports/p1/drops":
             counted = [{"reason": "spoofed", "packets": 3, "words": "Not its own."}]
-            return {"drops": {"port_id": "p1", "unknown": "", "counted": counted}}
+            filled = {"now": 20, "most": 20}
+            return {"drops": {"port_id": "p1", "unknown": "", "counted": counted, "connections": filled}}
         if path == "ports/p2/drops":
             return {"drops": {"port_id": "p2", "unknown": "The port's host can't be asked now.", "counted": []}}
         if path != "reachability":
@@ -70,6 +71,7 @@ def test_why_not_lists_the_reasons_and_what_was_dropped(asked: list[tuple[Any, .
         "port p1 is DOWN",
         "1. The port is bound to no host. (unbound)",
         "dropped 3: Not its own. (spoofed)",
+        "it has all 20 connections that a port may have: new ones are not remembered, or dropped",
     ]
     said = CliRunner().invoke(main, ["why-not", "p2"])
     assert said.output.splitlines()[-1].endswith("is not known: The port's host can't be asked now.")

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from typing import Any, Final, Never, Protocol
+from typing import Any, Final, NamedTuple, Never, Protocol
 
 import structlog
 
@@ -42,6 +42,20 @@ log = structlog.get_logger()
 
 _Bridge = Reconciler[Owner, BridgeKey, BridgeEntry]
 _Shapes = Reconciler[Owner, str, Shape]
+_Zones = Reconciler[Owner, int, bool]
+
+
+class _Loops(NamedTuple):
+    """What keeps the switch equal to what is wanted of it, a kind of thing each."""
+
+    bridge: _Bridge
+    shapes: _Shapes
+    zones: _Zones
+
+    @property
+    def failures(self) -> dict[Owner | None, Failure]:
+        return {**self.zones.failures, **self.shapes.failures, **self.bridge.failures}
+
 
 _BACK_OFF: Final = reconcile.Config()
 _REFUSED_RETRY_S: Final = 0.25
@@ -60,6 +74,9 @@ class Switch(Protocol):
 
     @property
     def shapes(self) -> Target[str, Shape]: ...
+
+    @property
+    def zones(self) -> Target[int, bool]: ...
 
     async def open_tunnels(self) -> None: ...
 
@@ -107,8 +124,8 @@ class Enforcer:
         self._unmade: dict[str, dict[Owner, Failure]] = {}
         self._requests: dict[str, None] = {}
         self._replugged = False
-        self._wanted: tuple[_Bridge, _Shapes] | None = None
-        self._enforced: tuple[_Bridge, _Shapes] | None = None
+        self._wanted: _Loops | None = None
+        self._enforced: _Loops | None = None
         self._left: Mapping[BridgeKey, BridgeEntry] = {}
         self._lost_at: float | None = None
         self._wake = asyncio.Event()
@@ -228,17 +245,19 @@ class Enforcer:
         if self._wanted is None:
             bridge: _Bridge = Reconciler(_BACK_OFF, switch.bridge, jitter)
             shapes: _Shapes = Reconciler(_BACK_OFF, switch.shapes, jitter)
-            self._wanted = bridge, shapes
+            zones: _Zones = Reconciler(_BACK_OFF, switch.zones, jitter)
+            self._wanted = _Loops(bridge, shapes, zones)
             self._dirty.update(self.world.owners())
-        bridge, shapes = self._wanted
-        bridge.turn_to(switch.bridge)
-        shapes.turn_to(switch.shapes)
+        loops = self._wanted
+        loops.bridge.turn_to(switch.bridge)
+        loops.shapes.turn_to(switch.shapes)
+        loops.zones.turn_to(switch.zones)
         observed, self._replugged = False, True
         try:
             while True:
-                observed = await self._round(switch, bridge, shapes, observed)
+                observed = await self._round(switch, loops, observed)
         finally:
-            self._enforced, self._left = None, bridge.actual
+            self._enforced, self._left = None, loops.bridge.actual
             self._lost_at = time.monotonic() if observed else self._lost_at
 
     async def repair(self) -> list[Drift]:
@@ -248,25 +267,26 @@ class Enforcer:
         """
         if self._enforced is None:
             return []
-        bridge, shapes = self._enforced
-        found: list[reconcile.Drift[Owner, Any]] = [*await bridge.check(), *await shapes.check()]
+        loops = self._enforced
+        found: list[reconcile.Drift[Owner, Any]] = [each for loop in loops for each in await loop.check()]
         if not found:
             return []
         self._wake.set()
         late = Failure(f"it was not done within {_REPAIR_TIMEOUT_S:g} s")
-        failures: Mapping[Owner | None, Failure] = {**bridge.failures, **shapes.failures}
+        failures = loops.failures
         with suppress(TimeoutError):
             async with asyncio.timeout(_REPAIR_TIMEOUT_S):
-                await bridge.settled()
-                await shapes.settled()
-                late, failures = Failure(""), {**bridge.failures, **shapes.failures}
+                for loop in loops:
+                    await loop.settled()
+                late, failures = Failure(""), loops.failures
         return [drift_told(each, failures.get(each.owner, late).reason) for each in found]
 
-    async def _round(self, switch: Switch, bridge: _Bridge, shapes: _Shapes, observed: bool) -> bool:
+    async def _round(self, switch: Switch, loops: _Loops, observed: bool) -> bool:
         """Compile what is marked, apply it, tell. Whether the switch has been observed."""
         await switch.open_tunnels()
         position, seats, requests = self.position, self._seats(), self._take_requests()
-        if not self._prepare(bridge, shapes):
+        bridge, shapes, zones = loops
+        if not self._prepare(loops):
             self._tell()
             if observed:  # What is wanted since before must still be true, whatever the disk does.
                 await bridge.round()
@@ -274,17 +294,19 @@ class Enforcer:
             return observed
         settling, self._settling = self._settling, []
         if not observed:
+            await zones.observe()
             await bridge.observe()
         if self._replugged:  # A limit goes away with the interface it was on.
             self._replugged = False
             await shapes.observe()
         found = dict(bridge.actual) if not observed else {}
+        await zones.round()  # A connection counts only from when its zone has a limit.
         await shapes.round()
         await bridge.round()
         if not observed:
             self._restored(found, bridge)
-        self._enforced = bridge, shapes
-        failed = self._note_failures(bridge, shapes)
+        self._enforced = loops
+        failed = self._note_failures(loops)
         self._acknowledge(position, seats, requests)
         await self._follow_up(switch)
         for done in settling:
@@ -293,12 +315,12 @@ class Enforcer:
         await self._next_work(_REFUSED_RETRY_S if failed else None)
         return True
 
-    def _note_failures(self, bridge: _Bridge, shapes: _Shapes) -> bool:
-        refused = (*shapes.failures.items(), *bridge.failures.items(), *self._uncompiled.items())
+    def _note_failures(self, loops: _Loops) -> bool:
+        refused = (*loops.failures.items(), *self._uncompiled.items())
         self.failures = {owner: failure for owner, failure in refused if owner is not None}
         for unmade in self._unmade.values():
             self.failures |= unmade
-        return bool(shapes.failures or bridge.failures)
+        return bool(loops.failures)
 
     def note_unmade(self, what: str, unmade: Mapping[Owner, Failure]) -> None:
         """Which things of a kind that is not flows could not be made; told as long as it is so."""
@@ -325,7 +347,7 @@ class Enforcer:
             self._reporter.drifted([Drift(str(BRIDGE), missing, changed, extra, words)])
         self._lost_at, self._left = None, {}
 
-    def _prepare(self, bridge: _Bridge, shapes: _Shapes) -> bool:
+    def _prepare(self, loops: _Loops) -> bool:
         """Compile what is marked, and want it once it is on disk. False if the disk won't have it: nothing is told."""
         try:
             self._outside.prepare()
@@ -339,8 +361,10 @@ class Enforcer:
             return False
         self._dirty = set()
         for owner, program in programs.items():
-            bridge.want(owner, bridge_entries((*program.flows, *program.groups, *program.meters)))
-            shapes.want(owner, {each.port_id: Shape(each.rate_kbps, each.burst_kbits) for each in program.shapes})
+            loops.bridge.want(owner, bridge_entries((*program.flows, *program.groups, *program.meters)))
+            loops.shapes.want(owner, {each.port_id: Shape(each.rate_kbps, each.burst_kbits) for each in program.shapes})
+            # By another name, so that a limit that is refused doesn't make the port one that isn't ready.
+            loops.zones.want(Owner("zone", str(owner)), dict.fromkeys((each.number for each in program.zones), True))
             self._note_nats(owner, program)
         self.nats_known.set()
         return True
@@ -430,4 +454,6 @@ def drift_told(drift: reconcile.Drift[Owner, Any], reason: str) -> Drift:
 
 
 def _named(key: object) -> str:
-    return named(key) if isinstance(key, FlowKey | GroupKey | MeterKey) else f"limit on port {key}"
+    if isinstance(key, FlowKey | GroupKey | MeterKey):
+        return named(key)
+    return f"limit of connections in zone {key}" if isinstance(key, int) else f"limit on port {key}"

@@ -17,12 +17,14 @@ from suimon.agent.outside import PacketOut
 from suimon.agent.probes import ProbeError, Probes
 from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.trace import Trace, TraceError, trace
-from suimon.dataplane.unixctl import CommandRefused
+from suimon.dataplane.unixctl import CommandRefused, vswitchd
+from suimon.dataplane.zones import Filled
 from suimon.model.owner import Owner
 from suimon.model.view import CountDrops, Question, Traced
 from suimon.pipeline.drops import reason
 from suimon.pipeline.fields import FIELDS
 from suimon.pipeline.flow import FlowKey
+from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 
@@ -56,6 +58,12 @@ class Counting(Protocol):
     async def metered(self, meter_id: int) -> int: ...
 
 
+class Bounding(Protocol):
+    """What bounds how many connections a guest has (dataplane.zones.ZoneLimits)."""
+
+    async def filled(self, zone: int) -> Filled | None: ...
+
+
 class Inquiries:
     """`ask` takes a question in, `run` answers one after the other."""
 
@@ -72,20 +80,20 @@ class Inquiries:
         except asyncio.QueueFull:
             log.warning("question_dropped", id=question.id)
 
-    async def run(self, bridge: Counting, send: Send) -> Never:
+    async def run(self, bridge: Counting, zones: Bounding, send: Send) -> Never:
         """Ends with what `send` raises."""
         while True:
             question = await self._waiting.get()
-            traced = await self._answered(question, bridge, send)
+            traced = await self._answered(question, bridge, zones, send)
             try:
                 await self._controller.answer(traced)
             except ControllerError as error:
                 log.warning("answer_failed", reason=str(error))
 
-    async def _answered(self, question: Question | CountDrops, bridge: Counting, send: Send) -> Traced:
+    async def _answered(self, question: Question | CountDrops, bridge: Counting, zones: Bounding, send: Send) -> Traced:
         try:
             if isinstance(question, CountDrops):
-                return Traced(question.id, drops=await self._drops(question.port_id, bridge))
+                return await self._counted(question, bridge, zones)
             return await self._traced(question) if question.act == "trace" else await self._probed(question, send)
         except (TraceError, ProbeError, CommandRefused, Refused) as error:
             return Traced(question.id, error=str(error))
@@ -95,7 +103,7 @@ class Inquiries:
     async def _traced(self, question: Question) -> Traced:
         fields = _checked(question.fields, _HEADERS) | {"in_port": self._in_port(question.entry)}
         tracked = [_checked(each, _TRACKED) for each in question.tracked]
-        found = await trace(self._socket(), self._config.bridge, fields, tracked, question.size)
+        found = await trace(vswitchd(self._config.rundir), self._config.bridge, fields, tracked, question.size)
         return self._told(question.id, found)
 
     async def _probed(self, question: Question, send: Send) -> Traced:
@@ -108,11 +116,11 @@ class Inquiries:
             sent = (question.entry,)
         return Traced(question.id, sent)
 
-    async def _drops(self, port_id: str, bridge: Counting) -> dict[str, int]:
-        """By reason, of a port that is plugged here."""
-        if port_id not in self._world.ofports:
+    async def _counted(self, question: CountDrops, bridge: Counting, zones: Bounding) -> Traced:
+        """Of a port that is plugged here."""
+        if question.port_id not in self._world.ofports:
             raise ValueError("the port has no interface on its host")
-        owner = Owner("port", port_id)
+        owner = Owner("port", question.port_id)
         program, counted = self._world.compile(owner), await bridge.packets_of(owner.cookie)
         found = Counter[str]()
         for flow in program.flows:
@@ -121,7 +129,10 @@ class Inquiries:
         for meter in program.meters:
             if (why := reason(meter)) is not None:
                 found[why] += await bridge.metered(meter.meter_id)
-        return dict(found)
+        tracked = [zone.number for zone in program.zones if zone.number < LOCAL_ZONES]
+        filled = await zones.filled(tracked[0]) if tracked else None
+        most = (filled.connections, filled.most) if filled else None
+        return Traced(question.id, drops=dict(found), connections=most)
 
     def _told(self, id_: str, found: Trace) -> Traced:
         stage = Stage(found.table)
@@ -147,11 +158,6 @@ class Inquiries:
         if name not in known:
             raise ValueError(f"{entry} is not on this host")
         return known[name]
-
-    def _socket(self) -> Path:
-        """ovs-vswitchd's control socket carries its process id."""
-        pid = int((self._config.rundir / "ovs-vswitchd.pid").read_text())
-        return self._config.rundir / f"ovs-vswitchd.{pid}.ctl"
 
 
 def _checked(fields: dict[str, int], beginnings: tuple[str, ...]) -> dict[str, int]:

@@ -33,6 +33,8 @@ from suimon.dataplane.orphans import Orphan, orphans
 from suimon.dataplane.shaping import ShapingTarget
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
+from suimon.dataplane.zones import Config as ZonesConfig
+from suimon.dataplane.zones import ZoneLimits
 from suimon.model.owner import Owner
 from suimon.model.view import Drift
 from suimon.pipeline import provider
@@ -50,6 +52,7 @@ class Config(msgspec.Struct, frozen=True):
     openflow: OpenFlowConfig = OpenFlowConfig()
     layout: Layout = Layout()
     nat: NatConfig = NatConfig()
+    zones: ZonesConfig = ZonesConfig()
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -77,6 +80,8 @@ class Session:
         self._providers = {each: self._provider(each) for each in config.layout.providers}
         self.bridge = BridgeTarget(self._connection)
         self.shapes = ShapingTarget(self._switch)
+        numbers = parts.enforcer.world.numbers
+        self.zones = ZoneLimits(config.zones, lambda: self._switch.datapath_type, numbers.zones)
         self._namespaces: Namespaces | None = None
 
     async def run(self) -> Never:
@@ -101,7 +106,7 @@ class Session:
             tasks.create_task(self._count())
             tasks.create_task(parts.checks.run(self))
             if parts.inquiries is not None:
-                tasks.create_task(parts.inquiries.run(self._connection, self.send))
+                tasks.create_task(parts.inquiries.run(self._connection, self.zones, self.send))
             if parts.services is not None:
                 tasks.create_task(self._follow_services(parts.services))
         raise AssertionError("a session never ends without an exception")

@@ -47,6 +47,7 @@ from suimon.dataplane.namespaces import remove_left
 from suimon.dataplane.nat import Config as NatConfig
 from suimon.dataplane.services import NAMESPACE
 from suimon.dataplane.switch import Config as SwitchConfig
+from suimon.dataplane.zones import Config as ZonesConfig
 from suimon.model.owner import Owner
 from suimon.model.view import Join
 from suimon.pipeline.world import World
@@ -76,6 +77,7 @@ class Options(msgspec.Struct, frozen=True):
     check_every_s: float = checks.Config().every_s
     remove_orphans: bool = False
     netns_prefix: str = "suimon-"
+    most_connections: int = ZonesConfig().most_connections
     metadata_nova: str = ""
     metadata_secret_file: Path = Path()
     dns_resolvers: tuple[str, ...] = ()
@@ -134,6 +136,13 @@ def join(state: Path, token_file: Path | None, ca_file: str | None, **said: Any)
     multiple=True,
     metavar="IP",
     help="Who is asked for names that aren't the guests' own; repeatable. By default this host's resolvers.",
+)
+@click.option(
+    "--most-connections",
+    type=click.IntRange(1, 0xFFFFFFFF),
+    default=ZonesConfig().most_connections,
+    show_default=True,
+    help="How many connections of each guest are remembered.",
 )
 @click.option("--netns-prefix", default="suimon-", help="How the names of our network namespaces begin.")
 @click.option("--remove-orphans", is_flag=True, help="Remove what bears our mark and is nobody's; else `clean` does.")
@@ -308,7 +317,8 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     providers = tuple(Provider(physnet, options.uplinks.get(physnet)) for physnet in identity.physnets)
     layout = Layout(providers=providers, tunnel_ip=identity.tunnel_ip, services=True)
     switch, nat = SwitchConfig(options.ovs_rundir, datapath=options.datapath), NatConfig(options.netns_prefix)
-    to_switch = session.Config(switch, layout=layout, nat=nat)
+    zones = ZonesConfig(options.ovs_rundir, options.most_connections)
+    to_switch = session.Config(switch, layout=layout, nat=nat, zones=zones)
     return daemon.Agent(daemon.Config(to_switch), api, parts, follows, listens)
 
 

@@ -141,6 +141,7 @@ class _Switch:
     def __init__(self) -> None:
         self.bridge: MemoryTarget[BridgeKey, BridgeEntry] = MemoryTarget()
         self.shapes: MemoryTarget[str, Shape] = MemoryTarget()
+        self.zones: MemoryTarget[int, bool] = MemoryTarget()
 
     async def open_tunnels(self) -> None:
         pass

@@ -61,7 +61,12 @@ def _where_lost(told: dict[str, Any]) -> str:
 def _drop_lines(told: dict[str, Any]) -> list[str]:
     if told["unknown"]:
         return [f"What was dropped of its packets is not known: {told['unknown']}"]
-    return [f"dropped {each['packets']}: {each['words']} ({each['reason']})" for each in told["counted"]]
+    lines = [f"dropped {each['packets']}: {each['words']} ({each['reason']})" for each in told["counted"]]
+    filled = told.get("connections")
+    if filled and filled["now"] >= filled["most"]:
+        many = f"it has all {filled['most']} connections that a port may have"
+        lines.append(f"{many}: new ones are not remembered, or dropped")
+    return lines
 
 
 def _hop_line(hop: dict[str, Any]) -> str:

@@ -16,6 +16,14 @@ class CommandRefused(Exception):
     """The daemon did not do it; str() is its own explanation."""
 
 
+def vswitchd(rundir: Path) -> Path:
+    """The control socket of the ovs-vswitchd that runs now, which has its process id in its name.
+
+    Raises OSError or ValueError when none does.
+    """
+    return rundir / f"ovs-vswitchd.{int((rundir / 'ovs-vswitchd.pid').read_text())}.ctl"
+
+
 async def command(socket: Path, name: str, *arguments: str, timeout_s: float = 10.0) -> str:
     """The output of one command, as `ofproto/trace` or `dpctl/dump-conntrack`.
 

@@ -471,6 +471,8 @@ class Traced(msgspec.Struct, frozen=True):
     actions: str = ""
     error: str = ""
     drops: dict[str, int] = {}
+    connections: tuple[int, int] | None = None
+    """With `drops`: how many the port has, and the most that it may have. None: nothing is remembered of it."""
 
 
 Frame = Snapshot | Delta | Ping | Retry | Question | CountDrops

@@ -21,7 +21,7 @@ from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import CT_REPLY, CT_TRACKED, FROM_GUEST, NET, ORIGIN, SOURCE, ZONE
 from suimon.pipeline.flow import Action, Ct, Goto, Move, flow, set_field
 from suimon.pipeline.numbers import LOCAL_ZONES
-from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.program import Part, Producers, Zone
 from suimon.pipeline.tables import Stage
 
 _ARP: Final[dict[str, object]] = {"eth_type": 0x0806}
@@ -40,7 +40,10 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports or facts.network(port.network_id) is None:
         return
     number = facts.number("port", port.id)
-    for ip in sorted({local.fixed_ip for local in port.local_ips if _translated(port, local)}):
+    meant = sorted({local.fixed_ip for local in port.local_ips if _translated(port, local)})
+    if meant:
+        yield Zone(LOCAL_ZONES | number)
+    for ip in meant:
         asking: list[Action] = [set_field(ZONE, LOCAL_ZONES | number), Ct(ZONE, Stage.LOCAL_BACK)]
         yield flow(Stage.FLOATING_IN, 70, owner, {SOURCE: number, **_IPV4, "ipv4_src": ip}, asking)
 

@@ -9,6 +9,7 @@ connections of the port that had it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -74,6 +75,11 @@ class Numbers:
             if kind == "port":
                 self.unflushed.add(number)
         return number
+
+    def zones(self) -> Iterator[int]:
+        """The conntrack zones of all ports that there are, and of those whose connections aren't forgotten yet."""
+        for number in {*self._taken["port"], *self.unflushed}:
+            yield from (number, LOCAL_ZONES | number)
 
     def flushed(self, number: int) -> None:
         self.unflushed.discard(number)

@@ -38,6 +38,12 @@ class Nat(msgspec.Struct, frozen=True):
     """Of the external network."""
 
 
+class Zone(msgspec.Struct, frozen=True):
+    """A conntrack zone that fills by what one guest does: the host bounds it (`dataplane.zones`)."""
+
+    number: int
+
+
 class Program(msgspec.Struct, frozen=True, gc=False):
     """All that one owner needs; empty when the owner is gone."""
 
@@ -46,9 +52,10 @@ class Program(msgspec.Struct, frozen=True, gc=False):
     meters: tuple[Meter, ...] = ()
     shapes: tuple[Shape, ...] = ()
     nats: tuple[Nat, ...] = ()
+    zones: tuple[Zone, ...] = ()
 
 
-Part = Flow | Group | Meter | Shape | Nat
+Part = Flow | Group | Meter | Shape | Nat | Zone
 """What a stage yields."""
 Producer = Callable[[Facts, Owner, Any], Iterable[Part]]
 """(facts, owner, the owner's object) → its parts in one stage. The object is the view's struct, or the owner's id."""

@@ -31,7 +31,7 @@ from suimon.pipeline.fields import (
     ZONE,
 )
 from suimon.pipeline.flow import Action, Ct, Goto, Resubmit, flow, set_field
-from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.program import Part, Producers, Zone
 from suimon.pipeline.tables import Stage
 
 _TRACKED: Final = (0x0800, 0x86DD)
@@ -62,9 +62,11 @@ def _link_needs(owner: Owner) -> Iterator[Part]:
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     """On the way in, a port without its flow gets nothing but ARP: security fails closed."""
+    number = facts.number("port", port.id)
+    if port.security and not facts.stateless(set_name(port)):
+        yield Zone(number)
     if port.id not in facts.ofports:
         return
-    number = facts.number("port", port.id)
     if not port.security:
         yield flow(Stage.TRACK_IN, 10, owner, {TARGET: number}, [Goto(Stage.DELIVER)])
         return

@@ -10,7 +10,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline.facts import BRIDGE, Facts
 from suimon.pipeline.flow import Flow, Group, Meter
 from suimon.pipeline.numbers import Numbers
-from suimon.pipeline.program import Nat, Part, Producer, Producers, Program, Shape
+from suimon.pipeline.program import Nat, Part, Producer, Producers, Program, Shape, Zone
 from suimon.pipeline.stages import STAGES
 
 _OBJECTS: Final = frozenset({"network", "port", "peer", "router", "floating_ip"})
@@ -53,6 +53,7 @@ def _program(parts: Iterator[Part]) -> Program:
     meters: list[Meter] = []
     shapes: list[Shape] = []
     nats: list[Nat] = []
+    zones: list[Zone] = []
     for part in parts:
         match part:
             case Flow():
@@ -65,4 +66,6 @@ def _program(parts: Iterator[Part]) -> Program:
                 shapes.append(part)
             case Nat():
                 nats.append(part)
-    return Program(tuple(flows), tuple(groups), tuple(meters), tuple(shapes), tuple(nats))
+            case Zone():
+                zones.append(part)
+    return Program(tuple(flows), tuple(groups), tuple(meters), tuple(shapes), tuple(nats), tuple(zones))

@@ -33,7 +33,7 @@ class Drops:
         self._questions = questions
 
     async def show(self, call: Call, actor: Actor, port_id: str) -> Response:
-        """GET, for operators and whoever owns the port: packets by reason, or why they are not known."""
+        """GET, for operators and whoever owns the port: packets by reason and connections, or why none are known."""
         port = await self._store.read(lambda tx: _own(tx, actor, port_id), one_statement=True)
         if not actor.admin:
             self._allowance.spend(actor.project_id)
@@ -48,7 +48,8 @@ class Drops:
             for reason, words in WORDS.items()
             if traced.drops.get(reason, 0) > 0
         ]
-        return answer({"drops": {"port_id": port.id, "counted": counted, "unknown": unknown}})
+        filled = dict(zip(("now", "most"), traced.connections, strict=True)) if traced.connections else None
+        return answer({"drops": {"port_id": port.id, "counted": counted, "connections": filled, "unknown": unknown}})
 
 
 def _own(tx: Tx, actor: Actor, port_id: str) -> Port:
