@@ -197,10 +197,12 @@ def test_the_cloud_in_the_lab_dies_and_comes_back_part_by_part(config: LabConfig
 def test_a_guest_by_the_commands_of_the_readme(config: LabConfig) -> None:
     lab = Lab(config, print)
     lab.up()
-    openstack = OpenStack(lab.layout)
-    openstack.run("network", "create", "net1")
-    openstack.run("subnet", "create", "subnet1", "--network", "net1", "--subnet-range", "10.9.0.0/24")
-    port = openstack.create("port", "create", "port1", "--network", "net1", "--host", "hv1")
+    with OpenStack(lab.layout) as openstack:
+        openstack.run("network", "create", "net1")
+        openstack.run("subnet", "create", "subnet1", "--network", "net1", "--subnet-range", "10.9.0.0/24")
+        port = openstack.create("port", "create", "port1", "--network", "net1", "--host", "hv1")
+        with pytest.raises(LabError, match=r"`openstack network show 'not there' -f json` ended with 1: .*not there"):
+            openstack.show("network", "not there")
     address = port["fixed_ips"][0]["ip_address"]
     assert f"Guest vm1 is on hv1 with {address}/24." in suimon_lab(
         config, "guest", "add", "vm1", "--host=hv1", "--port=port1"
@@ -225,7 +227,7 @@ def test_a_killed_up_leaves_no_part_of_the_cloud_either(config: LabConfig, proce
     assert left_behind(config) == []
 
 
-@pytest.mark.parametrize("line", ["Building the lab", "Step 1 of 6"])
+@pytest.mark.parametrize("line", ["Building the lab", "Step 1 of"])
 def test_an_interrupted_tour_takes_the_lab_down(config: LabConfig, line: str) -> None:
     tour = [*SUIMON_LAB, *named(config), "tour", *sized(config)[1:]]
     with subprocess.Popen(tour, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:

@@ -96,7 +96,8 @@ def add(config: LabConfig, name: str, host: str, port: str, no_dhcp: bool) -> No
     with _one_sentence():
         running = Lab.load(config, click.echo)
         running.require_up()
-        shown = OpenStack(running.layout).show("port", port)
+        with OpenStack(running.layout) as cloud:
+            shown = cloud.show("port", port)
         made = running.guests.add(name, host, str(shown["id"]), str(shown["mac_address"]))
         if not no_dhcp:
             made = running.guests.lease(made)

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+import select
 import shlex
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from suimon.lab import processes
+from suimon.lab import client, processes
 from suimon.lab.error import LabError
 from suimon.lab.layout import LabConfig, Layout
 
 Json = dict[str, Any]
 
+_TIMEOUT_S = 120
+
 
 class OpenStack:
-    """One command a call, each a process of its own. `say` is shown what a user would type."""
+    """One command a call, by a client that is loaded once (`lab/client.py`): by the first command, until `close` or the
+    end of a `with` block. `say` is shown what a user would type.
+    """
 
     def __init__(self, layout: Layout, say: Callable[[str], None] | None = None) -> None:
         self._layout = layout
         self._say = say or (lambda _line: None)
         self._program = Path(sys.executable).with_name("openstack")
+        self._client: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> OpenStack:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the client; the next command starts another."""
+        ending, self._client = self._client, None
+        if ending:
+            ending.kill()
+            ending.communicate()
 
     def run(self, *args: str) -> str:
         """What the client prints; LabError with its words if it fails."""
-        if not self._program.exists():
-            raise LabError(f"The openstack client is not installed next to {sys.executable}; `uv sync` installs it.")
         self._say(f"$ openstack {shlex.join(args)}")
-        env = {**processes.environment(self._layout.directory), **self.settings()}
-        return processes.run([str(self._program), *args], env=env, timeout_s=120)
+        return self._ask(args)
 
     def create(self, *args: str) -> Json:
         """A command that prints the thing it made: `create("network", "create", "net1")`."""
@@ -50,7 +71,7 @@ class OpenStack:
         sent = msgspec.json.encode(body)
         header = '-H "X-Auth-Token: $(openstack token issue -f value -c id)"'
         self._say(f"$ curl -X POST {self._layout.api_url}{path} {header} -d {shlex.quote(sent.decode())}")
-        issued = OpenStack(self._layout).run("token", "issue", "-f", "value", "-c", "id").strip()
+        issued = self._ask(("token", "issue", "-f", "value", "-c", "id")).strip()
         headers = {"X-Auth-Token": issued, "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self._layout.api_url}{path}", sent, headers)  # noqa: S310
         try:
@@ -77,6 +98,35 @@ class OpenStack:
             f"  {suimon} lab{option} guest add vm1 --host hv1 --port port1\n"
             f"  {suimon} lab{option} exec vm1 -- ip address"
         )
+
+    def _ask(self, args: tuple[str, ...]) -> str:
+        what = f"`openstack {shlex.join(args)}`"
+        running = self._client = self._client or self._start()
+        assert running.stdin and running.stdout
+        line = ""
+        with suppress(OSError):
+            running.stdin.write(msgspec.json.encode(args).decode() + "\n")
+            running.stdin.flush()
+            if not select.select([running.stdout], [], [], _TIMEOUT_S)[0]:
+                self.close()
+                raise LabError(f"{what} did not end within {_TIMEOUT_S} s.")
+            line = running.stdout.readline()
+        if not line:
+            self.close()
+            raise LabError(f"{what} was not answered: the client ended.")
+        status, said, complaint = msgspec.json.decode(line, type=tuple[int, str, str])
+        if status:
+            raise LabError(f"{what} ended with {status}: {(complaint or said).strip()}")
+        return said
+
+    def _start(self) -> subprocess.Popen[str]:
+        if not self._program.exists():
+            raise LabError(f"The openstack client is not installed next to {sys.executable}; `uv sync` installs it.")
+        env = {**processes.environment(self._layout.directory), **self.settings()}
+        program = [sys.executable, "-I", client.__file__]
+        pipe = subprocess.PIPE
+        # A session of its own: Ctrl-C is for the one who asks.
+        return subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, env=env, start_new_session=True)  # noqa: S603
 
     def _decode(self, text: str | bytes) -> Json:
         return msgspec.json.decode(text, type=Json)

@@ -75,8 +75,7 @@ def send(args: argparse.Namespace) -> dict[str, Any]:
     """`pps` packets a second for `seconds` or until SIGTERM; what the kernel refuses counts as sent, and so as lost."""
     refused = 0
     sent = 0
-    enough = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: enough.set())
+    enough = _enough()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         begun = time.monotonic()
         while (now := time.monotonic()) < begun + args.seconds and not enough.is_set():
@@ -108,14 +107,15 @@ def accept(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def stream(args: argparse.Namespace) -> dict[str, Any]:
-    """The pattern, at `kbps` or as fast as the peer takes it, for `seconds`."""
+    """The pattern, at `kbps` or as fast as the peer takes it, for `seconds` or until SIGTERM."""
     sent = 0
+    enough = _enough()
     with socket.create_connection((args.host, args.port), timeout=args.patience) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         begun = time.monotonic()
         failure = ""
         try:
-            while (now := time.monotonic()) < begun + args.seconds:
+            while (now := time.monotonic()) < begun + args.seconds and not enough.is_set():
                 if args.kbps and (ahead_s := begun + sent * 8 / args.kbps / 1000 - now) > 0:
                     time.sleep(ahead_s)
                 chunk = 1000 if args.kbps else 16384
@@ -129,7 +129,10 @@ def stream(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def duplex(args: argparse.Namespace) -> dict[str, Any]:
-    """100 packets a second to the other side for `seconds`, counting what comes back and when the last came."""
+    """100 packets a second to the other side for `seconds` or until SIGTERM, counting what comes back and when the last
+    came.
+    """
+    enough = _enough()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((args.bind, args.port))
         sock.settimeout(args.patience)
@@ -144,7 +147,7 @@ def duplex(args: argparse.Namespace) -> dict[str, Any]:
             received = 1
         last_at = time.monotonic() if received else None
         sock.settimeout(0.2)
-        sender = threading.Thread(target=_beat, args=(sock, peer, args.seconds))
+        sender = threading.Thread(target=_beat, args=(sock, peer, args.seconds, enough))
         sender.start()
         while sender.is_alive():
             try:
@@ -256,10 +259,10 @@ def _read_stream(connection: socket.socket) -> dict[str, Any]:
     }
 
 
-def _beat(sock: socket.socket, peer: tuple[str, int], seconds: float) -> None:
+def _beat(sock: socket.socket, peer: tuple[str, int], seconds: float, enough: threading.Event) -> None:
     begun = time.monotonic()
     number = 0
-    while time.monotonic() < begun + seconds:
+    while time.monotonic() < begun + seconds and not enough.is_set():
         # An ICMP error for an earlier packet is reported here; the next one is tried all the same.
         with suppress(OSError):
             sock.sendto(struct.pack("!Q", number), peer)
@@ -285,6 +288,13 @@ def _checksum(header: bytes) -> int:
 
 def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
+
+
+def _enough() -> threading.Event:
+    """Set by SIGTERM."""
+    event = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: event.set())
+    return event
 
 
 def _ready() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from suimon.lab.tour.guide import Guide, differences
 from suimon.lab.tour.routing import floating_address
 
@@ -19,15 +17,14 @@ def show(guide: Guide) -> None:
         guide.lab.guests.remove(guest.name)
     cloud.run("floating", "ip", "delete", floating_address(guide))
     cloud.run("router", "unset", "r1", "--external-gateway")
-    guide.together(*(partial(cloud.run, "router", "remove", "subnet", "r1", subnet) for subnet in _SUBNETS))
+    for subnet in _SUBNETS:
+        cloud.run("router", "remove", "subnet", "r1", subnet)
     cloud.run("router", "delete", "r1")
     group = guide.default_group()
     cloud.run("port", "delete", *_PORTS)
-    guide.together(
-        lambda: cloud.run("network", "delete", "blue", "green", "public7", "outside"),
-        lambda: cloud.run("security", "group", "delete", "guarded"),
-        lambda: cloud.run("network", "qos", "policy", "delete", "tight"),
-    )
+    cloud.run("network", "delete", "blue", "green", "public7", "outside")
+    cloud.run("security", "group", "delete", "guarded")
+    cloud.run("network", "qos", "policy", "delete", "tight")
     _delete_added_rules(guide, group)
     guide.tell("Every bridge of every hypervisor is compared with its dump from before step 1 (counters left out).")
     guide.await_true(lambda: not differences(guide.before, guide.dumps()))

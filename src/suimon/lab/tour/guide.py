@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from suimon.lab import processes
 from suimon.lab.error import LabError
@@ -15,8 +13,6 @@ from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.openstack import Json, OpenStack
 from suimon.lab.tour.measure import Measure
-
-T = TypeVar("T")
 
 
 class Guide:
@@ -80,11 +76,6 @@ class Guide:
         lines = processes.run(["ip", "netns", "exec", on.namespace, *asked]).splitlines()
         verdicts = [line for line in lines if not line.startswith("(")]
         return verdicts[-1] if verdicts else ""
-
-    def together(self, *acts: Callable[[], T]) -> list[T]:
-        """Several at a time, as far as they don't need each other: each start of the client costs seconds of CPU."""
-        with ThreadPoolExecutor(max_workers=3) as pool:
-            return [future.result() for future in [pool.submit(act) for act in acts]]
 
     def await_true(self, question: Callable[[], bool], timeout_s: float = 10) -> float:
         """Seconds until it was true. For what is seen only from outside, by asking."""

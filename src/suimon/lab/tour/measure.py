@@ -81,10 +81,10 @@ class Measure:
 
     def connection(self, source: str, address: str, port: int) -> str:
         """What a TCP client sees: `open`, `refused` or `silent`."""
-        with self.probe(source, "connect", address, str(port), "--patience", "2") as probe:
+        with self.probe(source, "connect", address, str(port), "--patience", "1.5") as probe:
             return str(probe.result()["connection"])
 
-    def tcp(self, source: str, target: str, address: str, *, seconds: float = 4) -> Json:
+    def tcp(self, source: str, target: str, address: str, *, seconds: float) -> Json:
         """A stream as fast as it goes: what the receiver had of it."""
         with self.probe(target, "accept", "9001", "--patience", "5") as receiver:
             receiver.ready()
@@ -92,10 +92,10 @@ class Measure:
                 sender.result()
             return receiver.result()
 
-    def udp(self, source: str, target: str, address: str, *, kbps: float, seconds: float = 4) -> Json:
+    def udp(self, source: str, target: str, address: str, *, kbps: float, seconds: float) -> Json:
         """Packets of 1,228 bytes (with headers) at a steady rate: what the receiver had of them, and `sent`."""
         pps = kbps * 1000 / 8 / 1228
-        with self.probe(target, "receive", "9000", "--patience", "5") as receiver:
+        with self.probe(target, "receive", "9000", "--patience", "5", "--idle", "0.5") as receiver:
             receiver.ready()
             steady = ("--seconds", str(seconds), "--pps", str(pps), "--size", "1200")
             with self.probe(source, "send", address, "9000", *steady) as sender:

@@ -30,6 +30,10 @@ class Tour:
 
     def run(self) -> bool:
         """Every step up to the first that fails; whether none did."""
+        with self._guide.cloud:
+            return self._run()
+
+    def _run(self) -> bool:
         begun = time.monotonic()
         for number, (title, show) in STEPS.items():
             self._say(f"\nStep {number} of {len(STEPS)}: {title}")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from suimon.lab.openstack import Json
 from suimon.lab.tour.guide import Guide
 
 PUBLIC_VLAN = 7
@@ -54,13 +51,8 @@ def _vlan(guide: Guide) -> None:
 
 def boot_all(guide: Guide, network: str, homes: dict[str, str]) -> None:
     """A port for each guest, bound to its hypervisor; then the guests."""
-
-    def create(name: str, host: str) -> Json:
-        return guide.cloud.create("port", "create", name, "--network", network, "--host", host)
-
-    ports = guide.together(*(partial(create, name, host) for name, host in homes.items()))
-    for host, port in zip(homes.values(), ports, strict=True):
-        guide.boot(host, port)
+    for name, host in homes.items():
+        guide.boot(host, guide.cloud.create("port", "create", name, "--network", network, "--host", host))
 
 
 def _await_active(guide: Guide, port: str) -> None:
