@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants fuzz conformance bench-api bench-port bench-switch chaos kernel guest clean
+.PHONY: help lab test lint format mutants fuzz conformance bench-api bench-port bench-switch chaos kernel hypervisor guest clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -60,11 +60,16 @@ chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="
 KERNEL := dataplane conntrack packets ipv6 tunnel_packets trunk_packets ecmp_packets path_mtu hostile trace agent services
 kernel: $(INSTALLED) ## tests of the switch on Debian's kernel, emulated: production's datapath; one: ARGS=tests/system/test_ipv6.py
 	$(ROOT)
-	@tests/kernel/boot $(or $(ARGS),$(KERNEL:%=tests/system/test_%.py))
+	@tests/kernel/boot .venv/bin/python -u -m pytest -p no:cacheprovider -o faulthandler_timeout=0 --color=no -vv \
+		$(or $(ARGS),$(KERNEL:%=tests/system/test_%.py))
+
+hypervisor: $(INSTALLED) ## a lab where one hypervisor is an emulated machine with the kernel's datapath, among others without
+	$(ROOT)
+	@$(PY) -m pytest -o faulthandler_timeout=0 tests/kernel/hypervisor.py $(ARGS)
 
 guest: $(INSTALLED) ## a virtual machine boots in a lab, finds its addresses and metadata, and is reached by floating IP
 	$(ROOT)
-	@$(PY) -m pytest tests/kernel/guest.py $(ARGS)
+	@$(PY) -m pytest -o faulthandler_timeout=0 tests/kernel/guest.py $(ARGS)
 
 clean: ## remove what these commands made in this folder
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from suimon.model.view import CountDrops, Delta, Join, Joined, Position, Report, Snapshot, Traced, Watch, key
+from tests.patience import patient
 
 CREDENTIAL = "credential-of-h1"
 TOKEN = "one-time-token"
@@ -71,13 +72,14 @@ class FakeController:
     def position(self):
         return Position(self.store, self.epoch, self.revision)
 
-    def wait_report(self, fits: Callable[[Report], bool], timeout_s=60) -> Report:
+    def wait_report(self, fits: Callable[[Report], bool], timeout_s=20) -> Report:
         """The first report that fits, of those that come and have come."""
         with self._news:
-            assert self._news.wait_for(lambda: any(map(fits, self.reports)), timeout_s), f"reports: {self.reports}"
+            found = self._news.wait_for(lambda: any(map(fits, self.reports)), patient(timeout_s))
+            assert found, f"reports: {self.reports}"
             return next(filter(fits, self.reports))
 
-    def wait_status(self, port_id, status, timeout_s=60):
+    def wait_status(self, port_id, status, timeout_s=20):
         """Until the last that was said of the port is `status`; returns the reason."""
 
         def last():
@@ -85,7 +87,7 @@ class FakeController:
             return said[-1] if said else None
 
         with self._news:
-            fits = self._news.wait_for(lambda: last() is not None and last().status == status, timeout_s)
+            fits = self._news.wait_for(lambda: last() is not None and last().status == status, patient(timeout_s))
             assert fits, f"{port_id} is {last()}, not {status}"
             return last().reason
 

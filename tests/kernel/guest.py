@@ -18,6 +18,7 @@ import pytest
 
 from suimon.lab.guests import Guest
 from suimon.lab.processes import environment
+from tests.kernel.wires import card, tap
 from tests.system.clouds import connect, outside_network, two_hypervisors
 
 HERE = Path(__file__).parent
@@ -77,7 +78,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         floating = net.create_ip(floating_network_id=outside.id, port_id=port.id)
         host = lab.layout.host("hv1")
         guest = Guest("vm", host.name, port.id, port.mac_address, "")
-        _tap(host.namespace, guest.device)
+        tap(host.namespace, guest.device)
         lab.guests.plug(guest)
         command = ["ip", "netns", "exec", host.namespace, *_machine(guest, initrd)]
         machine = subprocess.Popen(
@@ -89,19 +90,12 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         yield Booted(_said(machine), ipv4, ipv6, floating.floating_ip_address, lab.layout.internet)
 
 
-def _tap(namespace: str, device: str) -> None:
-    for command in (["tuntap", "add", "dev", device, "mode", "tap"], ["link", "set", device, "up"]):
-        subprocess.run(["ip", "-n", namespace, *command], check=True)
-
-
 def _machine(guest: Guest, initrd: Path) -> list[str]:
-    # The userspace datapath fills in no checksum that a guest left open.
-    card = f"virtio-net-pci,netdev=tap,mac={guest.mac},csum=off,gso=off,guest_csum=off"
     (kernel,) = KERNEL.glob("vmlinuz-*")
     return [
         *("qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "128", "-smp", "1", "-nodefaults"),
         *("-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"),
-        *("-netdev", f"tap,id=tap,ifname={guest.device},script=no,downscript=no", "-device", card),
+        *card(guest.device, guest.mac),
         *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1 reboot=t"),
     ]
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from tests.agent.fake_controller import TOKEN, FakeController
+from tests.patience import patient
 from tests.system.openvswitch import OpenVSwitch
 
 SUIMON = str(Path(sys.executable).with_name("suimon"))
@@ -25,7 +26,7 @@ class AgentProcess:
 
     def join(self, controller: FakeController, *arguments: str) -> None:
         command = [SUIMON, "join", controller.url, "--host", "h1", "--state", str(self.state), *arguments]
-        subprocess.run(command, input=f"{TOKEN}\n", text=True, check=True, timeout=60, capture_output=True)
+        subprocess.run(command, input=f"{TOKEN}\n", text=True, check=True, timeout=patient(30), capture_output=True)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
@@ -35,7 +36,7 @@ class AgentProcess:
         """Its exit status."""
         assert self._process is not None
         os.kill(self._process.pid, number)
-        return self._process.wait(15)
+        return self._process.wait(patient(15))
 
     def cpu_s(self) -> float:
         """What it has used of the processor so far (proc(5), stat), by all its threads."""
@@ -50,12 +51,12 @@ class AgentProcess:
     def ask(self, *arguments: str) -> str:
         """What a `suimon …` command about this agent prints."""
         command = [SUIMON, *arguments, "--state", str(self.state)]
-        done = subprocess.run(command, text=True, timeout=60, capture_output=True, check=False)
+        done = subprocess.run(command, text=True, timeout=patient(30), capture_output=True, check=False)
         return done.stdout + done.stderr
 
-    def wait_log(self, text: str, after: int = 0, timeout_s: float = 60) -> None:
+    def wait_log(self, text: str, after: int = 0, timeout_s: float = 20) -> None:
         """Until the log has `text` behind its first `after` bytes."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + patient(timeout_s)
         while text not in self.log.read_text()[after:]:
             assert time.monotonic() < deadline, f"no {text!r} in:\n{self.log.read_text()[after:]}"
             time.sleep(0.02)

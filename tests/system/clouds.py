@@ -14,6 +14,7 @@ from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host, LabConfig
 from suimon.model.gateways import candidates, ranked
+from tests.patience import patient
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def free_lab(name: str, *, hosts: int = 2) -> Iterator[LabConfig]:
 
 def eventually(true: Callable[[], bool], timeout_s: float = 20) -> None:
     """Until it is so; for what tells nobody when it changes."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + patient(timeout_s)
     while not true():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)

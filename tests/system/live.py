@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import re
 import socket
 import subprocess
-import threading
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 
 from suimon.agent.inquiries import Config as InquiriesConfig
 from suimon.agent.inquiries import Inquiries
@@ -31,6 +28,7 @@ from suimon.pipeline.world import World
 from suimon.reconcile import plan
 from tests.pipeline.cloud import Cloud
 from tests.pipeline.underlay import Hypervisor
+from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
 
 TIMEOUT_S = 1.5
@@ -89,7 +87,7 @@ class LiveCloud:
     def socket(
         self, guest: str, kind: socket.SocketKind, l4_port: int = 0, family: int = socket.AF_INET
     ) -> socket.socket:
-        """A socket of the guest's kernel. A thread makes it there, because only a thread can go there alone."""
+        """A socket of the guest's kernel."""
         made = self._made(guest, lambda: socket.socket(family, kind))
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
@@ -151,18 +149,9 @@ class LiveCloud:
             self.run(name, "ip", "route", "add", "default", "via", gateway_ip, "dev", "eth0")
 
     def _made(self, guest: str, make: Callable[[], socket.socket]) -> socket.socket:
-        made: list[socket.socket] = []
-
-        def there() -> None:
-            with Path("/run/netns", self._namespaces[guest]).open() as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
-            made.append(make())
-
-        thread = threading.Thread(target=there)
-        thread.start()
-        thread.join()
-        made[0].settimeout(TIMEOUT_S)
-        return made[0]
+        made = inside(self._namespaces[guest], make)
+        made.settimeout(TIMEOUT_S)
+        return made
 
     async def _install(self) -> None:
         async with self._connected() as connection:

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from suimon.dataplane.kernel import kernel_datapath
+from tests.patience import patient
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 DATAPATH = "system" if kernel_datapath() else "netdev"
@@ -25,7 +26,7 @@ DATAPATH = "system" if kernel_datapath() else "netdev"
 
 def run(*command: str, timeout_s: float = 30) -> str:
     """A command's output; a failing one raises with what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patient(timeout_s), check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -67,7 +68,7 @@ class OpenVSwitch:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
             pid = int(pidfile.read_text())
             os.kill(pid, with_signal)
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + patient(10)
             while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
         pidfile.unlink(missing_ok=True)

@@ -6,11 +6,9 @@ Real packets in a lab with two gateway hosts; what the internet host sees of the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import re
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from tests.system.clouds import (
     outside_network,
     two_hypervisors,
 )
+from tests.system.namespaces import inside
 
 _REUSED = 30
 _ANSWERS = "table=2,dl_type=0x88b5,dl_dst=02:53:4d:00:01:01"
@@ -75,7 +74,7 @@ class Cloud(msgspec.Struct, frozen=True):
     def socket(self, place: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
         """A socket of a guest's kernel or of the internet host's."""
         namespace = self.lab.layout.internet if place == "internet" else self.guests[place].namespace
-        return _inside(namespace, kind, l4_port)
+        return _socket(namespace, kind, l4_port)
 
     def connect(self, place: str, l4_port: int, source_port: int = 0) -> tuple[socket.socket, socket.socket]:
         """Both ends of a connection from a guest to the internet host."""
@@ -345,19 +344,9 @@ def _seen_as(cloud: Cloud, place: str) -> str:
         return str(far.getpeername()[0])
 
 
-def _inside(namespace: str, kind: socket.SocketKind, l4_port: int) -> socket.socket:
-    """A thread makes it there, because only a thread can go there alone."""
-    made: list[socket.socket] = []
-
-    def make() -> None:
-        with Path("/run/netns", namespace).open() as there:
-            assert ctypes.CDLL(None).setns(there.fileno(), 0) == 0
-        made.append(socket.socket(socket.AF_INET, kind))
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    made[0].settimeout(2)
-    made[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made[0].bind(("", l4_port))
-    return made[0]
+def _socket(namespace: str, kind: socket.SocketKind, l4_port: int) -> socket.socket:
+    made = inside(namespace, lambda: socket.socket(socket.AF_INET, kind))
+    made.settimeout(2)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("", l4_port))
+    return made

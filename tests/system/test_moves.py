@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY, PUBLIC_NETWORK
 from tests.system.clouds import connect, eventually, leading_out, outside_network, two_hypervisors
+from tests.system.namespaces import inside
 
 MOST_LOST = 20
 """Of packets 10 ms apart: a fifth of the second that a migration may cost; on a machine that has time for it, it is one
@@ -143,7 +142,7 @@ def test_a_guest_migrates_with_its_connections(cloud: Cloud) -> None:
 def test_neighbours_are_warned_of_a_guest_and_of_a_floating_ip_that_moved(cloud: Cloud) -> None:
     """On the provider network itself, whose machines would go on sending to where the address was."""
     address = str(PUBLIC_NETWORK[50])
-    heard = _inside(cloud.lab.layout.internet, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, _ARP))
+    heard = _socket(cloud.lab.layout.internet, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, _ARP))
     with heard:
         mover = cloud.guest("shop", SOURCE, address, cloud.outside)
         assert _announced(heard, address) == mover.mac
@@ -213,37 +212,27 @@ def _go_over(guest: Guest) -> None:
     _ip(guest.namespace, "link set eth1 master card")
     mac = bytes.fromhex(guest.mac.replace(":", ""))
     body = b"\0\x01\x08\0\x06\x04\0\x03" + mac + bytes(4) + mac + bytes(4)
-    with _inside(guest.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as raw:
+    with _socket(guest.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as raw:
         raw.bind(("eth1", 0))
         raw.send(b"\xff" * 6 + mac + b"\x80\x35" + body + bytes(18))
 
 
 def _connection(near: Guest, far: Guest, ip: str) -> tuple[socket.socket, socket.socket]:
     """Both ends, the opener's first."""
-    with _inside(far.namespace, socket.socket) as listener:
+    with _socket(far.namespace, socket.socket) as listener:
         listener.bind(("", 7000))
         listener.listen()
-        opener = _inside(near.namespace, socket.socket)
+        opener = _socket(near.namespace, socket.socket)
         opener.connect((ip, 7000))
         accepted, _ = listener.accept()
     accepted.settimeout(5)
     return opener, accepted
 
 
-def _inside(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:
-    """A thread makes it there, because only a thread can go there alone."""
-    made: list[socket.socket] = []
-
-    def there() -> None:
-        with Path("/run/netns", namespace).open() as place:
-            assert ctypes.CDLL(None).setns(place.fileno(), 0) == 0
-        made.append(make())
-
-    thread = threading.Thread(target=there)
-    thread.start()
-    thread.join()
-    made[0].settimeout(5)
-    return made[0]
+def _socket(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:
+    made = inside(namespace, make)
+    made.settimeout(5)
+    return made
 
 
 def _ip(namespace: str, line: str) -> None:

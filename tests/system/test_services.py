@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import hmac
 import http.client
@@ -21,6 +20,7 @@ import pytest
 from suimon.model.view import FixedIp, Network, Peer, Port, SecurityGroup, Subnet
 from tests.agent.fake_controller import FakeController
 from tests.system.agent_process import AgentProcess
+from tests.system.namespaces import T, inside
 from tests.system.openvswitch import OpenVSwitch
 from tests.system.test_agent import born, same_flows
 
@@ -162,24 +162,9 @@ class Host:
             self.controller.wait_status(each.id, "ACTIVE")
         return agent
 
-    def inside(self, number: int, work: Callable[[], object]) -> object:
+    def inside(self, number: int, work: Callable[[], T]) -> T:
         """What `work` returns in the namespace of a guest (0 or 1); what it raises, too."""
-        results: list[object] = []
-
-        def run() -> None:
-            with Path("/run/netns", self.guests[number]).open() as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0
-            try:
-                results.append(work())
-            except Exception as error:
-                results.append(error)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        if isinstance(results[0], Exception):
-            raise results[0]
-        return results[0]
+        return inside(self.guests[number], work)
 
     def get(
         self, number: int, path: str, method: str = "GET", body: bytes = b"", at: str = SERVICES, **headers: str
@@ -192,7 +177,7 @@ class Host:
             connection.close()
             return found
 
-        return self.inside(number, work)  # type: ignore[return-value]
+        return self.inside(number, work)
 
     def resolve(self, number: int, name: str, kind: int = A, *, stream: bool = False) -> tuple[int, list[bytes]]:
         """The code of the answer and its records' data."""
@@ -208,7 +193,7 @@ class Host:
                 client.sendall(len(asked).to_bytes(2, "big") + asked)
                 return client.recv(4096)[2:]
 
-        return answered(self.inside(number, work))  # type: ignore[arg-type]
+        return answered(self.inside(number, work))
 
 
 @pytest.fixture
@@ -346,7 +331,7 @@ def test_a_guest_that_asks_too_much_is_bounded_and_the_other_is_not(host: Host) 
             except TimeoutError:
                 return answers, took_s
 
-    answers, took_s = host.inside(0, flood)  # type: ignore[misc]
+    answers, took_s = host.inside(0, flood)
     assert 0 < answers <= 400 + 200 * (took_s + 1)
     assert host.resolve(1, "mail")[0] == 0
 

@@ -80,7 +80,7 @@ class NatTarget:
             try:
                 await (self._make(name, nat) if nat and name in changes.set else self._remove(name))
             except (OSError, TransactionRefused) as error:
-                failed[name] = Failure(f"namespace {self._config.prefix}{name}: {error or type(error).__name__}")
+                failed[name] = Failure(f"namespace {self._config.prefix}{name}: {str(error) or type(error).__name__}")
         return failed
 
     async def _make(self, name: str, nat: Nat) -> None:
@@ -139,17 +139,18 @@ class NatTarget:
                 yield port.name
 
     async def _run(self, *command: str, stdin: str = "", check: bool = True) -> str:
-        """What a command says. Raises OSError when it fails, TimeoutError when it takes too long."""
+        """What a command says. Raises OSError when it fails or takes too long."""
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         given = pipe if stdin else nothing
         running = await asyncio.create_subprocess_exec(*command, stdin=given, stdout=pipe, stderr=pipe)
         try:
             async with asyncio.timeout(self._config.timeout_s):
                 said, complaint = await running.communicate(stdin.encode() if stdin else None)
-        except BaseException:
+        except TimeoutError:
+            raise OSError(f"{' '.join(command)}: not done within {self._config.timeout_s:g} s") from None
+        finally:
             with suppress(ProcessLookupError):
                 running.kill()
-            raise
         if running.returncode and check:
             raise OSError(f"{' '.join(command)}: {complaint.decode(errors='replace').strip()}")
         return said.decode()

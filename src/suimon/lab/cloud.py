@@ -41,13 +41,17 @@ class Cloud:
         """kill -9."""
         self._kill(CONTROLLER)
 
-    def join(self, host: Host) -> None:
-        """Make a one-time token and give it to the host, which gets its own credential for it."""
+    def token(self, host: Host) -> str:
+        """Lets the host join, once."""
+        make = [_suimon(), "host", "token", "--state", str(self._layout.controller_state), "--host", host.name]
+        return processes.run(make, env=self._env, timeout_s=60)
+
+    def join(self, host: Host, token: str) -> None:
+        """The host gets its own credential for the token."""
         host.directory.mkdir(parents=True, exist_ok=True)
         token_file = host.directory / "token"
         token_file.touch(mode=0o600)
-        make = [_suimon(), "host", "token", "--state", str(self._layout.controller_state), "--host", host.name]
-        token_file.write_text(processes.run(make, env=self._env, timeout_s=60))
+        token_file.write_text(token)
         where = ["--host", host.name, "--tunnel-ip", host.tunnel_ip, "--physnet", PHYSNET]
         join = [_suimon(), "join", self._layout.hosts_url, "--token-file", str(token_file), *where]
         processes.run(_inside(host, [*join, "--state", str(host.agent_state)]), env=self._env, timeout_s=60)

@@ -141,6 +141,16 @@ class Lab:
         self.switch(INTERNET).vsctl(*leg)
         self.wires.set_address(self.layout.internet, device, address)
 
+    def start_switch(self, host: Host) -> None:
+        """With br-tun, the host's own: userspace tunnels need a bridge that holds the tunnel address."""
+        switch = self.switch(host.name)
+        switch.start()
+        # Of the agent's datapath, so that a packet for a tunnel goes from one to the other.
+        datapath = "system" if kernel_datapath() else "netdev"
+        bridge = ["add-br", "br-tun", "--", "set", "bridge", "br-tun", f"datapath_type={datapath}"]
+        switch.vsctl(*bridge, "fail_mode=standalone", "--", "add-port", "br-tun", "eth-tun")
+        self.wires.set_address(host.namespace, "br-tun", f"{host.tunnel_ip}/24")
+
     def kill_vswitchd(self, host: Host) -> None:
         """kill -9. Its taps stay (they are persistent), and so does the tunnel address of br-tun."""
         processes.kill(self.switch(host.name).vswitchd())
@@ -161,7 +171,7 @@ class Lab:
         done(f"{len(self.layout.hosts)} hypervisors, three networks between them, an internet host in {PUBLIC_NETWORK}")
         with ThreadPoolExecutor() as pool:
             controller = pool.submit(self.cloud.start_controller) if cloud else None
-            list(pool.map(self._start_switch, self.layout.hosts))
+            list(pool.map(self.start_switch, self.layout.hosts))
             self._start_internet()
             self._introduce_tunnels(self.layout.hosts)
             done("an Open vSwitch on each")
@@ -171,16 +181,6 @@ class Lab:
                 list(pool.map(self._start_agent, self.layout.hosts))
                 done("every hypervisor joined, its agent at work")
         (self.layout.directory / "ready").touch()
-
-    def _start_switch(self, host: Host) -> None:
-        """With br-tun, the host's own: userspace tunnels need a bridge that holds the tunnel address."""
-        switch = self.switch(host.name)
-        switch.start()
-        # Of the agent's datapath, so that a packet for a tunnel goes from one to the other.
-        datapath = "system" if kernel_datapath() else "netdev"
-        bridge = ["add-br", "br-tun", "--", "set", "bridge", "br-tun", f"datapath_type={datapath}"]
-        switch.vsctl(*bridge, "fail_mode=standalone", "--", "add-port", "br-tun", "eth-tun")
-        self.wires.set_address(host.namespace, "br-tun", f"{host.tunnel_ip}/24")
 
     def _introduce_tunnels(self, to: Sequence[Host]) -> None:
         """Tell these switches their peers' MACs: userspace tunnels drop what they send while they resolve one."""
@@ -204,7 +204,7 @@ class Lab:
         switch.vsctl("add-port", "br-internet", "trunk")
 
     def _start_agent(self, host: Host) -> None:
-        self.cloud.join(host)
+        self.cloud.join(host, self.cloud.token(host))
         self.cloud.start_agent(host)
         self.cloud.await_agent(host)
 

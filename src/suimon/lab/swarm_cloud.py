@@ -116,4 +116,4 @@ class SwarmCloud:
                     raise LabError(f"{method} {path}: {answer.status} {raw[:300].decode(errors='replace')}")
                 return await answer.json() if raw else None
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise LabError(f"{method} {path}: {error or type(error).__name__}") from error
+            raise LabError(f"{method} {path}: {str(error) or type(error).__name__}") from error

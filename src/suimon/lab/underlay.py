@@ -60,22 +60,24 @@ class Underlay:
     def build(self) -> None:
         """All namespaces and links, up and addressed."""
         layout = self._layout
-        for namespace in (layout.fabric, layout.internet, *(host.namespace for host in layout.hosts)):
-            self._add_namespace(namespace)
-            # A host that speaks IPv6 on a guest's device would be the guest's neighbour.
-            settings = [f"net.ipv6.conf.{scope}.disable_ipv6=1" for scope in ("all", "default")]
-            self._run("ip", "netns", "exec", namespace, "sysctl", "-q", "-w", *settings)
+        for namespace in (layout.fabric, layout.internet):
+            self._add_quiet_namespace(namespace)
         self._batch(layout.fabric, _fabric(layout))
         for host in layout.hosts:
-            self._batch(layout.fabric, _cables(host))
-            address = f"address add {host.management_ip}/24 dev eth-mgmt"
-            self._batch(host.namespace, [*_up("lo", *_NETWORKS.values()), address])
-            self._run("ip", "netns", "exec", host.namespace, "nft", "-f", "-", stdin=_HOST_RULES)
-            self._no_offload(host.namespace, *_NETWORKS.values())
+            self.add_hypervisor(host, _cables(host))
         address = f"address add {PUBLIC_GATEWAY}/{PUBLIC_NETWORK.prefixlen} dev flat"
         self._batch(layout.internet, [*_up("lo", "flat", "trunk"), address])
         self._no_offload(layout.internet, "flat", "trunk")
         self._connect_controller()
+
+    def add_hypervisor(self, host: Host, cables: Iterable[str]) -> None:
+        """A namespace with three legs, which it gets by `cables`: what `ip` does for that in the fabric."""
+        self._add_quiet_namespace(host.namespace)
+        self._batch(self._layout.fabric, cables)
+        address = f"address add {host.management_ip}/24 dev eth-mgmt"
+        self._batch(host.namespace, [*_up("lo", *_NETWORKS.values()), address])
+        self._run("ip", "netns", "exec", host.namespace, "nft", "-f", "-", stdin=_HOST_RULES)
+        self._no_offload(host.namespace, *_NETWORKS.values())
 
     def cut_management(self, host: Host, *, cut: bool) -> None:
         """Pull the host's management cable out, or put it back in."""
@@ -117,6 +119,12 @@ class Underlay:
     def _add_namespace(self, namespace: str) -> None:
         self._intend_namespace(namespace)
         self._run("ip", "netns", "add", namespace)
+
+    def _add_quiet_namespace(self, namespace: str) -> None:
+        """A host that speaks IPv6 on a guest's device would be the guest's neighbour."""
+        self._add_namespace(namespace)
+        settings = [f"net.ipv6.conf.{scope}.disable_ipv6=1" for scope in ("all", "default")]
+        self._run("ip", "netns", "exec", namespace, "sysctl", "-q", "-w", *settings)
 
     def _connect_controller(self) -> None:
         link = self._layout.root_link

@@ -1,0 +1,10 @@
+"""How long tests wait for what must come: `SUIMON_TEST_PATIENCE` times as long where all is slow, as when emulated."""
+
+import os
+
+FACTOR = float(os.environ.get("SUIMON_TEST_PATIENCE", "1"))
+
+
+def patient(limit_s: float) -> float:
+    """A limit in seconds, for this machine."""
+    return limit_s * FACTOR
