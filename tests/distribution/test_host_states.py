@@ -7,25 +7,38 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
+from suimon.distribution.presence import HostState
 from suimon.model import view
 from suimon.resources import hosts
 from suimon.store.store import Store
 from tests.distribution.world import NOW, make_host, open_store, put, write
 
 PATIENCE_S = 20
-HV1 = make_host("hv1", "192.0.2.1")
+HV1, HV2 = make_host("hv1", "192.0.2.1"), make_host("hv2", "192.0.2.2")
 Body = Callable[[Store, Distribution, Distribution], Awaitable[None]]
 
 
-def on_two_controllers(folder: Path, body: Body, note_hosts_every_s: float) -> None:
+class Clocks:
+    """Of the second controller: on its wall, and of time that passes."""
+
+    def __init__(self) -> None:
+        self.wall, self.passed_s = NOW, 1000.0
+
+
+def on_two_controllers(folder: Path, body: Body, note_hosts_every_s: float, clocks: Clocks | None = None) -> None:
     """The first runs; the second is another process's."""
+    told = clocks or Clocks()
 
     async def run() -> None:
         async with open_store(folder) as store, asyncio.timeout(PATIENCE_S):
             config = DistributionConfig(note_hosts_every_s=note_hosts_every_s)
-            here, there = (Distribution(config, store, hosts, lambda: NOW) for _ in range(2))
+            here = Distribution(config, store, hosts, lambda: NOW)
+            there = Distribution(config, store, hosts, lambda: told.wall, lambda: told.passed_s)
             await put(store, HV1)
             following = asyncio.create_task(here.run())
             try:
@@ -67,16 +80,52 @@ def test_what_a_host_holds_back_is_known_soon(tmp_path: Path) -> None:
 
 
 def test_what_was_heard_last_counts_and_not_for_ever(tmp_path: Path) -> None:
+    clocks = Clocks()
+
     async def body(store: Store, here: Distribution, there: Distribution) -> None:
         await here.report(HV1, report(store))
         before = await noted(store)
-        there._clock = lambda: NOW + timedelta(seconds=5)
+        clocks.wall += timedelta(seconds=5)
         await there.report(HV1, report(store, held="later"))
         assert there.state("hv1", before).held == "later"
-        there._clock = lambda: NOW + timedelta(seconds=600)
+        clocks.passed_s += 600
         assert not there.state("hv1", before).up
 
-    on_two_controllers(tmp_path, body, 0.01)
+    on_two_controllers(tmp_path, body, 0.01, clocks)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_jumps_declares_nobody_lost_and_nobody_alive(tmp_path: Path, hours: int) -> None:
+    """Of a host that speaks to this controller, and of one that speaks to the other."""
+    clocks = Clocks()
+
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, report(store))
+        first = await noted(store)
+        await there.report(HV2, report(store))
+        assert there.state("hv1", first).up and there.state("hv2").up
+        clocks.wall += timedelta(hours=hours)
+        assert there.state("hv1", first).up and there.state("hv2").up
+        clocks.passed_s += 20
+        again = msgspec.json.decode(first, type=HostState)
+        later = msgspec.structs.replace(again, reported_at=NOW + timedelta(seconds=20))
+        second = msgspec.json.encode(later).decode()
+        assert there.state("hv1", second).up and there.state("hv2").up
+        clocks.passed_s += 40
+        assert not there.state("hv1", second).up and not there.state("hv2").up
+
+    on_two_controllers(tmp_path, body, 0.01, clocks)
+
+
+def test_a_note_that_is_new_to_a_controller_is_as_old_as_it_says(tmp_path: Path) -> None:
+    clocks = Clocks()
+
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, report(store))
+        clocks.wall += timedelta(hours=1)
+        assert not there.state("hv1", await noted(store)).up
+
+    on_two_controllers(tmp_path, body, 0.01, clocks)
 
 
 def test_a_host_that_is_gone_has_no_state(tmp_path: Path) -> None:

@@ -35,6 +35,15 @@ def test_it_is_alive_while_its_host_is_heard_of(world: World, ids: dict[str, str
     assert world.list("agents", "alive=true", ADMIN) == []
 
 
+def test_it_is_not_alive_for_ever_because_a_clock_was_set_back(world: World, ids: dict[str, str]) -> None:
+    world.write(lambda tx: hosts.note_seen(tx, {"hv1"}))
+    world.clock_ahead(timedelta(hours=-1))
+    world.write(lambda tx: hosts.note_seen(tx, {"another"}))
+    assert world.list("agents", "alive=true", ADMIN), "it may have been a second ago"
+    world.clock_ahead(SEEN_WITHIN + timedelta(seconds=1))
+    assert world.list("agents", "alive=true", ADMIN) == []
+
+
 def test_what_an_operator_says_of_it_stays(world: World, ids: dict[str, str]) -> None:
     told = world.update("agents", ids["L3 agent"], {"description": "rack 4", "admin_state_up": False}, ADMIN)
     assert (told["description"], told["admin_state_up"]) == ("rack 4", False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -68,13 +69,14 @@ class Distribution:
         store: Store,
         acts: HostActs,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        passing: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self._store = store
         self._acts = acts
         self._clock = clock
         self._dispatcher = Dispatcher(config, store)
-        self._presence = Presence()
+        self._presence = Presence(passing)
         self._known: dict[str, Host] = {}
         """By the hash of their credentials, hosts that are as they were when `host_changes` was `_known_at`."""
         self._known_at = -1
@@ -167,11 +169,12 @@ class Distribution:
         """
         state, patience_s = self._presence.get(host), 3 * self.config.report_interval_s
         link = self._dispatcher.get(host)
-        other = _read(noted)
-        if link is None and other and _is_later(other, state):
-            state, patience_s = other, patience_s + self.config.note_hosts_every_s
+        age_s, other = self._presence.age_s(host), _read(noted)
+        other_age_s = self._presence.note_age_s(other, self._clock()) if other else age_s
+        if link is None and other and other_age_s < age_s:
+            state, age_s, patience_s = other, other_age_s, patience_s + self.config.note_hosts_every_s
         told = self._store.position()[2] if link is None else link.revision
-        recent = state.reported_at is not None and self._clock() - state.reported_at < timedelta(seconds=patience_s)
+        recent = age_s < patience_s
         lag = 0 if state.revision is None else max(0, told - state.revision)
         linked = link is not None or (state is other and recent and state.linked)
         return msgspec.structs.replace(
@@ -193,24 +196,31 @@ class Distribution:
                 await asyncio.sleep(_NEWS_PAUSE_S)
             self._news.clear()
             # A host with nothing to report is heard of by its stream.
-            if names := self._presence.heard() | set(self._dispatcher.linked()):
-                states = {name: self._noted(name) for name in names}
-                try:
-                    await self._store.write(partial(self._note, names, states), SYSTEM)
-                except CallerError as error:
-                    log.warning("hosts_not_noted", reason=error.message)
+            names = self._presence.heard() | set(self._dispatcher.linked())
+            states = {name: self._noted(name) for name in names}
+            try:
+                if names:
+                    before = await self._store.write(partial(self._note, names, states), SYSTEM)
+                else:
+                    before = await self._store.read(self._acts.noted_states)
+            except CallerError as error:
+                log.warning("hosts_not_noted", reason=error.message)
+                continue
+            for note in filter(None, map(_read, before.values())):
+                self._presence.note_age_s(note, self._clock())
 
     def _noted(self, host: str) -> HostState:
         """What other controllers are told: whoever listens was heard of just now."""
         state = self.state(host)
         return msgspec.structs.replace(state, reported_at=self._clock()) if state.linked else state
 
-    def _note(self, names: Collection[str], states: Mapping[str, HostState], tx: Tx) -> None:
-        """What was noted of drifts before stays: this controller may have begun after them."""
+    def _note(self, names: Collection[str], states: Mapping[str, HostState], tx: Tx) -> dict[str, str]:
+        """What was noted before, by all. What it says of drifts stays: this controller may have begun after them."""
         self._acts.note_seen(tx, names)
         before = self._acts.noted_states(tx)
         told = {name: state.with_trail(_read(before.get(name, ""))) for name, state in states.items()}
         self._acts.note_states(tx, {name: msgspec.json.encode(state).decode() for name, state in told.items()})
+        return before
 
     def _speaks_of_now(self, report: Report) -> bool:
         return (report.position.store, report.position.epoch) == self._store.position()[:2]
@@ -240,10 +250,6 @@ def _read(noted: str) -> HostState | None:
         return msgspec.json.decode(noted, type=HostState) if noted else None
     except msgspec.MsgspecError:
         return None
-
-
-def _is_later(one: HostState, other: HostState) -> bool:
-    return one.reported_at is not None and (other.reported_at is None or one.reported_at > other.reported_at)
 
 
 def _bounded(report: Report) -> Report:

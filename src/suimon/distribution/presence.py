@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -54,16 +57,50 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, drifts=tuple(newest))
 
 
-class Presence:
-    """The last report of each host, and the counters of its ports."""
+class _Note(msgspec.Struct, frozen=True):
+    """What another controller wrote of a host: when by its clock, and by ours, and when we looked last."""
 
-    def __init__(self) -> None:
+    reported_at: datetime
+    heard_at_s: float
+    looked_at_s: float
+
+
+class Presence:
+    """The last report of each host, and the counters of its ports.
+
+    How long ago something was is counted in time that passes (`clock`, seconds): the one on the wall may jump.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heard_at_s: dict[str, float] = {}
+        self._notes: dict[str, _Note] = {}
         self._states: dict[str, HostState] = {}
         self._counters: dict[str, dict[str, Counters]] = {}
         self._heard: set[str] = set()
 
     def get(self, host: str) -> HostState:
         return self._states.get(host) or HostState(host=host)
+
+    def age_s(self, host: str) -> float:
+        """Since it was heard of here."""
+        return self._clock() - self._heard_at_s.get(host, -math.inf)
+
+    def note_age_s(self, note: HostState, now: datetime) -> float:
+        """Since the controller that wrote the note had heard of the host.
+
+        By the wall clock (`now`), when it is new to us, but not longer ago than we looked last; then in time that
+        passes. To be looked at now and then.
+        """
+        if note.reported_at is None:
+            return math.inf
+        passed_s, before = self._clock(), self._notes.get(note.host)
+        heard_at_s = before.heard_at_s if before else 0.0
+        if before is None or before.reported_at != note.reported_at:
+            longest_s = passed_s - before.looked_at_s if before else math.inf
+            heard_at_s = passed_s - min(max((now - note.reported_at).total_seconds(), 0.0), longest_s)
+        self._notes[note.host] = _Note(note.reported_at, heard_at_s, passed_s)
+        return passed_s - heard_at_s
 
     def note(self, host: str, report: Report, counters: dict[str, Counters], now: datetime) -> bool:
         """Whether an operator would want to know at once: what it holds back or its switch refuses is another."""
@@ -79,6 +116,7 @@ class Presence:
             orphans=report.orphans,
         )
         self._heard.add(host)
+        self._heard_at_s[host] = self._clock()
         if report.counters:
             self._counters[host] = counters
         known = before.held, before.failures, before.orphans
@@ -89,6 +127,7 @@ class Presence:
         state = self.get(host)
         if state.reported_at is not None:
             self._states[host] = msgspec.structs.replace(state, reported_at=now)
+            self._heard_at_s[host] = self._clock()
 
     def heard(self) -> set[str]:
         """Who reported since this was asked last."""

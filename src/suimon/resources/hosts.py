@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from suimon.model import view
 from suimon.model.actor import SYSTEM, Actor
@@ -28,7 +28,9 @@ _HOST_NAME: Final = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _PHYSNET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MOST_PHYSNETS: Final = 64
 _SEEN: Final = (
-    update(HOSTS).where(HOSTS.c.name.in_(bindparam("names", expanding=True))).values(seen_at=bindparam("now"))
+    update(HOSTS)
+    .where(or_(HOSTS.c.name.in_(bindparam("names", expanding=True)), HOSTS.c.seen_at > bindparam("now")))
+    .values(seen_at=bindparam("now"))
 )
 _STATES: Final = select(HOST_STATES.c.host, HOST_STATES.c.state)
 _FORGET_STATES: Final = delete(HOST_STATES).where(HOST_STATES.c.host.in_(bindparam("names", expanding=True)))
@@ -153,7 +155,10 @@ def note_schema(tx: Tx, name: str, schema: int) -> Host:
 
 
 def note_seen(tx: Tx, names: Collection[str]) -> None:
-    """These were heard of just now. Nobody who follows the log is told: agents' heartbeats change nothing."""
+    """These were heard of just now. Nobody who follows the log is told: agents' heartbeats change nothing.
+
+    What is said to have been later than now was before the clock was set back: that ages from now on, too.
+    """
     if names:
         tx.run(_SEEN, {"names": list(names), "now": time_text(tx.now)})
 

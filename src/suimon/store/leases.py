@@ -3,6 +3,9 @@
 A lease is a row with its owner and the time until which it is good, by the database's clock: controllers needn't agree
 on theirs. Whoever has one renews it long before that time; when its owner dies, another takes it over after it. An
 owner that can't reach the database stops what it does before the time is over, by a clock that nobody sets.
+
+The database's clock may jump. So who wants the lease has also seen that nobody renewed it for as long as two renewals
+take, by its own clock: no owner that lives loses it. And a time that is further away than a lease lasts is none.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Final
 
 import msgspec
 import structlog
-from sqlalchemy import BigInteger, bindparam, delete, insert, or_, select, update
+from sqlalchemy import BigInteger, and_, bindparam, delete, insert, or_, select, update
 
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
@@ -27,12 +30,14 @@ from suimon.store.tx import Tx
 
 _NAMED: Final = LEASES.c.name == bindparam("lease")
 _UNTIL: Final = DatabaseClockMs() + bindparam("lifetime_ms", type_=BigInteger)
+_NOT_RENEWED: Final = LEASES.c.expires_at_ms == bindparam("left_at_ms")
+_OVER: Final = or_(LEASES.c.expires_at_ms <= DatabaseClockMs(), LEASES.c.expires_at_ms > _UNTIL)
 _TAKE: Final = (
     update(LEASES)
-    .where(_NAMED, or_(LEASES.c.owner == bindparam("us"), LEASES.c.expires_at_ms <= DatabaseClockMs()))
+    .where(_NAMED, or_(LEASES.c.owner == bindparam("us"), and_(_NOT_RENEWED, _OVER)))
     .values(owner=bindparam("us"), expires_at_ms=_UNTIL)
 )
-_OWNER: Final = select(LEASES.c.owner).where(_NAMED)
+_UNTIL_WHEN: Final = select(LEASES.c.expires_at_ms).where(_NAMED)
 _MAKE: Final = insert(LEASES).values(name=bindparam("lease"), owner=bindparam("us"), expires_at_ms=_UNTIL)
 _GIVE_BACK: Final = delete(LEASES).where(_NAMED, LEASES.c.owner == bindparam("us"))
 log = structlog.get_logger()
@@ -54,6 +59,8 @@ class Lease:
         self._store = store
         self._name = name
         self._ours = {"lease": name, "us": str(uuid.uuid4())}
+        self._other: tuple[int, float] | None = None
+        """The time in the row while it is another's, and when it was seen first, by our clock."""
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Until cancelled: whenever the lease is ours, `work` runs; it is cancelled when the lease is lost.
@@ -112,20 +119,29 @@ class Lease:
     async def _take(self) -> float | None:
         """Until when it is ours; 0.0 when it is another's, None when the database can't be asked."""
         asked_at = time.monotonic()
+        left_at_ms, since = self._other or (-1, asked_at)
+        if asked_at - since < 2 * self._config.renew_s:
+            left_at_ms = -1
         try:
-            taken = await self._store.write(self._taking, SYSTEM)
+            other = await self._store.write(lambda tx: self._taking(tx, left_at_ms), SYSTEM)
         except Unavailable:
             return None
-        return asked_at + self._config.lifetime_s if taken else 0.0
+        if other is None:
+            self._other = None
+            return asked_at + self._config.lifetime_s
+        if self._other is None or self._other[0] != other:
+            self._other = other, time.monotonic()
+        return 0.0
 
-    def _taking(self, tx: Tx) -> bool:
+    def _taking(self, tx: Tx, left_at_ms: int) -> int | None:
+        """None when it is ours, else until when it is another's, who has not renewed it since `left_at_ms`."""
         values = {**self._ours, "lifetime_ms": round(self._config.lifetime_s * 1000)}
-        if tx.run(_TAKE, values) == 1:
-            return True
-        if tx.rows(_OWNER, {"lease": self._name}):
-            return False
+        if tx.run(_TAKE, {**values, "left_at_ms": left_at_ms}) == 1:
+            return None
+        if rows := tx.rows(_UNTIL_WHEN, {"lease": self._name}):
+            return int(rows[0][0])
         tx.run(_MAKE, values)
-        return True
+        return None
 
     async def _give_back(self) -> None:
         try:
