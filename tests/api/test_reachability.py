@@ -22,7 +22,9 @@ OUTSIDE = "203.0.113.9"
 
 
 class Small:
-    """Two hosts, two networks with a router to the outside between them, and ports with all sorts of groups."""
+    """Two hosts, two networks with a router between them, which the second host leads to the outside, and ports with
+    all sorts of groups.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -34,7 +36,7 @@ class Small:
             host = Host(
                 name=name,
                 tunnel_ip=f"192.0.2.{number}",
-                physnets=("physnet1",),
+                physnets=("physnet1",) if name == "h2" else (),
                 joined_at=datetime(2026, 1, 1, tzinfo=UTC),
             )
             cloud.run(cloud.store.write(lambda tx, host=host: tx.insert(host), SYSTEM))
@@ -77,7 +79,8 @@ class Small:
         self._subnet("sub2-6", "net2", "2001:db8:2::/64")
         self._subnet("pub", "public", "198.51.100.0/24", "admin")
         gateway = {"network_id": self.ids["public"]}
-        self.make("routers", "router", external_gateway_info=gateway)
+        made = self.make("routers", "router", external_gateway_info=gateway)
+        self.ids["router-ip"] = made["external_gateway_info"]["external_fixed_ips"][0]["ip_address"]
         for subnet in ("sub1", "sub2", "sub1-6", "sub2-6"):
             self.put(f"routers/{self.ids['router']}/add_router_interface", {"subnet_id": self.ids[subnet]})
 
@@ -115,7 +118,15 @@ class Small:
             self._port(name, network, host, group)
         self.put(f"ports/{self.ids['off']}", {"port": {"admin_state_up": False}})
         self.put(f"ports/{self.ids['b']}", {"port": {"qos_policy_id": self.ids["guarded"]}})
-        self.make("floatingips", "fip", floating_network_id=self.ids["public"], port_id=self.ids["c"])
+        for name, more in (("fip", {"port_id": self.ids["c"]}), ("fwd", {}), ("loose", {})):
+            made = self.make("floatingips", name, floating_network_id=self.ids["public"], **more)
+            self.ids[f"{name}-ip"] = made["floating_ip_address"]
+        for outer, name in ((8080, "b"), (8081, "a"), (8022, "d")):
+            inner = {"internal_port_id": self.ids[name], "internal_ip_address": self.ids[f"{name}-ip"]}
+            ports = {"protocol": "tcp", "external_port": outer, "internal_port": 80 if outer > 8022 else 22}
+            path = f"/v2.0/floatingips/{self.ids['fwd']}/port_forwardings"
+            told = self.cloud.call("POST", path, {"port_forwarding": inner | ports}, self.anna.token)
+            assert told.status == 201, told.body
         self._report("h1", "a", "off")
         self._report("h2", "b", "c", "d")
         self._report("h2", "down", status="DOWN", reason="no interface is plugged")
@@ -146,7 +157,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WEB = {"protocol": "tcp", "port": 80}
-SSH = {"protocol": "tcp", "port": 22}
+TCP = {"protocol": "tcp"}
+SSH = TCP | {"port": 22}
 TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("a", "b", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
     ("a", "b-ip", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
@@ -179,7 +191,31 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("c", OUTSIDE, {}, "reached: allowed security_group_rule, routed router, translated fip, forwarded"),
     (OUTSIDE, "c", WEB, "reached: translated fip, allowed web-tcp80, delivered c"),
     (OUTSIDE, "c", SSH, "not: translated fip, dropped web: no ingress rule allows tcp/22 from 203.0.113.9"),
-    (OUTSIDE, "b", WEB, "not: dropped b: the port has no floating IP"),
+    (OUTSIDE, "d", WEB, "not: dropped d: the port has no floating IP"),
+    ("a", OUTSIDE, WEB, "reached: allowed security_group_rule, routed router, forwarded, translated router, forwarded"),
+    ("c", "8.8.8.8", WEB, "reached: allowed security_group_rule, routed router, translated fip, forwarded"),
+    ("b", OUTSIDE, {}, "reached: allowed security_group_rule, routed router, translated router, forwarded"),
+    ("a", "fip-ip", WEB, "reached: allowed security_group_rule, routed router, forwarded, translated router, "
+     "translated fip, allowed web-tcp80, delivered c"),
+    ("a", "fwd-ip", TCP | {"port": 8080}, "reached: allowed security_group_rule, routed router, forwarded, translated "
+     "router, routed router, allowed web-tcp80, delivered b"),
+    ("a", "loose-ip", WEB, "not: allowed security_group_rule, routed router, forwarded, translated router, dropped "
+     "public: nobody on the network has the next hop loose-ip"),
+    ("a", "router-ip", {}, "reached: allowed security_group_rule, routed router, forwarded, answered router"),
+    (OUTSIDE, "fip-ip", WEB, "reached: translated fip, allowed web-tcp80, delivered c"),
+    (OUTSIDE, "fwd-ip", TCP | {"port": 8080}, "reached: translated router, routed router, allowed web-tcp80, "
+     "delivered b"),
+    (OUTSIDE, "fwd-ip", TCP | {"port": 8081}, "reached: translated router, routed router, forwarded, allowed "
+     "web-tcp80, delivered a"),
+    (OUTSIDE, "a", WEB, "reached: translated router, routed router, forwarded, allowed web-tcp80, delivered a"),
+    (OUTSIDE, "fwd-ip", TCP | {"port": 8022}, "not: translated router, routed router, dropped closed: no ingress rule "
+     "allows tcp/22"),
+    (OUTSIDE, "fwd-ip", SSH, "not: dropped router: one of the router's own addresses, and no L4 port that is "
+     "forwarded"),
+    (OUTSIDE, "router-ip", {}, "reached: answered router, forwarded"),
+    (OUTSIDE, "router-ip", WEB, "not: dropped router: one of the router's own addresses"),
+    (OUTSIDE, "loose-ip", WEB, "not: dropped loose: the floating IP is associated with no port"),
+    (OUTSIDE, "198.51.100.199", WEB, "not: dropped public: nobody on the external network has 198.51.100.199"),
 ]  # fmt: skip
 
 
@@ -194,7 +230,7 @@ def test_the_verdict_and_who_decided(
     text = small.named(text)
     mac = small.cloud.call("GET", f"/v2.0/ports/{small.ids['a']}", token=small.cloud.admin.token).json["port"]
     assert text.replace(mac["mac_address"], "a-mac").startswith(expected), text
-    if shown["reached"]:
+    if shown["reached"] and "answered" not in text:
         assert shown["back"][-1]["what"] in ("delivered", "forwarded"), shown["back"]
 
 
@@ -295,12 +331,30 @@ def test_what_is_read_does_not_grow_with_the_networks(small: Small) -> None:
     assert told.json["reachability"]["reached"] and len(after) == len(before)
 
 
-def test_without_a_floating_ip_nothing_is_said_to_reach_the_outside(small: Small) -> None:
-    """Either there is a gateway host, to which it is followed, or there is none."""
-    told = small.ask("a", OUTSIDE, **WEB)
-    assert told.status == 200, told.body
-    shown = told.json["reachability"]
-    last = shown["there"][-1]
-    assert (shown["reached"], last["what"], last["host"]) in ((None, "forwarded", "h1"), (False, "dropped", "h1")), (
-        shown
+def test_a_tenants_half_goes_by_his_router_to_the_outside(small: Small) -> None:
+    small.make("networks", "bert-net", "bert")
+    small._subnet("bert-sub", "bert-net", "10.1.0.0/24", "bert")
+    small.make("routers", "bert-router", "bert", external_gateway_info={"network_id": small.ids["public"]})
+    told = small.cloud.call(
+        "PUT",
+        f"/v2.0/routers/{small.ids['bert-router']}/add_router_interface",
+        {"subnet_id": small.ids["bert-sub"]},
+        small.bert.token,
     )
+    assert told.status == 200
+    small.make("ports", "bert-port", "bert", network_id=small.ids["bert-net"])
+    small.put(f"ports/{small.ids['bert-port']}", {"port": {"binding:host_id": "h1"}})
+    small._report("h1", "bert-port")
+    for target, l4_port, ends in (("fip-ip", 22, "dropped"), ("fwd-ip", 8080, "delivered"), ("fwd-ip", 9, "dropped")):
+        his = small.ask("bert-port", target, "bert", **TCP, port=l4_port)
+        there = his.json["reachability"]["there"]
+        named = [(hop["what"], small.named(hop.get("resource", {}).get("id", ""))) for hop in there]
+        assert named[1:] == [("routed", "bert-router"), ("forwarded", ""), ("translated", "bert-router"), (ends, "")]
+        for name in ("router", "fip", "fwd", "c", "b", "web"):
+            assert small.ids[name].encode() not in his.body, name
+    hers = small.ask("bert-port", "fip-ip", "anna", **SSH).json["reachability"]["there"]
+    assert [small.named(hop["resource"]["id"]) for hop in hers] == ["fip", "web"]
+    assert small.ask(OUTSIDE, "fip-ip", "anna", **WEB).json["reachability"]["reached"]
+    assert small.ask(OUTSIDE, "fip-ip", "bert", **WEB).error[0] == 404
+    assert small.ask(OUTSIDE, "198.51.100.199", "anna", **WEB).error[0] == 404
+    assert small.ask(OUTSIDE, "loose-ip", "anna", **WEB).json["reachability"]["reached"] is False

@@ -17,9 +17,9 @@ from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.program import Nat
 from suimon.pipeline.simulate import Conntrack, Packet, Result, Switch
+from suimon.pipeline.simulate.namespace import Namespace
 from suimon.pipeline.world import Program, World
 from tests.pipeline.cloud import Cloud, Station
-from tests.pipeline.namespace import Namespace
 
 _MOST_LEGS = 200
 _FIRST_NAT = 900
@@ -113,7 +113,7 @@ class Hypervisor:
     def through_namespace(self, ofport: int, packet: Packet) -> Packet | None:
         """What comes back to br-int of a packet that went into a router's namespace."""
         nat = self.nats[ofport]
-        return self._namespaces.setdefault(nat.router_id, Namespace()).forward(nat, packet)
+        return self._namespaces.setdefault(nat.router_id, Namespace()).forward(nat, packet).packet
 
 
 class Underlay:

@@ -24,6 +24,7 @@ from suimon.model.view import CountDrops, Question, Traced
 from suimon.pipeline.drops import reason
 from suimon.pipeline.fields import FIELDS
 from suimon.pipeline.flow import FlowKey
+from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
@@ -145,6 +146,7 @@ class Inquiries:
         world, ofport = self._world, int(output)
         ways = {f"tunnel/{kind}": number for kind, number in world.tunnels.items()}
         ways |= {f"provider/{name}": number for name, number in world.physnets.items()}
+        ways |= {f"nat/{name}": number for name, number in _namespaces(world).items()}
         ports = [name for name, number in world.ofports.items() if number == ofport]
         sender = next((name for name in ports if Owner("port", name).cookie == found.cookie), "")
         if sender or ports:
@@ -154,10 +156,18 @@ class Inquiries:
     def _in_port(self, entry: str) -> int:
         kind, _, name = entry.partition("/")
         world = self._world
-        known = {"port": world.ofports, "tunnel": world.tunnels, "provider": world.physnets}.get(kind, {})
+        namespaces = _namespaces(world) if kind == "nat" else {}
+        wires = {"port": world.ofports, "tunnel": world.tunnels, "provider": world.physnets, "nat": namespaces}
+        known = wires.get(kind, {})
         if name not in known:
             raise ValueError(f"{entry} is not on this host")
         return known[name]
+
+
+def _namespaces(world: World) -> dict[str, int]:
+    """By router, where its namespace is on br-int."""
+    routers = (name for kind, name in world.objects if kind == "router")
+    return {name: world.nats[device(name)] for name in routers if device(name) in world.nats}
 
 
 def _checked(fields: dict[str, int], beginnings: tuple[str, ...]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import click
 
 from suimon.cli.host import call
 
-_REACHED: Final = {True: "yes", False: "no", None: "not known, it is carried on by a host that is not followed"}
+_REACHED: Final = {True: "yes", False: "no", None: "not known, it goes to where it is not followed"}
 
 
 @click.command("why-not")

@@ -1,24 +1,18 @@
-"""Does A reach B? The views of the two hosts that are asked, read from the store, and a packet walked through them.
-
-Read is what these hosts hold, but for the peers and members that the question is not about: what it costs grows with
-the hosts' own ports, not with the cloud. A router with extra routes may lead to any peer, so then they are all read.
-"""
+"""Does A reach B? What the hosts on the way are told is read from the store, and a packet walked through it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from ipaddress import ip_address, ip_network
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, select
 
-from suimon.distribution.objects import read
-from suimon.distribution.scopes import scopes
+from suimon.distribution.holders import Holder, holder, outside_holder
+from suimon.distribution.involved import known, places
 from suimon.model import things, view
-from suimon.model.touches import FLOATING_IP, UNPLUGGED
 from suimon.pipeline.simulate.causes import Event, events
-from suimon.pipeline.simulate.journey import Journey, Leg, Place, Sites
+from suimon.pipeline.simulate.journey import Journey, Leg, Sites
+from suimon.pipeline.simulate.namespace import L4
 from suimon.pipeline.simulate.packet import Ends, Packet
 from suimon.pipeline.simulate.sender import (
     QuestionError,
@@ -31,19 +25,14 @@ from suimon.pipeline.simulate.sender import (
     opening,
     packet_ip,
 )
-from suimon.store.tables import IP_ALLOCATIONS
 from suimon.store.tx import Tx
 
 OUTSIDE_MAC: Final = "02:00:5e:00:00:01"
 """Who answers ARP outside: the next hop of every gateway, and whoever is asked about."""
-_LAZY: Final = ("peers:", "members:")
-_HOLDER: Final = select(IP_ALLOCATIONS.c.port_id).where(
-    IP_ALLOCATIONS.c.subnet_id.in_(bindparam("subnets", expanding=True)), IP_ALLOCATIONS.c.ip == bindparam("ip")
-)
 
 
 class Question(msgspec.Struct, frozen=True):
-    """From a port or an outside address to a port or an address; at least one of them is a port."""
+    """From a port or an outside address to a port or an address."""
 
     source: things.Port | str
     target: things.Port | str
@@ -61,122 +50,100 @@ class Way(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """`there` is the way of the first packet, `back` that of the answer, empty unless there was one to answer.
 
-    `target` is the port that the address asked for turned out to be; `packet` is the first one as it was sent.
+    `target` is the port that the address asked for turned out to be, `project_id` whose that address is if it is a
+    floating IP or a router's; `packet` is the first one as it was sent.
     """
 
     there: Way
     back: Way
     target: things.Port | None = None
     packet: Packet | None = None
+    project_id: str = ""
 
     @property
     def reached(self) -> bool | None:
-        """Whether a connection comes about: the packet arrives, and its answer. None: it leaves for a host (a router's
-        gateway host, a guest that routes) that is not followed.
+        """Whether a connection comes about: the packet arrives, and its answer. None: it goes to
+        where it is not followed (a guest that routes).
         """
         for way in (self.there, self.back):
             if way.events and not way.arrived:
-                return None if way.events[-1].what == "forwarded" else False
+                return None if way.events[-1].what in ("forwarded", "delivered") else False
         return self.there.arrived
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """How a packet from outside comes in: on which external or provider network, to which MAC, address and L4 port.
+    `host` alone takes it; without, the gateway host of a router does.
+    """
+
+    network: view.Network
+    mac: str
+    ip: str
+    l4_port: int
+    host: str = ""
 
 
 def verdict(tx: Tx, question: Question) -> Verdict:
     """Raises QuestionError for a question that no packet can be sent for."""
-    walk = _Walk(tx, question)
-    return walk.verdict()
+    return _Walk(tx, question).verdict()
 
 
 class _Walk:
     """One question: first the hosts it is about, then the packet."""
 
     def __init__(self, tx: Tx, question: Question) -> None:
-        self._tx = tx
         self._question = question
         self._wanted = question.wanted
         self._source = question.source if isinstance(question.source, things.Port) else None
         self._target = question.target if isinstance(question.target, things.Port) else None
         self._address = question.target if isinstance(question.target, str) else ""
-        self._answers: dict[tuple[str, str], str] = {}
-        self._sites = self._wired()
+        self._holder = self._held(tx)
+        if self._holder is not None:
+            self._target = self._holder.port
+        routers = [self._holder.router_id] if self._holder and self._holder.router_id else []
+        self._known = known(tx, self._ends(), self._address, routers)
+        self._sites = Sites(places(tx, self._known), self._answers())
 
     def verdict(self) -> Verdict:
-        for port in (self._source, self._target):
-            if port is not None and not port.binding_host:
+        for port in self._ends():
+            if not port.binding_host:
                 stopped = Event("", "binding", "dropped", "the port is bound to no host", "port", port.id)
                 return self._told(Way((msgspec.structs.replace(stopped, near=port is self._source),)))
         return self._from_port(self._source) if self._source else self._from_outside()
 
-    def _wired(self) -> Sites:
-        """The address asked for may belong to a port: that is known once its sender's host is."""
-        sites = self._read([port for port in (self._source, self._target) if port])
-        if self._address and self._source and self._source.binding_host:
-            self._target = self._holder(sites)
-            if self._target is not None:
-                return self._read([self._source, self._target])
-            self._expect_outside(sites)
-            return self._read([self._source])
-        return sites
+    def _ends(self) -> list[things.Port]:
+        return [port for port in (self._source, self._target) if port]
 
-    def _read(self, ports: list[things.Port]) -> Sites:
-        hosts = {port.binding_host for port in ports if port.binding_host}
-        views = read_views(self._tx, hosts, {port.id for port in ports})
-        known = {host.name: host for host in self._tx.select(things.Host, {"name": hosts})} if hosts else {}
-        self._learn(views.values())
-        unready = self._unready(views)
-        places = [
-            Place(name, known[name].tunnel_ip, known[name].physnets, objects, unready)
-            if name in known
-            else Place(name, None, (), objects, unready)
-            for name, objects in views.items()
-        ]
-        return Sites(places, self._answers)
+    def _held(self, tx: Tx) -> Holder | None:
+        """Whose the address asked for is, on a network that the sender's host knows, or outside."""
+        if not self._address:
+            return None
+        if self._source is None:
+            return outside_holder(tx, self._address, self._wanted)
+        subnets = known(tx, [self._source]).subnets(self._address)
+        return holder(tx, [each.id for each in subnets], self._address, self._wanted)
 
-    def _learn(self, views: Iterable[tuple[view.Object, ...]]) -> None:
-        for thing in (thing for objects in views for thing in objects):
+    def _answers(self) -> dict[tuple[str, str], str]:
+        """Who answers ARP on external networks."""
+        answers: dict[tuple[str, str], str] = {}
+        external = {thing.id for thing in self._known.objects if isinstance(thing, view.Network) and thing.external}
+        if self._address and self._source and self._holder is None:
+            for subnet in self._known.subnets(self._address):
+                answers |= {(subnet.network_id, self._address): OUTSIDE_MAC} if subnet.network_id in external else {}
+        for thing in self._known.objects:
             if isinstance(thing, view.Router) and thing.gateway:
-                for nexthop in filter(None, (thing.gateway.nexthop, thing.gateway.nexthop6)):
-                    self._answers.setdefault((thing.gateway.network_id, nexthop), OUTSIDE_MAC)
+                gateway = thing.gateway
+                for nexthop in filter(None, (gateway.nexthop, gateway.nexthop6)):
+                    answers.setdefault((gateway.network_id, nexthop), OUTSIDE_MAC)
+                for own in filter(None, (gateway.ip, gateway.ip6, *(each.address for each in thing.forwardings))):
+                    answers[gateway.network_id, own] = gateway.mac
             elif isinstance(thing, view.FloatingIp):
-                self._answers[thing.network_id, thing.address] = thing.mac
-
-    def _expect_outside(self, sites: Sites) -> None:
-        """Whoever is asked about on an external network's own subnet answers ARP there."""
-        for site in sites.sites.values():
-            for thing in site.place.objects:
-                if isinstance(thing, view.Subnet):
-                    network = site.world.network(thing.network_id)
-                    if network and network.external and ip_address(self._address) in ip_network(thing.cidr):
-                        self._answers[network.id, self._address] = OUTSIDE_MAC
-
-    def _unready(self, views: dict[str, tuple[view.Object, ...]]) -> dict[str, str]:
-        ids = {thing.id for objects in views.values() for thing in objects if isinstance(thing, view.Port)}
-        rows = self._tx.select(things.Port, {"id": ids}) if ids else []
-        return {port.id: _unready_words(port) for port in rows if port.admin_state_up and port.status != "ACTIVE"}
-
-    def _holder(self, sites: Sites) -> things.Port | None:
-        """The port that has the address, on a network that the sender's host knows: its floating IP's, if it is one."""
-        address = ip_address(self._address)
-        subnets = [
-            thing.id
-            for site in sites.sites.values()
-            for thing in site.place.objects
-            if isinstance(thing, view.Subnet) and address in ip_network(thing.cidr)
-        ]
-        values = {"subnets": subnets, "ip": f"{int(address):0{address.max_prefixlen // 4}x}"}
-        for (port_id,) in map(tuple, self._tx.rows(_HOLDER, values)) if subnets else ():
-            port = self._tx.get(things.Port, port_id)
-            if port is not None and port.device_owner == FLOATING_IP:
-                floating = self._tx.select(things.FloatingIp, {"floating_port_id": port.id})
-                port = self._tx.get(things.Port, floating[0].port_id) if floating and floating[0].port_id else None
-            if port is not None and port.device_owner not in UNPLUGGED:
-                return port
-        return None
+                answers[thing.network_id, thing.address] = thing.mac
+        return answers
 
     def _from_port(self, source: things.Port) -> Verdict:
-        site = self._sites.sites[source.binding_host]
-        port = site.world.port(source.id)
-        if port is None:
-            raise QuestionError(f"port {source.id} is none that a guest is plugged into")
+        port = self._port(source)
+        site = self._sites.sites[port.host]
         if source.id in site.place.unready:
             words = site.place.unready[source.id]
             return self._told(Way((Event(port.host, "classify", "dropped", words, "port", port.id),)))
@@ -192,14 +159,7 @@ class _Walk:
     def _answer(self, journey: Journey, source: things.Port) -> Way:
         """What the target sends back, through the connections that the first packet made."""
         if self._target is not None and self._target.id in journey.delivered:
-            got = journey.delivered[self._target.id]
-            port = self._port(self._target)
-            try:
-                back = answering(got, next_mac(self._world(port), port, packet_ip(got, "src")))
-            except QuestionError as error:
-                stopped = Event(port.host, "guest", "dropped", f"the answer: {error}", "port", port.id)
-                return Way((stopped,))
-            return self._way(self._sites.from_port(port, back), arrives=source.id)
+            return self._answered(journey.delivered[self._target.id], self._target, arrives=source.id)
         if self._target is None and journey.left:
             left = journey.left[-1]
             mac = left.packet.fields["eth_src"].to_bytes(6, "big").hex(":")
@@ -207,50 +167,98 @@ class _Walk:
             return self._way(self._sites.from_wire(left.way.partition("/")[2], back), arrives=source.id)
         return Way(())
 
-    def _from_outside(self) -> Verdict:
-        target = self._target
-        if target is None or not isinstance(self._question.source, str):
-            raise QuestionError("one of the two must be a port")
-        site = self._sites.sites[target.binding_host]
-        source = self._question.source
-        for network, mac, ip in self._entries(target):
-            packet = opening(Ends(OUTSIDE_MAC, mac, source, ip), self._wanted)
-            if network.kind == "vlan":
-                packet = packet.with_fields({"vlan_vid": 0x1000 | (network.segment or 0)})
-            if (network.physnet or "") not in site.world.physnets:
-                words = "the host is not attached to the physical network that the outside is on"
-                return self._told(
-                    Way((Event(target.binding_host, "classify", "dropped", words, "network", network.id, near=False),))
-                )
-            journey = self._sites.from_wire(network.physnet or "", packet)
-            there = self._way(journey)
-            if not there.arrived:
-                return self._told(there, packet=packet)
-            got = journey.delivered[target.id]
-            port = self._port(target)
-            back = answering(got, next_mac(site.world, port, source))
-            return self._told(there, self._way(self._sites.from_port(port, back), leaves=True), packet)
-        words = "the port has no floating IP, and no network that is reached from outside"
-        return self._told(Way((Event("", "floating_in", "dropped", words, "port", target.id, near=False),)))
-
-    def _entries(self, target: things.Port) -> list[tuple[view.Network, str, str]]:
-        """By which networks and to which MAC and address an outside packet comes to the port."""
-        world = self._sites.sites[target.binding_host].world
+    def _answered(self, got: Packet, target: things.Port, arrives: str = "") -> Way:
+        """By the port that got the packet, to another one or, without, to the outside."""
         port = self._port(target)
-        found = []
+        try:
+            back = answering(got, next_mac(self._sites.sites[port.host].world, port, packet_ip(got, "src")))
+        except QuestionError as error:
+            return Way((Event(port.host, "guest", "dropped", f"the answer: {error}", "port", port.id),))
+        return self._way(self._sites.from_port(port, back), arrives, leaves=not arrives)
+
+    def _from_outside(self) -> Verdict:
+        target, source = self._target, str(self._question.source)
+        if target is None and self._holder is None:
+            raise QuestionError("one of the two must be a port, or an address on an external network")
+        entry = next(self._entries(source), None)
+        if entry is None:
+            return self._told(Way((self._nobody(),)))
+        attached = [self._sites.sites[entry.host]] if entry.host else list(self._sites.sites.values())
+        if not any(entry.network.physnet in site.world.physnets for site in attached):
+            words = "the host is not attached to the physical network that the outside is on"
+            words = (
+                words if entry.host else "no host with that physical network and a tunnel address leads its router out"
+            )
+            stopped = Event(entry.host, "classify", "dropped", words, "network", entry.network.id, near=False)
+            return self._told(Way((stopped,)))
+        wanted = msgspec.structs.replace(self._wanted, l4_port=entry.l4_port)
+        packet = opening(Ends(OUTSIDE_MAC, entry.mac, source, entry.ip), wanted)
+        if entry.network.kind == "vlan":
+            packet = packet.with_fields({"vlan_vid": 0x1000 | (entry.network.segment or 0)})
+        journey = self._sites.from_wire(entry.network.physnet or "", packet)
+        there = self._way(journey, leaves=target is None)
+        if target is None or not there.arrived:
+            return self._told(there, packet=packet)
+        return self._told(there, self._answered(journey.delivered[target.id], target), packet)
+
+    def _nobody(self) -> Event:
+        if self._holder is not None and self._target is None:
+            return Event("", "answer", "dropped", self._holder.words, self._holder.kind, self._holder.id, near=False)
+        words = "the port has no floating IP, and no network that is reached from outside"
+        target = self._target.id if self._target else ""
+        return Event("", "floating_in", "dropped", words, "port", target, near=False)
+
+    def _entries(self, source: str) -> Iterator[_Entry]:
+        """The ways in from outside, the likeliest first; those to the address that was asked for, if one was."""
+        every = self._port_entries(self._target, source) if self._target else iter(())
+        yield from (each for each in every if self._address in ("", each.ip))
+        holder = self._holder
+        for thing in self._known.objects if holder and holder.router_id else ():
+            if isinstance(thing, view.Router) and holder and thing.id == holder.router_id:
+                gateway, network = thing.gateway, self._network(thing)
+                if gateway and network:
+                    yield _Entry(network, gateway.mac, self._address, self._wanted.l4_port)
+
+    def _port_entries(self, target: things.Port, source: str) -> Iterator[_Entry]:
+        world, port = self._sites.sites[target.binding_host].world, self._port(target)
+        family, l4_port = (6 if ":" in source else 4), self._wanted.l4_port
         for id_ in world.found("floating_ip@port", target.id):
             floating = world.floating_ip(id_)
             network = world.network(floating.network_id) if floating else None
-            if floating and network:
-                found.append((network, floating.mac, floating.address))
+            if floating and network and family == 4:
+                yield _Entry(network, floating.mac, floating.address, l4_port, port.host)
         own = world.network(port.network_id)
+        ip, subnet_id = first_address(port, family)
         if own is not None and not own.tunnelled:
-            ip, subnet_id = first_address(port, 6 if ":" in str(self._question.source) else 4)
             subnet = world.subnet(subnet_id)
             if subnet and subnet.gateway_ip and found_mac(world, own.id, subnet.gateway_ip) is None:
                 world.learn(own.id, subnet.gateway_ip, OUTSIDE_MAC)
-            found.append((own, port.mac, ip))
-        return found
+            yield _Entry(own, port.mac, ip, l4_port, port.host)
+        for router in map(world.router, world.found("router@network", port.network_id)):
+            gateway, network = (router.gateway, self._network(router)) if router else (None, None)
+            if router is None or gateway is None or network is None:
+                continue
+            for one in router.forwardings if family == 4 else ():
+                if outer := self._forwarded(one, ip):
+                    yield _Entry(network, gateway.mac, one.address, outer)
+            legs = {leg.cidr for leg in router.interfaces if leg.subnet_id == subnet_id}
+            if gateway.ip6 if family == 6 else not gateway.snat or legs & set(gateway.plain):
+                yield _Entry(network, gateway.mac, ip, l4_port)
+
+    def _forwarded(self, one: view.PortForwarding, ip: str) -> int:
+        """The L4 port outside that leads to the one that was asked for; 0 if none does."""
+        l4_port = self._wanted.l4_port
+        if (L4[one.protocol], one.ip) != (self._wanted.protocol, ip):
+            return 0
+        if self._address:
+            return l4_port if one.first <= l4_port <= one.last else 0
+        return one.first + l4_port - one.inner_first if one.inner_first <= l4_port <= one.inner_last else 0
+
+    def _network(self, router: view.Router) -> view.Network | None:
+        """That it leaves to."""
+        wanted = router.gateway.network_id if router.gateway else ""
+        networks = (thing for thing in self._known.objects if isinstance(thing, view.Network))
+        return next((network for network in networks if network.id == wanted), None)
 
     def _way(self, journey: Journey, arrives: str = "", *, leaves: bool = False) -> Way:
         every = [(leg, event) for leg in journey.legs for event in events(self._sites.sites[leg.host], leg)]
@@ -258,7 +266,7 @@ class _Walk:
         wanted = arrives or (self._target.id if self._target else "")
         if leaves or not wanted:
             arrived = any(left.way.startswith("provider/") for left in journey.left)
-            arrived = arrived or bool(told and told[-1].what == "answered")
+            arrived = arrived or any(event.what == "answered" for event in told)
         else:
             arrived = wanted in journey.delivered
         if not arrived and not any(event.what in ("dropped", "answered") for event in told):
@@ -266,29 +274,15 @@ class _Walk:
         return Way(told, journey.legs, arrived)
 
     def _told(self, there: Way, back: Way | None = None, packet: Packet | None = None) -> Verdict:
-        return Verdict(there, back or Way(()), self._target, packet)
+        project_id = self._holder.project_id if self._holder else ""
+        return Verdict(there, back or Way(()), self._target, packet, project_id)
 
     def _port(self, port: things.Port) -> view.Port:
-        found = self._sites.sites[port.binding_host].world.port(port.id)
+        site = self._sites.sites.get(port.binding_host)
+        found = site.world.port(port.id) if site else None
         if found is None:
             raise QuestionError(f"port {port.id} is none that a guest is plugged into")
         return found
-
-    def _world(self, port: view.Port) -> Any:
-        return self._sites.sites[port.host].world
-
-
-def read_views(tx: Tx, hosts: Collection[str], ports: Collection[str]) -> dict[str, tuple[view.Object, ...]]:
-    """By host, what it is told; of peers and members, those only that these ports are."""
-    held = scopes(tx, hosts)
-    every = {scope for each in held.values() for scope in each}
-    eager = {scope for scope in every if not scope.startswith(_LAZY)}
-    addresses = {scope.removeprefix("members:") for scope in every if scope.startswith("members:")}
-    keys: set[view.Key] = {("peer", id_) for id_ in ports} | {("member", f"/{id_}") for id_ in {*ports, *addresses}}
-    found = read(tx, eager, keys)
-    if any(isinstance(thing, view.Router) and thing.routes for thing in found):
-        found += read(tx, {scope for scope in every if scope.startswith("peers:")}, ())
-    return {host: tuple(dict.fromkeys(thing for thing in found if thing.scope in held[host])) for host in held}
 
 
 def _matters(leg: Leg, event: Event) -> bool:
@@ -303,7 +297,3 @@ def _address_of(port: things.Port | None, source: things.Port) -> str:
         if found and any((":" in fixed.ip) == six for fixed in source.fixed_ips):
             return found[0]
     raise QuestionError("the two ports have no addresses of one IP version")
-
-
-def _unready_words(port: things.Port) -> str:
-    return f"the port is {port.status}: {port.status_reason or 'its host has not said that its flows are in'}"

@@ -434,8 +434,9 @@ class Retry(msgspec.Struct, frozen=True, tag="retry"):
 class Question(msgspec.Struct, frozen=True, tag="question"):
     """What would the host's switch do with this packet? Answered by POST /hosts/v1/answer with the same id.
 
-    It comes in by `entry` (`port/<id>`, `tunnel/<kind>`, `provider/<physnet>`) with these header fields; `tracked` is
-    what the connection tracker says of it each time that it is asked. It is an IP packet of `size` bytes.
+    It comes in by `entry` (`port/<id>`, `tunnel/<kind>`, `provider/<physnet>`, `nat/<router>`) with these header
+    fields; `tracked` is what the connection tracker says of it each time that it is asked. It is an IP packet of `size`
+    bytes.
 
     Or, by `act`, a probe of real: `expect` that it comes to the port `entry`, `send` it as if that port had, and: has
     it been `seen`? `nonce` is in it and tells it from all others.

@@ -6,12 +6,18 @@ from suimon.api.operations.reachability import Told
 from suimon.model.view import Question, Traced
 from suimon.pipeline.simulate.journey import Leg
 from suimon.pipeline.simulate.packet import Packet
+from suimon.pipeline.tables import Stage
 
 _HEADERS: Final = ("eth_", "ip", "tcp_", "udp_", "icmp", "vlan_vid", "tun_")
 _TRACKED: Final = (
     *("ct_state", "ct_mark", "ct_nw_proto", "ct_nw_src", "ct_nw_dst"),
     *("ct_ipv6_src", "ct_ipv6_dst", "ct_tp_src", "ct_tp_dst"),
 )
+
+
+_ASKS: Final = frozenset({"agent"}), ""
+"""What a switch does with a packet for a next hop outside that no guest has used for a while."""
+_WAITS: Final = "asks for its next hop"
 
 
 class Asking(Protocol):
@@ -39,6 +45,8 @@ class Comparer:
             verdict = "agrees" if switch == model else "disagrees"
             if traced.error:
                 verdict = "not asked"
+            elif switch == _ASKS and traced.stage == Stage.NEIGHBOUR.label and leg.result.sent:
+                verdict = _WAITS
             elif switch != model:
                 findings.append(
                     f"on {leg.host} the model says {_words(model)}, the switch's trace says {_words(switch)}"
@@ -47,6 +55,7 @@ class Comparer:
             shown.append({"host": leg.host, "entry": leg.entry, "verdict": verdict, "error": traced.error})
             shown[-1] |= {"sent": traced.sent, "stage": traced.stage, "actions": traced.actions}
         words = f"{agreed} of {len(legs)} legs agree with the hosts' switches"
+        words += "".join(f"; {each['host']} {_WAITS}" for each in shown if each["verdict"] == _WAITS)
         unasked = [f"{each['host']}: {each['error']}" for each in shown if each["error"]]
         return {"trace": {"words": "; ".join([words, *unasked]), "legs": shown}, "findings": findings}
 

@@ -43,7 +43,7 @@ _MOST_WAITING: Final = 8
 
 
 class Asked(msgspec.Struct, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
-    """From and to: a port by id, name or, for one of the two, an IP address."""
+    """From and to: a port by id or name, or an IP address; from outside, one of an external network will do, too."""
 
     source: Name
     target: Name
@@ -175,10 +175,12 @@ def _asked(said: object) -> Asked:
 def _found_out(tx: Tx, actor: Actor, asked: Asked) -> Told:
     source, target = _end(tx, actor, asked.source), _end(tx, actor, asked.target)
     ports = [end for end in (source, target) if isinstance(end, Port)]
-    if not ports:
-        raise BadRequest("One of the two has to be a port.")
-    if not any(_sees(actor, port) for port in ports):
-        raise NotFound(f"Port {ports[0].id} could not be found.", "PortNotFound")
+    unseen = NotFound(f"Address {asked.target} could not be found.")
+    if ports:
+        unseen = NotFound(f"Port {ports[0].id} could not be found.", "PortNotFound")
+    mine = actor.admin or any(_sees(actor, port) for port in ports)
+    if not mine and isinstance(target, Port):
+        raise unseen
     if (asked.as_mac or asked.as_ip) and not isinstance(source, Port):
         raise BadRequest("as_mac and as_ip are about what a port sends.")
     l4_source = random.randint(*_PROBE_PORTS)
@@ -187,7 +189,9 @@ def _found_out(tx: Tx, actor: Actor, asked: Asked) -> Told:
     try:
         found = verdict(tx, question)
     except QuestionError as error:
-        raise BadRequest(f"That can't be asked: {error}.") from None
+        raise (BadRequest(f"That can't be asked: {error}.") if mine else unseen) from None
+    if not mine and not _receives(actor, found):
+        raise unseen
     named = {(event.kind, event.id) for way in (found.there, found.back) for event in way.events}
     return Told(question, found, provenances(tx, named))
 
@@ -214,12 +218,18 @@ def _sees(actor: Actor, port: Port | str | None) -> bool:
     return isinstance(port, Port) and (actor.admin or port.project_id == actor.viewer)
 
 
+def _receives(actor: Actor, found: Verdict) -> bool:
+    """Whether the half of the way is his that begins where a packet comes for the target."""
+    whose = found.target.project_id if found.target else found.project_id
+    return actor.admin or (bool(whose) and whose == actor.viewer)
+
+
 def _shown(told: Told, actor: Actor) -> dict[str, object]:
     found = told.verdict
-    mine = tuple(actor.admin or _sees(actor, end) for end in (told.question.source, told.verdict.target))
+    mine = actor.admin or _sees(actor, told.question.source), _receives(actor, found)
     return {
         "reached": found.reached,
-        "there": list(_hops(told, found.there, actor, (mine[0], mine[1]))),
+        "there": list(_hops(told, found.there, actor, mine)),
         "back": list(_hops(told, found.back, actor, (mine[1], mine[0]))),
     }
 

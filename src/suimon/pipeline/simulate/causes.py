@@ -28,7 +28,7 @@ from suimon.pipeline.fields import (
     registers,
 )
 from suimon.pipeline.flow import CheckLarger, SetField
-from suimon.pipeline.simulate.journey import Leg, Site
+from suimon.pipeline.simulate.journey import INWARDS, Leg, Site
 from suimon.pipeline.simulate.packet import Packet
 from suimon.pipeline.simulate.sender import packet_ip
 from suimon.pipeline.simulate.switch import Step
@@ -38,10 +38,11 @@ What = Literal["sent", "allowed", "routed", "translated", "forwarded", "delivere
 Why = tuple[str, str, str]
 """Kind and id of the resource, and words."""
 
+NAMESPACE: Final = "namespace"
+"""What stands for a stage in what a router's namespace does."""
 _PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 _ICMP: Final = {1: "icmp", 58: "icmpv6"}
 _OUTWARDS: Final = frozenset({Stage.BLOCK_OUT, Stage.ANTISPOOF, Stage.TRACK_OUT, Stage.GROUP_OUT, Stage.ALLOW_OUT})
-_INWARDS: Final = frozenset({Stage.BLOCK_IN, Stage.TRACK_IN, Stage.GROUP_IN, Stage.ALLOW_IN, Stage.DELIVER})
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -61,10 +62,10 @@ class Event(msgspec.Struct, frozen=True):
 
 def events(site: Site, leg: Leg) -> Iterator[Event]:
     """In the order of the lookups; the last one says how the packet left the host, or what dropped it."""
-    near = leg.entry.startswith("port/")
-    for step in leg.result.steps:
-        near = near and step.stage not in _INWARDS
-        found = _passed(site, step, inwards=not near)
+    inwards = not leg.entry.startswith("port/")
+    for step, near in leg.halves():
+        inwards = inwards or step.stage in INWARDS
+        found = _passed(site, step, inwards=inwards)
         if found:
             what, (kind, id_, words) = found
             yield Event(leg.host, step.stage.label, what, words, kind, id_, near)
@@ -75,13 +76,18 @@ def events(site: Site, leg: Leg) -> Iterator[Event]:
             port_id = way.removeprefix("port/")
             yield Event(leg.host, stage, "delivered", "handed to the port's interface", "port", port_id, near=False)
         elif way.startswith(("tunnel/", "provider/")):
-            yield Event(leg.host, stage, "forwarded", f"left the host by {way.replace('/', ' ')}", near=True)
-        else:
+            yield Event(leg.host, stage, "forwarded", f"left the host by {way.replace('/', ' ')}", near=near)
+        elif not way.startswith("nat/"):
             kind, id_ = _owner(sent.step)
             yield Event(leg.host, stage, "answered", f"answered by the {kind} itself", kind, id_, near)
+    for crossed in leg.crossings:
+        yield Event(leg.host, NAMESPACE, crossed.what, crossed.words, "router", crossed.router_id, near)
     last = leg.result.steps[-1]
     if leg.result.to_controller and last.stage is Stage.FIT:
         yield Event(leg.host, last.stage.label, "dropped", *_complained(site, last.packet), near)
+    elif leg.result.to_controller and last.stage is Stage.NEIGHBOUR:
+        # The agent asks for it. Whoever answers is among the journey's answers.
+        yield Event(leg.host, last.stage.label, "dropped", *_no_next_hop(site, last.packet), near)
     elif leg.result.to_controller and not leg.result.sent:
         yield Event(leg.host, leg.result.steps[-1].stage.label, "answered", "handed to the host's agent", near=near)
     if drop := leg.result.drop:
@@ -175,7 +181,7 @@ def _dropped(site: Site, leg: Leg) -> Why:
     packet = step.packet
     if step.note:
         return *_owner(step), step.note
-    if step.stage in _OUTWARDS | _INWARDS:
+    if step.stage in _OUTWARDS | INWARDS:
         port = _port(site, packet, SOURCE if step.stage in _OUTWARDS else TARGET)
         if port is not None:
             return _refused(site, port, step)
@@ -191,8 +197,8 @@ def _dropped(site: Site, leg: Leg) -> Why:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
             return "router", router, f"{packet_ip(packet, 'src')} has no floating IP to leave for the outside with"
         case Stage.NEIGHBOUR:
-            network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
-            return "network", network, f"nobody on the network has the next hop {_next_hop(packet)}"
+            words, kind, id_ = _no_next_hop(site, packet)
+            return kind, id_, words
         case Stage.REMOTE:
             network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
             return "network", network, "the host is not attached to what carries the network"
@@ -208,6 +214,12 @@ def _complained(site: Site, packet: Packet) -> tuple[str, str, str]:
         NO_ROUTE: f"the router has no route to {packet_ip(packet, 'dst')}",
     }
     return words[packet.fields[COMPLAINT]], "router", router
+
+
+def _no_next_hop(site: Site, packet: Packet) -> tuple[str, str, str]:
+    """Words, and the network."""
+    network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
+    return f"nobody on the network has the next hop {_next_hop(packet)}", "network", network
 
 
 def _refused(site: Site, port: view.Port, step: Step) -> Why:

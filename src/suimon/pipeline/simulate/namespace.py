@@ -1,36 +1,57 @@
-"""A router's NAT namespace as the kernel and nftables would be one: enough of it for the simulated switches."""
+"""A router's namespace on its gateway host, as the kernel and nftables make it of a `Nat` (`dataplane.nat`)."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
+from typing import Final, Literal
+
+import msgspec
 
 from suimon.model.view import PortForwarding
 from suimon.pipeline.gateway import INSIDE, NAMESPACE, OUTSIDE
 from suimon.pipeline.program import Nat
-from suimon.pipeline.simulate import Packet
+from suimon.pipeline.simulate.packet import Packet
 
-L4 = {6: "tcp", 17: "udp"}
+L4: Final = {6: "tcp", 17: "udp"}
 Rewrite = dict[str, int]
 
 
+class Crossing(msgspec.Struct, frozen=True):
+    """What became of a packet in a router's namespace, in words; `packet` is what comes back to br-int of it."""
+
+    router_id: str
+    what: Literal["translated", "routed", "answered", "dropped"]
+    words: str
+    packet: Packet | None = None
+
+
 class Namespace:
-    """Remembers the connections that it rewrote; `forward` gives the packet as it comes back to br-int."""
+    """Remembers the connections that it rewrote."""
 
     def __init__(self) -> None:
         self._back: dict[tuple[int, ...], Rewrite] = {}
 
-    def forward(self, nat: Nat, packet: Packet) -> Packet | None:
+    def forward(self, nat: Nat, packet: Packet) -> Crossing:
         fields = packet.fields
         assert fields["eth_dst"] == _mac(NAMESPACE), "handed over to somebody else"
-        rewrite = self._back.get(_tuple(packet)) or self._rewritten(nat, packet)
-        if rewrite is None or (fields["ip_ttl"] <= 1 and "ip_ttl" not in rewrite):
-            return None
+        known = self._back.get(_tuple(packet))
+        rewrite = known or self._rewritten(nat, packet)
+        if isinstance(rewrite, str):
+            return Crossing(nat.router_id, "dropped", rewrite)
+        if fields["ip_ttl"] <= 1 and "ip_ttl" not in rewrite:
+            return Crossing(nat.router_id, "dropped", "its time to live is over")
         sent = packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1, **rewrite})
         inside = _in(sent.fields["ipv4_dst"], nat.inside)
         ends = {"eth_src": _mac(NAMESPACE), "eth_dst": _mac(INSIDE if inside else OUTSIDE)}
-        return sent.with_fields(ends)
+        if "icmp_type" in rewrite:
+            return Crossing(nat.router_id, "answered", "one of the router's own addresses", sent.with_fields(ends))
+        if not rewrite:
+            return Crossing(nat.router_id, "routed", "led through with its own addresses", sent.with_fields(ends))
+        words = f"{'as its connection was: ' if known else ''}{_rewrite_words(rewrite)}"
+        return Crossing(nat.router_id, "translated", words, sent.with_fields(ends))
 
-    def _rewritten(self, nat: Nat, packet: Packet) -> Rewrite | None:
+    def _rewritten(self, nat: Nat, packet: Packet) -> Rewrite | str:
+        """Or why it is dropped."""
         fields = packet.fields
         from_outside = fields["eth_src"] == _mac(OUTSIDE)
         found = next((each for each in nat.forwardings if _is_for(each, packet)), None)
@@ -41,12 +62,12 @@ class Namespace:
             nearby = {} if from_outside else {"ipv4_src": int(IPv4Address(nat.addresses[0]))}
             return self._remembered(packet, inner | nearby)
         if str(IPv4Address(fields["ipv4_dst"])) in nat.addresses:
-            return _ping_answered(fields)
+            return _ping_answered(fields) or "one of the router's own addresses, and no L4 port that is forwarded"
         hidden = nat.source and not _in(fields["ipv4_dst"], nat.inside) and not _in(fields["ipv4_src"], nat.plain)
         if hidden and not from_outside:
             return self._remembered(packet, {"ipv4_src": int(IPv4Address(nat.source))})
         refused = from_outside and nat.source and not _in(fields["ipv4_dst"], nat.plain)
-        return None if refused else {}
+        return "the router lets in what belongs to a connection that was opened from inside" if refused else {}
 
     def _remembered(self, packet: Packet, rewrite: Rewrite) -> Rewrite:
         changed = packet.with_fields(rewrite)
@@ -60,6 +81,15 @@ def _ping_answered(fields: dict[str, int]) -> Rewrite | None:
     if (fields.get("icmp_type"), fields.get("icmp_code")) != (8, 0):
         return None
     return {"ipv4_src": fields["ipv4_dst"], "ipv4_dst": fields["ipv4_src"], "icmp_type": 0, "ip_ttl": 64}
+
+
+def _rewrite_words(rewrite: Rewrite) -> str:
+    said = []
+    for end, name in (("ipv4_src", "source"), ("ipv4_dst", "destination")):
+        if end in rewrite:
+            l4 = next((f":{rewrite[each]}" for each in rewrite if each in (f"tcp{end[4:]}", f"udp{end[4:]}")), "")
+            said.append(f"the {name} became {IPv4Address(rewrite[end])}{l4}")
+    return ", ".join(said)
 
 
 def _is_for(one: PortForwarding, packet: Packet) -> bool:
