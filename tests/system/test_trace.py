@@ -17,8 +17,15 @@ from tests.system.openvswitch import OpenVSwitch
 from tests.system.tracing import compare, connected, prepare
 
 
+@pytest.fixture(scope="module")
+def prepared(kept_switch: OpenVSwitch) -> OpenVSwitch:
+    """One for all scenarios: the flows of the next take the place of the last one's."""
+    prepare(kept_switch)
+    return kept_switch
+
+
 @pytest.mark.parametrize("path", files(), ids=lambda path: path.stem)
-def test_the_simulated_switch_agrees_with_a_real_one(path: Path, switch: OpenVSwitch) -> None:
+def test_the_simulated_switch_agrees_with_a_real_one(path: Path, prepared: OpenVSwitch) -> None:
     cases: defaultdict[tuple[str, str], list[tuple[str, Result]]] = defaultdict(list)
     installed: dict[tuple[str, str], tuple[Flow | Group | Meter, ...]] = {}
 
@@ -30,14 +37,13 @@ def test_the_simulated_switch_agrees_with_a_real_one(path: Path, switch: OpenVSw
 
     replay(path.read_text(), notice)
     assert cases
-    prepare(switch)
 
     async def scenario() -> None:
-        async with connected(switch) as target:
+        async with connected(prepared) as target:
             for place, results in cases.items():
                 changes = plan(bridge_entries(installed[place]), await target.observe())
                 assert await target.apply(changes) == {}
                 for name, result in results:
-                    await compare(switch, name, result)
+                    await compare(prepared, name, result)
 
     asyncio.run(scenario())
