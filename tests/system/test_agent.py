@@ -23,6 +23,7 @@ from suimon.model.view import (
     SecurityGroupRule,
     Subnet,
 )
+from tests.patience import patient
 from tests.system.agent_process import SUIMON, AgentProcess
 from tests.system.openvswitch import OpenVSwitch
 
@@ -221,7 +222,7 @@ def test_a_new_vswitchd_gets_all_flows_again(switch, agent, guests, tmp_path):
     size = agent.log.stat().st_size
     switch.start_switch()
     agent.wait_log("switch_connected", after=size)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while born(switch).keys() != before.keys():
         assert time.monotonic() < deadline, before.keys() ^ born(switch).keys()
         time.sleep(0.05)

@@ -20,6 +20,7 @@ import pytest
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY, Host
+from tests.patience import patient, timed
 from tests.system.clouds import (
     connect,
     eventually,
@@ -112,6 +113,7 @@ def test_every_guest_gets_out_by_the_router_s_address(cloud: Cloud) -> None:
             assert near.recv(10) == b"and back"
 
 
+@timed
 def test_a_limit_of_the_gateway_holds_for_all_who_leave_by_it(cloud: Cloud) -> None:
     """More datagrams than its burst and its rate, from the host that doesn't lead out: what of them gets outside."""
     policy = cloud.api.create_qos_policy(name="slow")

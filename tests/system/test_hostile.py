@@ -21,6 +21,7 @@ from scapy.packet import Raw
 from suimon.model.view import FixedIp, Network, Port, SecurityGroup, SecurityGroupRule, Subnet
 from suimon.pipeline.meters import Range
 from tests.agent.fake_controller import FakeController
+from tests.patience import patient, timed
 from tests.system.agent_process import AgentProcess
 from tests.system.hostile_frames import DISCOVER, DROPPED, FLOODS, FRIEND, FRIEND_MAC, IP4, MAC, MARK
 from tests.system.live import LiveCloud
@@ -177,6 +178,7 @@ def besieged(switch: OpenVSwitch, controller: FakeController, tmp_path: Path) ->
         print(agent.log.read_text())
 
 
+@timed
 def test_a_flood_costs_the_agent_little_and_others_nothing(besieged: tuple[Host, AgentProcess]) -> None:
     """DHCP requests, questions for names and connections to everywhere, as many as she can send."""
     host, agent = besieged
@@ -215,7 +217,7 @@ def raw_socket() -> socket.socket:
     """On the interface of the namespace that the thread is in."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     made.bind(("eth0", 3))
-    made.settimeout(5)
+    made.settimeout(patient(5))
     return made
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from suimon.model.view import FixedIp, Network, Peer, Port, SecurityGroup, Subnet
 from tests.agent.fake_controller import FakeController
+from tests.patience import patient
 from tests.system.agent_process import AgentProcess
 from tests.system.namespaces import T, inside
 from tests.system.openvswitch import OpenVSwitch
@@ -170,7 +171,7 @@ class Host:
         self, number: int, path: str, method: str = "GET", body: bytes = b"", at: str = SERVICES, **headers: str
     ) -> tuple[int, str]:
         def work() -> tuple[int, str]:
-            connection = http.client.HTTPConnection(at, 80, timeout=10)
+            connection = http.client.HTTPConnection(at, 80, timeout=patient(10))
             connection.request(method, path, body, {name.replace("_", "-"): text for name, text in headers.items()})
             answer = connection.getresponse()
             found = answer.status, answer.read().decode()
@@ -184,7 +185,7 @@ class Host:
 
         def work() -> bytes:
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as client:
-                client.settimeout(10)
+                client.settimeout(patient(10))
                 client.connect((SERVICES, 53))
                 asked = question(name, kind)
                 if not stream:
