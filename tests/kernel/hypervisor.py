@@ -201,15 +201,21 @@ def test_a_rule_that_goes_cuts_its_connections(cloud: Cloud) -> None:
 
 
 def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
-    """The server hangs up first, so that the connection is still closing when the next one comes."""
+    """The server hangs up first, so that a connection is still closing when the next one comes: what Open vSwitch 3.1
+    aborts on when it rewrites addresses itself.
+    """
     before = cloud.machine("vswitchd")
     for number in range(REUSED):
-        with cloud.socket(20001) as near:
-            # Until the client's own kernel has let go of the connection before.
-            eventually(lambda near=near: near.connect_ex((cloud.address, 8000)) != errno.EADDRNOTAVAIL)
+        with _reopened(cloud, cloud.address, 8000) as near:
             near.sendall(GOODBYE)
             assert _heard(near, len(GOODBYE)) == GOODBYE, f"connection {number}"
             assert near.recv(10) == b"", f"connection {number}"
+    with cloud.socket(8003, place=cloud.lab.layout.internet) as listener:
+        listener.listen()
+        for number in range(REUSED):
+            with _reopened(cloud, PUBLIC_GATEWAY, 8003) as near:
+                listener.accept()[0].close()
+                assert near.recv(10) == b"", f"connection {number} by the router's address"
     assert cloud.machine("vswitchd") == before
 
 
@@ -280,6 +286,13 @@ def pinging(cloud: Cloud, *options: str) -> Iterator[list[int]]:
     assert found, said
     # The last one may still have been on its way.
     lost.append(max(0, int(found[1]) - int(found[2]) - 1))
+
+
+def _reopened(cloud: Cloud, address: str, l4_port: int) -> socket.socket:
+    """By a source port that was used before, as soon as the client's own kernel has let go of that connection."""
+    near = cloud.socket(20001)
+    eventually(lambda: near.connect_ex((address, l4_port)) != errno.EADDRNOTAVAIL)
+    return near
 
 
 def _answered(near: socket.socket, *, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:

@@ -20,7 +20,7 @@ import pytest
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY, Host
-from tests.patience import patient, timed
+from tests.patience import timed
 from tests.system.clouds import (
     connect,
     eventually,
