@@ -33,6 +33,9 @@ def act(name: str, seed: int) -> Callable[[Tx], object]:
 
 
 def first_hosts(tx: Tx) -> None:
+    """Those that follow, and more gateway hosts: each leads some routers, and not all."""
+    for number in range(4, 7):
+        tx.insert(make_host(f"h{number}", f"192.0.2.{number}", "public"))
     for number, name in enumerate(HOSTS, 1):
         tx.insert(make_host(name, f"192.0.2.{number}", *(["public"] if number > 1 else [])))
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+from msgspec.structs import replace
 
 from suimon.distribution.dispatch import Dispatcher
 from suimon.model import things, view
+from suimon.model.gateways import candidates, ranked
+from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
 from suimon.store.store import Store
+from suimon.store.tx import Tx
 from tests.distribution.test_dispatch import connected, make_network, on, with_dispatcher
-from tests.distribution.world import Follower, make, make_host, put, settle, traced
+from tests.distribution.world import Follower, make, make_host, put, put_port, settle, traced, write
 
 
 def test_a_change_costs_the_same_statements_however_many_hosts_it_concerns(tmp_path: Path) -> None:
@@ -56,6 +67,70 @@ def test_no_statement_passes_over_all_ports(tmp_path: Path) -> None:
         assert not [each for each in reads if scans(next(tmp_path.glob("*.db")), each)]  # noqa: ASYNC240
 
     with_dispatcher(tmp_path, body)
+
+
+def test_a_router_and_a_guest_that_leaves_its_gateway_host_cost_the_same_in_any_cloud(tmp_path: Path) -> None:
+    """The rows of each statement meanwhile, with as many gateway hosts as routers that others lead; and who is told."""
+    found = []
+    for size in (8, 60):
+        (folder := tmp_path / str(size)).mkdir()
+        with_dispatcher(folder, partial(_among_gateway_hosts, size, found))
+    few, many = found
+    assert few == many
+
+
+async def _among_gateway_hosts(size: int, found: list[list[list[int]]], store: Store, dispatcher: Dispatcher) -> None:
+    hosts = [make_host(f"g{number}", f"192.0.2.{number}", "public") for number in range(size)]
+    order = candidates((host.name, host.tunnel_ip) for host in hosts)
+    leaders = {each.host for each in ranked("new", order)}
+    others = (id_ for id_ in map("r{}".format, count()) if not leaders & {each.host for each in ranked(id_, order)})
+    outside, above = make_network(1, network_type="flat", physnet="public", external=True)
+    nets, subs = zip(*(make_network(2 + number) for number in range(size)), strict=True)
+    guest = on(subs[0], min(leaders), 9)
+    await put(store, *hosts, outside, above, *nets, *subs, guest)
+    followers = {host.name: await connected(dispatcher, host.name) for host in hosts}
+    for sub in subs[1:]:
+        await put(store, *_router(next(others), sub, above))
+    await settle(store, dispatcher)
+    found.append([])
+    acts = (
+        lambda tx: [tx.insert(thing) for thing in _router("new", subs[0], above)],
+        lambda tx: put_port(tx, guest, None),
+    )
+    for act in acts:
+        for follower in followers.values():
+            await follower.drain()
+            follower.frames.clear()
+        with _rows() as rows:
+            await write(store, act)
+            await settle(store, dispatcher)
+        for follower in followers.values():
+            await follower.drain()
+        assert {name for name, follower in followers.items() if follower.frames} == leaders
+        found[-1].append(rows)
+
+
+def _router(id_: str, inside: things.Subnet, outside: things.Subnet) -> list[msgspec.Struct]:
+    """With a leg and a way out."""
+    ways = ((inside, ROUTER_INTERFACE), (outside, ROUTER_GATEWAY))
+    legs = [on(subnet, "", 7, device_id=id_, device_owner=owner) for subnet, owner in ways]
+    router = replace(make(things.Router), id=id_, gateway_network_id=outside.network_id, gateway_port_id=legs[1].id)
+    return [router, *legs]
+
+
+@contextmanager
+def _rows() -> Iterator[list[int]]:
+    """How many rows each statement meanwhile gave."""
+    counted: list[int] = []
+    read = Tx.rows
+
+    def rows(tx: Tx, statement: Any, values: Any) -> Any:
+        found = read(tx, statement, values)
+        counted.append(len(found))
+        return found
+
+    with patch.object(Tx, "rows", rows):
+        yield counted
 
 
 def scans(path: Path, statement: str) -> bool:

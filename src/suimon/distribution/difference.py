@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 from sqlalchemy import BindParameter, Select, bindparam, select
 
+from suimon.distribution.gateways import Leading
 from suimon.distribution.objects import read
 from suimon.distribution.scopes import Scopes, led_to, scopes
 from suimon.model import view
-from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, Touch
+from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, WAY_OUT, Touch
 from suimon.store.tables import FLOATING_IPS, PORT_BINDINGS, PORTS
 from suimon.store.tx import Tx
 
@@ -24,6 +25,9 @@ RESCOPING: Final = frozenset({"parted", "router", "network", "remote_group", "ga
 """Kinds of entries after which the holders of the entry's scope may hold other scopes, and after `port` only more."""
 RESCOPING_IMPLIED: Final = frozenset({"floating_ip", "parted"})
 """The same of implied entries: only they name a port's other hosts, and those of floating IPs."""
+LED_ANEW: Final = frozenset({"gateways", "external_network"})
+"""Kinds of entries after which any router may be led out by other hosts; after `MOVED`, those that they name."""
+MOVED: Final = frozenset({"router", WAY_OUT})
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -52,15 +56,19 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def differences(
-    tx: Tx, held: Mapping[str, Held], rescoped: AbstractSet[str], entries: Iterable[Touch]
+    tx: Tx,
+    held: Mapping[str, Held],
+    rescoped: AbstractSet[str],
+    entries: Iterable[Touch],
+    leading: Leading | None = None,
 ) -> dict[str, Difference]:
     """By host, what makes its view equal to the store.
 
     `held` is what each host was told so far, `rescoped` are the hosts whose scopes may be others by now, `entries`
-    happened since, as `implied` gives it.
+    happened since, as `implied` gives it, `leading` is for `scopes`.
     """
     had = {host: each.scopes for host, each in held.items()}
-    holds = {**had, **(scopes(tx, rescoped) if rescoped else {})}
+    holds = {**had, **(scopes(tx, rescoped, leading) if rescoped else {})}
     gaining = had.keys() - rescoped
     come = {id_ for kind, id_, scope in entries if kind == "port" and scope.removeprefix("host:") in gaining}
     for host, more in led_to(tx, come).items() if come else ():

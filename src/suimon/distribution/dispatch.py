@@ -24,12 +24,22 @@ import structlog
 from suimon.distribution import frames
 from suimon.distribution.admission import Admission
 from suimon.distribution.config import DistributionConfig
-from suimon.distribution.difference import RESCOPING, RESCOPING_IMPLIED, Difference, Held, differences, implied
+from suimon.distribution.difference import (
+    LED_ANEW,
+    MOVED,
+    RESCOPING,
+    RESCOPING_IMPLIED,
+    Difference,
+    Held,
+    differences,
+    implied,
+)
 from suimon.distribution.frames import Origin
+from suimon.distribution.gateways import Attached, Leading, leaders
 from suimon.distribution.links import Link, Links
 from suimon.distribution.scopes import Scopes
 from suimon.model.things import Host
-from suimon.model.touches import Touch
+from suimon.model.touches import WAY_OUT, Touch
 from suimon.model.view import MOST_REQUESTS, Position
 from suimon.store.changes import Change
 from suimon.store.store import Store
@@ -74,6 +84,8 @@ class Dispatcher:
         self._starting: dict[str, asyncio.Future[_Told | None]] = {}
         self._snapshots = asyncio.Semaphore(_READS_AT_ONCE)
         self._ready = asyncio.Event()
+        self._attached = Attached()
+        """As of the revision below: a change of them in the log begins another."""
         self._epoch_begun = False
         self._epoch = 0
         self.revision = 0
@@ -225,6 +237,7 @@ class Dispatcher:
             # The other reason: an epoch was begun, here or by another controller. Hosts come back for a snapshot of it.
             log.warning("log_overtaken", revision=self.revision, epoch=epoch)
             self._links.close()
+            self._attached = Attached()
             self.host_changes += 1
             self._epoch, self.revision = epoch, newest
             return
@@ -260,14 +273,21 @@ class Dispatcher:
         revision = changes[-1].revision
         raw = _relevant(changes, self._links.holders)
         entries = implied(tx, raw)
-        late = {link.host: link for link in self._holders(entries) if link.revision < revision}
+        if any(change.kind == "gateways" for change in changes):
+            self._attached = Attached()
+        # All holders of an external network hear of its routers otherwise, which concern two hosts each.
+        come = leaders(tx, self._attached, {id_ for kind, id_, _ in entries if kind == WAY_OUT})
+        entries -= {entry for entry in entries if entry[0] == WAY_OUT}
+        concerned = self._holders(entries) | {link for host in come if (link := self._links.get(host))}
+        late = {link.host: link for link in concerned if link.revision < revision}
         restarted = frozenset(link.host for link in self._holders(raw, {"accept"}) if link.host in late)
         rescoping = self._holders(raw, RESCOPING) | self._holders(entries, RESCOPING_IMPLIED)
-        rescoped = {link.host for link in rescoping if link.host in late} | restarted
+        rescoped = {link.host for link in rescoping if link.host in late} | restarted | (come & late.keys())
         held = {
             host: Held(link.schema, frozenset() if host in restarted else link.scopes) for host, link in late.items()
         }
-        told = differences(tx, held, rescoped, entries) if held else {}
+        leading = Leading(self._attached, None if restarted else _may_lead(changes, (late[host] for host in rescoped)))
+        told = differences(tx, held, rescoped, entries, leading) if held else {}
         requests = _requests(changes, lambda scope: [link.host for link in self._links.holders(scope)])
         hosts_changed = any(change.kind == "host" for change in changes)
         return _Batch(revision, told, requests, restarted, self._revoked(tx, changes), hosts_changed)
@@ -284,6 +304,18 @@ class Dispatcher:
             return frozenset()
         valid = {host.name: host.credential_hash for host in tx.select(Host, {"name": {link.host for link in links}})}
         return frozenset(link.host for link in links if valid.get(link.host) != link.credential_hash)
+
+
+def _may_lead(changes: Iterable[Change], links: Iterable[Link]) -> frozenset[str] | None:
+    """The routers that these hosts may lead out after the changes: what they did before, and what moved. None: any."""
+    moved = set()
+    for change in changes:
+        if change.kind in LED_ANEW:
+            return None
+        if change.kind in MOVED:
+            moved.add(change.id)
+    held = {scope.removeprefix("router:") for link in links for scope in link.scopes if scope.startswith("router:")}
+    return frozenset(held | moved)
 
 
 def _is_ahead(shown: Position, ours: tuple[str, int, int]) -> bool:

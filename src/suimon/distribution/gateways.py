@@ -23,6 +23,26 @@ from suimon.store.tx import Tx
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 
 
+class Attached:
+    """The hosts of each physical network that tunnels reach, as they were when they were first asked for."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, tuple[view.GatewayHost, ...]] | None = None
+
+    def hosts(self, tx: Tx) -> dict[str, tuple[view.GatewayHost, ...]]:
+        """By physical network."""
+        if self._hosts is None:
+            self._hosts = attached_hosts(tx)
+        return self._hosts
+
+
+class Leading(msgspec.Struct, frozen=True):
+    """What to look at to see what hosts hold as gateways: all routers, or those that they may lead."""
+
+    attached: Attached
+    routers: frozenset[str] | None = None
+
+
 def gateways(tx: Tx, physnets: Collection[str]) -> Iterator[view.Gateways]:
     """The gateway hosts of these physical networks; nothing for one that no host has."""
     for physnet, hosts in attached_hosts(tx).items():
@@ -30,24 +50,33 @@ def gateways(tx: Tx, physnets: Collection[str]) -> Iterator[view.Gateways]:
             yield view.Gateways(physnet, hosts)
 
 
-def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
-    """By host, the scopes that it holds as a gateway: five statements at most for any number of hosts."""
-    if not hosts:
-        return {}
+def leaders(tx: Tx, attached: Attached, routers: Collection[str]) -> set[str]:
+    """The gateway hosts of these routers."""
+    hosts = attached.hosts(tx)
+    leaving = tx.rows(_LEAVING_OF, {"routers": sorted(routers)}) if routers else ()
+    return {each.host for router_id, physnet, *_ in leaving for each in ranked(router_id, hosts.get(physnet, ()))}
+
+
+def duties(tx: Tx, hosts: Collection[str], leading: Leading) -> dict[str, set[str]]:
+    """By host, the scopes that it holds as a gateway: four statements at most for any number of hosts."""
     held: dict[str, set[str]] = defaultdict(set)
-    every = attached_hosts(tx).items()
+    every = leading.attached.hosts(tx).items() if hosts else ()
     attached = {physnet: there for physnet, there in every if any(each.host in hosts for each in there)}
     if not attached:
         return held
-    networks = {str(id_): str(physnet) for id_, physnet in tx.rows(_EXTERNAL, {"physnets": sorted(attached)})}
+    physnets = {"physnets": sorted(attached)}
+    external: dict[str, set[str]] = defaultdict(set)
+    for id_, physnet in tx.rows(_EXTERNAL, physnets):
+        external[physnet].add(f"network:{id_}")
     for physnet, there in attached.items():
-        external = {f"network:{id_}" for id_, its in networks.items() if its == physnet}
         for each in there:
             if each.host in hosts:
-                held[each.host] |= {f"physnet:{physnet}", *external}
+                held[each.host] |= {f"physnet:{physnet}", *external[physnet]}
+    of_these = leading.routers
+    leaving = tx.rows(_LEAVING, physnets) if of_these is None else tx.rows(_LEAVING_OF, {"routers": sorted(of_these)})
     led: dict[str, list[str]] = defaultdict(list)
-    for router_id, network_id, policy_id in tx.rows(_LEAVING, {"networks": sorted(networks)}) if networks else ():
-        for each in ranked(router_id, attached[networks[network_id]]):
+    for router_id, physnet, policy_id in leaving:
+        for each in ranked(router_id, attached.get(physnet, ())):
             if each.host in hosts:
                 led[router_id].append(each.host)
                 # Also of one without legs: the holders of its scope are who hears of its first.
@@ -64,9 +93,8 @@ def duties(tx: Tx, hosts: Collection[str]) -> dict[str, set[str]]:
 def led_by(tx: Tx, host: str) -> list[str]:
     """The routers whose first gateway host it is."""
     attached = {physnet: there for physnet, there in attached_hosts(tx).items() if any(x.host == host for x in there)}
-    networks = {str(id_): str(physnet) for id_, physnet in tx.rows(_EXTERNAL, {"physnets": sorted(attached)})}
-    leaving = tx.rows(_LEAVING, {"networks": sorted(networks)})
-    return sorted(row[0] for row in leaving if ranked(row[0], attached[networks[row[1]]])[0].host == host)
+    leaving = tx.rows(_LEAVING, {"physnets": sorted(attached)})
+    return sorted(row[0] for row in leaving if ranked(row[0], attached[row[1]])[0].host == host)
 
 
 def drain_revision(tx: Tx, host: str) -> int:
@@ -92,11 +120,14 @@ _HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets, HOSTS.
 _EXTERNAL: Final = select(NETWORKS.c.id, NETWORKS.c.physnet).where(
     NETWORKS.c.external, NETWORKS.c.physnet.in_(bindparam("physnets", expanding=True))
 )
-_LEAVING: Final = (
-    select(PORTS.c.device_id, PORTS.c.network_id, ROUTERS.c.gateway_qos_policy_id)
+_WAYS_OUT: Final = (
+    select(PORTS.c.device_id, NETWORKS.c.physnet, ROUTERS.c.gateway_qos_policy_id)
     .join(ROUTERS, ROUTERS.c.id == PORTS.c.device_id)
-    .where(PORTS.c.network_id.in_(bindparam("networks", expanding=True)), PORTS.c.device_owner == ROUTER_GATEWAY)
+    .join(NETWORKS, NETWORKS.c.id == PORTS.c.network_id)
+    .where(NETWORKS.c.external, PORTS.c.device_owner == ROUTER_GATEWAY)
 )
+_LEAVING: Final = _WAYS_OUT.where(NETWORKS.c.physnet.in_(bindparam("physnets", expanding=True)))
+_LEAVING_OF: Final = _WAYS_OUT.where(PORTS.c.device_id.in_(bindparam("routers", expanding=True)))
 _FORWARDED: Final[Any] = (
     select(FLOATING_IPS.c.router_id, OF_FLOATING_IP)
     .join(NETWORKS, NETWORKS.c.id == FLOATING_IPS.c.floating_network_id)

@@ -22,7 +22,7 @@ from sqlalchemy import CTE, BindParameter, Select, bindparam, func, literal, lit
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
-from suimon.distribution.gateways import duties
+from suimon.distribution.gateways import Attached, Leading, duties
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
 from suimon.model.view import TUNNELS
@@ -40,13 +40,16 @@ from suimon.store.tx import Tx
 Scopes = frozenset[str]
 
 
-def scopes(tx: Tx, hosts: Collection[str]) -> dict[str, Scopes]:
-    """By host, what it holds now; a host without ports, known or not, holds `host:H` alone."""
+def scopes(tx: Tx, hosts: Collection[str], leading: Leading | None = None) -> dict[str, Scopes]:
+    """By host, what it holds now; a host without ports, known or not, holds `host:H` alone.
+
+    `leading` says which routers the hosts may lead out, if that is known.
+    """
     held = {host: {f"host:{host}"} for host in hosts}
     for host, led in _led(tx, _OF_HOSTS, hosts).items():
         held[host] |= led
     attached = {str(host) for (host,) in tx.rows(_ATTACHED, {"wanted": list(hosts)})}
-    for host, of_duty in duties(tx, attached).items():
+    for host, of_duty in duties(tx, attached, leading or Leading(Attached())).items():
         held[host] |= of_duty
     return {host: frozenset(each) for host, each in held.items()}
 

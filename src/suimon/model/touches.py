@@ -6,7 +6,8 @@ nothing a host is told of (a description, a status) touches no host.
 
 Kinds are those of `model.view`, and some that tell distribution what else to look at: `remote_group` (the holders of a
 security group may gain or lose that remote group's members), `accept` (an operator accepted what a host held back),
-`router` under a network's scope (the network gained or lost a router), `external_network` (a physical network has one
+`router` under a network's scope (the network gained or lost a router), `way_out` under it (a router leaves by it, or no
+longer: whose gateway hosts may be others), `external_network` (a physical network has one
 more or less), `parted` (a port left its host, its network, a group or a policy, so that the host may need less), and
 `floating_ip` and `local_ip` under `port:<id>` (it goes to the host that the port is bound to, which the floating IP
 doesn't know).
@@ -31,6 +32,7 @@ ROUTER_GATEWAY: Final = "network:router_gateway"
 FLOATING_IP: Final = "network:floatingip"
 ROUTER_PORTS: Final = frozenset({ROUTER_INTERFACE, ROUTER_GATEWAY})
 LOCAL_IP: Final = "network:local_ip"
+WAY_OUT: Final = "way_out"
 UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP, LOCAL_IP}
 """Owners of ports that no interface is ever plugged into: such a port is neither a host's port nor a peer."""
 
@@ -66,9 +68,10 @@ def _subnet(subnet: things.Subnet) -> Facts:
 
 def _port(port: things.Port) -> Facts:
     if port.device_owner in ROUTER_PORTS:
-        scopes = (f"router:{port.device_id}", f"network:{port.network_id}")
+        there = "router" if port.device_owner == ROUTER_INTERFACE else WAY_OUT
         leg = (port.id, port.mac_address, port.fixed_ips)
-        return {("router", port.device_id, scope): leg for scope in scopes}
+        of_router, of_network = ("router", f"router:{port.device_id}"), (there, f"network:{port.network_id}")
+        return {(kind, port.device_id, scope): leg for kind, scope in (of_router, of_network)}
     addresses = (port.mac_address, port.fixed_ips, port.allowed_address_pairs)
     facts: Facts = {
         ("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups
