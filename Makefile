@@ -57,7 +57,7 @@ chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="
 	$(ROOT)
 	@$(PY) -m tests.chaos $(ARGS)
 
-KERNEL := dataplane conntrack packets ipv6 tunnel_packets trunk_packets ecmp_packets path_mtu local_ips hostile trace \
+KERNEL := dataplane conntrack packets ipv6 tunnel_packets trunk_packets ecmp_packets path_mtu local_ips hostile trace connections \
 	agent hitless services
 kernel: $(INSTALLED) ## tests of the switch on Debian's kernel, emulated: production's datapath; one: ARGS=tests/system/test_ipv6.py
 	$(ROOT)

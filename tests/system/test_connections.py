@@ -18,8 +18,6 @@ from tests.system.openvswitch import DATAPATH, OpenVSwitch
 from tests.system.test_agent import NETWORK, SUBNET, port
 from tests.system.test_services import Host
 
-pytestmark = pytest.mark.system
-
 MOST = 40
 ALL_HOST = 100
 """Connections of the whole host, in the datapath that can be told so."""
