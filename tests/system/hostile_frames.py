@@ -5,8 +5,9 @@ from __future__ import annotations
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.dhcp6 import DHCP6_Advertise
 from scapy.layers.dns import DNS, DNSQR
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR, IPOption_SSRR
 from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6ND_RA,
@@ -26,6 +27,7 @@ from scapy.packet import Packet, Raw
 
 MAC, IP4, IP6 = "02:00:00:00:00:01", "10.0.0.11", "2001:db8::11"
 FRIEND_MAC, FRIEND, FRIEND6 = "02:00:00:00:00:02", "10.0.0.12", "2001:db8::12"
+STRICT, STRICT6 = "10.0.0.14", "2001:db8::14"
 OTHERS_MAC, OTHERS = "02:00:00:00:00:03", "10.0.0.12"
 """Another tenant's guest, on another network."""
 ROUTER_MAC, OTHER_ROUTER_MAC = "02:00:00:00:00:f1", "02:00:00:00:00:f2"
@@ -100,6 +102,13 @@ DROPPED: dict[str, Packet] = {
     / IPv6(src=IP6, dst=FRIEND6) / IPv6ExtHdrRouting(type=0, addresses=[FRIEND6]) / _HELLO,
 }  # fmt: skip
 """None of them gets to anybody."""
+
+BY_A_FRIEND: list[Packet] = [
+    _TO_FRIEND / IP(src=IP4, dst=FRIEND, options=[kind(routers=[STRICT])]) / UDP(sport=sport, dport=8000, chksum=chksum)
+    for kind, sport in ((IPOption_LSRR, 5001), (IPOption_SSRR, 5002))
+    for chksum in (None, 0)
+] + [_TO_FRIEND / IPv6(src=IP6, dst=FRIEND6) / IPv6ExtHdrRouting(type=0, addresses=[STRICT6]) / ICMPv6EchoRequest()]
+"""To a friend, which is allowed, who is told to send them on; those without a checksum pass any tracker."""
 
 _TO_SERVICES = Ether(src=MAC, dst="02:5a:00:00:00:fe") / IP(src=IP4, dst="169.254.169.254")
 DISCOVER: Packet = (

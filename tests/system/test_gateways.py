@@ -310,6 +310,15 @@ def test_a_namespace_that_cannot_be_made_is_told_and_tried_again(cloud: Cloud) -
     assert _answers(cloud, host.name)
 
 
+def test_nobody_outside_says_how_a_packet_goes_on_inside(cloud: Cloud) -> None:
+    (name,) = (each.name for each in Path("/run/netns").glob(f"{cloud.ranks[0].namespace}-smn*"))
+    settings = [
+        f"net.ipv4.conf.{where}.accept_{what}" for where in ("all", "nat") for what in ("source_route", "redirects")
+    ]
+    said = subprocess.run(["ip", "netns", "exec", name, "sysctl", "-n", *settings], stdout=subprocess.PIPE, check=True)
+    assert said.stdout.split() == [b"0"] * 4
+
+
 def test_a_router_that_hides_nobody(cloud: Cloud) -> None:
     gateway = {"network_id": cloud.outside, "enable_snat": False}
     cloud.api.update_router(cloud.router, external_gateway_info=gateway)

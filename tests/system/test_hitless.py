@@ -11,11 +11,20 @@ import msgspec
 import pytest
 
 from suimon.agent.saved import read_record, record
+from suimon.model.view import BandwidthLimit, PacketLimit, QosPolicy
 from tests.agent.fake_controller import FakeController
+from tests.system import test_agent
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import SCHEMA, OpenVSwitch, run
-from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, born, lease, pings, port, same_flows
+from tests.system.test_agent import GROUP, NETWORK, SUBNET, born, lease, pings, port, same_flows
 
+LIMITS = QosPolicy(
+    "q",
+    (BandwidthLimit("egress", 50_000), BandwidthLimit("ingress", 50_000)),
+    packet_limits=(PacketLimit("egress", 10), PacketLimit("ingress", 10)),
+)
+PORTS = tuple(msgspec.structs.replace(each, qos_id=LIMITS.id) for each in test_agent.PORTS)
+ROWS = {"qos": "_uuid,type,queues,other_config", "queue": "_uuid,other_config", "port": "_uuid,name,qos"}
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "suimon"
 YOUNGER_THAN_THE_FIRST_RELEASE = {"dns_domain", "dns_name", "ra_mode", "address_mode", "dhcp_options", "external", "up"}
 
@@ -25,7 +34,7 @@ def agent(switch: OpenVSwitch, controller, tmp_path) -> Iterator[AgentProcess]:
     """With two guests, ACTIVE."""
     one = AgentProcess(switch, tmp_path / "state")
     one.join(controller, "--tunnel-ip", "192.0.2.1")
-    controller.change(NETWORK, SUBNET, GROUP, *PORTS)
+    controller.change(NETWORK, SUBNET, GROUP, LIMITS, *PORTS)
     one.start()
     one.wait_log("switch_connected")
     for each in PORTS:
@@ -34,6 +43,34 @@ def agent(switch: OpenVSwitch, controller, tmp_path) -> Iterator[AgentProcess]:
     yield one
     one.stop()
     print(one.log.read_text())
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """The limits in the switch: the rows of those that shape, the bytes that left their queues, the packets metered."""
+
+    rows: str
+    queues: dict[str, int]
+    meters: dict[str, int]
+
+
+def limits(switch: OpenVSwitch) -> Counted:
+    """A limit that is made again is another row, and its queue or its meter counts from nothing."""
+    rows = "\n".join(switch.vsctl("--columns=" + columns, "list", table) for table, columns in ROWS.items())
+    queues = {}
+    for number in range(len(PORTS)):
+        shown = switch.exec("tc", "-s", "class", "show", "dev", f"tap{number}")
+        for name, sent in re.findall(r"class htb (\S+) .*\n Sent (\d+) bytes", shown):
+            queues[f"tap{number} {name}"] = int(sent)
+    found = re.findall(r"meter:(\d+) .*?packet_in_count:(\d+)", switch.ofctl("meter-stats"))
+    return Counted(rows, queues, {meter: int(packets) for meter, packets in found})
+
+
+def same_limits(before: Counted, after: Counted) -> None:
+    """All are there, of all of them some have counted, and none has begun anew."""
+    assert before.rows == after.rows
+    for earlier, later in ((before.queues, after.queues), (before.meters, after.meters)):
+        assert earlier.keys() == later.keys() and any(earlier.values())
+        assert all(later[name] >= count for name, count in earlier.items())
 
 
 def come_back(agent: AgentProcess) -> None:
@@ -121,11 +158,13 @@ HARMS: tuple[Callable[[OpenVSwitch, FakeController, AgentProcess], None], ...] =
 
 
 def test_nothing_is_lost_and_nothing_touched(switch, controller, agent, tmp_path) -> None:
-    before = born(switch)
+    before, limited = born(switch), None
     for harm in HARMS:
         print(harm.__name__)
         with nothing_lost(switch, tmp_path):
+            limited = limited or limits(switch)
             harm(switch, controller, agent)
+            same_limits(limited, limited := limits(switch))
         same_flows(before, born(switch))
 
 

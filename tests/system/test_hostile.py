@@ -23,7 +23,18 @@ from suimon.pipeline.meters import Range
 from tests.agent.fake_controller import FakeController
 from tests.patience import patient, timed
 from tests.system.agent_process import AgentProcess
-from tests.system.hostile_frames import DISCOVER, DROPPED, FLOODS, FRIEND, FRIEND_MAC, IP4, MAC, MARK
+from tests.system.hostile_frames import (
+    BY_A_FRIEND,
+    DISCOVER,
+    DROPPED,
+    FLOODS,
+    FRIEND,
+    FRIEND_MAC,
+    IP4,
+    MAC,
+    MARK,
+    STRICT,
+)
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
 from tests.system.test_services import Host
@@ -78,6 +89,23 @@ def test_what_a_guest_may_not_send_gets_to_nobody(live: LiveCloud) -> None:
     print(told)
     assert told["spoofed"] > 15 and told["rogue_dhcp"] == 2 and told["rogue_router"] == 4
     assert live.drops("other") == others, "it is told of nobody else's"
+
+
+def test_a_friend_who_sends_on_what_mallory_says_is_nobody_s_way_in(live: LiveCloud) -> None:
+    """Who is asked by source routing forwards with her address: that is forged, at the port that it comes from."""
+    goes_along = ("ip_forward", "conf.all.accept_source_route", "conf.eth0.accept_source_route")
+    live.run("friend", "sysctl", "-qw", *(f"net.ipv4.{name}=1" for name in goes_along))
+    live.run("friend", "ip", "neighbour", "replace", STRICT, "lladdr", "02:00:00:00:00:04", "dev", "eth0")
+    before, forged = live.delivered(), live.drops("friend").get("spoofed", 0)
+    with live.wire("mallory") as wire, live.socket("friend", socket.SOCK_DGRAM, 8000) as friend:
+        for frame in BY_A_FRIEND:
+            wire.send(bytes(frame))
+        wire.send(bytes(_TO_FRIEND / UDP(dport=8000) / Raw(b"well")))
+        assert friend.recv(100) == b"well"
+    after = live.delivered()
+    live.run("friend", "sysctl", "-qw", *(f"net.ipv4.{name}=0" for name in goes_along))
+    assert {name for name in after if after[name] > before[name]} == {"friend"}
+    assert live.drops("friend")["spoofed"] >= forged + 2, "by IPv4; no kernel knows the other any more (RFC 5095)"
 
 
 def test_fragments_don_t_get_around_groups(live: LiveCloud) -> None:

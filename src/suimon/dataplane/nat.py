@@ -35,10 +35,12 @@ _LINK: Final = "nat"
 _ROUTERS: Final = {INSIDE: "169.254.255.1", OUTSIDE: "169.254.255.2"}
 """Next hops on the link, which nobody ever sees: they stand for the MACs."""
 _MTU: Final = 9000
+_SHUT: Final = ("rp_filter", "send_redirects", "accept_source_route", "accept_redirects")
 _SETTINGS: Final = (
     "net.ipv4.ip_forward=1",
-    # What comes in by the one device leaves by it; nobody is to be told of a shorter way.
-    *(f"net.ipv4.conf.{scope}.{name}=0" for scope in ("all", _LINK) for name in ("rp_filter", "send_redirects")),
+    # What comes in by the one device leaves by it; nobody is to be told of a shorter way, and nobody outside says by
+    # which way it goes on inside (RFC 7126, 4.3). Else a new namespace is set as the host's own is.
+    *(f"net.ipv4.conf.{scope}.{name}=0" for scope in ("all", _LINK) for name in _SHUT),
     # A connection that another host held until now goes on here if it can: its windows are unknown.
     "net.netfilter.nf_conntrack_tcp_be_liberal=1",
     "net.ipv6.conf.all.disable_ipv6=1",
@@ -214,7 +216,7 @@ def digest(nat: Nat) -> str:
     return hashlib.blake2b(msgspec.json.encode((_VERSION, nat)), digest_size=12).hexdigest()
 
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Grows when what is made of a `Nat` changes, so that it is made again."""
 
 
