@@ -1,12 +1,16 @@
-"""What holds for every test: system tests run last and alone, and say so when they can't run at all."""
+"""What holds for every test: who runs beside whom, and that a system test says so when it can't run at all."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler.loadfile import LoadFileScheduling
+
+from tests.turns import Turn, turn
 
 # A slow machine is no fault: nothing in the suite is timed. Where CI is set, Hypothesis draws the same every time.
 settings.register_profile("patient", settings(), deadline=None)
@@ -14,27 +18,36 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first. `make test` runs as root with Open vSwitch installed, so there nothing is skipped."""
-    items.sort(key=_is_system_test)
+    """In the order of their turns. `make test` runs as root with Open vSwitch installed: there nothing is skipped."""
+    items.sort(key=lambda item: turn(item.nodeid))
     lacking = _lacking()
     for item in items:
-        if lacking and _is_system_test(item):
+        if lacking and turn(item.nodeid) != Turn.FAST:
             item.add_marker(pytest.mark.skip(reason=f"a system test needs {lacking}"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Several processes share the files of fast tests; one of them then runs all system tests, in order."""
+    """Several processes share the files; one of them then runs those that are alone, in order."""
     config.option.loadscopereorder = False
-    return _SystemLast(config, log)
+    return _AloneLast(config, log)
 
 
-def _is_system_test(item: pytest.Item) -> bool:
-    return item.nodeid.startswith("tests/system/")
-
-
-class _SystemLast(LoadFileScheduling):
+class _AloneLast(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return "system" if nodeid.startswith("tests/system/") else super()._split_scope(nodeid)
+        return "alone" if turn(nodeid) == Turn.ALONE else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """The last of the other processes may still be at work when the first test that is alone begins: it waits."""
+    lock = os.open(item.config.rootpath, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if turn(item.nodeid) == Turn.ALONE else fcntl.LOCK_SH)
+        return (yield)
+    finally:
+        # Not only closed: a process that the test left behind may have it, too.
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
 
 
 def _lacking() -> str:
