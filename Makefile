@@ -15,7 +15,7 @@ lab: $(INSTALLED) ## a cloud on this machine and a guided tour of it; ARGS=--exi
 
 test: $(INSTALLED) ## all tests; one: make test ARGS="tests/test_tidy.py -k root"
 	$(ROOT)
-	@$(PY) -m pytest $(or $(ARGS),--numprocesses logical)
+	@$(PY) -m pytest $(or $(ARGS),--numprocesses $(shell expr $$(nproc) + 1))
 
 lint: $(INSTALLED) ## style, types, import contracts, tidiness
 	@.venv/bin/ruff check --quiet .

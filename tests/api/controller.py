@@ -33,7 +33,8 @@ class Controller:
 
     def command(self) -> list[str]:
         listen = ["--listen", f"127.0.0.1:{self.port}", "--hosts-listen", f"127.0.0.1:{self.hosts_port}"]
-        return [str(SUIMON), "serve", "--state", str(self.state), *listen, *self._options]
+        # Guessing is as cheap as it gets: at the usual cost, half of what clients' commands take is their passwords.
+        return [str(SUIMON), "serve", "--state", str(self.state), *listen, "--password-cost", "10", *self._options]
 
     def start(self) -> None:
         """Returns when it says that it is ready."""
