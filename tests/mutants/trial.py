@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tests.mutants.kinds import KINDS, Mutant
+from tests.turns import SYSTEM
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TRIAL_LIMIT_S = 240
 TIMED_OUT = -1
 
-SLOW_TESTS = ("tests/api/test_serve.py", "tests/api/test_identity_keystone.py")
+TOO_SLOW = (SYSTEM, "tests/api/test_serve.py", "tests/api/test_identity_keystone.py")
 """About processes and not about what they decide; a mutant that only they notice lacks a test nearer to it."""
 
 Verdict = Literal["killed", "survived", "undecided", "invalid", "equivalent", "not run"]
@@ -48,10 +49,10 @@ class Copy:
 
     def run(self, tests: tuple[str, ...]) -> tuple[int, str]:
         """Exit code of pytest, and the first test that failed."""
-        present = [name for name in tests if (ROOT / name.partition("::")[0]).exists() and name not in SLOW_TESTS]
-        options = ["-q", "-x", "-rfE", "-m", "not system", "-p", "no:cacheprovider", "--tb=no"]
-        options += [f"--ignore={name}" for name in SLOW_TESTS]
-        command = [sys.executable, "-m", "pytest", *options, *present]
+        present = [name for name in tests if (ROOT / name.partition("::")[0]).exists()]
+        chosen = [name for name in present if not name.startswith(TOO_SLOW)]
+        options = ["-q", "-x", "-rfE", "-p", "no:cacheprovider", "--tb=no", *(f"--ignore={name}" for name in TOO_SLOW)]
+        command = [sys.executable, "-m", "pytest", *options, *chosen]
         with subprocess.Popen(
             command, env=self._env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
