@@ -315,3 +315,29 @@ def test_statements_are_the_drivers(runner: Runner, store_url: str) -> None:
         assert heard == [
             "BEGIN ISOLATION LEVEL READ COMMITTED", "SELECT pg_advisory_xact_lock(23041)", "SELECT 1", "COMMIT"
         ]  # fmt: skip
+
+
+def test_a_statement_says_the_same_each_time_it_is_executed(runner: Runner) -> None:
+    """The first time SQLAlchemy executes it, later the driver itself (`store.prepared`)."""
+
+    def act(tx: Tx) -> None:
+        for number in range(6):
+            network(tx, f"n{number}", number)
+        for names in ([], ["n1"], ["n2", "n3"], [f"n{number}" for number in range(6)]) * 3:
+            found = tx.select(Network, {"id": names, "admin_state_up": True}, order=("id",))
+            assert [each.id for each in found] == names
+            assert all(each.admin_state_up is True and each.external is False for each in found)
+            assert not tx.select(Network, {"id": names, "admin_state_up": False})
+
+    runner.write(act)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_a_constraint_refuses_is_taken_however_often_its_like_was_executed(runner: Runner, times: int) -> None:
+    for number in range(times):
+        runner.write(lambda tx, at=number: network(tx, f"n{at}", at))  # type: ignore[misc]
+    with pytest.raises(Taken):
+        runner.write(network_again := lambda tx: network(tx, "n0", 77))
+    assert runner.read(lambda tx: len(tx.select(Network))) == times
+    with pytest.raises(Taken):
+        runner.write(network_again)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, bindparam, delete, select, text
 
+from suimon.store import prepared
 from suimon.store.tables import CHANGES
 
 Touch = tuple[str, str, str]
@@ -41,10 +42,10 @@ def append(connection: Connection, touches: Iterable[Touch], request_id: str) ->
     """
     ordered = sorted(touches)
     first, rest = ordered[:_ROWS_A_STATEMENT], ordered[_ROWS_A_STATEMENT:]
-    revision = int(connection.execute(_insert(len(first), 1), _values(first, request_id)).fetchall()[0][0])
+    revision = int(prepared.rows(connection, _insert(len(first), 1), _values(first, request_id))[0][0])
     while rest:
         part, rest = rest[:_ROWS_A_STATEMENT], rest[_ROWS_A_STATEMENT:]
-        connection.execute(_insert(len(part), 0), _values(part, request_id)).fetchall()
+        prepared.rows(connection, _insert(len(part), 0), _values(part, request_id))
     return revision
 
 
@@ -70,7 +71,7 @@ def _values(touches: list[Touch], request_id: str) -> dict[str, str]:
 
 def after(connection: Connection, revision: int) -> list[Change] | None:
     """What was logged after `revision`, in order. None when the log no longer reaches back, or never came so far."""
-    found = [Change(*row) for row in connection.execute(_AFTER, {"revision": revision})]
+    found = [Change(*row) for row in prepared.rows(connection, _AFTER, {"revision": revision})]
     # Revisions have no gaps and the newest is kept: the log reaches back if it starts at `revision` or right behind it.
     oldest, newest = (found[0].revision, found[-1].revision) if found else (1, 0)
     if not oldest - 1 <= revision <= newest:

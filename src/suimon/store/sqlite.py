@@ -60,7 +60,7 @@ class Sqlite:
         _driver(connection).set_trace_callback(heard if callback else None)
 
     def begin_read(self, connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        _driver(connection).execute("BEGIN")
 
     def begin_write(self, connection: Connection) -> None:
         """Takes the write lock first."""
@@ -71,7 +71,7 @@ class Sqlite:
 
     def rollback(self, connection: Connection) -> None:
         if _driver(connection).in_transaction:
-            connection.exec_driver_sql("ROLLBACK")
+            _driver(connection).execute("ROLLBACK")
 
     def is_lost(self, connection: Connection) -> bool:
         """A file is always there."""

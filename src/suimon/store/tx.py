@@ -14,7 +14,6 @@ from sqlalchemy import (
     Delete,
     Executable,
     Insert,
-    Row,
     Select,
     Table,
     TextClause,
@@ -35,7 +34,7 @@ from suimon.model.settings import Settings
 from suimon.model.specs.quotas import COUNTED, DEFAULTS, UNLIMITED
 from suimon.model.things import Thing
 from suimon.model.touches import touches
-from suimon.store import changes, usage
+from suimon.store import changes, prepared, usage
 from suimon.store.changes import Change
 from suimon.store.dialect import caller_error
 from suimon.store.errors import Stale
@@ -134,17 +133,17 @@ class Tx:
         statement = _select(type_, tuple(shape), tuple(order), limit is not None)
         return [kept.codec.decode(row) for row in self.rows(statement, values)]
 
-    def rows(self, statement: Executable, values: Mapping[str, object]) -> Sequence[Row[*tuple[Any, ...]]]:
+    def rows(self, statement: Executable, values: Mapping[str, object]) -> Sequence[Sequence[Any]]:
         """The rows of any statement of the caller's own. Made once, with bindparam, it is compiled once."""
         try:
-            return self._connection.execute(statement, values).fetchall()
+            return prepared.rows(self._connection, statement, values)
         except DBAPIError as error:
             raise caller_error(error) from error
 
     def run(self, statement: Executable, values: Mapping[str, object]) -> int:
         """Any statement that gives no rows; how many rows it changed."""
         try:
-            return self._connection.execute(statement, values).rowcount
+            return prepared.count(self._connection, statement, values)
         except DBAPIError as error:
             raise caller_error(error) from error
 

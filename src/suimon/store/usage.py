@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
 
+from suimon.store import prepared
 from suimon.store.tables import QUOTAS
 
 
@@ -28,7 +29,7 @@ def add(connection: Connection, differences: Mapping[tuple[str, str], int]) -> l
     values: dict[str, str | int] = {}
     for n, (project_id, resource) in enumerate(ordered):
         values |= {f"p{n}": project_id, f"r{n}": resource, f"d{n}": differences[project_id, resource]}
-    return [Used(*row) for row in connection.execute(_add(len(ordered)), values)]
+    return [Used(*row) for row in prepared.rows(connection, _add(len(ordered)), values)]
 
 
 @lru_cache(maxsize=64)
