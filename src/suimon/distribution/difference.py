@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
-from sqlalchemy import BindParameter, Select, bindparam, select
+from sqlalchemy import BindParameter, Select, bindparam, literal, select, union_all
 
 from suimon.distribution.gateways import Leading
 from suimon.distribution.objects import read
@@ -117,37 +117,37 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     on_subnets = {scope.removeprefix("network:") for kind, _, scope in every if kind == "subnet"}
     if on_subnets:
         every |= {("router", id_, f"router:{id_}") for id_, _ in _pairs(tx, _ROUTERS_ON, on_subnets)}
-    return every | _floating_ips(tx, every) | _elsewhere(tx, every)
+    return every | _besides(tx, every)
 
 
-def _elsewhere(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
-    """The hosts where a port is waited for: a change of it is logged for the active one."""
-    of_ports = {(kind, id_) for kind, id_, scope in entries if kind in ("port", "parted") and scope.startswith("host:")}
-    found = _pairs(tx, _WAITED_FOR, {id_ for _, id_ in of_ports}) if of_ports else ()
-    return {
-        (kind, id_, f"host:{host}") for id_, host in found for kind in ("port", "parted") if (kind, id_) in of_ports
-    }
+def _besides(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
+    """Of ports: the other hosts that they are bound to, and their floating IPs on every host.
 
-
-def _floating_ips(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
-    """An association and its port's binding are logged apart, and either may have ended since.
-
-    So each floating IP that a port has or had is looked at on each host that the port is or was bound to.
+    A change of a port is logged for its active host, and told where it is waited for, too. An association and its
+    port's binding are logged apart, and either may have ended since: so each floating IP that a port has or had is
+    looked at on each host that the port is or was bound to.
     """
     hosts: dict[str, set[str]] = defaultdict(set)
     floating_ips: dict[str, set[str]] = defaultdict(set)
+    logged: dict[str, set[str]] = defaultdict(set)
     for kind, id_, scope in entries:
-        if kind == "port" and scope.startswith("host:"):
-            hosts[id_].add(scope)
+        if kind in ("port", "parted") and scope.startswith("host:"):
+            logged[id_].add(kind)
+            if kind == "port":
+                hosts[id_].add(scope)
         elif kind == "floating_ip" and scope.startswith("port:"):
             floating_ips[scope.removeprefix("port:")].add(id_)
     if floating_ips:
         for port_id, host in _pairs(tx, _BINDINGS, floating_ips.keys()):
             hosts[port_id].add(f"host:{host}")
-    if hosts:
-        for port_id, id_ in _pairs(tx, _FLOATING_IPS_OF, hosts.keys()):
-            floating_ips[port_id].add(id_)
-    return {
+    told: set[Touch] = set()
+    wanted = sorted(logged.keys() | hosts.keys())
+    for what, port_id, other in tx.rows(_BESIDES, {"wanted": wanted}) if wanted else ():
+        if what == "host":
+            told |= {(kind, port_id, f"host:{other}") for kind in logged[port_id]}
+        else:
+            floating_ips[port_id].add(other)
+    return told | {
         ("floating_ip", id_, host)
         for port_id in hosts.keys() & floating_ips.keys()
         for id_ in floating_ips[port_id]
@@ -174,7 +174,6 @@ _BOUND = select(PORTS.c.id, PORTS.c.binding_host).where(
 )
 _PORTS_ON = _BOUND.where(PORTS.c.network_id.in_(_WANTED))
 _BINDINGS = _BOUND.where(PORTS.c.id.in_(_WANTED))
-_WAITED_FOR = select(PORT_BINDINGS.c.port_id, PORT_BINDINGS.c.host).where(PORT_BINDINGS.c.port_id.in_(_WANTED))
 _ROUTERS_ON = select(PORTS.c.device_id, PORTS.c.network_id).where(
     PORTS.c.network_id.in_(_WANTED), PORTS.c.device_owner.in_(ROUTER_PORTS)
 )
@@ -186,4 +185,10 @@ _FORWARDING_ON = select(FLOATING_IPS.c.router_id, FLOATING_IPS.c.id).where(
     FLOATING_IPS.c.port_id.is_(None),
     FLOATING_IPS.c.router_id.is_not(None),
 )
-_FLOATING_IPS_OF = select(FLOATING_IPS.c.port_id, FLOATING_IPS.c.id).where(FLOATING_IPS.c.port_id.in_(_WANTED))
+_BESIDES = union_all(
+    select(literal("host"), PORT_BINDINGS.c.port_id, PORT_BINDINGS.c.host).where(PORT_BINDINGS.c.port_id.in_(_WANTED)),
+    select(literal("floating_ip"), FLOATING_IPS.c.port_id, FLOATING_IPS.c.id).where(
+        FLOATING_IPS.c.port_id.in_(_WANTED)
+    ),
+)
+"""Where a port is waited for, and its floating IPs."""

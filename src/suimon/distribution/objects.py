@@ -82,8 +82,10 @@ class _Rows(NamedTuple):
 def _by_kind(pairs: Iterable[Sequence[str]]) -> Mapping[str, set[str]]:
     sorted_out: dict[str, set[str]] = {}
     for kind, id_ in pairs:
-        # A member's id is "group/port"; it is found by its port.
-        sorted_out.setdefault(kind, set()).add(id_.rpartition("/")[2])
+        # A member's id is "group/port"; it is found by its port. An address group is its own only member.
+        group_id, _, name = id_.rpartition("/")
+        own = kind == "member" and group_id == name
+        sorted_out.setdefault(_ADDRESS_GROUP if own else kind, set()).add(name)
     return sorted_out
 
 
@@ -247,16 +249,17 @@ def _bound() -> tuple[ColumnElement[bool], ...]:
     return (PORTS.c.binding_host != "", PORTS.c.device_owner.not_in(UNPLUGGED))
 
 
+_ADDRESS_GROUP: Final = "address_group"
 _ROWS: Final = (
     ("network", _networks()),
     ("subnet", _subnets()),
     ("port", _ports()),
     ("peer", _peers()),
     ("member", _members()),
-    ("member", _address_groups()),
+    (_ADDRESS_GROUP, _address_groups()),
     ("floating_ip", _floating_ips()),
 )
-"""Kinds, and the objects of one row each."""
+"""Kinds, and the objects of one row each; members come from two tables."""
 _COMPOSED: Final[dict[str, Callable[[Tx, set[str]], Iterable[view.Object]]]] = {
     "group": composed.security_groups,
     "router": composed.routers,
