@@ -28,7 +28,7 @@ from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, MeterKey, bridge_entries, named
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
-from suimon.model.view import MOST_REQUESTS, Delta, Drift, Object, Ping, Port, PortReport, Position, Snapshot
+from suimon.model.view import MOST_REQUESTS, Delta, Drift, Network, Object, Ping, Port, PortReport, Position, Snapshot
 from suimon.pipeline.facts import BRIDGE, Probe
 from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
@@ -119,6 +119,9 @@ class Enforcer:
         self._reporter = reporter
         self._plug_errors: dict[str, str] = {}
         self._ports: dict[str, Port] = {}
+        self._seated: list[Seat] | None = None
+        """None: to be found anew."""
+        self._judged: tuple[list[Seat], dict[Owner, Failure]] | None = None
         self._dirty: set[Owner] = set()
         self._uncompiled: dict[Owner, Failure] = {}
         self._unmade: dict[str, dict[Owner, Failure]] = {}
@@ -179,7 +182,7 @@ class Enforcer:
         if error:
             self._plug_errors[port_id] = error
         self.world.plug(port_id, ofport)
-        self._replugged = True
+        self._replugged, self._seated = True, None
         self._wake.set()
 
     def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
@@ -393,7 +396,9 @@ class Enforcer:
         if position != self.in_force:
             log.info("view_in_force", revision=position.revision if position else None, requests=requests)
         self.in_force = position
-        self._reporter.ports(statuses(seats, self.failures))
+        if self._judged is None or self._judged[0] is not seats or self._judged[1] != self.failures:
+            self._judged = seats, dict(self.failures)
+            self._reporter.ports(statuses(seats, self.failures))
         self._tell()
 
     async def _follow_up(self, switch: Switch) -> None:
@@ -419,8 +424,9 @@ class Enforcer:
         self._memory.note(changes)
         for gone in changes.deleted:
             self.world.delete(gone)
-            if gone[0] == "port":
+            if gone[0] in ("port", "network"):
                 self._ports.pop(gone[1], None)
+                self._seated = None
         self._set(changes.changed)
         self._wake.set()
 
@@ -429,13 +435,17 @@ class Enforcer:
             self.world.set(thing)
             if isinstance(thing, Port):
                 self._ports[thing.id] = thing
+            if isinstance(thing, Port | Network):
+                self._seated = None
 
     def _seats(self) -> list[Seat]:
         """As they are before a round: what is plugged during it, is acknowledged by the next.
 
         Of a port that is active elsewhere that host speaks.
         """
-        return [self._seat(port) for port in self._ports.values() if port.active]
+        if self._seated is None:
+            self._seated = [self._seat(port) for port in self._ports.values() if port.active]
+        return self._seated
 
     def _seat(self, port: Port) -> Seat:
         network = self.world.network(port.network_id)

@@ -344,7 +344,8 @@ class Facts:
                 self._mark("port", self.found("port@network", network_id))
                 self._mark("router", self.found("router@network", network_id))
             case view.Port(network_id=network_id):
-                self._mark("network", (network_id,))
+                if name in self.ofports:  # Nothing is flooded to one that is nowhere.
+                    self._mark("network", (network_id,))
                 self._mark("floating_ip", self.found("floating_ip@port", name))
                 self._mark("mac", self.found("claim@port", name))
                 self._mark("local_ip", self.found("local@port", name))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Never
+from typing import Final, Never
 
 import msgspec
 import structlog
@@ -29,6 +29,9 @@ from suimon.dataplane.openflow.messages import (
 from suimon.pipeline.flow import Actions, FlowKey, Match
 
 log = structlog.get_logger()
+
+_MOST_UNSENT_BYTES: Final = 1 << 15
+"""More, and the writer waits; asyncio's own limit, where it begins to make writers wait, is twice that."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -109,8 +112,9 @@ class Connection:
         """
         if not changes:
             return {}
-        async with contextlib.AsyncExitStack() as waiting:
-            answers = [await waiting.enter_async_context(self._answer()) for _ in changes]
+        await self._ready()
+        with contextlib.ExitStack() as waiting:
+            answers = [waiting.enter_context(self._answer()) for _ in changes]
             frames = (messages.frame(each, answer.xid) for each, answer in zip(changes, answers, strict=True))
             await self._write(b"".join(frames))
             await self._request(messages.BARRIER)
@@ -147,8 +151,7 @@ class Connection:
 
     async def packet_out(self, actions: Actions, data: bytes, fields: Match) -> None:
         """Send `data` through the switch (see `messages.packet_out`). Not acknowledged: errors are logged."""
-        async with asyncio.timeout(self._config.timeout_s):
-            await self._up.wait()
+        await self._ready()
         await self._write(messages.frame(messages.packet_out(actions, data, fields), 0))
 
     async def _commit(self, bundle_id: int, changes: Sequence[Message]) -> None:
@@ -157,7 +160,8 @@ class Connection:
         The answer to CLOSE comes after the errors of all that was added before it. All up to there is sent at once: a
         switch that has just been started is busy, and each answer of it costs a turn of its main loop.
         """
-        async with self._answer() as opened, self._answer() as closed:
+        await self._ready()
+        with self._answer() as opened, self._answer() as closed:
             bundle = messages.bundle_frames(bundle_id, changes, self._bundle_xids.start)
             begin, end = (messages.bundle_control(each, bundle_id) for each in (Bundle.OPEN, Bundle.CLOSE))
             await self._write(messages.frame(begin, opened.xid) + bundle + messages.frame(end, closed.xid))
@@ -175,16 +179,21 @@ class Connection:
                 raise
 
     async def _request(self, message: Message) -> list[bytes]:
-        async with self._answer() as answer:
+        await self._ready()
+        with self._answer() as answer:
             await self._write(messages.frame(message, answer.xid))
             async with asyncio.timeout(self._config.timeout_s):
                 return await answer.done
 
-    @contextlib.asynccontextmanager
-    async def _answer(self) -> AsyncIterator[_Answer]:
+    async def _ready(self) -> None:
+        """Returns once the connection is up, or was."""
+        if not self._up.is_set():
+            async with asyncio.timeout(self._config.timeout_s):
+                await self._up.wait()
+
+    @contextlib.contextmanager
+    def _answer(self) -> Iterator[_Answer]:
         """A transaction id whose answers are kept for as long as somebody waits for them."""
-        async with asyncio.timeout(self._config.timeout_s):
-            await self._up.wait()
         answer = _Answer(self._take_xids(1))
         self._answers[answer.xid] = answer
         try:
@@ -203,8 +212,9 @@ class Connection:
         if self._writer is None or self._writer.is_closing():
             raise ConnectionResetError(f"OpenFlow connection {self._path} is closed")
         self._writer.write(data)
-        async with asyncio.timeout(self._config.timeout_s):
-            await self._writer.drain()
+        if self._writer.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            async with asyncio.timeout(self._config.timeout_s):
+                await self._writer.drain()
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         header = await reader.readexactly(HEADER.size)
