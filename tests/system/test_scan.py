@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from tests.system.clouds import guest, inside_network, outside_network, two_hypervisors
+from tests.system.clouds import connect, guest, inside_network, outside_network, two_hypervisors
 from tests.system.openvswitch import run
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/security.md"
@@ -28,6 +29,13 @@ asking.connect(("169.254.169.254", 53))
 asking.send(bytes.fromhex("1267010000010000000000000161000001" + "0001"))
 print("answered" if asking.recv(512)[:2] == bytes.fromhex("1267") else "something else")
 """
+LISTENER = """
+import socket, threading
+sockets = [socket.create_server(("", port)) for port in (22, 80)]
+print("ready", flush=True)
+threading.Event().wait()
+"""
+"""A guest's, of which one is let in."""
 LISTENING = {"tcp/53", "tcp/80", "udp/53"}
 """In all namespaces of a hypervisor together."""
 
@@ -44,8 +52,14 @@ class Places:
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.scanner = f"smt-scan-{secrets.token_hex(2)}"
-        inside, router = inside_network(lab, outside_network(lab))
+        outside = outside_network(lab)
+        inside, router = inside_network(lab, outside)
         self.guest: Guest = guest(lab, inside.id, "scanner", lab.layout.hosts[0].name)
+        net = connect(lab).network
+        group = next(each for each in net.security_groups() if each.name == "default")
+        for rule in ({"protocol": "tcp", "port_range_min": 22, "port_range_max": 22}, {"protocol": "icmp"}):
+            net.create_security_group_rule(security_group_id=group.id, direction="ingress", **rule)
+        self.floating_ip = net.create_ip(floating_network_id=outside.id, port_id=self.guest.port_id).floating_ip_address
         hosts = lab.layout.hosts
         controller = lab.layout.controller_ip
         gateway = router.external_gateway_info["external_fixed_ips"][0]["ip_address"]
@@ -61,6 +75,7 @@ class Places:
             ("guest", "router"): ["10.9.0.1", gateway],
             ("guest", "hosts"): [*every, controller],
             ("outside", "router"): [gateway],
+            ("outside", "guest"): [self.floating_ip],
             ("tunnels", "hosts"): [host.tunnel_ip for host in hosts],
             ("management", "controller"): [controller],
             ("management", "hosts"): [host.management_ip for host in hosts],
@@ -68,7 +83,7 @@ class Places:
 
     def await_ways(self) -> None:
         """Until what is to be scanned is there."""
-        for way in (("outside", "router"), ("guest", "router")):
+        for way in (("outside", "router"), ("outside", "guest"), ("guest", "router")):
             inside = ["ip", "netns", "exec", self.namespaces[way[0]]]
             for address in self.targets[way]:
                 asking = [*inside, "ping", "-c1", "-W1", address]
@@ -125,8 +140,15 @@ def places() -> Iterator[Places]:
 
 
 def test_what_is_found_open_is_what_is_listed(places: Places) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(places.targets, pool.map(places.open, places.targets), strict=True))
+    """And what a guest listens on and its group lets in, by its floating IP: a scan that finds nothing can find."""
+    listens = ["ip", "netns", "exec", places.guest.namespace, sys.executable, "-I", "-c", LISTENER]
+    with subprocess.Popen(listens, stdout=subprocess.PIPE) as listener, ThreadPoolExecutor(2) as pool:
+        try:
+            assert listener.stdout is not None and listener.stdout.readline()
+            found = dict(zip(places.targets, pool.map(places.open, places.targets), strict=True))
+        finally:
+            listener.kill()
+    assert found.pop(("outside", "guest")) == {"tcp/22"}
     # nmap's own question is none that a resolver answers; a real one is.
     asked = places.lab.guests.run(places.guest, ["python3", "-c", QUESTION])
     assert asked.strip() == "answered"

@@ -65,6 +65,9 @@ class Underlay:
         self._batch(layout.fabric, _fabric(layout))
         for host in layout.hosts:
             self.add_hypervisor(host, _cables(host))
+        # Both legs are on one wire: without this, either answers for the other's address, and frames come in by the one
+        # while they go out by the other (ip-sysctl, arp_ignore).
+        self._run("ip", "netns", "exec", layout.internet, "sysctl", "-q", "-w", "net.ipv4.conf.all.arp_ignore=1")
         address = f"address add {PUBLIC_GATEWAY}/{PUBLIC_NETWORK.prefixlen} dev flat"
         self._batch(layout.internet, [*_up("lo", "flat", "trunk"), address])
         self._no_offload(layout.internet, "flat", "trunk")
