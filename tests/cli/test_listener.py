@@ -10,6 +10,7 @@ import structlog
 from suimon.cli import listener
 from suimon.cli.listener import Endpoint, Listener, bound
 
+PATIENCE_S = 120
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -35,7 +36,7 @@ def talk_to_listener(talk: Talk, application: Any = application) -> None:
         with bound(where) as made:
             port = made.getsockname()[1]
             server = Listener(application, where, made)
-            async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
+            async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE_S):
                 tasks.create_task(server.run_bound())
                 await server.ready.wait()
                 try:
@@ -187,12 +188,14 @@ def test_what_nobody_reads_has_an_end(part: bytes) -> None:
 @pytest.mark.parametrize("count", [1, 2], ids=["alone", "with_the_next_behind_it"])
 def test_an_answer_that_is_not_taken_is_dropped(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "LOOK_TICKS", 3)
+    was_cut, cut = asyncio.Event(), listener._BoundedHttp.cut
+    monkeypatch.setattr(listener._BoundedHttp, "cut", lambda connection: (cut(connection), was_cut.set()))
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         transport: Any = writer.transport
         transport.pause_reading()
         writer.write(b"GET /30000000 HTTP/1.1\r\nHost: x\r\n\r\n" * count)
-        await asyncio.sleep(1.5)
+        await was_cut.wait()
         transport.resume_reading()
         assert await heard(reader) < 30_000_000
 

@@ -115,12 +115,12 @@ def test_another_controllers_host_is_asked_by_the_database() -> None:
 
 
 def test_a_host_that_no_controller_has_a_line_to_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 0.2)
-
     async def scenario() -> None:
         silent = link()
         async with controllers(0.05, {}, {"h1": silent}) as ((here, _), _there):
+            monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 0.2)
             assert "no controller has a line" in (await here.ask("h2", ASKED)).error
+            monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 30.0)
             assert "the host did not answer" in (await here.ask("h1", ASKED)).error, "in its controller's words"
 
     asyncio.run(scenario())

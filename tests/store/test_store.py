@@ -20,6 +20,7 @@ from suimon.store import Change, Store, StoreConfig, StoreError, Taken, Tx
 from suimon.store.errors import Stale
 
 T = TypeVar("T")
+PATIENCE_S = 120
 
 
 class Runner:
@@ -29,7 +30,7 @@ class Runner:
         self.loop = asyncio.new_event_loop()
 
     def wait(self, awaitable: Awaitable[T]) -> T:
-        return self.loop.run_until_complete(asyncio.wait_for(awaitable, 30))
+        return self.loop.run_until_complete(asyncio.wait_for(awaitable, PATIENCE_S))
 
     def write(self, act: Callable[[Tx], T], actor: Actor = SYSTEM) -> T:
         return self.wait(self.store.write(act, actor))

@@ -17,7 +17,7 @@ from suimon.lab.tour.measure import Measure
 from tests.system.clouds import connect, guest, network, two_hypervisors
 
 KILLS = 20
-CONTROL_S = 10
+CONTROL_S = 3
 GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
 
 
