@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from suimon.agent.packets import ETH_ARP, Arp, Ethernet, mac_bytes
+from suimon.agent.packets6 import ALL_NODES, ETH_IPV6, Icmp6, ip6_bytes, multicast_mac
 from suimon.lab import traffic
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
@@ -29,6 +32,9 @@ or none.
 """
 SOURCE, TARGET, THIRD = "hv1", "hv2", "hv3"
 MEMBERS = (("one", SOURCE, "10.9.0.41"), ("two", THIRD, "10.9.0.42"))
+SHARED = ("10.9.0.100", "2001:db8:9::100")
+NOBODY = "00:00:00:00:00:00"
+CLIENT6 = "2001:db8:9::69"
 _ARP = socket.htons(0x0806)
 
 
@@ -160,6 +166,42 @@ def test_neighbours_are_warned_of_a_guest_and_of_a_floating_ip_that_moved(cloud:
         assert router.id
 
 
+@pytest.mark.parametrize("address", SHARED)
+def test_an_address_that_two_guests_may_have_goes_over_when_the_other_announces_it(cloud: Cloud, address: str) -> None:
+    """As keepalived does: to another hypervisor, and back again; the client is on a third."""
+    number = SHARED.index(address)
+    pairs = {"allowed_address_pairs": [{"ip_address": address}]}
+    ours = {"allowed_address_pairs": [{"ip_address": CLIENT6}]}
+    members = [
+        cloud.guest(f"lb{number}{host}", host, f"10.9.0.{60 + 10 * number + place}", cloud.inside, **pairs)
+        for place, host in enumerate((SOURCE, TARGET))
+    ]
+    client = cloud.guest(f"client{number}", THIRD, f"10.9.0.{69 + 10 * number}", cloud.inside, **ours)
+    if number:
+        _ip(client.namespace, f"address add {CLIENT6}/64 dev card nodad")
+        for member in members:
+            _ip(member.namespace, f"route add {CLIENT6}/128 dev card")
+    _hold(members[0], address, "add")
+    ping = cloud.lab.guests.inside(client, ["ping", "-i0.01", "-W1", address])
+    eventually(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
+    with _socket(client.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as heard:
+        heard.bind(("card", (0x0800, 0x86DD)[number]))
+        pinging = subprocess.Popen(ping, stdout=subprocess.PIPE, text=True)
+        try:
+            for before, after in (members, members[::-1]):
+                assert {_answering(heard, address) for _ in range(50)} == {before.mac}
+                _hold(before, address, "delete")
+                _hold(after, address, "add")
+                _announce(after, address)
+                eventually(lambda after=after: _answering(heard, address) == after.mac)
+        finally:
+            pinging.send_signal(signal.SIGINT)
+            summary = pinging.communicate(timeout=10)[0]
+    sent, answered = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", summary)[0])
+    print(f"\n{address}, there and back: {sent - answered} of {sent} pings lost, 10 ms apart")
+    assert sent - answered <= MOST_LOST
+
+
 def test_a_drained_host_leads_no_router_out(cloud: Cloud) -> None:
     router = cloud.router()
     order = [host.name for host in leading_out(cloud.lab, router)]
@@ -204,6 +246,34 @@ def _announced(heard: socket.socket, address: str) -> str:
         if frame[28:32] == frame[38:42] == wanted:
             return frame[22:28].hex(":")
     raise AssertionError(f"nobody announced {address}")
+
+
+def _hold(guest: Guest, address: str, change: str) -> None:
+    _ip(guest.namespace, f"address {change} {address}{'/128 nodad' if ':' in address else '/32'} dev card")
+
+
+def _announce(guest: Guest, address: str) -> None:
+    """Gratuitous ARP (RFC 5227, section 1.1) or an unsolicited neighbour advertisement (RFC 4861, section 7.2.6)."""
+    if ":" in address:
+        option = b"\2\1" + mac_bytes(guest.mac)
+        told = Icmp6(address, ALL_NODES, 136, 0, b"\x20\0\0\0" + ip6_bytes(address) + option)
+        frame = Ethernet(multicast_mac(ALL_NODES), guest.mac, ETH_IPV6, told.pack())
+    else:
+        frame = Ethernet("ff:ff:ff:ff:ff:ff", guest.mac, ETH_ARP, Arp(1, guest.mac, address, NOBODY, address).pack())
+    with _socket(guest.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as raw:
+        raw.bind(("card", 0))
+        raw.send(frame.pack())
+
+
+def _answering(heard: socket.socket, address: str) -> str:
+    """Whose MAC the next frame from the address has."""
+    deadline, source = time.monotonic() + 15, ip_address(address).packed
+    at = 26 if len(source) == 4 else 22
+    while time.monotonic() < deadline:
+        frame = heard.recv(2048)
+        if frame[at : at + len(source)] == source:
+            return frame[6:12].hex(":")
+    raise AssertionError(f"{address} does not answer")
 
 
 def _go_over(guest: Guest) -> None:
