@@ -233,3 +233,32 @@ def test_a_guest_on_a_provider_network_is_announced_when_it_is_active_here(tmp_p
         assert set(parts.desk.statuses) == {"p1", "p9"}
 
     play(tmp_path, script)
+
+
+def test_a_floating_ip_is_announced_when_its_port_is_active_and_asks_when_its_guest_was_heard(tmp_path):
+    """Before, switches would send to where the guest isn't; and its first packet need not wait for a next hop."""
+
+    async def script(parts, switch):
+        waited_for = replace(port(2), active=False, others=("172.16.0.2",))
+        other = replace(FLOATING, id="f2", address="203.0.113.51", mac="fa:16:3e:00:00:f2", port_id="p2", active=False)
+
+        def said():
+            frames = [Ethernet.parse(packet.data) for packet in switch.sent]
+            return [Arp.parse(frame.payload).tpa for frame in frames if frame.src == other.mac]
+
+        parts.enforcer.plug("p2", 5)
+        parts.take(Delta(at(2), deleted=(("floating_ip", "f"),), objects=(waited_for, other)))
+        await parts.in_force(2)
+        await settle()
+        assert said() == []
+        parts.world.arrive("p2")
+        parts.take(Delta(at(3)))
+        await parts.in_force(3)
+        await settle()
+        assert said() == ["203.0.113.1"]
+        parts.take(Delta(at(4), objects=(replace(port(2), others=("172.16.0.2",)), replace(other, active=True))))
+        await parts.in_force(4)
+        await settle()
+        assert said() == ["203.0.113.1", other.address]
+
+    play(tmp_path, script)

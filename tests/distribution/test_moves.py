@@ -54,6 +54,57 @@ def test_a_port_between_two_hosts_is_told_to_both_and_its_move_to_others_in_one_
     with_dispatcher(tmp_path, body)
 
 
+def test_where_a_guest_is_waited_for_its_floating_ip_is_known(tmp_path: Path) -> None:
+    """A trunk's subport has it, whose bindings are its parent's; the move itself is one delta."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        outside = make(things.Network, network_type="flat", physnet="public", external=True)
+        net, sub = make_network(1)
+        parent, port = (on(sub, "h1", last, device_owner="compute:nova") for last in (5, 6))
+        trunk = make(things.Trunk, port_id=parent.id)
+        router = make(things.Router, gateway_network_id=outside.id)
+        address = make_port(outside.id)
+        floating = make(
+            things.FloatingIp,
+            floating_network_id=outside.id,
+            floating_ip_address="203.0.113.9",
+            floating_port_id=address.id,
+            port_id=port.id,
+            fixed_ip_address=port.fixed_ips[0].ip,
+            router_id=router.id,
+        )
+        subport = things.Subport(trunk_id=trunk.id, port_id=port.id, segmentation_type="vlan", segmentation_id=7)
+        await put(store, net, sub, outside, parent, port, address, router, trunk, subport, floating)
+        await settle(store, dispatcher)
+        source, target = [await connected(dispatcher, host) for host in ("h1", "h2")]
+
+        async def known(act: Callable[[Tx], object]) -> list[bool | None]:
+            """Whether it is active at either of them; None where it is not known at all."""
+            await write(store, act)
+            await settle(store, dispatcher)
+            for follower in (source, target):
+                await follower.drain()
+            found = [follower.objects.get(("floating_ip", floating.id)) for follower in (source, target)]
+            return [each.active if isinstance(each, view.FloatingIp) else None for each in found]
+
+        bindings = RESOURCES["ports"].children["bindings"]
+        made = bindings.spec.for_create({"host": "h2"}, NOVA)
+        assert await known(lambda tx: bindings.create(tx, NOVA, parent.id, made)) == [True, False]
+        policy = make(things.QosPolicy)
+        await put(store, policy)
+        change = {"qos_policy_id": policy.id}
+        assert await known(lambda tx: tx.change(tx.get(things.FloatingIp, floating.id), **change)) == [True, False]
+        told = target.objects["floating_ip", floating.id]
+        assert isinstance(told, view.FloatingIp) and told.qos_id == policy.id
+        before = len(target.frames)
+        activate = bindings.views["PUT {}/activate"].act
+        assert await known(lambda tx: activate(tx, NOVA, Asked(ids=(parent.id, "h2")))) == [False, True]
+        assert len(target.frames) == before + 1
+        assert await known(lambda tx: bindings.delete(tx, NOVA, parent.id, "h1", None)) == [None, True]
+
+    with_dispatcher(tmp_path, body)
+
+
 def test_a_gateway_host_without_guests_hears_of_a_routers_first_network(tmp_path: Path) -> None:
     """The router was given its way out before it had a leg."""
 

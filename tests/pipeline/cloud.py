@@ -99,7 +99,8 @@ class Cloud:
         }
         duties = self._duties(host)
         policies = {port.qos_id for port in mine}
-        policies |= {floating.qos_id for floating in self.all(view.FloatingIp) if floating.host == host}
+        floating_ips = [self._floating(floating, host) for floating in self.all(view.FloatingIp)]
+        policies |= {floating.qos_id for floating in floating_ips if floating.host == host}
         policies |= {router.gateway.qos_id for router in duties if router.gateway}
         policies |= {policy for router in duties for _, policy in router.limited}
         networks |= {leg for router in duties for leg in _legs(router)}
@@ -116,8 +117,14 @@ class Cloud:
             if group in remote
         )
         told += (policy for policy in self.all(view.QosPolicy) if policy.id in policies)
-        told += (floating for floating in self.all(view.FloatingIp) if floating.host == host)
+        told += (floating for floating in floating_ips if floating.host == host)
         return {view.key(thing): thing for thing in told}
+
+    def _floating(self, floating: view.FloatingIp, host: str) -> view.FloatingIp:
+        """As that host is told of it, if the port behind it is bound there."""
+        hosts = self.hosts_of(self.port(floating.port_id))
+        told = host if host in hosts else hosts[0]
+        return msgspec.structs.replace(floating, host=told, active=told == hosts[0])
 
     def hosts_of(self, port: view.Port) -> list[str]:
         """Where it is bound, the active host first."""

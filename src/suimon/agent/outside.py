@@ -21,7 +21,7 @@ from suimon.agent.neighbours import Config, Hop, Neighbours, Outgoing, Source, d
 from suimon.agent.packets import Arp, Ethernet, PacketError
 from suimon.agent.packets6 import ETH_IPV6
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.model.view import FloatingIp, Network
+from suimon.model.view import FloatingIp, Network, Port
 from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, registers
 from suimon.pipeline.flow import Actions, Match, Output, Resubmit, match
 from suimon.pipeline.gateway import active, addresses
@@ -51,6 +51,8 @@ class _Speaker(msgspec.Struct, frozen=True):
     router_id: str
     routes: bool = False
     """It is the router's own address."""
+    announced: bool = True
+    """Not yet that of a guest who has come, but whose port is still another host's."""
 
 
 class Outside:
@@ -81,7 +83,8 @@ class Outside:
             if source is None:
                 continue
             sources.setdefault(link((speaker.network_id, speaker.address)), source)
-            spoken_for.add(source)
+            if speaker.announced:
+                spoken_for.add(source)
             router = self._world.router(speaker.router_id)
             gateway = router.gateway if router else None
             nexthop = (gateway.nexthop6 if ":" in source.ip else gateway.nexthop) if gateway else None
@@ -149,17 +152,23 @@ class Outside:
             self._world.learn(*learned.hop, learned.mac)
         return learned.news or bool(learned.packets)
 
-    def _floating_ips(self) -> Iterator[FloatingIp]:
-        """By their index: looking through the whole view for them would make each round grow with the cloud."""
-        for router_id in self._world.keys("floating_ip@router"):
-            for name in self._world.found("floating_ip@router", router_id):
-                if floating := self._world.floating_ip(name):
-                    yield floating
+    def _floating_ips(self) -> Iterator[tuple[FloatingIp, Port]]:
+        """Those of guests who are here, with the port behind.
+
+        By their index: looking through the whole view for them would make each round grow with the cloud.
+        """
+        world = self._world
+        for router_id in world.keys("floating_ip@router"):
+            for name in world.found("floating_ip@router", router_id):
+                floating = world.floating_ip(name)
+                port = world.port(floating.port_id) if floating else None
+                if floating and port and world.listens(port):
+                    yield floating, port
 
     def _speakers(self) -> Iterator[_Speaker]:
         """The floating IPs of this host's guests, and the addresses of those routers that it leads out now."""
-        for each in self._floating_ips():
-            yield _Speaker(each.network_id, each.address, each.mac, each.router_id)
+        for each, port in self._floating_ips():
+            yield _Speaker(each.network_id, each.address, each.mac, each.router_id, announced=port.active)
         world = self._world
         for network_id in world.keys("router@gateway"):
             for router in map(world.router, world.found("router@gateway", network_id)):

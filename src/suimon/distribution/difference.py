@@ -145,6 +145,7 @@ def _besides(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     for what, port_id, other in tx.rows(_BESIDES, {"wanted": wanted}) if wanted else ():
         if what == "host":
             told |= {(kind, port_id, f"host:{other}") for kind in logged[port_id]}
+            hosts[port_id].add(f"host:{other}")
         else:
             floating_ips[port_id].add(other)
     return told | {

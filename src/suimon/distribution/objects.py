@@ -233,16 +233,27 @@ def _plain(cidr: str) -> str:
 
 
 def _floating_ips() -> _Rows:
-    f, behind, outside = FLOATING_IPS.c, PORTS.c, PORTS.alias("outside")
-    columns = (f.id, behind.binding_host, f.floating_network_id, f.floating_ip_address, outside.c.mac_address)
-    statement = (
-        select(*columns, f.port_id, f.fixed_ip_address, f.router_id, OF_FLOATING_IP)
-        .join(PORTS, behind.id == f.port_id)
+    """Where the port behind it is active, and where else it is bound."""
+    f, active, waiting = FLOATING_IPS.c, PORTS.c.binding_host, PORT_BINDINGS.c.host
+    there = _floating_statement(active, literal(True))
+    besides = _floating_statement(waiting, literal(False)).join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
+    wanted: BindParameter[Any] = bindparam("wanted", expanding=True)
+    by_scope = union_all(there.where(active.in_(wanted)), besides.where(waiting.in_(wanted)))
+    by_id = union_all(there.where(f.id.in_(wanted)), besides.where(f.id.in_(wanted)))
+    return _Rows("host", lambda row: view.FloatingIp(*row), by_scope, by_id)
+
+
+def _floating_statement(host: ColumnElement[str], active: ColumnElement[bool]) -> Select[Any]:
+    f, outside = FLOATING_IPS.c, PORTS.alias("outside")
+    columns = (f.id, host, f.floating_network_id, f.floating_ip_address, outside.c.mac_address)
+    return (
+        select(*columns, f.port_id, f.fixed_ip_address, f.router_id, OF_FLOATING_IP, active)
+        .select_from(FLOATING_IPS)
+        .join(PORTS, PORTS.c.id == f.port_id)
         .join(NETWORKS, NETWORKS.c.id == f.floating_network_id)
         .join(outside, outside.c.id == f.floating_port_id)
         .where(*_bound(), f.fixed_ip_address.is_not(None), f.router_id.is_not(None))
     )
-    return _rows("host", lambda row: view.FloatingIp(*row), statement, (behind.binding_host, f.id))
 
 
 def _bound() -> tuple[ColumnElement[bool], ...]:

@@ -294,7 +294,7 @@ class Gateways(msgspec.Struct, frozen=True, tag="gateways"):
 
 
 class FloatingIp(msgspec.Struct, frozen=True, tag="floating_ip"):
-    """Told to the host that the port behind it is bound to. `mac` is the floating address's own on the outside."""
+    """Told to the hosts that the port behind it is bound to. `mac` is the floating address's own on the outside."""
 
     id: str
     host: str
@@ -305,6 +305,8 @@ class FloatingIp(msgspec.Struct, frozen=True, tag="floating_ip"):
     fixed_ip: str
     router_id: str
     qos_id: str | None = None
+    active: bool = True
+    """As the port there."""
 
     @property
     def scope(self) -> str:
@@ -361,7 +363,7 @@ Object = Network | Subnet | Port | Peer | Member | SecurityGroup | Router | Floa
 def since(thing: Object) -> int:
     """The first schema whose speakers can read it."""
     newer = isinstance(thing, Gateways) or (isinstance(thing, Network) and thing.kind in ("gre", "geneve"))
-    return 2 if newer or (isinstance(thing, Port) and not thing.active) else 1
+    return 2 if newer or (isinstance(thing, Port | FloatingIp) and not thing.active) else 1
 
 
 def key(thing: Object) -> Key:

@@ -76,8 +76,8 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Iterator[Part]:
     """Whoever asks on the external network, this host answers: the port behind the address is here."""
-    network = facts.network(floating.network_id)
-    if network is None or facts.port(floating.port_id) is None:
+    network, port = facts.network(floating.network_id), facts.port(floating.port_id)
+    if network is None or port is None or not facts.listens(port):
         return
     number = facts.number("network", network.id)
     yield _answered(facts, owner, network.id, floating.address, floating.mac)

@@ -108,7 +108,10 @@ class Facts:
         """A guest that is waited for (live migration) was heard on its interface; and its subports came with it."""
         if port_id not in self.arrived:
             self.arrived.add(port_id)
-            self._mark("port", (port_id, *self.found("port@parent", port_id)))
+            came = (port_id, *self.found("port@parent", port_id))
+            self._mark("port", came)
+            for each in came:
+                self._mark("floating_ip", self.found("floating_ip@port", each))
 
     def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
         """Where the tunnels of each kind and the provider networks leave br-int."""

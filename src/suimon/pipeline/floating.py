@@ -1,5 +1,5 @@
 """Stages floating_in and floating_out: a floating IP is a stateless rewrite on the host of its port (RFC 1631's basic
-NAT, one to one).
+NAT, one to one). While its guest migrates, it is on both hosts from when the guest was heard on the new one.
 
 No conntrack NAT: Open vSwitch 3.1 aborts with it when a TCP port is reused. What leaves for the outside without a
 floating IP is dropped here.
@@ -46,7 +46,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         return
     leg = next((leg for leg in router.interfaces if leg.network_id == port.network_id), None)
     own = facts.network(port.network_id)
-    if leg is None or port.id not in facts.ofports or own is None:
+    if leg is None or port.id not in facts.ofports or own is None or not facts.listens(port):
         return
     outside: dict[str, object] = {NET: facts.number("network", floating.network_id)}
     at_address = outside | {"eth_dst": floating.mac, "eth_type": 0x0800, "ipv4_dst": floating.address}
@@ -82,7 +82,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     nearby = outside | {NEXTHOP: int(IPv4Address(floating.address))}
     again: list[Action] = [set_field("eth_dst", floating.mac), Resubmit(Stage.FLOATING_IN)]
     yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
-    if port.up and own.up and facts.listens(port):
+    if port.up and own.up:
         # A guest that talks to its own floating IP is where the packet came from: only the name IN_PORT leads there.
         itself = {TARGET: number, ROUTER: facts.number("router", router.id), "in_port": facts.ofports[port.id]}
         routed = itself | {SOURCE: number, "eth_type": 0x0800, "ipv4_dst": floating.fixed_ip}

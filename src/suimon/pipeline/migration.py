@@ -70,6 +70,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
             yield flow(Stage.LOOKUP, 100, owner, matched | {ORIGIN: FROM_PROVIDER}, here)
     elif not port.active:
         yield from _waited_for(owner, port, matched, here)
+        if here and facts.listens(port):  # By its floating IP: the switches outside have heard it here.
+            yield flow(Stage.LOOKUP, 100, owner, matched | {ORIGIN: FROM_PROVIDER}, here)
     elif here:
         yield from _copied(facts, owner, port, matched, here)
     if here and port.parent is None and not facts.listens(port):
