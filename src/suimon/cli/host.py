@@ -136,11 +136,13 @@ def accept(state: Path | None, name: str) -> None:
 @_state
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Back into service.")
+@click.option("--empty", is_flag=True, help="Wait for the second phase, too: until no port is left on it.")
 @click.option("--wait", "wait_s", default=60.0, show_default=True, help="Seconds to wait until it is done.")
-def drain(state: Path | None, name: str, undo: bool, wait_s: float) -> None:
+def drain(state: Path | None, name: str, undo: bool, empty: bool, wait_s: float) -> None:
     """Take a host out of service: what the cloud does there for others goes elsewhere first.
 
-    Guests are left where they are: they are Nova's to move. What is left is listed.
+    Guests are left where they are: they are Nova's to move. What is left is listed. With --empty the host is waited for
+    while they are moved, and it is an error that some are left in the end.
     """
     path = f"hosts/{quote(name, safe='')}/drain"
     if undo:
@@ -148,17 +150,15 @@ def drain(state: Path | None, name: str, undo: bool, wait_s: float) -> None:
         click.echo(f"{name} is in service again.")
         return
     told, deadline, said = call(state, "POST", path)["drain"], time.monotonic() + wait_s, ""
-    while not told["done"]:
-        if (waiting := _waits_for(told)) != said:
+    while waiting := _waits_for(told, empty=empty):
+        if waiting != said:
             click.echo(waiting)
             said = waiting
         if time.monotonic() > deadline:
-            raise click.ClickException(f"Not done within {wait_s:g} s. {waiting}")
+            raise click.ClickException("\n".join([f"Not done within {wait_s:g} s. {waiting}", *_left(told)]))
         time.sleep(_ASK_EVERY_S)
         told = call(state, "GET", path)["drain"]
-    click.echo(f"{name} is drained; {len(told['ports'])} ports are left on it.")
-    for port in told["ports"]:
-        click.echo(f"  {port['id']}  {port['device_owner'] or '-'}  {port['device_id'] or '-'}")
+    click.echo("\n".join([f"{name} is drained; {len(told['ports'])} ports are left on it.", *_left(told)]))
 
 
 @host.command()
@@ -214,7 +214,15 @@ async def _checked(answer: aiohttp.ClientResponse) -> Any:
     return told
 
 
-def _waits_for(told: dict[str, Any]) -> str:
+def _left(told: dict[str, Any]) -> list[str]:
+    return [f"  {port['id']}  {port['device_owner'] or '-'}  {port['device_id'] or '-'}" for port in told["ports"]]
+
+
+def _waits_for(told: dict[str, Any], *, empty: bool) -> str:
+    """Nothing when it is done: the first phase, and with `empty` the second."""
+    if told["done"]:
+        left = len(told["ports"])
+        return f"Nobody depends on it any more; {left} ports are left, for Nova to move." if empty and left else ""
     if told["routers"]:
         return f"No other host can lead out these routers: {', '.join(told['routers'])}."
     behind = ", ".join(told["waiting_for"]) or "the controller"

@@ -1,0 +1,51 @@
+"""`suimon host drain`: its two phases, and what is said of what is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from suimon.cli import host as module
+from suimon.cli import main
+
+PORT = {"id": "p1", "device_owner": "compute:nova", "device_id": "vm1"}
+LED = {"routers": ["r1"], "waiting_for": [], "ports": [PORT], "done": False}
+UNTOLD = {"routers": [], "waiting_for": ["hv2"], "ports": [PORT], "done": False}
+ALONE = {"routers": [], "waiting_for": [], "ports": [PORT], "done": True}
+EMPTY = {"routers": [], "waiting_for": [], "ports": [], "done": True}
+
+
+def drained(monkeypatch: pytest.MonkeyPatch, states: list[dict[str, Any]], *options: str) -> Result:
+    """What is printed when the controller tells these, one after the other, and goes on with the last."""
+    told = iter(states)
+    monkeypatch.setattr(module, "_ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "call", lambda *_: {"drain": next(told, states[-1])})
+    return CliRunner().invoke(main, ["host", "drain", "hv1", *options])
+
+
+def test_the_first_phase_ends_with_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = drained(monkeypatch, [LED, UNTOLD, ALONE])
+    assert said.exit_code == 0
+    assert said.output.splitlines() == [
+        "No other host can lead out these routers: r1.",
+        "Waiting until all hosts know; not yet: hv2.",
+        "hv1 is drained; 1 ports are left on it.",
+        "  p1  compute:nova  vm1",
+    ]
+
+
+def test_the_second_phase_ends_when_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = drained(monkeypatch, [UNTOLD, ALONE, ALONE, EMPTY], "--empty")
+    assert said.exit_code == 0
+    assert said.output.splitlines()[1:] == [
+        "Nobody depends on it any more; 1 ports are left, for Nova to move.",
+        "hv1 is drained; 0 ports are left on it.",
+    ]
+
+
+def test_guests_that_remain_are_an_error_that_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = drained(monkeypatch, [ALONE], "--empty", "--wait", "0")
+    assert said.exit_code == 1
+    assert "Not done within 0 s." in said.output and said.output.endswith("  p1  compute:nova  vm1\n")
