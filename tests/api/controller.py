@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 SUIMON = Path(sys.executable).with_name("suimon")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Controller:
@@ -37,12 +37,14 @@ class Controller:
         return [str(SUIMON), "serve", "--state", str(self.state), *listen, "--password-cost", "10", *self._options]
 
     def start(self) -> None:
-        """Returns when it says that it is ready."""
+        """Returns when it says that it is ready; who doesn't is ended."""
         with Path(f"{self.state}.log").open("a") as log:
             self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout
         line = _line(self.process.stdout)
-        assert line.startswith("suimon is ready"), line + self.log()
+        if not line.startswith("suimon is ready"):
+            self.stop(signal.SIGKILL)
+            raise AssertionError(line + self.log())
 
     def refusal(self) -> str:
         """What it says instead of starting; it has to end with 1."""
