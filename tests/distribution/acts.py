@@ -181,18 +181,23 @@ def _update_group(tx: Tx, random: Random) -> None:
     _update(tx, "security-groups", random.choice(_ids(tx, things.SecurityGroup)), body)
 
 
-def _interface(tx: Tx, random: Random, action: str, router_id: str, subnet_id: str) -> None:
-    RESOURCES["routers"].actions[action](tx, ADMIN, router_id, {"subnet_id": subnet_id})
+def _interface(tx: Tx, action: str, router_id: str, body: Body) -> None:
+    RESOURCES["routers"].actions[action](tx, ADMIN, router_id, body)
 
 
 def _add_interface(tx: Tx, random: Random) -> None:
-    router_id, subnet_id = random.choice(_ids(tx, things.Router)), random.choice(_ids(tx, things.Subnet))
-    _interface(tx, random, "add_router_interface", router_id, subnet_id)
+    """By the subnet's gateway address, or beside the router that has it."""
+    router_id = random.choice(_ids(tx, things.Router))
+    subnet = random.choice(tx.select(things.Subnet, order=("created_at", "id")))
+    body = {"subnet_id": subnet.id}
+    if random.random() < 0.5:
+        body = {"port_id": _create(tx, "ports", {"network_id": subnet.network_id, "fixed_ips": [body]})}
+    _interface(tx, "add_router_interface", router_id, body)
 
 
 def _remove_interface(tx: Tx, random: Random) -> None:
     leg = random.choice(tx.select(things.Port, {"device_owner": ROUTER_INTERFACE}, order=("created_at", "id")))
-    _interface(tx, random, "remove_router_interface", leg.device_id, leg.fixed_ips[0].subnet_id)
+    _interface(tx, "remove_router_interface", leg.device_id, {"port_id": leg.id})
 
 
 def _set_gateway(tx: Tx, random: Random) -> None:
@@ -221,6 +226,18 @@ def _local_ip(tx: Tx, random: Random) -> None:
     port = random.choice(_plugged(tx))
     body = {"fixed_port_id": port.id, "fixed_ip": random.choice(port.fixed_ips).ip}
     child.create(tx, ADMIN, local_ip, child.spec.for_create(body, ADMIN))
+
+
+def _route(tx: Tx, random: Random) -> None:
+    """By another router's leg if there is one on a network of the router's, so that there are routers in a row."""
+    router = random.choice(tx.select(things.Router, order=("created_at", "id")))
+    legs = tx.select(things.Port, {"device_owner": ROUTER_INTERFACE}, order=("created_at", "id"))
+    mine = {leg.network_id for leg in legs if leg.device_id == router.id}
+    others = [leg for leg in legs if leg.network_id in mine and leg.device_id != router.id]
+    hops = [fixed.ip for port in others or _plugged(tx) for fixed in port.fixed_ips]
+    route = {"destination": f"10.{random.randint(1, 2)}.0.0/16", "nexthop": random.choice(hops)}
+    action = random.choice(("add_extraroutes", "add_extraroutes", "remove_extraroutes"))
+    RESOURCES["routers"].actions[action](tx, ADMIN, router.id, {"router": {"routes": [route]}})
 
 
 def _update_router(tx: Tx, random: Random) -> None:
@@ -313,6 +330,7 @@ ACTS: Final[dict[str, Act]] = {
     "delete_rule": _delete_any("security-group-rules", things.SecurityGroupRule),
     "create_router": _named("routers"),
     "update_router": _update_router,
+    "route": _route,
     "delete_router": _delete_any("routers", things.Router),
     "add_interface": _add_interface,
     "remove_interface": _remove_interface,
@@ -333,5 +351,6 @@ BEGINNING: Final[Sequence[str]] = (
     "create_addresses", "create_router", "create_policy", "create_qos_rule", "create_rule", "create_rule",
     "add_interface", "add_interface", "set_gateway", "set_gateway", "create_ports", "create_ports",
     "create_floating_ip", "associate", "create_floating_ip", "forward",
+    "create_router", "create_router", "add_interface", "add_interface", "add_interface", "route", "route",
 )  # fmt: skip
 """What every example starts with, so that random acts find something to act on."""

@@ -103,7 +103,7 @@ class Oracle:
             return {Arrival(sender["id"], _answered(frame, asked, mac))}
         if not frame.flooded:
             for leg in self._legs(network_id):
-                if frame.eth_dst == leg["mac_address"] and sender["id"] in self.ports:
+                if frame.eth_dst == leg["mac_address"] and (hops or sender["id"] in self.ports):
                     return self._routed(leg["device_id"], frame, sender, hops, leg) if frame.what == "ip" else set()
             for floating in self._floating_on(network_id):
                 if (frame.eth_dst, frame.dst) == (self._floating_mac(floating), floating["floating_ip_address"]):
@@ -181,9 +181,12 @@ class Oracle:
     def _routed(self, router_id: str, frame: Frame, sender: Body, hops: int, via: Body | None) -> set[Arrival]:
         """A router has the frame, from its leg `via` or from outside."""
         legs = [leg for leg in self._all["ports"] if _is_leg(leg) and leg["device_id"] == router_id]
-        if any(frame.dst in _fixed(leg) for leg in legs) or (via and frame.dst == link_local(via["mac_address"])):
-            # Through another router the answer comes back to the guest as that router's.
-            return self._pinged(frame, sender, _own_mac(sender) if hops else frame.eth_src)
+        outer = [ip for ip in _fixed(self._gateway(router_id) or {"fixed_ips": ()}) if ":" in ip]
+        own = [*outer, *(ip for leg in legs for ip in _fixed(leg))]
+        if frame.dst in own and (hops or via is None):
+            return self._answered_from_afar(router_id, frame, sender, hops, legs)
+        if frame.dst in own or (via and frame.dst == link_local(via["mac_address"])):
+            return self._pinged(frame, sender, frame.eth_src)
         if frame.ttl <= 1 or hops > _MOST_HOPS or frame.dst.startswith(("fe80", "ff")) or frame.src.startswith("fe80"):
             return set()
         ways = [way for way in self._ways(router_id, legs) if within(frame.dst, way.cidr)]
@@ -212,6 +215,15 @@ class Oracle:
             return set()
         answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], eth_src=ANY_MAC)
         return {Arrival(sender["id"], answer.but(eth_dst=eth_dst, ttl=64))}
+
+    def _answered_from_afar(
+        self, router_id: str, frame: Frame, sender: Body, hops: int, legs: list[Body]
+    ) -> set[Arrival]:
+        """Who asks from behind another router, or from outside, gets the answer by the router's own routes."""
+        if frame.first != ECHO.get(frame.protocol) or frame.second:
+            return set()
+        answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
+        return self._routed(router_id, answer, sender, hops + 1, legs[0])
 
     def _ways(self, router_id: str, legs: list[Body]) -> Iterator[Way]:
         """Connected subnets, extra routes, the external network's subnets, and the way out."""
@@ -393,10 +405,6 @@ def _is_leg(port: Body) -> bool:
 
 def _is_gateway(port: Body) -> bool:
     return bool(port["device_owner"] == "network:router_gateway")
-
-
-def _own_mac(place: Body) -> str:
-    return str(place["mac"] if "ips" in place else place["mac_address"])
 
 
 def _fixed(port: Body) -> list[str]:

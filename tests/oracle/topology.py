@@ -192,6 +192,29 @@ def _route(cluster: Cluster, random: Random) -> None:
         _router_act(cluster, router, "add_extraroutes", {"router": {"routes": [route]}})
 
 
+def _row(cluster: Cluster, random: Random) -> None:
+    """A router comes to stand behind another one: each leads to a subnet of the other, or to everything, by its leg on
+    a network that both are on.
+    """
+    legs = [port for port in _some(cluster, "ports") if port["device_owner"] == "network:router_interface"]
+    near = random.choice(legs)
+    other = random.choice([each["id"] for each in _some(cluster, "routers") if each["id"] != near["device_id"]])
+    shared = [leg for leg in legs if (leg["network_id"], leg["device_id"]) == (near["network_id"], other)]
+    if not shared:
+        subnet = {"subnet_id": near["fixed_ips"][0]["subnet_id"]}
+        shared.append(_new(cluster, "ports", network_id=near["network_id"], fixed_ips=[subnet]))
+        cluster.api.act(other, "add_router_interface", {"port_id": shared[0]["id"]}, by=ADMIN)
+    for router, far, nexthop in ((near["device_id"], other, shared[0]), (other, near["device_id"], near)):
+        behind = [leg for leg in legs if leg["device_id"] == far and leg["network_id"] != near["network_id"]]
+        subnets = [fixed["subnet_id"] for leg in behind for fixed in leg["fixed_ips"]]
+        cidrs = [cluster.api.get("subnets", each, ADMIN)["cidr"] for each in subnets]
+        nexthop_ip = nexthop["fixed_ips"][0]["ip_address"]
+        everything = "::/0" if ":" in nexthop_ip else "0.0.0.0/0"
+        route = {"destination": random.choice([*cidrs, *cidrs, everything]), "nexthop": nexthop_ip}
+        if random.random() < 0.9:
+            cluster.api.act(router, "add_extraroutes", {"router": {"routes": [route]}}, by=ADMIN)
+
+
 def _floating_ip(cluster: Cluster, random: Random) -> None:
     outside = random.choice([each for each in _some(cluster, "networks") if each["router:external"]])
     floating = _new(cluster, "floatingips", floating_network_id=outside["id"])
@@ -267,6 +290,7 @@ ACTS: Final[dict[str, Act]] = {
     "gateway": _gateway,
     "update_router": _update_router,
     "route": _route,
+    "row": _row,
     "floating_ip": _floating_ip,
     "delete_floating_ip": _delete("floatingips"),
     "unused_floating_ip": lambda cluster, random: _new(
@@ -282,7 +306,7 @@ ACTS: Final[dict[str, Act]] = {
 BEGINNING: Final = (
     *("network", "network", "network", "external", "group", "group", "address_group", "policy", "block", "block"),
     *("rule",) * 10,
-    *("router", "router", *("interface",) * 4, "gateway", "gateway", "route"),
+    *("router", "router", *("interface",) * 4, "gateway", "gateway", "route", "row"),
     *("port",) * 8,
     *("floating_ip", "floating_ip", "unused_floating_ip", "forwarding", "forwarding", "trunk"),
 )

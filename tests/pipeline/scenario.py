@@ -202,7 +202,8 @@ def _place(thing: Part) -> tuple[int, int, str]:
         case Nat():
             source = f"{thing.source} but {','.join(thing.plain) or 'nobody'}" if thing.source else "nobody"
             ways = "".join(f" {_way(each)}" for each in thing.forwardings)
-            text = f"addresses={','.join(thing.addresses)} inside={','.join(thing.inside)} snat={source}{ways}"
+            leads = f"inside={','.join(thing.inside)} outside={','.join(thing.outside)}"
+            text = f"addresses={','.join(thing.addresses)} {leads} snat={source}{ways}"
             return 259, 0, f"namespace {text} owner=router/{thing.router_id}"
     raise AssertionError(thing)
 

@@ -244,7 +244,7 @@ def _sections(text: str, size: int) -> Iterator[Section]:
         lines = chosen(part, size).splitlines()
         started = _read(next(line for line in lines if line.startswith("Flow: "))[6:])
         ended = next(line for line in lines if line.startswith("Final flow: "))[12:]
-        in_port = str(started["in_port"])
+        in_port = str(started.get("in_port", 0))
         section = Section(started, [], [], 0, started if ended == "unchanged" else _read(ended))
         for line, after in zip(lines, [*lines[1:], ""], strict=True):
             if found := _LOOKUP.match(line):
@@ -287,6 +287,9 @@ def _read(text: str) -> dict[str, int]:
 def _number(form: str, text: str) -> int:
     if text in _FRAGMENT:
         return _FRAGMENT[text]
+    if text == "ANY":
+        # No port of the bridge: an in_port of 0, once the packet was tracked.
+        return 0
     if "|" in text or text in CT_FLAGS.values():
         return sum(bit for bit, flag in CT_FLAGS.items() if flag in text.split("|"))
     match form:

@@ -130,9 +130,8 @@ class NatTarget:
         routes = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "route", "show") or "[]")
         led = {route["dst"].removesuffix("/32") for route in routes if route["dst"] != "default"}
         lines = [f"address delete {address}/32 dev {_LINK}" for address in sorted(had - set(nat.addresses))]
-        return lines + [
-            f"route delete {cidr}" for cidr in sorted(led - {each.removesuffix("/32") for each in nat.inside})
-        ]
+        leads = {each.removesuffix("/32") for each in (*nat.inside, *nat.outside)}
+        return lines + [f"route delete {cidr}" for cidr in sorted(led - leads)]
 
     def _plugged(self) -> Iterator[str]:
         bridge = self._switch.mirror.bridge(self._config.bridge)
@@ -222,11 +221,11 @@ _VERSION: Final = 2
 
 def ruleset(nat: Nat) -> str:
     """The namespace's nftables rules, put in place of those before at once (nft(8)); connections stay."""
-    inside = _set(nat.inside)
-    leaving = [f"ip daddr {inside} accept"] if nat.inside else []
-    if nat.forwardings and nat.inside:
+    inwards = f"rt ip nexthop {_ROUTERS[INSIDE]}"
+    leaving = [f"{inwards} accept"]
+    if nat.forwardings:
         # From one of the router's networks by the external address back to one: the answer has to come here, too.
-        leaving.insert(0, f"ip daddr {inside} meta mark 1 ct status dnat snat to {nat.addresses[0]}")
+        leaving.insert(0, f"{inwards} meta mark 1 ct status dnat snat to {nat.addresses[0]}")
     passing = []
     if nat.source:
         plain = f"ip daddr != {_set(nat.plain)} " if nat.plain else ""
@@ -282,8 +281,11 @@ def _up() -> str:
 
 def _ways(nat: Nat) -> list[str]:
     lines = [f"address replace {address}/32 dev {_LINK}" for address in nat.addresses]
-    lines += [f"route replace {cidr} via {_ROUTERS[INSIDE]} dev {_LINK} onlink" for cidr in nat.inside]
-    return [*lines, f"route replace default via {_ROUTERS[OUTSIDE]} dev {_LINK} onlink mtu {nat.mtu}"]
+    ways = {"0.0.0.0/0": OUTSIDE, **dict.fromkeys(nat.inside, INSIDE), **dict.fromkeys(nat.outside, OUTSIDE)}
+    for cidr, mac in ways.items():
+        mtu = f" mtu {nat.mtu}" if mac == OUTSIDE else ""
+        lines.append(f"route replace {cidr} via {_ROUTERS[mac]} dev {_LINK} onlink{mtu}")
+    return lines
 
 
 def _namespaces() -> set[str]:

@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 
 from suimon.distribution.policies import OF_FLOATING_IP
+from suimon.distribution.routes import behind
 from suimon.model import view
 from suimon.model.gateways import candidates, ranked
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
@@ -58,7 +59,7 @@ def leaders(tx: Tx, attached: Attached, routers: Collection[str]) -> set[str]:
 
 
 def duties(tx: Tx, hosts: Collection[str], leading: Leading) -> dict[str, set[str]]:
-    """By host, the scopes that it holds as a gateway: four statements at most for any number of hosts."""
+    """By host, the scopes that it holds as a gateway: four statements for any number of hosts, and `behind`'s."""
     held: dict[str, set[str]] = defaultdict(set)
     every = leading.attached.hosts(tx).items() if hosts else ()
     attached = {physnet: there for physnet, there in every if any(each.host in hosts for each in there)}
@@ -75,10 +76,12 @@ def duties(tx: Tx, hosts: Collection[str], leading: Leading) -> dict[str, set[st
     of_these = leading.routers
     leaving = tx.rows(_LEAVING, physnets) if of_these is None else tx.rows(_LEAVING_OF, {"routers": sorted(of_these)})
     led: dict[str, list[str]] = defaultdict(list)
-    for router_id, physnet, policy_id in leaving:
+    routed: dict[str, set[str]] = defaultdict(set)
+    for router_id, physnet, policy_id, has_routes in leaving:
         for each in ranked(router_id, attached.get(physnet, ())):
             if each.host in hosts:
                 led[router_id].append(each.host)
+                routed[each.host] |= {router_id} if has_routes else set()
                 # Also of one without legs: the holders of its scope are who hears of its first.
                 held[each.host] |= {f"router:{router_id}"} | ({f"qos:{policy_id}"} if policy_id else set())
     for router_id, network_id in tx.rows(_LEGS, {"routers": sorted(led)}) if led else ():
@@ -87,6 +90,8 @@ def duties(tx: Tx, hosts: Collection[str], leading: Leading) -> dict[str, set[st
     for router_id, policy_id in tx.rows(_FORWARDED, {"routers": sorted(led)}) if led else ():
         for host in led[router_id]:
             held[host].add(f"qos:{policy_id}")
+    for host, more in behind(tx, routed).items():
+        held[host] |= more
     return held
 
 
@@ -121,7 +126,7 @@ _EXTERNAL: Final = select(NETWORKS.c.id, NETWORKS.c.physnet).where(
     NETWORKS.c.external, NETWORKS.c.physnet.in_(bindparam("physnets", expanding=True))
 )
 _WAYS_OUT: Final = (
-    select(PORTS.c.device_id, NETWORKS.c.physnet, ROUTERS.c.gateway_qos_policy_id)
+    select(PORTS.c.device_id, NETWORKS.c.physnet, ROUTERS.c.gateway_qos_policy_id, ROUTERS.c.routes != "[]")
     .join(ROUTERS, ROUTERS.c.id == PORTS.c.device_id)
     .join(NETWORKS, NETWORKS.c.id == PORTS.c.network_id)
     .where(NETWORKS.c.external, PORTS.c.device_owner == ROUTER_GATEWAY)

@@ -3,7 +3,8 @@
 host:H      its ports, also those that are waited for there (live migration); their floating IPs
 network:N   networks of its ports; those of the routers on them (one hop), and the routers' external networks
 peers:N     the bound ports of such a network, if packets find their way there by us: tunnels, or a router is on it
-router:R    routers with an interface on a network of its ports
+router:R    routers with an interface on a network of its ports, and those behind them (`routes.behind`), with their
+            networks and peers
 group:G     security groups of its ports; members:G the remote groups and address groups that their rules name
 physnet:P   the gateway hosts of a physical network that one of these routers leaves by; or that the host itself has
             (then it also holds its external networks, and of the routers that it is a gateway host of: the router, and
@@ -18,12 +19,25 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import CTE, BindParameter, Select, bindparam, func, literal, literal_column, select, union, union_all
+from sqlalchemy import (
+    CTE,
+    BindParameter,
+    Select,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+    union,
+    union_all,
+)
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
 from suimon.distribution.gateways import Attached, Leading, duties
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
+from suimon.distribution.routes import behind
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
 from suimon.model.view import TUNNELS
 from suimon.store.tables import (
@@ -33,6 +47,7 @@ from suimon.store.tables import (
     PORT_BINDINGS,
     PORT_SECURITY_GROUPS,
     PORTS,
+    ROUTERS,
     SECURITY_GROUP_RULES,
 )
 from suimon.store.tx import Tx
@@ -61,15 +76,22 @@ def led_to(tx: Tx, port_ids: Collection[str]) -> dict[str, set[str]]:
 
 def _led(tx: Tx, statement: CompoundSelect[Any], wanted: Collection[str]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
+    routed: dict[str, set[str]] = defaultdict(set)
     for row in tx.rows(statement, {"wanted": list(wanted)}):
         host, what, id_ = map(str, row)
         found[host].update(f"{scope}:{id_}" for scope in _SCOPES[what])
+        if what == _ROUTED:
+            routed[host].add(id_)
+    for host, more in behind(tx, routed).items():
+        found[host] |= more
     return found
 
 
 _WANTED: Final[BindParameter[Any]] = bindparam("wanted", expanding=True)
 _ATTACHED: Final = select(HOSTS.c.name).where(HOSTS.c.name.in_(_WANTED), HOSTS.c.physnets != "[]")
 """Hosts that have physical networks."""
+_ROUTED: Final = "routed"
+"""What the statement says of a router with extra routes."""
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(TUNNELS, ("network", "peers")),
     "vlan": ("network",),
@@ -77,6 +99,7 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     ROUTER_INTERFACE: ("network", "peers"),
     ROUTER_GATEWAY: ("network",),
     "router": ("router",),
+    _ROUTED: ("router",),
     "physnet": ("physnet",),
     "group": ("group",),
     "members": ("members",),
@@ -91,8 +114,8 @@ def _statement(wanted: ColumnElement[Any] | None = None) -> CompoundSelect[Any]:
     groups, routers = _groups(mine), _routers(mine)
     legs = _legs(routers)
     of_mine = (_networks(mine), _policies(mine), _policies_outside(mine))
-    of_groups = (_each(groups, "group", groups.c.group_id), _members(groups))
-    of_routers = (_each(routers, "router", routers.c.router_id), select(*legs.c), _ways_out(legs))
+    of_groups = (select(groups.c.binding_host, literal("group"), groups.c.group_id), _members(groups))
+    of_routers = (_by_routes(routers), select(*legs.c), _ways_out(legs))
     return union(*of_mine, *of_groups, *of_routers)
 
 
@@ -124,7 +147,7 @@ def _routers(mine: CTE) -> CTE:
         .join(PORTS, PORTS.c.network_id == networks.c.network_id)
         .where(PORTS.c.device_owner == owner)
         .distinct()
-        .cte("routers")
+        .cte("routers_of_mine")
     )
 
 
@@ -166,8 +189,9 @@ def _members(groups: CTE) -> Select[Any]:
     )
 
 
-def _each(found: CTE, what: str, id_: ColumnElement[Any]) -> Select[Any]:
-    return select(found.c.binding_host, literal(what), id_)
+def _by_routes(routers: CTE) -> Select[Any]:
+    what = case((ROUTERS.c.routes != "[]", _ROUTED), else_="router")
+    return select(routers.c.binding_host, what, ROUTERS.c.id).join(ROUTERS, ROUTERS.c.id == routers.c.router_id)
 
 
 def _legs(routers: CTE) -> CTE:

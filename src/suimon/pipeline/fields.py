@@ -64,6 +64,7 @@ FIELDS: Final[dict[str, Field]] = {
     "nd_sll": Field(0x8000, 32, 48, "mac", _NS),
     "nd_tll": Field(0x8000, 33, 48, "mac", _NA),
     "tun_id": Field(0x8000, 38, 64, "hex"),
+    "nxm_in_port": Field(0x0000, 0, 16),
     "ip_frag": Field(0x0001, 26, 8, "hex", needs=_IP),
     "ip_ttl": Field(0x0001, 29, 8, needs=_IP),
     "tun_src": Field(0x0001, 31, 32, "ipv4"),
@@ -113,11 +114,16 @@ COMPLAINT: Final = "reg12"
 """Why a router does not carry the packet on: 0, or one of those below. Each has the lowest bit."""
 MTU: Final = "reg13"
 """The MTU of the network that a packet goes to, where it may be too large for it."""
+ROUTED: Final = "reg14"
+"""1 once a router carried the packet to the network that it is on now, or it came from outside."""
 
 TOO_BIG: Final = 1
 EXPIRED: Final = 3
 NO_ROUTE: Final = 5
 ANY_COMPLAINT: Final = (1, 1)
+
+INGRESS: Final = "nxm_in_port"
+"""By this name in_port can be written: from 0, a packet may be sent to where it came from (ovs-fields(7))."""
 
 FROM_GUEST: Final = 1
 FROM_TUNNEL: Final = 2

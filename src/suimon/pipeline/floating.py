@@ -14,16 +14,13 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
-from suimon.pipeline.deliver import tagged
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import NET, NEXTHOP, ROUTER, SOURCE, TARGET
+from suimon.pipeline.fields import INGRESS, NET, NEXTHOP, ROUTER, SOURCE
 from suimon.pipeline.fit import looked_at
 from suimon.pipeline.flow import (
-    IN_PORT,
     Action,
     DecTtl,
     Goto,
-    Output,
     Resubmit,
     ToController,
     UseMeter,
@@ -59,6 +56,8 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         set_field("eth_src", leg.mac),
         set_field("eth_dst", port.mac),
         set_field(NET, facts.number("network", port.network_id)),
+        # A guest may talk to its own floating IP, and nothing is sent out of where it came from.
+        set_field(INGRESS, 0),
     ]
     if own.mtu < network.mtu:
         yield flow(Stage.FLOATING_IN, 100, owner, at_address, looked_at(own.mtu))
@@ -82,11 +81,6 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     nearby = outside | {NEXTHOP: int(IPv4Address(floating.address))}
     again: list[Action] = [set_field("eth_dst", floating.mac), Resubmit(Stage.FLOATING_IN)]
     yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
-    if port.up and own.up:
-        # A guest that talks to its own floating IP is where the packet came from: only the name IN_PORT leads there.
-        itself = {TARGET: number, ROUTER: facts.number("router", router.id), "in_port": facts.ofports[port.id]}
-        routed = itself | {SOURCE: number, "eth_type": 0x0800, "ipv4_dst": floating.fixed_ip}
-        yield flow(Stage.DELIVER, 130, owner, routed, tagged(port, Output(IN_PORT)))
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "floating_ip": floating_flows}

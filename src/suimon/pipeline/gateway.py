@@ -23,8 +23,9 @@ from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
 from suimon.pipeline.answer import arp_reply
+from suimon.pipeline.ecmp import extra_routes
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP, ORIGIN, ROUTER
+from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP, ORIGIN, ROUTED, ROUTER
 from suimon.pipeline.flow import (
     IN_PORT,
     Action,
@@ -99,7 +100,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     outside = facts.number("network", network.id)
     leaving: dict[str, object] = {NET: outside, ROUTER: facts.number("router", router.id), **_FORWARD}
     if any(each.host == facts.host for each in stands_by(facts, router)):
-        yield _nat(router, gateway, network.mtu)
+        yield _nat(facts, router, gateway, network.mtu)
     nat = facts.nats.get(device(router.id))
     if chosen.host != facts.host:
         if facts.tunnel_ofport is not None:
@@ -163,7 +164,8 @@ def _back_from_namespace(facts: Facts, owner: Owner, router: view.Router, nat: i
     back: dict[str, object] = {"in_port": nat, "vlan_vid": 0, **_FORWARD}
     taken: list[Action] = [set_field(ROUTER, number), set_field(ORIGIN, FROM_GUEST)]
     yield flow(Stage.CLASSIFY, 100, owner, back | {"eth_dst": INSIDE}, [*taken, Goto(Stage.ROUTE)])
-    out = [*taken, set_field(NET, outside), set_field("eth_src", gateway.mac), Goto(Stage.LEAVE)]
+    at_leg: list[Action] = [set_field(NET, outside), set_field("eth_src", gateway.mac), set_field(ROUTED, 1)]
+    out = [*taken, *at_leg, Goto(Stage.LEAVE)]
     leaving = back | {"eth_dst": OUTSIDE}
     yield flow(Stage.CLASSIFY, 100, owner, leaving, [*gateway_passage(facts, owner, router).leaving, *out])
     for address, limited in _apart(facts, owner, router):
@@ -213,14 +215,16 @@ def _apart(facts: Facts, owner: Owner, router: view.Router) -> Iterator[tuple[st
             yield address, passage(facts, owner, f"{router.id}/{address}", policies.get(address))
 
 
-def _nat(router: view.Router, gateway: view.Gateway, mtu: int) -> Nat:
+def _nat(facts: Facts, router: view.Router, gateway: view.Gateway, mtu: int) -> Nat:
+    outside = map(facts.subnet, facts.found("subnet@network", gateway.network_id))
     legs = {each.cidr for each in router.interfaces if ":" not in each.cidr}
-    routes = [each for each in router.routes if ":" not in each.destination + each.nexthop]
+    routes = [each for each in extra_routes(facts, router) if ":" not in each.destination + each.nexthop]
     static = {each.destination for each in routes if any(IPv4Address(each.nexthop) in IPv4Network(leg) for leg in legs)}
     return Nat(
         router.id,
         tuple(addresses(router)),
         inside=tuple(sorted(legs | static)),
+        outside=tuple(sorted(each.cidr for each in outside if each and ":" not in each.cidr)),
         source=gateway.ip or "" if gateway.snat else "",
         plain=tuple(sorted(gateway.plain)),
         forwardings=router.forwardings,

@@ -17,7 +17,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
 from suimon.pipeline.discovery import ADVERTISED, OF_ROUTER, SOLICITED, advertisement
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTER
+from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTED, ROUTER
 from suimon.pipeline.flow import IN_PORT, Action, Goto, Move, Output, ToController, UseMeter, flow, set_field
 from suimon.pipeline.gateway import VNI, active, gateway_passage, handed_over
 from suimon.pipeline.program import Part, Producers
@@ -25,7 +25,7 @@ from suimon.pipeline.remote import tag
 from suimon.pipeline.route6 import echo_reply
 from suimon.pipeline.tables import Stage
 
-_OWN: Final = 300
+_OWN: Final = 310
 _ROUND: Final = 60
 """Above the default route of a router, below all its others."""
 _PREFIX: Final = 100
@@ -47,12 +47,13 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     if facts.physnets.get(network.physnet or "") is None:
         return
     limited = gateway_passage(facts, owner, router)
-    out = [*limited.leaving, set_field("eth_src", gateway.mac), Goto(Stage.LEAVE)]
+    out = [*limited.leaving, set_field("eth_src", gateway.mac), set_field(ROUTED, 1), Goto(Stage.LEAVE)]
     yield flow(Stage.FLOATING_OUT, 10, owner, leaving, out)
-    entering: list[Action] = [set_field(ROUTER, facts.number("router", router.id)), set_field(ORIGIN, FROM_GUEST)]
+    taken: list[Action] = [set_field(ROUTER, facts.number("router", router.id)), set_field(ORIGIN, FROM_GUEST)]
+    entering = [*taken, set_field(ROUTED, 1)]
     if tunnel is not None:
         handed = {"in_port": tunnel, "tun_id": VNI, "eth_dst": gateway.mac, **ipv6.IPV6}
-        yield flow(Stage.TUNNEL, 110, owner, handed, [*entering, set_field(NET, outside), *out])
+        yield flow(Stage.TUNNEL, 110, owner, handed, [*taken, set_field(NET, outside), *out])
     yield from _next_hops(facts, owner, router, gateway)
     yield from _answered(owner, network, router, outside)
     at_gateway = {NET: outside, ORIGIN: FROM_PROVIDER, "eth_dst": gateway.mac, **ipv6.IPV6}

@@ -24,13 +24,15 @@ class Shape(msgspec.Struct, frozen=True):
 class Nat(msgspec.Struct, frozen=True):
     """A router's network namespace on a gateway host (`dataplane.nat`).
 
-    It is reached by `addresses`, leads to the CIDRs `inside`, and gives what leaves `source` as its address, if that is
-    not empty, unless it comes from one of `plain`.
+    It is reached by `addresses` and leads to the CIDRs `inside` and `outside`, where the longest prefix counts, and
+    outside whatever is in none. It gives what leaves `source` as its address, if that is not empty, unless it comes
+    from one of `plain`.
     """
 
     router_id: str
     addresses: tuple[str, ...]
     inside: tuple[str, ...]
+    outside: tuple[str, ...] = ()
     source: str = ""
     plain: tuple[str, ...] = ()
     forwardings: tuple[PortForwarding, ...] = ()

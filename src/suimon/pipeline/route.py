@@ -16,7 +16,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
 from suimon.pipeline.ecmp import extra_routes, spread
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, ROUTER, wide
+from suimon.pipeline.fields import INGRESS, NET, NEXTHOP, NEXTHOP6, ROUTED, ROUTER, wide
 from suimon.pipeline.fit import fitting, widest
 from suimon.pipeline.flow import (
     Action,
@@ -51,7 +51,9 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
             continue
         here = at_router | {"ipv4_dst": interface.ip}
         echo = here | {"ip_proto": 1, "icmp_type": 8, "icmp_code": 0}
-        yield flow(Stage.ROUTE, _OWN + 1, owner, echo, _echo_reply(interface))
+        ends: list[Action] = [Move("eth_src", "eth_dst"), set_field("eth_src", interface.mac)]
+        yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*ends, *_echo_reply(interface.ip), Goto(Stage.REPLY)])
+        yield flow(Stage.ROUTE, _OWN + 2, owner, echo | {ROUTED: 1}, [*_echo_reply(interface.ip), *ROUTED_BACK])
         yield flow(Stage.ROUTE, _OWN, owner, here)
         # Another router on this network may have it as its next hop.
         yield from found_at(facts, owner, interface.network_id, interface.mac, [interface.ip])
@@ -159,21 +161,25 @@ def _prefix(owner: Owner, at_router: dict[str, object], cidr: str, actions: list
 
 def _towards(facts: Facts, interface: view.RouterInterface, nexthop: list[Action]) -> list[Action]:
     number = facts.number("network", interface.network_id)
-    leg: list[Action] = [set_field("eth_src", interface.mac), set_field(NET, number)]
+    leg: list[Action] = [set_field("eth_src", interface.mac), set_field(NET, number), set_field(ROUTED, 1)]
     return [DecTtl(), *leg, *nexthop, Goto(Stage.NEIGHBOUR)]
 
 
-def _echo_reply(interface: view.RouterInterface) -> list[Action]:
-    """RFC 792 echo: turned around with a fresh TTL, from the leg that was asked."""
-    return [
-        Move("eth_src", "eth_dst"),
-        set_field("eth_src", interface.mac),
-        Move("ipv4_src", "ipv4_dst"),
-        set_field("ipv4_src", interface.ip),
-        set_field("icmp_type", 0),
-        set_field("ip_ttl", 64),
-        Goto(Stage.REPLY),
-    ]
+def _echo_reply(ip: str) -> list[Action]:
+    """RFC 792 echo: turned around with a fresh TTL, from the address that was asked."""
+    turned: list[Action] = [Move("ipv4_src", "ipv4_dst"), set_field("ipv4_src", ip)]
+    return [*turned, set_field("icmp_type", 0), set_field("ip_ttl", 64)]
+
+
+ROUTED_BACK: Final[tuple[Action, ...]] = (
+    set_field(NET, 0),
+    # The way back may be the way it came, and nothing is sent out of where it came from.
+    set_field(INGRESS, 0),
+    Resubmit(Stage.ROUTE),
+)
+"""What answers somebody who is not on the router's own network: the answer is the router's own packet, and finds its
+way from there.
+"""
 
 
 PRODUCERS: Final[Producers] = {

@@ -16,11 +16,11 @@ from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
 from suimon.pipeline.ecmp import extra_routes, spread
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import NET, NEXTHOP6, ROUTER
+from suimon.pipeline.fields import NET, NEXTHOP6, ROUTED, ROUTER
 from suimon.pipeline.fit import fitting, widest
 from suimon.pipeline.flow import Action, DecTtl, Flow, Goto, Move, flow, set_field
 from suimon.pipeline.program import Part, Producers
-from suimon.pipeline.route import found_at
+from suimon.pipeline.route import ROUTED_BACK, found_at
 from suimon.pipeline.tables import Stage
 
 _OWN: Final = 300
@@ -56,21 +56,22 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 
 def echo_reply(mac: str, ip: str) -> list[Action]:
+    """To whoever is on the same network as the address that was asked."""
+    return [Move("eth_src", "eth_dst"), set_field("eth_src", mac), *_turned(ip)]
+
+
+def _turned(ip: str) -> list[Action]:
     """RFC 4443, 4.2: an echo request is turned around with a fresh hop limit."""
-    return [
-        Move("eth_src", "eth_dst"),
-        set_field("eth_src", mac),
-        Move("ipv6_src", "ipv6_dst"),
-        set_field("ipv6_src", ip),
-        set_field("icmpv6_type", 129),
-        set_field("ip_ttl", 64),
-    ]
+    turned: list[Action] = [Move("ipv6_src", "ipv6_dst"), set_field("ipv6_src", ip)]
+    return [*turned, set_field("icmpv6_type", 129), set_field("ip_ttl", 64)]
 
 
 def _own(owner: Owner, here: dict[str, object], mac: str, ip: str) -> Iterator[Part]:
     """A leg answers ping, and has no other service."""
     echo = here | {"ip_proto": 58, "icmpv6_type": 128, "icmpv6_code": 0}
     yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*echo_reply(mac, ip), Goto(Stage.REPLY)])
+    if not ip.startswith("fe80"):
+        yield flow(Stage.ROUTE, _OWN + 2, owner, echo | {ROUTED: 1}, [*_turned(ip), *ROUTED_BACK])
     yield flow(Stage.ROUTE, _OWN, owner, here)
 
 
@@ -104,6 +105,7 @@ def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[s
         _mtu(facts, gateway.network_id),
         widest(facts, router),
     )
+    yield from _own(owner, at_router | {"ipv6_dst": gateway.ip6}, gateway.mac, gateway.ip6)
     leave: list[Action] = [DecTtl(), set_field(NET, number), Goto(Stage.FLOATING_OUT)]
     for subnet_id in facts.found("subnet@network", gateway.network_id):
         subnet = facts.subnet(subnet_id)
@@ -125,7 +127,8 @@ def _mtu(facts: Facts, network_id: str) -> int:
 
 def _towards(facts: Facts, leg: view.RouterInterface, nexthop: list[Action]) -> list[Action]:
     number = facts.number("network", leg.network_id)
-    return [DecTtl(), set_field("eth_src", leg.mac), set_field(NET, number), *nexthop, Goto(Stage.NEIGHBOUR)]
+    on_leg: list[Action] = [set_field("eth_src", leg.mac), set_field(NET, number), set_field(ROUTED, 1)]
+    return [DecTtl(), *on_leg, *nexthop, Goto(Stage.NEIGHBOUR)]
 
 
 PRODUCERS: Final[Producers] = {

@@ -41,8 +41,8 @@ class Namespace:
         if fields["ip_ttl"] <= 1 and "ip_ttl" not in rewrite:
             return Crossing(nat.router_id, "dropped", "its time to live is over")
         sent = packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1, **rewrite})
-        inside = _in(sent.fields["ipv4_dst"], nat.inside)
-        ends = {"eth_src": _mac(NAMESPACE), "eth_dst": _mac(INSIDE if inside else OUTSIDE)}
+        inwards = _inwards(nat, sent.fields["ipv4_dst"])
+        ends = {"eth_src": _mac(NAMESPACE), "eth_dst": _mac(INSIDE if inwards else OUTSIDE)}
         if "icmp_type" in rewrite:
             return Crossing(nat.router_id, "answered", "one of the router's own addresses", sent.with_fields(ends))
         if not rewrite:
@@ -63,7 +63,7 @@ class Namespace:
             return self._remembered(packet, inner | nearby)
         if str(IPv4Address(fields["ipv4_dst"])) in nat.addresses:
             return _ping_answered(fields) or "one of the router's own addresses, and no L4 port that is forwarded"
-        hidden = nat.source and not _in(fields["ipv4_dst"], nat.inside) and not _in(fields["ipv4_src"], nat.plain)
+        hidden = nat.source and not _inwards(nat, fields["ipv4_dst"]) and not _in(fields["ipv4_src"], nat.plain)
         if hidden and not from_outside:
             return self._remembered(packet, {"ipv4_src": int(IPv4Address(nat.source))})
         refused = from_outside and nat.source and not _in(fields["ipv4_dst"], nat.plain)
@@ -112,6 +112,12 @@ def _other(name: str) -> str:
 def _tuple(packet: Packet) -> tuple[int, ...]:
     names = ("ip_proto", "ipv4_src", "ipv4_dst", "tcp_src", "tcp_dst", "udp_src", "udp_dst")
     return tuple(packet.fields.get(name, 0) for name in names)
+
+
+def _inwards(nat: Nat, address: int) -> bool:
+    """By the longest prefix."""
+    ways = [("0.0.0.0/0", False), *((cidr, True) for cidr in nat.inside), *((cidr, False) for cidr in nat.outside)]
+    return max((IPv4Network(cidr).prefixlen, inwards) for cidr, inwards in ways if _in(address, (cidr,)))[1]
 
 
 def _in(address: int, cidrs: tuple[str, ...]) -> bool:

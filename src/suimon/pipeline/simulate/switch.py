@@ -11,7 +11,7 @@ from zlib import crc32
 import msgspec
 
 from suimon.model.owner import Owner
-from suimon.pipeline.fields import FIELDS, registers
+from suimon.pipeline.fields import FIELDS, INGRESS, registers
 from suimon.pipeline.flow import (
     IN_PORT,
     Action,
@@ -352,6 +352,7 @@ def _read(fields: dict[str, int], name: str) -> int:
 
 def _merged(fields: dict[str, int], name: str, value: int, mask: int) -> dict[str, int]:
     """What a field holds once `value` was written under `mask`; a wide register is four."""
+    name = "in_port" if name == INGRESS else name
     merged = _read(fields, name) & ~mask | value & mask
     parts = registers(name)
     return {part: merged >> 32 * (3 - at) & 0xFFFFFFFF for at, part in enumerate(parts)} if parts else {name: merged}
