@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from suimon.lab import traffic
 
 
@@ -45,6 +47,7 @@ def test_a_stream_arrives_whole() -> None:
         sent = run("stream", "127.0.0.1", str(port), "--seconds", "2", "--kbps", "1600")
     assert result["bytes"] == sent["bytes"] > 300_000
     assert result["intact"] and result["ended"] == "closed" and abs(result["rate_kbps"] - 1600) < 100
+    assert result["peer"] == "127.0.0.1"
 
 
 def test_a_spoilt_stream_is_noticed() -> None:
@@ -61,6 +64,20 @@ def test_both_ways() -> None:
         near = run("duplex", str(port), "--seconds", "1", "--peer", "127.0.0.1", "--bind", "127.0.0.2")
     assert 80 <= near["received"] <= 105 and 80 <= far["received"] <= 105
     assert begun < near["last_at"] <= time.monotonic()
+
+
+@pytest.mark.parametrize(("sends", "listens"), [("send", "receive"), ("stream", "accept")])
+def test_what_was_enough_ends_well_at_once(sends: str, listens: str) -> None:
+    port = free_port(socket.SOCK_STREAM if sends == "stream" else socket.SOCK_DGRAM)
+    begun = time.monotonic()
+    with (
+        receiver(listens, str(port), "--idle", "0.5") as result,
+        subprocess.Popen(command(sends, "127.0.0.1", str(port), "--seconds", "60"), stdout=subprocess.PIPE) as sender,
+    ):
+        time.sleep(0.5)
+        sender.terminate()
+        assert json.loads(sender.communicate(timeout=30)[0]) and sender.returncode == 0
+    assert result.get("bytes", result.get("received")) > 10 and time.monotonic() - begun < 30
 
 
 def test_a_closed_port_refuses() -> None:

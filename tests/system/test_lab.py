@@ -22,6 +22,7 @@ from suimon.lab.openvswitch import OpenVSwitch
 from suimon.lab.underlay import existing_namespaces
 from tests.system.clouds import free_lab
 
+SERVICES = "169.254.169.254"
 PORTS = [f"0a000000-0000-4000-8000-00000000000{number}" for number in range(4)]
 
 
@@ -200,15 +201,20 @@ def test_a_guest_by_the_commands_of_the_readme(config: LabConfig) -> None:
     with OpenStack(lab.layout) as openstack:
         openstack.run("network", "create", "net1")
         openstack.run("subnet", "create", "subnet1", "--network", "net1", "--subnet-range", "10.9.0.0/24")
-        port = openstack.create("port", "create", "port1", "--network", "net1", "--host", "hv1")
+        nova = ("--device-owner", "compute:nova")
+        port = openstack.create("port", "create", "port1", "--network", "net1", "--host", "hv1", *nova)
         with pytest.raises(LabError, match=r"`openstack network show 'not there' -f json` ended with 1: .*not there"):
             openstack.show("network", "not there")
     address = port["fixed_ips"][0]["ip_address"]
     assert f"Guest vm1 is on hv1 with {address}/24." in suimon_lab(
-        config, "guest", "add", "vm1", "--host=hv1", "--port=port1"
+        config, "guest", "add", "vm1", "--host=hv1", "--port=port1", "--movable"
     )
     assert f" {address}/24 " in suimon_lab(config, "exec", "vm1", "--", "ip", "-4", "address", "show", "dev", "eth0")
     assert "vm1         on hv1" in suimon_lab(config, "status")
+    assert suimon_lab(config, "guest", "migrate", "vm1", "--to=hv2").endswith("Guest vm1 is on hv2.\n")
+    assert "vm1         on hv2" in suimon_lab(config, "status")
+    asked = suimon_lab(config, "exec", "vm1", "--", "busybox", "wget", "-qO-", f"http://{SERVICES}/latest/meta-data/")
+    assert "local-ipv4" in asked, "its new host answers"
     suimon_lab(config, "guest", "remove", "vm1")
     assert "vm1" not in suimon_lab(config, "status")
     suimon_lab(config, "down")
@@ -251,6 +257,7 @@ def test_after_the_tour_the_lab_stays_up_until_ctrl_c(config: LabConfig) -> None
             assert line, said
             said += line
         assert f"export OS_CLIENT_CONFIG_FILE={Lab.load(config, print).layout.clouds_yaml}" in said
+        assert f"suimon lab --name {config.name} --root {config.root} guest migrate vm1" in said
         assert all_running(Lab.load(config, print))
         child.send_signal(signal.SIGINT)
         assert child.wait(timeout=60) == 0

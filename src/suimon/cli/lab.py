@@ -15,6 +15,7 @@ from suimon.cli.swarm import swarm, swarm_part
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab, Status
 from suimon.lab.layout import LabConfig
+from suimon.lab.migration import migrate as migrated
 from suimon.lab.openstack import OpenStack
 from suimon.lab.tour.tour import Tour
 
@@ -90,18 +91,33 @@ def guest() -> None:
 @click.option("--host", required=True, help="The hypervisor to plug it into (hv1 …).")
 @click.option("--port", "port", required=True, help="Name or id of the port it is plugged with.")
 @click.option("--no-dhcp", is_flag=True, help="Plug it only; ask for no address.")
+@click.option("--movable", is_flag=True, help="One that `migrate` can move.")
 @click.pass_obj
-def add(config: LabConfig, name: str, host: str, port: str, no_dhcp: bool) -> None:
+def add(config: LabConfig, /, name: str, host: str, port: str, **how: bool) -> None:
     """Plug a new guest into a hypervisor with a port of the cloud, and get its address by DHCP."""
     with _one_sentence():
         running = Lab.load(config, click.echo)
         running.require_up()
         with OpenStack(running.layout) as cloud:
             shown = cloud.show("port", port)
-        made = running.guests.add(name, host, str(shown["id"]), str(shown["mac_address"]))
-        if not no_dhcp:
+        made = running.guests.add(name, host, str(shown["id"]), str(shown["mac_address"]), movable=how["movable"])
+        if not how["no_dhcp"]:
             made = running.guests.lease(made)
         click.echo(f"Guest {name} is on {host} with {made.lease.get('ip', 'no address')}.")
+
+
+@guest.command()
+@click.argument("name")
+@click.option("--to", required=True, help="The hypervisor that it goes to (hv1 …).")
+@click.pass_obj
+def migrate(config: LabConfig, name: str, to: str) -> None:
+    """Move a running guest to another hypervisor, as Nova's live migration does."""
+    with _one_sentence():
+        running = Lab.load(config, click.echo)
+        running.require_up()
+        with OpenStack(running.layout, click.echo) as cloud:
+            moved = migrated(running, cloud, name, to)
+        click.echo(f"Guest {name} is on {moved.host}.")
 
 
 @guest.command()

@@ -19,10 +19,11 @@ from contextlib import redirect_stderr, redirect_stdout
 
 def main() -> None:
     """Until the end of standard input."""
+    # What the client calls itself, from when it is loaded.
+    sys.argv = ["openstack"]
     # Here, because who starts this program needs nothing of it but its place.
     from openstackclient.shell import main as openstack_main
 
-    sys.argv = ["openstack"]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         # The client loads what it needs when it runs. Whether this command succeeds, the next ones say for themselves.
         openstack_main(["network", "list"])

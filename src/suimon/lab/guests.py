@@ -27,6 +27,7 @@ class Guest(msgspec.Struct, frozen=True):
     port_id: str
     mac: str
     namespace: str
+    movable: bool = False
     lease: dict[str, str] = {}
 
     @property
@@ -43,15 +44,18 @@ class Guests:
         self._switch = switch
         self._directory = layout.directory / "guests"
 
-    def add(self, name: str, host: str, port_id: str, mac: str) -> Guest:
-        """A guest whose interface has the port's MAC, plugged and up, without an address yet (see `lease`)."""
+    def add(self, name: str, host: str, port_id: str, mac: str, *, movable: bool = False) -> Guest:
+        """A guest whose interface has the port's MAC, plugged and up, without an address yet (see `lease`). A movable
+        one can live on another hypervisor later, and its packets pass one bridge more.
+        """
         self._check(name, port_id, mac)
         on = self._layout.host(host)
-        guest = Guest(name, host, port_id, mac, self._layout.guest_namespace(name))
+        wire = self._wires.add_movable_guest if movable else self._wires.add_guest
+        guest = Guest(name, host, port_id, mac, self._layout.guest_namespace(name), movable)
         (self._directory / name).mkdir(parents=True)
         (self._directory / name / "guest.json").write_bytes(msgspec.json.encode(guest))
         try:
-            self._wires.add_guest(on, guest.device, guest.namespace, mac)
+            wire(on, guest.device, guest.namespace, mac)
             self.plug(guest)
         except LabError:
             self.remove(name)
@@ -67,6 +71,27 @@ class Guests:
 
     def unplug(self, guest: Guest) -> None:
         self._switch(guest.host).vsctl("--if-exists", "del-port", "br-int", guest.device)
+
+    def expect(self, guest: Guest, host: str) -> None:
+        """Plug a cable of a movable guest into a hypervisor that it may go to, as Nova does before it comes."""
+        self._wires.add_cable(self._layout.host(host), guest.device, guest.namespace, guest.mac)
+        self.plug(msgspec.structs.replace(guest, host=host))
+
+    def move(self, guest: Guest, host: str) -> Guest:
+        """From now on it runs on a hypervisor that expects it, and says so by a gratuitous ARP."""
+        self._wires.plug_cable(guest.namespace, self._layout.host(host), self._layout.host(guest.host))
+        announcement = ["busybox", "arping", "-A", "-c", "1", "-w", "1", "-I", "eth0"]
+        self.run(guest, [*announcement, guest.lease["ip"].partition("/")[0]])
+        moved = msgspec.structs.replace(guest, host=host)
+        (self._directory / guest.name / "guest.json").write_bytes(
+            msgspec.json.encode(msgspec.structs.replace(moved, lease={}))
+        )
+        return moved
+
+    def forget(self, guest: Guest, host: str) -> None:
+        """Take away the cable to a hypervisor that it left."""
+        self.unplug(msgspec.structs.replace(guest, host=host))
+        self._wires.remove_cable(guest.namespace, self._layout.host(host))
 
     def request_lease(self, guest: Guest, *, tries: int = 10) -> subprocess.Popen[bytes]:
         """Start udhcpc: it asks once a second and ends well with a lease (a child stays to renew it), badly without."""

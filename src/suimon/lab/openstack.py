@@ -6,6 +6,7 @@ import select
 import shlex
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ class OpenStack:
         self._say = say or (lambda _line: None)
         self._program = Path(sys.executable).with_name("openstack")
         self._client: subprocess.Popen[str] | None = None
+        self._token = ""
 
     def __enter__(self) -> OpenStack:
         return self
@@ -66,19 +68,28 @@ class OpenStack:
         """A command that prints a table: a row a dict, by the columns' titles."""
         return msgspec.json.decode(self.run(*args, "-f", "json"), type=list[Json])
 
-    def post(self, path: str, body: Json) -> Json:
-        """POST to the network API what the client has no command for, as anybody's curl would."""
-        sent = msgspec.json.encode(body)
+    def call(self, method: str, path: str, body: Json | None = None) -> Json:
+        """What the client has no command for, as anybody's curl would: the answer, empty if there is none."""
         header = '-H "X-Auth-Token: $(openstack token issue -f value -c id)"'
-        self._say(f"$ curl -X POST {self._layout.api_url}{path} {header} -d {shlex.quote(sent.decode())}")
-        issued = self._ask(("token", "issue", "-f", "value", "-c", "id")).strip()
-        headers = {"X-Auth-Token": issued, "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self._layout.api_url}{path}", sent, headers)  # noqa: S310
+        sent = f" -d {shlex.quote(msgspec.json.encode(body).decode())}" if body is not None else ""
+        self._say(f"$ curl -X {method} {self._layout.api_url}{path} {header}{sent}")
+        return self.ask(path, method, body)
+
+    def ask(self, path: str, method: str = "GET", body: Json | None = None) -> Json:
+        """The same, and nothing is shown: for questions that are asked until something is so."""
+        if not self._token:
+            self._token = self._ask(("token", "issue", "-f", "value", "-c", "id")).strip()
+        headers = {"X-Auth-Token": self._token, "Content-Type": "application/json"}
+        sent = msgspec.json.encode(body) if body is not None else None
+        request = urllib.request.Request(f"{self._layout.api_url}{path}", sent, headers, method=method)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return self._decode(answer.read())
+                return self._decode(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            said = error.read(1000).decode(errors="replace")
+            raise LabError(f"{method} {path} was refused with {error.code}: {said}") from error
         except OSError as error:
-            raise LabError(f"POST {path} failed: {error}") from error
+            raise LabError(f"{method} {path} failed: {error}") from error
 
     def settings(self) -> dict[str, str]:
         return {"OS_CLIENT_CONFIG_FILE": str(self._layout.clouds_yaml), "OS_CLOUD": "suimon"}
@@ -89,14 +100,22 @@ class OpenStack:
         config, usual = self._layout.config, LabConfig()
         option = "" if config.name == usual.name else f" --name {config.name}"
         option += "" if config.root == usual.root else f" --root {shlex.quote(config.root)}"
-        suimon = Path(sys.executable).with_name("suimon")
+        lab = f"suimon lab{option}"
         return (
             f"The lab is up. To use the cloud from another terminal (as root):\n{exports}\n"
-            f"  {self._program} network create net1\n"
-            f"  {self._program} subnet create --network net1 --subnet-range 10.9.0.0/24 subnet1\n"
-            f"  {self._program} port create --network net1 --host hv1 port1\n"
-            f"  {suimon} lab{option} guest add vm1 --host hv1 --port port1\n"
-            f"  {suimon} lab{option} exec vm1 -- ip address"
+            f"  export PATH={shlex.quote(str(self._program.parent))}:$PATH\n"
+            "  openstack network create net1\n"
+            "  openstack subnet create --network net1 --subnet-range 10.9.0.0/24 subnet1\n"
+            "  openstack port create --network net1 --host hv1 --device-owner compute:nova port1\n"
+            "  openstack port create --network net1 --host hv2 port2\n"
+            f"  {lab} guest add vm1 --host hv1 --port port1 --movable\n"
+            f"  {lab} guest add vm2 --host hv2 --port port2\n"
+            f"  {lab} exec vm1 -- ip address\n"
+            "And then:\n"
+            "  suimon why port1 port2 --proto tcp --port 22 --trace --probe    # does it get there, and who decides\n"
+            f"  {lab} guest migrate vm1 --to hv3                           # as Nova does\n"
+            "  suimon host drain hv2                                           # out of service; --undo: back\n"
+            "  suimon lab swarm --hosts 20 --ports 2000 --fault-s 10           # 20 agents more, and their storms"
         )
 
     def _ask(self, args: tuple[str, ...]) -> str:

@@ -90,7 +90,7 @@ def send(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def accept(args: argparse.Namespace) -> dict[str, Any]:
-    """Ends when the connection does, or `idle` seconds after the last byte."""
+    """Ends when the connection does, or `idle` seconds after the last byte; `peer` is the address that it came from."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("", args.port))
@@ -98,12 +98,12 @@ def accept(args: argparse.Namespace) -> dict[str, Any]:
         listener.settimeout(args.patience)
         _ready()
         try:
-            connection, _ = listener.accept()
+            connection, (peer, _) = listener.accept()
         except TimeoutError:
             return {"bytes": 0, "intact": False, "ended": "never connected", "last_at": None}
     with connection:
         connection.settimeout(args.idle)
-        return _read_stream(connection)
+        return {"peer": peer, **_read_stream(connection)}
 
 
 def stream(args: argparse.Namespace) -> dict[str, Any]:

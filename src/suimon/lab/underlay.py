@@ -89,11 +89,28 @@ class Underlay:
     def add_guest(self, host: Host, device: str, namespace: str, mac: str) -> None:
         """A namespace and a veth pair: `device` in the hypervisor, `eth0` with the port's MAC in the guest, both up."""
         self._add_namespace(namespace)
-        cable = f"link add {device} type veth peer name eth0 address {mac} netns {namespace}"
-        self._batch(host.namespace, [cable, f"link set {device} up"])
-        self._batch(namespace, _up("lo", "eth0"))
-        self._no_offload(host.namespace, device)
-        self._no_offload(namespace, "eth0")
+        self._batch(namespace, _up("lo"))
+        self._cable(host, device, namespace, mac, "eth0")
+
+    def add_movable_guest(self, host: Host, device: str, namespace: str, mac: str) -> None:
+        """The same, but `eth0` is a bridge: it stays what it is when the guest's cable is another."""
+        self._add_namespace(namespace)
+        card = f"link add eth0 address {mac} type bridge stp_state 0 mcast_snooping 0"
+        self._batch(namespace, [card, *_up("lo", "eth0")])
+        self.add_cable(host, device, namespace, mac)
+        self.plug_cable(namespace, host)
+
+    def add_cable(self, host: Host, device: str, namespace: str, mac: str) -> None:
+        """Of a movable guest, to one more hypervisor. It carries nothing until `plug_cable`."""
+        self._cable(host, device, namespace, mac, _cable_to(host))
+        self._batch(namespace, [f"link set {_cable_to(host)} addrgenmode none"])
+
+    def plug_cable(self, namespace: str, host: Host, instead_of: Host | None = None) -> None:
+        unplugged = [f"link set {_cable_to(instead_of)} nomaster"] if instead_of else []
+        self._batch(namespace, [*unplugged, f"link set {_cable_to(host)} master eth0"])
+
+    def remove_cable(self, namespace: str, host: Host) -> None:
+        self._batch(namespace, [f"link delete {_cable_to(host)}"])
 
     def set_address(self, namespace: str, device: str, address: str) -> None:
         """Up, with this address and prefix length."""
@@ -128,6 +145,13 @@ class Underlay:
         self._add_namespace(namespace)
         settings = [f"net.ipv6.conf.{scope}.disable_ipv6=1" for scope in ("all", "default")]
         self._run("ip", "netns", "exec", namespace, "sysctl", "-q", "-w", *settings)
+
+    def _cable(self, host: Host, device: str, namespace: str, mac: str, name: str) -> None:
+        cable = f"link add {device} type veth peer name {name} address {mac} netns {namespace}"
+        self._batch(host.namespace, [cable, f"link set {device} up"])
+        self._batch(namespace, _up(name))
+        self._no_offload(host.namespace, device)
+        self._no_offload(namespace, name)
 
     def _connect_controller(self) -> None:
         link = self._layout.root_link
@@ -171,6 +195,10 @@ def _cables(host: Host) -> list[str]:
             f"link set {leg} master {bridge} up",
         ]
     return lines
+
+
+def _cable_to(host: Host) -> str:
+    return f"to-{host.name}"
 
 
 def _up(*devices: str) -> list[str]:

@@ -1,12 +1,12 @@
-"""Step 6: everything is deleted through the API, and every bridge is as it was before step 1."""
+"""Step 10: everything is deleted through the API, and every bridge is as it was before step 1."""
 
 from __future__ import annotations
 
 from suimon.lab.tour.guide import Guide, differences
 from suimon.lab.tour.routing import floating_address
 
-_SUBNETS = ("blue-subnet", "green-subnet")
-_PORTS = ("blue1", "blue2", "blue3", "late1", "green1", "guarded1", "pub1", "pub2")
+_SUBNETS = ("blue-subnet", "green-subnet", "blue6-subnet", "green6-subnet")
+_PORTS = ("blue1", "blue2", "blue3", "late1", "green1", "guarded1", "mover1", "pub1", "pub2")
 
 
 def show(guide: Guide) -> None:

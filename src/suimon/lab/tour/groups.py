@@ -1,4 +1,4 @@
-"""Step 3: security groups that open, close and cut; guests that lie about who they are."""
+"""Step 5: security groups that open, close and cut; guests that lie about who they are."""
 
 from __future__ import annotations
 
@@ -26,17 +26,28 @@ def _create_guarded(guide: Guide) -> None:
 
 def _denied_then_allowed(guide: Guide) -> None:
     address = guide.address("guarded1")
-    guide.tell("TCP port 22 is closed to blue1, then opened.")
+    guide.tell("TCP port 22 is closed to blue1, then opened. Why is what the model says, what the switches on the way")
+    guide.tell("say they would do (--trace), and what became of a packet that guarded1 never hears of (--probe).")
     with guide.measure.probe("guarded1", "accept", "22", "--patience", "20") as server:
         server.ready()
         seen = guide.measure.connection("blue1", address, 22)
         guide.check(seen == "silent", "without a rule tcp/22 is", seen)
-        question = ("guarded1", "--from", guide.address("blue1"), "--protocol", "tcp", "--port", "22")
-        denied = guide.why("hv2", *question)
-        guide.check("allow_in" in denied, "`suimon why` names the stage that drops it", denied)
-        allow(guide, "tcp", 22)
+        _why(guide, reached=False, names=str(guide.cloud.show("security group", "guarded")["id"]))
+        rule = allow(guide, "tcp", 22)
+        _why(guide, reached=True, names=str(rule["id"]))
         took_s = guide.await_true(lambda: guide.measure.connection("blue1", address, 22) == "open")
         guide.check(took_s < 5, "with a rule tcp/22 is", "open")
+
+
+def _why(guide: Guide, *, reached: bool, names: str) -> None:
+    """Model, switches and packet agree, and what decides is named; for a disagreement the command fails."""
+    question = ("blue1", "guarded1", "--proto", "tcp", "--port", "22", "--trace", "--probe")
+    lines = guide.suimon("why", *question).splitlines()
+    decided = next((line.strip() for line in lines if names in line), "")
+    agree = lines[0].endswith(": yes" if reached else ": no") and any(line.startswith("Trace: ") for line in lines)
+    guide.check(agree and decided != "", lines[0], decided)
+    (seen,) = [line for line in lines if line.startswith("Probe: ")]
+    guide.check(("it arrived" in seen) is reached, "and the packet itself", seen)
 
 
 def _cut(guide: Guide) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -42,11 +43,11 @@ class Guide:
         self.checked += 1
         self._say(f"    ok  {shown}")
 
-    def boot(self, host: str, port: Json) -> Guest:
+    def boot(self, host: str, port: Json, *, movable: bool = False) -> Guest:
         """A guest on `host`, named like the port it is plugged with, with the address that our DHCP gave it."""
         name = str(port["name"])
-        self.command(f"$ suimon lab guest add {name} --host {host} --port {name}")
-        guest = self.lab.guests.add(name, host, str(port["id"]), str(port["mac_address"]))
+        self.command(f"$ suimon lab guest add {name} --host {host} --port {name}{' --movable' * movable}")
+        guest = self.lab.guests.add(name, host, str(port["id"]), str(port["mac_address"]), movable=movable)
         begun = time.monotonic()
         guest = self.lab.guests.lease(guest)
         took_ms = (time.monotonic() - begun) * 1000
@@ -66,6 +67,18 @@ class Guide:
         """Check that every one of five pings comes back."""
         lost, rtt_ms = self.measure.ping(source, address)
         self.check(lost == 0, f"{source} pings {address} {through}", f"0 of 5 lost, {rtt_ms} ms")
+
+    def inside(self, guest: str, *command: str) -> str:
+        """What a command that a user would run in a guest prints; LabError if it ends badly."""
+        self.command(f"$ suimon lab exec {guest} -- {shlex.join(command)}")
+        return self.lab.guests.run(self.lab.guests.get(guest), command)
+
+    def suimon(self, *command: str) -> str:
+        """What a command of an operator prints, asked of the controller; LabError if it ends badly."""
+        state = ("--state", str(self.lab.layout.controller_state))
+        self.command(f"$ suimon {shlex.join([*command, *state])}")
+        program = str(Path(sys.executable).with_name("suimon"))
+        return processes.run([program, *command, *state], timeout_s=90)
 
     def why(self, host: str, *question: str) -> str:
         """What `suimon why`, asked on a hypervisor, says became of a packet: its last line."""

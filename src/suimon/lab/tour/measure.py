@@ -79,9 +79,9 @@ class Measure:
         average = re.search(r"= [\d.]+/([\d.]+)/", done.stdout)
         return 5 - int(received[1] if received else 0), average[1] if average else "no answer"
 
-    def connection(self, source: str, address: str, port: int) -> str:
+    def connection(self, source: str, address: str, port: int, *, patience_s: float = 1.5) -> str:
         """What a TCP client sees: `open`, `refused` or `silent`."""
-        with self.probe(source, "connect", address, str(port), "--patience", "1.5") as probe:
+        with self.probe(source, "connect", address, str(port), "--patience", str(patience_s)) as probe:
             return str(probe.result()["connection"])
 
     def tcp(self, source: str, target: str, address: str, *, seconds: float) -> Json:

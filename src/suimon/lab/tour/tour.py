@@ -8,16 +8,20 @@ from typing import Final
 
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
-from suimon.lab.tour import deletion, groups, limits, restarts, routing, walk
+from suimon.lab.tour import deletion, gateways, groups, ipv6, limits, moves, restarts, routing, services, walk
 from suimon.lab.tour.guide import Guide
 
 STEPS: Final[dict[int, tuple[str, Callable[[Guide], None]]]] = {
     1: ("Networks, ports and guests, on a tunnel and on a VLAN", walk.show),
     2: ("A router on every hypervisor, and a floating IP", routing.show),
-    3: ("Security groups, and guests that lie", groups.show),
-    4: ("A rate limit and a port block on one port", limits.show),
-    5: ("Agents and the controller die; nobody notices", restarts.show),
-    6: ("Everything deleted: nothing is left on any bridge", deletion.show),
+    3: ("IPv6, while the guests run", ipv6.show),
+    4: ("What guests ask their host: instance data and names", services.show),
+    5: ("Security groups, guests that lie, and why a packet gets there or not", groups.show),
+    6: ("A rate limit and a port block on one port", limits.show),
+    7: ("A guest moves to another hypervisor", moves.show),
+    8: ("Agents, the controller and a switch die", restarts.show),
+    9: ("Out without a floating IP; the gateway host goes, and dies", gateways.show),
+    10: ("Everything deleted: nothing is left on any bridge", deletion.show),
 }
 
 
