@@ -103,7 +103,6 @@ class Underlay:
     def add_cable(self, host: Host, device: str, namespace: str, mac: str) -> None:
         """Of a movable guest, to one more hypervisor. It carries nothing until `plug_cable`."""
         self._cable(host, device, namespace, mac, _cable_to(host))
-        self._batch(namespace, [f"link set {_cable_to(host)} addrgenmode none"])
 
     def plug_cable(self, namespace: str, host: Host, instead_of: Host | None = None) -> None:
         unplugged = [f"link set {_cable_to(instead_of)} nomaster"] if instead_of else []
@@ -149,7 +148,9 @@ class Underlay:
     def _cable(self, host: Host, device: str, namespace: str, mac: str, name: str) -> None:
         cable = f"link add {device} type veth peer name {name} address {mac} netns {namespace}"
         self._batch(host.namespace, [cable, f"link set {device} up"])
-        self._batch(namespace, _up(name))
+        # A leg of the guest's bridge has no address: one made of the same MAC would be the bridge's duplicate.
+        quiet = [f"link set {name} addrgenmode none"] if name != "eth0" else []
+        self._batch(namespace, [*quiet, *_up(name)])
         self._no_offload(host.namespace, device)
         self._no_offload(namespace, name)
 

@@ -28,7 +28,7 @@ def _denied_then_allowed(guide: Guide) -> None:
     address = guide.address("guarded1")
     guide.tell("TCP port 22 is closed to blue1, then opened. Why is what the model says, what the switches on the way")
     guide.tell("say they would do (--trace), and what became of a packet that guarded1 never hears of (--probe).")
-    with guide.measure.probe("guarded1", "accept", "22", "--patience", "20") as server:
+    with guide.measure.probe("guarded1", "accept", "22", "--patience", "90") as server:
         server.ready()
         seen = guide.measure.connection("blue1", address, 22)
         guide.check(seen == "silent", "without a rule tcp/22 is", seen)
