@@ -9,10 +9,11 @@ from scapy.layers.l2 import Ether
 
 from suimon.agent.inquiries import Config as InquiriesConfig
 from suimon.agent.inquiries import Inquiries
+from suimon.agent.packets import tagged
 from suimon.agent.probes import Config, ProbeError, Probes, frame
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.model.view import Question
-from suimon.pipeline.fields import TARGET
+from suimon.model.view import Network, Question
+from suimon.pipeline.fields import NET, TARGET
 from suimon.pipeline.flow import Output, Resubmit
 from suimon.pipeline.simulate import Ends, icmp_echo, tcp, udp
 from suimon.pipeline.tables import Stage
@@ -127,6 +128,31 @@ def test_what_does_not_come_is_not_seen_and_what_nobody_asks_about_is_forgotten(
         assert not await late.probes.seen(question("seen"))
 
     late.play(unseen)
+
+
+def test_the_outside_is_where_a_provider_network_leaves(tmp_path):
+    scene, fields = Scene(tmp_path), tcp(ENDS, 80, 61001).fields
+    world = scene.parts.world
+    world.set(Network("ext", "vlan", 77, "public", 1500, external=True))
+    world.wire({}, {"public": 9})
+
+    def handed(payload):
+        return PacketIn(Stage.REMOTE, 0, {NET: world.number("network", "ext")}, frame(fields, payload))
+
+    async def scenario():
+        asked = Question("q", "provider/public", fields, act="expect", nonce=NONCE)
+        await scene.probes.expect(asked)
+        held = [key for key in scene.switch.bridge.held if getattr(key, "stage", None) == Stage.REMOTE]
+        assert max(key.priority for key in held) == 200
+        (passed_on,) = scene.probes.caught(handed(b"a guest's own"))
+        assert passed_on.actions == (Output(9),)
+        assert passed_on.data == tagged(handed(b"a guest's own").data, 77)
+        assert scene.probes.caught(handed(NONCE.encode())) == []
+        assert await scene.probes.seen(asked)
+        sent = scene.probes.made(asked, fields | {"vlan_vid": 0x1000 | 77})
+        assert (sent.actions, sent.data) == ((Output(9),), tagged(frame(fields, NONCE.encode()), 77))
+
+    scene.play(scenario)
 
 
 class Desk:

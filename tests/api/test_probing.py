@@ -13,8 +13,9 @@ from suimon.distribution.reachability import Question as Asked
 from suimon.distribution.reachability import Verdict, Way
 from suimon.model.things import Port
 from suimon.model.view import Question, Traced
-from suimon.pipeline.simulate import Ends, Result, tcp
+from suimon.pipeline.simulate import Ends, Result, Sent, Step, tcp
 from suimon.pipeline.simulate.journey import Leg
+from suimon.pipeline.tables import Stage
 
 PACKET = tcp(Ends("02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.0.1", "10.0.0.2"), 80, 61001).arriving(7)
 
@@ -37,12 +38,20 @@ def port(name: str) -> Port:
     )
 
 
-def told(*legs: Leg) -> Told:
-    source, target = (port(name) for name in ("a", "b"))
-    return Told(Asked(source, target), Verdict(Way((), legs), Way(()), target), {})
+def told(*legs: Leg, source: str = "a", target: str = "b", outside: tuple[str, str] | None = None) -> Told:
+    """Between ports or, by addresses, the outside."""
+    near, far = (each if "." in each else port(each) for each in (source, target))
+    return Told(
+        Asked(near, far), Verdict(Way((), legs), Way(()), far if isinstance(far, Port) else None, outside=outside), {}
+    )
 
 
-LEG = Leg("host-a", "port/a", PACKET, Result((), (), ()))
+def leg(host: str, entry: str, *ways: str) -> Leg:
+    step = Step(Stage.DELIVER, PACKET, None)
+    return Leg(host, entry, PACKET, Result(tuple(Sent(1, PACKET, step) for _ in ways), (), (step,)), ways)
+
+
+LEG = leg("host-a", "port/a")
 
 
 @pytest.mark.parametrize("sent, arrived", [(("port/b",), True), ((), False)])
@@ -58,6 +67,29 @@ def test_it_is_awaited_then_sent_then_asked_for(sent: tuple[str, ...], arrived: 
     assert hosts.asked[1][1].fields["tcp_src"] == 61001 and "in_port" not in hosts.asked[1][1].fields
 
 
+@pytest.mark.parametrize(
+    "asked, sent, caught",
+    [
+        (
+            told(LEG, leg("gw", "tunnel/vxlan", "nat/r"), leg("gw", "nat/r", "provider/public"), target="192.0.2.9"),
+            ("host-a", "port/a"),
+            ("gw", "provider/public"),
+        ),
+        (
+            told(leg("gw", "provider/public", "nat/r"), source="192.0.2.9", outside=("other", "provider/public")),
+            ("other", "provider/public"),
+            ("host-b", "port/b"),
+        ),
+    ],
+)
+def test_the_outside_is_where_a_host_is_attached_to_it(
+    asked: Told, sent: tuple[str, str], caught: tuple[str, str]
+) -> None:
+    hosts = Hosts(Traced("1"), Traced("2"), Traced("3", ("seen",)))
+    assert asyncio.run(Prober(hosts).probe(asked))["arrived"] is True
+    assert [(host, question.entry) for host, question in hosts.asked] == [caught, sent, caught]
+
+
 def test_a_host_that_can_not_ends_it() -> None:
     hosts = Hosts(Traced("1", error="the port waits for another probe"))
     said = asyncio.run(Prober(hosts).probe(told(LEG)))
@@ -67,3 +99,5 @@ def test_a_host_that_can_not_ends_it() -> None:
 
 def test_a_packet_that_nobody_sends_is_not_probed() -> None:
     assert asyncio.run(Prober(Hosts()).probe(told()))["arrived"] is None
+    nowhere = told(leg("gw", "provider/public", "nat/r"), source="192.0.2.9")
+    assert asyncio.run(Prober(Hosts()).probe(nowhere))["arrived"] is None

@@ -6,7 +6,8 @@ A file is sections, each a header `-- kind argument --` and its lines; text befo
     -- step WORDS --       changes: `set LINE`, `delete KIND NAME`, `plug PORT OFPORT`, `unplug PORT`,
                            `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve),
                            `arrive PORT` (its guest was heard where it is waited for), `late HOST…` (not told yet),
-                           `expect PORT tcp/61000` (a probe from that port), `expect PORT` (none any more)
+                           `expect PORT tcp/61000` (a probe from that l4 port), `expect PORT` (none any more); the
+                           same of `provider/PHYSNET`, on all hosts
     -- flows HOST --       what the last step changed in that host's flows and groups, by stage; + new, - gone
     -- asks --             QUESTION: answer
 
@@ -164,8 +165,8 @@ class _Play:
                 self.underlay.arrive(port)
             case "late", hosts:
                 self._late = hosts
-            case "expect", [port, *looks]:
-                self.underlay.expect(port, looks[0] if looks else "")
+            case "expect", [place, *looks]:
+                self.underlay.expect(place, looks[0] if looks else "")
             case "forget", [network, ip]:
                 self.underlay.learn(network, ip, None)
             case _:

@@ -22,7 +22,7 @@ def test_no_two_ranges_overlap_whatever_number_is_given() -> None:
         assert start & largest[start] == 0, f"{start.name}: a number changes the bits of the range"
         assert start + largest[start] < following, f"{start.name} runs into what follows it"
     assert all(start in meters.OURS for start in starts)
-    assert len(host) == 4 and min(host) >= Range.HOST
+    assert len(host) == 5 and min(host) >= Range.HOST
 
 
 def test_what_an_older_release_gave_beyond_a_range_is_given_anew() -> None:

@@ -147,11 +147,13 @@ class Underlay:
         for hypervisor in self.hypervisors.values():
             hypervisor.judge(away)
 
-    def expect(self, port_id: str, looks: str) -> None:
-        """A probe as in `tcp/61000` for a port; none any more for an empty word."""
+    def expect(self, place: str, looks: str) -> None:
+        """A probe as in `tcp/61000` for a port or `provider/<physnet>`; none any more for an empty word."""
         protocol, _, l4_source = looks.partition("/")
         probe = Probe(0x0800, {"icmp": 1, "tcp": 6, "udp": 17}[protocol], int(l4_source or 0)) if looks else None
-        self.hypervisors[self.cloud.port(port_id).host].world.expect(port_id, probe)
+        outside = place.startswith("provider/")
+        for name in self.hypervisors if outside else (self.cloud.port(place).host,):
+            self.hypervisors[name].world.expect(place if outside else f"port/{place}", probe)
 
     def send(self, sender: view.Port | Station, packet: Packet) -> Journey:
         if isinstance(sender, Station):

@@ -67,7 +67,7 @@ class Answers:
             self._enforcer.arrived(packet)
         elif packet.stage == Stage.TUNNEL:
             self._enforcer.gateway_answered(packet)
-        elif packet.stage == Stage.DELIVER:
+        elif packet.stage in (Stage.DELIVER, Stage.REMOTE):
             return self.probes.caught(packet)
         elif packet.stage == Stage.FIT:
             return self._to_sender(packet)

@@ -223,9 +223,9 @@ class Enforcer:
         if verdict:
             self.judge(verdict)
 
-    def expect(self, port_id: str, probe: Probe | None) -> None:
-        """A probe for a port, or none any more."""
-        self.world.expect(port_id, probe)
+    def expect(self, place: str, probe: Probe | None) -> None:
+        """A probe for a port or a provider network (`Facts.expect`), or none any more."""
+        self.world.expect(place, probe)
         self._wake.set()
 
     async def settled(self) -> None:

@@ -224,5 +224,8 @@ def _sent(outgoing: Outgoing) -> PacketOut:
 
 
 def _resumed(packet: PacketIn) -> PacketOut:
-    """A packet that waited goes on where it was held up, with all that its registers said."""
-    return PacketOut((Resubmit(Stage.NEIGHBOUR),), packet.data, match(packet.fields))
+    """A packet that waited goes on where it was held up, with all that its registers said. What the connection tracker
+    said the switch takes from nobody: it would refuse the message (OFPBRC_PIPELINE_FIELDS_ONLY).
+    """
+    kept = {name: value for name, value in packet.fields.items() if not name.startswith("ct_")}
+    return PacketOut((Resubmit(Stage.NEIGHBOUR),), packet.data, match(kept))

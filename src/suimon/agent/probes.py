@@ -1,9 +1,9 @@
 """Probes: packets of ours that take a guest's way through the switch for real, and are caught where they arrive
 (docs/decisions/0026).
 
-One is sent as if the guest's interface had handed it over. Its destination's port has a flow for what it looks like,
-which hands it to the agent in place of the guest. Its content tells it from all else: what only looks like it, is
-delivered from here.
+One is sent as if the guest's interface had handed it over or, as if from outside, by a provider network to other hosts.
+Its destination's port, or the provider network that it leaves by, has a flow for what it looks like, which hands it to
+the agent instead. Its content tells it from all else: what only looks like it, is delivered from here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from suimon.agent.packets6 import ETH_IPV6
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import Question
 from suimon.pipeline.facts import Probe
-from suimon.pipeline.fields import PROBE_ECN, TARGET
+from suimon.pipeline.fields import NET, PROBE_ECN, TARGET
 from suimon.pipeline.flow import Output, Resubmit, match
+from suimon.pipeline.remote import host_mac
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 
@@ -49,13 +50,13 @@ class Config(msgspec.Struct, frozen=True):
 class Catching(Protocol):
     """Who has the switch look out (agent.enforcer.Enforcer)."""
 
-    def expect(self, port_id: str, probe: Probe | None) -> None: ...
+    def expect(self, place: str, probe: Probe | None) -> None: ...
 
     async def settled(self) -> None: ...
 
 
 class _Awaited:
-    """A probe that a port of this host waits for."""
+    """A probe that is waited for at a place: `port/<id>` or `provider/<physnet>`."""
 
     def __init__(self, nonce: bytes, forget: asyncio.TimerHandle) -> None:
         self.nonce = nonce
@@ -64,7 +65,7 @@ class _Awaited:
 
 
 class Probes:
-    """At most one at a time for each port."""
+    """At most one at a time for each place."""
 
     def __init__(self, world: World, catching: Catching, config: Config | None = None) -> None:
         self._world = world
@@ -74,63 +75,93 @@ class Probes:
 
     async def expect(self, question: Question) -> None:
         """Returns when the switch looks out for it. Raises ProbeError and TimeoutError."""
-        port_id, fields = self._port(question), question.fields
-        if port_id in self._awaited:
-            raise ProbeError("the port waits for another probe")
+        self._require(question.entry)
+        place, fields = question.entry, question.fields
+        if place in self._awaited:
+            raise ProbeError(f"{place} waits for another probe")
         l4_source = fields.get("tcp_src", fields.get("udp_src", 0)) & 0xFFFF
         probe, nonce = Probe(_family(fields), fields.get("ip_proto", 0) & 0xFF, l4_source), _nonce(question)
-        forget = asyncio.get_running_loop().call_later(self._config.forgotten_after_s, self._forget, port_id)
-        self._awaited[port_id] = _Awaited(nonce, forget)
-        self._catching.expect(port_id, probe)
+        forget = asyncio.get_running_loop().call_later(self._config.forgotten_after_s, self._forget, place)
+        self._awaited[place] = _Awaited(nonce, forget)
+        self._catching.expect(place, probe)
         await self._catching.settled()
 
     async def seen(self, question: Question) -> bool:
         """Whether it came, or comes soon; then it is waited for no more. Raises ProbeError for one never expected."""
-        port_id = self._port(question)
-        awaited = self._awaited.get(port_id)
+        self._require(question.entry)
+        awaited = self._awaited.get(question.entry)
         if awaited is None or awaited.nonce != _nonce(question):
-            raise ProbeError("the port waits for no such probe")
+            raise ProbeError(f"{question.entry} waits for no such probe")
         try:
             async with asyncio.timeout(self._config.seen_within_s):
                 await awaited.seen.wait()
         except TimeoutError:
             return False
         finally:
-            self._forget(port_id)
+            self._forget(question.entry)
         return True
 
     def caught(self, packet: PacketIn) -> list[PacketOut]:
-        """What the flow for a probe handed over: of it, nothing goes on; anything else, to its port."""
-        port_id = self._world.numbers.name("port", packet.fields.get(TARGET, 0)) or ""
-        awaited, port = self._awaited.get(port_id), self._world.port(port_id)
+        """What the flow for a probe handed over: of it, nothing goes on; anything else, to where it was going."""
+        onwards = self._leaving(packet) if packet.stage == Stage.REMOTE else self._delivered(packet)
+        if onwards is None:
+            return []
+        place, sent = onwards
+        awaited = self._awaited.get(place)
         if awaited is not None and awaited.nonce in packet.data:
-            log.info("probe_caught", port=port_id)
+            log.info("probe_caught", place=place)
             awaited.seen.set()
             return []
-        ofport = self._world.ofports.get(port_id)
-        if port is None or ofport is None:
-            return []
-        return [PacketOut((Output(ofport),), tagged(packet.data, port.vlan))]
+        return [sent]
 
     def made(self, question: Question, fields: dict[str, int]) -> PacketOut:
-        """The probe, as if the port `entry` had sent a packet with these headers. Raises ProbeError."""
-        port = self._world.port(self._port(question))
-        assert port is not None, "it has an interface"
-        data = tagged(frame(fields, _nonce(question)), port.vlan)
-        log.info("probe_sent", port=port.id)
-        came = match({"in_port": self._world.ofports[port.id]})
-        return PacketOut((Resubmit(Stage.CLASSIFY),), data, came)
+        """The probe: a packet with these headers, as if it had come in by the port `entry`; by a provider network it is
+        sent to another host, as if it had come from outside. Raises ProbeError.
+        """
+        ofport = self._require(question.entry)
+        port = self._world.port(question.entry.removeprefix("port/"))
+        vlan = port.vlan if port else fields.get("vlan_vid", 0) & 0xFFF or None
+        data = tagged(frame(fields, _nonce(question)), vlan)
+        log.info("probe_sent", place=question.entry)
+        if port is None:
+            return PacketOut((Output(ofport),), data)
+        return PacketOut((Resubmit(Stage.CLASSIFY),), data, match({"in_port": ofport}))
 
-    def _port(self, question: Question) -> str:
-        kind, _, port_id = question.entry.partition("/")
-        if kind != "port" or port_id not in self._world.ofports or self._world.port(port_id) is None:
-            raise ProbeError(f"{question.entry} has no interface on this host")
-        return port_id
+    def _delivered(self, packet: PacketIn) -> tuple[str, PacketOut] | None:
+        """To which port it was going, and how it gets there."""
+        port = self._world.port(self._world.numbers.name("port", packet.fields.get(TARGET, 0)) or "")
+        ofport = self._world.ofports.get(port.id) if port else None
+        if port is None or ofport is None:
+            return None
+        return f"port/{port.id}", PacketOut((Output(ofport),), tagged(packet.data, port.vlan))
 
-    def _forget(self, port_id: str) -> None:
-        if awaited := self._awaited.pop(port_id, None):
+    def _leaving(self, packet: PacketIn) -> tuple[str, PacketOut] | None:
+        """By which provider network, and as what: a router's own MAC never leaves (docs/decisions/0018)."""
+        network = self._world.network(self._world.numbers.name("network", packet.fields.get(NET, 0)) or "")
+        ofport = self._world.physnets.get(network.physnet or "") if network else None
+        if network is None or ofport is None:
+            return None
+        routers = map(self._world.router, self._world.found("router@network", network.id))
+        legs = {leg.mac for router in routers if router for leg in router.interfaces}
+        data = packet.data
+        if data[6:12].hex(":") in legs:
+            data = data[:6] + bytes.fromhex(host_mac(self._world.host).replace(":", "")) + data[12:]
+        vlan = network.segment if network.kind == "vlan" else None
+        return f"provider/{network.physnet}", PacketOut((Output(ofport),), tagged(data, vlan))
+
+    def _require(self, place: str) -> int:
+        """Its OpenFlow port. Raises ProbeError for a place that this host hasn't got."""
+        kind, _, name = place.partition("/")
+        if kind == "port" and self._world.port(name) and name in self._world.ofports:
+            return self._world.ofports[name]
+        if kind == "provider" and name in self._world.physnets:
+            return self._world.physnets[name]
+        raise ProbeError(f"{place} has no interface on this host")
+
+    def _forget(self, place: str) -> None:
+        if awaited := self._awaited.pop(place, None):
             awaited.forget.cancel()
-            self._catching.expect(port_id, None)
+            self._catching.expect(place, None)
 
 
 def frame(fields: dict[str, int], payload: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 import msgspec
@@ -51,7 +51,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """`there` is the way of the first packet, `back` that of the answer, empty unless there was one to answer.
 
     `target` is the port that the address asked for turned out to be, `project_id` whose that address is if it is a
-    floating IP or a router's; `packet` is the first one as it was sent.
+    floating IP or a router's; `packet` is the first one as it was sent. `outside` is where one could be sent from as if
+    it came from outside: a gateway host besides those that take it, and its way there.
     """
 
     there: Way
@@ -59,6 +60,7 @@ class Verdict(msgspec.Struct, frozen=True):
     target: things.Port | None = None
     packet: Packet | None = None
     project_id: str = ""
+    outside: tuple[str, str] | None = None
 
     @property
     def reached(self) -> bool | None:
@@ -197,9 +199,18 @@ class _Walk:
             packet = packet.with_fields({"vlan_vid": 0x1000 | (entry.network.segment or 0)})
         journey = self._sites.from_wire(entry.network.physnet or "", packet)
         there = self._way(journey, leaves=target is None)
-        if target is None or not there.arrived:
-            return self._told(there, packet=packet)
-        return self._told(there, self._answered(journey.delivered[target.id], target), packet)
+        back = Way(())
+        if target is not None and there.arrived:
+            back = self._answered(journey.delivered[target.id], target)
+        takers = {leg.host for leg in journey.legs if leg.result.sent and leg.entry.startswith("provider/")}
+        outside = self._beside(entry.network.physnet or "", takers)
+        return msgspec.structs.replace(self._told(there, back, packet), outside=outside)
+
+    def _beside(self, physnet: str, takers: Set[str]) -> tuple[str, str] | None:
+        """Another gateway host that the physical network leads to the takers from."""
+        gateways = (thing for thing in self._known.objects if isinstance(thing, view.Gateways) and thing.id == physnet)
+        others = [each.host for thing in gateways for each in thing.hosts if each.host not in takers]
+        return (others[0], f"provider/{physnet}") if others else None
 
     def _nobody(self) -> Event:
         if self._holder is not None and self._target is None:

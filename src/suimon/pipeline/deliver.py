@@ -12,8 +12,8 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.classify import TAG_PRESENT
-from suimon.pipeline.facts import Facts, Probe
-from suimon.pipeline.fields import PROBE_ECN, SOURCE, TARGET
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import SOURCE, TARGET
 from suimon.pipeline.flow import (
     IN_PORT,
     Action,
@@ -45,9 +45,9 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if not facts.listens(port):
         return
     yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *tagged(port, Output(ofport))])
-    if probe := facts.probes.get(port.id):
+    if probe := facts.probes.get(f"port/{port.id}"):
         caught: list[Action] = [UseMeter(Range.AGENT | number), ToController()]
-        yield flow(Stage.DELIVER, 200, owner, to_port | _looks(probe), caught)
+        yield flow(Stage.DELIVER, 200, owner, to_port | probe.looks(), caught)
     if port.parent is None and not facts.has("port@parent", port.id):
         return
     if port.vlan:
@@ -63,13 +63,6 @@ def tagged(port: view.Port, output: Output) -> list[Action]:
     if not port.vlan:
         return [output]
     return [PushVlan(), set_field("vlan_vid", TAG_PRESENT | port.vlan), output, PopVlan()]
-
-
-def _looks(probe: Probe) -> dict[str, object]:
-    """Its addresses may have been rewritten on the way. Whether it is the probe, its content says (agent.probes)."""
-    matched: dict[str, object] = {"eth_type": probe.eth_type, "ip_proto": probe.protocol, "ip_ecn": PROBE_ECN}
-    l4 = {6: "tcp_src", 17: "udp_src"}.get(probe.protocol)
-    return matched | {l4: probe.l4_source} if l4 else matched
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

@@ -16,6 +16,7 @@ import msgspec
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.fields import PROBE_ECN
 from suimon.pipeline.numbers import Numbers
 
 Entry = tuple[str, object, str]
@@ -30,6 +31,12 @@ class Probe(msgspec.Struct, frozen=True):
     eth_type: int
     protocol: int
     l4_source: int = 0
+
+    def looks(self) -> dict[str, object]:
+        """Its addresses may be rewritten on the way. Whether it is the probe, its content says (agent.probes)."""
+        matched: dict[str, object] = {"eth_type": self.eth_type, "ip_proto": self.protocol, "ip_ecn": PROBE_ECN}
+        l4 = {6: "tcp_src", 17: "udp_src"}.get(self.protocol)
+        return matched | {l4: self.l4_source} if l4 else matched
 
 
 class Facts:
@@ -151,13 +158,18 @@ class Facts:
             self.neighbours[network_id, ip] = mac
         self._dirty.add(Owner("neighbour", f"{network_id}/{ip}"))
 
-    def expect(self, port_id: str, probe: Probe | None) -> None:
-        """A probe is on its way to a port here, or is waited for no more (None)."""
+    def expect(self, place: str, probe: Probe | None) -> None:
+        """A probe is on its way to `port/<id>` here or out by `provider/<physnet>`, or is waited for no more (None)."""
         if probe is None:
-            self.probes.pop(port_id, None)
+            self.probes.pop(place, None)
         else:
-            self.probes[port_id] = probe
-        self._mark("port", (port_id,))
+            self.probes[place] = probe
+        kind, _, name = place.partition("/")
+        if kind == "port":
+            self._mark("port", (name,))
+        else:
+            self._dirty.add(BRIDGE)
+            self._mark("network", self._ids("network"))
 
     def take_dirty(self) -> AbstractSet[Owner]:
         """The owners to compile again; they are clean from now on."""

@@ -37,3 +37,5 @@ ALIVE: Final = Range.HOST + 4
 """What gateway hosts answer about themselves."""
 OTHERS_COMPLAINTS: Final = Range.HOST + 5
 """What routers complain about to others than ports of this host."""
+PROBES: Final = Range.HOST + 6
+"""What looks like a probe that is waited for on a provider network."""

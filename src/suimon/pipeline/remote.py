@@ -1,7 +1,8 @@
 """Stage remote: out of this host, by tunnel or by a provider network.
 
 A router's MAC is on every host: what each of them sends by a provider network carries a MAC of the host's own instead,
-or the switches there would learn the router now here, now there (docs/decisions/0018).
+or the switches there would learn the router now here, now there (docs/decisions/0018). A
+probe that is waited for outside goes to the agent instead (docs/decisions/0026).
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import meters
 from suimon.pipeline.classify import TAG_PRESENT
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET
-from suimon.pipeline.flow import IN_PORT, Action, Output, PushVlan, flow, set_field
+from suimon.pipeline.flow import IN_PORT, Action, Meter, Output, PushVlan, ToController, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
+
+
+def bridge_flows(facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    if any(place.startswith("provider/") for place in facts.probes):
+        yield Meter(meters.PROBES, owner, rate=100, burst=100, packets=True)
 
 
 def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
@@ -33,6 +40,9 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
     ofport = facts.physnets.get(network.physnet or "")
     if ofport is not None:
         yield flow(Stage.REMOTE, 100, owner, on_network, [*tag(network), Output(ofport)])
+        if probe := facts.probes.get(f"provider/{network.physnet}"):
+            caught: list[Action] = [UseMeter(meters.PROBES), ToController()]
+            yield flow(Stage.REMOTE, 200, owner, on_network | probe.looks(), caught)
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
@@ -60,4 +70,4 @@ def tag(network: view.Network) -> list[Action]:
     return [PushVlan(), set_field("vlan_vid", TAG_PRESENT | (network.segment or 0))]
 
 
-PRODUCERS: Final[Producers] = {"network": network_flows, "router": router_flows}
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "network": network_flows, "router": router_flows}
