@@ -31,6 +31,7 @@ from tests.system.clouds import (
     two_hypervisors,
 )
 from tests.system.namespaces import inside
+from tests.system.streams import streamed
 
 _REUSED = 30
 _ANSWERS = "table=2,dl_type=0x88b5,dl_dst=02:53:4d:00:01:01"
@@ -115,7 +116,7 @@ def test_every_guest_gets_out_by_the_router_s_address(cloud: Cloud) -> None:
 
 @timed
 def test_a_limit_of_the_gateway_holds_for_all_who_leave_by_it(cloud: Cloud) -> None:
-    """More datagrams than its burst and its rate, from the host that doesn't lead out: what of them gets outside."""
+    """More than its burst and its rate, from the host that doesn't lead out: what of datagrams and TCP gets outside."""
     policy = cloud.api.create_qos_policy(name="slow")
     cloud.api.create_qos_bandwidth_limit_rule(policy, max_kbps=1100, max_burst_kbps=1100, direction="egress")
     place, switch = cloud.ranks[1].name, cloud.lab.switch(cloud.ranks[0].name)
@@ -138,6 +139,10 @@ def test_a_limit_of_the_gateway_holds_for_all_who_leave_by_it(cloud: Cloud) -> N
                 while far.recv(2000):
                     arrived += 1
         assert (0.8 * allowed < arrived < 1.05 * allowed) if limit else arrived > 390, f"{arrived} of {allowed:.0f}"
+        if limit:
+            received, lasted_s = streamed(*cloud.connect(place, 8007))
+            kbits = 8 * received / 1000
+            assert 500 * lasted_s < kbits < 1.05 * (1100 + 1100 * lasted_s), f"TCP: {kbits:.0f} kbit"
     cloud.api.delete_qos_policy(policy)
 
 

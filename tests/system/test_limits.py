@@ -2,7 +2,7 @@
 port and on a floating IP, of both families; and a limit that changes changes where it is.
 
 Counted is what arrives of a flood, so that a slow machine proves nothing wrong. What a port gets in bits is shaped by
-its interface's queue (test_agent, and the tour); gateways by IPv4 are in test_gateways.
+its interface's queue (test_agent, and the tour); gateways are in test_gateways, through tunnels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pytest
 
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
+from tests.system.streams import streamed
 
 MAC = "02:00:00:00:00:"
 PAYLOAD = {"bits": 1000, "packets": 100}
@@ -26,7 +27,6 @@ HEADERS = 14 + 8
 RATE_KBPS, BURST_KBIT = 2000, 500
 RATE_PPS, BURST_PACKETS = 1000, 250
 FLOOD_S = 0.5
-STREAMED_S = 2.0
 POLICIES = (
     f"qos bits limit:egress:{RATE_KBPS}/{BURST_KBIT} limit:ingress:{RATE_KBPS}/{BURST_KBIT} dscp:-:26",
     "qos packets packets:egress:1 packets:ingress:1",
@@ -103,7 +103,9 @@ def test_tcp_gets_what_the_limit_leaves_it(live: LiveCloud, cell: str) -> None:
     """No more, and at least half: what is dropped is sent again, and the sender slows down."""
     way, limited, policy = CELLS[cell]
     with _limited(live, limited, policy):
-        received, lasted_s = _stream(live, way)
+        ends = live.connect(way.source, way.target, 8001, way.address)
+        assert ends
+        received, lasted_s = streamed(*ends)
     kbits, allowed = 8 * received / 1000, RATE_KBPS * lasted_s
     assert 0.5 * allowed < kbits < 1.05 * (allowed + BURST_KBIT), f"{kbits:.0f} kbit in {lasted_s:.2f} s"
 
@@ -169,23 +171,6 @@ def _flood(live: LiveCloud, way: Way, most: int, payload_bytes: int = 100) -> tu
             while receiver.recv(2000):
                 arrived += 1
     return arrived, flooded_s
-
-
-def _stream(live: LiveCloud, way: Way) -> tuple[int, float]:
-    """How many bytes of a TCP connection arrived of all that it took, and in what time."""
-    ends = live.connect(way.source, way.target, 8001, way.address)
-    assert ends
-    near, far = ends
-    received, started = 0, time.monotonic()
-    with near, far:
-        near.setblocking(False)
-        far.settimeout(0.05)
-        while (lasted_s := time.monotonic() - started) < STREAMED_S:
-            with contextlib.suppress(BlockingIOError):
-                near.send(bytes(1 << 16))
-            with contextlib.suppress(TimeoutError):
-                received += len(far.recv(1 << 16))
-    return received, lasted_s
 
 
 def _meters(live: LiveCloud) -> dict[str, str]:
