@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import msgspec
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from suimon.model.view import SecurityGroup, SecurityGroupRule
 from suimon.pipeline.numbers import LOCAL_ZONES
 from tests.agent.fake_controller import FakeController
+from tests.patience import patient
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 from tests.system.test_agent import NETWORK, SUBNET, port
@@ -60,15 +61,15 @@ def test_who_opens_too_many_connections_takes_no_neighbour_s(host: Host) -> None
     assert host.switch.appctl("dpctl/dump-conntrack").count("sport=") < ALL_HOST, "there is room for others"
     listener = host.inside(SERVER, lambda: socket.create_server(("10.0.0.13", 80)))
     assert isinstance(listener, socket.socket)
-    with listener:
+    with listener, ExitStack() as opened:
         for _ in range(3):
-            near = host.inside(NEIGHBOUR, lambda: socket.create_connection(("10.0.0.13", 80), 3))
-            far, _ = listener.accept()
-            assert isinstance(near, socket.socket)
-            with near, far:
-                far.send(b"answered")
-                assert near.recv(20) == b"answered"
-    told = host.controller.ask(PORTS[NEIGHBOUR].id).connections
+            near = opened.enter_context(
+                host.inside(NEIGHBOUR, lambda: socket.create_connection(("10.0.0.13", 80), patient(3)))
+            )
+            far = opened.enter_context(listener.accept()[0])
+            far.send(b"answered")
+            assert near.recv(20) == b"answered"
+        told = host.controller.ask(PORTS[NEIGHBOUR].id).connections
     assert told and 3 <= told[0] < told[1] == MOST
     assert host.controller.ask(PORTS[3].id).connections is None, "nothing is remembered of it"
 
