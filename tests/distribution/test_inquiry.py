@@ -9,13 +9,17 @@ from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanag
 import msgspec
 import pytest
 
+from suimon.distribution.config import DistributionConfig
+from suimon.distribution.distribution import Distribution
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.model.view import QUESTIONS_SINCE, SCHEMA, CountDrops, Frame, Question, Traced
+from suimon.model.view import QUESTIONS_SINCE, SCHEMA, CountDrops, Frame, Question, Traced, Watch
+from suimon.resources import hosts
 from suimon.store.store import Store, StoreConfig
-from tests.distribution.world import make_host
+from tests.distribution.world import make_host, put
 from tests.postgresql import cluster
 
+H1 = make_host("h1", None)
 ASKED = Question("", "port/p1", {"eth_type": 0x0800})
 
 
@@ -32,7 +36,7 @@ class Nobody:
 
 
 def link(schema: int = SCHEMA) -> Link:
-    return Link(msgspec.structs.replace(make_host("h1", None), schema=schema), 1 << 20)
+    return Link(msgspec.structs.replace(H1, schema=schema), 1 << 20)
 
 
 async def asked_of(to_host: Link) -> Question:
@@ -75,39 +79,50 @@ def test_who_can_not_be_asked_is_not() -> None:
 
 
 @asynccontextmanager
-async def controllers(timeout_s: float, *links: dict[str, Link]) -> AsyncIterator[list[tuple[Questions, list[str]]]]:
-    """One for each, with the hosts that have a line to it, on one PostgreSQL; and the statements of its store."""
+async def controllers(count: int, timeout_s: float) -> AsyncIterator[list[tuple[Distribution, list[str]]]]:
+    """On one PostgreSQL, which knows h1; with the statements of each one's store."""
     url = cluster().url()
     async with AsyncExitStack() as stack:
         stack.callback(cluster().drop, url)
         running = await stack.enter_async_context(asyncio.TaskGroup())
-        made: list[tuple[Questions, list[str]]] = []
-        for each in links:
+        made: list[tuple[Distribution, list[str]]] = []
+        for _ in range(count):
             store = Store(StoreConfig(url, look_every_s=3600))
             store.open()
             stack.callback(store.close)
-            heard: list[str] = []
-            store.trace(heard.append)
-            made.append((Questions(timeout_s, each.get, store), heard))
-        tasks = [running.create_task(questions.run()) for questions, _ in made]
+            if not made:
+                await put(store, H1)
+            statements: list[str] = []
+            store.trace(statements.append)
+            made.append((Distribution(DistributionConfig(question_timeout_s=timeout_s), store, hosts), statements))
+        tasks = [running.create_task(distribution.run()) for distribution, _ in made]
         async with asyncio.timeout(30):
             yield made
         for task in tasks:
             task.cancel()
 
 
+async def linked(distribution: Distribution) -> Link:
+    to_host = await distribution.watch(H1, Watch(SCHEMA))
+    assert isinstance(to_host, Link)
+    await to_host.receive(5.0)
+    return to_host
+
+
 def test_another_controllers_host_is_asked_by_the_database() -> None:
     async def scenario() -> None:
-        to_host = link()
-        async with controllers(5.0, {}, {"h1": to_host}, {}) as ((here, said), (there, _), (_third, nothing)):
-            asking = asyncio.create_task(here.ask("h1", ASKED))
+        async with controllers(3, 5.0) as ((here, said), (there, _), (_third, nothing)):
+            to_host = await linked(there)
+            nothing.clear()
+            said.clear()
+            asking = asyncio.create_task(here.questions.ask("h1", ASKED))
             asked = await asked_of(to_host)
             assert msgspec.structs.replace(asked, id="") == ASKED
-            here.answered("h1", Traced(asked.id + "0", ("of another question",)))
-            there.answered("h1", Traced(asked.id, ("port/p2",), "deliver"))
+            here.questions.answered("h1", Traced(asked.id + "0", ("of another question",)))
+            there.questions.answered("h1", Traced(asked.id, ("port/p2",), "deliver"))
             assert await asking == Traced(asked.id, ("port/p2",), "deliver")
-            asking = asyncio.create_task(here.ask("h1", ASKED))
-            there.answered("h1", Traced((await asked_of(to_host)).id, tuple("x" * 2000 for _ in range(16))))
+            asking = asyncio.create_task(here.questions.ask("h1", ASKED))
+            there.questions.answered("h1", Traced((await asked_of(to_host)).id, tuple("x" * 2000 for _ in range(16))))
             assert "longer than" in (await asking).error
             assert len(said) == 2 and nothing == [], "one statement a question, none of those who are not concerned"
 
@@ -116,11 +131,12 @@ def test_another_controllers_host_is_asked_by_the_database() -> None:
 
 def test_a_host_that_no_controller_has_a_line_to_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        silent = link()
-        async with controllers(0.05, {}, {"h1": silent}) as ((here, _), _there):
+        async with controllers(2, 0.05) as ((here, _), (there, _)):
+            await linked(there)
             monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 0.2)
-            assert "no controller has a line" in (await here.ask("h2", ASKED)).error
+            assert "no controller has a line" in (await here.questions.ask("h2", ASKED)).error
             monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 30.0)
-            assert "the host did not answer" in (await here.ask("h1", ASKED)).error, "in its controller's words"
+            told = await here.questions.ask("h1", ASKED)
+            assert "the host did not answer" in told.error, "in its controller's words"
 
     asyncio.run(scenario())
