@@ -9,7 +9,7 @@ from suimon.lab.tour.guide import Guide
 
 _LIMIT_MBPS = 10
 _LEAST, _MOST = 0.75, 1.1
-"""Of the limit. A machine that is busy with other things sends too little now and then; nothing excuses too much."""
+"""Of the limit."""
 
 
 def show(guide: Guide) -> None:
@@ -51,6 +51,10 @@ def _limited(guide: Guide, neighbour_before_mbps: float) -> None:
             guide.check(ended == "silent", "the connection to tcp/25 that was open before is", "cut")
     guide.check(_open_ports(guide) == {25: "silent", 587: "open"}, "tcp/25 is dead, tcp/587 alive")
     during = _rates(guide, together=False)
+    if min(during.values()) < _LEAST * _LIMIT_MBPS:
+        # Of a machine that is busy with other things the better of two: too much would be too much in either.
+        again = _rates(guide, together=False)
+        during = {what: max(mbps, again[what]) for what, mbps in during.items()}
     neighbour = during.pop("green1 sends TCP")
     for what, mbps in during.items():
         near = _LEAST * _LIMIT_MBPS <= mbps <= _MOST * _LIMIT_MBPS
