@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from suimon.distribution.dispatch import Dispatcher
 from suimon.model import things, view
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
@@ -101,6 +103,29 @@ def test_where_a_guest_is_waited_for_its_floating_ip_is_known(tmp_path: Path) ->
         assert await known(lambda tx: activate(tx, NOVA, Asked(ids=(parent.id, "h2")))) == [False, True]
         assert len(target.frames) == before + 1
         assert await known(lambda tx: bindings.delete(tx, NOVA, parent.id, "h1", None)) == [None, True]
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_when_a_gateway_host_is_drained_another_hears_of_its_routers(tmp_path: Path) -> None:
+    """It did not hold them before, and the log names none of them."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        outside = make(things.Network, network_type="flat", physnet="public", external=True)
+        hosts = [make_host(f"g{number}", f"192.0.2.{number}", "public") for number in range(3, 6)]
+        router = make(things.Router, gateway_network_id=outside.id)
+        way_out = make_port(outside.id, device_id=router.id, device_owner=ROUTER_GATEWAY)
+        await put(store, *hosts, outside, router, way_out)
+        await settle(store, dispatcher)
+        followers = [await connected(dispatcher, host.name) for host in hosts]
+        holding = [("router", router.id) in follower.objects for follower in followers]
+        assert sorted(holding) == [False, True, True]
+        first = hosts[holding.index(True)]
+        await write(store, lambda tx: tx.update(first, replace(first, drained=True)))
+        await settle(store, dispatcher)
+        for follower in followers:
+            await follower.drain()
+        assert all(("router", router.id) in follower.objects for follower in followers)
 
     with_dispatcher(tmp_path, body)
 
