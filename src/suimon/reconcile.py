@@ -133,6 +133,8 @@ class Reconciler(Generic[O, K, V]):
 
     def want(self, owner: O, entries: Mapping[K, V]) -> None:
         """From now on `owner` wants exactly these entries; none means that all it has goes away."""
+        if not entries and owner not in self._desired and owner not in self._held:
+            return
         self._desired[owner] = entries
         self._pauses.pop(owner, None)
         self._mark_dirty({owner})
