@@ -146,7 +146,7 @@ def _build(lab: Lab) -> Cloud:
         wanted = {"network_id": on.id, "name": name, "binding_host_id": host, "security_group_ids": [group.id]}
         port = cloud.create_port(**wanted)
         guests[name] = lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address))
-    internet = Guest("internet", "", "", "", lab.layout.internet, {"ip": PUBLIC_GATEWAY})
+    internet = Guest("internet", "", "", "", lab.layout.internet, lease={"ip": PUBLIC_GATEWAY})
     return Cloud(kept.id, outside.id, guests, tuple(each.name for each in leading_out(lab, router)), internet)
 
 
