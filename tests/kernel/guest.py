@@ -96,7 +96,8 @@ def _machine(guest: Guest, initrd: Path) -> list[str]:
         *("qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "128", "-smp", "1", "-nodefaults"),
         *("-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"),
         *card(guest.device, guest.mac),
-        *("-kernel", str(kernel), "-initrd", str(initrd), "-append", "console=ttyS0 quiet panic=-1 reboot=t"),
+        *("-kernel", str(kernel), "-initrd", str(initrd)),
+        *("-append", "console=ttyS0 quiet no_timer_check panic=-1 reboot=t"),
     ]
 
 
