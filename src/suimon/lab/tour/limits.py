@@ -15,7 +15,7 @@ _LEAST, _MOST = 0.75, 1.1
 def show(guide: Guide) -> None:
     guide.tell("Before: what blue2 sends and gets, and its neighbour green1 on the same hypervisor.")
     before = _rates(guide, together=True)
-    guide.check(min(before.values()) > 2 * _LIMIT_MBPS, "unlimited, all are far above 10 Mbit/s", _shown(before))
+    guide.check(min(before.values()) > 1.25 * _LIMIT_MBPS, "unlimited, all at once are above 10 Mbit/s", _shown(before))
     guide.check(_open_ports(guide) == {25: "open", 587: "open"}, "tcp/25 and tcp/587 are open to blue2")
     _create_policy(guide)
     _limited(guide, before["green1 sends TCP"])
@@ -23,7 +23,7 @@ def show(guide: Guide) -> None:
     guide.cloud.run("port", "unset", "--qos-policy", "blue2")
     guide.await_true(lambda: _open_ports(guide)[25] == "open")
     after = _rates(guide, together=True)
-    guide.check(min(after.values()) > 2 * _LIMIT_MBPS, "all are far above 10 Mbit/s again", _shown(after))
+    guide.check(min(after.values()) > 1.25 * _LIMIT_MBPS, "all are above 10 Mbit/s again", _shown(after))
     guide.check(_open_ports(guide) == {25: "open", 587: "open"}, "tcp/25 and tcp/587 are open again")
 
 
