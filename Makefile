@@ -34,7 +34,7 @@ mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must n
 fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests send; ARGS="--inputs 5000 --seed 7 dhcp"
 	@$(PY) -m tests.fuzz $(ARGS)
 
-oracle: $(INSTALLED) ## random clouds: is each packet's fate what the API's resources say? ARGS="--examples 500 --seed 7"
+oracle: $(INSTALLED) ## random clouds: is each packet's fate what the API's resources say? ARGS="--examples 500 --seed 7 --switch"
 	@$(PY) -m tests.oracle $(ARGS)
 
 conformance: $(INSTALLED) ## tempest's network tests against a fresh controller; LIST=FILE, DB=postgresql, ARGS="--regex RE"

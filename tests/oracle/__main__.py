@@ -1,4 +1,7 @@
-"""`python -m tests.oracle --examples 500 --seed 7`: that many clouds, each changed a few times, each packet judged."""
+"""`python -m tests.oracle --examples 500 --seed 7`: that many clouds, each changed a few times, each packet judged.
+
+With `--switch` (as root), each cloud as it begins is put on a real switch besides, and the packets sent as frames.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,16 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 
 from tests.oracle.cluster import opened
 from tests.oracle.topology import ACTS
 from tests.oracle.trial import Trial
+from tests.system.openvswitch import OpenVSwitch
+from tests.system.test_random import OFPORTS, sent
+from tests.system.tracing import prepare
 
 _CHANGES = 6
 _ASKED_FIRST, _ASKED_AFTER = 60, 20
@@ -20,20 +28,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__)
     parser.add_argument("--examples", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1, help="of the first example; each is the seed of its own cloud")
+    parser.add_argument("--switch", action="store_true", help="send them through a real Open vSwitch as well")
     wanted = parser.parse_args()
     asked, wrong, started = Counter[str](), [], time.monotonic()
-    for seed in range(wanted.seed, wanted.seed + wanted.examples):
-        try:
-            asked += _example(seed)
-        except AssertionError as error:
-            wrong.append(seed)
-            print(f"\nseed {seed}: {error}", flush=True)
-        if sys.stderr.isatty():
-            print(f"\r{seed - wanted.seed + 1} clouds, {asked.total()} packets", end="", file=sys.stderr, flush=True)
+    with _switch(real=wanted.switch) as switch:
+        for seed in range(wanted.seed, wanted.seed + wanted.examples):
+            try:
+                asked += _example(seed)
+                if switch:
+                    asked["sent as frames, too"] += sent(switch, seed)
+            except AssertionError as error:
+                wrong.append(seed)
+                print(f"\nseed {seed}: {error}", flush=True)
+            if sys.stderr.isatty():
+                print(f"\r{seed - wanted.seed + 1} clouds", end="", file=sys.stderr, flush=True)
     counts = ", ".join(f"{count} {fate}" for fate, count in sorted(asked.items()))
     clouds = f"{wanted.examples} clouds in {time.monotonic() - started:.0f} s"
-    print(f"{clouds}: {asked.total()} packets ({counts}) as the oracle says; {len(wrong)} clouds where not: {wrong}")
+    judged = asked["delivered"] + asked["dropped"]
+    print(f"{clouds}: {judged} packets ({counts}) as the oracle says; {len(wrong)} clouds where not: {wrong}")
     return 1 if wrong else 0
+
+
+@contextmanager
+def _switch(*, real: bool) -> Iterator[OpenVSwitch | None]:
+    if not real:
+        yield None
+        return
+    switch = OpenVSwitch()
+    try:
+        switch.start()
+        prepare(switch, OFPORTS)
+        yield switch
+    finally:
+        switch.stop()
 
 
 def _example(seed: int) -> Counter[str]:

@@ -24,6 +24,7 @@ from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.services import SERVICES_OFPORT
 from suimon.pipeline.simulate import Packet
 from suimon.pipeline.world import World as Facts
+from tests.databases import empty_database
 from tests.distribution.world import FRAME, PATIENT, Follower, make_host, settle
 from tests.oracle.frame import Arrival, Frame
 from tests.oracle.guard import asks_for_lease
@@ -68,6 +69,8 @@ class Followed(Cloud):
 def opened(seed: int) -> Iterator[Cluster]:
     """A cluster whose ids and MAC addresses follow from the seed, so that what failed fails again."""
     random = Random(seed)
+    with empty_database():
+        pass  # The first one of a process is made with ids, too, and those are none of the cluster's.
     with (
         patch("suimon.resources.ids.uuid.uuid4", lambda: UUID(int=random.getrandbits(128), version=4)),
         patch("suimon.resources.ids.secrets.token_bytes", random.randbytes),
