@@ -162,6 +162,8 @@ def _stretches(result: Result) -> list[Stretch]:
 def _lookup(step: Step) -> tuple[int, int, int] | tuple[int]:
     if step.flow is None:
         return (step.stage.value,)
+    if any(name == "conj_id" for name, *_ in step.flow.key.match):
+        return step.stage.value, step.flow.key.priority, 0
     return step.stage.value, step.flow.key.priority, step.flow.owner.cookie
 
 
@@ -258,6 +260,9 @@ def _sections(text: str, size: int) -> Iterator[Section]:
 def _met(table: int, text: str) -> tuple[int, int, int] | tuple[int]:
     if text.startswith("No match"):
         return (table,)
+    if "conj_id=" in text:
+        # Of several conjunctions that hold, the switch takes any, and they all do the same: whose it is, is not said.
+        text = re.sub(r"cookie 0x[0-9a-f]+", "", text)
     priority, cookie = re.search(r"priority (\d+)", text), re.search(r"cookie (0x[0-9a-f]+)", text)
     return table, int(priority[1]) if priority else 32768, int(cookie[1], 16) if cookie else 0
 
