@@ -38,6 +38,7 @@ def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> No
         (Stage.NEIGHBOUR, "shared"),
         (Stage.ANSWER, "outside"),
         (Stage.TUNNEL, "shared"),
+        (Stage.REMOTE, "shared"),
     }
 
 
