@@ -66,7 +66,7 @@ class Guide:
     def ping(self, source: str, address: str, *, through: str) -> None:
         """Check that every one of five pings comes back."""
         lost, rtt_ms = self.measure.ping(source, address)
-        self.check(lost == 0, f"{source} pings {address} {through}", f"0 of 5 lost, {rtt_ms} ms")
+        self.check(lost == 0, f"{source} pings {address} {through}", f"{lost} of 5 lost, {rtt_ms} ms")
 
     def inside(self, guest: str, *command: str) -> str:
         """What a command that a user would run in a guest prints; LabError if it ends badly."""

@@ -49,6 +49,8 @@ def _floating_ip(guide: Guide) -> None:
     for what in (["icmp"], ["udp", "--dst-port", "9000"], ["tcp", "--dst-port", "9001"]):
         cloud.run(*allow, "--protocol", *what, group)
     address = str(floating["floating_ip_address"])
+    # The API answers before the hosts have all of it in force.
+    guide.await_true(lambda: guide.measure.ping("internet", address)[0] == 0)
     guide.ping("internet", address, through="(the floating IP of blue1)")
     guide.ping("blue1", PUBLIC_GATEWAY, through="on the internet, from behind its floating IP")
     stream = guide.measure.tcp("internet", "blue1", address, seconds=2)
