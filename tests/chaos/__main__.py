@@ -135,7 +135,7 @@ def _build(lab: Lab) -> Cloud:
     cloud.create_subnet(network_id=other.id, ip_version=4, cidr="10.20.0.0/16")
     outside = outside_network(lab)
     router = cloud.create_router(name="out", external_gateway_info={"network_id": outside.id})
-    cloud.add_interface_to_router(router, subnet_id=subnet.id)
+    cloud.add_interface_to_router(router, subnet=subnet.id)
     shut = cloud.create_security_group(name="shut")
     open_ = cloud.create_security_group(name="open")
     cloud.create_security_group_rule(security_group_id=open_.id, direction="ingress", protocol="udp")

@@ -66,7 +66,7 @@ def _make(cloud: Connection) -> set[str]:
     router = net.find_router("sdk")
     if not router:
         router = net.create_router(name="sdk", external_gateway_info={"network_id": outside.id})
-        net.add_interface_to_router(router, subnet_id=subnet.id)
+        net.add_interface_to_router(router, subnet=subnet.id)
     port = net.find_port("sdk") or net.create_port(name="sdk", network_id=network.id, security_groups=[group.id])
     address = next(iter(net.ips(port_id=port.id)), None)
     address = address or net.create_ip(floating_network_id=outside.id, port_id=port.id)
@@ -82,7 +82,7 @@ def _unmake(cloud: Connection) -> None:
             net.delete_ip(address)
         net.delete_port(port)
     if router:
-        net.remove_interface_from_router(router, subnet_id=net.find_subnet("sdk").id)
+        net.remove_interface_from_router(router, subnet=net.find_subnet("sdk").id)
         net.delete_router(router)
     for find, delete, name in (
         (net.find_security_group, net.delete_security_group, "sdk"),

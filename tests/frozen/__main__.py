@@ -72,7 +72,7 @@ def build(lab: Lab) -> None:
     cloud.create_port(name="wired", network_id=wire.id, binding_host_id="hv1")
     router = cloud.create_router(name="r1", external_gateway_info={"network_id": outside.id})
     for name in ("blue", "green"):
-        cloud.add_interface_to_router(router, subnet_id=subnets[name].id)
+        cloud.add_interface_to_router(router, subnet=subnets[name].id)
     cloud.create_ip(floating_network_id=outside.id, port_id=one.id)
     for port in (one, two):
         lab.guests.add(port.name, "hv1", port.id, port.mac_address)

@@ -71,7 +71,7 @@ def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
         six = net.create_subnet(network_id=inside.id, ip_version=6, cidr="2001:db8:9::/64", **slaac)
         router = net.create_router(name="r", external_gateway_info={"network_id": outside.id})
         for subnet in (four, six):
-            net.add_interface_to_router(router, subnet_id=subnet.id)
+            net.add_interface_to_router(router, subnet=subnet.id)
         group = next(each for each in net.security_groups() if each.name == "default")
         net.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
         port = net.create_port(network_id=inside.id, binding_host_id="hv1", dns_name="vm", device_id="an-instance")

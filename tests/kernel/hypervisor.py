@@ -127,7 +127,7 @@ def cloud() -> Iterator[Cloud]:
         network = net.create_network(name="inside")
         subnet = net.create_subnet(network_id=network.id, ip_version=4, cidr="10.9.0.0/24")
         router = _router(net, outside.id, layout)
-        net.add_interface_to_router(router, subnet_id=subnet.id)
+        net.add_interface_to_router(router, subnet=subnet.id)
         clients, web = (net.create_security_group(name=name) for name in ("clients", "web"))
         _allow(net, web, 8000, remote_group_id=clients.id)
         _allow(net, web, 8001)

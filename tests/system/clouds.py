@@ -85,7 +85,7 @@ def inside_network(lab: Lab, outside: Any) -> tuple[Any, Any]:
     made = cloud.create_network(name="inside")
     subnet = cloud.create_subnet(network_id=made.id, ip_version=4, cidr="10.9.0.0/24")
     router = cloud.create_router(name="way-out", external_gateway_info={"network_id": outside.id})
-    cloud.add_interface_to_router(router, subnet_id=subnet.id)
+    cloud.add_interface_to_router(router, subnet=subnet.id)
     return made, cloud.get_router(router.id)
 
 

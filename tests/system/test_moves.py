@@ -67,7 +67,7 @@ class Cloud(msgspec.Struct, frozen=True):
         if found:
             return found[0]
         made = self.api.create_router(name="way-out", external_gateway_info={"network_id": self.outside.id})
-        self.api.add_interface_to_router(made, subnet_id=self.inside.subnet_ids[0])
+        self.api.add_interface_to_router(made, subnet=self.inside.subnet_ids[0])
         return made
 
     def plug_besides(self, guest: Guest, host: str) -> None:
