@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from suimon.agent.follower import Connected
+from suimon.agent.number_log import NumberLog
 from suimon.agent.saved import StateDirectory
 from suimon.agent.view_log import ViewLog
 from suimon.dataplane.openflow.messages import PacketIn
@@ -16,7 +17,6 @@ from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
 from suimon.model.view import BandwidthLimit, Delta, QosPolicy, Snapshot
 from suimon.pipeline.flow import Entry, FlowKey
-from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.tables import Stage
 from tests.agent.parts import NETWORK, FakeSwitch, Parts, at, port, snapshot
 
@@ -157,7 +157,7 @@ def test_view_and_numbers_are_on_disk_before_the_switch_is_told(tmp_path):
 
         def look():
             state = StateDirectory(tmp_path)
-            on_disk.append((ViewLog(state.view).load(), Numbers(state.numbers.load())))
+            on_disk.append((ViewLog(state.view).load(), NumberLog(state.numbers).load()))
 
         async with parts.enforcing(switch):
             switch.bridge.before_apply = look

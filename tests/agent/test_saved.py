@@ -2,14 +2,17 @@
 
 import multiprocessing
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from suimon.agent.held_view import Changes, View
-from suimon.agent.saved import KnownNeighbour, StateDirectory, StateError
+from suimon.agent.number_log import NumberLog
+from suimon.agent.saved import KnownNeighbour, StateDirectory, StateError, record
 from suimon.agent.view_log import ViewLog
 from suimon.model.view import Network, Position
+from suimon.pipeline.numbers import Dump, Numbers
 
 HOPS = (KnownNeighbour("net", "203.0.113.1", "52:54:00:00:00:01"),)
 
@@ -126,6 +129,71 @@ def test_after_a_full_disk_the_view_is_written_whole(state, monkeypatch):
     state.view.rmdir()
     log.write([changes], views[-1].after(changes))
     assert ViewLog(state.view).load() == views[-1].after(changes)
+
+
+ACTS = st.lists(st.tuples(st.sampled_from(("get", "free", "flush", "write")), st.sampled_from("abcd")), max_size=30)
+
+
+def acted(numbers, act, name):
+    match act:
+        case "get":
+            numbers.get("port", name)
+        case "free":
+            numbers.free("port", name)
+        case "flush" if numbers.unflushed:
+            numbers.flushed(min(numbers.unflushed))
+
+
+@given(acts=ACTS, most_bytes=st.sampled_from((0, 1 << 20)))
+def test_numbers_come_back_as_they_were_written(tmp_path_factory, acts, most_bytes):
+    path = tmp_path_factory.mktemp("numbers") / "numbers.json"
+    numbers, log = Numbers(), NumberLog(path, most_bytes)
+    written = numbers.dump()
+    for act, name in acts:
+        acted(numbers, act, name)
+        if act == "write":
+            log.write(numbers)
+            written = numbers.dump()
+            assert NumberLog(path).load().dump() == written
+
+
+def test_a_number_is_one_small_write(state):
+    """Into the file that is there: what is new, without a second file that replaces it, and nothing for nothing new."""
+    numbers, log = Numbers(), NumberLog(state.numbers)
+    for n in range(1000):
+        numbers.get("port", f"p{n}")
+    log.write(numbers)
+    first = state.numbers.stat()
+    numbers.get("port", "another")
+    log.write(numbers)
+    log.write(numbers)
+    second = state.numbers.stat()
+    assert first.st_ino == second.st_ino
+    assert 0 < second.st_size - first.st_size < 250
+
+
+def test_numbers_of_the_release_before_are_read(state):
+    """Its file was the dump alone."""
+    state.numbers.write_bytes(record(msgspec.json.encode(Dump({"port": {"a": 3}}, {"port": 5}, frozenset({4})))))
+    numbers = NumberLog(state.numbers).load()
+    assert (numbers.get("port", "a"), numbers.get("port", "b"), numbers.unflushed) == (3, 6, {4})
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(["give", "port", "b", 1], id="another's number"),
+        pytest.param(["give", "port", "b", 0x8000], id="more than there are"),
+        pytest.param(["free", "port", "b", 2], id="a number that nobody has"),
+        pytest.param(["flush", "port", "", 7], id="a zone that waits for nothing"),
+        pytest.param(["give", "door", "b", 2], id="a kind that there is not"),
+    ],
+)
+def test_numbers_that_cannot_follow_are_kept_aside_and_not_used(state, step):
+    parts = Dump({"port": {"a": 1}}, {"port": 1}), [step]
+    state.numbers.write_bytes(b"".join(record(msgspec.json.encode(each)) for each in parts))
+    assert NumberLog(state.numbers).load().dump().used["port"] == {}
+    assert aside(state.numbers).exists()
 
 
 def test_the_directory_is_closed_to_others(state):

@@ -85,7 +85,8 @@ def test_a_full_disk_is_told_and_what_was_there_goes_on(
         with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
             while True:
                 filler.write(bytes(4096))
-        host.controller.change(port(3))
+        # More than what is left of the last block of a file.
+        host.controller.change(port(3, name="n" * 4096))
         host.plug(3)
         told = host.controller.wait_report(lambda report: bool(report.failures))
         assert "can't save its state" in str(told.failures)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from suimon.agent.held_view import Changes, View
 from suimon.agent.neighbours import Hop
+from suimon.agent.number_log import NumberLog
 from suimon.agent.saved import KnownGateway, KnownNeighbour, StateDirectory
 from suimon.agent.view_log import ViewLog
 from suimon.pipeline.numbers import Numbers
@@ -16,7 +17,7 @@ class Memory:
         self._state = state
         self._log = ViewLog(state.view)
         self._unwritten: list[Changes] = []
-        self._numbers_written = 0
+        self._numbers = NumberLog(state.numbers)
         self._neighbours_written: dict[Hop, str] = {}
         self._gateways_written: tuple[KnownGateway, ...] = ()
 
@@ -25,7 +26,7 @@ class Memory:
 
     def load_numbers(self) -> Numbers:
         """Without numbers that can be trusted all flows are made anew, and tracked connections start over."""
-        return Numbers(self._state.numbers.load())
+        return self._numbers.load()
 
     def load_neighbours(self) -> dict[Hop, str]:
         found = self._state.neighbours.load() or ()
@@ -44,10 +45,7 @@ class Memory:
         if self._unwritten:
             self._log.write(self._unwritten, view)
             self._unwritten = []
-        if numbers.changes != self._numbers_written:
-            changes = numbers.changes
-            self._state.numbers.save(numbers.dump(), durable=False)
-            self._numbers_written = changes
+        self._numbers.write(numbers)
 
     def write_neighbours(self, known: Mapping[Hop, str]) -> None:
         if known != self._neighbours_written:

@@ -15,8 +15,6 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import structlog
 
-from suimon.pipeline.numbers import Dump
-
 log = structlog.get_logger()
 
 FORMAT: Final = 1
@@ -93,7 +91,7 @@ class StateDirectory:
         self.path = path
         self.host = SavedFile(path / "host.json", HostIdentity)
         self.view = path / "view.json"
-        self.numbers = SavedFile(path / "numbers.json", Dump)
+        self.numbers = path / "numbers.json"
         self.neighbours = SavedFile(path / "neighbours.json", tuple[KnownNeighbour, ...])
         self.gateways = SavedFile(path / "gateways.json", tuple[KnownGateway, ...])
         self.control_socket = path / "control.sock"

@@ -10,7 +10,7 @@ connections of the port that had it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -41,6 +41,15 @@ class Dump(msgspec.Struct, frozen=True):
     """Conntrack zones of ports that are gone."""
 
 
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """`name` of a kind got or freed a number, or what the switch remembered under it is forgotten."""
+
+    act: Literal["give", "free", "flush"]
+    kind: str
+    name: str
+    number: int
+
+
 class Numbers:
     """Hands out numbers from 1 up, one for each (kind, name). What an older release gave beyond that is given anew."""
 
@@ -55,11 +64,33 @@ class Numbers:
         self.unflushed = set(dump.unflushed)
         """Numbers of ports that were freed, until the switch has forgotten what it remembers under them (`flushed`)."""
         self.changes = 0
-        """Grows with every number given or freed: what was written at another count is stale."""
+        """Grows with every number given or freed: what was found at another count is stale."""
+        self._steps: list[Step] = []
 
     def dump(self) -> Dump:
         used = {kind: dict(names) for kind, names in self._used.items()}
         return Dump(used, dict(self._latest), frozenset(self.unflushed))
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What happened since `forget_steps`, in order: made again from the dump of then, it leads to that of now."""
+        return tuple(self._steps)
+
+    def forget_steps(self) -> None:
+        self._steps.clear()
+
+    def repeat(self, step: Step) -> None:
+        """Raises ValueError for what can't follow."""
+        used = self._used.get(step.kind, {})
+        match step.act:
+            case "give" if 0 < step.number <= LAST.get(step.kind, 0) and step.number not in self._taken[step.kind]:
+                self._put(step.kind, step.name, step.number)
+            case "free" if used.get(step.name) == step.number:
+                self.free(step.kind, step.name)
+            case "flush" if step.number in self.unflushed:
+                self.flushed(step.number)
+            case _:
+                raise ValueError(f"{step} can't follow")
 
     def get(self, kind: str, name: str) -> int:
         """The number of `name`, a new one if it has none. Raises OverflowError when all of the kind are in use."""
@@ -71,7 +102,7 @@ class Numbers:
         number = self._used[kind].pop(name, None)
         if number is not None:
             self._taken[kind].discard(number)
-            self.changes += 1
+            self._note(Step("free", kind, name, number))
             if kind == "port":
                 self.unflushed.add(number)
         return number
@@ -83,7 +114,7 @@ class Numbers:
 
     def flushed(self, number: int) -> None:
         self.unflushed.discard(number)
-        self.changes += 1
+        self._note(Step("flush", "port", "", number))
 
     def name(self, kind: str, number: int) -> str | None:
         """Who has this number: for people, not for packets."""
@@ -97,8 +128,15 @@ class Numbers:
         number = self._latest[kind] % last + 1
         while number in taken or number in waiting:
             number = number % last + 1
-        self._used[kind][name] = number
-        taken.add(number)
-        self._latest[kind] = number
-        self.changes += 1
+        self._put(kind, name, number)
         return number
+
+    def _put(self, kind: str, name: str, number: int) -> None:
+        self._used[kind][name] = number
+        self._taken[kind].add(number)
+        self._latest[kind] = number
+        self._note(Step("give", kind, name, number))
+
+    def _note(self, step: Step) -> None:
+        self.changes += 1
+        self._steps.append(step)
