@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import msgspec
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from suimon.distribution.dispatch import Dispatcher
 from suimon.model import things, view
@@ -46,6 +47,27 @@ def test_a_change_costs_the_same_statements_however_many_hosts_it_concerns(tmp_p
             await other.drain()
         assert all(len(other.frames) == 2 for other in others)
         assert alone == together <= 8
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_what_was_read_for_one_port_is_the_drivers_alone_for_the_next(tmp_path: Path) -> None:
+    """Nothing that SQLAlchemy would work out anew (`store.prepared`)."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        (net, sub), group = make_network(1), make(things.SecurityGroup)
+        await put(store, net, sub, group, on(sub, "h1", 2, security_groups=(group.id,)))
+        await settle(store, dispatcher)
+        follower = await connected(dispatcher, "h1")
+        for last in (3, 4):
+            await put(store, on(sub, "h1", last, security_groups=(group.id,)))
+            await settle(store, dispatcher)
+        with patch.object(Connection, "execute", autospec=True, side_effect=Connection.execute) as asked:
+            await put(store, on(sub, "h1", 5, security_groups=(group.id,)))
+            await settle(store, dispatcher)
+        assert not [text for call in asked.call_args_list if (text := str(call.args[1])).startswith(("SELECT", "WITH"))]
+        await follower.drain()
+        assert len(follower.frames) == 4
 
     with_dispatcher(tmp_path, body)
 

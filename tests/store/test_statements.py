@@ -4,8 +4,10 @@ Checking the caller's token costs one statement more.
 """
 
 from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import pytest
+from sqlalchemy import Connection
 
 from suimon.resources.registry import RESOURCES
 from tests.databases import but_the_lock
@@ -47,6 +49,15 @@ def test_one_port(world: World, network: str, count: Count) -> None:
     world.port(network)
     assert heard[0].startswith("BEGIN I") and heard[-1] == "COMMIT", "IMMEDIATE, or ISOLATION LEVEL"
     assert len(but_the_lock(heard)) <= 9, "\n".join(heard)
+
+
+def test_a_port_like_one_before_is_the_drivers_alone(world: World, network: str) -> None:
+    """Nothing that SQLAlchemy would work out anew (`store.prepared`)."""
+    bodies = [{"name": f"n{n}", "binding:host_id": "h1"} for n in range(3)]
+    for body in bodies[:2]:
+        world.port(network, ADMIN, **body)
+    with patch.object(Connection, "execute", side_effect=AssertionError("SQLAlchemy was asked")):
+        world.port(network, ADMIN, **bodies[2])
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,9 @@ def _made(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) ->
     compiled: Any = statement.compile(dialect=dialect, column_keys=list(values))
     state = compiled.construct_expanded_state(dict(values))
     lists = {name: tuple(each) for name, each in state.parameter_expansion.items() if name in values}
-    if compiled.literal_execute_params or lists.keys() != {n for n, value in values.items() if isinstance(value, list)}:
+    # Values that are part of the text: a constant (what texts are joined with) stays there, one of the caller's can't.
+    spelled = {compiled.bind_names[each] for each in compiled.literal_execute_params}
+    if spelled & values.keys() or lists.keys() != {name for name, value in values.items() if isinstance(value, list)}:
         return None
     given = {*values, *(each for expanded in lists.values() for each in expanded)}
     fixed = {name: value for name, value in state.parameters.items() if name not in given}
