@@ -85,6 +85,12 @@ class Session:
         self._namespaces: Namespaces | None = None
 
     async def run(self) -> Never:
+        try:
+            await self._run()
+        finally:
+            self.zones.close()
+
+    async def _run(self) -> Never:
         parts = self._parts
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._switch.run())

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from suimon.dataplane.unixctl import CommandRefused, command, vswitchd
+from suimon.dataplane.unixctl import CommandRefused, ControlSocket, vswitchd
 from suimon.reconcile import Changes, Failure
 
 _AT_ONCE: Final = 200
@@ -49,9 +49,14 @@ class ZoneLimits:
         self._datapath = datapath
         self._ours = ours
         self._set: set[int] = set()
+        self._control = ControlSocket(lambda: vswitchd(config.rundir))
+
+    def close(self) -> None:
+        """Give up the connection to Open vSwitch."""
+        self._control.close()
 
     async def observe(self) -> dict[int, bool]:
-        """Nothing, where the datapath knows no limits: `apply` says why. Raises what `unixctl.command` does else."""
+        """Nothing, where the datapath knows no limits: `apply` says why. Raises what `ControlSocket.command` does."""
         found: dict[int, bool] = {}
         try:
             for zones in _batched(self._ours()):
@@ -77,7 +82,7 @@ class ZoneLimits:
         return failed
 
     async def filled(self, zone: int) -> Filled | None:
-        """None where the datapath knows no limits. Raises what `unixctl.command` does else."""
+        """None where the datapath knows no limits. Raises what `ControlSocket.command` does else."""
         try:
             return _read(await self._ask("get", f"zone={zone}"))[1].get(zone)
         except CommandRefused:
@@ -92,7 +97,7 @@ class ZoneLimits:
 
     async def _ask(self, act: str, *arguments: str) -> str:
         kind = self._datapath()
-        return await command(vswitchd(self._config.rundir), f"dpctl/ct-{act}-limits", f"{kind}@ovs-{kind}", *arguments)
+        return await self._control.command(f"dpctl/ct-{act}-limits", f"{kind}@ovs-{kind}", *arguments)
 
 
 def _batched(zones: Iterable[int]) -> Iterator[list[int]]:
