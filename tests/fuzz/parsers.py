@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from suimon.agent import advertise, dhcp, dhcp6, neighbours, packets, packets6
+from suimon.agent import advertise, dhcp, dhcp6, neighbours, packets, packets6, quotes
 from suimon.agent.advertise import Advertiser
 from suimon.agent.answers import Answers
 from suimon.agent.answers import Config as AnswersConfig
-from suimon.agent.packets import Arp, Ethernet, PacketError
+from suimon.agent.packets import Arp, Ethernet, IcmpError, PacketError, checksum
 from suimon.agent.packets6 import Icmp6, Ipv6
 from suimon.agent.services import dns_message, metadata, nova
 from suimon.agent.services.askers import Asker, Askers
@@ -25,7 +25,7 @@ from suimon.agent.services.metadata import Metadata
 from suimon.dataplane.openflow import messages
 from suimon.dataplane.openflow.messages import decode_packet_in
 from suimon.dataplane.openflow.oxm import encode_match
-from suimon.model.view import Delta, FixedIp, Port, Router, RouterInterface, Subnet
+from suimon.model.view import Delta, FixedIp, LocalIp, Port, Router, RouterInterface, Subnet
 from suimon.pipeline.flow import match
 from suimon.pipeline.tables import Stage
 from tests.agent import test_dhcp, test_dhcp6
@@ -50,7 +50,7 @@ class Parser(msgspec.Struct, frozen=True):
 
 
 def parsers() -> list[Parser]:
-    return [_dhcp(), _dhcp6(), _arp(), _discovery(), _solicitations(), _dns(), _http(), _handed_up()]
+    return [_dhcp(), _dhcp6(), _arp(), _errors(), _discovery(), _solicitations(), _dns(), _http(), _handed_up()]
 
 
 def _dhcp() -> Parser:
@@ -105,6 +105,38 @@ def _arp() -> Parser:
     ]
     functions = (packets.Ethernet.parse.__func__, packets.Arp.parse.__func__)
     return Parser("arp", valid, lambda raw: Arp.parse(Ethernet.parse(raw).payload), (PacketError,), functions)
+
+
+def _errors() -> Parser:
+    """ICMP errors that quote addresses which the switch rewrote."""
+    udp, tcp = bytes.fromhex("0007000800088421"), bytes(16) + b"\x12\x34"
+    bodies = ((17, udp), (17, udp[:6] + b"\0\0"), (17, b""), (6, tcp), (1, b"\x08\0\0\0"))
+    quoted = [_ipv4(protocol, body, *more) for protocol, body in bodies for more in ((), (9,), (0, bytes(4)))]
+    valid = [_with_icmp_checksum(_ipv4(1, b"\3\4\0\0\0\0\5\x78" + each)) for each in quoted]
+
+    def parse(raw: bytes) -> object:
+        # Every fourth checksum stays wrong.
+        error = IcmpError.parse(_with_icmp_checksum(raw) if sum(raw) % 4 else raw)
+        told = IcmpError.parse(error.about("192.0.2.1", error.dst))
+        assert (told.src, told.dst, len(told.raw)) == ("192.0.2.1", error.dst, len(error.raw))
+        return told.raw
+
+    functions = (IcmpError.parse.__func__, IcmpError.about, packets._ipv4_bounds, packets._amend)
+    return Parser("icmp", valid, parse, (PacketError,), functions)
+
+
+def _with_icmp_checksum(raw: bytes) -> bytes:
+    start = (raw[0] & 0xF) * 4 if raw else 0
+    if start + 8 > len(raw):
+        return raw
+    message = raw[start : start + 2] + b"\0\0" + raw[start + 4 : int.from_bytes(raw[2:4], "big")]
+    return raw[: start + 2] + checksum(message).to_bytes(2, "big") + raw[start + 4 :]
+
+
+def _ipv4(protocol: int, payload: bytes, offset: int = 0, options: bytes = b"") -> bytes:
+    length = 20 + len(options) + len(payload)
+    start = struct.pack("!BBHHHBBH", 0x45 + len(options) // 4, 0, length, 0, offset, 64, protocol, 0)
+    return start + bytes([10, 0, 0, 2, 10, 0, 0, 2]) + options + payload
 
 
 def _discovery() -> Parser:
@@ -262,7 +294,11 @@ def _handed_up() -> Parser:
     subnet = Subnet("sub6", "net", "fd00:1::/64", "fd00:1::1", True, ra_mode="slaac", address_mode="dhcpv6-stateful")
     leg = RouterInterface("leg6", "net", "sub6", "fd00:1::/64", "fd00:1::1", "fa:16:3e:00:00:a1")
     fixed = (FixedIp("sub", "10.0.0.11"), FixedIp("sub6", "fd00:1::5"))
-    parts.take(snapshot(1, port(1, fixed_ips=fixed)), Delta(at(2), objects=(subnet, Router("r", True, (leg,)))))
+    local = (LocalIp("10.0.0.2", "10.0.0.11"),)
+    parts.take(
+        snapshot(1, port(1, fixed_ips=fixed, local_ips=local)),
+        Delta(at(2), objects=(subnet, Router("r", True, (leg,)))),
+    )
     parts.enforcer.plug("p1", 1)
     number = parts.world.number("port", "p1")
     clock, chance = (lambda: 0.0), (lambda: 0.0)
@@ -277,13 +313,20 @@ def _handed_up() -> Parser:
         *_dhcp().valid[:3],
         *_dhcp6().valid[:3],
         *_arp().valid,
+        *(Ethernet(MAC, MAC6, 0x0800, error).pack() for error in _errors().valid[:3]),
         *_discovery().valid[:2],
         *_solicitations().valid[:3],
     ]
-    fields = {"in_port": 1, "reg1": number, "metadata": 1, "reg7": 5, "tun_src": "10.0.0.1"}
+    fields = {
+        "in_port": 1,
+        "reg1": number,
+        "metadata": parts.world.number("network", "net"),
+        "reg7": 5,
+        "tun_src": "10.0.0.1",
+    }
     oxms = encode_match(match(fields))
     valid = []
-    for stage in (Stage.ANSWER, Stage.NEIGHBOUR, Stage.TUNNEL):
+    for stage in (Stage.ANSWER, Stage.NEIGHBOUR, Stage.TUNNEL, Stage.FLOATING_IN, Stage.FLOATING_OUT):
         for frame in frames:
             head = struct.pack("!IHBBQHH", 0, len(frame), 0, stage, 0x5A, 1, 4 + len(oxms))
             padded = oxms + bytes(-(4 + len(oxms)) % 8)
@@ -293,5 +336,5 @@ def _handed_up() -> Parser:
         packet = decode_packet_in(raw)
         return b"".join(each.data for each in answers.take(packet))
 
-    functions = (messages.decode_packet_in, Answers.take, Answers._to_guest, Answers._asking)
+    functions = (messages.decode_packet_in, Answers.take, Answers._to_guest, Answers._asking, quotes.translated)
     return Parser("packet-in", valid, parse, (ValueError, struct.error), functions, 4096)

@@ -74,7 +74,7 @@ class Questioner:
                 case "<~":
                     answer = _later(self._answered(self._arrived(source, target, service), self._meant(target)))
                 case _:
-                    answer = _complaint(self._arrived(source, target, service))
+                    return self._complained(source, target, service, _options(forged))
             return self._single(self.sender(self._meant(target)), answer, source)
         if who_has := _ARP.match(question):
             source, ip, forged = who_has.groups()
@@ -91,6 +91,19 @@ class Questioner:
         sender = self.sender(discover[1])
         ends = Ends(_options(discover[2]).get("mac", sender.mac), BROADCAST, "0.0.0.0", "255.255.255.255")
         return self._single(sender, udp(ends, 67, 68), "")
+
+    def _complained(self, source: str, target: str, service: str, forged: dict[str, str]) -> Answer:
+        """About the first packet of a connection, by who got it; whoever hears of it is told what it sent itself."""
+        meant = forged.get("local") or self._meant(target)
+        complaint = _complaint(self._arrived(source, target, service))
+        journey = self.underlay.send(self.sender(meant), complaint)
+        if heard := journey.delivered.get(source):
+            opened = self._connections[source, target, service].opened.fields
+            told = heard.quoted.fields if heard.quoted else {}
+            ends = ("ipv4_src", "ipv4_dst", "ipv6_src", "ipv6_dst")
+            assert [told.get(end) for end in ends] == [opened.get(end) for end in ends], "about a packet of others"
+            assert heard.fields.get("ipv4_src") == opened.get("ipv4_dst"), "somebody else complains"
+        return Answer(self._verdict(journey, source), journey.legs)
 
     def _arrived(self, source: str, target: str, service: str) -> Packet:
         arrived = self._connections[source, target, service].arrived

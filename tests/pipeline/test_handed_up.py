@@ -9,7 +9,7 @@ from suimon.pipeline.tables import Stage
 from tests.pipeline import scenario
 from tests.pipeline.scenario import Asked
 
-MOST_FOR_A_PORT, MOST_FOR_A_ROUTER = 10, 50
+MOST_FOR_A_PORT, MOST_FOR_AN_ADDRESS, MOST_FOR_A_ROUTER = 10, 20, 50
 """Packets a second."""
 
 
@@ -33,6 +33,9 @@ def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> No
         (Stage.DELIVER, "port"),
         (Stage.FIT, "port"),
         (Stage.FIT, "shared"),
+        (Stage.FLOATING_IN, "address"),
+        (Stage.LOCAL_BACK, "port"),
+        (Stage.FLOATING_OUT, "port"),
         (Stage.NEIGHBOUR, "port"),
         (Stage.NEIGHBOUR, "router"),
         (Stage.NEIGHBOUR, "shared"),
@@ -56,5 +59,8 @@ def whose(flow: Flow, meter: Meter) -> str:
     if flow.owner.kind == "router":
         assert meter.owner == flow.owner and meter.rate <= MOST_FOR_A_ROUTER
         return "router"
+    if flow.key.stage is Stage.FLOATING_IN:
+        assert meter.owner == flow.owner and meter.rate <= MOST_FOR_AN_ADDRESS
+        return "address"
     assert flow.owner.kind in ("bridge", "network")
     return "shared"

@@ -12,12 +12,14 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import services
 from suimon.pipeline.facts import Probe
-from suimon.pipeline.flow import Flow, Group, Meter
+from suimon.pipeline.fields import QUOTED
+from suimon.pipeline.flow import Flow, Group, Meter, ToController
 from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.program import Nat
 from suimon.pipeline.simulate import Conntrack, Packet, Result, Switch
 from suimon.pipeline.simulate.namespace import Namespace
+from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import Program, World
 from tests.pipeline.cloud import Cloud, Station
 
@@ -158,24 +160,48 @@ class Underlay:
     def send(self, sender: view.Port | Station, packet: Packet) -> Journey:
         if isinstance(sender, Station):
             first = list(self._on_wire("", sender.physnet, _tagged(packet, sender.vlan)))
-            waiting = deque((host, arrived) for host, arrived in first if isinstance(arrived, Packet))
+            waiting = deque((host, arrived, Stage.CLASSIFY) for host, arrived in first)
         else:
             tagged = packet if packet.fields.get("vlan_vid") else _tagged(packet, sender.vlan)
-            waiting = deque([(sender.host, tagged.arriving(self.cloud.ofports[sender.parent or sender.id]))])
+            arriving = tagged.arriving(self.cloud.ofports[sender.parent or sender.id])
+            waiting = deque([(sender.host, arriving, Stage.CLASSIFY)])
         legs: list[Leg] = []
         arrivals: list[tuple[str, Packet]] = []
         while waiting:
-            host, arrived = waiting.popleft()
-            result = self.hypervisors[host].switch.process(arrived)
+            host, arrived, stage = waiting.popleft()
+            result = self.hypervisors[host].switch.process(arrived, stage)
             legs.append(Leg(host, arrived, result))
             assert len(legs) < _MOST_LEGS, "the packet goes round in circles"
+            waiting += ((host, translated, stage) for stage, translated in self._translated(result))
             for ofport, sent in result.outputs:
                 for place, there in self._beyond(host, ofport, sent):
                     if place in self.cloud.hosts:
-                        waiting.append((place, there))
+                        waiting.append((place, there, Stage.CLASSIFY))
                     else:
                         arrivals.append((place, there))
         return Journey(tuple(legs), tuple(arrivals))
+
+    def _translated(self, result: Result) -> Iterator[tuple[Stage, Packet]]:
+        """What the host's agent sends on of what it was handed: ICMP errors that quote what their receiver knows."""
+        own = {each.address: each.fixed_ip for each in self.cloud.all(view.FloatingIp)}
+        own |= {each.address: each.fixed_ip for port in self.cloud.all(view.Port) for each in port.local_ips}
+        own_of = {int(IPv4Address(address)): int(IPv4Address(ip)) for address, ip in own.items()}
+        address_of = {ip: address for address, ip in own_of.items()}
+        stages = [step.stage for step in result.steps if step.flow and ToController() in step.flow.actions]
+        for stage, packet in zip(stages, result.to_controller, strict=True):
+            if packet.quoted is None:
+                continue
+            src, dst = packet.fields["ipv4_src"], packet.fields["ipv4_dst"]
+            about, said = packet.quoted.fields, {}
+            if stage is Stage.FLOATING_IN and about["ipv4_src"] == dst:
+                said = {"ipv4_src": own_of[dst]}
+            elif stage is Stage.FLOATING_OUT and about["ipv4_dst"] == src:
+                said = {"ipv4_dst": address_of[src]}
+            elif stage is Stage.LOCAL_BACK and about["ipv4_dst"] == own_of[src]:
+                said = {"ipv4_dst": src}
+            if said:
+                quoted = packet.quoted.with_fields(said)
+                yield stage, msgspec.structs.replace(packet.with_fields({QUOTED: 1}), quoted=quoted)
 
     def _beyond(self, host: str, ofport: int, packet: Packet) -> Iterator[tuple[str, Packet]]:
         """Who is behind a host's OpenFlow port, and what the packet is when it gets there."""

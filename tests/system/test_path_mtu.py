@@ -1,4 +1,6 @@
-"""Real packets that a router can't carry on: guests' kernels hear why, and fit what they send to the path."""
+"""Real packets that can't be carried on, by a router of ours or by one outside: guests' kernels hear why, and fit what
+they send to the path. What such errors quote is translated with the addresses of floating IPs and local IPs.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,20 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.l2 import Ether
 
 from suimon.agent.complaints import complaint
+from suimon.agent.outside import PacketOut
+from suimon.agent.packets import PacketError
+from suimon.agent.quotes import translated
 from suimon.dataplane.openflow.connection import Config, Connection
-from tests.system.live import LiveCloud
-from tests.system.openvswitch import OpenVSwitch
+from suimon.dataplane.openflow.messages import PacketIn
+from suimon.pipeline.tables import Stage
+from suimon.pipeline.world import World
+from tests.system.live import TIMEOUT_S, LiveCloud
+from tests.system.namespaces import inside
+from tests.system.openvswitch import OpenVSwitch, run
 
 MAC = "02:00:00:00:00:"
 ROUTER = f"router r wide4=10.0.0.1@{MAC}f1 wide6=fd00::1@{MAC}f1 small4=10.0.1.1@{MAC}f2 small6=fd00:1::1@{MAC}f2"
@@ -31,10 +42,11 @@ subnet yard4 yard 192.0.2.0/24 gateway=192.0.2.200
 station outside {MAC}0f 192.0.2.200 physnet=ext
 group open egress:any ingress:any egress6:any ingress6:any
 port wide h1 wide {MAC}01 10.0.0.11 fd00::11 groups=open
-port wide2 h1 wide {MAC}02 10.0.0.12 groups=open
+port wide2 h1 wide {MAC}02 10.0.0.12 groups=open local=10.0.0.200@10.0.0.12
 port small h1 small {MAC}03 10.0.1.13 fd00:1::13 groups=open
 {ROUTER} gateway=yard@192.0.2.1@{MAC}f3@192.0.2.200
 floating f yard 192.0.2.13 {MAC}fa port=small router=r
+floating g yard 192.0.2.11 {MAC}fb port=wide router=r
 """
 
 
@@ -48,6 +60,12 @@ def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
         cloud.run(name, "ip", "route", "replace", "default", "via", gateway, "dev", "eth0")
     with complaining(cloud):
         yield cloud
+
+
+def answer(world: World, packet: PacketIn) -> PacketOut | None:
+    with contextlib.suppress(PacketError):
+        return complaint(world, packet) if packet.stage == Stage.FIT else translated(world, packet)
+    return None
 
 
 @contextlib.contextmanager
@@ -64,7 +82,7 @@ def complaining(live: LiveCloud) -> Iterator[None]:
         while not ending.done():
             handed = asyncio.create_task(connection.packets.get())
             await asyncio.wait([handed, ending], return_when=asyncio.FIRST_COMPLETED)
-            if handed.done() and (told := complaint(live.world, handed.result())):
+            if handed.done() and (told := answer(live.world, handed.result())):
                 await connection.packet_out(told.actions, told.data, told.fields)
         running.cancel()
 
@@ -130,3 +148,100 @@ def test_who_asks_too_often_is_told_no_more(live: LiveCloud) -> None:
                 data, address = wire.recvfrom(2000)
                 told += address[2] != socket.PACKET_OUTGOING and data[23] == 1 and data[34] == 11
     assert 10 <= told <= 60
+
+
+BEYOND = "198.51.100.1"
+"""Behind the station, which is a router towards it, over a link of 1,300 bytes."""
+
+
+@pytest.fixture(scope="module")
+def beyond(live: LiveCloud) -> Iterator[str]:
+    """A network namespace two hops from the floating IPs: the station forwards to it."""
+    name = f"{live.namespace('outside')}b"
+    run("ip", "netns", "add", name)
+    try:
+        live.run(
+            "outside", "ip", "link", "add", "far0", "mtu", "1300", "type", "veth", "peer", "name", "far1", "netns", name
+        )
+        live.run("outside", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        live.run("outside", "ip", "addr", "add", "198.51.100.254/24", "dev", "far0")
+        live.run("outside", "ip", "link", "set", "far0", "up")
+        for command in (f"addr add {BEYOND}/24 dev far1", "link set far1 up", "route add default via 198.51.100.254"):
+            live.switch.exec("ip", *command.split(), guest=name)
+        yield name
+    finally:
+        run("ip", "netns", "del", name)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-M", "do", "-s1273"], "From 192.0.2.200 icmp_seq=1 Frag needed and DF set (mtu = 1300)"),
+        (["-t2"], "From 192.0.2.200 icmp_seq=1 Time to live exceeded"),
+        (["-t3"], "1 received"),
+    ],
+)
+def test_a_hop_outside_is_heard_by_a_floating_ip(live: LiveCloud, beyond: str, options: list[str], said: str) -> None:
+    assert said in (told := ping(live, "wide", BEYOND, *options)), told
+
+
+def test_a_stream_through_a_floating_ip_finds_the_size_that_fits(live: LiveCloud, beyond: str) -> None:
+    """Both ends' links take more than the one in between: each believes in what it has."""
+    live.run("wide", "ip", "route", "flush", "cache")
+    with inside(beyond, lambda: socket.create_server((BEYOND, 7001))) as listener:
+        listener.settimeout(TIMEOUT_S)
+        with live.socket("wide", socket.SOCK_STREAM) as near:
+            near.connect((BEYOND, 7001))
+            far, (address, _) = listener.accept()
+            assert address == "192.0.2.11"
+            with far:
+                near.sendall(bytes(100_000))
+                near.shutdown(socket.SHUT_WR)
+                far.settimeout(TIMEOUT_S)
+                received = 0
+                while got := far.recv(65536):
+                    received += len(got)
+    assert received == 100_000
+    assert "mtu 1300" in live.run("wide", "ip", "route", "get", BEYOND)
+
+
+@pytest.mark.parametrize(
+    ("guest", "address"),
+    [
+        ("outside", "192.0.2.11"),
+        pytest.param("small", "192.0.2.11", id="from one floating IP to another"),
+        pytest.param("wide", "10.0.0.200", id="local IP"),
+    ],
+)
+def test_a_closed_port_is_known_by_the_address_that_was_asked(live: LiveCloud, guest: str, address: str) -> None:
+    with live.socket(guest, socket.SOCK_DGRAM) as sender:
+        sender.connect((address, 7002))
+        sender.send(b"anybody?")
+        with pytest.raises(ConnectionRefusedError):
+            sender.recv(10)
+
+
+def test_who_asks_and_goes_away_is_known_by_a_local_ip(live: LiveCloud) -> None:
+    """The guest behind it answers to nobody any more, and hears so."""
+    with live.socket("wide2", socket.SOCK_DGRAM, 7003) as far:
+        with live.socket("wide", socket.SOCK_DGRAM) as near:
+            near.sendto(b"ask", ("10.0.0.200", 7003))
+            _, asker = far.recvfrom(10)
+        far.connect(asker)
+        far.send(b"late")
+        with pytest.raises(ConnectionRefusedError):
+            far.recv(10)
+
+
+def test_a_forged_error_reaches_nobody(live: LiveCloud, beyond: str) -> None:
+    """About a connection that there isn't; about somebody else's packet; with a checksum that is wrong."""
+    about = IP(src="192.0.2.11", dst=BEYOND) / UDP(sport=9, dport=9) / b"never sent"
+    others = IP(src="192.0.2.13", dst=BEYOND) / UDP(sport=9, dport=9)
+    start = Ether(src=f"{MAC}0f", dst=f"{MAC}fb") / IP(src="192.0.2.200", dst="192.0.2.11")
+    before = live.delivered()["wide"]
+    with live.wire("outside") as wire:
+        for icmp in (ICMP(type=3, code=3) / about, ICMP(type=3, code=3) / others, ICMP(type=3, chksum=1) / about):
+            wire.send(bytes(start / icmp))
+        # What is handed up after them gets there: they had their turn.
+        assert "From 192.0.2.200" in ping(live, "wide", BEYOND, "-t2")
+    assert live.delivered()["wide"] - before == 1

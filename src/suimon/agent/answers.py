@@ -1,8 +1,9 @@
 """What the switch hands to the agent: what guests ask about their addresses (DHCP, router solicitations), ARP replies
-from outside, packets without a next hop, and those that a router can't carry on.
+from outside, packets without a next hop, those that a router can't carry on, and errors about what was rewritten.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Never, Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.packets import ETH_ARP, PacketError, tagged
 from suimon.agent.packets6 import ETH_IPV6, IP_ICMPV6
 from suimon.agent.probes import Probes
+from suimon.agent.quotes import translated
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import Network, Port, Subnet
 from suimon.pipeline.fields import SOURCE
@@ -70,7 +72,9 @@ class Answers:
         elif packet.stage in (Stage.DELIVER, Stage.REMOTE):
             return self.probes.caught(packet)
         elif packet.stage == Stage.FIT:
-            return self._to_sender(packet)
+            return self._told(complaint, packet)
+        elif packet.stage in (Stage.FLOATING_IN, Stage.LOCAL_BACK, Stage.FLOATING_OUT):
+            return self._told(translated, packet)
         elif packet.data[12:14] == _ARP_AT or _advertises(packet.data):
             self._enforcer.answered(packet)
         else:
@@ -91,12 +95,12 @@ class Answers:
         output = (Output(packet.fields["in_port"]),)
         return [PacketOut(output, tagged(frame, port.vlan)) for frame in frames]
 
-    def _to_sender(self, packet: PacketIn) -> list[PacketOut]:
-        """Why a router does not carry it on."""
+    def _told(self, tell: Callable[[World, PacketIn], PacketOut | None], packet: PacketIn) -> list[PacketOut]:
+        """Why a packet is not carried on: by a router of ours to its sender, or by others, in the guest's terms."""
         try:
-            told = complaint(self._world, packet)
+            told = tell(self._world, packet)
         except PacketError as error:
-            log.info("complaint_refused", reason=str(error))
+            log.debug("complaint_refused", reason=str(error))
             return []
         return [told] if told else []
 

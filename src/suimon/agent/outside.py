@@ -42,6 +42,15 @@ class PacketOut(msgspec.Struct, frozen=True):
     fields: Match = FROM_AGENT
 
 
+def resumed(packet: PacketIn, stage: Stage) -> PacketOut:
+    """A packet goes on where it was held up, with all that its registers said. What the connection tracker said, and
+    the eth_type that comes with it, the switch takes from nobody: it would refuse the message
+    (OFPBRC_PIPELINE_FIELDS_ONLY).
+    """
+    kept = {name: value for name, value in packet.fields.items() if not name.startswith(("ct_", "eth_"))}
+    return PacketOut((Resubmit(stage),), packet.data, match(kept))
+
+
 class _Speaker(msgspec.Struct, frozen=True):
     """An address on an external network that this host answers for."""
 
@@ -146,7 +155,7 @@ class Outside:
         if learned is None:
             log.debug("arp_unasked", ip=reply.spa, mac=reply.sha)
             return False
-        self._ready += map(_resumed, learned.packets)
+        self._ready += (resumed(packet, Stage.NEIGHBOUR) for packet in learned.packets)
         if learned.news:
             log.info("neighbour_learned", network=learned.hop[0], ip=learned.hop[1], mac=learned.mac)
             self._world.learn(*learned.hop, learned.mac)
@@ -221,11 +230,3 @@ def _nexthop(packet: PacketIn) -> str | None:
 
 def _sent(outgoing: Outgoing) -> PacketOut:
     return PacketOut((Output(outgoing.ofport),), outgoing.frame)
-
-
-def _resumed(packet: PacketIn) -> PacketOut:
-    """A packet that waited goes on where it was held up, with all that its registers said. What the connection tracker
-    said the switch takes from nobody: it would refuse the message (OFPBRC_PIPELINE_FIELDS_ONLY).
-    """
-    kept = {name: value for name, value in packet.fields.items() if not name.startswith("ct_")}
-    return PacketOut((Resubmit(Stage.NEIGHBOUR),), packet.data, match(kept))

@@ -17,10 +17,15 @@ ETH_ARP: Final = 0x0806
 ETH_VLAN: Final = 0x8100
 ARP_REQUEST: Final = 1
 ARP_REPLY: Final = 2
+IP_ICMP: Final = 1
+IP_TCP: Final = 6
 IP_UDP: Final = 17
 
 _ARP_ETHERNET_IPV4: Final = (1, ETH_IPV4, 6, 4)
 _MORE_FRAGMENTS_OR_OFFSET: Final = 0x3FFF
+_OFFSET: Final = 0x1FFF
+_CHECKSUM_AT: Final = {IP_TCP: 16, IP_UDP: 6}
+"""Where the header has the checksum that covers the addresses, too (RFC 9293, 3.1; RFC 768)."""
 
 
 class PacketError(ValueError):
@@ -106,6 +111,49 @@ class Udp(msgspec.Struct, frozen=True):
         return head + ports + total.to_bytes(2, "big") + self.payload
 
 
+class IcmpError(msgspec.Struct, frozen=True):
+    """An ICMP error in an unfragmented IPv4 packet: from whom to whom the packet was that it quotes (RFC 792)."""
+
+    raw: bytes
+    start: int
+    """Where in the packet the one that it quotes starts."""
+    src: str
+    dst: str
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        start, total = _ipv4_bounds(raw)
+        if raw[9] != IP_ICMP:
+            raise PacketError(f"IP protocol {raw[9]} where ICMP is needed")
+        quoted = raw[start + 8 : total]
+        if len(quoted) < 20 or quoted[0] >> 4 != 4 or not 20 <= (quoted[0] & 0xF) * 4 <= len(quoted):
+            raise PacketError("the ICMP error quotes no whole IPv4 header")
+        # RFC 5508, requirement 3: a new checksum would make it look right.
+        if checksum(raw[start:total]):
+            raise PacketError("the ICMP checksum is wrong")
+        return cls(raw[:total], start + 8, ip_text(quoted[12:16]), ip_text(quoted[16:20]))
+
+    def about(self, src: str, dst: str) -> bytes:
+        """The packet, quoting one from `src` to `dst`. Checksums in what is quoted stay as right or wrong as they were;
+        that of the transport protocol is there if it was quoted.
+        """
+        packet, at = bytearray(self.raw), self.start
+        old, new = bytes(packet[at + 12 : at + 20]), ip_bytes(src) + ip_bytes(dst)
+        packet[at + 12 : at + 20] = new
+        _amend(packet, at + 10, old, new)
+        l4 = at + (packet[at] & 0xF) * 4
+        l4_sum = l4 + _CHECKSUM_AT.get(packet[at + 9], len(packet))
+        first = not int.from_bytes(packet[at + 6 : at + 8], "big") & _OFFSET
+        # RFC 768: zero means "no checksum", and a computed zero is sent as all ones.
+        if first and l4_sum + 2 <= len(packet) and (packet[at + 9] != IP_UDP or any(packet[l4_sum : l4_sum + 2])):
+            _amend(packet, l4_sum, old, new)
+            if packet[at + 9] == IP_UDP and not any(packet[l4_sum : l4_sum + 2]):
+                packet[l4_sum : l4_sum + 2] = b"\xff\xff"
+        packet[at - 6 : at - 4] = b"\0\0"
+        packet[at - 6 : at - 4] = checksum(bytes(packet[at - 8 :])).to_bytes(2, "big")
+        return bytes(packet)
+
+
 def tagged(frame: bytes, vlan: int | None) -> bytes:
     """An untagged frame with an 802.1Q tag, or as it is."""
     return frame if vlan is None else frame[:12] + struct.pack("!HH", ETH_VLAN, vlan) + frame[12:]
@@ -140,6 +188,12 @@ def ip_bytes(ip: str) -> bytes:
 
 def ip_text(raw: bytes) -> str:
     return str(IPv4Address(raw))
+
+
+def _amend(packet: bytearray, at: int, old: bytes, new: bytes) -> None:
+    """The checksum there, after `new` took the place of `old` in what it covers (RFC 1624, 3)."""
+    inverse = bytes(0xFF ^ byte for byte in (*packet[at : at + 2], *old))
+    packet[at : at + 2] = checksum(inverse + new).to_bytes(2, "big")
 
 
 def _ipv4_bounds(raw: bytes) -> tuple[int, int]:

@@ -92,6 +92,8 @@ class Facts:
             self.numbers.free(kind, name)
         if kind == "router":
             self.numbers.free("meter", f"router/{name}")
+        if kind == "floating_ip":
+            self.numbers.free("meter", f"quoted/floating_ip/{name}")
         if kind == "network":
             further = 1
             while self.numbers.free("group", f"{name}/{further}") is not None:
@@ -324,6 +326,9 @@ class Facts:
             self._mark("group_set", (name,))
             if not self.has(index, key):
                 self.numbers.free("set", name)
+        elif index == "local":
+            if not self.has(index, key):
+                self.numbers.free("meter", f"quoted/local_ip/{name}")
         elif index == "limited":
             for direction in view.DIRECTIONS if not self.has(index, key) else ():
                 self.numbers.free("meter", f"{name}/{direction}")

@@ -110,6 +110,8 @@ Open vSwitch tells of the registers singly.
 """
 ANSWERING: Final = "reg7"
 """What an answer to neighbour discovery gets from a register: its packet goes to no next hop."""
+QUOTED: Final = "reg8"
+"""1 once the agent translated what an ICMP error of IPv4 quotes (`pipeline.quoting`): its packet has no NEXTHOP6."""
 COMPLAINT: Final = "reg12"
 """Why a router does not carry the packet on: 0, or one of those below. Each has the lowest bit."""
 MTU: Final = "reg13"

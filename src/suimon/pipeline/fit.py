@@ -41,7 +41,8 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    if port.id in facts.ofports and facts.network(port.network_id) and facts.routed(port.network_id):
+    told = facts.routed(port.network_id) or port.local_ips
+    if port.id in facts.ofports and facts.network(port.network_id) and told:
         number = facts.number("port", port.id)
         yield Meter(meters.Range.COMPLAINTS | number, owner, rate=10, burst=20, packets=True)
         yield _told(owner, number, meters.Range.COMPLAINTS | number)

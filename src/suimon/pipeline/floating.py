@@ -15,7 +15,7 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import INGRESS, NET, NEXTHOP, ROUTER, SOURCE
+from suimon.pipeline.fields import INGRESS, NET, NEXTHOP, QUOTED, ROUTER, SOURCE
 from suimon.pipeline.fit import looked_at
 from suimon.pipeline.flow import (
     Action,
@@ -29,6 +29,7 @@ from suimon.pipeline.flow import (
 )
 from suimon.pipeline.limit import passage
 from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.quoting import quotes, quoting
 from suimon.pipeline.tables import Stage
 
 
@@ -49,6 +50,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     at_address = outside | {"eth_dst": floating.mac, "eth_type": 0x0800, "ipv4_dst": floating.address}
     limited = passage(facts, owner, floating.id, floating.qos_id)
     yield from limited.meters
+    yield (quoted := quotes(facts, owner))
     inwards: list[Action] = [
         *limited.arriving,
         DecTtl(),
@@ -59,11 +61,12 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         # A guest may talk to its own floating IP, and nothing is sent out of where it came from.
         set_field(INGRESS, 0),
     ]
+    arriving = flow(Stage.FLOATING_IN, 100, owner, at_address, [*inwards, Goto(Stage.LOOKUP)])
     if own.mtu < network.mtu:
-        yield flow(Stage.FLOATING_IN, 100, owner, at_address, looked_at(own.mtu))
+        arriving = flow(Stage.FLOATING_IN, 100, owner, at_address, looked_at(own.mtu))
         yield flow(Stage.FIT, 300, owner, at_address, [*inwards, Resubmit(Stage.LOOKUP)])
-    else:
-        yield flow(Stage.FLOATING_IN, 100, owner, at_address, [*inwards, Goto(Stage.LOOKUP)])
+    yield arriving
+    yield from quoting(arriving, quoted.meter_id)
     number = facts.number("port", port.id)
     leaving = outside | {ROUTER: facts.number("router", router.id), SOURCE: number, "eth_type": 0x0800}
     rewritten: list[Action] = [
@@ -72,14 +75,16 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         set_field("eth_src", floating.mac),
         Goto(Stage.NEIGHBOUR),
     ]
-    yield flow(Stage.FLOATING_OUT, 100, owner, leaving | {"ipv4_src": floating.fixed_ip}, rewritten)
+    translated = flow(Stage.FLOATING_OUT, 100, owner, leaving | {"ipv4_src": floating.fixed_ip}, rewritten)
+    yield translated
+    yield from quoting(translated, meters.Range.COMPLAINTS | number)
     # A next hop that nobody knows yet: the agent is asked by the port's meter, not by one that is its router's.
     asking: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
     unknown = outside | {SOURCE: number, "eth_src": floating.mac}
     yield flow(Stage.NEIGHBOUR, 30, owner, unknown, asking)
     # From one floating IP to another on the same host: it comes in again as if from outside.
     nearby = outside | {NEXTHOP: int(IPv4Address(floating.address))}
-    again: list[Action] = [set_field("eth_dst", floating.mac), Resubmit(Stage.FLOATING_IN)]
+    again: list[Action] = [set_field("eth_dst", floating.mac), set_field(QUOTED, 0), Resubmit(Stage.FLOATING_IN)]
     yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
 
 

@@ -16,12 +16,14 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline import meters
 from suimon.pipeline.answer import arp_reply
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import CT_REPLY, CT_TRACKED, FROM_GUEST, NET, ORIGIN, SOURCE, ZONE
 from suimon.pipeline.flow import Action, Ct, Goto, Move, flow, set_field
 from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.program import Part, Producers, Zone
+from suimon.pipeline.quoting import quotes, quoting
 from suimon.pipeline.tables import Stage
 
 _ARP: Final[dict[str, object]] = {"eth_type": 0x0806}
@@ -35,6 +37,12 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     yield flow(Stage.LOCAL_BACK, 0, owner, {}, [Goto(Stage.LOOKUP)])
 
 
+def stands_for(facts: Facts, name: str) -> view.Port | None:
+    """The port that an address means on this host; `name` is "network id/address"."""
+    ports = filter(None, map(facts.port, facts.found("local", name)))
+    return next((port for port in ports if port.id in facts.ofports and port.up and port.active), None)
+
+
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     """What the port sends may be the answer to a guest who found it at a local IP."""
     if port.id not in facts.ofports or facts.network(port.network_id) is None:
@@ -43,6 +51,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     meant = sorted({local.fixed_ip for local in port.local_ips if _translated(port, local)})
     if meant:
         yield Zone(LOCAL_ZONES | number)
+        answer = flow(Stage.LOCAL_BACK, 100, owner, {SOURCE: number, **_IPV4, "ct_state": _ANSWER})
+        yield from quoting(answer, meters.Range.COMPLAINTS | number, (Move("ct_mark", "ipv4_src"),))
     for ip in meant:
         asking: list[Action] = [set_field(ZONE, LOCAL_ZONES | number), Ct(ZONE, Stage.LOCAL_BACK)]
         yield flow(Stage.FLOATING_IN, 70, owner, {SOURCE: number, **_IPV4, "ipv4_src": ip}, asking)
@@ -52,8 +62,7 @@ def address_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
     """For all who may ask for a local IP on its network; `name` is "network id/address"."""
     network_id, _, address = name.partition("/")
     network = facts.network(network_id)
-    ports = filter(None, map(facts.port, facts.found("local", name)))
-    port = next((port for port in ports if port.id in facts.ofports and port.up and port.active), None)
+    port = stands_for(facts, name)
     if network is None or not network.up or port is None:
         return
     number, here = facts.number("port", port.id), {NET: facts.number("network", network_id)}
@@ -74,7 +83,10 @@ def address_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
         Ct(ZONE, commit=True, mark=int(IPv4Address(address))),
         Goto(Stage.LOOKUP),
     ]
-    yield flow(Stage.FLOATING_IN, 80, owner, to_local, translated)
+    arriving = flow(Stage.FLOATING_IN, 80, owner, to_local, translated)
+    yield arriving
+    yield (quoted := quotes(facts, owner))
+    yield from quoting(arriving, quoted.meter_id)
     yield flow(Stage.FLOATING_IN, 81, owner, to_local | {SOURCE: number}, [Goto(Stage.LOOKUP)])
 
 

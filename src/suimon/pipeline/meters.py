@@ -18,7 +18,7 @@ class Range(IntEnum):
     """Where each range starts; it ends where the next one starts."""
 
     NUMBERED = 0x10000  # + a number of its own: those that few things have, the limits of QoS policies above all
-    COMPLAINTS = 0x18000  # + a port's number: what routers complain about to it
+    COMPLAINTS = 0x18000  # + a port's number: what routers complain about to it, and it to others (`quoting`)
     AGENT = 0x20000  # + a port's number: what is handed to the agent for it
     SERVICES = 0x28000  # + a port's number: what it asks the services of its host
     HOST = 0x30000  # one each for the whole host: those below

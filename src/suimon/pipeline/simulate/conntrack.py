@@ -75,8 +75,9 @@ class Conntrack:
         a connection gets the mark, if it is one.
         """
         fields = self._track(zone, packet, commit=commit)
-        connection = self._connections.get(_tuple(zone, packet)) if packet.fields.get("eth_type") in _IP else None
-        if connection is not None and packet.quoted is None:
+        about = packet.quoted or packet
+        connection = self._connections.get(_tuple(zone, about)) if packet.fields.get("eth_type") in _IP else None
+        if connection is not None:
             connection.mark = mark or connection.mark
             fields |= {"ct_mark": connection.mark}
         return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}

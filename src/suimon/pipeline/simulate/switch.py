@@ -53,7 +53,7 @@ class Step(msgspec.Struct):
 
     `clauses` are the flows whose conjunction led to `flow`; `rivals` are flows of the same priority that also matched
     and do something else, which OpenFlow leaves undefined: a fault of ours. `resumed` marks the first lookup after the
-    connection tracker; `note` says what stopped an action.
+    connection tracker, or of what an agent sent on; `note` says what stopped an action.
     """
 
     stage: Stage
@@ -123,10 +123,12 @@ class Switch:
             tables[flow.key.stage].add(flow)
         self._tables = dict(tables)
 
-    def process(self, packet: Packet) -> Result:
-        """Run a packet that arrives on the port in its field in_port."""
+    def process(self, packet: Packet, stage: Stage = Stage.CLASSIFY) -> Result:
+        """Run a packet that arrives on the port in its field in_port; or one that an agent sends on from a later stage,
+        with what its registers said.
+        """
         walk = _Walk(self)
-        walk.run(packet)
+        walk.run(packet, stage)
         return Result(tuple(walk.sent), tuple(walk.to_controller), tuple(walk.steps))
 
     def look_up(self, stage: Stage, packet: Packet) -> Step:
@@ -232,8 +234,8 @@ class _Walk:
         self._depth = 0
         self._lookups = 0
 
-    def run(self, packet: Packet) -> None:
-        self._waiting.append((Stage.CLASSIFY, packet.with_fields(UNTRACKED)))
+    def run(self, packet: Packet, stage: Stage) -> None:
+        self._waiting.append((stage, packet.with_fields(UNTRACKED)))
         while self._waiting:
             stage, packet = self._waiting.popleft()
             before = [(done, len(done)) for done in (self.sent, self.to_controller, self._waiting)]
@@ -248,7 +250,7 @@ class _Walk:
                 for done, length in before:
                     while len(done) > length:
                         done.pop()
-            self.steps[first].resumed = first > 0
+            self.steps[first].resumed = stage is not Stage.CLASSIFY
 
     def _visit(self, stage: Stage | None, packet: Packet) -> Packet:
         """The packet as it is when the stage, and all that it went on to, returns."""
