@@ -51,6 +51,31 @@ def test_a_change_costs_the_same_statements_however_many_hosts_it_concerns(tmp_p
     with_dispatcher(tmp_path, body)
 
 
+def test_a_status_costs_no_look_into_the_log(tmp_path: Path) -> None:
+    """Nobody is told of it; what is told comes after it as before, whoever else was written meanwhile."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        net, sub = make_network(1)
+        port, other, new = (on(sub, "h1", last) for last in (2, 3, 4))
+        await put(store, net, sub, port, other)
+        await settle(store, dispatcher)
+        follower = await connected(dispatcher, "h1")
+        with traced(store) as statements:
+            await write(store, lambda tx: tx.change(port, status="ACTIVE"))
+            await settle(store, dispatcher)
+        assert statements[-1] == "COMMIT"
+        await asyncio.gather(
+            write(store, lambda tx: tx.change(other, status="ACTIVE")),
+            put(store, new),
+        )
+        await settle(store, dispatcher)
+        await follower.drain()
+        (frame,) = follower.frames[1:]
+        assert {view.key(thing)[1] for thing in frame.objects} == {new.id}
+
+    with_dispatcher(tmp_path, body)
+
+
 def test_what_was_read_for_one_port_is_the_drivers_alone_for_the_next(tmp_path: Path) -> None:
     """Nothing that SQLAlchemy would work out anew (`store.prepared`)."""
 

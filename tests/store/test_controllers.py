@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import structlog
@@ -46,6 +47,36 @@ async def opened(url: str, count: int = 2, **config: Any) -> AsyncIterator[list[
             stores.append(store)
         async with asyncio.timeout(PATIENCE_S):
             yield stores
+
+
+def renamed(tx: Tx, id_: str) -> None:
+    """What no host is told of."""
+    found = tx.get(Network, id_)
+    assert found
+    tx.change(found, name=found.name + "+")
+
+
+def test_only_what_a_controller_wrote_itself_is_known_to_concern_no_host(url: str) -> None:
+    async def body() -> None:
+        async with opened(url) as (one, two):
+            net = await one.write(network, SYSTEM)
+            await until_at(two, before := one.position()[2])
+            await one.write(lambda tx: renamed(tx, net.id), SYSTEM)
+            await until_at(two, before + 1)
+            assert (one.quiet_until(before), two.quiet_until(before)) == (before + 1, before)
+
+    asyncio.run(body())
+
+
+def test_what_another_controller_committed_between_is_looked_at_before_it_is_heard_of(url: str) -> None:
+    async def body() -> None:
+        async with opened(url) as (one, deaf):
+            net = await one.write(network, SYSTEM)
+            await deaf.write(lambda tx: renamed(tx, net.id), SYSTEM)
+            assert (deaf.position()[2], deaf.quiet_until(0)) == (2, 0)
+
+    with patch.object(Store, "_look", lambda *_: None):
+        asyncio.run(body())
 
 
 async def until_at(store: Store, revision: int) -> None:

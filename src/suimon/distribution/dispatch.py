@@ -231,6 +231,12 @@ class Dispatcher:
 
     async def _follow(self) -> None:
         """Tell everybody concerned what happened since the last time."""
+        if (
+            self._store.position()[1] == self._epoch
+            and (quiet := self._store.quiet_until(self.revision)) > self.revision
+        ):
+            self.revision = quiet  # Statuses, mostly: a port that comes up is told to nobody.
+            return
         batch = await self._store.read(self._read_batch)
         store, epoch, newest = self._store.position()
         if batch is None or epoch != self._epoch:

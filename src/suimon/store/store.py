@@ -92,6 +92,8 @@ class Store:
         self._clock = clock
         self._database = dialect.database(config.url, config.busy_timeout_s)
         self._position = ("", 0, 0)
+        self._concerning = 0
+        """The newest revision but those of ours of which no host is told."""
         self._moving = threading.Lock()
         self._waiting = 0
         self._subscriptions: set[Subscription] = set()
@@ -134,6 +136,11 @@ class Store:
     def position(self) -> tuple[str, int, int]:
         """(store id, epoch, newest revision that we heard of). A snapshot takes `tx.position()` instead."""
         return self._position
+
+    def quiet_until(self, revision: int) -> int:
+        """How far one who tells hosts may go on from `revision` without a look into the log (`Tx.quiet`)."""
+        with self._moving:
+            return max(revision, self._position[2]) if self._concerning <= revision else revision
 
     async def read(self, act: Act[T], *, one_statement: bool = False) -> T:
         """Call `act` with a reading transaction, which sees one state of the store.
@@ -255,7 +262,7 @@ class Store:
         finally:
             self._end(connection)
         if tx.revision:
-            self._committed(connection, tx.revision)
+            self._committed(connection, tx)
         return result
 
     def _end(self, connection: Connection) -> None:
@@ -266,8 +273,9 @@ class Store:
             connection.close()
             del self._local.connection
 
-    def _committed(self, connection: Connection, revision: int) -> None:
-        self._move((*self._position[:2], revision))
+    def _committed(self, connection: Connection, tx: Tx) -> None:
+        revision = tx.revision
+        self._move((*self._position[:2], revision), quiet=tx.quiet)
         if revision % self._config.shorten_every == 0:
             try:
                 changes.shorten(connection, self._config.keep_changes, revision)
@@ -293,11 +301,13 @@ class Store:
         for hear in tuple(self._listeners):
             hear(message)
 
-    def _move(self, position: tuple[str, int, int]) -> None:
+    def _move(self, position: tuple[str, int, int], *, quiet: bool = False) -> None:
         """Threads and controllers tell of their commits in any order; ours only grows."""
         with self._moving:
             if position[1:] <= self._position[1:]:
                 return
+            if not (quiet and position[2] == self._position[2] + 1):  # Else others may have committed between.
+                self._concerning = position[2]
             self._position = position
         for subscription in tuple(self._subscriptions):
             subscription.ring()
@@ -325,6 +335,7 @@ class Store:
             if not connection.execute(select(META)).fetchall():
                 connection.execute(insert(META), {"one": 1, "store": str(uuid.uuid4()), "epoch": 1})
             self._position = Tx(connection, self._context(SYSTEM)).position()
+            self._concerning = self._position[2]
             self._database.commit(connection)
         finally:
             self._database.rollback(connection)

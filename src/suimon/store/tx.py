@@ -84,6 +84,11 @@ class Tx:
         return self._context.settings
 
     @property
+    def quiet(self) -> bool:
+        """Whether no host is told of what was written: no scope was touched, and no host itself (`model.touches`)."""
+        return not any(scope or kind == "host" for kind, _, scope in self._touched)
+
+    @property
     def viewer(self) -> str:
         """Whose view what is written is shown in."""
         return self._context.actor.viewer
