@@ -166,6 +166,24 @@ def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
     assert [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts] == before
 
 
+def test_who_asks_a_closed_port_outside_is_told(cloud: Cloud) -> None:
+    """By what an error quotes: the namespace of the router translates that; through a floating IP, the agent."""
+    place = cloud.ranks[1].name
+    address = cloud.api.create_ip(floating_network_id=cloud.outside)
+    for seen_as in (cloud.address, address.floating_ip_address):
+        if seen_as != cloud.address:
+            cloud.api.update_ip(address, port_id=cloud.guests[place].port_id)
+        eventually(lambda seen_as=seen_as: _seen_as(cloud, place) == seen_as)
+        with cloud.socket(place, socket.SOCK_DGRAM) as near:
+            near.settimeout(5)
+            near.connect((PUBLIC_GATEWAY, 8010))
+            near.send(b"anybody?")
+            with pytest.raises(ConnectionRefusedError):
+                near.recv(10)
+    cloud.api.delete_ip(address)
+    eventually(lambda: _seen_as(cloud, place) == cloud.address)
+
+
 def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) -> None:
     """To a floating IP from the other host and from its own guest, to a forwarded L4 port, and to the services."""
     switches = [cloud.lab.switch(host.name) for host in cloud.lab.layout.hosts]

@@ -181,8 +181,12 @@ def beyond(live: LiveCloud) -> Iterator[str]:
         (["-t3"], "1 received"),
     ],
 )
-def test_a_hop_outside_is_heard_by_a_floating_ip(live: LiveCloud, beyond: str, options: list[str], said: str) -> None:
-    assert said in (told := ping(live, "wide", BEYOND, *options)), told
+@pytest.mark.parametrize("guest", ["wide", "small"])
+def test_a_hop_outside_is_heard_by_a_floating_ip(
+    live: LiveCloud, beyond: str, guest: str, options: list[str], said: str
+) -> None:
+    """By a guest on a network of smaller packets, too."""
+    assert said in (told := ping(live, guest, BEYOND, *options)), told
 
 
 def test_a_stream_through_a_floating_ip_finds_the_size_that_fits(live: LiveCloud, beyond: str) -> None:

@@ -27,29 +27,36 @@ def translated(world: World, packet: PacketIn) -> PacketOut | None:
     error = IcmpError.parse(frame.payload)
     sender, receiver = ip_text(frame.payload[12:16]), ip_text(frame.payload[16:20])
     network_id = world.numbers.name("network", packet.fields.get(NET, 0)) or ""
+    fields = {**packet.fields, QUOTED: 1}
     if packet.stage == Stage.FLOATING_IN:
-        own = _behind(world, network_id, receiver)
+        behind = _behind(world, network_id, receiver)
         # Whoever has the address sent the packet that the error is about, or it is made up.
-        if own is None or error.src != receiver:
+        if behind is None or error.src != receiver:
             return None
+        own, port_id = behind
         about = error.about(own, error.dst)
+        # Open vSwitch 3.1 loses what is sent on from a patch port, such as a provider network's, at the connection
+        # tracker: it looks for the datapath's port. The stage's flow takes in_port off before the packet gets there.
+        if not packet.fields.get(SOURCE):
+            fields["in_port"] = world.ofports.get(port_id, 0)
     else:
         # What a guest forwards for others, and complains about, never was for its own address.
         renamed = _rewritten(world, packet, network_id, sender)
         about = error.about(error.src, renamed.get(error.dst, error.dst))
     data = msgspec.structs.replace(frame, payload=about).pack()
-    fields = {**packet.fields, QUOTED: 1}
     return resumed(msgspec.structs.replace(packet, data=data, fields=fields), Stage(packet.stage))
 
 
-def _behind(world: World, network_id: str, address: str) -> str | None:
-    """The address of the guest's own that a floating IP, or a local IP, stands for on a network."""
+def _behind(world: World, network_id: str, address: str) -> tuple[str, str] | None:
+    """The address of the guest's own that a floating IP, or a local IP, stands for on a network, and its port."""
     for name in world.found("floating_ip@network", network_id):
         floating = world.floating_ip(name)
         if floating and floating.address == address:
-            return floating.fixed_ip
+            return floating.fixed_ip, floating.port_id
     port = stands_for(world, f"{network_id}/{address}")
-    return next((local.fixed_ip for local in port.local_ips if local.address == address), None) if port else None
+    if port is None:
+        return None
+    return next(((local.fixed_ip, port.id) for local in port.local_ips if local.address == address), None)
 
 
 def _rewritten(world: World, packet: PacketIn, network_id: str, sender: str) -> dict[str, str]:
