@@ -9,6 +9,8 @@ from scapy.layers.l2 import Dot1Q, Ether
 from suimon.agent.advertise import Advertiser
 from suimon.agent.advertise import Config as AdvertiseConfig
 from suimon.agent.answers import Answers, Config
+from suimon.agent.claims import Claims
+from suimon.agent.claims import Config as ClaimsConfig
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.model.view import Delta, FixedIp, Router, RouterInterface, Subnet
 from suimon.pipeline.fields import SOURCE
@@ -35,8 +37,9 @@ def handed(tmp_path, *packets, view=(), plugged=1):
         parts.enforcer.plug("p1", plugged)
         assert {name: parts.world.number("port", name) for name in NUMBERS} == NUMBERS
         advertiser = Advertiser(AdvertiseConfig(), parts.world, lambda: 0.0, lambda: 0.0)
+        claims = Claims(ClaimsConfig(), parts.world, parts.desk)
         answering = asyncio.create_task(
-            Answers(Config(lease_s=600), parts.world, parts.enforcer, parts.outside, advertiser).run(queue, switch)
+            Answers(Config(lease_s=600), parts.enforcer, parts.outside, advertiser, claims).run(queue, switch)
         )
         for each in packets:
             queue.put_nowait(each)

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from suimon.agent.controller import ControllerError
 from suimon.agent.reporter import Config, Reporter
-from suimon.model.view import Counters, Drift, PortReport, Position
+from suimon.model.view import AddressPair, Claim, Counters, Drift, PortReport, Position
 
 UP, DOWN = PortReport("p", "ACTIVE"), PortReport("p", "DOWN", "not plugged")
 OTHER = PortReport("q", "ACTIVE")
@@ -206,5 +206,22 @@ def test_counters_that_did_not_change_are_not_told_again():
             await desk.next()
             reporter.counters(counted)
             assert (await desk.next()).counters == counted
+
+    asyncio.run(scene())
+
+
+def test_a_claim_is_told_once_with_its_age_and_again_when_it_is_made_again():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            desk.failures = 2
+            claim = Claim("p", AddressPair("02:00:00:00:00:01", "10.0.0.100"))
+            reporter.claimed(claim)
+            (told,) = (await desk.next()).claims
+            assert (told.port_id, told.pair) == (claim.port_id, claim.pair) and told.age_s > 0
+            assert await desk.silent()
+            reporter.claimed(claim)
+            assert len((await desk.next()).claims) == 1
 
     asyncio.run(scene())

@@ -273,6 +273,17 @@ def _forward(tx: Tx, random: Random) -> None:
     child.create(tx, ADMIN, random.choice(_ids(tx, things.FloatingIp)), child.spec.for_create(body, ADMIN))
 
 
+def _claim(tx: Tx, random: Random) -> None:
+    """A bound port's guest claims the address of a port that is bound to no host, which may have a floating IP."""
+    ports = _plugged(tx)
+    kept = random.choice([port for port in ports if not port.binding_host and port.fixed_ips])
+    near = [port for port in ports if port.binding_host and port.network_id == kept.network_id and port.port_security]
+    holder, ip = random.choice(near), kept.fixed_ips[0].ip
+    _update(tx, "ports", holder.id, {"allowed_address_pairs": [{"ip_address": ip}]})
+    pair = view.AddressPair(holder.mac_address, ip)
+    hosts.note_claims(tx, holder.binding_host, [view.Claim(holder.id, pair, random.uniform(0, 3000))])
+
+
 def _create_qos_rule(tx: Tx, random: Random) -> None:
     name, body = random.choice(
         (
@@ -318,6 +329,7 @@ ACTS: Final[dict[str, Act]] = {
     "activate_binding": _activate_binding,
     "delete_binding": _delete_binding,
     "report_port": _report_port,
+    "claim": _claim,
     "delete_port": lambda tx, random: _delete(tx, "ports", random.choice(_plugged(tx)).id),
     "delete_host_ports": _delete_host_ports,
     "create_group": _named("security-groups"),

@@ -25,7 +25,17 @@ LINES = ("reconnect", "reconnect_older", "check", "shorten", "restart")
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            [*ACTS, *LINES, "update_port", "create_ports", "associate", "bind_besides", "activate_binding"]
+            [
+                *ACTS,
+                *LINES,
+                "update_port",
+                "create_ports",
+                "associate",
+                "bind_besides",
+                "activate_binding",
+                "claim",
+                "claim",
+            ]
         ),
         SEED,
     ),

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from suimon.agent import advertise, dhcp, dhcp6, neighbours, packets, packets6, quotes
+from suimon.agent import advertise, claims, dhcp, dhcp6, neighbours, packets, packets6, quotes
 from suimon.agent.advertise import Advertiser
 from suimon.agent.answers import Answers
 from suimon.agent.answers import Config as AnswersConfig
+from suimon.agent.claims import Claims
 from suimon.agent.packets import Arp, Ethernet, IcmpError, PacketError, checksum
 from suimon.agent.packets6 import Icmp6, Ipv6
 from suimon.agent.services import dns_message, metadata, nova
@@ -304,10 +305,10 @@ def _handed_up() -> Parser:
     clock, chance = (lambda: 0.0), (lambda: 0.0)
     answers = Answers(
         AnswersConfig(),
-        parts.world,
         parts.enforcer,
         parts.outside,
         Advertiser(advertise.Config(), parts.world, clock, chance),
+        Claims(claims.Config(), parts.world, parts.desk),
     )
     frames = [
         *_dhcp().valid[:3],

@@ -11,11 +11,12 @@ group web ingress:tcp/80-81 ingress:icmp@10.0.0.0/8 ingress:any@web egress:any s
 port sub1 h1 red MAC IP parent=vm1 vlan=20           a trunk's subport: plugged where vm1 is
 port vm1 h1 blue MAC IP ofport=1 groups=web,ssh qos=slow security=no up=no pairs=MAC@CIDR
   … local=LOCAL@IP,LOCAL@IP@passthrough              local IPs that mean its address
+  … holds=MAC@IP                                     the virtual address that it claimed last
 router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
   … snat=no plain=CIDR,CIDR forward=ADDRESS:tcp:80-89:10.0.0.11:8080-8089,…
   … qos=slow limited=ADDRESS@slow,…                  policies of the gateway, and of what is forwarded
   … proxied=IP,IP                                    an NDP proxy, for these
-floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow
+floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow fixed=IP  (by default the first of the port's)
 gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
 port vm1 h1 blue MAC IP ofport=1 besides=h2          also bound to h2, where it isn't active (yet, or any more)
 qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
@@ -155,7 +156,8 @@ class Cloud:
     def _peer(self, port: view.Port) -> view.Peer:
         ips = tuple(fixed.ip for fixed in port.fixed_ips)
         macs = tuple(pair.mac for pair in port.pairs)
-        return view.Peer(port.id, port.network_id, port.mac, ips, port.host, self.hosts[port.host].vtep, macs)
+        vtep = self.hosts[port.host].vtep
+        return view.Peer(port.id, port.network_id, port.mac, ips, port.host, vtep, macs, holds=port.holds)
 
 
 def _legs(router: view.Router) -> set[str]:
@@ -226,16 +228,21 @@ def _port(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
         up=options.get("up") != "no",
         security=options.get("security") != "no",
         groups=tuple(filter(None, options.get("groups", "").split(","))),
-        pairs=tuple(view.AddressPair(*pair.split("@")) for pair in filter(None, options.get("pairs", "").split(","))),
+        pairs=_pairs(options, "pairs"),
         qos_id=options.get("qos"),
         parent=options.get("parent"),
         vlan=int(options["vlan"]) if "vlan" in options else None,
         local_ips=tuple(map(_local_ip, filter(None, options.get("local", "").split(",")))),
+        holds=_pairs(options, "holds"),
     )
     cloud.put(port)
     cloud.besides.pop(name, None)
     if "besides" in options:
         cloud.besides[name] = options["besides"]
+
+
+def _pairs(options: Options, name: str) -> tuple[view.AddressPair, ...]:
+    return tuple(view.AddressPair(*pair.split("@")) for pair in filter(None, options.get(name, "").split(",")))
 
 
 def _local_ip(text: str) -> view.LocalIp:
@@ -301,7 +308,7 @@ def _gateways(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
 def _floating(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
     network, address, mac = words
     port = cloud.port(options["port"])
-    fixed = port.fixed_ips[0].ip
+    fixed = options.get("fixed", port.fixed_ips[0].ip)
     router, policy = options["router"], options.get("qos")
     cloud.put(view.FloatingIp(name, port.host, network, address, mac, port.id, fixed, router, policy))
 

@@ -236,6 +236,7 @@ class Questioner:
             return target
         floating = {floating.address: floating.port_id for floating in self.cloud.all(view.FloatingIp)}
         ports = {ip: port.id for port in self.cloud.all(view.Port) for ip in _ips(port)}
+        ports |= {held.cidr: port.id for port in self.cloud.all(view.Port) for held in port.holds}
         stations = {station.ip: station.name for station in self.cloud.stations.values()}
         return {**stations, **ports, **floating}.get(target, "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from suimon.pipeline.fields import FROM_PROVIDER, ORIGIN, SOURCE, TARGET
-from suimon.pipeline.flow import Flow, Meter, ToController, UseMeter
+from suimon.pipeline.flow import Flow, Group, Meter, ToController, UseMeter
 from suimon.pipeline.meters import ARP
 from suimon.pipeline.tables import Stage
 from tests.pipeline import scenario
@@ -15,10 +15,19 @@ MOST_FOR_A_PORT, MOST_FOR_AN_ADDRESS, MOST_FOR_A_ROUTER = 10, 20, 50
 
 def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> None:
     seen: set[tuple[Stage, str]] = set()
+    claims: set[int] = set()
 
     def notice(asked: Asked) -> None:
         for installed in asked.installed.values():
             meters = {one.meter_id: one for one in installed if isinstance(one, Meter)}
+            for group in (one for one in installed if isinstance(one, Group)):
+                for bucket in group.buckets:
+                    if ToController() in bucket.actions:
+                        # The last one: what is too much for the meter is a copy.
+                        assert bucket == group.buckets[-1] and isinstance(bucket.actions[0], UseMeter)
+                        meter = meters[bucket.actions[0].meter_id]
+                        assert meter.owner == group.owner and meter.rate <= MOST_FOR_A_PORT
+                        claims.add(group.group_id)
             for flow in (one for one in installed if isinstance(one, Flow)):
                 for before, action in zip((None, *flow.actions), flow.actions, strict=False):
                     if isinstance(action, ToController):
@@ -27,6 +36,7 @@ def test_every_flow_that_hands_up_does_so_by_the_meter_of_whom_it_is_for() -> No
 
     for file in scenario.files():
         scenario.replay(file.read_text(), notice)
+    assert claims
     assert seen == {
         (Stage.BLOCK_OUT, "port"),
         (Stage.ANSWER, "port"),

@@ -13,7 +13,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline import services
 from suimon.pipeline.facts import Probe
 from suimon.pipeline.fields import QUOTED
-from suimon.pipeline.flow import Flow, Group, Meter, ToController
+from suimon.pipeline.flow import Flow, Group, Meter
 from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.program import Nat
@@ -187,7 +187,7 @@ class Underlay:
         own |= {each.address: each.fixed_ip for port in self.cloud.all(view.Port) for each in port.local_ips}
         own_of = {int(IPv4Address(address)): int(IPv4Address(ip)) for address, ip in own.items()}
         address_of = {ip: address for address, ip in own_of.items()}
-        stages = [step.stage for step in result.steps if step.flow and ToController() in step.flow.actions]
+        stages = [step.stage for step in result.steps for _ in range(step.handed)]
         for stage, packet in zip(stages, result.to_controller, strict=True):
             if packet.quoted is None:
                 continue

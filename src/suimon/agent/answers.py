@@ -1,5 +1,6 @@
-"""What the switch hands to the agent: what guests ask about their addresses (DHCP, router solicitations), ARP replies
-from outside, packets without a next hop, those that a router can't carry on, and errors about what was rewritten.
+"""What the switch hands to the agent: what guests ask about their addresses (DHCP, router solicitations) and which
+virtual ones they claim, ARP replies from outside, packets without a next hop, those that a router can't carry on, and
+errors about what was rewritten.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import structlog
 
 from suimon.agent import dhcp, dhcp6
 from suimon.agent.advertise import Advertiser
+from suimon.agent.claims import Claims
 from suimon.agent.complaints import complaint
 from suimon.agent.enforcer import Enforcer
 from suimon.agent.outside import Outside, PacketOut
@@ -46,14 +48,15 @@ class Answers:
     """Takes packets one by one; the meters of stage answer and neighbour bound how many there are."""
 
     def __init__(
-        self, config: Config, world: World, enforcer: Enforcer, outside: Outside, advertiser: Advertiser
+        self, config: Config, enforcer: Enforcer, outside: Outside, advertiser: Advertiser, claims: Claims
     ) -> None:
         self._config = config
-        self._world = world
+        self._world = enforcer.world
         self._enforcer = enforcer
         self._outside = outside
         self._advertiser = advertiser
-        self.probes = Probes(world, enforcer)
+        self._claims = claims
+        self.probes = Probes(enforcer.world, enforcer)
 
     async def run(self, packets: "asyncio.Queue[PacketIn]", switch: Sender) -> Never:
         """Ends with what `switch` raises when it is lost."""
@@ -67,6 +70,8 @@ class Answers:
             self._outside.missed(packet)
         elif packet.stage == Stage.BLOCK_OUT:
             self._enforcer.arrived(packet)
+        elif packet.stage == Stage.ANTISPOOF:
+            self._claims.heard(packet)
         elif packet.stage == Stage.TUNNEL:
             self._enforcer.gateway_answered(packet)
         elif packet.stage in (Stage.DELIVER, Stage.REMOTE):

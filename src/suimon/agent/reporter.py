@@ -15,12 +15,14 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
-from suimon.model.view import Counters, Drift, PortReport, Position, Report
+from suimon.model.view import Claim, Counters, Drift, PortReport, Position, Report
 
 log = structlog.get_logger()
 
 _MOST_DRIFTS: Final = 100
 """Kept while the controller is away; older ones are only in the log."""
+_MOST_CLAIMS: Final = 1000
+"""Kept while the controller is away; older ones are heard again."""
 
 
 class Post(Protocol):
@@ -60,6 +62,8 @@ class Reporter:
         self._told_counters: tuple[Counters, ...] = ()
         self._clock = clock
         self._drifts: tuple[tuple[float, Drift], ...] = ()
+        self._claims: dict[Claim, float] = {}
+        """And when each was made."""
         self._news = asyncio.Event()
 
     def facts(self, position: Position | None, held: str, failures: dict[str, str]) -> None:
@@ -76,6 +80,14 @@ class Reporter:
         """Found just now. Each is told once, as soon as that is possible."""
         now = self._clock()
         self._drifts = (*self._drifts, *((now, drift) for drift in drifts))[-_MOST_DRIFTS:]
+        self._news.set()
+
+    def claimed(self, claim: Claim) -> None:
+        """A guest says just now that it has an address. Told once, as soon as that is possible."""
+        self._claims.pop(claim, None)
+        self._claims[claim] = self._clock()
+        if len(self._claims) > _MOST_CLAIMS:
+            del self._claims[next(iter(self._claims))]
         self._news.set()
 
     def ports(self, statuses: dict[str, PortReport]) -> None:
@@ -104,7 +116,7 @@ class Reporter:
             report = self._untold()
             if report is None:
                 continue
-            facts, drifts = self._facts, self._drifts
+            facts, drifts, claims = self._facts, self._drifts, dict(self._claims)
             try:
                 await self._controller.report(report)
             except ControllerError as error:
@@ -115,6 +127,8 @@ class Reporter:
                 continue
             pause_s = self._config.first_pause_s
             self._drifts = tuple(each for each in self._drifts if each not in drifts)
+            # One that was made again meanwhile is news.
+            self._claims = {claim: at for claim, at in self._claims.items() if claims.get(claim) != at}
             self._note_told(facts, report)
 
     async def _wait_for_more(self) -> None:
@@ -129,7 +143,7 @@ class Reporter:
                     self._news.clear()
 
     def _can_wait(self) -> bool:
-        if self._told is None or self._counters or self._drifts:
+        if self._told is None or self._counters or self._drifts or self._claims:
             return False
         if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports()):
             return False
@@ -140,11 +154,14 @@ class Reporter:
 
     def _untold(self) -> Report | None:
         position, ports = self._facts.position, self._untold_ports()
-        if position is None or not (ports or self._counters or self._drifts or self._facts != self._told):
+        news = ports or self._counters or self._drifts or self._claims
+        if position is None or not (news or self._facts != self._told):
             return None
         told, now = self._facts, self._clock()
         drifts = tuple(msgspec.structs.replace(drift, age_s=now - found) for found, drift in self._drifts)
-        return Report(position, ports, self._counters, told.held, told.failures, drifts, told.foreign, told.orphans)
+        claims = tuple(msgspec.structs.replace(claim, age_s=now - at) for claim, at in self._claims.items())
+        found = (told.held, told.failures, drifts, told.foreign, told.orphans)
+        return Report(position, ports, self._counters, *found, claims)
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts

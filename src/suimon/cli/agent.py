@@ -18,6 +18,7 @@ import uvloop
 from suimon.agent import (
     advertise,
     checks,
+    claims,
     control,
     controller,
     daemon,
@@ -310,7 +311,8 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     how = checks.Config(options.check_every_s, remove_orphans=options.remove_orphans)
     checked = checks.Checks(how, tells, random.random)
     advertiser = advertise.Advertiser(advertise.Config(), world, time.monotonic, random.random)
-    answers = Answers(AnswersConfig(), world, enforcer, outside, advertiser)
+    claimed = claims.Claims(claims.Config(), world, tells)
+    answers = Answers(AnswersConfig(), enforcer, outside, advertiser, claimed)
     asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api, answers.probes)
     serves = _services(options, world, enforcer)
     parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, serves, asks)

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
-from sqlalchemy import BindParameter, Select, bindparam, literal, select, union_all
+from sqlalchemy import BindParameter, Select, bindparam, func, literal, select, union_all
 
 from suimon.distribution.gateways import Leading
 from suimon.distribution.objects import read
@@ -178,7 +178,7 @@ _BINDINGS = _BOUND.where(PORTS.c.id.in_(_WANTED))
 _ROUTERS_ON = select(PORTS.c.device_id, PORTS.c.network_id).where(
     PORTS.c.network_id.in_(_WANTED), PORTS.c.device_owner.in_(ROUTER_PORTS)
 )
-_FLOATING_IPS_ON = select(FLOATING_IPS.c.id, FLOATING_IPS.c.port_id).where(
+_FLOATING_IPS_ON = select(FLOATING_IPS.c.id, func.coalesce(FLOATING_IPS.c.holder_id, FLOATING_IPS.c.port_id)).where(
     FLOATING_IPS.c.floating_network_id.in_(_WANTED), FLOATING_IPS.c.port_id.is_not(None)
 )
 _FORWARDING_ON = select(FLOATING_IPS.c.router_id, FLOATING_IPS.c.id).where(
@@ -188,8 +188,9 @@ _FORWARDING_ON = select(FLOATING_IPS.c.router_id, FLOATING_IPS.c.id).where(
 )
 _BESIDES = union_all(
     select(literal("host"), PORT_BINDINGS.c.port_id, PORT_BINDINGS.c.host).where(PORT_BINDINGS.c.port_id.in_(_WANTED)),
-    select(literal("floating_ip"), FLOATING_IPS.c.port_id, FLOATING_IPS.c.id).where(
-        FLOATING_IPS.c.port_id.in_(_WANTED)
+    *(
+        select(literal("floating_ip"), behind, FLOATING_IPS.c.id).where(behind.in_(_WANTED))
+        for behind in (FLOATING_IPS.c.port_id, FLOATING_IPS.c.holder_id)
     ),
 )
 """Where a port is waited for, and its floating IPs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from suimon.distribution.presence import MOST_DRIFTS, HostState, Presence
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
-from suimon.model.view import SCHEMA, Counters, Drift, Join, Joined, PortReport, Report, Watch
+from suimon.model.view import SCHEMA, Claim, Counters, Drift, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
 from suimon.store.tables import PORTS
 from suimon.store.tx import Tx
@@ -37,6 +37,7 @@ _NEWS_PAUSE_S: Final = 1.0
 """What many hosts have to say at once is written down at once."""
 _MOST_LOGGED: Final = 10
 _MOST_PORTS: Final = 10_000
+_MOST_CLAIMS: Final = 1_000
 _MOST_FAILURES: Final = 100
 _OLDEST_DRIFT_S: Final = 30 * 86400.0
 _LONGEST_REASON: Final = 1000
@@ -58,6 +59,8 @@ class HostActs(Protocol):
     def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
     def noted_states(self, tx: Tx) -> dict[str, str]: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
+    def claims_to_note(self, tx: Tx, host: str, claims: Iterable[Claim]) -> Sequence[Claim]: ...
+    def note_claims(self, tx: Tx, host: str, claims: Iterable[Claim]) -> object: ...
 
 
 class Distribution:
@@ -151,11 +154,17 @@ class Distribution:
         news = [each for each in said if each.port_id in own and known[each.port_id][2:] != _status(each)]
         if news:
             await self._store.write(lambda tx: self._acts.set_port_status(tx, host.name, news), SYSTEM)
+        await self._note_claims(host.name, report.claims[:_MOST_CLAIMS])
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
         self._presence.refuse(host.name, len(refused))
         if self._presence.note(host.name, _bounded(report), _counters(report, own), self._clock()):
             self._news.set()
+
+    async def _note_claims(self, host: str, claims: Sequence[Claim]) -> None:
+        """Those that change nothing take no turn of those who write."""
+        if claims and (news := await self._store.read(lambda tx: self._acts.claims_to_note(tx, host, claims))):
+            await self._store.write(lambda tx: self._acts.note_claims(tx, host, news), SYSTEM)
 
     def left(self, link: Link) -> None:
         """The stream ended, by whichever side."""

@@ -28,6 +28,7 @@ from suimon.store.tables import (
     SUBNETS,
     SUBPORTS,
     TRUNKS,
+    VIRTUAL_ADDRESSES,
 )
 from suimon.store.tx import Tx
 
@@ -139,7 +140,9 @@ def _port_statement(host: ColumnElement[str], active: ColumnElement[bool], other
     kept_whole = (p.fixed_ips, p.security_groups, p.allowed_address_pairs, p.extra_dhcp_opts)
     plain = (p.id, host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
     trunk = (TRUNKS.c.port_id, SUBPORTS.c.segmentation_id)
-    statement = select(*plain, OF_PORT, *kept_whole, p.device_id, p.project_id, *trunk, active, others, _local_ips())
+    statement = select(
+        *plain, OF_PORT, *kept_whole, p.device_id, p.project_id, *trunk, active, others, _local_ips(), _held()
+    )
     statement = statement.select_from(PORTS).join(NETWORKS, NETWORKS.c.id == p.network_id)
     statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
     return statement.outerjoin(TRUNKS, TRUNKS.c.id == SUBPORTS.c.trunk_id)
@@ -158,9 +161,20 @@ def _local_ip(shown: str) -> view.LocalIp:
     return view.LocalIp(address, fixed_ip, mode == "translate")
 
 
+def _held() -> ColumnElement[str]:
+    """The virtual addresses that a port holds, each as its MAC and the address."""
+    v = VIRTUAL_ADDRESSES.c
+    found = select(func.aggregate_strings(v.mac + " " + v.ip, ","))
+    return found.where(v.holder_id == PORTS.c.id).correlate(PORTS).scalar_subquery()
+
+
+def _holds(held: str | None) -> tuple[view.AddressPair, ...]:
+    return tuple(view.AddressPair(*each.split(" ")) for each in sorted(held.split(","))) if held else ()
+
+
 def _port(row: Values) -> view.Port:
     id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *more = row
-    device_id, project_id, parent, vlan, active, others, local_ips = more
+    device_id, project_id, parent, vlan, active, others, local_ips, held = more
     return view.Port(
         id=id_,
         host=host,
@@ -183,22 +197,23 @@ def _port(row: Values) -> view.Port:
         active=bool(active),
         others=tuple(sorted(others.split(","))) if others else (),
         local_ips=tuple(map(_local_ip, sorted(local_ips.split(",")))) if local_ips else (),
+        holds=_holds(held),
     )
 
 
 def _peers() -> _Rows:
     p = PORTS.c
     plain = (p.id, p.network_id, p.mac_address, p.binding_host, HOSTS.c.tunnel_ip)
-    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs, p.dns_name)
+    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs, p.dns_name, _held()).select_from(PORTS)
     statement = statement.outerjoin(HOSTS, HOSTS.c.name == p.binding_host).where(*_bound())
     return _rows("peers", _peer, statement, (p.network_id, p.id))
 
 
 def _peer(row: Values) -> view.Peer:
-    id_, network_id, mac, host, vtep, fixed_ips, pairs, name = row
+    id_, network_id, mac, host, vtep, fixed_ips, pairs, name, held = row
     ips = tuple(fixed.ip for fixed in _FIXED_IPS.decode(fixed_ips))
     macs = sorted({pair.mac for pair in _PAIRS.decode(pairs)} - {mac})
-    return view.Peer(id_, network_id, mac, ips, host, vtep, tuple(macs), name)
+    return view.Peer(id_, network_id, mac, ips, host, vtep, tuple(macs), name, _holds(held))
 
 
 def _members() -> _Rows:
@@ -233,23 +248,28 @@ def _plain(cidr: str) -> str:
 
 
 def _floating_ips() -> _Rows:
-    """Where the port behind it is active, and where else it is bound."""
+    """Where the port behind it, or who holds a virtual address, is active, and where else that is bound."""
     f, active, waiting = FLOATING_IPS.c, PORTS.c.binding_host, PORT_BINDINGS.c.host
-    there = _floating_statement(active, literal(True))
-    besides = _floating_statement(waiting, literal(False)).join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
     wanted: BindParameter[Any] = bindparam("wanted", expanding=True)
-    by_scope = union_all(there.where(active.in_(wanted)), besides.where(waiting.in_(wanted)))
-    by_id = union_all(there.where(f.id.in_(wanted)), besides.where(f.id.in_(wanted)))
-    return _Rows("host", lambda row: view.FloatingIp(*row), by_scope, by_id)
+    by_scope, by_id = [], []
+    for behind in (f.port_id, f.holder_id):
+        there = _floating_statement(behind, active, literal(True))
+        besides = _floating_statement(behind, waiting, literal(False))
+        besides = besides.join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
+        by_scope += [there.where(active.in_(wanted)), besides.where(waiting.in_(wanted))]
+        by_id += [there.where(f.id.in_(wanted)), besides.where(f.id.in_(wanted))]
+    return _Rows("host", lambda row: view.FloatingIp(*row), union_all(*by_scope), union_all(*by_id))
 
 
-def _floating_statement(host: ColumnElement[str], active: ColumnElement[bool]) -> Select[Any]:
+def _floating_statement(
+    behind: ColumnElement[str], host: ColumnElement[str], active: ColumnElement[bool]
+) -> Select[Any]:
     f, outside = FLOATING_IPS.c, PORTS.alias("outside")
     columns = (f.id, host, f.floating_network_id, f.floating_ip_address, outside.c.mac_address)
     return (
-        select(*columns, f.port_id, f.fixed_ip_address, f.router_id, OF_FLOATING_IP, active)
+        select(*columns, behind, f.fixed_ip_address, f.router_id, OF_FLOATING_IP, active)
         .select_from(FLOATING_IPS)
-        .join(PORTS, PORTS.c.id == f.port_id)
+        .join(PORTS, PORTS.c.id == behind)
         .join(NETWORKS, NETWORKS.c.id == f.floating_network_id)
         .join(outside, outside.c.id == f.floating_port_id)
         .where(*_bound(), f.fixed_ip_address.is_not(None), f.router_id.is_not(None))

@@ -113,7 +113,8 @@ def _statement(wanted: ColumnElement[Any] | None = None) -> CompoundSelect[Any]:
     mine = _bound_ports(wanted)
     groups, routers = _groups(mine), _routers(mine)
     legs = _legs(routers)
-    of_mine = (_networks(mine), _policies(mine), _policies_outside(mine))
+    outside = (_policies_outside(mine, behind) for behind in (FLOATING_IPS.c.port_id, FLOATING_IPS.c.holder_id))
+    of_mine = (_networks(mine), _policies(mine), *outside)
     of_groups = (select(groups.c.binding_host, literal("group"), groups.c.group_id), _members(groups))
     of_routers = (_by_routes(routers), select(*legs.c), _ways_out(legs))
     return union(*of_mine, *of_groups, *of_routers)
@@ -159,10 +160,10 @@ def _policies(mine: CTE) -> Select[Any]:
     return select(mine.c.binding_host, literal("qos"), mine.c.policy).where(mine.c.policy.is_not(None))
 
 
-def _policies_outside(mine: CTE) -> Select[Any]:
+def _policies_outside(mine: CTE, behind: ColumnElement[str]) -> Select[Any]:
     return (
         select(mine.c.binding_host, literal("qos"), OF_FLOATING_IP)
-        .join(FLOATING_IPS, FLOATING_IPS.c.port_id == mine.c.id)
+        .join(FLOATING_IPS, behind == mine.c.id)
         .join(NETWORKS, NETWORKS.c.id == FLOATING_IPS.c.floating_network_id)
         .where(OF_FLOATING_IP.is_not(None))
     )

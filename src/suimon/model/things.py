@@ -142,6 +142,16 @@ class PortBinding(Thing, frozen=True, kw_only=True):
     profile: dict[str, object] = {}
 
 
+class VirtualAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """The address `ip` of an unbound port is where the guest of the port `holder_id` said last that it is."""
+
+    port_id: str
+    ip: str
+    holder_id: str
+    mac: str
+    claimed_at: datetime
+
+
 class Trunk(Thing, frozen=True, kw_only=True):
     """A parent port that carries the networks of its subports, each under a VLAN id of its own."""
 
@@ -257,6 +267,8 @@ class FloatingIp(Thing, frozen=True, kw_only=True):
     qos_policy_id: str | None = None
     dns_name: str = ""
     dns_domain: str = ""
+    holder_id: str | None = None
+    """The port that holds the fixed IP, if that is virtual."""
 
 
 class FloatingIpPool(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ security group may gain or lose that remote group's members), `accept` (an opera
 longer: whose gateway hosts may be others), `external_network` (a physical network has one
 more or less), `parted` (a port left its host, its network, a group or a policy, so that the host may need less), and
 `floating_ip` and `local_ip` under `port:<id>` (it goes to the host that the port is bound to, which the floating IP
-doesn't know).
+doesn't know; of a virtual address, the port that holds it).
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _floating_ip(floating_ip: things.FloatingIp) -> Facts:
     told = _values(
         floating_ip, "floating_network_id floating_ip_address floating_port_id fixed_ip_address router_id qos_policy_id"
     )
-    return {("floating_ip", floating_ip.id, f"port:{floating_ip.port_id}"): told}
+    return {("floating_ip", floating_ip.id, f"port:{floating_ip.holder_id or floating_ip.port_id}"): told}
 
 
 def _local_ip_association(one: things.LocalIpAssociation) -> Facts:

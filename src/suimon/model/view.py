@@ -9,6 +9,7 @@ controller's; it is told of no kind that came after it, and once whole when it s
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final, Literal
 
 import msgspec
@@ -37,6 +38,12 @@ class AddressPair(msgspec.Struct, frozen=True):
 
     mac: str
     cidr: str
+
+    @property
+    def single(self) -> str | None:
+        """The address, if it is one."""
+        address = self.cidr.removesuffix("/128" if ":" in self.cidr else "/32")
+        return None if "/" in address else str(ip_address(address))
 
 
 class DhcpOption(msgspec.Struct, frozen=True):
@@ -137,10 +144,21 @@ class Port(msgspec.Struct, frozen=True, tag="port"):
     active: bool = True
     others: tuple[str, ...] = ()
     """Tunnel addresses: to the active host, those of all others; to the others, that of the active one."""
+    holds: tuple[AddressPair, ...] = ()
+    """Virtual addresses that its guest claimed last, each by one of `pairs`: a single address, with the MAC."""
 
     @property
     def scope(self) -> str:
         return f"host:{self.host}"
+
+    @property
+    def claimable(self) -> tuple[AddressPair, ...]:
+        """What its guest may claim and doesn't hold, each a single address that isn't its own."""
+        if not self.pairs:
+            return ()
+        own = {fixed.ip for fixed in self.fixed_ips}
+        singles = {AddressPair(pair.mac.lower(), ip) for pair in self.pairs if (ip := pair.single) and ip not in own}
+        return tuple(sorted(singles - set(self.holds), key=lambda pair: (pair.mac, pair.cidr)))
 
 
 class Peer(msgspec.Struct, frozen=True, tag="peer"):
@@ -156,6 +174,8 @@ class Peer(msgspec.Struct, frozen=True, tag="peer"):
     """Further MACs it may use (allowed address pairs)."""
     name: str = ""
     """Its dns_name."""
+    holds: tuple[AddressPair, ...] = ()
+    """As a port's."""
 
     @property
     def scope(self) -> str:
@@ -294,7 +314,10 @@ class Gateways(msgspec.Struct, frozen=True, tag="gateways"):
 
 
 class FloatingIp(msgspec.Struct, frozen=True, tag="floating_ip"):
-    """Told to the hosts that the port behind it is bound to. `mac` is the floating address's own on the outside."""
+    """Told to the hosts that the port behind it is bound to. `mac` is the floating address's own on the outside.
+
+    Of a virtual address `port_id` is the port that holds it.
+    """
 
     id: str
     host: str
@@ -515,12 +538,20 @@ class Drift(msgspec.Struct, frozen=True):
     age_s: float = 0.0
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """The guest of a port said, `age_s` before it is told, that it has the single address of this pair."""
+
+    port_id: str
+    pair: AddressPair
+    age_s: float = 0.0
+
+
 class Report(msgspec.Struct, frozen=True):
     """POST /hosts/v1/report: the position whose flows are in the switch, and what changed since the last report.
 
     `held` says why a snapshot is not applied (the guard); `failures` maps an owner (`kind/id`) to what the switch
     refused. `drifts` are new ones; `foreign` and `orphans` are what the last check found without an owner, in words.
-    Only ports bound to the reporting host are believed.
+    Only ports bound to the reporting host are believed, as to `claims` too.
     """
 
     position: Position
@@ -531,6 +562,7 @@ class Report(msgspec.Struct, frozen=True):
     drifts: tuple[Drift, ...] = ()
     foreign: str = ""
     orphans: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 class Join(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.claims import onwards
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import SOURCE
 from suimon.pipeline.flow import Goto, flow
@@ -50,7 +51,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         arp = own | {"eth_type": 0x0806, "arp_sha": mac}
         yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": 0, "arp_op": 1}, [Goto(Stage.ANSWER)])
         for cidr in cidrs:
-            yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": cidr}, [Goto(Stage.ANSWER)])
+            yield flow(Stage.ANTISPOOF, 100, owner, arp | {"arp_spa": cidr}, onwards(facts, port, mac, cidr))
             ip = own | {"eth_type": 0x0800, "ipv4_src": cidr}
             yield flow(Stage.ANTISPOOF, 100, owner, ip, [Goto(Stage.LIMIT_OUT)])
 

@@ -319,7 +319,7 @@ class Facts:
             self._mark("vtep", (name,))
         elif index == "port@parent":
             self._mark("port", (name,))
-        elif index in ("route", "migrating"):
+        elif index in ("route", "migrating", "claimed"):
             if not self.has(index, key):
                 self.numbers.free("group", name)
         elif index == "port@set":
@@ -481,3 +481,5 @@ def _claims(port: view.Port | view.Peer, macs: AbstractSet[str]) -> Iterator[Ent
         yield "claim", claim, port.id
         yield "claim@port", port.id, claim
         yield "claim@network", port.network_id, claim
+    if isinstance(port, view.Port) and port.claimable:
+        yield "claimed", f"{port.id}/claimed", port.id

@@ -56,7 +56,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
         DecTtl(),
         set_field("ipv4_dst", floating.fixed_ip),
         set_field("eth_src", leg.mac),
-        set_field("eth_dst", port.mac),
+        set_field("eth_dst", next((held.mac for held in port.holds if held.cidr == floating.fixed_ip), port.mac)),
         set_field(NET, facts.number("network", port.network_id)),
         # A guest may talk to its own floating IP, and nothing is sent out of where it came from.
         set_field(INGRESS, 0),

@@ -13,15 +13,16 @@ tracker sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
+from suimon.pipeline.claims import onwards
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import SOURCE
-from suimon.pipeline.flow import Goto, flow
+from suimon.pipeline.flow import Action, Goto, flow
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -59,7 +60,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
             continue
         own: dict[str, object] = {SOURCE: number, "eth_src": mac}
         yield from _passing(owner, own, [*cidrs, ipv6.link_local(mac)])
-        yield from _discovering(owner, own, mac, cidrs)
+        yield from _discovering(owner, own, mac, {cidr: onwards(facts, port, mac, cidr) for cidr in cidrs})
         asking = Goto(Stage.ANSWER if ipv6.advertised(facts, port) else Stage.LIMIT_OUT)
         solicitation = own | ipv6.ICMPV6 | ipv6.WHOLE | {"icmpv6_type": ipv6.ROUTER_SOLICITATION}
         for source in (ipv6.NOBODY, ipv6.link_local(mac)):
@@ -78,21 +79,24 @@ def _passing(owner: Owner, own: dict[str, object], cidrs: list[str]) -> Iterator
         yield flow(Stage.ANTISPOOF, 100, owner, joining, [Goto(Stage.LIMIT_OUT)])
 
 
-def _discovering(owner: Owner, own: dict[str, object], mac: str, cidrs: list[str]) -> Iterator[Part]:
+def _discovering(
+    owner: Owner, own: dict[str, object], mac: str, advertised: Mapping[str, list[Action]]
+) -> Iterator[Part]:
+    """`advertised` are its addresses, and what becomes of an advertisement of each."""
     solicitation = own | ipv6.ICMPV6 | ipv6.WHOLE | {"icmpv6_type": ipv6.SOLICITATION, "icmpv6_code": 0}
     advertisement = own | ipv6.ICMPV6 | ipv6.WHOLE | {"icmpv6_type": ipv6.ADVERTISEMENT, "icmpv6_code": 0}
     link_local = ipv6.link_local(mac)
-    onwards = [Goto(Stage.ANSWER)]
-    for cidr in (*cidrs, link_local):
+    answered: list[Action] = [Goto(Stage.ANSWER)]
+    for cidr, told_of in {**advertised, link_local: answered}.items():
         asking = solicitation | {"ipv6_src": cidr, "nd_sll": mac}
-        yield flow(Stage.ANTISPOOF, 110, owner, asking, onwards)
+        yield flow(Stage.ANTISPOOF, 110, owner, asking, answered)
         probing = solicitation | {"ipv6_src": ipv6.NOBODY, "nd_target": cidr, "nd_sll": _NO_MAC}
-        yield flow(Stage.ANTISPOOF, 110, owner, probing, onwards)
+        yield flow(Stage.ANTISPOOF, 110, owner, probing, answered)
         # An advertisement that was asked for by name may leave the option out (RFC 4861, 4.4).
         for told in (mac, _NO_MAC):
             for source in {cidr, link_local}:
                 telling = advertisement | {"ipv6_src": source, "nd_target": cidr, "nd_tll": told}
-                yield flow(Stage.ANTISPOOF, 110, owner, telling, onwards)
+                yield flow(Stage.ANTISPOOF, 110, owner, telling, told_of)
 
 
 def _identities(port: view.Port) -> dict[str, list[str]]:

@@ -67,11 +67,19 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if facts.found_here(port.id):
         yield from found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
+        yield from _held(facts, owner, port)
 
 
 def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
     if peer.host != facts.host:
         yield from found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
+        yield from _held(facts, owner, peer)
+
+
+def _held(facts: Facts, owner: Owner, port: view.Port | view.Peer) -> Iterator[Part]:
+    """Virtual addresses: guests of the network ask who has one, routers know."""
+    for held in port.holds:
+        yield from found_at(facts, owner, port.network_id, held.mac, [held.cidr])
 
 
 def neighbour_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:

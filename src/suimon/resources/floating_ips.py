@@ -35,7 +35,7 @@ POOL_SPEC: Final = FLOATING_IP_POOL.governed_by(RULES)
 NOT_APPLICABLE: Final = "N/A"
 """The status of a port that only holds an address."""
 _DETAILS: Final = ("admin_state_up", "device_id", "device_owner", "mac_address", "name", "network_id", "status")
-_DETACHED: Final = {"port_id": None, "fixed_ip_address": None, "status": "DOWN"}
+_DETACHED: Final = {"port_id": None, "fixed_ip_address": None, "holder_id": None, "status": "DOWN"}
 _POOLS: Final = (
     select(SUBNET_TABLE.c.id, SUBNET_TABLE.c.name, SUBNET_TABLE.c.network_id, SUBNET_TABLE.c.cidr)
     .join(NETWORK_TABLE, NETWORK_TABLE.c.id == SUBNET_TABLE.c.network_id)

@@ -17,6 +17,7 @@ from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.things import FloatingIp, Port, PortForwarding, Router
 from suimon.model.touches import ROUTER_INTERFACE
 from suimon.model.view import FixedIp
+from suimon.resources import virtual_addresses
 from suimon.resources.ports import PORTS
 from suimon.resources.routers import ROUTERS
 from suimon.store.tables import IP_ALLOCATIONS, KEPT, SUBNETS
@@ -69,6 +70,7 @@ def ways(tx: Tx, actor: Actor, wishes: Sequence[Wish]) -> dict[str, dict[str, An
     between = routers_between(
         tx, {end.subnet_id for end in ends}, {wish.floating_ip.floating_network_id for wish in wishes}
     )
+    holders = virtual_addresses.holders(tx, (port.id for port in ports.values() if not port.binding_host))
     asked_for = _asked_for(tx, actor, {wish.router_id for wish in wishes if wish.router_id})
     led: dict[str, dict[str, Any]] = {}
     for wish, end in zip(wishes, ends, strict=True):
@@ -81,11 +83,13 @@ def ways(tx: Tx, actor: Actor, wishes: Sequence[Wish]) -> dict[str, dict[str, An
                 f"associate Port {wish.port_id} with a Floating IP.",
                 "ExternalGatewayForFloatingIPNotFound",
             )
+        holder = holders.get((wish.port_id, end.ip))
         led[wish.floating_ip.id] = {
             "port_id": wish.port_id,
             "fixed_ip_address": end.ip,
             "router_id": wish.router_id or between[end.subnet_id, network_id],
-            "status": ports[wish.port_id].status,
+            "holder_id": holder.id if holder else None,
+            "status": (holder or ports[wish.port_id]).status,
         }
     _require_alone(tx, wishes, led)
     _require_not_forwarded_to(tx, led)

@@ -18,7 +18,7 @@ from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from suimon.model.things import FloatingIp, Host, JoinToken, Port, PortBinding
 from suimon.model.touches import UNPLUGGED
-from suimon.resources import trunk_bindings
+from suimon.resources import trunk_bindings, virtual_addresses
 from suimon.store.columns import time_text
 from suimon.store.tables import HOST_STATES, HOSTS, JOIN_TOKENS
 from suimon.store.tx import Tx
@@ -184,6 +184,10 @@ def delete_host(tx: Tx, actor: Actor, name: str) -> None:
     tx.delete(host)
 
 
+claims_to_note = virtual_addresses.claims_to_note
+note_claims = virtual_addresses.note_claims
+
+
 def set_port_status(tx: Tx, host: str, reports: Iterable[view.PortReport]) -> list[Port]:
     """Write what the host says of its ports, and return those that changed; a port's floating IPs have its status.
 
@@ -196,10 +200,11 @@ def set_port_status(tx: Tx, host: str, reports: Iterable[view.PortReport]) -> li
         if (port.status, port.status_reason) != (report.status, report.reason):
             changed.append(tx.change(port, status=report.status, status_reason=report.reason))
     status = {port.id: port.status for port in changed}
-    for floating_ip in tx.select(FloatingIp, {"port_id": status.keys()}) if status else ():
-        now = status[floating_ip.port_id or ""]
-        if floating_ip.status != now:
-            tx.change(floating_ip, status=now)
+    for behind in ("port_id", "holder_id") if status else ():
+        for floating_ip in tx.select(FloatingIp, {behind: status.keys()}):
+            now = status[floating_ip.holder_id or floating_ip.port_id or ""]
+            if floating_ip.status != now:
+                tx.change(floating_ip, status=now)
     trunk_bindings.note_ports(tx, changed)
     return changed
 

@@ -6,11 +6,12 @@ from collections.abc import Collection, Set
 from typing import Final
 
 import msgspec
-from sqlalchemy import BindParameter, bindparam, exists, literal, select, union_all
+from sqlalchemy import BindParameter, bindparam, exists, literal, or_, select, union_all
 
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict
 from suimon.model.things import FloatingIp, LocalIpAssociation, NdpProxy, Port, PortForwarding
+from suimon.resources import virtual_addresses
 from suimon.store.tables import (
     FLOATING_IPS,
     LOCAL_IP_ASSOCIATIONS,
@@ -18,6 +19,7 @@ from suimon.store.tables import (
     NDP_PROXIES,
     NETWORKS,
     PORT_FORWARDINGS,
+    VIRTUAL_ADDRESSES,
 )
 from suimon.store.tx import Tx
 
@@ -27,6 +29,9 @@ _USES: Final = union_all(
     select(literal("local_ip"), literal("")).where(exists().where(LOCAL_IPS.c.local_port_id == _PORT)),
     select(literal("association"), literal("")).where(exists().where(LOCAL_IP_ASSOCIATIONS.c.fixed_port_id == _PORT)),
     select(literal("floating_ip"), literal("")).where(exists().where(FLOATING_IPS.c.port_id == _PORT)),
+    select(literal("virtual"), literal("")).where(
+        exists().where(or_(VIRTUAL_ADDRESSES.c.port_id == _PORT, VIRTUAL_ADDRESSES.c.holder_id == _PORT))
+    ),
     select(literal("address"), PORT_FORWARDINGS.c.internal_ip_address).where(
         PORT_FORWARDINGS.c.internal_port_id == _PORT
     ),
@@ -61,6 +66,8 @@ def let_go(tx: Tx, actor: Actor, port: Port, uses: Uses) -> None:
             f"Port {port.id} cannot be deleted directly via the port API: still referenced by Local IPs.",
             "ServicePortInUse",
         )
+    if "virtual" in uses.kinds:
+        virtual_addresses.free(tx, port)
     if "floating_ip" in uses.kinds:
         _detach(tx, actor, port)
     if "association" in uses.kinds:
@@ -88,4 +95,4 @@ def _detach(tx: Tx, actor: Actor, port: Port) -> None:
             "FipAssociated",
         )
     for floating_ip in floating_ips:
-        tx.change(floating_ip, port_id=None, fixed_ip_address=None, router_id=None, status="DOWN")
+        tx.change(floating_ip, port_id=None, fixed_ip_address=None, router_id=None, holder_id=None, status="DOWN")

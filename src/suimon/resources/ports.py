@@ -19,7 +19,15 @@ from suimon.model.specs.ports import PORT, WantedIp
 from suimon.model.things import FloatingIp, Network, Port, PortBinding, Router, Subnet
 from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, ROUTER_PORTS, UNPLUGGED
 from suimon.model.view import FixedIp
-from suimon.resources import addresses, port_details, port_uses, security_groups, sharing, trunk_bindings
+from suimon.resources import (
+    addresses,
+    port_details,
+    port_uses,
+    security_groups,
+    sharing,
+    trunk_bindings,
+    virtual_addresses,
+)
 from suimon.resources.collection import VIEWER, Collection, require_revision
 from suimon.resources.ids import new_id, new_mac
 from suimon.resources.networks import NETWORKS
@@ -183,6 +191,7 @@ def update_port(
         values["fixed_ips"] = _move(tx, port, values)
     changed = _rebound(tx, port, values)
     _record_new(tx, port, changed)
+    virtual_addresses.follow(tx, port, changed)
     if changed.security_groups != port.security_groups:
         security_groups.leave(tx, port)
         security_groups.enter(tx, [changed])
@@ -215,7 +224,9 @@ def rebind_port(tx: Tx, port: Port, binding: PortBinding) -> Port:
         "binding_vnic_type": binding.vnic_type,
         "binding_profile": binding.profile,
     }
-    return _rebound(tx, port, {name: value for name, value in values.items() if getattr(port, name) != value})
+    changed = _rebound(tx, port, {name: value for name, value in values.items() if getattr(port, name) != value})
+    virtual_addresses.follow(tx, port, changed)
+    return changed
 
 
 def remove_port(tx: Tx, port: Port) -> None:

@@ -145,6 +145,13 @@ PORT_BINDINGS = _keep(
     Index(None, "port_id", "host", unique=True),
     foreign={"port_id": _to("ports.id", "CASCADE")},
 )
+VIRTUAL_ADDRESSES = _keep(
+    things.VirtualAddress,
+    "virtual_addresses",
+    Index(None, "holder_id"),
+    key=("port_id", "ip"),
+    foreign={"port_id": _to("ports.id"), "holder_id": _to("ports.id")},
+)
 TRUNKS = _keep(
     things.Trunk,
     "trunks",
@@ -240,6 +247,7 @@ FLOATING_IPS = _keep(
     Index(None, "router_id"),
     Index(None, "floating_port_id"),
     Index(None, "port_id", "fixed_ip_address", "floating_network_id", unique=True),
+    Index(None, "holder_id"),
     Index(None, "qos_policy_id"),
     foreign={
         "floating_network_id": _to("networks.id"),

@@ -53,7 +53,8 @@ class Step(msgspec.Struct):
 
     `clauses` are the flows whose conjunction led to `flow`; `rivals` are flows of the same priority that also matched
     and do something else, which OpenFlow leaves undefined: a fault of ours. `resumed` marks the first lookup after the
-    connection tracker, or of what an agent sent on; `note` says what stopped an action.
+    connection tracker, or of what an agent sent on; `note` says what stopped an action, `handed` how many copies the
+    agent got.
     """
 
     stage: Stage
@@ -63,6 +64,7 @@ class Step(msgspec.Struct):
     rivals: tuple[Flow, ...] = ()
     resumed: bool = False
     note: str = ""
+    handed: int = 0
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -280,6 +282,7 @@ class _Walk:
                     packet = self._track(action, packet)
                 case ToController():
                     self.to_controller.append(packet)
+                    step.handed += 1
                 case UseGroup(group_id):
                     # Each bucket has a copy: what it changes is gone when the next one starts.
                     for bucket in _chosen(self.switch.groups[group_id], packet):
