@@ -276,10 +276,12 @@ def _forward(tx: Tx, random: Random) -> None:
 def _claim(tx: Tx, random: Random) -> None:
     """A bound port's guest claims the address of a port that is bound to no host, which may have a floating IP."""
     ports = _plugged(tx)
-    kept = random.choice([port for port in ports if not port.binding_host and port.fixed_ips])
+    kept = random.choice([port for port in ports if not port.binding_host and port.fixed_ips][:1])
     near = [port for port in ports if port.binding_host and port.network_id == kept.network_id and port.port_security]
     holder, ip = random.choice(near), kept.fixed_ips[0].ip
-    _update(tx, "ports", holder.id, {"allowed_address_pairs": [{"ip_address": ip}]})
+    if ip not in {pair.cidr for pair in holder.allowed_address_pairs}:
+        _update(tx, "ports", holder.id, {"allowed_address_pairs": [{"ip_address": ip}]})
+        return
     pair = view.AddressPair(holder.mac_address, ip)
     hosts.note_claims(tx, holder.binding_host, [view.Claim(holder.id, pair, random.uniform(0, 3000))])
 
@@ -364,5 +366,6 @@ BEGINNING: Final[Sequence[str]] = (
     "add_interface", "add_interface", "set_gateway", "set_gateway", "create_ports", "create_ports",
     "create_floating_ip", "associate", "create_floating_ip", "forward",
     "create_router", "create_router", "add_interface", "add_interface", "add_interface", "route", "route",
+    "claim", "claim", "claim", "claim",
 )  # fmt: skip
 """What every example starts with, so that random acts find something to act on."""
