@@ -480,6 +480,7 @@ def test_what_drifted_is_repaired_before_it_is_told_and_no_port_was_down(tmp_pat
             assert {each.status for statuses in told for each in statuses.values()} <= {"ACTIVE"}, (
                 "nothing new, or that"
             )
+            assert {each.status for each in parts.desk.statuses.values()} == {"ACTIVE"}
             assert await parts.enforcer.repair() == []
 
     scene(play())

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.agent.fake_controller import FakeController
 from tests.system import test_agent
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import SCHEMA, OpenVSwitch, run
+from tests.system.pings import pinging
 from tests.system.test_agent import GROUP, NETWORK, SUBNET, born, lease, pings, port, same_flows
 
 LIMITS = QosPolicy(
@@ -105,19 +105,10 @@ def nothing_lost(switch: OpenVSwitch, tmp_path: Path) -> Iterator[None]:
     for guest in switch.guests:
         lease(switch, guest, tmp_path)
     command = ["ip", "netns", "exec", switch.guests[0], "ping", "-i", "0.005", "-W", "1", "10.0.0.12"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ping:
-        try:
-            assert ping.stdout is not None
-            while "bytes from" not in ping.stdout.readline():
-                assert ping.poll() is None
-            yield
-        finally:
-            ping.send_signal(signal.SIGINT)
-            said, _ = ping.communicate(timeout=10)
-    sent, answered = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())
-    # The last one may still have been on its way.
-    assert sent > 50
-    assert sent - answered <= 1, said.splitlines()[-3:]
+    with pinging(command) as counted:
+        yield
+    assert counted.sent > 50
+    assert counted.lost <= 1, counted
 
 
 def restarted(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:

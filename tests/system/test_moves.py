@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY, PUBLIC_NETWORK
 from tests.system.clouds import connect, eventually, leading_out, outside_network, two_hypervisors
 from tests.system.namespaces import inside
+from tests.system.pings import pinging
 
 MOST_LOST = 20
 """Of packets 10 ms apart: a fifth of the second that a migration may cost; on a machine that has time for it, it is one
@@ -190,20 +189,15 @@ def test_an_address_that_two_guests_may_have_goes_over_when_the_other_announces_
     eventually(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
     with _socket(client.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as heard:
         heard.bind(("card", (0x0800, 0x86DD)[number]))
-        pinging = subprocess.Popen(ping, stdout=subprocess.PIPE, text=True)
-        try:
+        with pinging(ping) as counted:
             for before, after in (members, members[::-1]):
                 assert {_answering(heard, address) for _ in range(50)} == {before.mac}
                 _hold(before, address, "delete")
                 _hold(after, address, "add")
                 _announce(after, address)
                 eventually(lambda after=after: _answering(heard, address) == after.mac)
-        finally:
-            pinging.send_signal(signal.SIGINT)
-            summary = pinging.communicate(timeout=10)[0]
-    sent, answered = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", summary)[0])
-    print(f"\n{address}, there and back: {sent - answered} of {sent} pings lost, 10 ms apart")
-    assert sent - answered <= MOST_LOST
+    print(f"\n{address}, there and back: {counted.lost} of {counted.sent} pings lost, 10 ms apart")
+    assert counted.lost <= MOST_LOST
 
 
 def test_routers_and_a_floating_ip_find_a_virtual_address_where_it_is_announced(cloud: Cloud) -> None:
@@ -236,8 +230,7 @@ def test_routers_and_a_floating_ip_find_a_virtual_address_where_it_is_announced(
     for each in asking:
         eventually(lambda each=each: subprocess.run([*each, "-c1"], capture_output=True, check=False).returncode == 0)
     assert cloud.api.get_ip(floating.id).status == "ACTIVE"
-    pinging = [subprocess.Popen(each, stdout=subprocess.PIPE, text=True) for each in asking]
-    try:
+    with pinging(asking[0]) as routed, pinging(asking[1]) as floated:
         for before, after in (members, members[::-1]):
             with _socket(client.namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, _IP)) as heard:
                 for _ in range(120):  # For longer than a second: it goes over once in each.
@@ -248,14 +241,9 @@ def test_routers_and_a_floating_ip_find_a_virtual_address_where_it_is_announced(
             for namespace, asked in ((client.namespace, address), (internet, floating.floating_ip_address)):
                 with _socket(namespace, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, _IP)) as heard:
                     _answering(heard, asked)
-    finally:
-        for each in pinging:
-            each.send_signal(signal.SIGINT)
-        summaries = [each.communicate(timeout=10)[0] for each in pinging]
-    for name, summary in zip(("routed", "by its floating IP"), summaries, strict=True):
-        sent, answered = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", summary)[0])
-        print(f"\n{address} {name}, there and back: {sent - answered} of {sent} pings lost, 10 ms apart")
-        assert sent - answered <= MOST_LOST_LED
+    for name, counted in (("routed", routed), ("by its floating IP", floated)):
+        print(f"\n{address} {name}, there and back: {counted.lost} of {counted.sent} pings lost, 10 ms apart")
+        assert counted.lost <= MOST_LOST_LED
     cloud.api.update_port(members[0].port_id, allowed_address_pairs=[])
     eventually(lambda: cloud.api.get_ip(floating.id).status == "DOWN")
     cloud.api.delete_ip(floating)
@@ -269,20 +257,15 @@ def test_a_drained_host_leads_no_router_out(cloud: Cloud) -> None:
     _ip(guest.namespace, "route add default via 10.9.0.1")
     ping = cloud.lab.guests.inside(guest, ["ping", "-i0.05", "-W1", PUBLIC_GATEWAY])
     eventually(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
-    pinging = subprocess.Popen(ping, stdout=subprocess.PIPE, text=True)
-    try:
+    with pinging(ping) as counted:
         told = _host(cloud, "drain", first)
         assert f"{first} is drained" in told
         leading = [host.name for host in cloud.lab.layout.hosts if _leads(cloud, host.name)]
         assert leading and first not in leading
         assert "drained" in _host(cloud, "list")
         _host(cloud, "drain", first, "--undo")
-    finally:
-        pinging.send_signal(signal.SIGINT)
-        summary = pinging.communicate(timeout=10)[0]
-    sent, answered = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", summary)[0])
-    print(f"\n{told}drain and back: {sent - answered} of {sent} pings lost, 50 ms apart")
-    assert sent - answered <= MOST_LOST
+    print(f"\n{told}drain and back: {counted.lost} of {counted.sent} pings lost, 50 ms apart")
+    assert counted.lost <= MOST_LOST
 
 
 def _host(cloud: Cloud, *args: str) -> str:

@@ -21,7 +21,14 @@ from suimon.lab.tour.tour import Tour
 
 
 @click.group()
-@click.option("--name", default="suimon", show_default=True, help="Which lab; everything it makes begins with this.")
+@click.option(
+    "--name",
+    default="suimon",
+    envvar="SUIMON_LAB_NAME",
+    show_default=True,
+    show_envvar=True,
+    help="Which lab; everything it makes begins with this.",
+)
 @click.option("--root", default="/var/lib/suimon-lab", show_default=True, help="Where labs keep their state.")
 @click.pass_context
 def lab(context: click.Context, name: str, root: str) -> None:

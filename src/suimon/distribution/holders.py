@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, select
 from suimon.model import things
 from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, UNPLUGGED
 from suimon.pipeline.simulate.sender import Wanted
+from suimon.store.columns import address_digits
 from suimon.store.tables import IP_ALLOCATIONS, NETWORKS, SUBNETS
 from suimon.store.tx import Tx
 
@@ -41,7 +42,7 @@ class Holder(msgspec.Struct, frozen=True):
 
 def holders(tx: Tx, subnets: Iterable[str], addresses: Iterable[str]) -> list[things.Port]:
     """The ports that have these addresses on these subnets."""
-    values = {"subnets": sorted(subnets), "ips": sorted(map(_digits, addresses))}
+    values = {"subnets": sorted(subnets), "ips": sorted(map(address_digits, addresses))}
     ids = {str(row[0]) for row in tx.rows(_HOLDERS, values)} if all(values.values()) else set()
     return tx.select(things.Port, {"id": ids}) if ids else []
 
@@ -83,9 +84,3 @@ def _behind(tx: Tx, floating: things.FloatingIp, wanted: Wanted) -> Holder:
 
 def _within(address: str, cidr: str) -> bool:
     return (":" in address) == (":" in cidr) and ip_address(address) in ip_network(cidr)
-
-
-def _digits(address: str) -> str:
-    """As the store keeps addresses."""
-    parsed = ip_address(address)
-    return f"{int(parsed):0{parsed.max_prefixlen // 4}x}"

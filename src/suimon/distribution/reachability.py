@@ -187,10 +187,9 @@ class _Walk:
             return self._told(Way((self._nobody(),)))
         attached = [self._sites.sites[entry.host]] if entry.host else list(self._sites.sites.values())
         if not any(entry.network.physnet in site.world.physnets for site in attached):
-            words = "the host is not attached to the physical network that the outside is on"
-            words = (
-                words if entry.host else "no host with that physical network and a tunnel address leads its router out"
-            )
+            words = "no host with that physical network and a tunnel address leads its router out"
+            if entry.host:
+                words = "the host is not attached to the physical network that the outside is on"
             stopped = Event(entry.host, "classify", "dropped", words, "network", entry.network.id, near=False)
             return self._told(Way((stopped,)))
         wanted = msgspec.structs.replace(self._wanted, l4_port=entry.l4_port)

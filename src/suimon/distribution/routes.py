@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from ipaddress import ip_address
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +15,7 @@ from sqlalchemy import bindparam, select
 
 from suimon.model import view
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
+from suimon.store.columns import address_digits
 from suimon.store.tables import IP_ALLOCATIONS, NETWORKS, PORTS, ROUTERS, SUBNETS
 from suimon.store.tx import Tx
 
@@ -47,7 +47,7 @@ def _next_hops(tx: Tx, router_ids: Collection[str]) -> dict[str, set[str]]:
     """By router, those with a leg at one of its extra routes' next hops."""
     found: dict[str, set[str]] = {router_id: set() for router_id in router_ids}
     routes = {
-        str(router_id): {_digits(route.nexthop) for route in _ROUTES.decode(text)}
+        str(router_id): {address_digits(route.nexthop) for route in _ROUTES.decode(text)}
         for router_id, text in tx.rows(_WITH_ROUTES, {"routers": sorted(router_ids)})
     }
     wanted = {"routers": sorted(routes), "ips": sorted({ip for ips in routes.values() for ip in ips})}
@@ -77,12 +77,6 @@ def _scopes(tx: Tx, router_ids: Collection[str]) -> dict[str, set[str]]:
         elif physnet is not None:
             found[router_id].add(f"physnet:{physnet}")
     return found
-
-
-def _digits(ip: str) -> str:
-    """As `ip_allocations` has it."""
-    address = ip_address(ip)
-    return f"{int(address):0{address.max_prefixlen // 4}x}"
 
 
 _MINE: Final = PORTS.alias("ports_of_mine")

@@ -47,7 +47,7 @@ class HostStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """`state` is `absent`, `half up` (an `up` or a `down` was interrupted) or `up`."""
+    """`state` is `absent`, `half up` (an `up` or a `down` was interrupted), `up` or `dead` (all processes are gone)."""
 
     state: str
     controller_pid: int | None = None
@@ -76,11 +76,17 @@ class Lab:
         return cls(msgspec.json.decode(saved, type=LabConfig), say)
 
     def up(self, *, cloud: bool = True) -> None:
-        """Everything, or without `cloud` only the hypervisors with their switches. A failure takes it down again."""
+        """Everything, or without `cloud` only the hypervisors with their switches. A failure takes it down again.
+
+        What is left of one that was interrupted, or whose machine was restarted, is removed first.
+        """
         self._check_machine()
         with self._locked():
-            if (state := self.state()) != "absent":
-                raise LabError(f"The lab {self.layout.config.name!r} is {state} already; `suimon lab down` removes it.")
+            if (state := self.state()) == "up":
+                raise LabError(f"The lab {self.layout.config.name!r} is up already; `suimon lab down` removes it.")
+            if state != "absent":
+                self._say(f"  a lab {self.layout.config.name!r} that is {state} is removed first")
+                self._take_down()
             self.wires.check_clashes()
             # From here on there is something to take down: the configuration stands for the whole.
             (self.layout.directory / "lab.json").write_bytes(msgspec.json.encode(self.layout.config))
@@ -98,7 +104,7 @@ class Lab:
 
     def state(self) -> str:
         if (self.layout.directory / "ready").exists():
-            return "up"
+            return "up" if any(map(processes.alive, self._processes())) else "dead"
         made = (self.layout.directory / "lab.json").exists()
         return "half up" if made or self._namespaces() else "absent"
 
@@ -112,12 +118,7 @@ class Lab:
 
     def require_up(self) -> None:
         if (state := self.state()) != "up":
-            hint = (
-                "`suimon lab down` and `suimon lab up` make it anew"
-                if state == "half up"
-                else "`suimon lab up` makes it"
-            )
-            raise LabError(f"The lab {self.layout.config.name!r} is {state}; {hint}.")
+            raise LabError(f"The lab {self.layout.config.name!r} is {state}; `suimon lab up` makes it.")
 
     def switch(self, name: str) -> OpenVSwitch:
         """The Open vSwitch of a hypervisor, or of the internet host."""
@@ -213,16 +214,16 @@ class Lab:
         while self._remove_found():
             pass
         self.wires.disconnect_controller()
-        shutil.rmtree(self.layout.directory)
+        # Not the directory itself, which is locked.
+        for path in self.layout.directory.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _remove_found(self) -> bool:
         """Whether there was anything to remove. Processes go first: they may be making namespaces."""
-        entries = list(self._journal.entries())
-        recorded = {processes.Process(entry.pid, entry.started) for entry in entries if entry.kind == "process"}
         spared = processes.ancestors()
         marked = {process for process in processes.marked(self.layout.directory) if process.pid not in spared}
-        processes.end(marked | recorded)
-        intended = {entry.name for entry in entries if entry.kind == "namespace"}
+        processes.end(marked | self._processes())
+        intended = {entry.name for entry in self._journal.entries() if entry.kind == "namespace"}
         namespaces = (intended & existing_namespaces()) | set(self._namespaces())
         processes.end(processes.living_in(namespaces))
         self.wires.remove(namespaces)
@@ -230,6 +231,11 @@ class Lab:
 
     def _namespaces(self) -> list[str]:
         return [name for name in existing_namespaces() if self.layout.owns_namespace(name)]
+
+    def _processes(self) -> set[processes.Process]:
+        """Those that it started, whether or not they have ended since."""
+        entries = self._journal.entries()
+        return {processes.Process(entry.pid, entry.started) for entry in entries if entry.kind == "process"}
 
     def _host_status(self, host: Host) -> HostStatus:
         agent = self.cloud.process(host.name)

@@ -17,6 +17,7 @@ from suimon.model.errors import Conflict
 from suimon.model.ranges import Range, contains, lowest, merged, without
 from suimon.model.things import Pool, Subnet
 from suimon.model.view import FixedIp
+from suimon.store.columns import digits_of
 from suimon.store.errors import Stale, Taken
 from suimon.store.tables import IP_ALLOCATIONS, IP_FREE, KEPT, SUBNETS
 from suimon.store.tx import Tx
@@ -173,9 +174,9 @@ def already_allocated(ip: str, subnet_id: str) -> Conflict:
 
 def _around(tx: Tx, subnet_id: str, ips: Sequence[IPv4Address | IPv6Address]) -> tuple[Subnet, list[Range]]:
     """The addresses' subnet, and the free ranges from right before the first of them to right behind the last."""
-    digits = ips[0].max_prefixlen // 4
-    first, last = max(int(min(ips)) - 1, 0), min(int(max(ips)) + 1, (1 << ips[0].max_prefixlen) - 1)
-    values = {"subnet_id": subnet_id, "first": f"{first:0{digits}x}", "last": f"{last:0{digits}x}"}
+    bits = ips[0].max_prefixlen
+    first, last = max(int(min(ips)) - 1, 0), min(int(max(ips)) + 1, (1 << bits) - 1)
+    values = {"subnet_id": subnet_id, "first": digits_of(first, bits), "last": digits_of(last, bits)}
     rows = tx.rows(_SUBNET_AND_TOUCHING, values)
     subnet: Subnet = KEPT[Subnet].codec.decode(rows[0][:-2])
     return subnet, [_range(*row[-2:]) for row in rows if row[-1] is not None]
@@ -225,7 +226,7 @@ def _range(first: str, last: str) -> Range:
 
 
 def _text(subnet: Subnet, number: int) -> str:
-    return f"{number:08x}" if subnet.ip_version == 4 else f"{number:032x}"
+    return digits_of(number, 32 if subnet.ip_version == 4 else 128)
 
 
 def _address(subnet: Subnet, number: int) -> IPv4Address | IPv6Address:

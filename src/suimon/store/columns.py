@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -66,6 +67,17 @@ class Codec(Generic[T]):
             if values[index] is not None:
                 values[index] = read(values[index])
         return self.type(**dict(zip(self.fields, values, strict=False)))
+
+
+def digits_of(number: int, bits: int) -> str:
+    """An address as `ip_allocations` has it: hexadecimal digits of fixed width, so that they can be compared."""
+    return f"{number:0{bits // 4}x}"
+
+
+def address_digits(ip: str) -> str:
+    """The same of one that is written as usual."""
+    address = ip_address(ip)
+    return digits_of(int(address), address.max_prefixlen)
 
 
 def time_text(moment: datetime) -> str:
