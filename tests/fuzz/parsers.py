@@ -327,7 +327,8 @@ def _handed_up() -> Parser:
     }
     oxms = encode_match(match(fields))
     valid = []
-    for stage in (Stage.ANSWER, Stage.NEIGHBOUR, Stage.TUNNEL, Stage.FLOATING_IN, Stage.FLOATING_OUT):
+    handing_up = (Stage.TUNNEL, Stage.BLOCK_OUT, Stage.ANTISPOOF, Stage.ANSWER, Stage.FLOATING_IN, Stage.FLOATING_OUT)
+    for stage in (*handing_up, Stage.NEIGHBOUR, Stage.DELIVER):
         for frame in frames:
             head = struct.pack("!IHBBQHH", 0, len(frame), 0, stage, 0x5A, 1, 4 + len(oxms))
             padded = oxms + bytes(-(4 + len(oxms)) % 8)

@@ -94,6 +94,8 @@ class Store:
         self._position = ("", 0, 0)
         self._concerning = 0
         """The newest revision but those of ours of which no host is told."""
+        self._concerned = 0
+        """The same if the newest revision turns out to be one of those."""
         self._moving = threading.Lock()
         self._waiting = 0
         self._subscriptions: set[Subscription] = set()
@@ -305,9 +307,12 @@ class Store:
         """Threads and controllers tell of their commits in any order; ours only grows."""
         with self._moving:
             if position[1:] <= self._position[1:]:
+                if quiet and position[1:] == self._position[1:]:  # The bell told of it before the writer did.
+                    self._concerning = self._concerned
                 return
-            if not (quiet and position[2] == self._position[2] + 1):  # Else others may have committed between.
-                self._concerning = position[2]
+            # After a longer step, others may have committed between.
+            self._concerned = self._concerning if position[2] == self._position[2] + 1 else position[2]
+            self._concerning = self._concerned if quiet else position[2]
             self._position = position
         for subscription in tuple(self._subscriptions):
             subscription.ring()
@@ -335,7 +340,7 @@ class Store:
             if not connection.execute(select(META)).fetchall():
                 connection.execute(insert(META), {"one": 1, "store": str(uuid.uuid4()), "epoch": 1})
             self._position = Tx(connection, self._context(SYSTEM)).position()
-            self._concerning = self._position[2]
+            self._concerning = self._concerned = self._position[2]
             self._database.commit(connection)
         finally:
             self._database.rollback(connection)
