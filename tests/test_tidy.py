@@ -25,6 +25,7 @@ MANY_PARAMETERS: dict[str, str] = {}
 UNIMPORTED: dict[str, str] = {
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",
+    "suimon.model.findings": "the contract of those who make findings with those who act on them",
 }
 """Start of a module's dotted name → who loads it, when no module of ours imports it."""
 
