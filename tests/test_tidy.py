@@ -23,6 +23,8 @@ LONG_FILES: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 """`path:function` → why it may take more. Click commands need no entry: each option is a parameter there."""
 UNIMPORTED: dict[str, str] = {
+    "suimon.model.records": "what the collector and the detectors share",
+    "suimon.telemetry.flow": "the collector's decoders, for the commands that want flow records",
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",
     "suimon.model.findings": "the contract of those who make findings with those who act on them",
