@@ -9,7 +9,7 @@ from suimon.store import views
 from suimon.store.dialect import Database
 from suimon.store.errors import StoreError
 
-NEWEST: Final = "0004"
+NEWEST: Final = "0005"
 """The last migration in migrations/versions."""
 
 

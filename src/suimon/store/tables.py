@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-from suimon.model import identity, things
+from suimon.model import identity, incidents, things
 from suimon.store.columns import Codec
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -329,6 +329,36 @@ TOKENS = _keep(
     Index(None, "project_id"),
     Index(None, "expires_at"),
     Index(None, "credential_id"),
+)
+
+FINDINGS = _keep(
+    incidents.NotedFinding, "findings", Index(None, "noted_at"), Index(None, "seen_at"), Index(None, "project_id")
+)
+INCIDENTS = _keep(
+    incidents.Incident,
+    "incidents",
+    Index(None, "state"),
+    Index(None, "opened_at"),
+    Index(None, "acted_at"),
+    Index(None, "rule", "subject_id"),
+    Index(None, "project_id"),
+)
+INCIDENT_ENTRIES = _keep(
+    incidents.Entry,
+    "incident_entries",
+    Index(None, "at"),
+    key=("incident_id", "number"),
+    foreign={"incident_id": _to("incidents.id")},
+)
+BREAKERS = _keep(incidents.Breaker, "breakers", key=("one",))
+RULEBOOKS = _keep(incidents.RulebookVersion, "rulebooks", key=("version",))
+SUBSCRIBERS = _keep(incidents.Subscriber, "subscribers", Index(None, "project_id"))
+DELIVERIES = _keep(
+    incidents.Delivery,
+    "deliveries",
+    Index(None, "next_at"),
+    Index(None, "made_at"),
+    foreign={"subscriber_id": _to("subscribers.id", "CASCADE")},
 )
 
 IP_ALLOCATIONS = Table(

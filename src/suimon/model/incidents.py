@@ -1,0 +1,120 @@
+"""What became of findings: incidents, their timelines, the breaker, and who is told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+EntryKind = Literal[
+    "finding", "evidence", "decision", "warning", "restriction", "verification", "alarm", "prolonged", "release",
+    "mark", "answer", "breaker",
+]  # fmt: skip
+PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "breaker"})
+"""Kinds of entries that tenants don't see: how we decide, and records that name others."""
+State = Literal["noted", "waiting", "restricted", "closed"]
+
+
+class NotedFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding as it is kept; `body` is the JSON of `Finding`, the other columns are what is asked for."""
+
+    id: str
+    detector: str
+    subject_kind: str
+    subject_id: str
+    project_id: str | None
+    since: datetime
+    seen_at: datetime
+    ended: bool
+    noted_at: datetime
+    """When we heard of it first."""
+    body: str
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule and one finding: what was decided, what was done and what came of it.
+
+    `weight` is how many ports the restriction binds. `acted_at` is set when a rule, and no person, acted: those are
+    counted. `wanted` is the restriction, for whoever approves it.
+    """
+
+    id: str
+    rule: str
+    rulebook_version: int
+    finding_id: str
+    subject_kind: str
+    subject_id: str
+    project_id: str | None
+    state: State
+    mode: str
+    opened_at: datetime
+    weight: int
+    wanted: dict[str, object]
+    answer_by: datetime | None = None
+    acted_at: datetime | None = None
+    restricted_at: datetime | None = None
+    ends_at: datetime | None = None
+    restriction_id: str | None = None
+    bites: bool | None = None
+    """Measured: whether what goes on became less. None: not measured yet, or there was nothing to measure."""
+    verify_at: datetime | None = None
+    closed_at: datetime | None = None
+    false_positive: bool | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of an incident's timeline. Never changed, so that what is counted of a month stays so."""
+
+    incident_id: str
+    number: int
+    at: datetime
+    kind: EntryKind
+    author: str
+    words: str
+    details: dict[str, object] = {}
+    project_id: str | None = None
+    """Whose half it is in; None when it is for operators only."""
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """While it is open nothing happens by itself. One row, which a person closes."""
+
+    one: int = 1
+    is_open: bool = False
+    changed_at: datetime
+    author: str
+    why: str
+
+
+class RulebookVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A rulebook as it was written, by whom, and how it differs from the one before (unified diff)."""
+
+    version: int
+    author: str
+    made_at: datetime
+    why: str
+    text: str
+    diff: str
+
+
+class Subscriber(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told of incidents by a signed request, or as an operator by syslog. Without a project: of all of them."""
+
+    id: str
+    project_id: str | None
+    url: str
+    secret: str
+    made_at: datetime
+    made_by: str
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a subscriber has not been told yet."""
+
+    id: str
+    subscriber_id: str
+    made_at: datetime
+    next_at: datetime
+    tries: int = 0
+    body: str

@@ -1,0 +1,124 @@
+"""What the loop needs: findings, what became of them, and who is told."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    _incidents()
+    _response()
+
+
+def _incidents() -> None:
+    op.create_table(
+        "findings",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("detector", sa.Text(), nullable=False),
+        sa.Column("subject_kind", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=True),
+        sa.Column("since", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.Text(), nullable=False),
+        sa.Column("ended", sa.Boolean(), nullable=False),
+        sa.Column("noted_at", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_findings"),
+    )
+    op.create_index("ix_findings_noted_at", "findings", ["noted_at"])
+    op.create_index("ix_findings_project_id", "findings", ["project_id"])
+    op.create_index("ix_findings_seen_at", "findings", ["seen_at"])
+    op.create_table(
+        "incidents",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("rulebook_version", sa.BigInteger(), nullable=False),
+        sa.Column("finding_id", sa.Text(), nullable=False),
+        sa.Column("subject_kind", sa.Text(), nullable=False),
+        sa.Column("subject_id", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.Text(), nullable=False),
+        sa.Column("weight", sa.BigInteger(), nullable=False),
+        sa.Column("wanted", sa.Text(), nullable=False),
+        sa.Column("answer_by", sa.Text(), nullable=True),
+        sa.Column("acted_at", sa.Text(), nullable=True),
+        sa.Column("restricted_at", sa.Text(), nullable=True),
+        sa.Column("ends_at", sa.Text(), nullable=True),
+        sa.Column("restriction_id", sa.Text(), nullable=True),
+        sa.Column("bites", sa.Boolean(), nullable=True),
+        sa.Column("verify_at", sa.Text(), nullable=True),
+        sa.Column("closed_at", sa.Text(), nullable=True),
+        sa.Column("false_positive", sa.Boolean(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_incidents"),
+    )
+    op.create_index("ix_incidents_acted_at", "incidents", ["acted_at"])
+    op.create_index("ix_incidents_opened_at", "incidents", ["opened_at"])
+    op.create_index("ix_incidents_project_id", "incidents", ["project_id"])
+    op.create_index("ix_incidents_rule_subject_id", "incidents", ["rule", "subject_id"])
+    op.create_index("ix_incidents_state", "incidents", ["state"])
+    op.create_table(
+        "incident_entries",
+        sa.Column("incident_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name="fk_incident_entries_incident_id"),
+        sa.PrimaryKeyConstraint("incident_id", "number", name="pk_incident_entries"),
+    )
+    op.create_index("ix_incident_entries_at", "incident_entries", ["at"])
+
+
+def _response() -> None:
+    op.create_table(
+        "breakers",
+        sa.Column("one", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("changed_at", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("one", name="pk_breakers"),
+    )
+    op.create_table(
+        "rulebooks",
+        sa.Column("version", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("diff", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("version", name="pk_rulebooks"),
+    )
+    op.create_table(
+        "subscribers",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=True),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.Text(), nullable=False),
+        sa.Column("made_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_subscribers"),
+    )
+    op.create_index("ix_subscribers_project_id", "subscribers", ["project_id"])
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("subscriber_id", sa.Text(), nullable=False),
+        sa.Column("made_at", sa.Text(), nullable=False),
+        sa.Column("next_at", sa.Text(), nullable=False),
+        sa.Column("tries", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscriber_id"], ["subscribers.id"], name="fk_deliveries_subscriber_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+    )
+    op.create_index("ix_deliveries_made_at", "deliveries", ["made_at"])
+    op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"])
