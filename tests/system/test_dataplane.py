@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Never
@@ -15,6 +16,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
+from suimon.dataplane.exports import Export
 from suimon.dataplane.layout import TUNNELS, Layout, Provider
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, GroupKey, MeterKey, bridge_entries
@@ -27,6 +29,7 @@ from suimon.pipeline.flow import Ct, Goto, Output, Resubmit, ToController, UseGr
 from suimon.pipeline.tables import Stage
 from suimon.reconcile import Changes, plan
 from tests.dataplane.values import GROUP, METERS, OWNER, every_flow
+from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
 
 LOCAL = 0xFFFFFFFE
@@ -398,3 +401,33 @@ def test_a_limit_is_not_called_true_before_the_switch_acted_on_it(switch: OpenVS
                 os.kill(daemon, signal.SIGCONT)
 
     asyncio.run(scenario())
+
+
+def test_samples_are_exported_by_the_interface_s_index_until_it_is_switched_off(switch: OpenVSwitch) -> None:
+    """And one of somebody else's stays as it is."""
+    collector = inside(switch.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    collector.bind(("127.0.0.1", 0))
+    collector.settimeout(10)
+    wanted = Layout(export=Export(f"127.0.0.1:{collector.getsockname()[1]}", "192.0.2.1", 1, polling_s=1))
+
+    async def scenario() -> None:
+        async with followed(switch) as model:
+            await model.ensure(wanted)
+            assert model.differences(wanted) == []
+            switch.add_guest("p0", "02:00:00:00:00:01")
+            known: dict[str, Plugged] = {}
+            index = int(switch.exec("cat", "/sys/class/net/tap0/ifindex"))
+            await until(model, known, lambda: "p0" in known and known["p0"].ifindex == index)
+            datagram = await asyncio.to_thread(collector.recv, 9000)
+            assert datagram[4:12] == bytes([0, 0, 0, 1, 192, 0, 2, 1]), "an IPv4 agent, as it was told (sFlow v5)"
+            await model.ensure(Layout())
+            assert switch.vsctl("list", "sflow") == ""
+            theirs = ["--id=@s", "create", "sflow", "targets=192.0.2.7"]
+            switch.vsctl("--", *theirs, "--", "set", "bridge", "br-int", "sflow=@s")
+            await model.transact(())  # What was written before is known once this is.
+            for layout in (wanted, Layout()):
+                await model.ensure(layout)
+                assert switch.vsctl("--bare", "--columns=targets", "list", "sflow") == "192.0.2.7"
+
+    with collector:
+        asyncio.run(scenario())

@@ -118,6 +118,7 @@ class Enforcer:
         self._outside = outside
         self._reporter = reporter
         self._plug_errors: dict[str, str] = {}
+        self._ifindexes: dict[str, int] = {}
         self._ports: dict[str, Port] = {}
         self._seated: list[Seat] | None = None
         """None: to be found anew."""
@@ -176,9 +177,13 @@ class Enforcer:
         self._change(changes)
         return True
 
-    def plug(self, port_id: str, ofport: int | None, error: str = "") -> None:
-        """A guest's interface is there as `ofport`, or is not (None), because of `error` if that is known."""
+    def plug(self, port_id: str, ofport: int | None, error: str = "", ifindex: int = 0) -> None:
+        """A guest's interface is there as `ofport`, or is not (None), because of `error` if that is known.
+
+        `ifindex` is its number in what is exported, 0 where nothing is.
+        """
         self._plug_errors.pop(port_id, None)
+        self._ifindexes[port_id] = ifindex
         if error:
             self._plug_errors[port_id] = error
         self.world.plug(port_id, ofport)
@@ -449,8 +454,9 @@ class Enforcer:
 
     def _seat(self, port: Port) -> Seat:
         network = self.world.network(port.network_id)
-        ofport, error = self.world.ofports.get(port.id), self._plug_errors.get(port.parent or port.id, "")
-        return Seat(port, ofport, error, network is None or network.up)
+        plugged = port.parent or port.id
+        ofport, error = self.world.ofports.get(port.id), self._plug_errors.get(plugged, "")
+        return Seat(port, ofport, error, network is None or network.up, self._ifindexes.get(plugged, 0))
 
     def _tell(self) -> None:
         failures = {str(owner): failure.reason for owner, failure in self.failures.items()}

@@ -22,6 +22,7 @@ from suimon.agent.inquiries import Inquiries
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
 from suimon.agent.services.services import Services
+from suimon.dataplane.exports import obstacle
 from suimon.dataplane.layout import SERVICES, TUNNELS, Layout, Provider
 from suimon.dataplane.nat import DEVICES, Namespaces
 from suimon.dataplane.nat import Config as NatConfig
@@ -100,6 +101,7 @@ class Session:
                 tasks.create_task(connection.run())
                 tasks.create_task(reconciler.run())
             await self._connection.dump_meters()  # Not worth compiling for a switch that doesn't answer.
+            self._tell_obstacle()
             await self._take_wiring()
             log.info("switch_connected", plugged=len(self._switch.plugged))
             tasks.create_task(self._follow_wiring())
@@ -174,11 +176,18 @@ class Session:
         return True
 
     async def _repair_layout(self) -> list[Drift]:
+        self._tell_obstacle()
         wrong = self._switch.differences(layout := self._with_tunnels())
         if not wrong:
             return []
         await self._switch.ensure(layout)
         return [Drift(f"bridge/{layout.integration}", changed=len(wrong), example=wrong[0])]
+
+    def _tell_obstacle(self) -> None:
+        """Nobody's traffic suffers when nothing is exported: it is told, and that is all."""
+        name = self._layout.integration
+        why = obstacle(name, self._layout.export, self._switch.mirror)
+        self._parts.enforcer.note_unmade("export", {Owner("export", name): Failure(why)} if why else {})
 
     async def _repair_namespaces(self) -> list[Drift]:
         """Of routers and services. A namespace that can't be looked into is no reason to end the session."""
@@ -217,10 +226,11 @@ class Session:
         enforcer = self._parts.enforcer
         for port_id, plugged in changed.items():
             ofport, error = (plugged.ofport, plugged.error) if plugged else (None, "")
+            ifindex = plugged.ifindex if plugged and self._layout.export else None
             if error or enforcer.world.interfaces.get(port_id) != ofport:
                 name, why = plugged.interface if plugged else None, {"error": error} if error else {}
                 log.info("interface_changed", port=port_id, interface=name, ofport=ofport, **why)
-            enforcer.plug(port_id, ofport, error)
+            enforcer.plug(port_id, ofport, error, ifindex or 0)
 
     def _wire(self) -> None:
         """Tunnel and provider networks on br-int, and the wire through each provider bridge."""

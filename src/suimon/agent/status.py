@@ -17,11 +17,17 @@ class Seat(msgspec.Struct, frozen=True):
     ofport: int | None
     error: str = ""
     network_up: bool = True
+    ifindex: int = 0
 
 
 def statuses(seats: Iterable[Seat], failures: Mapping[Owner, Failure]) -> dict[str, PortReport]:
     """By port id. To be asked with the seats whose flows were just applied, and what failed of them."""
-    return {seat.port.id: _status(seat, failures) for seat in seats}
+    return {
+        seat.port.id: msgspec.structs.replace(_status(seat, failures), ifindex=seat.ifindex)
+        if seat.ifindex
+        else _status(seat, failures)
+        for seat in seats
+    }
 
 
 def _status(seat: Seat, failures: Mapping[Owner, Failure]) -> PortReport:

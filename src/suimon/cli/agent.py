@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -44,6 +45,7 @@ from suimon.agent.services.nova import NovaConfigError, read_config
 from suimon.agent.services.services import Services
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.why import ask_cloud
+from suimon.dataplane.exports import Export
 from suimon.dataplane.layout import Layout, Provider
 from suimon.dataplane.namespaces import remove_left
 from suimon.dataplane.nat import Config as NatConfig
@@ -83,6 +85,9 @@ class Options(msgspec.Struct, frozen=True):
     metadata_nova: str = ""
     metadata_secret_file: Path = Path()
     dns_resolvers: tuple[str, ...] = ()
+    export_to: str = ""
+    export_sampling: int = Export("").sampling
+    export_polling_s: int = Export("").polling_s
 
 
 @click.command()
@@ -145,6 +150,27 @@ def join(state: Path, token_file: Path | None, ca_file: str | None, **said: Any)
     default=ZonesConfig().most_connections,
     show_default=True,
     help="How many connections of each guest are remembered.",
+)
+@click.option(
+    "--export-to",
+    default="",
+    metavar="IP:PORT",
+    help="The collector that gets sFlow samples of what passes br-int; by default nothing is exported.",
+)
+@click.option(
+    "--export-sampling",
+    type=click.IntRange(1, 1 << 24),
+    default=Export("").sampling,
+    show_default=True,
+    help="One of so many packets is a sample.",
+)
+@click.option(
+    "--export-polling",
+    "export_polling_s",
+    type=click.IntRange(0, 3600),
+    default=Export("").polling_s,
+    show_default=True,
+    help="Seconds between the interface counters in what is exported; 0: none.",
 )
 @click.option("--netns-prefix", default="suimon-", help="How the names of our network namespaces begin.")
 @click.option("--remove-orphans", is_flag=True, help="Remove what bears our mark and is nobody's; else `clean` does.")
@@ -320,11 +346,26 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     follows = follower.Follower(follower.Config(), api, lambda: enforcer.position, news, asks.ask)
     listens = control.Control(control.Config(), state.control_socket, commands(enforcer, checked, identity.host))
     providers = tuple(Provider(physnet, options.uplinks.get(physnet)) for physnet in identity.physnets)
-    layout = Layout(providers=providers, tunnel_ip=identity.tunnel_ip, services=True)
+    layout = Layout(providers=providers, tunnel_ip=identity.tunnel_ip, services=True, export=_export(options, identity))
     switch, nat = SwitchConfig(options.ovs_rundir, datapath=options.datapath), NatConfig(options.netns_prefix)
     zones = ZonesConfig(options.ovs_rundir, options.most_connections)
     to_switch = session.Config(switch, layout=layout, nat=nat, zones=zones)
     return daemon.Agent(daemon.Config(to_switch), api, parts, follows, listens)
+
+
+def _export(options: Options, identity: HostIdentity) -> Export | None:
+    """Raises ClickException for a collector that is no address."""
+    if not options.export_to:
+        return None
+    address, _, l4_port = options.export_to.rpartition(":")
+    try:
+        brackets = ip_address(address.removeprefix("[").removesuffix("]")).version == 6
+        valid = address.startswith("[") == brackets and 0 < int(l4_port) < 65536
+    except ValueError:
+        valid = False
+    if not valid:
+        raise click.ClickException(f"--export-to {options.export_to}: say IP:PORT, as in 192.0.2.9:6343 or [::1]:6343")
+    return Export(options.export_to, identity.tunnel_ip or "", options.export_sampling, options.export_polling_s)
 
 
 def _services(options: Options, world: World, enforcer: Enforcer) -> Services:

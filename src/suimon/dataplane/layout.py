@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from suimon.dataplane.exports import Export, export_changes
 from suimon.dataplane.mirror import OWNER_KEY, Bridge, BridgePort, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, as_map, as_set, named, reference, where_uuid
 from suimon.model import view
@@ -45,6 +46,7 @@ class Layout(msgspec.Struct, frozen=True):
     tunnel_ip: str | None = None
     tunnels: tuple[str, ...] = ()
     services: bool = False
+    export: Export | None = None
 
     @property
     def bridges(self) -> tuple[str, ...]:
@@ -89,6 +91,7 @@ def changes(layout: Layout, mirror: Mirror, datapath_type: str) -> list[Operatio
         operations += _bridge_changes(name, mirror, datapath_type)
     for port in wanted_ports(layout):
         operations += _port_changes(port, mirror)
+    operations += export_changes(layout.integration, layout.export, mirror)
     return operations
 
 

@@ -25,6 +25,8 @@ class Bridge(msgspec.Struct, frozen=True):
     protocols: frozenset[str]
     datapath_type: str
     owner: str
+    sflow: str = ""
+    """The row of what it exports."""
 
 
 class BridgePort(msgspec.Struct, frozen=True):
@@ -50,6 +52,8 @@ class Interface(msgspec.Struct, frozen=True):
     port_id: str
     owner: str
     statistics: dict[str, int]
+    ifindex: int | None = None
+    """The kernel's number of the device, by which sFlow names it; another after the device was made anew."""
 
 
 class Qos(msgspec.Struct, frozen=True):
@@ -68,16 +72,27 @@ class Queue(msgspec.Struct, frozen=True):
     owner: str
 
 
+class Sflow(msgspec.Struct, frozen=True):
+    uuid: str
+    targets: tuple[str, ...]
+    agent: str
+    sampling: int | None
+    polling_s: int | None
+    header_bytes: int | None
+    owner: str
+
+
 COLUMNS: Final = {
     "Open_vSwitch": ["next_cfg", "cur_cfg"],
-    "Bridge": ["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids"],
+    "Bridge": ["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids", "sflow"],
     "Port": ["name", "interfaces", "qos", "external_ids"],
-    "Interface": ["name", "type", "options", "ofport", "link_state", "error", "external_ids", "statistics"],
+    "Interface": ["name", "type", "options", "ofport", "ifindex", "link_state", "error", "external_ids", "statistics"],
     "QoS": ["type", "other_config", "queues", "external_ids"],
     "Queue": ["other_config", "external_ids"],
+    "sFlow": ["targets", "agent", "sampling", "polling", "header", "external_ids"],
 }
 
-SPARED: Final = {("Interface", "link_state"), ("Interface", "error"), ("Interface", "statistics")}
+SPARED: Final = {("Interface", name) for name in ("ifindex", "link_state", "error", "statistics")}
 """What only tells more of an interface: a database may lack it."""
 
 R = TypeVar("R")
@@ -111,6 +126,7 @@ class Mirror:
         self.interfaces: Table[Interface] = Table(_interface)
         self.qos: Table[Qos] = Table(_qos)
         self.queues: Table[Queue] = Table(_queue)
+        self.sflow: Table[Sflow] = Table(_sflow)
 
     def update(self, updates: TableUpdates) -> None:
         tables: dict[str, Table[Any]] = {
@@ -119,6 +135,7 @@ class Mirror:
             "Interface": self.interfaces,
             "QoS": self.qos,
             "Queue": self.queues,
+            "sFlow": self.sflow,
         }
         for row in updates.get("Open_vSwitch", {}).values():
             if row.new is not None:
@@ -155,6 +172,7 @@ def _bridge(uuid: str, row: Row) -> Bridge:
         frozenset(members(row, "protocols")),
         text(row, "datapath_type"),
         _external(row, OWNER_KEY),
+        text(row, "sflow"),
     )
 
 
@@ -174,6 +192,7 @@ def _interface(uuid: str, row: Row) -> Interface:
         port_id=_external(row, PORT_ID_KEY),
         owner=_external(row, OWNER_KEY),
         statistics=mapping(row, "statistics"),
+        ifindex=number(row, "ifindex"),
     )
 
 
@@ -184,6 +203,18 @@ def _qos(uuid: str, row: Row) -> Qos:
 
 def _queue(uuid: str, row: Row) -> Queue:
     return Queue(uuid, mapping(row, "other_config"), _external(row, OWNER_KEY))
+
+
+def _sflow(uuid: str, row: Row) -> Sflow:
+    return Sflow(
+        uuid,
+        targets=members(row, "targets"),
+        agent=text(row, "agent"),
+        sampling=number(row, "sampling"),
+        polling_s=number(row, "polling"),
+        header_bytes=number(row, "header"),
+        owner=_external(row, OWNER_KEY),
+    )
 
 
 def _external(row: Row, key: str) -> str:

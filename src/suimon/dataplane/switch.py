@@ -46,6 +46,7 @@ class Plugged(msgspec.Struct, frozen=True):
     ofport: int | None
     up: bool
     error: str = ""
+    ifindex: int | None = None
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -231,7 +232,7 @@ def _plugged(interfaces: Iterable[Interface]) -> dict[str, Plugged]:
         else:
             chosen[interface.port_id] = interface
     return {
-        port_id: Plugged(port_id, interface.name, _usable(interface), interface.up, interface.error)
+        port_id: Plugged(port_id, interface.name, _usable(interface), interface.up, interface.error, interface.ifindex)
         for port_id, interface in chosen.items()
     }
 

@@ -505,11 +505,15 @@ Frame = Snapshot | Delta | Ping | Retry | Question | CountDrops
 
 
 class PortReport(msgspec.Struct, frozen=True):
-    """What a host says of one of its ports. `reason` explains `DOWN` in words for people."""
+    """What a host says of one of its ports. `reason` explains `DOWN` in words for people.
+
+    `ifindex` is the number by which flow records that the host exports name its interface; 0 when none are exported.
+    """
 
     port_id: str
     status: Literal["ACTIVE", "DOWN"]
     reason: str = ""
+    ifindex: int = 0
 
 
 class Counters(msgspec.Struct, frozen=True):
