@@ -20,6 +20,9 @@ _COMMANDS: Final = {
     "flows": ("suimon.cli.agent", "Show flows with the names of their stages and owners."),
     "why": ("suimon.cli.agent", "Say what happens to a packet, and which rule decides it."),
     "why-not": ("suimon.cli.why", "Say why a port is not ready."),
+    "restrict": ("suimon.cli.restrict", "Limit or block a port, a project, a network or an address for a while."),
+    "release": ("suimon.cli.restrict", "End restrictions before their time."),
+    "restrictions": ("suimon.cli.restrict", "Show restrictions, in force or over."),
     "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
     "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),
 }

@@ -112,7 +112,7 @@ def list_(state: Path | None, as_json: bool) -> None:
         (h["name"], _state_of(h), h["tunnel_ip"] or "-", str(h["lag_revisions"]), h["reported_at"] or "-", _trouble(h))
         for h in hosts
     ]
-    _print_table(("NAME", "STATE", "TUNNEL", "LAG", "REPORTED", "TROUBLE"), rows)
+    print_table(("NAME", "STATE", "TUNNEL", "LAG", "REPORTED", "TROUBLE"), rows)
 
 
 @host.command()
@@ -241,7 +241,7 @@ def _trouble(told: dict[str, Any]) -> str:
     return "; ".join(failures[:3]) or "-"
 
 
-def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[n]) for row in (titles, *rows)) for n in range(len(titles))]
     for row in (titles, *rows):
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

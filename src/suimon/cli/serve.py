@@ -43,6 +43,7 @@ from suimon.cli.identity import (
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.network import SettingsError, network_options, network_settings
+from suimon.cli.restriction_settings import restriction_options, restriction_settings
 from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
 from suimon.distribution.config import DistributionConfig
@@ -51,6 +52,7 @@ from suimon.model.settings import Settings
 from suimon.resources import hosts as host_acts
 from suimon.resources import identity
 from suimon.resources.registry import RESOURCES
+from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store.errors import StoreError
 from suimon.store.leases import Lease, LeaseConfig
 from suimon.store.store import Store, StoreConfig
@@ -91,6 +93,7 @@ class Config(msgspec.Struct, frozen=True):
 @network_options
 @database_options
 @identity_options
+@restriction_options
 @click.option("--nova-config", default="", help="INI file with a section [nova]: whom to tell that ports are plugged.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
@@ -110,7 +113,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             hosts=endpoint(
                 options["hosts_listen"], "--hosts-listen", options["hosts_tls_cert"], options["hosts_tls_key"]
             ),
-            settings=network_settings(options),
+            settings=restriction_settings(network_settings(options), options),
             public_url=options["public_url"],
             database=database_url(state, options["database"], options["database_file"]),
             workers=workers,
@@ -161,6 +164,8 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         hosts = Listener(hosts_app(distribution), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(distribution.run())]
+            expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
+            following.append(tasks.create_task(expiry.run()))
             if config.nova:
                 turn = Lease(LeaseConfig(), store, "nova")
                 notifier = Notifier(NotifierConfig(), store, Nova(config.nova), turn)

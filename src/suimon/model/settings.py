@@ -30,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True):
     quotas: dict[str, int] = {}
     dns_domain: str = "openstacklocal."
     availability_zone: str = "nova"
+    appeal: str = ""
+    """What a tenant reads of a restriction that binds him: whom to turn to."""
+    quarantine_allows: tuple[str, ...] = ()
+    """Addresses and CIDRs that a port in quarantine may still talk to: the operator's."""
 
     @property
     def tunnels(self) -> dict[str, Ranges]:

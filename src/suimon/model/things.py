@@ -502,6 +502,36 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None = None
 
 
+class Restriction(Thing, frozen=True, kw_only=True):
+    """What an operator, or a rule of his, takes from a target for a while, whatever the tenant's own rules allow.
+
+    `project_id` is whom it binds: the target's project, empty of an outside address. `target` is an id, or an address.
+    A direction is None when both are meant. `allowed` are the addresses that a quarantine leaves. Of a `rule`, `author`
+    is the rule's name. It stays when it is over, as what was done; `state` says how it ended.
+    """
+
+    kind: str
+    target_kind: str
+    target: str
+    direction: str | None = None
+    rate_kbps: int | None = None
+    rate_kpps: int | None = None
+    protocol: str | None = None
+    port_min: int | None = None
+    port_max: int | None = None
+    allowed: tuple[str, ...] = ()
+    reason: str
+    finding_id: str = ""
+    evidence: tuple[str, ...] = ()
+    author: str = ""
+    author_kind: str = "person"
+    expires_at: datetime | None = None
+    state: str = "active"
+    released_at: datetime | None = None
+    released_by: str = ""
+    release_reason: str = ""
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """A hypervisor that joined.
 

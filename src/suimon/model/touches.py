@@ -37,6 +37,15 @@ UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP, LOCAL_IP}
 """Owners of ports that no interface is ever plugged into: such a port is neither a host's port nor a peer."""
 
 
+EVERY_HOST: Final = "cloud:all"
+"""The scope of what every host with ports has to know."""
+
+
+def of_the_cloud(device_owner: str) -> bool:
+    """Whether a port with this owner is infrastructure: a router's leg, DHCP. Nothing restricts it."""
+    return device_owner.startswith(("network:", "neutron:"))
+
+
 def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[Touch]:
     """The log entries for a thing that was `before` (None: created) and is `after` (None: deleted) now.
 
@@ -154,6 +163,19 @@ def _ndp_proxy(proxy: things.NdpProxy) -> Facts:
     return {("router", proxy.router_id, f"router:{proxy.router_id}"): (proxy.id, proxy.ip_address)}
 
 
+def _restriction(restriction: things.Restriction) -> Facts:
+    """Who made it, why, and how it ended is told to no host, but for the reason, which `suimon why` says there."""
+    if restriction.state != "active":
+        return {}
+    scopes = {
+        "port": f"port:{restriction.target}",
+        "network": f"network:{restriction.target}",
+        "outside_address": EVERY_HOST,
+    }
+    scope = scopes.get(restriction.target_kind, f"project:{restriction.project_id}")
+    return {("restriction", restriction.id, scope): msgspec.structs.replace(restriction, revision_number=0)}
+
+
 def _host(host: things.Host) -> Facts:
     return {("gateways", physnet, f"physnet:{physnet}"): (host.tunnel_ip, host.drained) for physnet in host.physnets}
 
@@ -190,5 +212,6 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.PacketRateLimitRule: ("packet_rate_limit_rule", _qos_rule),
     things.DscpMarkingRule: ("dscp_marking_rule", _qos_rule),
     things.PortBlockRule: ("port_block_rule", _qos_rule),
+    things.Restriction: ("restriction", _restriction),
     things.Host: ("host", _host),
 }

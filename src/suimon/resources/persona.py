@@ -272,6 +272,14 @@ RULES: dict[str, Rule] = {
     "create_log": in_charge,
     "update_log": in_charge,
     "delete_log": in_charge,
+    "create_restriction": admin,
+    "release_restriction": admin,
+    "get_restriction:finding_id": admin,
+    "get_restriction:evidence": admin,
+    "get_restriction:author": admin,
+    "get_restriction:author_kind": admin,
+    "get_restriction:released_by": admin,
+    "get_restriction:release_reason": admin,
     "create_metering_label": in_charge,
     "delete_metering_label": in_charge,
     "create_metering_label_rule": in_charge,
@@ -330,7 +338,7 @@ RULES: dict[str, Rule] = {
     "update_quota": admin,
     "delete_quota": admin,
 }
-"""Name → rule. Neutron's defaults, but for `port_block_rule`, which is ours."""
+"""Name → rule. Neutron's defaults, but for `port_block_rule` and `restriction`, which are ours."""
 _REPLACED: dict[str, Rule] = {}
 """What an operator's policy file says; empty without one."""
 

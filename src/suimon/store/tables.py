@@ -302,6 +302,14 @@ RBAC_POLICIES = _keep(
     Index(None, "target_project", "object_type", "action"),
     Index(None, "project_id"),
 )
+RESTRICTIONS = _keep(
+    things.Restriction,
+    "restrictions",
+    Index(None, "project_id"),
+    Index(None, "target"),
+    Index(None, "state", "expires_at"),
+    Index(None, "created_at"),
+)
 QUOTAS = _keep(things.Quota, "quotas", key=("project_id", "resource"))
 HOSTS = _keep(things.Host, "hosts", Index(None, "credential_hash"), key=("name",))
 JOIN_TOKENS = _keep(things.JoinToken, "join_tokens", Index(None, "expires_at"))

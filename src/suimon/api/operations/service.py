@@ -11,13 +11,14 @@ from suimon.api.operations.hosts import Hosts, HostStates
 from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
+from suimon.api.operations.restrictions import Restrictions
 from suimon.api.routes import Routes
 from suimon.api.wire import Call
 from suimon.distribution.inquiry import Questions
 
 
 class OperationsService:
-    """Answers under `/operations`: for admins, and what a port is asked about for its owner, too."""
+    """Answers under `/operations`: for admins, and to tenants about their ports and what binds them."""
 
     dialect = staticmethod(identity_error)
 
@@ -26,6 +27,7 @@ class OperationsService:
         checks = (Comparer(questions), Prober(questions)) if questions else None
         reachability = Reachability(gate, states, allowance, checks)
         drops = Drops(gate, allowance, questions)
+        restrictions = Restrictions(gate)
         self._gate = gate
         self._routes = Routes(
             {
@@ -41,6 +43,11 @@ class OperationsService:
                 "POST v1/reachability": reachability.ask,
                 "GET v1/ports/*/readiness": readiness.show,
                 "GET v1/ports/*/drops": drops.show,
+                "GET v1/restrictions": restrictions.index,
+                "POST v1/restrictions": restrictions.create,
+                "POST v1/restrictions/release": restrictions.release_all,
+                "GET v1/restrictions/*": restrictions.show,
+                "POST v1/restrictions/*/release": restrictions.release,
             }
         )
 

@@ -1,4 +1,4 @@
-"""What the loop needs: findings, what became of them, and who is told."""
+"""What the loop needs: restrictions, findings, what became of them, and who is told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
+    _restrictions()
     _incidents()
     _response()
 
@@ -122,3 +123,27 @@ def _response() -> None:
     )
     op.create_index("ix_deliveries_made_at", "deliveries", ["made_at"])
     op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"])
+
+
+def _restrictions() -> None:
+    op.create_table(
+        "restrictions",
+        sa.Column("id", sa.Text(), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("project_id", "name", "description", "tags")),
+        sa.Column("revision_number", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("created_at", "updated_at")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("kind", "target_kind", "target")),
+        sa.Column("direction", sa.Text(), nullable=True),
+        *(sa.Column(name, sa.BigInteger(), nullable=True) for name in ("rate_kbps", "rate_kpps")),
+        sa.Column("protocol", sa.Text(), nullable=True),
+        *(sa.Column(name, sa.BigInteger(), nullable=True) for name in ("port_min", "port_max")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("allowed", "reason", "finding_id", "evidence")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("author", "author_kind")),
+        sa.Column("expires_at", sa.Text(), nullable=True),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("released_at", sa.Text(), nullable=True),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("released_by", "release_reason")),
+        sa.PrimaryKeyConstraint("id", name="pk_restrictions"),
+    )
+    for columns in (("project_id",), ("target",), ("state", "expires_at"), ("created_at",)):
+        op.create_index(f"ix_restrictions_{'_'.join(columns)}", "restrictions", [*columns])

@@ -1,0 +1,149 @@
+"""`suimon restrict`, `suimon release`, `suimon restrictions`: through the operations API."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from suimon.cli.host import call, print_table
+
+_TARGETS: Final = ("port", "project", "network", "address", "outside-address")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_KBPS: Final = {"kbit": 1, "mbit": 1000, "gbit": 1_000_000}
+_KPPS: Final = {"kpps": 1, "mpps": 1000}
+_DIRECTIONS: Final = {"both": None, "egress": "egress", "ingress": "ingress"}
+_state = click.option(
+    "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
+)
+
+
+class Amount(click.ParamType[int]):
+    """A whole number and its unit, as the smallest of the units; `10mbit` is 10,000 kbit/s."""
+
+    def __init__(self, units: dict[str, int]) -> None:
+        self._units = units
+        self.name = "|".join(f"N{unit}" for unit in units)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"([0-9]{1,9})([a-z]+)", str(value))
+        if not found or found[2] not in self._units:
+            self.fail(f"{value!r} is not a number with one of the units {', '.join(self._units)}", param, ctx)
+        return int(found[1]) * self._units[found[2]]
+
+
+class Blocked(click.ParamType[dict[str, object]]):
+    """`tcp/25` or `udp/5000-5003`."""
+
+    name = "PROTOCOL/PORT[-PORT]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, object]:
+        found = re.fullmatch(r"(tcp|udp)/([0-9]{1,5})(?:-([0-9]{1,5}))?", str(value))
+        if not found:
+            self.fail(f"{value!r} is not a protocol and its ports, as in tcp/25 or udp/5000-5003", param, ctx)
+        return {"protocol": found[1], "port_min": int(found[2]), "port_max": int(found[3] or found[2])}
+
+
+@click.command()
+@click.argument("kind", metavar="KIND", type=click.Choice(_TARGETS))
+@click.argument("target")
+@click.option("--block", type=Blocked(), help="Nothing to these L4 ports.")
+@click.option("--rate", "rate_kbps", type=Amount(_KBPS), help="No more than that a second.")
+@click.option("--packet-rate", "rate_kpps", type=Amount(_KPPS), help="No more packets than that a second.")
+@click.option("--quarantine", is_flag=True, help="Nothing but DHCP, DNS, metadata and the operator.")
+@click.option("--direction", type=click.Choice(list(_DIRECTIONS)), help="As the guest sees it. Blocks: egress.")
+@click.option("--for", "duration_s", type=Amount(_SECONDS), help="How long; without it, until it is released.")
+@click.option("--reason", required=True, help="Why. The tenant reads it.")
+@_state
+def restrict(kind: str, target: str, state: Path | None, **options: Any) -> None:
+    """Limit, block or quarantine TARGET: a port, a project, a network (by id), an address of the cloud's or one
+    outside, with which nobody in the cloud talks any more.
+
+    A limit on a project or a network is one for each of its ports.
+    """
+    wanted = {"target_kind": kind.replace("-", "_"), "target": target, "reason": options["reason"]}
+    wanted |= {"duration_s": options["duration_s"], **_what(kind, options)}
+    click.echo(_line(call(state, "POST", "restrictions", {"restriction": wanted})["restriction"]))
+
+
+@click.command()
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that are in force.")
+@click.option("--since", "within_s", type=Amount(_SECONDS), help="With --all: those made no longer ago than that.")
+@click.option("--why", required=True, help="For the record.")
+@_state
+def release(ids: tuple[str, ...], all_: bool, within_s: int | None, why: str, state: Path | None) -> None:
+    """End restrictions now: those with these ids, or all."""
+    if all_ == bool(ids) or (within_s and not all_):
+        raise click.UsageError("Name restrictions, or say --all, with --since if not all of them.")
+    if all_:
+        asked: dict[str, object] = {"why": why, "within_s": within_s}
+        released = call(state, "POST", "restrictions/release", asked)["restrictions"]
+        click.echo(f"{len(released)} released.")
+    else:
+        paths = [f"restrictions/{quote(id_, safe='')}/release" for id_ in ids]
+        released = [call(state, "POST", path, {"why": why})["restriction"] for path in paths]
+    for each in released:
+        click.echo(_line(each))
+
+
+@click.command()
+@click.option("--all", "all_", is_flag=True, help="Those that are over, too: the newest thousand.")
+@click.option("--json", "as_json", is_flag=True, help="As the API says it.")
+@_state
+def restrictions(all_: bool, as_json: bool, state: Path | None) -> None:
+    """What is in force, the newest first."""
+    found = call(state, "GET", "restrictions" if all_ else "restrictions?state=active")["restrictions"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    titles = ("ID", "TARGET", "WHAT", "STATE", "UNTIL", "BY", "REASON")
+    print_table(titles, [_row(each) for each in found])
+
+
+def _what(kind: str, options: dict[str, Any]) -> dict[str, object]:
+    """Raises UsageError unless one thing is asked for; with an outside address there is but one."""
+    names = ("block", "rate_kbps", "rate_kpps", "quarantine")
+    given = [name for name in names if options[name]]
+    if kind == "outside-address":
+        if given or options["direction"]:
+            raise click.UsageError("With an outside address nobody talks at all: no more is to be said.")
+        return {"kind": "port_block"}
+    if len(given) != 1:
+        raise click.UsageError("Say one of --block, --rate, --packet-rate and --quarantine.")
+    direction = {"direction": _DIRECTIONS[options["direction"] or ("egress" if options["block"] else "both")]}
+    match given[0]:
+        case "block":
+            return {"kind": "port_block", **options["block"], **direction}
+        case "rate_kbps":
+            return {"kind": "rate_limit", "rate_kbps": options["rate_kbps"], **direction}
+        case "rate_kpps":
+            return {"kind": "packet_rate_limit", "rate_kpps": options["rate_kpps"], **direction}
+    return {"kind": "quarantine"}
+
+
+def _row(told: dict[str, Any]) -> tuple[str, ...]:
+    target, until = f"{told['target_kind']} {told['target']}", _until(told)
+    return told["id"], target, _value(told), told["state"], until, told.get("author") or "-", told["reason"]
+
+
+def _line(told: dict[str, Any]) -> str:
+    return f"{told['id']}  {told['target_kind']} {told['target']}  {_value(told)}  {told['state']}  {_until(told)}"
+
+
+def _until(told: dict[str, Any]) -> str:
+    return told["released_at"] or told["expires_at"] or "released"
+
+
+def _value(told: dict[str, Any]) -> str:
+    way = f" {told['direction']}" if told["direction"] else ""
+    if told["rate_kbps"]:
+        return f"{told['rate_kbps']} kbit/s{way}"
+    if told["rate_kpps"]:
+        return f"{told['rate_kpps']} kpps{way}"
+    if told["protocol"]:
+        last = "" if told["port_max"] == told["port_min"] else f"-{told['port_max']}"
+        return f"block {told['protocol']}/{told['port_min']}{last}{way}"
+    return "quarantine" if told["kind"] == "quarantine" else "block"

@@ -1,0 +1,267 @@
+"""Restrictions: what an operator, or a rule of his, takes from a port, a project, a network or an address for a while.
+
+They are acts like any others: who is bound is told by the change log, and a tenant sees what binds him, but not who
+found out, how, or whom it concerns besides. What is over stays as a record until `forget` takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+
+from sqlalchemy import Select, and_, bindparam, delete, or_, select
+
+from suimon.model import checks
+from suimon.model.actor import Actor
+from suimon.model.attributes import Target
+from suimon.model.errors import BadRequest, Conflict, NotFound
+from suimon.model.specs.restrictions import RESTRICTION
+from suimon.model.things import FloatingIp, Network, Port, Restriction, Thing
+from suimon.model.touches import of_the_cloud
+from suimon.resources.collection import VIEWER, Collection
+from suimon.resources.ids import new_id
+from suimon.resources.persona import RULES, require, require_act
+from suimon.store.columns import digits_of, time_text
+from suimon.store.tables import IP_ALLOCATIONS, KEPT, NETWORKS, PORTS, SUBNETS
+from suimon.store.tables import RESTRICTIONS as TABLE
+from suimon.store.tx import Tx
+
+SPEC: Final = RESTRICTION.governed_by(RULES)
+MOST_OF_TARGET: Final = 64
+"""In force at a time: each costs every port that it binds some flows."""
+MOST_OUTSIDE: Final = 1000
+"""Outside addresses at a time: each of them is told to every host with ports."""
+MOST_AT_ONCE: Final = 1000
+"""Restrictions that one transaction ends."""
+_NOT_FOUND: Final = ("RestrictionNotFound", "Restriction {} could not be found.")
+_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    "rate_limit": ("rate_kbps",),
+    "packet_rate_limit": ("rate_kpps",),
+    "port_block": ("protocol", "port_min", "port_max"),
+    "quarantine": (),
+}
+"""By kind, the fields that it has besides a direction."""
+_MINE: Final = select(PORTS.c.network_id).where(PORTS.c.project_id == VIEWER, VIEWER != "")
+"""Networks that the viewer has ports on: a restriction of one binds him, whosever it is."""
+
+
+def _appeals(tx: Tx, things: Sequence[Thing]) -> dict[str, dict[str, object]]:
+    return {thing.id: {"appeal": tx.settings.appeal} for thing in things}
+
+
+RESTRICTIONS: Final = Collection(
+    spec=SPEC,
+    type=Restriction,
+    not_found=_NOT_FOUND,
+    visible=or_(
+        and_(TABLE.c.project_id == VIEWER, TABLE.c.project_id != ""),
+        and_(TABLE.c.target_kind == "network", TABLE.c.target.in_(_MINE)),
+    ),
+    attach=_appeals,
+    attach_of=(),
+)
+
+
+def create_restrictions(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> list[Restriction]:
+    """All or none; `wanted` as `SPEC.for_create` makes it, and of a rule's own `author` and `author_kind`.
+
+    Raises Forbidden, NotFound for a target that there isn't, BadRequest for values that don't go together, and Conflict
+    for what belongs to the cloud itself and for too many of one target.
+    """
+    made = []
+    for one in wanted:
+        require_act(actor, "create_restriction", SPEC, one, Target(""))
+        _require_sound(one)
+        target, project_id = _target(tx, one["target_kind"], one["target"])
+        made.append(_made(tx, actor, {**one, "target": target, "project_id": project_id}))
+    tx.insert_many(made)
+    for target_kind, target in {(each.target_kind, each.target) for each in made}:
+        _require_few(tx, target_kind, target)
+    return made
+
+
+def release(tx: Tx, actor: Actor, id_: str, why: str) -> Restriction:
+    """Now, and not when its time is over. One that is over already stays as it is. Raises NotFound, Forbidden."""
+    restriction = RESTRICTIONS.find(tx, actor, id_)
+    require(actor, "release_restriction", Target(restriction.project_id))
+    return _released(tx, actor, restriction, why) if restriction.state == "active" else restriction
+
+
+def release_all(tx: Tx, actor: Actor, since: datetime | None, why: str) -> list[Restriction]:
+    """Those that were made at that time or later (None: whenever), `MOST_AT_ONCE` of them, the newest first: to be
+    called until there are none. Raises Forbidden.
+    """
+    require(actor, "release_restriction", Target(""))
+    values = {"state": "active", "since": time_text(since) if since else "", "most": MOST_AT_ONCE}
+    return [_released(tx, actor, each, why) for each in _read(tx, _MADE_SINCE, values)]
+
+
+def expire(tx: Tx) -> list[Restriction]:
+    """Whatever's time is over is no longer in force, `MOST_AT_ONCE` at once. Its hosts have lifted it by then."""
+    over = _read(tx, _OVER, {"state": "active", "now": time_text(tx.now), "most": MOST_AT_ONCE})
+    return [tx.change(each, state="expired", released_at=tx.now) for each in over]
+
+
+def due(tx: Tx) -> bool:
+    """Whether `expire` has something to do."""
+    return bool(tx.rows(_FIRST_OVER, {"state": "active", "now": time_text(tx.now)}))
+
+
+def forget(tx: Tx, before: datetime) -> int:
+    """Take away the records of what was over before that time; how many."""
+    return tx.run(_FORGET, {"state": "active", "before": time_text(before)})
+
+
+def _made(tx: Tx, actor: Actor, one: Mapping[str, Any]) -> Restriction:
+    values = {name: value for name, value in one.items() if name != "duration_s"}
+    values.setdefault("author", actor.user_id)
+    if one["kind"] == "port_block" and one.get("port_max") is None:
+        values["port_max"] = one.get("port_min")
+    lasts_s = one.get("duration_s")
+    return Restriction(
+        id=new_id(),
+        created_at=tx.now,
+        updated_at=tx.now,
+        expires_at=None if lasts_s is None else tx.now + timedelta(seconds=lasts_s),
+        allowed=tx.settings.quarantine_allows if one["kind"] == "quarantine" else (),
+        **values,
+    )
+
+
+def _released(tx: Tx, actor: Actor, restriction: Restriction, why: str) -> Restriction:
+    ended = {"state": "released", "released_at": tx.now, "released_by": actor.user_id, "release_reason": why}
+    return tx.change(restriction, **ended)
+
+
+def _require_sound(one: Mapping[str, Any]) -> None:
+    """Raises BadRequest."""
+    kind, outside = one["kind"], one["target_kind"] == "outside_address"
+    if one.get("author_kind") == "rule" and one.get("duration_s") is None:
+        raise BadRequest("What a rule does has an end: it needs its duration_s.")
+    for name in ("rate_kbps", "rate_kpps", "protocol", "port_min", "port_max"):
+        if one.get(name) is not None and (outside or name not in _VALUES[kind]):
+            raise BadRequest(f"A {kind} of {_words(one['target_kind'])} has no {name}.")
+    if one.get("direction") is not None and (outside or kind == "quarantine"):
+        raise BadRequest(f"A {kind} of {_words(one['target_kind'])} is for both directions.")
+    if outside:
+        if kind != "port_block":
+            raise BadRequest("An outside address can be blocked (port_block), and nothing else.")
+        return
+    for name in _VALUES[kind]:
+        if one.get(name) is None and name != "port_max":
+            raise BadRequest(f"A {kind} needs its {name}.")
+    if kind == "port_block" and one.get("port_max") is not None and one["port_max"] < one["port_min"]:
+        raise BadRequest("port_max is below port_min.")
+
+
+def _target(tx: Tx, kind: str, target: str) -> tuple[str, str]:
+    """The target as it is kept, and whose it is. Raises NotFound, BadRequest, Conflict."""
+    match kind:
+        case "port":
+            port = tx.get(Port, target)
+            if port is None:
+                raise NotFound(f"Port {target} could not be found.", "PortNotFound")
+            if of_the_cloud(port.device_owner):
+                raise Conflict(f"Port {target} is the cloud's own ({port.device_owner}): it can't be restricted.")
+            return port.id, port.project_id
+        case "network":
+            network = tx.get(Network, target)
+            if network is None:
+                raise NotFound(f"Network {target} could not be found.", "NetworkNotFound")
+            return network.id, network.project_id
+        case "project":
+            if not target or not any(tx.rows(each, {"project": target}) for each in _OF_PROJECT):
+                raise NotFound(f"Project {target} has no port and no network.", "ProjectNotFound")
+            return target, target
+        case "address":
+            return _address(tx, _parsed(target))
+        case _:
+            return _outside(tx, _parsed(target)), ""
+
+
+def _parsed(target: str) -> str:
+    try:
+        return str(checks.parse_address(target))
+    except checks.Unfit as unfit:
+        raise BadRequest(f"Invalid input for target. Reason: {unfit}.") from None
+
+
+def _address(tx: Tx, address: str) -> tuple[str, str]:
+    """A floating IP, or the fixed IP of one project's ports: it binds whichever port of the project has it."""
+    projects = {each.project_id for each in tx.select(FloatingIp, {"floating_ip_address": address})}
+    if not projects:
+        rows = tx.rows(_HAVING, {"ip": _kept_as(address)})
+        projects = {str(project_id) for project_id, owner in rows if not of_the_cloud(str(owner))}
+        if rows and not projects:
+            raise Conflict(f"The address {address} is the cloud's own: it can't be restricted.")
+    if not projects:
+        raise NotFound(f"No port and no floating IP has the address {address}.", "AddressNotFound")
+    if len(projects) > 1:
+        raise Conflict(f"Several projects have the address {address}, each on networks of its own: name the port.")
+    return address, projects.pop()
+
+
+def _outside(tx: Tx, address: str) -> str:
+    """Raises BadRequest for an address that the cloud's own packets may have: it would be cut everywhere."""
+    ip = ip_address(address)
+    if ip.is_multicast or ip.is_unspecified or ip.is_loopback or ip.is_link_local:
+        raise BadRequest(f"{address} is no address of a host outside.")
+    for cidr, external in tx.rows(_SUBNETS, {}):
+        network = ip_network(str(cidr))
+        if network.version == ip.version and ip in network and not external:
+            raise BadRequest(f"{address} is inside of the cloud: it is on a subnet {cidr} of a tenant's network.")
+    if tx.rows(_HAVING, {"ip": _kept_as(address)}):
+        raise BadRequest(f"{address} is an address of the cloud, not one outside.")
+    return address
+
+
+def _require_few(tx: Tx, kind: str, target: str) -> None:
+    """Raises Conflict."""
+    outside = kind == "outside_address"
+    where = {"state": "active", "target_kind": kind} | ({} if outside else {"target": target})
+    most = MOST_OUTSIDE if outside else MOST_OF_TARGET
+    if len(tx.select(Restriction, where, limit=most + 1)) > most:
+        whose = "of outside addresses" if outside else f"of {_words(kind)} {target}"
+        raise Conflict(f"More than {most} restrictions {whose} would be in force at a time.")
+
+
+def _words(target_kind: str) -> str:
+    return {"address": "an address", "outside_address": "an outside address"}.get(target_kind, f"a {target_kind}")
+
+
+def _kept_as(address: str) -> str:
+    ip = ip_address(address)
+    return digits_of(int(ip), ip.max_prefixlen)
+
+
+def _read(tx: Tx, statement: Select[Any], values: Mapping[str, object]) -> list[Restriction]:
+    codec = KEPT[Restriction].codec
+    return [codec.decode(row) for row in tx.rows(statement, values)]
+
+
+_ACTIVE: Final = TABLE.c.state == bindparam("state")
+_MADE_SINCE: Final = (
+    select(*TABLE.columns)
+    .where(_ACTIVE, TABLE.c.created_at >= bindparam("since"))
+    .order_by(TABLE.c.created_at.desc(), TABLE.c.id)
+    .limit(bindparam("most"))
+)
+_OVER: Final = (
+    select(*TABLE.columns)
+    .where(_ACTIVE, TABLE.c.expires_at <= bindparam("now"))
+    .order_by(TABLE.c.expires_at, TABLE.c.id)
+    .limit(bindparam("most"))
+)
+_FIRST_OVER: Final = select(TABLE.c.id).where(_ACTIVE, TABLE.c.expires_at <= bindparam("now")).limit(1)
+_FORGET: Final = delete(TABLE).where(TABLE.c.state != bindparam("state"), TABLE.c.released_at < bindparam("before"))
+_OF_PROJECT: Final = tuple(
+    select(each.c.id).where(each.c.project_id == bindparam("project")).limit(1) for each in (PORTS, NETWORKS)
+)
+_HAVING: Final = (
+    select(PORTS.c.project_id, PORTS.c.device_owner)
+    .join(IP_ALLOCATIONS, IP_ALLOCATIONS.c.port_id == PORTS.c.id)
+    .where(IP_ALLOCATIONS.c.ip == bindparam("ip"))
+)
+_SUBNETS: Final = select(SUBNETS.c.cidr, NETWORKS.c.external).join(NETWORKS, NETWORKS.c.id == SUBNETS.c.network_id)

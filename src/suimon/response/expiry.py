@@ -1,0 +1,76 @@
+"""Ends restrictions whose time is over, and forgets those that ended long ago.
+
+Agents lift an expired restriction by themselves, on time: this is the record's half, and may be late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from suimon.model.actor import SYSTEM
+from suimon.model.errors import Unavailable
+from suimon.resources import restrictions
+from suimon.store.store import Store
+
+log = structlog.get_logger()
+
+
+class ExpiryConfig(msgspec.Struct, frozen=True):
+    """How soon it is noticed that a time is over, and how long is known what there was."""
+
+    look_every_s: float = 5.0
+    keep_days: int = 400
+    forget_every: int = 720
+    """Looks between two at what is too old: an hour."""
+
+
+class Turn(Protocol):
+    """Lets one of several controllers work at a time (`store.leases.Lease`)."""
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Until cancelled: call `work` whenever it is our turn, and cancel it when it no longer is."""
+
+
+class Expiry:
+    """Of the restrictions in `store`, when it is our `turn` (None: always)."""
+
+    def __init__(self, config: ExpiryConfig, store: Store, turn: Turn | None = None) -> None:
+        self._config = config
+        self._store = store
+        self._turn = turn
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if self._turn is None:
+            await self._watch()
+        else:
+            await self._turn.run(self._watch)
+
+    async def look(self) -> None:
+        """End what is over by the store's clock. Raises Unavailable."""
+        while await self._store.read(restrictions.due, one_statement=True):
+            for each in await self._store.write(restrictions.expire, SYSTEM):
+                log.info("restriction_expired", restriction=each.id, target=each.target, project=each.project_id)
+
+    async def forget(self) -> None:
+        """Take away what ended longer ago than is kept. Raises Unavailable."""
+        kept = timedelta(days=self._config.keep_days)
+        await self._store.write(lambda tx: restrictions.forget(tx, tx.now - kept), SYSTEM)
+
+    async def _watch(self) -> None:
+        looks = 0
+        while True:
+            try:
+                await self.look()
+                if looks % self._config.forget_every == 0:
+                    await self.forget()
+            except Unavailable as error:
+                log.warning("restrictions_not_looked_at", reason=str(error))
+            looks += 1
+            await asyncio.sleep(self._config.look_every_s)

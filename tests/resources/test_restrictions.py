@@ -1,0 +1,209 @@
+"""Restrictions: who may make them of what, who sees what of them, and how they end."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from suimon.model.actor import Actor
+from suimon.model.settings import Settings
+from suimon.model.things import Restriction
+from suimon.resources import restrictions
+from suimon.resources.restrictions import RESTRICTIONS, SPEC
+from tests.resources.world import ADMIN, ALICE, ANN, BOB, NOBODY, Body, World, refused
+
+BLOCK: Body = {"kind": "port_block", "protocol": "tcp", "port_min": 25, "reason": "mass mail"}
+HIDDEN = ("finding_id", "evidence", "author", "author_kind", "released_by", "release_reason")
+"""From tenants: who found out, how, and whom it concerns besides."""
+DAY_S = 86_400
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World(Settings(appeal="Write to abuse@cloud.example.", quarantine_allows=("192.0.2.1",)))
+    yield made
+    made.close()
+
+
+def restrict(world: World, target_kind: str, target: str, by: Actor = ADMIN, **given: Any) -> Restriction:
+    wanted = SPEC.for_create({**BLOCK, "target_kind": target_kind, "target": target, **given}, by)
+    return world.write(lambda tx: restrictions.create_restrictions(tx, by, [wanted]), by)[0]
+
+
+def of(kind: str, **values: Any) -> Body:
+    return {"kind": kind, "protocol": None, "port_min": None, **values}
+
+
+def shown(world: World, id_: str, by: Actor) -> Body:
+    found = world.read(lambda tx: RESTRICTIONS.get(tx, by, id_))
+    return msgspec.json.decode(msgspec.json.encode(SPEC.render(found, by)))
+
+
+def test_a_tenant_sees_what_binds_him_and_whom_to_turn_to(world: World) -> None:
+    port = world.port(world.network())["id"]
+    made = restrict(world, "port", port, duration_s=DAY_S, finding_id="f1", evidence=["src 10.0.0.5 and port 25"])
+    seen = shown(world, made.id, ALICE)
+    assert (seen["target"], seen["port_min"], seen["port_max"], seen["state"]) == (port, 25, 25, "active")
+    assert (seen["reason"], seen["appeal"]) == ("mass mail", "Write to abuse@cloud.example.")
+    assert datetime.fromisoformat(seen["expires_at"]) - datetime.fromisoformat(seen["created_at"]) == timedelta(days=1)
+    assert shown(world, made.id, ANN) == seen
+    assert [name for name in HIDDEN if name in seen] == []
+    assert shown(world, made.id, ADMIN)["evidence"] == ["src 10.0.0.5 and port 25"]
+    with refused("RestrictionNotFound"):
+        shown(world, made.id, BOB)
+    with refused("RestrictionNotFound"):
+        shown(world, made.id, Actor("who", "", frozenset({"reader"})))
+
+
+def test_of_a_network_also_the_guests_on_it_see_it_and_of_an_outside_address_nobody(world: World) -> None:
+    network = world.network(ADMIN, shared=True)
+    of_network, outside = (
+        restrict(world, "network", network),
+        restrict(world, "outside_address", "203.0.113.9", **of("port_block")),
+    )
+    with refused("RestrictionNotFound"):
+        shown(world, of_network.id, ALICE)
+    world.port(network)
+    assert shown(world, of_network.id, ALICE)["target"] == network
+    for who in (BOB, Actor("who", "", frozenset({"reader"}))):
+        for each in (of_network, outside):
+            with refused("RestrictionNotFound"):
+                shown(world, each.id, who)
+
+
+@pytest.mark.parametrize("who", [ALICE, ANN, BOB, Actor("boss", "red", frozenset({"manager"}))])
+def test_only_operators_make_and_release_them(world: World, who: Actor) -> None:
+    port = world.port(world.network())["id"]
+    with refused("PolicyNotAuthorized"):
+        restrict(world, "port", port, by=who)
+    made = restrict(world, "port", port)
+    with refused("RestrictionNotFound" if who is BOB else "PolicyNotAuthorized"):
+        world.write(lambda tx: restrictions.release(tx, who, made.id, "please"), who)
+    with refused("PolicyNotAuthorized"):
+        world.write(lambda tx: restrictions.release_all(tx, who, None, "please"), who)
+
+
+def test_a_target_that_there_is_not_or_that_is_the_clouds_own_is_refused(world: World) -> None:
+    network, router = world.network(), world.router()
+    subnet = world.subnet(network)
+    world.act(router, "add_router_interface", {"subnet_id": subnet})
+    leg = world.list("ports", "device_owner=network:router_interface", ADMIN)[0]
+    for kind, target, error in (
+        ("port", NOBODY, "PortNotFound"),
+        ("network", NOBODY, "NetworkNotFound"),
+        ("project", NOBODY, "ProjectNotFound"),
+        ("project", "", "ProjectNotFound"),
+        ("address", "10.0.0.77", "AddressNotFound"),
+        ("address", "10.0.0", "HTTPBadRequest"),
+        ("port", leg["id"], "HTTPConflict"),
+        ("address", leg["fixed_ips"][0]["ip_address"], "HTTPConflict"),
+    ):
+        with refused(error):
+            restrict(world, kind, target)
+    for inside in ("10.0.0.77", "127.0.0.1", "224.0.0.5", "x"):
+        with refused("HTTPBadRequest"):
+            restrict(world, "outside_address", inside, **of("port_block"))
+
+
+def test_an_address_is_of_the_project_that_has_it(world: World) -> None:
+    network = world.network()
+    world.subnet(network)
+    port = world.port(network)
+    address = port["fixed_ips"][0]["ip_address"]
+    made = restrict(world, "address", address)
+    assert (made.project_id, made.target) == ("red", address)
+    floating = world.create("floatingips", floating_network_id=world.outside())["floating_ip_address"]
+    assert restrict(world, "address", floating).project_id == "red"
+    other = world.network(BOB)
+    world.subnet(other, by=BOB)
+    world.port(other, BOB, fixed_ips=[{"ip_address": address}])
+    with refused("HTTPConflict", "name the port"):
+        restrict(world, "address", address)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        of("rate_limit"),
+        of("rate_limit", rate_kbps=0),
+        of("rate_limit", rate_kbps=100, rate_kpps=1),
+        of("packet_rate_limit", rate_kbps=100),
+        of("port_block"),
+        of("port_block", protocol="tcp"),
+        of("port_block", protocol="icmp", port_min=1),
+        of("port_block", protocol="tcp", port_min=26, port_max=25),
+        of("quarantine", direction="egress"),
+        of("quarantine", port_min=25),
+        of("prison"),
+        {"reason": "  "},
+        {"duration_s": 0},
+        {"evidence": ["x"] * 51},
+        {"author": "somebody"},
+        {"allowed": ["0.0.0.0/0"]},
+    ],
+)
+def test_values_that_do_not_go_together_are_refused(world: World, given: Body) -> None:
+    port = world.port(world.network())["id"]
+    with refused("HTTPBadRequest"):
+        restrict(world, "port", port, **given)
+
+
+def test_what_a_rule_does_has_an_end(world: World) -> None:
+    port = world.port(world.network())["id"]
+    by_rule = SPEC.for_create({**BLOCK, "target_kind": "port", "target": port}, ADMIN)
+    by_rule |= {"author": "no-mass-mail", "author_kind": "rule"}
+    with refused("HTTPBadRequest", "duration_s"):
+        world.write(lambda tx: restrictions.create_restrictions(tx, ADMIN, [by_rule]))
+    by_rule["duration_s"] = 60
+    made = world.write(lambda tx: restrictions.create_restrictions(tx, ADMIN, [by_rule]))[0]
+    assert (made.author, made.author_kind) == ("no-mass-mail", "rule")
+
+
+def test_one_target_has_a_bounded_number_of_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restrictions, "MOST_OF_TARGET", 2)
+    port = world.port(world.network())["id"]
+    first = restrict(world, "port", port)
+    restrict(world, "port", port)
+    with refused("HTTPConflict"):
+        restrict(world, "port", port)
+    world.write(lambda tx: restrictions.release(tx, ADMIN, first.id, "make room"))
+    restrict(world, "port", port)
+
+
+def test_a_release_is_once_and_says_who_and_why(world: World) -> None:
+    made = restrict(world, "port", world.port(world.network())["id"])
+    for why in ("mended", "again"):
+        world.write(lambda tx, why=why: restrictions.release(tx, ADMIN, made.id, why))
+    seen = shown(world, made.id, ADMIN)
+    assert (seen["state"], seen["released_by"], seen["release_reason"]) == ("released", "root", "mended")
+
+
+def test_all_that_were_made_since_are_released_at_once(world: World) -> None:
+    port = world.port(world.network())["id"]
+    old = restrict(world, "port", port)
+    world.clock_ahead(timedelta(hours=3))
+    new = [restrict(world, "port", port).id for _ in range(2)]
+    since = datetime.now(UTC) + timedelta(hours=1)
+    released = world.write(lambda tx: restrictions.release_all(tx, ADMIN, since, "the rule was wrong"))
+    assert {each.id for each in released} == set(new)
+    assert shown(world, old.id, ADMIN)["state"] == "active"
+    assert len(world.write(lambda tx: restrictions.release_all(tx, ADMIN, None, "all"))) == 1
+
+
+def test_what_is_over_expires_and_is_forgotten_long_after(world: World) -> None:
+    port = world.port(world.network())["id"]
+    day, forever = restrict(world, "port", port, duration_s=DAY_S), restrict(world, "port", port)
+    world.clock_ahead(timedelta(seconds=DAY_S - 60))
+    assert not world.read(restrictions.due)
+    assert world.write(restrictions.expire) == []
+    world.clock_ahead(timedelta(seconds=61))
+    assert world.read(restrictions.due)
+    assert [each.id for each in world.write(restrictions.expire)] == [day.id]
+    assert [shown(world, each.id, ALICE)["state"] for each in (day, forever)] == ["expired", "active"]
+    assert not world.read(restrictions.due)
+    now = datetime.now(UTC) + timedelta(days=2)
+    assert world.write(lambda tx: restrictions.forget(tx, now - timedelta(days=7))) == 0
+    assert world.write(lambda tx: restrictions.forget(tx, now)) == 1
+    assert shown(world, forever.id, ADMIN)["state"] == "active"
