@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants fuzz oracle conformance bench-api bench-port bench-switch chaos kernel hypervisor guest clean
+.PHONY: help lab test lint format mutants fuzz oracle conformance bench-api bench-port bench-limits bench-switch chaos kernel hypervisor guest clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ bench-port: $(INSTALLED) ## from POST of a port to its guest's first packet, and
 	$(ROOT)
 	@$(PY) bench/port.py
 	@$(PY) bench/scale.py $(ARGS)
+
+bench-limits: $(INSTALLED) ## limits against what gets through, each way, in a lab; ARGS="--kbps 50000 --json"
+	$(ROOT)
+	@.venv/bin/suimon selftest limits $(ARGS)
 
 bench-switch: $(INSTALLED) ## packets, connections and pings through the pipeline beside a plain bridge; ARGS="--only tunnel"
 	$(ROOT)

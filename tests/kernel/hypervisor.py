@@ -23,8 +23,8 @@ import pytest
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY, Layout
+from suimon.lab.measure import Measure
 from suimon.lab.processes import environment
-from suimon.lab.tour.measure import Measure
 from suimon.model.gateways import candidates, ranked
 from tests.kernel.inside import GOODBYE, LEGS, PORT
 from tests.kernel.wires import card, tap

@@ -20,7 +20,7 @@ import msgspec
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
 from suimon.lab.layout import LabConfig
-from suimon.lab.tour.measure import Measure
+from suimon.lab.measure import Measure
 from tests.patience import patient
 from tests.system.namespaces import inside
 

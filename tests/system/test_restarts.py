@@ -13,7 +13,7 @@ from openstack.exceptions import SDKException
 
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.tour.measure import Measure
+from suimon.lab.measure import Measure
 from tests.system.clouds import connect, guest, network, two_hypervisors
 
 KILLS = 20

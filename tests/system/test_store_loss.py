@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from suimon.lab.lab import Lab
-from suimon.lab.tour.measure import Measure
+from suimon.lab.measure import Measure
 from tests.system.clouds import guest, network, two_hypervisors
 
 

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "release": ("suimon.cli.restrict", "End restrictions before their time."),
     "restrictions": ("suimon.cli.restrict", "Show restrictions, in force or over."),
     "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
+    "selftest": ("suimon.cli.selftest", "Measure what Suimon promises, here or in a lab: limits."),
     "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),
 }
 """Command → the module that has a click command of that name, and what the list of commands says of it."""

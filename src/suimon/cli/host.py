@@ -47,34 +47,6 @@ class CloudsFile(msgspec.Struct):
     clouds: dict[str, Any]
 
 
-class Operations:
-    """Logs in once and calls `/operations/v1`."""
-
-    def __init__(self, cloud: CloudEntry) -> None:
-        self._cloud = cloud
-
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        """The answer's JSON, None for an empty one. Raises CloudError."""
-        try:
-            return asyncio.run(self._call(method, path, body))
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            url = self._cloud.auth.auth_url
-            raise CloudError(f"The controller behind {url} can't be reached ({error or 'no answer'}).") from error
-
-    async def _call(self, method: str, path: str, body: object) -> Any:
-        tls = ssl.create_default_context(cafile=self._cloud.cacert) if self._cloud.cacert else True
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), timeout=timeout) as session:
-            auth = self._cloud.auth
-            async with session.post(f"{auth.auth_url}/auth/tokens", json=_login(auth)) as answer:
-                await _checked(answer)
-                token = answer.headers["X-Subject-Token"]
-            root = auth.auth_url.removesuffix("/").removesuffix("/v3").removesuffix("/identity")
-            headers = {"X-Auth-Token": token}
-            async with session.request(method, f"{root}/operations/v1/{path}", json=body, headers=headers) as answer:
-                return await _checked(answer)
-
-
 _state = click.option(
     "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
 )
@@ -173,9 +145,32 @@ def remove(state: Path | None, name: str) -> None:
 def call(state: Path | None, method: str, path: str, body: object = None) -> Any:
     """What `/operations/v1/<path>` answers the clouds.yaml's account. Raises ClickException with its words."""
     try:
-        return Operations(_cloud_entry(state)).call(method, path, body)
+        return request(state, method, f"operations/v1/{path}", body)
     except CloudError as error:
         raise click.ClickException(str(error)) from None
+
+
+def request(state: Path | None, method: str, path: str, body: object = None) -> Any:
+    """The same of any part of the API, such as `v2.0/ports`: its JSON, None for nothing. Raises CloudError."""
+    cloud = _cloud_entry(state)
+    try:
+        return asyncio.run(_ask(cloud, method, path, body))
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        url = cloud.auth.auth_url
+        raise CloudError(f"The controller behind {url} can't be reached ({error or 'no answer'}).") from error
+
+
+async def _ask(cloud: CloudEntry, method: str, path: str, body: object) -> Any:
+    tls = ssl.create_default_context(cafile=cloud.cacert) if cloud.cacert else True
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), timeout=timeout) as session:
+        auth = cloud.auth
+        async with session.post(f"{auth.auth_url}/auth/tokens", json=_login(auth)) as answer:
+            await _checked(answer)
+            token = answer.headers["X-Subject-Token"]
+        root = auth.auth_url.removesuffix("/").removesuffix("/v3").removesuffix("/identity")
+        async with session.request(method, f"{root}/{path}", json=body, headers={"X-Auth-Token": token}) as answer:
+            return await _checked(answer)
 
 
 def _cloud_entry(state: Path | None) -> CloudEntry:
@@ -210,7 +205,8 @@ async def _checked(answer: aiohttp.ClientResponse) -> Any:
     except msgspec.DecodeError:
         raise CloudError(f"{answer.url} is no Suimon controller: it answered with something else than JSON.") from None
     if answer.status >= 400:
-        raise CloudError(told["error"]["message"] if isinstance(told, dict) and "error" in told else str(answer.status))
+        said = [told[name]["message"] for name in ("error", "NeutronError") if isinstance(told, dict) and name in told]
+        raise CloudError(said[0] if said else str(answer.status))
     return told
 
 

@@ -49,7 +49,7 @@ _api_port = click.option("--api-port", default=9696, show_default=True, help="Wh
 @click.pass_obj
 def up(config: LabConfig, hosts: int, number: int, api_port: int, no_cloud: bool) -> None:
     """Build the lab and start the cloud in it."""
-    with _one_sentence():
+    with one_sentence():
         made = Lab(msgspec.structs.replace(config, hosts=hosts, number=number, api_port=api_port), click.echo)
         made.up(cloud=not no_cloud)
         click.echo("The lab is up." if no_cloud else OpenStack(made.layout).invitation())
@@ -59,7 +59,7 @@ def up(config: LabConfig, hosts: int, number: int, api_port: int, no_cloud: bool
 @click.pass_obj
 def down(config: LabConfig) -> None:
     """Remove everything that the lab made, whatever state it is in."""
-    with _one_sentence():
+    with one_sentence():
         Lab.load(config, click.echo).down()
 
 
@@ -67,7 +67,7 @@ def down(config: LabConfig) -> None:
 @click.pass_obj
 def status(config: LabConfig) -> None:
     """Say what is there and running; exit status 1 if not all of it is."""
-    with _one_sentence():
+    with one_sentence():
         found = Lab.load(config, click.echo).status()
     for line in _status_lines(config, found):
         click.echo(line)
@@ -81,7 +81,7 @@ def status(config: LabConfig) -> None:
 @click.pass_obj
 def execute(config: LabConfig, where: str, command: tuple[str, ...]) -> None:
     """Run a command in a guest, a hypervisor (hv1 …), `internet` or `fabric`."""
-    with _one_sentence():
+    with one_sentence():
         running = Lab.load(config, click.echo)
         running.require_up()
         namespace = running.namespace(where)
@@ -102,7 +102,7 @@ def guest() -> None:
 @click.pass_obj
 def add(config: LabConfig, /, name: str, host: str, port: str, **how: bool) -> None:
     """Plug a new guest into a hypervisor with a port of the cloud, and get its address by DHCP."""
-    with _one_sentence():
+    with one_sentence():
         running = Lab.load(config, click.echo)
         running.require_up()
         with OpenStack(running.layout) as cloud:
@@ -119,7 +119,7 @@ def add(config: LabConfig, /, name: str, host: str, port: str, **how: bool) -> N
 @click.pass_obj
 def migrate(config: LabConfig, name: str, to: str) -> None:
     """Move a running guest to another hypervisor, as Nova's live migration does."""
-    with _one_sentence():
+    with one_sentence():
         running = Lab.load(config, click.echo)
         running.require_up()
         with OpenStack(running.layout, click.echo) as cloud:
@@ -132,7 +132,7 @@ def migrate(config: LabConfig, name: str, to: str) -> None:
 @click.pass_obj
 def remove(config: LabConfig, name: str) -> None:
     """Unplug a guest and forget it; its port stays."""
-    with _one_sentence():
+    with one_sentence():
         running = Lab.load(config, click.echo)
         running.require_up()
         running.guests.remove(name)
@@ -146,7 +146,7 @@ def remove(config: LabConfig, name: str) -> None:
 @click.pass_obj
 def tour(config: LabConfig, /, leave: bool, keep: bool, **settings: int) -> None:
     """Build the lab, show on it what Suimon does, check it, and measure it."""
-    with _one_sentence(), _terminated_like_interrupted():
+    with one_sentence(), terminated_like_interrupted():
         made = Lab(msgspec.structs.replace(config, **settings), click.echo)
         click.echo("Building the lab")
         made.up()
@@ -170,7 +170,7 @@ lab.add_command(swarm_part)
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """What the lab can't do ends as one sentence and exit status 1."""
     try:
         yield
@@ -179,7 +179,7 @@ def _one_sentence() -> Iterator[None]:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM takes the lab down as Ctrl-C does."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -24,6 +24,7 @@ import threading
 import time
 from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 _SO_RCVBUFFORCE = 33
@@ -59,14 +60,15 @@ def receive(args: argparse.Namespace) -> dict[str, Any]:
     gaps = [later - earlier for earlier, later in pairwise(times)]
     steady = [when for when in times if when > times[0] + _WARM_UP_S]
     span_s = steady[-1] - steady[0] if len(steady) > 1 else 0.0
-    # 28 bytes of IPv4 and UDP header belong to what a limit counts.
-    rate_kbps = (len(steady) - 1) * (size + 28) * 8 / span_s / 1000 if span_s else 0.0
+    rate_pps = (len(steady) - 1) / span_s if span_s else 0.0
     missing = sorted(set(range(max(numbers, default=-1) + 1)) - set(numbers))
     return {
         "received": len(set(numbers)),
         "missing": missing[:20],
         "longest_gap_ms": round(max(gaps, default=0) * 1000, 1),
-        "rate_kbps": round(rate_kbps, 1),
+        # 28 bytes of IPv4 and UDP header belong to what a limit counts.
+        "rate_kbps": round(rate_pps * (size + 28) * 8 / 1000, 1),
+        "rate_pps": round(rate_pps, 1),
         "last_at": times[-1] if times else None,
     }
 
@@ -226,7 +228,7 @@ _COMMANDS = {
 
 
 def _read_stream(connection: socket.socket) -> dict[str, Any]:
-    total, steady, intact, ended = 0, 0, True, "closed"
+    total, steady, packets, intact, ended = 0, 0, 0, True, "closed"
     begun = last_at = time.monotonic()
     longest_gap_s = 0.0
     while True:
@@ -247,16 +249,25 @@ def _read_stream(connection: socket.socket) -> dict[str, Any]:
         last_at = now
         total += len(data)
         if now > begun + _WARM_UP_S:
+            packets = packets or _packets_received()
             steady += len(data)
     span_s = last_at - begun - _WARM_UP_S
+    came = _packets_received() - packets
     return {
         "bytes": total,
         "intact": intact,
         "ended": ended,
         "longest_gap_ms": round(longest_gap_s * 1000, 1),
         "rate_kbps": round(steady * 8 / span_s / 1000, 1) if span_s > 0 else 0.0,
+        "rate_pps": round(came / span_s, 1) if span_s > 0 and packets else 0.0,
         "last_at": last_at,
     }
+
+
+def _packets_received() -> int:
+    """By all devices here but the loopback (proc_net(5), /proc/net/dev)."""
+    counters = (line.partition(":") for line in Path("/proc/net/dev").read_text().splitlines()[2:])
+    return sum(int(numbers.split()[1]) for name, _, numbers in counters if name.strip() != "lo")
 
 
 def _beat(sock: socket.socket, peer: tuple[str, int], seconds: float, enough: threading.Event) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from suimon.lab.measure import Json
 from suimon.lab.tour.guide import Guide
-from suimon.lab.tour.measure import Json
 
 _PATIENCE = ("--patience", "5")
 

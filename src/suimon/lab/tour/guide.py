@@ -12,8 +12,8 @@ from suimon.lab import processes
 from suimon.lab.error import LabError
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
+from suimon.lab.measure import Measure
 from suimon.lab.openstack import Json, OpenStack
-from suimon.lab.tour.measure import Measure
 
 
 class Guide:

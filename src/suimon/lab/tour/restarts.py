@@ -10,8 +10,8 @@ from functools import partial
 import msgspec
 
 from suimon.lab.error import LabError
+from suimon.lab.measure import Probe
 from suimon.lab.tour.guide import Guide
-from suimon.lab.tour.measure import Probe
 from suimon.lab.tour.routing import floating_address
 
 _MOST_S = 60

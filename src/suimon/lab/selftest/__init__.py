@@ -1,0 +1,1 @@
+"""What the product measures of itself where it runs: `suimon selftest`."""
