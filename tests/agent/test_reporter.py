@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from suimon.agent.controller import ControllerError
 from suimon.agent.reporter import Config, Reporter
-from suimon.model.view import AddressPair, Claim, Counters, Drift, PortReport, Position
+from suimon.model.counts import Reading
+from suimon.model.view import AddressPair, Claim, Drift, PortReport, Position
 
 UP, DOWN = PortReport("p", "ACTIVE"), PortReport("p", "DOWN", "not plugged")
 OTHER = PortReport("q", "ACTIVE")
@@ -95,11 +96,11 @@ def test_a_failed_report_is_told_again_with_what_came_meanwhile():
             reporter.facts(at(1), "a reason", {"port/p": "refused"})
             reporter.ports({"p": UP})
             await asyncio.sleep(0)
-            reporter.counters((Counters("p", 1, 1, 1, 1),))
-            reporter.counters((Counters("p", 2, 2, 2, 2),))
+            reporter.read(Reading("boot", 10.0, ()))
+            reporter.read(Reading("boot", 20.0, ()))
             told = await desk.next()
             assert (told.ports, told.held, told.failures) == ((UP,), "a reason", {"port/p": "refused"})
-            assert told.counters == (Counters("p", 2, 2, 2, 2),)
+            assert told.reading is not None and told.reading.clock_s == 20.0
             assert await desk.silent()
 
     asyncio.run(scene())
@@ -191,21 +192,17 @@ def test_a_port_that_was_never_up_waits_until_it_is():
     asyncio.run(scene())
 
 
-def test_counters_that_did_not_change_are_not_told_again():
+def test_a_reading_is_told_once_with_its_age():
     async def scene():
         async with running() as (reporter, desk):
-            counted = (Counters("p", 1, 1, 1, 1),)
             reporter.facts(at(1), "", {})
             await desk.next()
-            reporter.counters(counted)
-            assert (await desk.next()).counters == counted
-            for _ in range(3):
-                reporter.counters((Counters("p", 1, 1, 1, 1),))
-                assert await desk.silent()
+            reporter.read(Reading("boot", 10.0, ()))
+            told = (await desk.next()).reading
+            assert told is not None and told.clock_s == 10.0 and 0 <= told.age_s < 60
+            assert await desk.silent()
             reporter.tell_all_again()
-            await desk.next()
-            reporter.counters(counted)
-            assert (await desk.next()).counters == counted
+            assert (await desk.next()).reading is None
 
     asyncio.run(scene())
 

@@ -200,11 +200,9 @@ def test_a_host_reports_on_its_own_ports_only(tmp_path: Path) -> None:
         mine, foreign = make_port(network.id, "h1"), make_port(network.id, "h2")
         await put(site.store, network, mine, foreign)
         position = view.Position(*site.store.position())
-        counters = tuple(view.Counters(port.id, 1, 2, 3, 4) for port in (mine, foreign))
         report = view.Report(
             position,
             (*(view.PortReport(port.id, "ACTIVE") for port in (mine, foreign)), view.PortReport("gone", "ACTIVE")),
-            counters,
             held="deletes too much",
             failures={"port/x": "no meter left"},
         )
@@ -213,7 +211,6 @@ def test_a_host_reports_on_its_own_ports_only(tmp_path: Path) -> None:
         assert [(log["host"], log["port"]) for log in logs if log["event"] == "report_refused"] == [("h1", foreign.id)]
         ports = await site.store.read(lambda tx: {port.id: port.status for port in tx.select(things.Port)})
         assert ports == {mine.id: "ACTIVE", foreign.id: "DOWN"}
-        assert site.distribution.counters("h1") == {mine.id: counters[0]}
         state = site.distribution.state("h1")
         assert (state.up, state.linked, state.held, state.refused_reports) == (True, False, "deletes too much", 1)
         assert state.failures == {"port/x": "no meter left"}
@@ -249,7 +246,7 @@ def test_a_hostile_report_is_bounded_and_its_words_are_plain(tmp_path: Path) -> 
         await put(site.store, network, port)
         position = view.Position(site.store.position()[0], 10**30, -(10**30))
         many = {f"port/{number}": "x" * 2000 for number in range(1000)}
-        report = view.Report(position, (view.PortReport(port.id, "DOWN", "\0no\nmeter"),), (), "\x1b[2Jheld", many)
+        report = view.Report(position, (view.PortReport(port.id, "DOWN", "\0no\nmeter"),), "\x1b[2Jheld", many)
         assert (await site.post("report", report, credential))[0] == 204
         state = site.distribution.state("h1")
         assert state.held == " [2Jheld"

@@ -16,7 +16,7 @@ from suimon.pipeline.remote import host_mac
 from suimon.pipeline.services import METADATA_IP6, SERVICES_IP, SERVICES_MAC
 from suimon.pipeline.simulate import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, tcp, udp
 from suimon.pipeline.simulate.packet import ACK, PSH, SYN
-from suimon.pipeline.tables import Stage
+from suimon.pipeline.tables import ASIDE, Stage
 from tests.pipeline import discovery
 from tests.pipeline.cloud import Cloud, Station
 from tests.pipeline.underlay import Journey, Leg, Underlay
@@ -262,7 +262,7 @@ class Questioner:
             return "delivered" if places == [meant] else f"delivered to {', '.join(places)}"
         # Of several hosts that a provider network showed it to, the one where it got furthest says why.
         ended = [leg for leg in journey.legs if not leg.result.sent]
-        last = max(ended, key=lambda leg: leg.result.steps[-1].stage)
+        last = max(ended, key=lambda leg: leg.result.last.stage)
         if last.result.to_controller:
             return f"handed to the agent {_where(last)}"
         drop = last.result.drop
@@ -281,7 +281,7 @@ class Questioner:
 
 def _where(leg: Leg) -> str:
     """The last stage that had a say: `reply` only carries out."""
-    last = [step for step in leg.result.steps if step.stage is not Stage.REPLY][-1]
+    last = [step for step in leg.result.steps if step.stage not in (Stage.REPLY, *ASIDE)][-1]
     return f"at {last.stage.label}" + (f" by {last.flow.owner}" if last.flow else "")
 
 

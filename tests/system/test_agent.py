@@ -257,8 +257,9 @@ def test_limits_come_and_go(switch, controller, agent, guests):
 
 
 def test_counters_are_reported(controller, guests):
-    report = controller.wait_report(lambda report: len(report.counters) == 2, timeout_s=60)
-    assert {each.port_id for each in report.counters} == {each.id for each in PORTS}
+    report = controller.wait_report(lambda report: report.reading and len(report.reading.ports) == 2, timeout_s=60)
+    assert {each.port_id for each in report.reading.ports} == {each.id for each in PORTS}
+    assert all(each.sent.packets > 0 and each.sent_outside is not None for each in report.reading.ports)
 
 
 def test_flows_and_why_speak_of_stages_and_owners(switch, agent, guests):

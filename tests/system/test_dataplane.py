@@ -326,7 +326,6 @@ def test_guests_are_seen_plugged_failing_changing_and_unplugged(switch: OpenVSwi
             await asyncio.to_thread(switch.unplug, "tap0")
             await until(model, known, lambda: "one" not in known)
             assert known == model.plugged
-            assert [counters.port_id for counters in model.counters()] == ["two"]
 
     asyncio.run(scenario())
 

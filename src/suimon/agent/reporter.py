@@ -15,7 +15,8 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
-from suimon.model.view import Claim, Counters, Drift, PortReport, Position, Report
+from suimon.model.counts import Reading
+from suimon.model.view import Claim, Drift, PortReport, Position, Report
 
 log = structlog.get_logger()
 
@@ -58,8 +59,8 @@ class Reporter:
         self._told: Told | None = None
         self._ports: dict[str, PortReport] = {}
         self._told_ports: dict[str, PortReport] = {}
-        self._counters: tuple[Counters, ...] = ()
-        self._told_counters: tuple[Counters, ...] = ()
+        self._reading: tuple[float, Reading] | None = None
+        """The newest that is untold, and when it came."""
         self._clock = clock
         self._drifts: tuple[tuple[float, Drift], ...] = ()
         self._claims: dict[Claim, float] = {}
@@ -97,14 +98,14 @@ class Reporter:
         self._told_ports = {name: each for name, each in self._told_ports.items() if name in statuses}
         self._news.set()
 
-    def counters(self, counters: tuple[Counters, ...]) -> None:
-        """Newer counters replace those that could not be told; those that were told are no news."""
-        self._counters = () if counters == self._told_counters else counters
+    def read(self, reading: Reading) -> None:
+        """What the counters say just now; a newer reading says all that one which could not be told would have."""
+        self._reading = self._clock(), reading
         self._news.set()
 
     def tell_all_again(self) -> None:
         """The controller may have forgotten: a new stream began."""
-        self._told, self._told_ports, self._told_counters = None, {}, ()
+        self._told, self._told_ports = None, {}
         self._news.set()
 
     async def run(self) -> None:
@@ -116,7 +117,7 @@ class Reporter:
             report = self._untold()
             if report is None:
                 continue
-            facts, drifts, claims = self._facts, self._drifts, dict(self._claims)
+            facts, drifts, claims, reading = self._facts, self._drifts, dict(self._claims), self._reading
             try:
                 await self._controller.report(report)
             except ControllerError as error:
@@ -129,6 +130,7 @@ class Reporter:
             self._drifts = tuple(each for each in self._drifts if each not in drifts)
             # One that was made again meanwhile is news.
             self._claims = {claim: at for claim, at in self._claims.items() if claims.get(claim) != at}
+            self._reading = None if self._reading is reading else self._reading
             self._note_told(facts, report)
 
     async def _wait_for_more(self) -> None:
@@ -143,7 +145,7 @@ class Reporter:
                     self._news.clear()
 
     def _can_wait(self) -> bool:
-        if self._told is None or self._counters or self._drifts or self._claims:
+        if self._told is None or self._reading or self._drifts or self._claims:
             return False
         if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports()):
             return False
@@ -154,17 +156,17 @@ class Reporter:
 
     def _untold(self) -> Report | None:
         position, ports = self._facts.position, self._untold_ports()
-        news = ports or self._counters or self._drifts or self._claims
+        news = ports or self._reading or self._drifts or self._claims
         if position is None or not (news or self._facts != self._told):
             return None
         told, now = self._facts, self._clock()
         drifts = tuple(msgspec.structs.replace(drift, age_s=now - found) for found, drift in self._drifts)
         claims = tuple(msgspec.structs.replace(claim, age_s=now - at) for claim, at in self._claims.items())
         found = (told.held, told.failures, drifts, told.foreign, told.orphans)
-        return Report(position, ports, self._counters, *found, claims)
+        age_s, reading = (now - self._reading[0], self._reading[1]) if self._reading else (0.0, None)
+        reading = reading and msgspec.structs.replace(reading, age_s=age_s)
+        return Report(position, ports, *found, claims, reading)
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts
         self._told_ports |= {each.port_id: each for each in report.ports if each.port_id in self._ports}
-        if self._counters is report.counters:
-            self._told_counters, self._counters = self._counters or self._told_counters, ()

@@ -19,6 +19,7 @@ from suimon.agent.answers import Answers
 from suimon.agent.checks import Checks
 from suimon.agent.enforcer import Enforcer, drift_told
 from suimon.agent.inquiries import Inquiries
+from suimon.agent.meter import Meter
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
 from suimon.agent.services.services import Services
@@ -43,7 +44,6 @@ from suimon.reconcile import Failure, Reconciler
 
 log = structlog.get_logger()
 
-_COUNTERS_EVERY_S: Final = 10.0
 _NAMESPACES_RETRY_S: Final = 1.0
 _NAMESPACES_LAST_RETRY_S: Final = 60.0
 
@@ -65,6 +65,7 @@ class Parts(msgspec.Struct, frozen=True):
     reporter: Reporter
     checks: Checks
     advertiser: Advertiser
+    meter: Meter
     services: Services | None = None
     inquiries: Inquiries | None = None
 
@@ -111,7 +112,7 @@ class Session:
             tasks.create_task(parts.advertiser.run(parts.enforcer.round_done, self.send))
             tasks.create_task(parts.enforcer.gateways.run(self, parts.enforcer))
             tasks.create_task(self._keep_namespaces())
-            tasks.create_task(self._count())
+            tasks.create_task(parts.meter.run(self._connection, lambda: self._switch.plugged))
             tasks.create_task(parts.checks.run(self))
             if parts.inquiries is not None:
                 tasks.create_task(parts.inquiries.run(self._connection, self.zones, self.send))
@@ -281,12 +282,6 @@ class Session:
     def _provider(self, each: Provider) -> tuple[Connection, Reconciler[Owner, BridgeKey, BridgeEntry]]:
         connection = Connection(self._config.openflow, self._config.switch.management(each.bridge))
         return connection, Reconciler(reconcile.Config(), BridgeTarget(connection), random.random)
-
-    async def _count(self) -> Never:
-        while True:
-            await asyncio.sleep(_COUNTERS_EVERY_S)
-            active = self._parts.enforcer.world.found_here
-            self._parts.reporter.counters(tuple(each for each in self._switch.counters() if active(each.port_id)))
 
 
 def _first(group: BaseExceptionGroup[OSError]) -> str:

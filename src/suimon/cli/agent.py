@@ -25,6 +25,7 @@ from suimon.agent import (
     daemon,
     follower,
     inquiries,
+    meter,
     neighbours,
     reporter,
     session,
@@ -339,9 +340,10 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     advertiser = advertise.Advertiser(advertise.Config(), world, time.monotonic, random.random)
     claimed = claims.Claims(claims.Config(), world, tells)
     answers = Answers(AnswersConfig(), enforcer, outside, advertiser, claimed)
+    metered = meter.Meter(meter.Config(), world, tells.read, time.time)
     asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api, answers.probes)
     serves = _services(options, world, enforcer)
-    parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, serves, asks)
+    parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, metered, serves, asks)
     news: asyncio.Queue[follower.News] = asyncio.Queue(follower.QUEUE_FRAMES)
     follows = follower.Follower(follower.Config(), api, lambda: enforcer.position, news, asks.ask)
     listens = control.Control(control.Config(), state.control_socket, commands(enforcer, checked, identity.host))

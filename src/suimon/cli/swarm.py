@@ -31,8 +31,8 @@ from suimon.dataplane.shaping import Shape
 from suimon.lab.error import LabError
 from suimon.lab.swarm import Act, Figures, Swarm, SwarmConfig, verdicts
 from suimon.lab.switches import MemoryTarget
+from suimon.model.counts import Count, PortCounts, Reading
 from suimon.model.view import (
-    Counters,
     Delta,
     Frame,
     Join,
@@ -216,7 +216,9 @@ class _Core:
     async def _count(self) -> Never:
         while True:
             await asyncio.sleep(_COUNTERS_EVERY_S)
-            self.desk.counters(tuple(Counters(port_id, 0, 0, 0, 0) for port_id in sorted(self._plugged)))
+            zero = Count("device 1", 0.0, 0, 0)
+            ports = tuple(PortCounts(port_id, 0.0, zero, zero, zero, zero) for port_id in sorted(self._plugged))
+            self.desk.read(Reading("", time.monotonic(), ports))
 
 
 class _Part:

@@ -51,7 +51,6 @@ class Interface(msgspec.Struct, frozen=True):
     error: str
     port_id: str
     owner: str
-    statistics: dict[str, int]
     ifindex: int | None = None
     """The kernel's number of the device, by which sFlow names it; another after the device was made anew."""
 
@@ -86,13 +85,13 @@ COLUMNS: Final = {
     "Open_vSwitch": ["next_cfg", "cur_cfg"],
     "Bridge": ["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids", "sflow"],
     "Port": ["name", "interfaces", "qos", "external_ids"],
-    "Interface": ["name", "type", "options", "ofport", "ifindex", "link_state", "error", "external_ids", "statistics"],
+    "Interface": ["name", "type", "options", "ofport", "ifindex", "link_state", "error", "external_ids"],
     "QoS": ["type", "other_config", "queues", "external_ids"],
     "Queue": ["other_config", "external_ids"],
     "sFlow": ["targets", "agent", "sampling", "polling", "header", "external_ids"],
 }
 
-SPARED: Final = {("Interface", name) for name in ("ifindex", "link_state", "error", "statistics")}
+SPARED: Final = {("Interface", name) for name in ("ifindex", "link_state", "error")}
 """What only tells more of an interface: a database may lack it."""
 
 R = TypeVar("R")
@@ -191,7 +190,6 @@ def _interface(uuid: str, row: Row) -> Interface:
         error=text(row, "error"),
         port_id=_external(row, PORT_ID_KEY),
         owner=_external(row, OWNER_KEY),
-        statistics=mapping(row, "statistics"),
         ifindex=number(row, "ifindex"),
     )
 

@@ -15,7 +15,6 @@ from suimon.dataplane.kernel import kernel_datapath
 from suimon.dataplane.layout import Layout, changes, removal, wanted_ports
 from suimon.dataplane.mirror import COLUMNS, SPARED, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, TableUpdates
-from suimon.model.view import Counters
 
 log = structlog.get_logger()
 
@@ -155,16 +154,6 @@ class Switch:
         await self._until(lambda: bool(self._seen.plugged or self._seen.links), None)
         seen, self._seen = self._seen, Seen(plugged={}, links={})
         return seen
-
-    def counters(self) -> tuple[Counters, ...]:
-        """What each guest's interface has counted, as the database last heard (every 5 s by default)."""
-        by_name = {interface.name: interface.statistics for interface in self.mirror.interfaces}
-        read = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
-        return tuple(
-            Counters(port_id, *(int(by_name[plugged.interface].get(name, 0)) for name in read))
-            for port_id, plugged in self.plugged.items()
-            if plugged.interface in by_name
-        )
 
     @property
     def datapath_type(self) -> str:

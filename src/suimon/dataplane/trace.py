@@ -18,6 +18,7 @@ import msgspec
 from suimon.dataplane.unixctl import command
 from suimon.pipeline.fields import FIELDS
 from suimon.pipeline.simulate.packet import ETHERNET_BYTES
+from suimon.pipeline.tables import ASIDE
 
 _SPELLING: Final = {
     "eth_src": "dl_src",
@@ -97,7 +98,7 @@ def _kept(flow: str) -> list[str]:
 
 
 def _read(section: str) -> Trace:
-    lookups = _LOOKUP.findall(section)
+    lookups = [found for found in _LOOKUP.findall(section) if int(found[0]) not in ASIDE]
     if not lookups:
         raise TraceError("the switch's answer names no table")
     table, met = lookups[-1]

@@ -22,9 +22,10 @@ from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
 from suimon.distribution.presence import MOST_DRIFTS, HostState, Presence
 from suimon.model.actor import SYSTEM
+from suimon.model.counts import Metered, Reading
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
-from suimon.model.view import SCHEMA, Claim, Counters, Drift, Join, Joined, PortReport, Report, Watch
+from suimon.model.view import SCHEMA, Claim, Drift, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
 from suimon.store.tables import PORTS
 from suimon.store.tx import Tx
@@ -41,7 +42,8 @@ _MOST_CLAIMS: Final = 1_000
 _MOST_FAILURES: Final = 100
 _OLDEST_DRIFT_S: Final = 30 * 86400.0
 _LONGEST_REASON: Final = 1000
-_BINDINGS = select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason).where(
+_METERED = PORTS.c.project_id, PORTS.c.network_id
+_BINDINGS = select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason, *_METERED).where(
     PORTS.c.id.in_(bindparam("ids", expanding=True))
 )
 
@@ -63,6 +65,12 @@ class HostActs(Protocol):
     def note_claims(self, tx: Tx, host: str, claims: Iterable[Claim]) -> object: ...
 
 
+class Metering(Protocol):
+    """Who adds up what hosts have counted (telemetry.meters.Meters). Waits for nothing."""
+
+    def take(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None: ...
+
+
 class Distribution:
     """`run()` follows the log; the rest answers hosts (through `application`) and operators."""
 
@@ -78,6 +86,8 @@ class Distribution:
         self._store = store
         self._acts = acts
         self._clock = clock
+        self.metering: Metering | None = None
+        """Who gets to know what hosts counted, if anybody."""
         self._dispatcher = Dispatcher(config, store)
         self._presence = Presence(passing)
         self._known: dict[str, Host] = {}
@@ -140,25 +150,29 @@ class Distribution:
 
     async def report(self, host: Host, report: Report) -> None:
         """Believe the host about its own ports, and about nothing else. Raises BadRequest for more than it can have."""
-        if max(len(report.ports), len(report.counters)) > _MOST_PORTS:
+        read = report.reading.ports if report.reading else ()
+        if max(len(report.ports), len(read)) > _MOST_PORTS:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
         # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
         await self._dispatcher.notice(host.name, report.position)
         said = [msgspec.structs.replace(each, reason=_plain(each.reason)) for each in report.ports]
-        ids = {each.port_id for each in report.ports} | {each.port_id for each in report.counters}
-        known = await self._bindings(ids)
-        refused = sorted(id_ for id_, row in known.items() if row[1] != host.name)
+        ids = {each.port_id for each in report.ports}
+        known = await self._bindings(ids | {each.port_id for each in read})
+        refused = sorted(id_ for id_ in ids & known.keys() if known[id_][1] != host.name)
         for id_ in refused[:_MOST_LOGGED]:
             log.warning("report_refused", host=host.name, port=id_, bound_to=known[id_][1])
         own = known.keys() - refused
-        news = [each for each in said if each.port_id in own and known[each.port_id][2:] != _status(each)]
+        news = [each for each in said if each.port_id in own and known[each.port_id][2:4] != _status(each)]
         if news:
             await self._store.write(lambda tx: self._acts.set_port_status(tx, host.name, news), SYSTEM)
         await self._note_claims(host.name, report.claims[:_MOST_CLAIMS])
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
         self._presence.refuse(host.name, len(refused))
-        if self._presence.note(host.name, _bounded(report), _counters(report, own), self._clock()):
+        if report.reading and self.metering:
+            metered = {id_: Metered(row[4], row[5], row[1] == host.name) for id_, row in known.items()}
+            self.metering.take(host.name, report.reading, metered)
+        if self._presence.note(host.name, _bounded(report), self._clock()):
             self._news.set()
 
     async def _note_claims(self, host: str, claims: Sequence[Claim]) -> None:
@@ -189,10 +203,6 @@ class Distribution:
         return msgspec.structs.replace(
             state.with_trail(_read(noted)), up=linked or recent, linked=linked, lag_revisions=lag
         )
-
-    def counters(self, host: str) -> dict[str, Counters]:
-        """By port, what the host counted last."""
-        return self._presence.counters(host)
 
     async def _note_hosts(self) -> None:
         """Tells the store who was heard of and how they are, for all controllers: a few statements for all hosts.
@@ -288,7 +298,3 @@ def _plain(text: str) -> str:
 
 def _status(report: PortReport) -> tuple[str, str]:
     return report.status, report.reason
-
-
-def _counters(report: Report, own: Iterable[str]) -> dict[str, Counters]:
-    return {each.port_id: each for each in report.counters if each.port_id in own}

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from suimon.model.view import Counters, Report
+from suimon.model.view import Report
 
 MOST_DRIFTS: Final = 50
 """The newest ones that are kept of a host."""
@@ -66,7 +66,7 @@ class _Note(msgspec.Struct, frozen=True):
 
 
 class Presence:
-    """The last report of each host, and the counters of its ports.
+    """The last report of each host.
 
     How long ago something was is counted in time that passes (`clock`, seconds): the one on the wall may jump.
     """
@@ -76,7 +76,6 @@ class Presence:
         self._heard_at_s: dict[str, float] = {}
         self._notes: dict[str, _Note] = {}
         self._states: dict[str, HostState] = {}
-        self._counters: dict[str, dict[str, Counters]] = {}
         self._heard: set[str] = set()
 
     def get(self, host: str) -> HostState:
@@ -102,7 +101,7 @@ class Presence:
         self._notes[note.host] = _Note(note.reported_at, heard_at_s, passed_s)
         return passed_s - heard_at_s
 
-    def note(self, host: str, report: Report, counters: dict[str, Counters], now: datetime) -> bool:
+    def note(self, host: str, report: Report, now: datetime) -> bool:
         """Whether an operator would want to know at once: what it holds back or its switch refuses is another."""
         before = self.get(host)
         self._states[host] = msgspec.structs.replace(
@@ -117,8 +116,6 @@ class Presence:
         )
         self._heard.add(host)
         self._heard_at_s[host] = self._clock()
-        if report.counters:
-            self._counters[host] = counters
         known = before.held, before.failures, before.orphans
         return bool(report.drifts) or known != (report.held, report.failures, report.orphans)
 
@@ -137,10 +134,6 @@ class Presence:
     def refuse(self, host: str, count: int) -> None:
         state = self.get(host)
         self._states[host] = msgspec.structs.replace(state, refused_reports=state.refused_reports + count)
-
-    def counters(self, host: str) -> dict[str, Counters]:
-        """By port, as told last."""
-        return self._counters.get(host, {})
 
 
 def _dated(report: Report, now: datetime) -> tuple[NotedDrift, ...]:

@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from suimon.model.counts import Reading
+
 SCHEMA: Final = 2
 
 Key = tuple[str, str]
@@ -516,16 +518,6 @@ class PortReport(msgspec.Struct, frozen=True):
     ifindex: int = 0
 
 
-class Counters(msgspec.Struct, frozen=True):
-    """As the guest's OVS interface counts them: rx is what the guest sent."""
-
-    port_id: str
-    rx_bytes: int
-    rx_packets: int
-    tx_bytes: int
-    tx_packets: int
-
-
 class Drift(msgspec.Struct, frozen=True):
     """What a host's switch had other than it was left: entries of `owner` (`kind/id`; empty: nobody's) that were
     missing, changed or extra, with one of them as `example`, `age_s` before it was told. `reason`: why it isn't
@@ -555,18 +547,18 @@ class Report(msgspec.Struct, frozen=True):
 
     `held` says why a snapshot is not applied (the guard); `failures` maps an owner (`kind/id`) to what the switch
     refused. `drifts` are new ones; `foreign` and `orphans` are what the last check found without an owner, in words.
-    Only ports bound to the reporting host are believed, as to `claims` too.
+    Only ports bound to the reporting host are believed, as to `claims` and `reading` too.
     """
 
     position: Position
     ports: tuple[PortReport, ...] = ()
-    counters: tuple[Counters, ...] = ()
     held: str = ""
     failures: dict[str, str] = {}
     drifts: tuple[Drift, ...] = ()
     foreign: str = ""
     orphans: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+    reading: Reading | None = None
 
 
 class Join(msgspec.Struct, frozen=True):

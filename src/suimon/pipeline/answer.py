@@ -15,8 +15,9 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
 from suimon.pipeline.antispoof import DHCP_REQUEST, leased
+from suimon.pipeline.count import counted
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, ORIGIN, SOURCE
+from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, ORIGIN, SENT_OUTSIDE, SOURCE
 from suimon.pipeline.flow import (
     IN_PORT,
     Action,
@@ -39,6 +40,7 @@ _ARP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0806, "arp_op": 1}
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     yield Meter(meters.ARP, owner, rate=200, burst=200, packets=True)
+    yield flow(Stage.ANSWER, 1, owner, {ORIGIN: FROM_GUEST}, [*counted(SENT_OUTSIDE), Goto(Stage.FLOATING_IN)])
     yield flow(Stage.ANSWER, 0, owner, {}, [Goto(Stage.FLOATING_IN)])
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from suimon.model import view
 from suimon.model.owner import Owner
+from suimon.pipeline.count import sent
 from suimon.pipeline.facts import Facts, set_name
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, FROM_TUNNEL, GROUP_SET, NET, ORIGIN, SOURCE, ZONE
 from suimon.pipeline.flow import Action, Flow, Goto, PopVlan, flow, set_field
@@ -55,6 +56,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
             set_field(SOURCE, number),
             set_field(ZONE, number),
             set_field(GROUP_SET, group_set),
+            *sent(port),
             Goto(Stage.BLOCK_OUT),
         ],
     )

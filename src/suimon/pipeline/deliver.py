@@ -12,6 +12,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.classify import TAG_PRESENT
+from suimon.pipeline.count import received
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import SOURCE, TARGET
 from suimon.pipeline.flow import (
@@ -40,11 +41,11 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if ofport is None or network is None or not (port.up and network.up):
         return
     number = facts.number("port", port.id)
-    meters = uses(meters_to_guest(facts, owner, port))
+    metered = (*uses(meters_to_guest(facts, owner, port)), *received(port))
     to_port: dict[str, object] = {TARGET: number}
     if not facts.listens(port):
         return
-    yield flow(Stage.DELIVER, 100, owner, to_port, [*meters, *tagged(port, Output(ofport))])
+    yield flow(Stage.DELIVER, 100, owner, to_port, [*metered, *tagged(port, Output(ofport))])
     if probe := facts.probes.get(f"port/{port.id}"):
         caught: list[Action] = [UseMeter(Range.AGENT | number), ToController()]
         yield flow(Stage.DELIVER, 200, owner, to_port | probe.looks(), caught)
@@ -55,7 +56,7 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     # Between the ports of one trunk a packet leaves by where it came in, which only the name IN_PORT allows.
     nearby = to_port | {"in_port": ofport}
     yield flow(Stage.DELIVER, 120, owner, nearby | {SOURCE: number})
-    yield flow(Stage.DELIVER, 110, owner, nearby, [*meters, *tagged(port, Output(IN_PORT))])
+    yield flow(Stage.DELIVER, 110, owner, nearby, [*metered, *tagged(port, Output(IN_PORT))])
 
 
 def tagged(port: view.Port, output: Output) -> list[Action]:

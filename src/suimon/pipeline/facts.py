@@ -363,6 +363,7 @@ class Facts:
             case view.Subnet(network_id=network_id):
                 self._mark("port", self.found("port@network", network_id))
                 self._mark("router", self.found("router@network", network_id))
+                self._mark("network", (network_id,))
             case view.Port(network_id=network_id):
                 if name in self.ofports:  # Nothing is flooded to one that is nowhere.
                     self._mark("network", (network_id,))
@@ -377,6 +378,7 @@ class Facts:
                 self._mark("group_set", self.found("set@group", name))
             case view.Router():
                 self._mark("floating_ip", self.found("floating_ip@router", name))
+                self._mark("network", (leg.network_id for leg in thing.interfaces))
             case view.Gateways():
                 self._mark("router", self._ids("router"))
             case view.QosPolicy():

@@ -118,6 +118,13 @@ MTU: Final = "reg13"
 """The MTU of the network that a packet goes to, where it may be too large for it."""
 ROUTED: Final = "reg14"
 """1 once a router carried the packet to the network that it is on now, or it came from outside."""
+COUNTING: Final = "reg15"
+"""As what a packet is to be counted for its port: one of those below, or 0 once that is known not to be so."""
+
+SENT_OUTSIDE: Final = 1
+RECEIVED_OUTSIDE: Final = 2
+SENT: Final = 3
+RECEIVED: Final = 4
 
 TOO_BIG: Final = 1
 EXPIRED: Final = 3

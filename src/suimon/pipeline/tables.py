@@ -1,11 +1,13 @@
 """The stages of br-int, in order: the one place where a stage has a number.
 
 A packet enters at CLASSIFY and only moves on to later stages, but for RULES_OUT and RULES_IN, which are asked by
-resubmit from both security-group stages, and for routing, which goes back to LOOKUP on the other network.
+resubmit from both security-group stages, for COUNT, which counts and comes back, and for routing, which goes back to
+LOOKUP on the other network.
 Numbers leave room for later stages; a test holds them unique and rising.
 """
 
 from enum import IntEnum
+from typing import Final
 
 
 class Stage(IntEnum):
@@ -19,6 +21,9 @@ class Stage(IntEnum):
     TRACK_OUT = 18  # into the source port's conntrack zone
     GROUP_OUT = 22  # ask the rules
     ALLOW_OUT = 26  # verdict: remember the connection, or drop
+    COUNT = 27  # asked by resubmit: is the other address outside? Counted for the port if it is
+    INSIDE = 28  # the prefixes that are not outside
+    TALLY = 29  # the flows that count, one of each port and direction
     RULES_OUT = 30  # rules for connections that the guest opened
     RULES_IN = 31  # rules for connections opened towards the guest
     SERVICE_OUT = 32  # to the services of this host: the source address becomes one that tells who asks
@@ -44,3 +49,7 @@ class Stage(IntEnum):
     @property
     def label(self) -> str:
         return self.name.lower()
+
+
+ASIDE: Final = frozenset({Stage.COUNT, Stage.INSIDE, Stage.TALLY})
+"""Asked on the way, and left again as the packet came: none of them says where it ends."""

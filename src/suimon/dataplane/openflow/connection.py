@@ -145,6 +145,15 @@ class Connection:
         parts = await self._request(messages.dump_flows_of(cookie))
         return {messages.decode_flow(one)[0]: messages.decode_packets(one) for one in messages.entries(parts)}
 
+    async def flow_counts(self, stage: int) -> list[messages.FlowCount]:
+        """What the flows of one stage have counted; the datapath's newest may lack, for a second."""
+        parts = await self._request(messages.dump_flows_in(stage))
+        return [messages.decode_count(entry) for entry in messages.entries(parts)]
+
+    async def interface_counts(self) -> dict[int, messages.InterfaceCount]:
+        """What the devices behind the bridge's ports have counted, by number."""
+        return messages.decode_interfaces(await self._request(messages.DUMP_INTERFACES))
+
     async def metered(self, meter_id: int) -> int:
         """How many packets a meter has dropped."""
         return messages.decode_metered(await self._request(messages.meter_stats_of(meter_id)))

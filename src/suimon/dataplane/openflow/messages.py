@@ -97,6 +97,28 @@ class Flows(msgspec.Struct, frozen=True):
     foreign_example: str = ""
 
 
+class FlowCount(msgspec.Struct, frozen=True):
+    """What a flow has counted in the `age_s` since it was put in. `matched` are the fields that it matches whole."""
+
+    cookie: int
+    matched: dict[str, int]
+    bytes: int
+    packets: int
+    age_s: float
+
+
+class InterfaceCount(msgspec.Struct, frozen=True):
+    """What the device behind an OpenFlow port has counted, and for how long the switch has had the port: the device may
+    be older. `received` is by the switch.
+    """
+
+    age_s: float
+    received_packets: int
+    sent_packets: int
+    received_bytes: int
+    sent_bytes: int
+
+
 class PacketIn(msgspec.Struct, frozen=True):
     """A packet that a flow handed to us, with the cookie of that flow and the fields (registers, in_port …) it had."""
 
@@ -121,10 +143,11 @@ _BUNDLE_FLAGS: Final = 3
 _NICIRA, _FLUSH_ZONE = 0x2320, 29
 _EMPTY_MATCH: Final = struct.pack("!HH4x", 1, 4)
 _MULTIPART = struct.Struct("!HH4x")
-_FLOW_DESC, _GROUP_DESC, _METER_STATS, _METER_CONFIG = 1, 7, 9, 10
+_FLOW_DESC, _PORT_STATS, _GROUP_DESC, _METER_STATS, _METER_CONFIG = 1, 4, 7, 9, 10
 _METER_ENTRY, _BAND_ENTRY = struct.Struct("!IH6xIQQII"), struct.Struct("!QQ")
-_PACKET_COUNT: Final = 0x8002 << 16 | 4 << 9 | 8
-"""OXS_OF_PACKET_COUNT with its length (OpenFlow 1.5.1, 7.2.4.2)."""
+_DURATION, _PACKET_COUNT, _BYTE_COUNT = 0x8002, 0x8002 << 16 | 4 << 9 | 8, 0x8002 << 16 | 5 << 9 | 8
+"""OXS headers with their lengths (OpenFlow 1.5.1, 7.2.4.2); a duration is field 0."""
+_PORT_ENTRY = struct.Struct("!4xIIIQQQQ")
 _FLOW_ENTRY = struct.Struct("!H2xBxHHHHHQ")
 
 DUMP_FLOWS: Final = Message(
@@ -133,6 +156,7 @@ DUMP_FLOWS: Final = Message(
 )
 DUMP_GROUPS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_GROUP_DESC, 0) + struct.pack("!I4x", 0xFFFFFFFC))
 DUMP_METERS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_METER_CONFIG, 0) + struct.pack("!I4x", _ANY))
+DUMP_INTERFACES: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_PORT_STATS, 0) + struct.pack("!I4x", _ANY))
 BARRIER: Final = Message(Type.BARRIER_REQUEST, b"")
 WANT_PACKETS: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 0, 0xFFFF))
 """Open vSwitch sends packets to a management connection only once that has set a miss_send_len."""
@@ -141,6 +165,12 @@ WANT_PACKETS: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 0, 0xFFFF))
 def dump_flows_of(cookie: int) -> Message:
     """Ask for the flows with exactly this cookie."""
     body = struct.pack("!B3xII4xQQ", 0xFF, _ANY, _ANY, cookie, (1 << 64) - 1) + _EMPTY_MATCH
+    return Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_FLOW_DESC, 0) + body)
+
+
+def dump_flows_in(stage: int) -> Message:
+    """Ask for the flows of one table."""
+    body = struct.pack("!B3xII4xQQ", stage, _ANY, _ANY, 0, 0) + _EMPTY_MATCH
     return Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_FLOW_DESC, 0) + body)
 
 
@@ -248,13 +278,40 @@ def decode_flow(flow: bytes) -> tuple[FlowKey, Entry]:
 
 def decode_packets(flow: bytes) -> int:
     """How many packets an entry of a dump has counted."""
+    return int.from_bytes(_statistic(flow, _PACKET_COUNT))
+
+
+def decode_count(flow: bytes) -> FlowCount:
+    """What an entry of a dump has counted."""
+    duration = _statistic(flow, _DURATION << 16 | 8)
+    match = decode_match(flow[28 : 24 + int.from_bytes(flow[26:28])])
+    return FlowCount(
+        int.from_bytes(flow[16:24]),
+        {name: value for name, value, _ in match},
+        int.from_bytes(_statistic(flow, _BYTE_COUNT)),
+        int.from_bytes(_statistic(flow, _PACKET_COUNT)),
+        int.from_bytes(duration[:4]) + int.from_bytes(duration[4:]) / 1e9,
+    )
+
+
+def decode_interfaces(parts: Iterable[bytes]) -> dict[int, InterfaceCount]:
+    """By number, from the bodies of a complete reply to DUMP_INTERFACES."""
+    counts = {}
+    for entry in entries(parts):
+        ofport, seconds, nanoseconds, *counted = _PORT_ENTRY.unpack_from(entry)
+        counts[ofport] = InterfaceCount(seconds + nanoseconds / 1e9, *counted)
+    return counts
+
+
+def _statistic(flow: bytes, header: int) -> bytes:
+    """The value of an OXS field of an entry."""
     match_end, _ = _flow_parts(flow)
     at, end = match_end + 4, match_end + int.from_bytes(flow[match_end + 2 : match_end + 4])
     while at + 4 <= end:
-        if int.from_bytes(flow[at : at + 4]) == _PACKET_COUNT:
-            return int.from_bytes(flow[at + 4 : at + 12])
+        if int.from_bytes(flow[at : at + 4]) == header:
+            return flow[at + 4 : at + 4 + flow[at + 3]]
         at += 4 + flow[at + 3]
-    raise ValueError("a flow that doesn't say how many packets it counted")
+    raise ValueError("a flow that doesn't say what it counted")
 
 
 def decode_metered(parts: Iterable[bytes]) -> int:

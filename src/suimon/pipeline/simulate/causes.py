@@ -82,14 +82,14 @@ def events(site: Site, leg: Leg) -> Iterator[Event]:
             yield Event(leg.host, stage, "answered", f"answered by the {kind} itself", kind, id_, near)
     for crossed in leg.crossings:
         yield Event(leg.host, NAMESPACE, crossed.what, crossed.words, "router", crossed.router_id, near)
-    last = leg.result.steps[-1]
+    last = leg.result.last
     if leg.result.to_controller and last.stage is Stage.FIT:
         yield Event(leg.host, last.stage.label, "dropped", *_complained(site, last.packet), near)
     elif leg.result.to_controller and last.stage is Stage.NEIGHBOUR:
         # The agent asks for it. Whoever answers is among the journey's answers.
         yield Event(leg.host, last.stage.label, "dropped", *_no_next_hop(site, last.packet), near)
     elif leg.result.to_controller and not leg.result.sent:
-        yield Event(leg.host, leg.result.steps[-1].stage.label, "answered", "handed to the host's agent", near=near)
+        yield Event(leg.host, leg.result.last.stage.label, "answered", "handed to the host's agent", near=near)
     if drop := leg.result.drop:
         kind, id_, words = _dropped(site, leg)
         yield Event(leg.host, drop.stage.label, "dropped", words, kind, id_, near)
@@ -177,7 +177,7 @@ class _Connection(msgspec.Struct, frozen=True):
 
 
 def _dropped(site: Site, leg: Leg) -> Why:
-    step = leg.result.steps[-1]
+    step = leg.result.last
     packet = step.packet
     if step.note:
         return *_owner(step), step.note

@@ -36,7 +36,7 @@ from suimon.pipeline.flow import (
 )
 from suimon.pipeline.simulate.conntrack import UNTRACKED, Conntrack
 from suimon.pipeline.simulate.packet import ETHERNET_BYTES, L4, Packet
-from suimon.pipeline.tables import Stage
+from suimon.pipeline.tables import ASIDE, Stage
 
 _VLAN_PRESENT: Final = 0x1000
 _MAX_DEPTH: Final = 64
@@ -95,11 +95,16 @@ class Result(msgspec.Struct, frozen=True):
         return tuple((sent.ofport, sent.packet) for sent in self.sent)
 
     @property
+    def last(self) -> Step:
+        """The last lookup that had a say."""
+        return next(step for step in reversed(self.steps) if step.stage not in ASIDE)
+
+    @property
     def drop(self) -> Drop | None:
         """The last lookup of a packet that went nowhere."""
         if self.sent or self.to_controller:
             return None
-        last = self.steps[-1]
+        last = self.last
         reason = last.note or ("dropped there" if last.flow else "nothing matched")
         return Drop(last.stage, last.flow.owner if last.flow else None, reason)
 

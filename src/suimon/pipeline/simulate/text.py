@@ -24,7 +24,7 @@ def explain(result: Result) -> str:
     if drop := result.drop:
         missed = sorted({step.stage for step in result.steps[:-1] if step.flow is None})
         asked = "".join(f"; {stage.label} had no match" for stage in missed)
-        lines.append(f"Dropped in {_place(result.steps[-1])}: {drop.reason}{asked}.")
+        lines.append(f"Dropped in {_place(result.last)}: {drop.reason}{asked}.")
     return "\n".join(lines)
 
 

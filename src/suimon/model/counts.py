@@ -1,0 +1,54 @@
+"""What a host's switch has counted of its ports: totals that only grow, each with what it counts since.
+
+The agent reads them, `telemetry` turns two readings into what passed between them. A counter that was made anew is
+another one: whoever compares must see that, so a value alone says nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Count(msgspec.Struct, frozen=True, gc=False):
+    """`counter` names what counts; of a flow, `born_s` is when it was put in, by the host's own clock since its boot.
+
+    Two readings are of one counter if the names are equal and the births nearly: an age is told with some delay.
+    """
+
+    counter: str
+    born_s: float
+    bytes: int
+    packets: int
+
+
+class PortCounts(msgspec.Struct, frozen=True, gc=False):
+    """Of one port: `received` by the guest and `sent` by it, and the part of each that is from or to the outside.
+
+    What is None can't be told now. `plugged_s` is since when the switch has the interface, by the clock of `born_s`.
+    """
+
+    port_id: str
+    plugged_s: float
+    received: Count | None = None
+    sent: Count | None = None
+    received_outside: Count | None = None
+    sent_outside: Count | None = None
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """All ports of a host at once. `boot` names the host's life, `clock_s` is its time since; `age_s` before it is
+    told, the counters were read, so that the hour can be the controller's: a host's own may be wrong.
+    """
+
+    boot: str
+    clock_s: float
+    ports: tuple[PortCounts, ...]
+    age_s: float = 0.0
+
+
+class Metered(msgspec.Struct, frozen=True):
+    """Whose traffic a port's is, and whether it is bound to the host that read it: one that has just left isn't."""
+
+    project_id: str
+    network_id: str
+    bound: bool = True
