@@ -1,0 +1,138 @@
+"""Questions about kept records, and their answers: rows, or the largest sums. Bounded in time and in size."""
+
+from __future__ import annotations
+
+import threading
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final, Literal
+
+import duckdb
+import msgspec
+
+from suimon.telemetry.history.columns import COLUMNS
+from suimon.telemetry.history.filters import PROTOCOLS, Condition, FilterError, equal, parsed
+from suimon.telemetry.history.segments import Segments
+
+MOST_ROWS: Final = 10_000
+_BY: Final = {
+    "source": ("ip_version", "source_high", "source_low"),
+    "destination": ("ip_version", "destination_high", "destination_low"),
+    "port": ("port_id",),
+    "project": ("project_id",),
+    "network": ("network_id",),
+    "host": ("host",),
+    "exporter": ("exporter",),
+    "direction": ("direction",),
+    "protocol": ("protocol",),
+    "source_port": ("protocol", "source_port"),
+    "destination_port": ("protocol", "destination_port"),
+}
+KEYS: Final = tuple(_BY)
+_NAMED: Final = {number: name for name, number in PROTOCOLS.items()}
+_DIRECTIONS: Final = {1: "out", 2: "in"}
+_SCALE: Final = "greatest(coalesce(sampling, 1), 1)"
+Row = dict[str, Any]
+
+
+class QuestionRefused(Exception):
+    """It can't be answered; str() says why."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """`project_id` is whose records alone are told of; empty: all. With `by`, the largest sums by that, else records,
+    the newest first.
+    """
+
+    filter: str = ""
+    by: str = ""
+    order: Literal["bytes", "packets", "records"] = "bytes"
+    limit: int = 100
+    project_id: str = ""
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """Of all records that match: `bytes` and `packets` times the sampling. `sampled` records stand for others besides,
+    `unscaled` ones came without a word of how many.
+    """
+
+    records: int
+    packets: int
+    bytes: int
+    sampled: int
+    unscaled: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """`rows` are of the question's limit at most; `total` is of all."""
+
+    rows: list[Row]
+    total: Sums
+
+
+def answered(segments: Segments, question: Question, timeout_s: float) -> Answer:
+    """Raises QuestionRefused, FilterError; blocks."""
+    if not 0 < question.limit <= MOST_ROWS:
+        raise QuestionRefused(f"the limit is a number from 1 to {MOST_ROWS}")
+    if question.by and question.by not in _BY:
+        raise QuestionRefused(f"{question.by[:50]!r} is nothing to sum by; there are {', '.join(_BY)}")
+    condition = parsed(question.filter)
+    if question.project_id:
+        condition = condition.and_(equal("project", question.project_id))
+    with segments.asked(condition.since_s, condition.until_s) as (cursor, source):
+        watch = threading.Timer(timeout_s, cursor.interrupt)
+        watch.start()
+        try:
+            return _answer(cursor, source, condition, question)
+        except duckdb.InterruptException:
+            raise QuestionRefused(f"it takes longer than {timeout_s:g} s: ask for less time, or for one port") from None
+        finally:
+            watch.cancel()
+
+
+def _answer(cursor: duckdb.DuckDBPyConnection, source: str, condition: Condition, question: Question) -> Answer:
+    where, parameters = f"FROM {source} WHERE {condition.sql}", [*condition.parameters]
+    sums = (
+        f"count(*) AS records, coalesce(sum(packets * {_SCALE}), 0)::HUGEINT AS packets, "
+        f"coalesce(sum(bytes * {_SCALE}), 0)::HUGEINT AS bytes, "
+        "count(*) FILTER (sampling > 1) AS sampled, count(*) FILTER (coalesce(sampling, 0) = 0) AS unscaled"
+    )
+    total = Sums(**_rows(cursor, f"SELECT {sums} {where}", parameters)[0])
+    if question.by:
+        keys = ", ".join(_BY[question.by])
+        order = f"ORDER BY {question.order} DESC, {keys} LIMIT {question.limit:d}"
+        found = _rows(cursor, f"SELECT {keys}, {sums} {where} GROUP BY {keys} {order}", parameters)
+        return Answer([_told(row) for row in found], total)
+    names = ", ".join(COLUMNS)
+    order = f"ORDER BY begun_ms DESC LIMIT {question.limit:d}"
+    return Answer([_told(row) for row in _rows(cursor, f"SELECT {names} {where} {order}", parameters)], total)
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: list[object]) -> list[Row]:
+    found = cursor.execute(sql, parameters)
+    names = [each[0] for each in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _told(row: Row) -> Row:
+    """As people read it: addresses and MACs as texts, protocols by name."""
+    told = {name: value for name, value in row.items() if not name.endswith(("_high", "_low"))}
+    for side in ("source", "destination"):
+        if f"{side}_low" in row:
+            told[side] = _address(row.get("ip_version"), row[f"{side}_high"], row[f"{side}_low"])
+        if mac := row.get(f"{side}_mac"):
+            told[f"{side}_mac"] = f"{mac:012x}"
+            told[f"{side}_mac"] = ":".join(told[f"{side}_mac"][n : n + 2] for n in range(0, 12, 2))
+    if row.get("protocol") is not None:
+        told["protocol"] = _NAMED.get(row["protocol"], str(row["protocol"]))
+    if "direction" in row:
+        told["direction"] = _DIRECTIONS.get(row["direction"], "")
+    return told
+
+
+def _address(version: int | None, high: int | None, low: int | None) -> str:
+    if not version or high is None or low is None:
+        return ""
+    return str(IPv4Address(low & 0xFFFFFFFF) if version == 4 else IPv6Address(high << 64 | low))
+
+
+__all__ = ["KEYS", "Answer", "FilterError", "Question", "QuestionRefused", "Sums", "answered"]

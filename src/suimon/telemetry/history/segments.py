@@ -1,0 +1,193 @@
+"""The files: small ones while an hour lasts, then one for the hour, sorted so that it packs well.
+
+`open/HOUR-NUMBER.parquet` is what came in some seconds, `hours/HOUR.parquet` all of an hour; HOUR counts since 1970, by
+when records came. A file appears by being renamed, whole and on disk; where an hour's file is there, its small ones are
+left over from a crash and are not read. One caller at a time writes; questions may come meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import msgspec
+import structlog
+
+from suimon.model.mapped_ports import MappedPort
+from suimon.model.records import Batch
+from suimon.telemetry.history.columns import COLUMNS, LABELS, labels, numbers
+
+log = structlog.get_logger()
+
+HOUR_S: Final = 3600
+_ORDER: Final = (
+    "port_id, direction, destination_high, destination_low, source_high, source_low, destination_port, begun_ms"
+)
+_KEPT: Final = ", ".join(COLUMNS)
+_SLACK_BEFORE_S: Final = 600.0
+_SLACK_AFTER_S: Final = 2 * HOUR_S
+"""Records come up to an exporter's active timeout after they begin, and its clock may be wrong."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """Where, how long and how much; `memory` and `threads` are what DuckDB may take."""
+
+    directory: Path
+    most_age_s: float = 30 * 86400.0
+    most_bytes: int = 50 << 30
+    memory: str = "1GB"
+    threads: int = 2
+
+
+class Segments:
+    """What raises OSError or duckdb.Error has changed nothing that can be seen."""
+
+    def __init__(self, config: Config, now: Callable[[], float]) -> None:
+        self._config, self._now = config, now
+        self._open, self._hours = config.directory / "open", config.directory / "hours"
+        self._number = 0
+        self._reading = threading.Lock()
+        self._database: duckdb.DuckDBPyConnection | None = None
+
+    def open(self) -> None:
+        """Clear what a crash left. Raises OSError."""
+        for each in (self._open, self._hours):
+            each.mkdir(parents=True, exist_ok=True)
+            for unfinished in each.glob("*.unfinished"):
+                unfinished.unlink()
+        for left in self._open.glob("*.parquet"):
+            if self._compacted(_hour(left)).exists():
+                left.unlink()
+            self._number = max(self._number, int(left.stem.split("-")[1]))
+        database = duckdb.connect()
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        database.execute(f"CREATE TABLE nothing ({columns})")
+        settings = {"memory_limit": self._config.memory, "threads": self._config.threads, "enable_progress_bar": False}
+        settings |= {"temp_directory": str(self._config.directory / "spill"), "preserve_insertion_order": False}
+        for name, value in settings.items():
+            database.execute(f"SET {name} = '{value}'")
+        # A question is never text of a caller's; if it ever were, it still could read these files only.
+        database.execute(f"SET allowed_directories = ['{_quoted(self._config.directory)}']")
+        database.execute("SET enable_external_access = false")
+        database.execute("SET lock_configuration = true")
+        self._database = database
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    def write(self, batch: Batch, ports: Sequence[MappedPort], exporters: Sequence[str]) -> None:
+        """Keep them in a file of their own."""
+        hour = int(self._now()) // HOUR_S
+        while self._compacted(hour).exists():  # The clock was set back: that file is closed.
+            hour += 1
+        self._number += 1
+        with self._cursor() as cursor:
+            cursor.register("batch", numbers(batch))
+            cursor.register("labels", labels(batch, ports))
+            named = {"number": [*range(len(exporters))], "name": [*exporters]}
+            cursor.execute("CREATE TEMP TABLE exporters (number UINTEGER, name VARCHAR)")
+            cursor.execute("INSERT INTO exporters SELECT unnest(?), unnest(?)", [named["number"], named["name"]])
+            texts = ", ".join(f"labels.{name}::VARCHAR AS {name}" for name in LABELS)
+            source = (
+                f"SELECT batch.* EXCLUDE (exporter, port), exporters.name AS exporter, {texts} FROM batch "  # noqa: S608
+                "LEFT JOIN labels USING (port) LEFT JOIN exporters ON exporters.number = batch.exporter"
+            )
+            try:
+                self._store(cursor, source, self._open / f"{hour}-{self._number}.parquet", "CODEC lz4_raw")
+            finally:
+                cursor.execute("DROP TABLE exporters")
+
+    def compact(self) -> None:
+        """Make one file of each hour that is over."""
+        present = int(self._now()) // HOUR_S
+        for hour in sorted({_hour(each) for each in self._open.glob("*.parquet")}):
+            if hour < present and not self._compacted(hour).exists():
+                parts = [each for each in self._open.glob("*.parquet") if _hour(each) == hour]
+                with self._cursor() as cursor:
+                    packed = f"SELECT {_KEPT} FROM {_all_of(parts)} ORDER BY {_ORDER}"  # noqa: S608
+                    how = "CODEC zstd, PARQUET_VERSION V2, ROW_GROUP_SIZE 500000"
+                    self._store(cursor, packed, self._compacted(hour), how)
+                with self._reading:
+                    for each in parts:
+                        each.unlink()
+
+    def prune(self) -> None:
+        """Forget what is too old, and the oldest while there is too much."""
+        files = sorted(self.files(), key=_hour)
+        total = sum(each.stat().st_size for each in files)
+        oldest = (self._now() - self._config.most_age_s) // HOUR_S
+        for each in files:
+            if _hour(each) >= oldest and total <= self._config.most_bytes:
+                break
+            with self._reading:
+                total -= each.stat().st_size
+                each.unlink()
+            log.info("flow_records_forgotten", file=each.name)
+
+    def files(self) -> list[Path]:
+        """All that are read, each record in one of them."""
+        hours = [*self._hours.glob("*.parquet")]
+        done = {_hour(each) for each in hours}
+        return [*hours, *(each for each in self._open.glob("*.parquet") if _hour(each) not in done)]
+
+    @contextmanager
+    def asked(self, since_s: float | None, until_s: float | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+        """A cursor, and what to select from: the records that may lie in that time. One caller at a time."""
+        first = (since_s - _SLACK_BEFORE_S) // HOUR_S if since_s is not None else 0
+        last = (until_s + _SLACK_AFTER_S) // HOUR_S if until_s is not None else float("inf")
+        with self._reading, self._cursor() as cursor:
+            yield cursor, _all_of([each for each in self.files() if first <= _hour(each) <= last])
+
+    def _store(self, cursor: duckdb.DuckDBPyConnection, source: str, path: Path, how: str) -> None:
+        unfinished = path.with_suffix(".unfinished")
+        try:
+            cursor.execute(f"COPY ({source}) TO '{_quoted(unfinished)}' (FORMAT parquet, {how})")
+            _to_disk(unfinished)
+            unfinished.rename(path)
+            _to_disk(path.parent)
+        except (OSError, duckdb.Error):
+            unfinished.unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        assert self._database is not None, "open() comes first"
+        cursor = self._database.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+    def _compacted(self, hour: int) -> Path:
+        return self._hours / f"{hour}.parquet"
+
+
+def _all_of(files: Sequence[Path]) -> str:
+    """With all columns, whichever the files have."""
+    if not files:
+        return "nothing"
+    names = ", ".join(f"'{_quoted(each)}'" for each in files)
+    read = f"SELECT * FROM read_parquet([{names}], union_by_name = true)"  # noqa: S608
+    return f"(SELECT * FROM nothing UNION ALL BY NAME {read})"  # noqa: S608
+
+
+def _hour(path: Path) -> int:
+    return int(path.stem.split("-")[0])
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _to_disk(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

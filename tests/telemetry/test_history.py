@@ -1,0 +1,231 @@
+"""What is kept of records, found by filters, and lost by nothing but age, size and a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from suimon.model.mapped_ports import MappedPort
+from suimon.model.records import Batch, batch_of
+from suimon.telemetry.history.filters import FilterError, parsed
+from suimon.telemetry.history.questions import Answer, Question, QuestionRefused, answered
+from suimon.telemetry.history.segments import Config, Segments
+
+NOON = 1_795_262_400.0
+PORTS = tuple(
+    MappedPort(f"port-{n}", f"project-{n % 2}", "net", f"h{n}", "192.0.2.1", n, f"02:00:00:00:00:0{n}", ())
+    for n in range(3)
+)
+EXPORTERS = ("192.0.2.1", "192.0.2.2")
+
+
+class Kept:
+    """Segments with a clock in the test's hands."""
+
+    def __init__(self, directory: Path, **config: object) -> None:
+        self.now_s = NOON
+        self.segments = Segments(Config(directory, **config), lambda: self.now_s)  # type: ignore[arg-type]
+        self.segments.open()
+
+    def write(self, batch: Batch) -> None:
+        self.segments.write(batch, PORTS, EXPORTERS)
+
+    def ask(self, filter_: str = "", **question: object) -> Answer:
+        return answered(self.segments, Question(filter_, **question), 10)  # type: ignore[arg-type]
+
+    def found(self, filter_: str) -> list[int]:
+        """Which of `records` match: each has its number as source port."""
+        return sorted(row["source_port"] for row in self.ask(filter_).rows)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    made = Kept(tmp_path)
+    yield made
+    made.segments.close()
+
+
+def records(count: int = 4, at_s: float = NOON) -> Batch:
+    """From 10.0.0.<n> to 2001:db8::<n> or 198.51.100.<n>, of port n modulo 3 or none, n packets of 100 bytes, 1:n."""
+    batch, numbers = batch_of(count), np.arange(count)
+    batch["begun"], batch["ended"] = at_s + numbers, at_s + numbers + 0.5
+    batch["exporter"] = numbers % 2
+    batch["ip_version"], batch["protocol"] = 4, np.where(numbers % 2, 6, 17)
+    batch["direction"] = 1 + numbers % 2
+    batch["source_low"], batch["destination_low"] = 0x0A000000 + numbers, 0xC6336400 + numbers
+    batch["source_port"], batch["destination_port"] = numbers, 25
+    batch["packets"], batch["bytes"], batch["sampling"] = numbers, numbers * 100, numbers
+    batch["source_mac"] = 0x020000000000 + numbers
+    batch["port"] = np.where(numbers < 3, numbers, -1)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("", [0, 1, 2, 3]),
+        ("source 10.0.0.2", [2]),
+        ("source 10.0.0.2/31", [2, 3]),
+        ("address 198.51.100.1,10.0.0.3", [1, 3]),
+        ("destination ::/0", []),
+        ("source != 10.0.0.2", [0, 1, 3]),
+        ("protocol tcp", [1, 3]),
+        ("protocol 17 direction out", [0, 2]),
+        ("direction in or source_port 0", [0, 1, 3]),
+        ("not (source_port 0 or source_port 1-2)", [3]),
+        ("l4_port 25 and bytes > 100 and bytes<=200", [2]),
+        ("port port-1", [1]),
+        ("not port port-1", [0, 2, 3]),
+        ("project project-0 and host h2", [2]),
+        ("exporter 192.0.2.2", [1, 3]),
+        ("mac 02:00:00:00:00:03", [3]),
+        ("since 2026-11-21T12:00:02Z", [2, 3]),
+        ("until 2026-11-21T12:00:02", [0, 1]),
+        ("port port-1' or 1=1 --", None),
+        ("port x;drop", []),
+    ],
+)
+def test_a_filter_finds_what_it_says(kept: Kept, asked: str, found: list[int] | None) -> None:
+    kept.write(records())
+    if found is None:
+        with pytest.raises(FilterError):
+            kept.found(asked)
+    else:
+        assert kept.found(asked) == found
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("colour red", "source", "source 10.0.0.300", "(source 10.0.0.1", "source 10.0.0.1)", "protocol > 6", "and"),
+        *("destination_port 65536", "destination_port -1", "bytes 1e3", "since yesterday", "mac 02:00", "not", "= ="),
+        *("(" * 30 + "bytes 1" + ")" * 30, "bytes 1 " * 300, "source_port " + ",".join(["1"] * 201)),
+    ],
+)
+def test_what_is_no_filter_is_refused_in_words(wrong: str) -> None:
+    with pytest.raises(FilterError, match=r"\w+ "):
+        parsed(wrong)
+
+
+def test_sums_are_scaled_by_the_sampling_and_say_what_they_rest_on(kept: Kept) -> None:
+    kept.write(records())
+    kept.write(records())
+    answer = kept.ask(by="port")
+    assert [(row["port_id"], row["packets"], row["bytes"], row["records"]) for row in answer.rows] == [
+        (None, 18, 1800, 2),
+        ("port-2", 8, 800, 2),
+        ("port-1", 2, 200, 2),
+        ("port-0", 0, 0, 2),
+    ]
+    assert (answer.total.packets, answer.total.records) == (28, 8)
+    assert (answer.total.sampled, answer.total.unscaled) == (4, 2)
+    assert [row["source"] for row in kept.ask(by="source", limit=1).rows] == ["10.0.0.3"]
+
+
+def test_a_project_sees_its_own_records_only_whatever_it_asks(kept: Kept) -> None:
+    kept.write(records())
+    for asked in ("", "port port-1 or source 0.0.0.0/0", "not project project-0", "project project-1"):
+        answer = kept.ask(asked, project_id="project-0")
+        assert {row["port_id"] for row in answer.rows} <= {"port-0", "port-2"}
+        assert answer.total.records == len(answer.rows)
+
+
+def test_questions_are_bounded(kept: Kept) -> None:
+    for wrong in ({"limit": 0}, {"limit": 10_001}, {"by": "colour"}):
+        with pytest.raises(QuestionRefused):
+            kept.ask(**wrong)
+    kept.write(records(1000))
+    assert len(kept.ask(limit=7).rows) == 7
+    kept.write(batch_of(300_000))
+    with pytest.raises(QuestionRefused, match="longer"):
+        answered(kept.segments, Question(by="source"), 0.0001)
+    assert kept.ask(limit=1).total.records == 301_000, "and the next one is answered"
+
+
+def test_an_hour_that_is_over_becomes_one_file_with_the_same_records(kept: Kept, tmp_path: Path) -> None:
+    for _ in range(3):
+        kept.write(records())
+    before = kept.ask()
+    kept.segments.compact()
+    assert not list((tmp_path / "hours").iterdir()), "it is not over yet"
+    kept.now_s += 3600
+    kept.write(records(1, kept.now_s))
+    kept.segments.compact()
+    assert [len(list((tmp_path / name).iterdir())) for name in ("open", "hours")] == [1, 1]
+    assert kept.ask("until 2026-11-21T12:59:00Z").total == before.total
+    kept.now_s -= 3600
+    kept.write(records(2))
+    assert kept.ask().total.records == 12 + 1 + 2, "of an hour that is closed, by a clock that was set back"
+
+
+def test_after_a_crash_nothing_is_there_twice_and_nothing_half(tmp_path: Path) -> None:
+    first = Kept(tmp_path)
+    first.write(records())
+    (part,) = (tmp_path / "open").iterdir()
+    first.now_s += 3600
+    saved = part.read_bytes()
+    first.segments.compact()
+    # As if killed after the hour's file appeared, and while another was written.
+    part.write_bytes(saved)
+    (tmp_path / "open" / f"{part.stem}9.unfinished").write_bytes(saved[:100])
+    assert first.ask().total.records == 4
+    first.segments.close()
+    second = Kept(tmp_path)
+    assert second.ask().total.records == 4 and not list((tmp_path / "open").iterdir())
+    second.segments.close()
+
+
+def test_what_older_files_lack_is_null(kept: Kept, tmp_path: Path) -> None:
+    kept.write(records())
+    (part,) = (tmp_path / "open").iterdir()
+    older = tmp_path / "older"
+    duckdb.sql(f"COPY (SELECT * EXCLUDE (source_mac, sampling) FROM '{part}') TO '{older}' (FORMAT parquet)")
+    older.rename(part)
+    answer = kept.ask("not mac 02:00:00:00:00:01")
+    assert answer.total.records == 4 and answer.total.unscaled == 4
+    assert {row["source_mac"] for row in answer.rows} == {None}
+
+
+def test_the_oldest_is_forgotten_by_age_and_by_size(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, most_age_s=3 * 3600.0, most_bytes=1 << 20)
+    for _ in range(5):
+        kept.write(records())
+        kept.now_s += 3600
+    kept.segments.compact()
+    kept.segments.prune()
+    assert kept.ask().total.records == 3 * 4
+    full = Kept(tmp_path, most_bytes=1)
+    full.segments.prune()
+    assert full.ask().total.records == 0
+
+
+def test_a_full_disk_leaves_what_was_there_and_no_half_file(tmp_path: Path) -> None:
+    with _small_disk(tmp_path):
+        kept = Kept(tmp_path)
+        kept.write(records())
+        noise = batch_of(100_000)
+        noise["source_low"] = np.random.default_rng(1).integers(0, 1 << 32, len(noise))
+        with pytest.raises((OSError, duckdb.Error)):
+            kept.write(noise)
+        assert kept.ask().total.records == 4
+        assert len(list((tmp_path / "open").iterdir())) == 1
+        kept.write(records())
+        assert kept.ask().total.records == 8
+        kept.segments.close()
+
+
+@contextlib.contextmanager
+def _small_disk(directory: Path) -> Iterator[None]:
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", directory], check=False)
+    if made.returncode:
+        pytest.skip("needs root, to mount a disk that fills up")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", directory], check=True)

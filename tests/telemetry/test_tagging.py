@@ -1,0 +1,77 @@
+"""Whose records are, by the interface, the MAC and the address, and whose they are not."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from suimon.model.mapped_ports import MappedPort
+from suimon.model.records import batch_of
+from suimon.telemetry.history.tagging import Tagger
+
+HOSTS = {"h1": "192.0.2.1", "h2": "192.0.2.2"}
+SWITCH = "192.0.2.100"
+EXPORTERS = [ip_address(each) for each in (*HOSTS.values(), SWITCH)]
+
+
+def port(name: str, host: str, ifindex: int, mac: int, *addresses: str, project: str = "p") -> MappedPort:
+    return MappedPort(name, project, "n", host, HOSTS[host], ifindex, f"02:00:00:00:00:{mac:02x}", addresses)
+
+
+PORTS = (
+    port("a", "h1", 5, 1, "10.0.0.1"),
+    port("b", "h1", 6, 2, "10.0.0.2", "203.0.113.2"),
+    port("far", "h2", 5, 3, "10.0.0.3"),
+    port("sub", "h1", 5, 4, "10.9.0.4"),
+    port("twin", "h2", 8, 9, "10.0.0.1", project="q"),
+    port("same1", "h1", 11, 8, "2001:db8::1", project="q"),
+    port("same2", "h1", 12, 8, "2001:db8::1", project="q"),
+)
+
+
+@pytest.mark.parametrize(
+    ("record", "tags"),
+    [
+        pytest.param("h1 in=5 to=2", {("a", 1), ("b", 2)}, id="two guests of a host: one record for each"),
+        pytest.param("h1 in=5 to=3", {("a", 1)}, id="a guest elsewhere: its host tells that it came"),
+        pytest.param("h2 in=99 from=1 to=3", {("far", 2)}, id="what comes by a tunnel"),
+        pytest.param("h1 in=5 from=4 to=250", {("sub", 1)}, id="a trunk's subport, by its MAC"),
+        pytest.param("h1 in=5 from=2 to=250", {("a", 1)}, id="a forged MAC is still what that interface sent"),
+        pytest.param("h1 in=5 to=250 at=10.0.0.2", {("a", 1), ("b", 2)}, id="through a router, by the address"),
+        pytest.param("h1 in=6 to=250 at=10.0.0.1", {("b", 1), ("a", 2)}, id="an address that another project has too"),
+        pytest.param("h1 in=5 to=250 at=10.0.0.3", {("a", 1)}, id="through a router, to a guest elsewhere"),
+        pytest.param("h1 in=3 to=250 at=203.0.113.2", {("b", 2)}, id="from outside, by a floating IP"),
+        pytest.param("h1 in=3 to=250 at=10.0.0.1", set(), id="two have the address: nobody's"),
+        pytest.param("h1 in=3 to=8", set(), id="two have the MAC: nobody's"),
+        pytest.param("h1 in=11 to=250 at=2001:db8::1", {("same1", 1)}, id="one project has the address twice"),
+        pytest.param("h1 in=5 out=6 to=250", {("a", 1), ("b", 2)}, id="where it leaves, if that is told"),
+        pytest.param("h1 in=5 to=1", {("a", 1)}, id="to itself"),
+        pytest.param("h2 in=6 to=250", set(), id="an interface of another host"),
+        pytest.param("switch in=5 from=1 to=3", {("a", 1), ("far", 2)}, id="a physical switch, by MACs"),
+        pytest.param("switch in=5 at=203.0.113.2", {("b", 2)}, id="a physical switch, by an address"),
+        pytest.param("switch in=5 from=250 at=10.0.0.1", set(), id="nobody's at a physical switch"),
+    ],
+)
+def test_a_record_is_its_port_s(record: str, tags: set[tuple[str, int]]) -> None:
+    exporter, *said = record.split()
+    values = dict(each.split("=") for each in said)
+    batch = batch_of(2)
+    batch["exporter"] = [*HOSTS, "switch"].index(exporter)
+    batch["input"], batch["output"] = int(values.get("in", 0)), int(values.get("out", 0x40000100))
+    for side, name in (("source", "from"), ("destination", "to")):
+        batch[f"{side}_mac"] = 0x020000000000 + int(values[name]) if name in values else 0
+    at = int(ip_address(values.get("at", "198.51.100.1")))
+    batch["destination_high"], batch["destination_low"] = at >> 64, at & 0xFFFFFFFFFFFFFFFF
+    batch["bytes"] = 100
+    tagger = Tagger(PORTS, EXPORTERS)
+    tagged = tagger.tag(batch)
+    found = [(tagger.ports[row["port"]].id, int(row["direction"])) for row in tagged if row["port"] >= 0]
+    assert sorted(found) == sorted([*tags, *tags])
+    assert len(tagged) == 2 * max(len(tags), 1) and set(tagged["bytes"]) == {100}
+
+
+def test_without_ports_or_records_nothing_is_tagged() -> None:
+    assert list(Tagger((), EXPORTERS).tag(batch_of(3))["port"]) == [-1] * 3
+    assert len(Tagger(PORTS, EXPORTERS).tag(batch_of(0))) == 0
+    unknown = batch_of(1)
+    unknown["exporter"] = 7
+    assert list(Tagger(PORTS, EXPORTERS).tag(unknown)["port"]) == [-1]
