@@ -1,0 +1,299 @@
+"""Datagrams in, records out: finds whose they are, decodes them by protocol, and counts what is lost and why."""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suimon.model.records import Batch, batch_of
+from suimon.telemetry.flow import netflow5, sflow, templated
+from suimon.telemetry.flow.clocks import Header
+from suimon.telemetry.flow.datagrams import SLACK, Datagrams, Places, read
+from suimon.telemetry.flow.exporters import Exporters, address
+from suimon.telemetry.flow.held import Held, Waiting
+from suimon.telemetry.flow.layout import Template, fits, records
+from suimon.telemetry.flow.meaning import meant, samplers, sampling_options
+from suimon.telemetry.flow.open_vswitch import known_templates
+from suimon.telemetry.flow.templated import Sets
+from suimon.telemetry.flow.templates import FIRST_ID, Announced, DecodeError, Kept, announced, dumped, loaded
+
+_LEAST_BYTES: Final = {1: sflow.LEAST_BYTES, 5: netflow5.HEADER_BYTES, **templated.HEADER_BYTES}
+"""By version; sFlow's five is in four bytes, so its first two are 0: here it is 1."""
+_UNKNOWN: Final = -1
+
+
+class Collector:
+    """One caller at a time: what it takes is decoded at once, and the records are the caller's."""
+
+    def __init__(self, exporters: Exporters) -> None:
+        self.exporters = exporters
+        self.waiting = Waiting()
+        self.templates_changed = False
+        """Since `templates` was asked last."""
+        self.counters: list[NDArray[np.void]] = []
+        """Interface counters of sFlow that came in the last `take`; arrays of `sflow.COUNTERS`."""
+
+    def take(self, datagrams: Datagrams) -> Batch:
+        """The records of these datagrams, and of earlier ones that waited for a template which they bring."""
+        self.counters = []
+        version, stream = self._identified(datagrams)
+        found = [batch_of(0)]
+        for number, decode in ((1, self._sflow), (5, self._netflow5), (9, self._templated), (10, self._templated)):
+            which = np.flatnonzero((version == number) & (stream >= 0))
+            if len(which):
+                found += decode(datagrams, which, stream[which])
+        if len(datagrams.lengths):
+            self._expire(float(datagrams.arrived_s[-1]))
+        batch = np.concatenate(found)
+        self._count("records", batch["exporter"])
+        self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
+        return batch
+
+    def templates(self) -> bytes:
+        """What to keep on disk."""
+        self.templates_changed = False
+        table, streams = self.exporters.table, self.exporters.streams
+        return dumped(
+            [
+                Kept(str(table[stream.exporter].address), stream.version, stream.domain, number, each.spec, each.scope)
+                for stream in streams
+                for number, each in stream.templates.by_id.items()
+            ]
+        )
+
+    def restore(self, kept: bytes) -> None:
+        """What `templates` gave, of exporters that are still allowed. Raises DecodeError when it isn't that."""
+        for each in loaded(kept):
+            place = self.exporters.place(address(each.exporter))
+            number = None if place is None else self.exporters.stream(place, each.version, each.domain)
+            if number is not None:
+                self.exporters.streams[number].templates.learn(Announced(each.number, each.template))
+
+    def _identified(self, datagrams: Datagrams) -> tuple[NDArray[np.int64], Places]:
+        """The version and the stream of each datagram; stream -1 when it is lost."""
+        flat, begins, lengths = datagrams.flat, datagrams.begins, datagrams.lengths
+        version = np.where(lengths >= 4, read(flat, ">u2", begins), 0).astype(np.int64)
+        version[(version == 0) & (lengths >= 4) & (read(flat, ">u4", begins) == 5)] = 1
+        least = np.full(len(begins), 1 << 20)
+        for number, size in _LEAST_BYTES.items():
+            least[version == number] = size
+        good = (lengths >= least) & ~datagrams.cut
+        domain = np.zeros(len(begins), np.int64)
+        for number, at in (
+            (5, begins + 20),
+            (9, begins + 16),
+            (10, begins + 12),
+            (1, sflow.sub_agent_at(flat, begins)),
+        ):
+            which = good & (version == number)
+            domain[which] = read(flat, ">u2" if number == 5 else ">u4", at[which])
+        place = self._places(datagrams)
+        good &= place != _UNKNOWN
+        self._count("malformed", place[~good])
+        stream = np.full(len(begins), _UNKNOWN)
+        which = np.flatnonzero(good)
+        keys, back = np.unique(np.stack([place[which], version[which], domain[which]]), axis=1, return_inverse=True)
+        numbers = [self.exporters.stream(*key) for key in keys.T.tolist()]
+        stream[which] = np.array([_UNKNOWN if n is None else n for n in numbers], np.int64)[back.ravel()]
+        self._count("malformed", place[which][stream[which] == _UNKNOWN])
+        return version, stream
+
+    def _places(self, datagrams: Datagrams) -> Places:
+        keys, back, counts = np.unique(
+            np.stack([datagrams.high, datagrams.low]), axis=1, return_inverse=True, return_counts=True
+        )
+        places = []
+        for high, low, count in zip(*keys.tolist(), counts.tolist(), strict=True):
+            source = IPv6Address(high << 64 | low) if high else IPv4Address(low)
+            place = self.exporters.place(source)
+            if place is None:
+                self.exporters.refuse(source, count)
+            else:
+                self.exporters.table[place].losses.datagrams += count
+            places.append(_UNKNOWN if place is None else place)
+        return np.array(places, np.int64)[back.ravel()]
+
+    def _netflow5(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
+        begins = datagrams.begins[which]
+        decoded = netflow5.decode(datagrams.flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
+        self._broken(stream, decoded.broken)
+        number, counts = (
+            read(datagrams.flat, *field).astype(np.int64) for field in ((">u4", begins + 16), (">u2", begins + 2))
+        )
+        # Open vSwitch gives the number of the last record (seen in 3.1) where others give that of the first.
+        number = np.where(self._from_open_vswitch(stream), number - counts + 1, number)
+        self._numbered(stream, number, counts)
+        yield self._owned(decoded.batch, stream[decoded.owner], decoded.doubted)
+
+    def _sflow(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
+        flat, begins = datagrams.flat, datagrams.begins[which]
+        decoded = sflow.decode(flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
+        self._broken(stream, decoded.broken)
+        number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4)
+        self._numbered(stream, number, np.ones(len(number), np.int64))
+        if len(decoded.counters):
+            decoded.counters["exporter"] = self._exporter(stream)[decoded.counters_owner]
+            self.counters.append(decoded.counters)
+        yield self._owned(decoded.batch, stream[decoded.owner], np.zeros(len(decoded.batch), bool))
+
+    def _templated(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
+        flat, begins = datagrams.flat, datagrams.begins[which]
+        version = int(read(flat, ">u2", begins[:1])[0])
+        sets, broken = templated.sets(flat, begins, datagrams.lengths[which], version)
+        header, number = templated.header(flat, begins, version, datagrams.arrived_s[which])
+        reading = _Reading(self, flat, stream, header)
+        wanted: set[tuple[int, int]] = set()
+        start = 0
+        for control in np.flatnonzero(sets.number < FIRST_ID).tolist():
+            datagram = int(sets.datagram[control])
+            own = self.exporters.streams[int(stream[datagram])]
+            body = flat[sets.begins[control] : sets.ends[control]].tobytes()
+            try:
+                for each in announced(version, int(sets.number[control]), body, own.templates.by_id):
+                    if own.templates.changes(each):
+                        # What was sent before means what its template said then.
+                        yield from reading.decode(sets.some(slice(start, control)))
+                        start = control
+                    if own.templates.learn(each):
+                        self.templates_changed = True
+                        wanted.add((own.exporter, each.id))
+            except DecodeError:
+                broken[datagram] = True
+        yield from reading.decode(sets.some(slice(start, None)))
+        broken[reading.broken] = True
+        self._broken(stream, broken)
+        self._numbered(stream, number, np.ones(len(which), np.int64) if version == 9 else reading.counted)
+        yield from self._released(wanted)
+
+    def _released(self, wanted: set[tuple[int, int]]) -> Iterator[Batch]:
+        """Records that waited for these templates."""
+        held = self.waiting.take(wanted) if len(self.waiting) else []
+        if not held:
+            return
+        flat = np.frombuffer(b"".join(each.body for each in held) + bytes(SLACK), np.uint8)
+        lengths = np.array([len(each.body) for each in held], np.int64)
+        number = np.array([each.number for each in held], np.int64)
+        begins = np.cumsum(lengths) - lengths
+        header = Header(
+            np.array([each.arrived_s for each in held]),
+            np.array([each.exported_s for each in held]),
+            np.array([each.uptime_ms for each in held], np.int64),
+        )
+        reading = _Reading(self, flat, np.array([each.stream for each in held], np.int64), header)
+        yield from reading.decode(Sets(np.arange(len(held)), number, begins, begins + lengths))
+
+    def _from_open_vswitch(self, stream: Places) -> NDArray[np.bool_]:
+        numbers, back = np.unique(stream, return_inverse=True)
+        found = [self.exporters.is_open_vswitch(self.exporters.streams[each]) for each in numbers.tolist()]
+        return np.array(found, bool)[back]
+
+    def _owned(self, batch: Batch, stream: Places, doubted: NDArray[np.bool_]) -> Batch:
+        """Fills in the exporter, and the sampling that the operator or the exporter's options said."""
+        batch["exporter"] = self._exporter(stream)
+        self._count("clock", batch["exporter"][doubted])
+        for each in np.unique(stream).tolist():
+            own = self.exporters.streams[each]
+            allowed = self.exporters.table[own.exporter].allowed
+            if allowed and allowed.sampling:
+                batch["sampling"][stream == each] = allowed.sampling
+        return batch
+
+    def _exporter(self, stream: Places) -> Places:
+        numbers, back = np.unique(stream, return_inverse=True)
+        return np.array([self.exporters.streams[each].exporter for each in numbers.tolist()], np.int64)[back]
+
+    def _numbered(self, stream: Places, number: NDArray[Any], step: NDArray[Any]) -> None:
+        """Those whose step is negative have one that nobody knows."""
+        streams = self.exporters.streams
+        for each, at, count in zip(stream.tolist(), number.tolist(), step.tolist(), strict=True):
+            streams[each].sequence.take(at, None if count < 0 else count)
+
+    def _broken(self, stream: Places, broken: NDArray[np.bool_]) -> None:
+        if broken.any():
+            self._count("malformed", self._exporter(stream[broken]))
+
+    def _expire(self, now_s: float) -> None:
+        self._count("unknown_sets", [each.exporter for each in self.waiting.expired(now_s)])
+
+    def _count(self, loss: str, places: Iterable[int] | NDArray[Any]) -> None:
+        """One for each of these exporters; -1 is nobody's."""
+        found, counts = np.unique(np.asarray(places, np.int64), return_counts=True)
+        for place, count in zip(found.tolist(), counts.tolist(), strict=True):
+            if place != _UNKNOWN:
+                losses = self.exporters.table[place].losses
+                setattr(losses, loss, getattr(losses, loss) + count)
+
+
+class _Reading:
+    """Sets of some datagrams, decoded by the templates of the moment."""
+
+    def __init__(self, collector: Collector, flat: NDArray[np.uint8], stream: Places, header: Header) -> None:
+        self._collector, self._exporters = collector, collector.exporters
+        self._flat, self._stream, self._header = flat, stream, header
+        self.counted = np.zeros(len(stream), np.int64)
+        """Records of each datagram; negative when nobody knows."""
+        self.broken = np.zeros(len(stream), bool)
+
+    def decode(self, sets: Sets) -> Iterator[Batch]:
+        sets = sets.some(sets.number >= FIRST_ID)
+        if not len(sets.number):
+            return
+        keys, back = np.unique(np.stack([self._stream[sets.datagram], sets.number]), axis=1, return_inverse=True)
+        of: dict[Template, list[int]] = {}
+        for place, (stream, number) in enumerate(keys.T.tolist()):
+            own = self._exporters.streams[stream]
+            template = self._exporters.template(own, number)
+            if template is None and own.version == 10 and self._exporters.is_open_vswitch(own):
+                template = self._built_in(sets.some(np.flatnonzero(back.ravel() == place)), number)
+            if template is None:
+                self._hold(sets.some(np.flatnonzero(back.ravel() == place)))
+            else:
+                of.setdefault(template, []).append(place)
+        # What options say about sampling is for the records beside them, too.
+        for template in sorted(of, key=lambda each: not each.scope):
+            yield from self._decoded(sets.some(np.flatnonzero(np.isin(back.ravel(), of[template]))), template)
+
+    def _built_in(self, sets: Sets, number: int) -> Template | None:
+        each = known_templates(number)
+        return next((template for template in each if fits(self._flat, sets.begins, sets.ends, template)), None)
+
+    def _decoded(self, sets: Sets, template: Template) -> Iterator[Batch]:
+        found = records(self._flat, sets.begins, sets.ends, template)
+        self.broken[sets.datagram[found.broken]] = True
+        owner = sets.datagram[found.owner]
+        np.add.at(self.counted, owner, 1)
+        stream = self._stream[owner]
+        if template.scope:
+            for each, sampler, rate in sampling_options(found.columns, stream):
+                self._exporters.streams[each].learn_sampler(sampler, rate)
+            return
+        arrived_s, exported_s, uptime_ms = self._header
+        header = Header(arrived_s[owner], exported_s[owner], uptime_ms[owner])
+        batch, doubted = meant(found.columns, header)
+        self._sample(batch, stream, samplers(found.columns))
+        yield self._collector._owned(batch, stream, doubted)
+
+    def _sample(self, batch: Batch, stream: Places, which: NDArray[np.int64] | None) -> None:
+        """Where the record itself doesn't say: what its exporter's options said."""
+        silent = np.flatnonzero(batch["sampling"] == 0)
+        if not len(silent):
+            return
+        sampler = np.full(len(silent), _UNKNOWN) if which is None else which[silent]
+        keys, back = np.unique(np.stack([stream[silent], sampler]), axis=1, return_inverse=True)
+        rates = [
+            self._exporters.sampling(self._exporters.streams[each], None if which is None else of)
+            for each, of in keys.T.tolist()
+        ]
+        batch["sampling"][silent] = np.array(rates, np.int64)[back.ravel()]
+
+    def _hold(self, sets: Sets) -> None:
+        self.counted[sets.datagram] = -(1 << 40)
+        for datagram, number, begin, end in zip(*(column.tolist() for column in sets), strict=True):
+            stream = int(self._stream[datagram])
+            exporter = self._exporters.streams[stream].exporter
+            body = self._flat[begin:end].tobytes()
+            arrived_s, exported_s, uptime_ms = (column[datagram].item() for column in self._header)
+            if not self._collector.waiting.put(Held(stream, exporter, number, body, arrived_s, exported_s, uptime_ms)):
+                self._collector._count("unknown_sets", [exporter])

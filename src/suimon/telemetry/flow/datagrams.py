@@ -1,0 +1,55 @@
+"""Datagrams as the receiver took them: one array of bytes, so that decoders read fields of all of them at once."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Places = NDArray[np.int64]
+"""Indexes into an array of bytes."""
+SLACK: Final = 64
+"""Bytes behind the last datagram, so that a field may be read before it is known to be whole."""
+
+
+class Datagrams(NamedTuple):
+    """`flat` has datagram i at `begins[i]` and SLACK bytes at its end. It is valid until the next are received."""
+
+    flat: Bytes
+    begins: Places
+    lengths: Places
+    cut: NDArray[np.bool_]
+    """Longer than what there was room for; the rest is lost."""
+    high: NDArray[np.uint64]
+    """The upper half of the source address; 0 for IPv4."""
+    low: NDArray[np.uint64]
+    arrived_s: NDArray[np.float64]
+
+
+def packed(payloads: Sequence[tuple[bytes, str]], arrived_s: float) -> Datagrams:
+    """Datagrams of (bytes, source address), for replays."""
+    lengths = np.array([len(payload) for payload, _ in payloads], np.int64)
+    flat = np.frombuffer(b"".join(payload for payload, _ in payloads) + bytes(SLACK), np.uint8)
+    addresses = [int(ip_address(source)) for _, source in payloads]
+    high = np.array([each >> 64 for each in addresses], np.uint64)
+    low = np.array([each & (1 << 64) - 1 for each in addresses], np.uint64)
+    begins = np.cumsum(lengths) - lengths
+    return Datagrams(
+        flat, begins, lengths, np.zeros(len(lengths), bool), high, low, np.full(len(lengths), arrived_s, np.float64)
+    )
+
+
+def read(flat: Bytes, dtype: str, at: Places) -> NDArray[Any]:
+    """A field of `dtype` at each of those places, whatever their alignment."""
+    size = np.dtype(dtype).itemsize
+    found: NDArray[Any] = np.ndarray((len(flat) - size + 1,), dtype, flat, 0, (1,))[at]
+    return found
+
+
+def within(begins: Places, counts: Places, step: int) -> tuple[Places, Places]:
+    """For `counts[i]` things of `step` bytes from `begins[i]` on: (i, place) of each."""
+    owner = np.repeat(np.arange(len(begins)), counts)
+    number = np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner]
+    return owner, begins[owner] + number * step

@@ -1,0 +1,38 @@
+"""Gaps in the numbers of what an exporter sent: what was lost on the way, what came late, when it began anew."""
+
+from typing import Final
+
+import msgspec
+
+_MODULUS: Final = 1 << 32
+_FARTHEST_LOST: Final = 1 << 24
+_MOST_LATE: Final = 16
+"""So many late ones in a row are a new beginning at a smaller number."""
+
+
+class Sequence(msgspec.Struct):
+    """The numbers of one stream. `reach` is how far back a number may be and still only have come late."""
+
+    reach: int
+    lost: int = 0
+    late: int = 0
+    resets: int = 0
+    expected: int | None = None
+    _late_in_row: int = 0
+
+    def take(self, number: int, step: int | None) -> None:
+        """One datagram's `number`; the next one's is `step` more. None: nobody knows, and the next is believed."""
+        ahead = (number - self.expected) % _MODULUS if self.expected is not None else 0
+        behind = _MODULUS - ahead
+        if 0 < ahead < _FARTHEST_LOST:
+            self.lost += ahead
+        elif ahead and behind <= self.reach and self._late_in_row < _MOST_LATE:
+            # It was counted as lost when those after it came.
+            self.late += 1
+            self._late_in_row += 1
+            self.lost -= min(self.lost, step or 0)
+            return
+        elif ahead:
+            self.resets += 1
+        self._late_in_row = 0
+        self.expected = None if step is None else (number + step) % _MODULUS

@@ -1,0 +1,83 @@
+"""Real sockets: every datagram arrives with its source, and what didn't fit is counted."""
+
+import asyncio
+import socket
+
+import numpy as np
+import pytest
+
+from suimon.telemetry.flow.datagrams import SLACK, Datagrams
+from suimon.telemetry.flow.receiver import AT_ONCE, Config, Receiver
+
+
+class Kept:
+    """Copies of what came, and an event for when so many have come."""
+
+    def __init__(self, expected: int) -> None:
+        self.got: list[tuple[bytes, int, int, bool, float]] = []
+        self._expected, self.complete = expected, asyncio.Event()
+
+    def __call__(self, datagrams: Datagrams) -> None:
+        flat, begins, lengths, cut, high, low, arrived = datagrams
+        assert len(flat) >= begins[-1] + lengths[-1] + SLACK
+        for at in range(len(lengths)):
+            payload = flat[begins[at] : begins[at] + lengths[at]].tobytes()
+            self.got.append((payload, int(high[at]), int(low[at]), bool(cut[at]), float(arrived[at])))
+        if len(self.got) >= self._expected:
+            self.complete.set()
+
+
+async def received(payloads: list[bytes], listen: str = "127.0.0.1", source: str = "127.0.0.9") -> Kept:
+    kept = Kept(len(payloads))
+    receiver = Receiver(Config(((listen, 0),), nap_s=0.001), kept, lambda: 42.0)
+    receiver.open()
+    running = asyncio.create_task(receiver.run())
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        sender.bind((source, 0))
+        for payload in payloads:
+            sender.sendto(payload, ("::1" if ":" in source else "127.0.0.1", receiver.addresses[0][1]))
+    async with asyncio.timeout(20):
+        await kept.complete.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert receiver.lost == 0
+    return kept
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "::"])
+def test_every_datagram_comes_with_its_source(listen: str) -> None:
+    payloads = [bytes([n % 251]) * (n % 1400) for n in range(AT_ONCE + 200)]
+    kept = asyncio.run(received(payloads, listen))
+    assert kept.got == [(payload, 0, 0x7F000009, False, 42.0) for payload in payloads]
+
+
+def test_long_datagrams_are_whole_and_longer_ones_are_cut() -> None:
+    payloads = [bytes(np.random.default_rng(1).bytes(size)) for size in (10, 1536, 1537, 9000, 9216, 9217, 60_000, 20)]
+    kept = asyncio.run(received(payloads))
+    assert [(got[0], got[3]) for got in kept.got] == [(payload[:9216], len(payload) > 9216) for payload in payloads]
+
+
+def test_this_machine_has_one_address_in_both_families() -> None:
+    assert {got[1:3] for got in asyncio.run(received([b"x"], "::", "::1")).got} == {(0, 0x7F000001)}
+
+
+def test_what_had_no_room_is_counted() -> None:
+    got: list[int] = []
+    receiver = Receiver(Config((("127.0.0.1", 0),), buffer_bytes=65536), lambda d: got.append(len(d.lengths)), float)
+    receiver.open()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(1000):
+            sender.sendto(bytes(1000), receiver.addresses[0])
+    while receiver.receive():
+        continue
+    assert 0 < sum(got) < 1000 and sum(got) + receiver.lost == 1000
+    receiver.close()
+    assert sum(got) + receiver.lost == 1000
+
+
+def test_an_address_that_is_taken_is_an_error() -> None:
+    receiver = Receiver(Config((("127.0.0.1", 0), ("203.0.113.1", 0))), lambda _: None, float)
+    with pytest.raises(OSError, match="assign"):
+        receiver.open()
+    assert receiver.addresses == []
