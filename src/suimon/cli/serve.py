@@ -31,6 +31,7 @@ from suimon.api.nova.notifier import Notifier, NotifierConfig
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
 from suimon.api.wire import Service
+from suimon.cli.automation import AutomationConfig, automation, automation_config, automation_options
 from suimon.cli.database import database_options, database_url
 from suimon.cli.identity import (
     IdentityConfig,
@@ -77,6 +78,7 @@ class Config(msgspec.Struct, frozen=True):
     workers: int = 1
     identity: IdentityConfig = IdentityConfig()
     nova: NovaConfig | None = None
+    automation: AutomationConfig = AutomationConfig()
     worker: str = ""
     """In one of several processes: the sockets that it was given."""
 
@@ -94,6 +96,7 @@ class Config(msgspec.Struct, frozen=True):
 @database_options
 @identity_options
 @restriction_options
+@automation_options
 @click.option("--nova-config", default="", help="INI file with a section [nova]: whom to tell that ports are plugged.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
@@ -120,6 +123,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             worker=options["worker"],
             nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
             identity=identity_config(options),
+            automation=automation_config(options),
         )
         apply_policy(config.identity)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -166,6 +170,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
             following = [tasks.create_task(distribution.run())]
             expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
             following.append(tasks.create_task(expiry.run()))
+            following += [tasks.create_task(each.run()) for each in automation(config.automation, store)]
             if config.nova:
                 turn = Lease(LeaseConfig(), store, "nova")
                 notifier = Notifier(NotifierConfig(), store, Nova(config.nova), turn)

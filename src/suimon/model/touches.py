@@ -40,10 +40,13 @@ UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP, LOCAL_IP}
 EVERY_HOST: Final = "cloud:all"
 """The scope of what every host with ports has to know."""
 
+OWNERS_OF_THE_CLOUD: Final = ("network:", "neutron:")
+"""How the device owners of infrastructure begin."""
+
 
 def of_the_cloud(device_owner: str) -> bool:
     """Whether a port with this owner is infrastructure: a router's leg, DHCP. Nothing restricts it."""
-    return device_owner.startswith(("network:", "neutron:"))
+    return device_owner.startswith(OWNERS_OF_THE_CLOUD)
 
 
 def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[Touch]:

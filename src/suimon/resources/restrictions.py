@@ -89,6 +89,15 @@ def release(tx: Tx, actor: Actor, id_: str, why: str) -> Restriction:
     return _released(tx, actor, restriction, why) if restriction.state == "active" else restriction
 
 
+def prolong(tx: Tx, actor: Actor, id_: str, until: datetime) -> Restriction:
+    """It is in force until then; one whose time was over is again. Raises NotFound, Forbidden, Conflict if released."""
+    restriction = RESTRICTIONS.find(tx, actor, id_)
+    require(actor, "create_restriction", Target(restriction.project_id))
+    if restriction.state == "released":
+        raise Conflict(f"Restriction {id_} was released by {restriction.released_by}.")
+    return tx.change(restriction, state="active", expires_at=until, released_at=None)
+
+
 def release_all(tx: Tx, actor: Actor, since: datetime | None, why: str) -> list[Restriction]:
     """Those that were made at that time or later (None: whenever), `MOST_AT_ONCE` of them, the newest first: to be
     called until there are none. Raises Forbidden.

@@ -9,11 +9,12 @@ down_revision = "0004"
 
 def upgrade() -> None:
     _restrictions()
+    _findings()
     _incidents()
     _response()
 
 
-def _incidents() -> None:
+def _findings() -> None:
     op.create_table(
         "findings",
         sa.Column("id", sa.Text(), nullable=False),
@@ -31,6 +32,9 @@ def _incidents() -> None:
     op.create_index("ix_findings_noted_at", "findings", ["noted_at"])
     op.create_index("ix_findings_project_id", "findings", ["project_id"])
     op.create_index("ix_findings_seen_at", "findings", ["seen_at"])
+
+
+def _incidents() -> None:
     op.create_table(
         "incidents",
         sa.Column("id", sa.Text(), nullable=False),

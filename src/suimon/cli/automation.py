@@ -1,0 +1,47 @@
+"""What acts by itself in a controller, made from what the command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from suimon.response.responder import Responder, ResponderConfig
+from suimon.response.senses import NoSenses, Senses
+from suimon.store.leases import Lease, LeaseConfig
+from suimon.store.store import Store
+
+
+class AutomationConfig(msgspec.Struct, frozen=True):
+    """`acts`: whether findings and usage lead to anything here. What is in force ends on time all the same."""
+
+    acts: bool = True
+
+
+class Component(Protocol):
+    """Runs until cancelled."""
+
+    async def run(self) -> None: ...
+
+
+def automation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `automation_config` reads."""
+    words = "Whether this controller takes part in acting on findings and usage, as the rulebook says."
+    return click.option("--automation/--no-automation", "automation", default=True, show_default=True, help=words)(
+        command
+    )
+
+
+def automation_config(options: Mapping[str, Any]) -> AutomationConfig:
+    """What these options say."""
+    return AutomationConfig(acts=options["automation"])
+
+
+def automation(config: AutomationConfig, store: Store, senses: Senses | None = None) -> list[Component]:
+    """What is to be run; without `senses` nothing is measured, and usage rules see no usage."""
+    if not config.acts:
+        return []
+    turn = Lease(LeaseConfig(), store, "response")
+    return [Responder(ResponderConfig(), store, senses or NoSenses(), turn)]

@@ -1,0 +1,169 @@
+"""What an operator lets happen by itself: which finding leads to which restriction, for whom, and how much at most.
+
+Times are hours because people write them; `gb` is 10^9 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from suimon.model.findings import Direction, Finding, Role, Subject
+
+Mode = Literal["dry_run", "approve", "act"]
+"""What a rule does: note what it would have done, ask a person, act. A new rule begins with the first."""
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Id = Annotated[str, Meta(min_length=1, max_length=255)]
+Ids = Annotated[tuple[Id, ...], Meta(max_length=10_000)]
+Hours = Annotated[float, Meta(gt=0, le=24 * 366)]
+Seconds = Annotated[float, Meta(ge=0, le=3600)]
+L4Port = Annotated[int, Meta(ge=1, le=65535)]
+Rate = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+USAGE = "usage:"
+"""How the findings of usage rules begin in `detector`; the rule's name follows."""
+
+
+class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a rule is for. As a choice, all that is said has to be so; as an exemption, any of it."""
+
+    everyone: bool = False
+    projects: Ids = ()
+    tags: Ids = ()
+    """Of the port."""
+    networks: Ids = ()
+    network_tags: Ids = ()
+
+    @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """In the order of `Place.parts`."""
+        return self.projects, self.tags, self.networks, self.network_tags
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The restriction that a rule leads to, and for how long."""
+
+    kind: Literal["rate_limit", "packet_rate_limit", "port_block", "quarantine"]
+    direction: Direction = "egress"
+    rate_kbps: Rate | None = None
+    rate_kpps: Rate | None = None
+    protocol: Literal["tcp", "udp"] | None = None
+    port_min: L4Port | None = None
+    port_max: L4Port | None = None
+    lasts_h: Hours = 1.0
+
+
+class DetectorRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Findings of one detector lead to a restriction of their subject."""
+
+    name: Name
+    detector: Name
+    role: Role | None = "source"
+    confidence: Annotated[float, Meta(ge=0, le=1)] = 0.9
+    """The least."""
+    for_: Selector = msgspec.field(name="for", default=Selector())
+    but_for: Selector = Selector()
+    do: Measure
+    mode: Mode = "dry_run"
+
+
+class UsageRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More than so much within so long leads to a restriction; a warning goes out at a part of it."""
+
+    name: Name
+    per: Literal["port", "project"] = "port"
+    direction: Literal["egress", "ingress", "both"] = "both"
+    outside: bool = True
+    """Only what goes to and comes from outside the cloud."""
+    more_than_gb: Annotated[float, Meta(gt=0)]
+    within_h: Annotated[float, Meta(ge=1, le=24 * 31)] = 24.0
+    warn_at: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    for_: Selector = msgspec.field(name="for", default=Selector())
+    but_for: Selector = Selector()
+    do: Measure
+    mode: Mode = "dry_run"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much may happen by itself. The larger of `acts_an_hour` and `share_of_ports` is how many ports an hour."""
+
+    acts_an_hour: Annotated[int, Meta(ge=0, le=1000)] = 5
+    share_of_ports: Annotated[float, Meta(ge=0, le=0.2)] = 0.02
+    answer_within_h: Hours = 1.0
+    """Who is asked has so long to answer."""
+    repeats_within_h: Hours = 7 * 24.0
+    """Whoever is restricted again within this is so for twice as long."""
+    longest_h: Hours = 7 * 24.0
+    fresh_s: Seconds = 120.0
+    """How long ago a finding may have been seen to go on, to be acted on or to count as going on."""
+    verify_after_s: Seconds = 60.0
+    clock_offset_s: Seconds = 30.0
+
+
+class Never(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom no rule touches. `addresses` are addresses or prefixes."""
+
+    ports: Ids = ()
+    projects: Ids = ()
+    addresses: Ids = ()
+
+
+class Rulebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One version of all that."""
+
+    limits: Limits = Limits()
+    never: Never = Never()
+    rules: Annotated[tuple[DetectorRule, ...], Meta(max_length=200)] = ()
+    usage: Annotated[tuple[UsageRule, ...], Meta(max_length=200)] = ()
+
+    @property
+    def all_rules(self) -> list[DetectorRule | UsageRule]:
+        return [*self.rules, *self.usage]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a finding is about, as the store has it: what a restriction of it would bind."""
+
+    target: Subject
+    ours: bool = True
+    """An address that no port has is outside."""
+    project_id: str | None = None
+    ports: int = 0
+    projects: frozenset[str] = frozenset()
+    port_ids: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    networks: frozenset[str] = frozenset()
+    network_tags: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    infrastructure: bool = False
+    """Some of its ports are the network's own: routers, DHCP, gateways."""
+
+    @property
+    def parts(self) -> tuple[frozenset[str], ...]:
+        """In the order of `Selector.parts`."""
+        return self.projects, self.tags, self.networks, self.network_tags
+
+
+AnyRule = DetectorRule | UsageRule
+
+
+def rules_for(book: Rulebook, finding: Finding, place: Place) -> list[AnyRule]:
+    """Those that say something of this finding, in the book's order."""
+    usage = [rule for rule in book.usage if finding.detector == f"{USAGE}{rule.name}"]
+    found: list[AnyRule] = [
+        rule
+        for rule in book.rules
+        if rule.detector == finding.detector
+        and rule.role in (None, finding.role)
+        and finding.confidence >= rule.confidence
+    ]
+    return [rule for rule in [*found, *usage] if is_for(rule, place)]
+
+
+def is_for(rule: DetectorRule | UsageRule, place: Place) -> bool:
+    """Whether the place is chosen and not exempted. Who chooses nobody means nobody."""
+    chosen = [have.intersection(said) for said, have in zip(rule.for_.parts, place.parts, strict=True) if said]
+    exempt = any(have.intersection(said) for said, have in zip(rule.but_for.parts, place.parts, strict=True))
+    return (rule.for_.everyone or bool(chosen)) and all(chosen) and not (exempt or rule.but_for.everyone)

@@ -1,0 +1,76 @@
+"""Whom a finding is about, looked up: the ports that a restriction of it would bind, and what is said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Final
+
+from sqlalchemy import bindparam, func, not_, or_, select
+
+from suimon.model.findings import Subject
+from suimon.model.rulebook import Place
+from suimon.model.things import FloatingIp, Network, Port
+from suimon.model.touches import OWNERS_OF_THE_CLOUD, of_the_cloud
+from suimon.store.columns import address_digits
+from suimon.store.tables import IP_ALLOCATIONS, PORTS
+from suimon.store.tx import Tx
+
+_COUNT: Final = select(func.count()).where(
+    not_(or_(*(PORTS.c.device_owner.startswith(own) for own in OWNERS_OF_THE_CLOUD)))
+)
+_HAVING: Final = select(IP_ALLOCATIONS.c.port_id).where(IP_ALLOCATIONS.c.ip == bindparam("ip"))
+
+
+def count_ports(tx: Tx) -> int:
+    """The guests' ports."""
+    return int(tx.rows(_COUNT, {})[0][0])
+
+
+def place_of(tx: Tx, subject: Subject) -> Place:
+    """What there is of it now; nothing if it is gone, or a host, which can't be restricted."""
+    match subject.kind:
+        case "port":
+            port = tx.get(Port, subject.id)
+            return _place(tx, subject, [port] if port else [])
+        case "network" | "project":
+            # A restriction of many binds guests: the ports of their routers are left alone.
+            ports = tx.select(Port, {f"{subject.kind}_id": subject.id})
+            return _place(tx, subject, [port for port in ports if not of_the_cloud(port.device_owner)])
+        case "address":
+            return _address(tx, subject)
+    return Place(target=subject)
+
+
+def _address(tx: Tx, subject: Subject) -> Place:
+    try:
+        address = str(ip_address(subject.id))
+    except ValueError:
+        return Place(target=subject)
+    ids = {row[0] for row in tx.rows(_HAVING, {"ip": address_digits(address)})}
+    floating = tx.select(FloatingIp, {"floating_ip_address": address})
+    ids |= {holder for one in floating if (holder := one.holder_id or one.port_id)}
+    ids -= {one.floating_port_id for one in floating}
+    place = _place(tx, Subject("address", address), tx.select(Port, {"id": ids}) if ids else [])
+    outside = not ids and not floating
+    return Place(target=place.target, ours=False, addresses=frozenset({address})) if outside else place
+
+
+def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
+    projects = frozenset(port.project_id for port in ports)
+    networks = frozenset(port.network_id for port in ports)
+    known = tx.select(Network, {"id": networks}) if networks else []
+    own = target.id if target.kind == "address" else None
+    return Place(
+        target=target,
+        project_id=next(iter(projects)) if len(projects) == 1 else None,
+        ports=len(ports),
+        projects=projects,
+        port_ids=frozenset(port.id for port in ports),
+        tags=frozenset(tag for port in ports for tag in port.tags),
+        networks=networks,
+        network_tags=frozenset(tag for network in known for tag in network.tags),
+        addresses=frozenset(fixed.ip for port in ports for fixed in port.fixed_ips) | ({own} if own else set()),
+        hosts=frozenset(port.binding_host for port in ports if port.binding_host),
+        infrastructure=any(of_the_cloud(port.device_owner) for port in ports),
+    )

@@ -1,0 +1,153 @@
+"""A rulebook's text: YAML in, a `Rulebook` out, or where it is wrong.
+
+limits: {acts_an_hour: 5}
+never: {projects: [3f0c…]}
+rules:
+  - name: spam
+    detector: mass_mail
+    for: {everyone: true}
+    do: {kind: port_block, protocol: tcp, port_min: 25, port_max: 25, lasts_h: 1}
+usage:
+  - name: heavy
+    more_than_gb: 50
+    for: {tags: [metered]}
+    do: {kind: rate_limit, rate_kbps: 10000, lasts_h: 24}
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from ipaddress import ip_network
+from typing import Final
+
+import msgspec
+import yaml  # type: ignore[import-untyped]
+
+from suimon.model.errors import BadRequest
+from suimon.model.rulebook import DetectorRule, Measure, Rulebook, UsageRule
+
+MOST_BYTES: Final = 256 * 1024
+_AT: Final = re.compile(r" - at `\$(.*)`$")
+_STEP: Final = re.compile(r"\.([\w-]+)|\[(\d+|\.\.\.)\]")
+_DEPTH: Final = 10
+Path = tuple[str | int, ...]
+
+
+def read_rulebook(text: str) -> Rulebook:
+    """Raises BadRequest with line, column and what is wrong there."""
+    if len(text.encode(errors="replace")) > MOST_BYTES:
+        raise BadRequest(f"A rulebook has at most {MOST_BYTES} bytes.")
+    marks: dict[Path, yaml.Mark] = {}
+    try:
+        plain = _plain(_composed(text), (), marks)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise _wrong(mark, str(getattr(error, "problem", None) or "this is not YAML")) from None
+    try:
+        book = msgspec.convert(plain if plain is not None else {}, Rulebook)
+    except msgspec.ValidationError as error:
+        words, at = str(error), _AT.search(str(error))
+        raise _wrong(_nearest(marks, _path(at[1] if at else "")), _AT.sub("", words)) from None
+    for path, words in _doubts(book):
+        raise _wrong(_nearest(marks, path), words)
+    return book
+
+
+def require_dry_first(text: str, before: Rulebook) -> Rulebook:
+    """The rulebook, when each rule that was not in `before` only notes what it would have done. Raises BadRequest."""
+    book = read_rulebook(text)
+    known = {rule.name for rule in before.all_rules}
+    for rule in book.all_rules:
+        if rule.name not in known and rule.mode != "dry_run":
+            raise BadRequest(f"Rule {rule.name} is new: its first mode is dry_run. Look at what it would have done.")
+    return book
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """Raises YAMLError, also for aliases: they would make much of a short text."""
+    for token in yaml.scan(text, yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            raise yaml.MarkedYAMLError(problem="aliases are not read", problem_mark=token.start_mark)
+    try:
+        return yaml.compose(text, yaml.SafeLoader)
+    except RecursionError:
+        raise yaml.YAMLError("too deep") from None
+
+
+def _plain(node: yaml.Node | None, path: Path, marks: dict[Path, yaml.Mark]) -> object:
+    """The node's values; where each of them stands goes into `marks`. Raises YAMLError."""
+    if node is None:
+        return None
+    marks[path] = node.start_mark
+    if len(path) > _DEPTH:
+        raise yaml.MarkedYAMLError(problem="too deep", problem_mark=node.start_mark)
+    match node:
+        case yaml.MappingNode():
+            made: dict[str, object] = {}
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.value in made:
+                    raise yaml.MarkedYAMLError(problem="a key twice, or no word", problem_mark=key.start_mark)
+                made[key.value] = _plain(value, (*path, key.value), marks)
+                marks[*path, key.value] = key.start_mark
+            return made
+        case yaml.SequenceNode():
+            return [_plain(value, (*path, number), marks) for number, value in enumerate(node.value)]
+    try:
+        # Only for the value of one scalar, by the same safe rules as the rest.
+        return yaml.SafeLoader("").construct_object(node)
+    except ValueError:
+        raise yaml.MarkedYAMLError(problem="no such value", problem_mark=node.start_mark) from None
+
+
+def _doubts(book: Rulebook) -> list[tuple[Path, str]]:
+    """What types don't say, each with its place."""
+    found: list[tuple[Path, str]] = []
+    times = Counter(rule.name for rule in book.all_rules)
+    groups: tuple[tuple[str, tuple[DetectorRule | UsageRule, ...]], ...] = (
+        ("rules", book.rules),
+        ("usage", book.usage),
+    )
+    for group, rules in groups:
+        for number, rule in enumerate(rules):
+            if times[rule.name] > 1:
+                found.append(((group, number, "name"), f"There are two rules with the name {rule.name}."))
+            if words := _doubt(rule.do):
+                found.append(((group, number, "do"), words))
+            if rule.do.lasts_h > book.limits.longest_h:
+                found.append(((group, number, "do"), "It lasts longer than limits.longest_h allows."))
+    for number, address in enumerate(book.never.addresses):
+        try:
+            ip_network(address, strict=False)
+        except ValueError:
+            found.append((("never", "addresses", number), f"{address[:80]!r} is no address and no prefix."))
+    return found
+
+
+def _doubt(do: Measure) -> str:
+    rates = {"rate_limit": do.rate_kbps, "packet_rate_limit": do.rate_kpps}
+    others = [rate for kind, rate in rates.items() if kind != do.kind and rate is not None]
+    if others or (do.kind in rates and rates[do.kind] is None):
+        return "A rate_limit needs rate_kbps, a packet_rate_limit rate_kpps, and nothing else has either."
+    blocked = (do.protocol, do.port_min, do.port_max)
+    if do.kind != "port_block":
+        return "" if blocked == (None, None, None) else "Only a port_block has a protocol and ports."
+    if do.protocol is None or do.port_min is None or (do.port_max is not None and do.port_max < do.port_min):
+        return "A port_block needs its protocol and port_min, and a port_max that is not below."
+    return ""
+
+
+def _path(text: str) -> Path:
+    return tuple(int(number) if number.isdigit() else name or number for name, number in _STEP.findall(text))
+
+
+def _nearest(marks: dict[Path, yaml.Mark], path: Path) -> yaml.Mark | None:
+    """Where that stands; where what it is part of stands, when it doesn't."""
+    while path and path not in marks:
+        path = path[:-1]
+    return marks.get(path)
+
+
+def _wrong(mark: yaml.Mark | None, words: str) -> BadRequest:
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return BadRequest(f"{where}{words}")

@@ -1,0 +1,97 @@
+"""What becomes of incidents that are open: answers that nobody gave, verification, the end of their time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from suimon.model.actor import SYSTEM
+from suimon.model.incidents import Incident, NotedFinding
+from suimon.model.rulebook import USAGE
+from suimon.model.things import Restriction
+from suimon.resources import restrictions
+from suimon.resources.incidents import Line, add_lines, change_incident, close, end_restriction
+from suimon.resources.rulebooks import rulebook
+from suimon.response.acts import rule_actor
+from suimon.response.verify import Verification
+from suimon.store.tx import Tx
+
+Step = Literal["nothing", "unanswered", "released", "prolong", "end"]
+AHEAD: Final = timedelta(seconds=30)
+"""So long before its end it is decided whether a restriction goes on: hosts lift it by themselves at the end."""
+
+
+def open_incidents(tx: Tx) -> list[Incident]:
+    """Those that something may have to be done about, the oldest first."""
+    return tx.select(Incident, {"state": ("waiting", "restricted")}, order=("opened_at", "id"))
+
+
+def due(tx: Tx, id_: str) -> Step:
+    """What is due of one incident now, but for verifying it."""
+    incident = tx.get(Incident, id_)
+    if incident is None:
+        return "nothing"
+    if incident.state == "waiting":
+        return "unanswered" if incident.answer_by is not None and incident.answer_by <= tx.now else "nothing"
+    if incident.state != "restricted" or incident.ends_at is None:
+        return "nothing"
+    restriction = tx.get(Restriction, incident.restriction_id or "")
+    if restriction is None or restriction.state == "released":
+        return "released"
+    if incident.ends_at - AHEAD > tx.now:
+        return "nothing"
+    fresh = timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
+    if going_on(tx, incident, tx.now - fresh):
+        return "prolong"
+    return "end" if incident.ends_at <= tx.now else "nothing"
+
+
+def attend(tx: Tx, id_: str) -> Incident | None:
+    """Do what is due of it."""
+    step, incident = due(tx, id_), tx.get(Incident, id_)
+    if incident is None or step == "nothing":
+        return incident
+    restriction = tx.get(Restriction, incident.restriction_id or "")
+    if step == "unanswered":
+        return close(tx, SYSTEM, incident, Line("answer", "nobody answered in time", {"approved": False}))
+    if step == "prolong" and restriction is not None:
+        return _prolong(tx, incident, restriction)
+    if step == "end":
+        return end_restriction(tx, rule_actor(incident.rule), incident, "the time is over, and it has stopped")
+    details: dict[str, object] = {"by": restriction.released_by} if restriction else {}
+    why = restriction.release_reason if restriction else "the restriction is gone"
+    return close(tx, SYSTEM, incident, Line("release", why or "released", details))
+
+
+def note_verification(tx: Tx, id_: str, found: Verification) -> Incident | None:
+    """What was measured. A restriction that doesn't bite is an alarm."""
+    incident = tx.get(Incident, id_)
+    if incident is None or incident.state != "restricted" or incident.verify_at is None:
+        return None
+    after = change_incident(tx, incident, bites=found.bites, verify_at=None)
+    lines = [Line("verification", found.words, {"bites": found.bites})]
+    if found.bites is False:
+        alarm = {"alarm": "restriction-does-not-bite"}
+        lines.append(Line("alarm", f"the restriction does not bite: {found.words}", alarm))
+    add_lines(tx, SYSTEM, after, lines)
+    return after
+
+
+def going_on(tx: Tx, incident: Incident, since: datetime) -> bool:
+    """Whether it was reported after that, under its finding's id or another one. What was used up is used up."""
+    finding = tx.get(NotedFinding, incident.finding_id)
+    if finding is None or finding.detector.startswith(USAGE):
+        return False
+    where = {"detector": finding.detector, "subject_id": finding.subject_id}
+    return any(not one.ended and one.seen_at > since for one in tx.select(NotedFinding, where))
+
+
+def _prolong(tx: Tx, incident: Incident, restriction: Restriction) -> Incident:
+    lasts_s = incident.wanted.get("duration_s")
+    assert isinstance(lasts_s, int) and incident.ends_at is not None
+    until = max(incident.ends_at, tx.now) + timedelta(seconds=lasts_s)
+    restrictions.prolong(tx, rule_actor(incident.rule), restriction.id, until)
+    after = change_incident(tx, incident, ends_at=until)
+    words = f"the time is over, but it goes on: until {until:%Y-%m-%d %H:%M:%S} UTC"
+    add_lines(tx, SYSTEM, after, [Line("prolonged", words)])
+    return after

@@ -1,0 +1,180 @@
+"""The component: round by round, findings through the gate, and open incidents to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from suimon.model.actor import SYSTEM
+from suimon.model.errors import CallerError, Unavailable
+from suimon.model.findings import Direction, Finding, Subject
+from suimon.model.incidents import Incident
+from suimon.model.rulebook import Place
+from suimon.resources.breaker import open_breaker
+from suimon.resources.findings import finding_of, live_findings
+from suimon.resources.places import place_of
+from suimon.resources.rulebooks import rulebook
+from suimon.response.acts import Proposal, Seen, proposals, settle
+from suimon.response.aftercare import attend, due, going_on, note_verification, open_incidents
+from suimon.response.clock import ClockWatch
+from suimon.response.senses import Looked, Rate, Senses
+from suimon.response.usage import note_usage
+from suimon.response.verify import verify
+from suimon.store.store import Store
+from suimon.store.tx import Tx
+
+log = structlog.get_logger()
+
+
+class ResponderConfig(msgspec.Struct, frozen=True):
+    """How often it looks, and at how much at once."""
+
+    round_s: float = 5.0
+    usage_every_s: float = 60.0
+    most_findings: int = 2000
+    look_timeout_s: float = 5.0
+    settles_s: float = 10.0
+    """How soon after a restriction was made its effect can be measured."""
+
+
+class Turn(Protocol):
+    """Lets one of several controllers work at a time (`store.leases.Lease`)."""
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None: ...
+
+
+class Responder:
+    """Acts on what `store` knows, when it is our `turn` (None: always)."""
+
+    def __init__(
+        self, config: ResponderConfig, store: Store, senses: Senses, turn: Turn | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._config = config
+        self._store = store
+        self._senses = senses
+        self._turn = turn
+        self._monotonic = monotonic
+        self._clock = ClockWatch()
+        self._usage_at = -float("inf")
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if self._turn is None:
+            await self._work()
+        else:
+            await self._turn.run(self._work)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await self.round()
+            except Unavailable as error:
+                log.warning("response_waits", reason=error.message)
+            await asyncio.sleep(self._config.round_s)
+
+    async def round(self) -> None:
+        """All that is due now. Raises Unavailable."""
+        now = await self._store.read(lambda tx: tx.now)
+        await self._mind_the_clock(now)
+        if now.timestamp() - self._usage_at >= self._config.usage_every_s or now.timestamp() < self._usage_at:
+            self._usage_at = now.timestamp()
+            await self._meter(now)
+        for finding in await self._store.read(self._live):
+            await self._isolated("finding", finding.id, self._consider(finding))
+        for incident in await self._store.read(open_incidents):
+            await self._isolated("incident", incident.id, self._attend(incident))
+
+    async def _isolated(self, kind: str, id_: str, work: Awaitable[None]) -> None:
+        """One thing that can't be done holds up no other."""
+        try:
+            await work
+        except Unavailable:
+            raise
+        except CallerError as error:
+            log.warning("response_refused", kind=kind, id=id_, reason=error.message)
+
+    def _live(self, tx: Tx) -> list[Finding]:
+        fresh = timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
+        return [finding_of(noted) for noted in live_findings(tx, tx.now - fresh, self._config.most_findings)]
+
+    async def _consider(self, finding: Finding) -> None:
+        for proposal in await self._store.read(lambda tx: proposals(tx, finding)):
+            if proposal.decision.verdict != "skip":
+                await self._settle(proposal)
+
+    async def _settle(self, proposal: Proposal) -> None:
+        finding, rule = proposal.finding, proposal.rule
+        offset_s = self._senses.offset_s(proposal.place.hosts)
+        looked = await self._look(proposal) if proposal.decision.verdict == "act" else None
+        seen = Seen(looked, offset_s)
+        made = await self._store.write(lambda tx: settle(tx, finding.id, rule.name, seen), SYSTEM)
+        if made is not None:
+            log.info("finding_settled", finding=finding.id, rule=rule.name, incident=made.id, state=made.state)
+
+    async def _look(self, proposal: Proposal) -> Looked:
+        """What can't be looked at doesn't hold."""
+        try:
+            async with asyncio.timeout(self._config.look_timeout_s):
+                return await self._senses.look(proposal.finding, proposal.place)
+        except TimeoutError:
+            return Looked(False, "the counters can't be read now")
+
+    async def _attend(self, incident: Incident) -> None:
+        # Asked by reading first: writing waits for the disk.
+        if await self._store.read(lambda tx: due(tx, incident.id)) != "nothing":
+            await self._store.write(lambda tx: attend(tx, incident.id), SYSTEM)
+        now = await self._store.read(lambda tx: tx.now)
+        if incident.verify_at is not None and incident.verify_at <= now:
+            await self._verify(incident, now)
+
+    async def _verify(self, incident: Incident, now: datetime) -> None:
+        subject = Subject(incident.subject_kind, incident.subject_id)  # type: ignore[arg-type]
+        made_at = incident.restricted_at
+        assert made_at is not None
+        place = await self._store.read(lambda tx: place_of(tx, subject))
+        direction: Direction = "ingress" if incident.wanted.get("direction") == "ingress" else "egress"
+        before = after = None
+        span_s = (now - made_at).total_seconds() - self._config.settles_s
+        if span_s > 0 and place.ports:
+            before = await self._rate(place, direction, made_at.timestamp() - 60.0, made_at.timestamp())
+            after = await self._rate(place, direction, now.timestamp() - span_s, now.timestamp())
+
+        settled = made_at + timedelta(seconds=self._config.settles_s)
+
+        def note(tx: Tx) -> Incident | None:
+            goes_on = going_on(tx, incident, settled)
+            return note_verification(tx, incident.id, verify(incident.wanted, before, after, goes_on=goes_on))
+
+        await self._store.write(note, SYSTEM)
+
+    async def _rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+        try:
+            async with asyncio.timeout(self._config.look_timeout_s):
+                return await self._senses.rate(place, direction, begun_s, ended_s)
+        except TimeoutError:
+            return None
+
+    async def _meter(self, now: datetime) -> None:
+        try:
+            async with asyncio.timeout(self._config.usage_every_s):
+                await note_usage(self._store, self._senses, now)
+        except TimeoutError:
+            log.warning("usage_not_summed", reason="the meter does not answer")
+
+    async def _mind_the_clock(self, now: datetime) -> None:
+        """Limits are counted by the hour: whoever sets the clock an hour ahead would forget what happened in it."""
+        jumped_s = self._clock.jumped_s(now.timestamp(), self._monotonic())
+
+        def mind(tx: Tx) -> None:
+            if abs(jumped_s) > rulebook(tx)[1].limits.clock_offset_s:
+                open_breaker(tx, SYSTEM, f"the controller's clock was set by {jumped_s:.0f} s")
+
+        if abs(jumped_s) >= 1.0:
+            await self._store.write(mind, SYSTEM)

@@ -1,0 +1,57 @@
+"""What the responder is told of the world besides the store: counters, usage, clocks. Any of it may be missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+import msgspec
+
+from suimon.model.findings import Direction, Finding
+from suimon.model.rulebook import Place, UsageRule
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """Whether what a finding says still holds, and what was seen."""
+
+    holds: bool
+    words: str
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """What went through some ports together, on average."""
+
+    kbps: float
+    kpps: float
+
+
+class Senses(Protocol):
+    """Fresh counters. Each may raise TimeoutError, and None is what isn't known."""
+
+    async def look(self, finding: Finding, place: Place) -> Looked:
+        """A second look before acting: at counters of now, not at what the finding was made of."""
+
+    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+        """What went through the place's ports meanwhile."""
+
+    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
+        """Bytes by port or project, as the rule counts them."""
+
+    def offset_s(self, hosts: Collection[str]) -> float:
+        """How far the worst of these hosts' clocks is off ours."""
+
+
+class NoSenses:
+    """Without telemetry: the store alone says whether a finding holds, and nothing is measured."""
+
+    async def look(self, finding: Finding, place: Place) -> Looked:
+        return Looked(True, "no counters to look at: it is still being reported")
+
+    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+        return None
+
+    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
+        return {}
+
+    def offset_s(self, hosts: Collection[str]) -> float:
+        return 0.0

@@ -1,0 +1,152 @@
+"""The gate's decisions, as tables: one thing differs in each from a case that is acted on."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from suimon.model.findings import Finding, Subject
+from suimon.model.rulebook import DetectorRule, Limits, Measure, Never, Place, Rulebook, Selector, rules_for
+from suimon.response.gate import Case, Counted, allowance, decide, duration_s
+
+NOW_S = 1_800_000_000.0
+FINDING = Finding(
+    id="f1",
+    detector="mass_mail",
+    subject=Subject("port", "p1"),
+    role="source",
+    since_s=NOW_S - 20,
+    seen_s=NOW_S - 1,
+    confidence=0.95,
+    numbers={},
+    words="It sends mail.",
+    evidence=(),
+)
+RULE = DetectorRule(
+    name="spam",
+    detector="mass_mail",
+    for_=Selector(everyone=True),
+    do=Measure(kind="port_block", protocol="tcp", port_min=25, lasts_h=1),
+    mode="act",
+)
+PLACE = Place(
+    target=FINDING.subject,
+    ports=1,
+    projects=frozenset({"red"}),
+    port_ids=frozenset({"p1"}),
+    addresses=frozenset({"10.0.0.5", "2001:db8::5"}),
+)
+COUNTED = Counted(ports=100, bound=0)
+with_ = msgspec.structs.replace
+
+
+def case(finding: dict[str, Any] | None = None, rule: dict[str, Any] | None = None, **place: Any) -> Case:
+    return Case(
+        finding=with_(FINDING, **(finding or {})), rule=with_(RULE, **(rule or {})), place=with_(PLACE, **place)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "words"),
+    [
+        (case(), "act", "rule spam says so"),
+        (case(rule={"mode": "dry_run"}), "dry_run", "dry run"),
+        (case(rule={"mode": "approve"}), "ask", "the rule asks"),
+        (case({"ended": True}), "skip", "over already"),
+        (case({"seen_s": NOW_S - 119}), "act", ""),
+        (case({"seen_s": NOW_S - 121}), "skip", "121 s ago"),
+        (case({"seen_s": NOW_S + 29}), "act", ""),
+        (case({"seen_s": NOW_S + 31}), "skip", "from now"),
+        (case(ports=0), "refuse", "nothing of it"),
+        (case(infrastructure=True), "refuse", "own ports"),
+        (case(ours=False), "refuse", "outside"),
+        (case(target=Subject("address", "10.0.0.5"), projects=frozenset({"red", "blue"})), "refuse", "several"),
+        (with_(case(), offset_s=30.0), "act", ""),
+        (with_(case(), offset_s=31.0), "ask", "clock"),
+        (with_(case(), offset_s=-31.0), "ask", "clock"),
+    ],
+)
+def test_one_thing_differs(changed: Case, verdict: str, words: str) -> None:
+    decision = decide(Rulebook(), changed, COUNTED, NOW_S)
+    assert decision.verdict == verdict
+    assert words in "; ".join(decision.reasons)
+    assert not decision.opens_breaker
+
+
+@pytest.mark.parametrize(
+    ("counted", "weight", "verdict", "opens"),
+    [
+        (Counted(ports=100, bound=4), 1, "act", False),
+        (Counted(ports=100, bound=5), 1, "ask", True),
+        (Counted(ports=100, bound=0), 5, "act", False),
+        (Counted(ports=100, bound=0), 6, "ask", True),
+        (Counted(ports=1000, bound=19), 1, "act", False),
+        (Counted(ports=1000, bound=20), 1, "ask", True),
+        (Counted(ports=1000, bound=0), 21, "ask", True),
+        (Counted(ports=1000, bound=0, breaker_open="why"), 1, "ask", False),
+        (Counted(ports=1000, bound=99, breaker_open="why"), 1, "ask", False),
+    ],
+)
+def test_no_more_than_is_allowed(counted: Counted, weight: int, verdict: str, opens: bool) -> None:
+    decision = decide(Rulebook(), case(ports=weight), counted, NOW_S)
+    assert (decision.verdict, decision.opens_breaker) == (verdict, opens)
+
+
+@pytest.mark.parametrize(("ports", "most"), [(0, 5), (250, 5), (299, 5), (300, 6), (10_000, 200)])
+def test_the_larger_of_a_number_and_a_share(ports: int, most: int) -> None:
+    assert allowance(ports, Limits()) == most
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        Never(ports=("p1",)),
+        Never(projects=("red",)),
+        Never(addresses=("10.0.0.5",)),
+        Never(addresses=("192.0.2.0/24", "10.0.0.0/8")),
+        Never(addresses=("2001:db8::/32",)),
+    ],
+)
+@pytest.mark.parametrize("mode", ["dry_run", "approve", "act"])
+def test_who_is_listed_is_not_touched_whatever_the_mode(never: Never, mode: str) -> None:
+    decision = decide(Rulebook(never=never), case(rule={"mode": mode}), COUNTED, NOW_S)
+    assert (decision.verdict, "never to be touched" in decision.reasons[0]) == ("refuse", True)
+
+
+def test_who_is_not_listed_is() -> None:
+    never = Never(ports=("p2",), projects=("blue",), addresses=("10.0.0.4", "192.0.2.0/24"))
+    assert decide(Rulebook(never=never), case(), COUNTED, NOW_S).verdict == "act"
+
+
+@pytest.mark.parametrize(("earlier", "hours"), [(0, 1), (1, 2), (3, 8), (7, 128), (8, 168), (10_000, 168)])
+def test_twice_as_long_each_time_up_to_the_longest(earlier: int, hours: float) -> None:
+    assert duration_s(RULE, earlier, Limits()) == hours * 3600
+
+
+@pytest.mark.parametrize(
+    ("finding", "rule", "chosen"),
+    [
+        ({}, {}, True),
+        ({"detector": "port_scan"}, {}, False),
+        ({"confidence": 0.89}, {}, False),
+        ({"confidence": 0.9}, {}, True),
+        ({"role": "victim"}, {}, False),
+        ({"role": "victim"}, {"role": None}, True),
+        ({}, {"for_": Selector()}, False),
+        ({}, {"for_": Selector(projects=("red",))}, True),
+        ({}, {"for_": Selector(projects=("blue",))}, False),
+        ({}, {"for_": Selector(projects=("red",), tags=("t",))}, True),
+        ({}, {"for_": Selector(projects=("red",), tags=("other",))}, False),
+        ({}, {"for_": Selector(networks=("n",))}, True),
+        ({}, {"for_": Selector(network_tags=("nt",))}, True),
+        ({}, {"but_for": Selector(projects=("blue",), tags=("t",))}, False),
+        ({}, {"but_for": Selector(networks=("n",))}, False),
+        ({}, {"but_for": Selector(network_tags=("nt",))}, False),
+        ({}, {"but_for": Selector(everyone=True)}, False),
+        ({}, {"but_for": Selector(projects=("blue",))}, True),
+    ],
+)
+def test_which_rules_are_for_a_finding(finding: dict[str, Any], rule: dict[str, Any], chosen: bool) -> None:
+    place = with_(PLACE, tags=frozenset({"t"}), networks=frozenset({"n"}), network_tags=frozenset({"nt"}))
+    book = Rulebook(rules=(with_(RULE, **rule),))
+    assert bool(rules_for(book, with_(FINDING, **finding), place)) == chosen

@@ -1,0 +1,270 @@
+"""Findings through the gate and back, over a real store."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from suimon.model.things import Port
+from suimon.resources import restrictions
+from suimon.resources.breaker import close_breaker
+from suimon.resources.incidents import approve, deny, get_incident, list_incidents, mark
+from suimon.response.expiry import Expiry, ExpiryConfig
+from suimon.response.senses import Rate
+from tests.resources.world import ADMIN, ALICE, BOB, refused
+from tests.response.cloud import Cloud
+
+Make = Callable[..., Cloud]
+HOUR = timedelta(hours=1)
+
+
+def test_found_looked_at_blocked_verified_released(cloud: Make) -> None:
+    c = cloud()
+    c.senses.rates = [Rate(800.0, 1.0), Rate(8.0, 0.01)]
+    c.find(c.ports[0])
+    c.round()
+    (block,) = c.active()
+    assert (block.kind, block.target, block.port_min, block.protocol) == ("port_block", c.ports[0], 25, "tcp")
+    assert (block.author, block.author_kind, block.finding_id) == ("spam", "rule", f"{c.ports[0]}/0")
+    assert block.evidence == ("src port 10.0.0.5 and dst port 25",)
+    c.round()
+    assert len(c.active()) == 1
+    c.clock_ahead(timedelta(seconds=90))
+    c.round()
+    assert c.incident().bites is True
+    c.clock_ahead(HOUR)
+    c.round()
+    assert c.active() == []
+    told = c.timeline(c.incident().id)
+    assert told == ["finding", "evidence", "evidence", "decision", "restriction", "verification", "release"]
+
+
+def test_a_dry_run_only_says_so(cloud: Make) -> None:
+    c = cloud(mode="dry_run")
+    c.find(c.ports[0])
+    c.round()
+    assert (c.active(), c.incident().state, c.incident().mode) == ([], "noted", "dry_run")
+    c.write_rules(c.rules_text().replace("dry_run", "act"))
+    c.round()
+    assert len(c.active()) == 1
+
+
+def test_what_does_not_hold_at_the_second_look(cloud: Make) -> None:
+    c = cloud()
+    c.senses.holds = False
+    c.find(c.ports[0])
+    c.round()
+    assert (c.active(), c.incident().state) == ([], "closed")
+    assert "second look" in c.words(c.incident().id, "decision")[0]
+
+
+def test_counters_that_cannot_be_read_hold_nothing(cloud: Make) -> None:
+    c = cloud()
+    c.senses.stuck = True
+    c.find(c.ports[0])
+    c.round()
+    assert c.active() == []
+
+
+def test_exempted_listed_and_the_clouds_own(cloud: Make) -> None:
+    c = cloud(ports=3)
+    leg = c.port(c.net, ADMIN, project_id="red", device_owner="network:dhcp")["id"]
+    c.update("ports", c.ports[0], {"description": "x"})
+    c.write_rules(c.rules_text() + f"never: {{ports: ['{c.ports[1]}']}}\n")
+    for each in (c.ports[1], leg):
+        c.find(each)
+    c.round()
+    assert c.active() == []
+    assert {one.state for one in c.incidents()} == {"closed"}
+
+
+def test_asked_approved_denied_and_not_answered(cloud: Make) -> None:
+    c = cloud(ports=3, mode="approve")
+    for port in c.ports:
+        c.find(port)
+    c.round()
+    assert c.active() == []
+    first, second, third = c.incidents(state="waiting")
+    with refused("PolicyNotAuthorized"):
+        c.write(lambda tx: approve(tx, ALICE, first.id, "please"), ALICE)
+    with refused("HTTPBadRequest"):
+        c.write(lambda tx: approve(tx, ADMIN, first.id, " "))
+    c.write(lambda tx: approve(tx, ADMIN, first.id, "spam indeed"))
+    c.write(lambda tx: deny(tx, ADMIN, second.id, "a newsletter"))
+    assert [(one.target, one.author_kind, one.author) for one in c.active()] == [(first.subject_id, "person", "root")]
+    c.clock_ahead(timedelta(minutes=61))
+    with refused("HTTPConflict"):
+        c.write(lambda tx: approve(tx, ADMIN, third.id, "too late"))
+    c.round()
+    assert {one.id: one.state for one in c.incidents()}[third.id] == "closed"
+    assert c.words(third.id, "answer") == ["nobody answered in time"]
+
+
+def test_forged_findings_of_500_ports_open_the_breaker_and_one_command_undoes_all(cloud: Make) -> None:
+    c = cloud(ports=500)
+    for port in c.ports:
+        c.find(port)
+    c.round(c.another())
+    assert len(c.active()) == 10
+    assert c.breaker_open()
+    assert len(c.incidents(state="waiting")) == 490
+    c.restart()
+    c.clock_ahead(timedelta(minutes=1))
+    c.find(c.ports[0], number=1)
+    c.round()
+    assert len(c.active()) == 10
+    c.write(lambda tx: restrictions.release_all(tx, ADMIN, tx.now - HOUR, "forged"))
+    c.round()
+    assert c.active() == []
+    assert c.incidents(state="restricted") == []
+    assert [one for one in c.incidents() if one.acted_at and c.words(one.id, "release") != ["forged"]] == []
+
+
+def test_a_closed_breaker_forgets_nothing(cloud: Make) -> None:
+    c = cloud(ports=8)
+    for port in c.ports[:6]:
+        c.find(port)
+    c.round()
+    assert (len(c.active()), c.breaker_open()) == (5, True)
+    with refused("PolicyNotAuthorized"):
+        c.write(lambda tx: close_breaker(tx, ALICE, "why"), ALICE)
+    c.close_breaker()
+    c.find(c.ports[6])
+    c.round()
+    assert (len(c.active()), c.breaker_open()) == (5, True)
+    c.close_breaker()
+    c.clock_ahead(timedelta(minutes=61))
+    c.find(c.ports[7])
+    c.round()
+    assert (c.active()[0].target, c.breaker_open()) == (c.ports[7], False)
+
+
+def test_a_wide_target_counts_all_its_ports(cloud: Make) -> None:
+    c = cloud(ports=6)
+    c.find("red", kind="project")
+    c.round()
+    assert (c.active(), c.breaker_open()) == ([], True)
+
+
+def test_a_clock_that_is_off_asks(cloud: Make) -> None:
+    c = cloud()
+    c.senses.offsets["h1"] = 45.0
+    c.find(c.ports[0])
+    c.round()
+    assert (c.active(), c.incident().state) == ([], "waiting")
+
+
+def test_a_controllers_clock_that_is_set_opens_the_breaker(cloud: Make) -> None:
+    c = cloud()
+    c.round()
+    c.set_clock(timedelta(minutes=61))
+    c.find(c.ports[0])
+    c.round()
+    assert (c.active(), c.breaker_open()) == ([], True)
+
+
+def test_what_goes_on_is_prolonged(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    end = c.active()[0].expires_at
+    assert end
+    c.clock_ahead(HOUR - timedelta(seconds=20))
+    c.find(c.ports[0])
+    c.round()
+    (block,) = c.active()
+    assert block.expires_at and timedelta(minutes=59) < block.expires_at - end < timedelta(minutes=61)
+    assert "prolonged" in c.timeline(c.incident().id)
+    c.clock_ahead(HOUR + timedelta(seconds=20))
+    c.round()
+    assert c.active() == []
+
+
+def test_what_goes_on_though_its_restriction_ran_out_while_nobody_looked(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    c.clock_ahead(2 * HOUR)
+    c.loop.run_until_complete(_expire(c))
+    assert c.active() == []
+    c.restart()
+    c.find(c.ports[0])
+    c.round()
+    assert len(c.active()) == 1
+
+
+def test_whoever_does_it_again_is_restricted_for_twice_as_long(cloud: Make) -> None:
+    c = cloud()
+    for number, hours in enumerate((1, 2, 4)):
+        c.find(c.ports[0], number)
+        c.round()
+        (block,) = c.active()
+        assert block.expires_at and block.expires_at - block.created_at == hours * HOUR
+        c.clock_ahead((hours + 0.1) * HOUR)
+        c.round()
+        assert c.active() == []
+
+
+def test_a_mistake_is_released_and_does_not_count_as_an_offence(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    id_ = c.incident().id
+    c.write(lambda tx: mark(tx, ADMIN, id_, "it is a mail server", false_positive=True))
+    assert (c.active(), c.incident().state, c.incident().false_positive) == ([], "closed", True)
+    c.find(c.ports[0], 1)
+    c.round()
+    (block,) = c.active()
+    assert block.expires_at and block.expires_at - block.created_at == HOUR
+
+
+@pytest.mark.parametrize(
+    ("rates", "goes_on", "bites"),
+    [
+        ([Rate(900.0, 1.0), Rate(9.0, 0.01)], True, True),
+        ([Rate(900.0, 1.0), Rate(900.0, 0.9)], True, False),
+        ([Rate(900.0, 1.0), Rate(900.0, 0.9)], False, True),
+        ([None, None], True, False),
+        ([None, None], False, None),
+    ],
+)
+def test_what_does_not_bite_is_an_alarm(
+    cloud: Make, rates: list[Rate | None], goes_on: bool, bites: bool | None
+) -> None:
+    c = cloud()
+    c.senses.rates = rates
+    c.find(c.ports[0])
+    c.round()
+    c.clock_ahead(timedelta(seconds=70))
+    if goes_on:
+        c.find(c.ports[0])
+    c.round()
+    assert c.incident().bites is bites
+    assert ("alarm" in c.timeline(c.incident().id)) == (bites is False)
+
+
+def test_a_tenant_sees_his_half(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    id_ = c.incident().id
+    _, entries = c.read(lambda tx: get_incident(tx, ALICE, id_))
+    assert [entry.kind for entry in entries] == ["finding", "restriction"]
+    assert [one.id for one in c.read(lambda tx: list_incidents(tx, ALICE))] == [id_]
+    assert c.read(lambda tx: list_incidents(tx, BOB)) == []
+    with refused("IncidentNotFound"):
+        c.read(lambda tx: get_incident(tx, BOB, id_))
+
+
+def test_two_rules_and_one_that_throws_hold_up_nothing(cloud: Make) -> None:
+    c = cloud(ports=2)
+    gone = c.ports[1]
+    c.find(gone)
+    c.find(c.ports[0])
+    c.write(lambda tx: tx.delete(next(p for p in tx.select(Port) if p.id == gone)))
+    c.round()
+    assert [one.target for one in c.active()] == [c.ports[0]]
+
+
+async def _expire(c: Cloud) -> None:
+    await Expiry(ExpiryConfig(), c.store).look()
