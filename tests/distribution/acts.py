@@ -11,7 +11,7 @@ from suimon.model.actor import Actor
 from suimon.model.errors import CallerError
 from suimon.model.settings import Settings
 from suimon.model.touches import ROUTER_INTERFACE, UNPLUGGED
-from suimon.resources import hosts
+from suimon.resources import hosts, restrictions
 from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Asked
 from suimon.store.tx import Tx
@@ -310,6 +310,36 @@ def _delete_qos_rule(tx: Tx, random: Random) -> None:
     delete(tx, ADMIN, rule.policy_id, rule.id, None)
 
 
+def _restrict(tx: Tx, random: Random) -> None:
+    """A port, its network or project, an address of it, or one outside."""
+    port = random.choice(_plugged(tx))
+    target_kind, target = random.choice(
+        (
+            ("port", port.id),
+            ("port", port.id),
+            ("network", port.network_id),
+            ("project", port.project_id),
+            ("address", port.fixed_ips[0].ip),
+            ("outside_address", f"203.0.113.{random.randint(1, 3)}"),
+        )
+    )
+    outside = target_kind == "outside_address"
+    wanted = {"kind": "port_block", "reason": "spam", "duration_s": random.choice((None, 3600))}
+    wanted |= {} if outside else {"protocol": "tcp", "port_min": 25}
+    body = {**wanted, "target_kind": target_kind, "target": target}
+    restrictions.create_restrictions(tx, ADMIN, [restrictions.SPEC.for_create(body, ADMIN)])
+
+
+def _release(tx: Tx, random: Random) -> None:
+    restrictions.release(tx, ADMIN, random.choice(_ids(tx, things.Restriction, state="active")), "mended")
+
+
+def _change_owner(tx: Tx, random: Random) -> None:
+    """Of the cloud's own ports no restriction is told."""
+    owner = random.choice(("compute:nova", "network:dhcp", ""))
+    _update(tx, "ports", random.choice(_plugged(tx)).id, {"device_owner": owner})
+
+
 def _delete_any(path: str, type_: type[Any]) -> Act:
     return lambda tx, random: _delete(tx, path, random.choice(_ids(tx, type_)))
 
@@ -359,6 +389,9 @@ ACTS: Final[dict[str, Act]] = {
     "delete_policy": _delete_any("qos/policies", things.QosPolicy),
     "create_qos_rule": _create_qos_rule,
     "delete_qos_rule": _delete_qos_rule,
+    "restrict": _restrict,
+    "release": _release,
+    "change_owner": _change_owner,
 }
 BEGINNING: Final[Sequence[str]] = (
     "create_network", "create_network", "create_network", "create_network", "create_group", "create_group",
@@ -366,6 +399,6 @@ BEGINNING: Final[Sequence[str]] = (
     "add_interface", "add_interface", "set_gateway", "set_gateway", "create_ports", "create_ports",
     "create_floating_ip", "associate", "create_floating_ip", "forward",
     "create_router", "create_router", "add_interface", "add_interface", "add_interface", "route", "route",
-    "claim", "claim", "claim", "claim",
+    "claim", "claim", "claim", "claim", "restrict", "restrict", "restrict",
 )  # fmt: skip
 """What every example starts with, so that random acts find something to act on."""

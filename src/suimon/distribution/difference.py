@@ -18,7 +18,7 @@ from suimon.distribution.objects import read
 from suimon.distribution.scopes import Scopes, led_to, scopes
 from suimon.model import view
 from suimon.model.touches import ROUTER_PORTS, UNPLUGGED, WAY_OUT, Touch
-from suimon.store.tables import FLOATING_IPS, PORT_BINDINGS, PORTS
+from suimon.store.tables import FLOATING_IPS, PORT_BINDINGS, PORTS, RESTRICTIONS
 from suimon.store.tx import Tx
 
 RESCOPING: Final = frozenset({"parted", "router", "network", "remote_group", "gateways", "external_network"})
@@ -102,8 +102,8 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
     """The entries, and those that follow because an object tells something of another.
 
     A port and a floating IP tell their network's QoS policy, a router its external subnet's gateway and those of the
-    floating IPs that it forwards, a floating IP its port's host, a port the local IPs that mean it. What is told of a
-    port, is told to every host that it is bound to.
+    floating IPs that it forwards, a floating IP its port's host, as a restriction of a port does, a port the local IPs
+    that mean it. What is told of a port, is told to every host that it is bound to.
     """
     every = set(entries)
     networks = {id_ for kind, id_, _ in every if kind == "network"}
@@ -121,24 +121,24 @@ def implied(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
 
 
 def _besides(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
-    """Of ports: the other hosts that they are bound to, and their floating IPs on every host.
+    """Of ports: the other hosts that they are bound to, and their floating IPs and restrictions on every host.
 
     A change of a port is logged for its active host, and told where it is waited for, too. An association and its
     port's binding are logged apart, and either may have ended since: so each floating IP that a port has or had is
-    looked at on each host that the port is or was bound to.
+    looked at on each host that the port is or was bound to, and so is each restriction of it.
     """
     hosts: dict[str, set[str]] = defaultdict(set)
-    floating_ips: dict[str, set[str]] = defaultdict(set)
+    about: dict[str, set[tuple[str, str]]] = defaultdict(set)
     logged: dict[str, set[str]] = defaultdict(set)
     for kind, id_, scope in entries:
         if kind in ("port", "parted") and scope.startswith("host:"):
             logged[id_].add(kind)
             if kind == "port":
                 hosts[id_].add(scope)
-        elif kind == "floating_ip" and scope.startswith("port:"):
-            floating_ips[scope.removeprefix("port:")].add(id_)
-    if floating_ips:
-        for port_id, host in _pairs(tx, _BINDINGS, floating_ips.keys()):
+        elif kind in ("floating_ip", "restriction") and scope.startswith("port:"):
+            about[scope.removeprefix("port:")].add((kind, id_))
+    if about:
+        for port_id, host in _pairs(tx, _BINDINGS, about.keys()):
             hosts[port_id].add(f"host:{host}")
     told: set[Touch] = set()
     wanted = sorted(logged.keys() | hosts.keys())
@@ -147,11 +147,11 @@ def _besides(tx: Tx, entries: Iterable[Touch]) -> set[Touch]:
             told |= {(kind, port_id, f"host:{other}") for kind in logged[port_id]}
             hosts[port_id].add(f"host:{other}")
         else:
-            floating_ips[port_id].add(other)
+            about[port_id].add((what, other))
     return told | {
-        ("floating_ip", id_, host)
-        for port_id in hosts.keys() & floating_ips.keys()
-        for id_ in floating_ips[port_id]
+        (kind, id_, host)
+        for port_id in hosts.keys() & about.keys()
+        for kind, id_ in about[port_id]
         for host in hosts[port_id]
     }
 
@@ -192,5 +192,8 @@ _BESIDES = union_all(
         select(literal("floating_ip"), behind, FLOATING_IPS.c.id).where(behind.in_(_WANTED))
         for behind in (FLOATING_IPS.c.port_id, FLOATING_IPS.c.holder_id)
     ),
+    select(literal("restriction"), RESTRICTIONS.c.target, RESTRICTIONS.c.id).where(
+        RESTRICTIONS.c.target.in_(_WANTED), RESTRICTIONS.c.target_kind == "port", RESTRICTIONS.c.state == "active"
+    ),
 )
-"""Where a port is waited for, and its floating IPs."""
+"""Where a port is waited for, its floating IPs, and what restricts it."""

@@ -79,6 +79,8 @@ def _known(tx: Tx, ends: Collection[things.Port], address: str, routers: Collect
     members = {scope.removeprefix("members:") for scope in every if scope.startswith("members:")}
     keys: set[view.Key] = {(kind, id_) for kind in ("port", "peer") for id_ in ids | meant}
     keys |= {("member", f"/{id_}") for id_ in ids | members} | {("port", id_) for id_ in _trunks(tx, ids | meant)}
+    restricting = tx.select(things.Restriction, {"target": ids, "state": "active"}) if ids else ()
+    keys |= {("restriction", each.id) for each in restricting}
     for behind in ("port_id", "holder_id") if ids else ():
         keys |= {("floating_ip", each.id) for each in tx.select(things.FloatingIp, {behind: ids})}
     found = read(tx, {scope for scope in every if not scope.startswith(_LAZY)}, keys)

@@ -13,8 +13,9 @@ from sqlalchemy.sql.expression import CompoundSelect
 from suimon.distribution import composed
 from suimon.distribution.gateways import gateways
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
+from suimon.distribution.restrictions import restrictions
 from suimon.model import view
-from suimon.model.touches import UNPLUGGED
+from suimon.model.touches import UNPLUGGED, of_the_cloud
 from suimon.store.tables import (
     ADDRESS_GROUPS,
     FLOATING_IPS,
@@ -56,6 +57,7 @@ def read(tx: Tx, scopes: Iterable[str], keys: Iterable[view.Key]) -> list[view.O
     for kind, compose in _COMPOSED.items():
         ids = {*in_scopes.get(_CALLED.get(kind, kind), ()), *named.get(kind, ())}
         found += compose(tx, ids) if ids else ()
+    found += restrictions(tx, in_scopes, named.get("restriction", set()))
     return [_in_domain(thing, tx.settings.dns_domain) for thing in found]
 
 
@@ -141,7 +143,17 @@ def _port_statement(host: ColumnElement[str], active: ColumnElement[bool], other
     plain = (p.id, host, p.network_id, p.mac_address, p.admin_state_up, p.port_security, p.name, p.dns_name)
     trunk = (TRUNKS.c.port_id, SUBPORTS.c.segmentation_id)
     statement = select(
-        *plain, OF_PORT, *kept_whole, p.device_id, p.project_id, *trunk, active, others, _local_ips(), _held()
+        *plain,
+        OF_PORT,
+        *kept_whole,
+        p.device_id,
+        p.project_id,
+        *trunk,
+        active,
+        others,
+        _local_ips(),
+        _held(),
+        p.device_owner,
     )
     statement = statement.select_from(PORTS).join(NETWORKS, NETWORKS.c.id == p.network_id)
     statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
@@ -174,7 +186,7 @@ def _holds(held: str | None) -> tuple[view.AddressPair, ...]:
 
 def _port(row: Values) -> view.Port:
     id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *more = row
-    device_id, project_id, parent, vlan, active, others, local_ips, held = more
+    device_id, project_id, parent, vlan, active, others, local_ips, held, device_owner = more
     return view.Port(
         id=id_,
         host=host,
@@ -198,6 +210,7 @@ def _port(row: Values) -> view.Port:
         others=tuple(sorted(others.split(","))) if others else (),
         local_ips=tuple(map(_local_ip, sorted(local_ips.split(",")))) if local_ips else (),
         holds=_holds(held),
+        infrastructure=of_the_cloud(device_owner),
     )
 
 

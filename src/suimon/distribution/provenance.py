@@ -33,6 +33,7 @@ _KINDS: Final[dict[str, tuple[str, type[things.Thing]]]] = {
     "port_block_rule": ("port_block_rule", things.PortBlockRule),
     "router": ("router", things.Router),
     "floating_ip": ("floating_ip", things.FloatingIp),
+    "restriction": ("restriction", things.Restriction),
 }
 """The API's kind → the change log's, and what is stored."""
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)

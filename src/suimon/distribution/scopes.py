@@ -9,6 +9,7 @@ group:G     security groups of its ports; members:G the remote groups and addres
 physnet:P   the gateway hosts of a physical network that one of these routers leaves by; or that the host itself has
             (then it also holds its external networks, and of the routers that it is a gateway host of: the router, and
             the networks and peers of their legs)
+project:P   projects of its ports; cloud:all if it has a port
 qos:Q       QoS policies of its ports and their floating IPs, or else of those' networks; and those that it carries out
             as a gateway host (`gateways.duties`)
 """
@@ -39,7 +40,7 @@ from suimon.distribution.gateways import Attached, Leading, duties
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.distribution.routes import behind
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
-from suimon.model.view import TUNNELS
+from suimon.model.view import EVERY_HOST, TUNNELS
 from suimon.store.tables import (
     FLOATING_IPS,
     HOSTS,
@@ -104,6 +105,8 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "group": ("group",),
     "members": ("members",),
     "qos": ("qos",),
+    "project": ("project",),
+    "cloud": ("cloud",),
 }
 """By what the statement says of an id: the scopes that follow."""
 
@@ -114,7 +117,7 @@ def _statement(wanted: ColumnElement[Any] | None = None) -> CompoundSelect[Any]:
     groups, routers = _groups(mine), _routers(mine)
     legs = _legs(routers)
     outside = (_policies_outside(mine, behind) for behind in (FLOATING_IPS.c.port_id, FLOATING_IPS.c.holder_id))
-    of_mine = (_networks(mine), _policies(mine), *outside)
+    of_mine = (_networks(mine), _policies(mine), *outside, _projects(mine), _cloud(mine))
     of_groups = (select(groups.c.binding_host, literal("group"), groups.c.group_id), _members(groups))
     of_routers = (_by_routes(routers), select(*legs.c), _ways_out(legs))
     return union(*of_mine, *of_groups, *of_routers)
@@ -129,7 +132,7 @@ def _bound_ports(wanted: ColumnElement[Any] | None) -> CTE:
 
 def _ports_of(host: ColumnElement[str], wanted: ColumnElement[Any]) -> Select[Any]:
     policy = OF_PORT.label("policy")
-    columns = (PORTS.c.network_id, PORTS.c.port_security, NETWORKS.c.network_type)
+    columns = (PORTS.c.network_id, PORTS.c.port_security, PORTS.c.project_id, NETWORKS.c.network_type)
     return (
         select(PORTS.c.id, host.label("binding_host"), *columns, policy)
         .select_from(PORTS)
@@ -154,6 +157,14 @@ def _routers(mine: CTE) -> CTE:
 
 def _networks(mine: CTE) -> Select[Any]:
     return select(mine.c.binding_host, mine.c.network_type, mine.c.network_id)
+
+
+def _projects(mine: CTE) -> Select[Any]:
+    return select(mine.c.binding_host, literal("project"), mine.c.project_id)
+
+
+def _cloud(mine: CTE) -> Select[Any]:
+    return select(mine.c.binding_host, literal("cloud"), literal(EVERY_HOST.partition(":")[2]))
 
 
 def _policies(mine: CTE) -> Select[Any]:

@@ -9,8 +9,8 @@ security group may gain or lose that remote group's members), `accept` (an opera
 `router` under a network's scope (the network gained or lost a router), `way_out` under it (a router leaves by it, or no
 longer: whose gateway hosts may be others), `external_network` (a physical network has one
 more or less), `parted` (a port left its host, its network, a group or a policy, so that the host may need less), and
-`floating_ip` and `local_ip` under `port:<id>` (it goes to the host that the port is bound to, which the floating IP
-doesn't know; of a virtual address, the port that holds it).
+`floating_ip`, `local_ip` and `restriction` under `port:<id>` (it goes to the host that the port is bound to, which the
+floating IP doesn't know; of a virtual address, the port that holds it).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 import msgspec
 
 from suimon.model import things
+from suimon.model.view import EVERY_HOST
 
 Touch = tuple[str, str, str]
 """(kind, id, scope)."""
@@ -36,9 +37,6 @@ WAY_OUT: Final = "way_out"
 UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP, LOCAL_IP}
 """Owners of ports that no interface is ever plugged into: such a port is neither a host's port nor a peer."""
 
-
-EVERY_HOST: Final = "cloud:all"
-"""The scope of what every host with ports has to know."""
 
 OWNERS_OF_THE_CLOUD: Final = ("network:", "neutron:")
 """How the device owners of infrastructure begin."""
@@ -90,7 +88,7 @@ def _port(port: things.Port) -> Facts:
     }
     if port.binding_host and port.device_owner not in UNPLUGGED:
         others = _values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts")
-        others = (*others, port.dns_name, port.device_id, port.project_id)
+        others = (*others, port.dns_name, port.device_id, port.project_id, of_the_cloud(port.device_owner))
         facts["port", port.id, f"host:{port.binding_host}"] = (*addresses, *others)
         facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host, port.dns_name)
     return facts
@@ -115,7 +113,8 @@ def _leads(port: things.Port) -> set[tuple[str, str, str | None]]:
     if not port.binding_host or port.device_owner in UNPLUGGED:
         return set()
     groups = port.security_groups if port.port_security else ()
-    leads = {("network", port.network_id), ("qos", port.qos_policy_id), *(("group", group) for group in groups)}
+    leads = {("network", port.network_id), ("qos", port.qos_policy_id), ("project", port.project_id)}
+    leads |= {("group", group) for group in groups}
     return {(port.binding_host, kind, id_) for kind, id_ in leads}
 
 
