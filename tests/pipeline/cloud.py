@@ -20,6 +20,9 @@ floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow fixed=IP  (by default
 gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
 port vm1 h1 blue MAC IP ofport=1 besides=h2          also bound to h2, where it isn't active (yet, or any more)
 qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
+restrict r1 port vm1 port_block:egress:tcp/25 ends=SECONDS reason=WORD   (port: project= cloud=yes)
+restrict r1 project red rate_limit:both:5000 · restrict r1 address 10.0.0.11 packet_rate_limit:ingress:5 project=red
+restrict r1 network blue quarantine allowed=CIDR,CIDR · restrict r1 outside_address 198.51.100.9 port_block
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ class Cloud:
         _READERS[kind](self, name, [word for word in words if "=" not in word], options)
 
     def delete(self, kind: str, name: str) -> None:
-        del self.objects["floating_ip" if kind == "floating" else kind, name]
+        del self.objects[{"floating": "floating_ip", "restrict": "restriction"}.get(kind, kind), name]
 
     def all(self, kind: type[Thing]) -> Iterator[Thing]:
         return (thing for thing in self.objects.values() if isinstance(thing, kind))
@@ -119,7 +122,16 @@ class Cloud:
         )
         told += (policy for policy in self.all(view.QosPolicy) if policy.id in policies)
         told += (floating for floating in floating_ips if floating.host == host)
+        told += self._restrictions(host, mine)
         return {view.key(thing): thing for thing in told}
+
+    def _restrictions(self, host: str, mine: list[view.Port]) -> Iterator[view.Restriction]:
+        ports, projects = {port.id for port in mine}, {port.project_id for port in mine}
+        for one in self.all(view.Restriction):
+            if one.target_kind == "port" and one.target in ports:
+                yield msgspec.structs.replace(one, host=host)
+            elif one.target_kind in ("network", "outside_address") or one.project_id in projects - {""}:
+                yield one
 
     def _floating(self, floating: view.FloatingIp, host: str) -> view.FloatingIp:
         """As that host is told of it, if the port behind it is bound there."""
@@ -234,6 +246,8 @@ def _port(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
         vlan=int(options["vlan"]) if "vlan" in options else None,
         local_ips=tuple(map(_local_ip, filter(None, options.get("local", "").split(",")))),
         holds=_pairs(options, "holds"),
+        project_id=options.get("project", ""),
+        infrastructure="cloud" in options,
     )
     cloud.put(port)
     cloud.besides.pop(name, None)
@@ -332,6 +346,30 @@ def _qos(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
     cloud.put(view.QosPolicy(name, tuple(limits), tuple(blocks), tuple(packets), dscp))
 
 
+def _restrict(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
+    target_kind, target, what = words
+    kind, direction, value, *_ = [*what.split(":"), "both", ""]
+    rate = int(value) if value.isdigit() else 0
+    protocol, first, last, _ = _service("" if rate else value)
+    restriction = view.Restriction(
+        id=name,
+        kind=kind,  # type: ignore[arg-type]
+        target_kind=target_kind,  # type: ignore[arg-type]
+        target=target,
+        project_id=target if target_kind == "project" else options.get("project", ""),
+        direction=None if direction == "both" else direction,  # type: ignore[arg-type]
+        rate_kbps=rate if kind == "rate_limit" else 0,
+        rate_kpps=rate if kind == "packet_rate_limit" else 0,
+        protocol=protocol or 0,
+        port_min=first or 0,
+        port_max=last or 0,
+        allowed=tuple(filter(None, options.get("allowed", "").split(","))),
+        reason=options.get("reason", ""),
+        expires_s=float(options["ends"]) if "ends" in options else None,
+    )
+    cloud.put(restriction)
+
+
 _READERS: dict[str, Callable[[Cloud, str, list[str], Options], None]] = {
     "host": _host,
     "station": _station,
@@ -343,4 +381,5 @@ _READERS: dict[str, Callable[[Cloud, str, list[str], Options], None]] = {
     "gateways": _gateways,
     "floating": _floating,
     "qos": _qos,
+    "restrict": _restrict,
 }

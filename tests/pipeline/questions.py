@@ -286,9 +286,10 @@ def _where(leg: Leg) -> str:
 
 
 def _odd(packet: Packet, forged: dict[str, str]) -> Packet:
-    """Large, near its end, under a tag that is not the sender's own, or with another tag below."""
+    """Large, near its end, a first fragment, under a tag that is not the sender's own, or with another tag below."""
     packet = msgspec.structs.replace(packet, size=int(forged.get("size", packet.size)))
     packet = packet.with_fields({"ip_ttl": int(forged["ttl"])}) if "ttl" in forged else packet
+    packet = packet.with_fields({"ip_frag": int(forged["frag"])}) if "frag" in forged else packet
     packet = packet.with_fields({"ip_ecn": PROBE_ECN}) if "probe" in forged else packet
     if "inner" in forged:
         packet = Packet({**{name: packet.fields[name] for name in ("eth_src", "eth_dst")}, "eth_type": 0x8100})

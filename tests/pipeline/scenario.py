@@ -5,7 +5,8 @@ A file is sections, each a header `-- kind argument --` and its lines; text befo
     -- world --            lines of `tests.pipeline.cloud`: what is there at first
     -- step WORDS --       changes: `set LINE`, `delete KIND NAME`, `plug PORT OFPORT`, `unplug PORT`,
                            `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve),
-                           `arrive PORT` (its guest was heard where it is waited for), `late HOST…` (not told yet),
+                           `lapse SECONDS` (it is that late), `late HOST…` (not told yet),
+                           `arrive PORT` (its guest was heard where it is waited for),
                            `expect PORT tcp/61000` (a probe from that l4 port), `expect PORT` (none any more); the
                            same of `provider/PHYSNET`, on all hosts
     -- flows HOST --       what the last step changed in that host's flows and groups, by stage; + new, - gone
@@ -29,6 +30,7 @@ Questions are put to simulated switches, whose connections live on from step to 
     … to=M                 sent to that MAC, whatever ARP would say
     … tag=20 inner=30      under another VLAN tag, with one more below
     … size=1500 ttl=1      an IP packet of so many bytes, with that time to live
+    … frag=1               the first fragment of a datagram
     … probe=yes            marked as a probe is
     … way=hosts            through whose switches it went
     … seen=mac             with which source MAC it came
@@ -161,6 +163,8 @@ class _Play:
                 self.underlay.learn(network, ip, mac)
             case "away", [*vteps]:
                 self.underlay.judge(set(vteps))
+            case "lapse", [now_s]:
+                self.underlay.lapse(float(now_s))
             case "arrive", [port]:
                 self.underlay.arrive(port)
             case "late", hosts:

@@ -149,6 +149,11 @@ class Underlay:
         for hypervisor in self.hypervisors.values():
             hypervisor.judge(away)
 
+    def lapse(self, now_s: float) -> None:
+        """As if it were that late on every host."""
+        for hypervisor in self.hypervisors.values():
+            hypervisor.world.lapse(now_s)
+
     def expect(self, place: str, looks: str) -> None:
         """A probe as in `tcp/61000` for a port or `provider/<physnet>`; none any more for an empty word."""
         protocol, _, l4_source = looks.partition("/")

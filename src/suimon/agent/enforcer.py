@@ -60,6 +60,8 @@ class _Loops(NamedTuple):
 _BACK_OFF: Final = reconcile.Config()
 _REFUSED_RETRY_S: Final = 0.25
 """How often to look whether a refused owner's pause is over, while there is one."""
+_CLOCK_LOOK_S: Final = 20.0
+"""How often to look what time it is, while there is a restriction with an end."""
 _DISK_RETRY_S: Final = 1.0
 _SETTLED_TIMEOUT_S: Final = 2.0
 _REPAIR_TIMEOUT_S: Final = 30.0
@@ -133,6 +135,7 @@ class Enforcer:
         self._left: Mapping[BridgeKey, BridgeEntry] = {}
         self._lost_at: float | None = None
         self._wake = asyncio.Event()
+        self._wall_clock: Callable[[], float] = time.time
         self._settling: list[asyncio.Future[None]] = []
         self._set(guard.view.objects.values())
         self.judge(self.gateways.recall(memory.load_gateways()))
@@ -246,8 +249,14 @@ class Enforcer:
         self.world.wire_nats(nats)
         self._wake.set()
 
-    async def run(self, switch: Switch, jitter: Callable[[], float]) -> Never:
-        """Ends with the switch's exception when it is lost. Before there is a view, the bridge is left as it is."""
+    async def run(
+        self, switch: Switch, jitter: Callable[[], float], wall_clock: Callable[[], float] = time.time
+    ) -> Never:
+        """Ends with the switch's exception when it is lost. Before there is a view, the bridge is left as it is.
+
+        `wall_clock` says in UTC seconds when restrictions are over.
+        """
+        self._wall_clock = wall_clock
         while self.position is None:
             await self._next_work(None)
         if self._wanted is None:
@@ -292,6 +301,7 @@ class Enforcer:
     async def _round(self, switch: Switch, loops: _Loops, observed: bool) -> bool:
         """Compile what is marked, apply it, tell. Whether the switch has been observed."""
         await switch.open_tunnels()
+        lapses_at_s = self.world.lapse(self._wall_clock())
         position, seats, requests = self.position, self._seats(), self._take_requests()
         bridge, shapes, zones = loops
         if not self._prepare(loops):
@@ -320,8 +330,15 @@ class Enforcer:
         for done in settling:
             if not done.done():
                 done.set_result(None)
-        await self._next_work(_REFUSED_RETRY_S if failed else None)
+        await self._next_work(self._pause_s(lapses_at_s, failed=failed))
         return True
+
+    def _pause_s(self, lapses_at_s: float | None, *, failed: bool) -> float | None:
+        """How long nothing is to be done by itself. The clock on the wall may be set: it is looked at now and then."""
+        pauses_s = [_REFUSED_RETRY_S] if failed else []
+        if lapses_at_s is not None:
+            pauses_s.append(min(max(0.0, lapses_at_s - self._wall_clock()), _CLOCK_LOOK_S))
+        return min(pauses_s, default=None)
 
     def _note_failures(self, loops: _Loops) -> bool:
         refused = (*loops.failures.items(), *self._uncompiled.items())

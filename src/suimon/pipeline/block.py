@@ -14,7 +14,7 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import CT_INVALID, CT_REPLY, CT_TRACKED, SOURCE, TARGET
-from suimon.pipeline.flow import Goto, flow
+from suimon.pipeline.flow import Flow, Goto, flow
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
 from suimon.pipeline.tables import Stage
@@ -30,7 +30,14 @@ class _Family(NamedTuple):
 
 _L4: Final = {6: "tcp_dst", 17: "udp_dst"}
 _FAMILIES: Final = (_Family(0x0800, "ipv4", "ct_nw"), _Family(0x86DD, "ipv6", "ct_ipv6"))
+_OPENER: Final = (CT_TRACKED, CT_TRACKED | CT_REPLY | CT_INVALID)
 _REPLY: Final = (CT_TRACKED | CT_REPLY, CT_TRACKED | CT_REPLY | CT_INVALID)
+
+
+_OUT: Final = (Stage.BLOCK_OUT, Stage.GROUP_OUT, Stage.GROUP_IN)
+_IN: Final = (Stage.BLOCK_IN, Stage.GROUP_IN, Stage.GROUP_OUT)
+RESTRICTING: Final = 5
+"""By how much the flows of restrictions are above those of policies."""
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
@@ -45,14 +52,18 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     number = facts.number("port", port.id)
     for block in policy.blocks:
         for bits in masks(block.port_min, block.port_max):
-            yield from _blocked(owner, number, block, bits)
+            yield from blocked(owner, number, block, bits)
 
 
-def _blocked(owner: Owner, number: int, block: view.PortBlock, bits: tuple[int, int]) -> Iterator[Part]:
+def blocked(
+    owner: Owner, number: int, block: view.PortBlock, bits: tuple[int, int], *, restricting: bool = False
+) -> Iterator[Flow]:
+    """One of the `masks` of a block; of a restriction's, the flows can be told from those of a policy's."""
+    above = RESTRICTING if restricting else 0
     if block.direction == "egress":
-        stage, reply_stage, here, there, remote = Stage.BLOCK_OUT, Stage.GROUP_IN, SOURCE, TARGET, "dst"
+        stage, own_stage, reply_stage, here, there, remote = *_OUT, SOURCE, TARGET, "dst"
     else:
-        stage, reply_stage, here, there, remote = Stage.BLOCK_IN, Stage.GROUP_OUT, TARGET, SOURCE, "src"
+        stage, own_stage, reply_stage, here, there, remote = *_IN, TARGET, SOURCE, "src"
     prefix = block.remote_prefix
     for family in _FAMILIES:
         if prefix and (":" in prefix) != (family is _FAMILIES[1]):
@@ -63,10 +74,14 @@ def _blocked(owner: Owner, number: int, block: view.PortBlock, bits: tuple[int, 
             "ip_proto": block.protocol,
             _L4[block.protocol]: bits,
         }
-        yield flow(stage, 100, owner, matched | ({f"{family.address}_{remote}": prefix} if prefix else {}))
+        yield flow(stage, 100 + above, owner, matched | ({f"{family.address}_{remote}": prefix} if prefix else {}))
         opened: dict[str, object] = {there: number, "eth_type": family.eth_type, "ct_state": _REPLY}
         opened |= {"ct_nw_proto": block.protocol, "ct_tp_dst": bits}
-        yield flow(reply_stage, 50, owner, opened | ({f"{family.tuple}_{remote}": prefix} if prefix else {}))
+        if restricting:  # Fragments have no l4 port before they are tracked.
+            first = {here: number, "eth_type": family.eth_type, "ct_state": _OPENER}
+            first |= {"ct_nw_proto": block.protocol, "ct_tp_dst": bits}
+            yield flow(own_stage, 50 + above, owner, first)
+        yield flow(reply_stage, 50 + above, owner, opened | ({f"{family.tuple}_{remote}": prefix} if prefix else {}))
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows}

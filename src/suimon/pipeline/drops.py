@@ -9,6 +9,7 @@ from typing import Final
 
 from suimon.pipeline.flow import Flow, Meter
 from suimon.pipeline.meters import Range
+from suimon.pipeline.restrict import PRIORITIES
 from suimon.pipeline.tables import Stage
 
 WORDS: Final = {
@@ -16,10 +17,11 @@ WORDS: Final = {
     "rogue_dhcp": "It sent them as a DHCP server would.",
     "rogue_router": "It sent them as an IPv6 router would.",
     "port_block": "A port block of the port's QoS policy forbids them.",
+    "restricted": "A restriction that the operator put on the port, its project or its network forbids them.",
     "egress_rules": "No egress rule of the port's security groups allows what it sent.",
     "ingress_rules": "No ingress rule of the port's security groups allows what was sent to it.",
-    "bandwidth_limit": "They were above the bandwidth limit of the port's QoS policy.",
-    "packet_limit": "They were above the packet rate limit of the port's QoS policy.",
+    "bandwidth_limit": "They were above the bandwidth limit of the port's QoS policy, or of a restriction.",
+    "packet_limit": "They were above the packet rate limit of the port's QoS policy, or of a restriction.",
     "too_many_questions": "It asked for addresses (DHCP, routers) or next hops outside more often than is answered.",
     "too_many_errors": "No router could carry them on, more often than senders are told so.",
     "too_many_to_services": "It sent more to the metadata service and the resolver than a port may.",
@@ -47,6 +49,8 @@ def reason(dropping: Flow | Meter) -> str | None:
         return _BY_RANGE.get(max(each for each in Range if each <= dropping.meter_id), limit)
     if dropping.actions:
         return None
+    if _BY_STAGE.get(dropping.key.stage) == "port_block" and dropping.key.priority in PRIORITIES:
+        return "restricted"
     if dropping.key.stage is not Stage.ANTISPOOF:
         return _BY_STAGE.get(dropping.key.stage)
     matched = {name for name, _, _ in dropping.key.match}

@@ -56,6 +56,8 @@ class Facts:
         self.serving = True
         self.arrived: set[str] = set()
         self.probes: dict[str, Probe] = {}
+        self.lapsed: set[str] = set()
+        """Restrictions whose time is over, though they are still told."""
         self._indexes: defaultdict[str, defaultdict[object, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
         self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
@@ -72,6 +74,7 @@ class Facts:
         if before is not None:
             self._mark_dependants(before)
         self.objects[key] = thing
+        self.lapsed.discard(key[1])
         self._reindex(self._entries(before), self._entries(thing))
         self._mark_dependants(thing)
         if isinstance(thing, view.Port):
@@ -88,6 +91,9 @@ class Facts:
         del self.objects[key]
         self._reindex(self._entries(before), ())
         kind, name = key
+        self.lapsed.discard(name)
+        if kind == "port":
+            self._free_meters(name)
         if kind in ("network", "router", "port"):
             self.numbers.free(kind, name)
         if kind == "router":
@@ -173,6 +179,18 @@ class Facts:
             self._dirty.add(BRIDGE)
             self._mark("network", self._ids("network"))
 
+    def lapse(self, now_s: float) -> float | None:
+        """Lift the restrictions whose time is over at `now_s` (UTC); when the next one's is, if any has an end."""
+        ends: list[float] = []
+        for thing in filter(None, map(self.restriction, self.found("restriction", "ending"))):
+            assert thing.expires_s is not None
+            if thing.expires_s > now_s:
+                ends.append(thing.expires_s)
+            else:
+                self._mark_dependants(thing)
+                self.lapsed.add(thing.id)
+        return min(ends, default=None)
+
     def take_dirty(self) -> AbstractSet[Owner]:
         """The owners to compile again; they are clean from now on."""
         dirty, self._dirty = self._dirty, set()
@@ -204,6 +222,23 @@ class Facts:
 
     def qos(self, policy_id: str | None) -> view.QosPolicy | None:
         return self.objects.get(("qos", policy_id)) if policy_id else None  # type: ignore[return-value]
+
+    def restrictions(self, port: view.Port) -> list[view.Restriction]:
+        """Those that bind the port now: of itself, its project, its network or an address of it."""
+        if port.infrastructure:
+            return []
+        addresses = {fixed.ip for fixed in port.fixed_ips} | {pair.cidr for pair in port.holds}
+        for name in self.found("floating_ip@port", port.id):
+            floating = self.floating_ip(name)
+            addresses |= {floating.address} if floating else set()
+        keys = [("port", port.id), ("project", port.project_id), ("network", port.network_id)]
+        keys += [("address", f"{port.project_id}/{address}") for address in sorted(addresses)]
+        names = [name for kind, key in keys for name in self.found(f"restriction@{kind}", key)]
+        return [thing for name in names if (thing := self.restriction(name))]
+
+    def restriction(self, name: str) -> view.Restriction | None:
+        """The one with this id, while it is in force."""
+        return None if name in self.lapsed else self.objects.get(("restriction", name))  # type: ignore[return-value]
 
     @property
     def tunnel_ofport(self) -> int | None:
@@ -330,9 +365,8 @@ class Facts:
             if not self.has(index, key):
                 self.numbers.free("meter", f"quoted/local_ip/{name}")
         elif index == "limited":
-            for direction in view.DIRECTIONS if not self.has(index, key) else ():
-                self.numbers.free("meter", f"{name}/{direction}")
-                self.numbers.free("meter", f"{name}/{direction}/kbps")
+            if not self.has(index, key):
+                self._free_meters(name)
         elif index == "stateless":
             for name in self.found("set@group", key):
                 self._mark("port", self.found("port@set", name))
@@ -342,6 +376,12 @@ class Facts:
             self._mark("address", self.found("address@group", group_id))
             if not self.has(index, key):
                 self.numbers.free("conj", name)
+
+    def _free_meters(self, holder: str) -> None:
+        """Those of its limits. Whoever still needs some is marked, and gets others."""
+        for direction in view.DIRECTIONS:
+            self.numbers.free("meter", f"{holder}/{direction}")
+            self.numbers.free("meter", f"{holder}/{direction}/kbps")
 
     def _neighbours_on(self, network_id: str) -> list[str]:
         return [f"{network}/{ip}" for network, ip in self.neighbours if network == network_id]
@@ -381,11 +421,29 @@ class Facts:
                 self._mark("network", (leg.network_id for leg in thing.interfaces))
             case view.Gateways():
                 self._mark("router", self._ids("router"))
+            case view.FloatingIp(address=address, port_id=port_id):
+                port = self.port(port_id)
+                if port and self.has("restriction@address", f"{port.project_id}/{address}"):
+                    self._mark("port", (port_id,))
+            case view.Restriction():
+                self._mark("port", self._bound_by(thing))
+                self._mark("restriction", self.found("restriction@outside_address", thing.target))
             case view.QosPolicy():
                 for owner in ("port", "floating_ip", "router"):
                     self._mark(owner, self.found(f"{owner}@qos", name))
             case _:
                 pass
+
+    def _bound_by(self, restriction: view.Restriction) -> list[str]:
+        """The ports that it may be about."""
+        match restriction.target_kind:
+            case "port":
+                return [restriction.target]
+            case "network":
+                return self.found("port@network", restriction.target)
+            case "project" | "address":
+                return self.found("port@project", restriction.project_id)
+        return []
 
     def _entries(self, thing: view.Object | None) -> Iterator[Entry]:
         """Under which keys an object can be found. A peer on this very host is its `Port`: it stands under none."""
@@ -399,6 +457,7 @@ class Facts:
                         yield "vtep", gateway.vtep, f"gateways/{name}"
             case view.Port(id=name):
                 yield "port@network", thing.network_id, name
+                yield "port@project", thing.project_id, name
                 if thing.parent:
                     yield "port@parent", thing.parent, name
                 if thing.security:
@@ -441,6 +500,11 @@ class Facts:
                     yield "router@gateway", thing.gateway.network_id, name
                     yield from _limited("router", name, {name: thing.gateway.qos_id})
                 yield from _limited("router", name, {f"{name}/{ip}": policy for ip, policy in thing.limited})
+            case view.Restriction(id=name, target=target):
+                about = f"{thing.project_id}/{target}" if thing.target_kind == "address" else target
+                yield f"restriction@{thing.target_kind}", about, name
+                if thing.expires_s is not None:
+                    yield "restriction", "ending", name
             case view.FloatingIp(id=name):
                 yield "floating_ip@network", thing.network_id, name
                 yield "floating_ip@port", thing.port_id, name

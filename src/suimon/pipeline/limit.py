@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+import msgspec
+
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.facts import Facts
@@ -48,7 +50,7 @@ def passage(facts: Facts, owner: Owner, holder: str, policy_id: str | None) -> P
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    policy = facts.qos(port.qos_id)
+    policy = in_force(facts, port)
     if policy is None or port.id not in facts.ofports:
         return
     for limit in policy.limits if port.parent is None else ():
@@ -66,12 +68,29 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
             yield flow(Stage.LIMIT_OUT, 110, owner, marked, [*metered, set_field("ip_dscp", policy.dscp), onwards])
 
 
+def in_force(facts: Facts, port: view.Port) -> view.QosPolicy | None:
+    """The port's policy with the lowest of all limits, its own and those of what restricts the port."""
+    policy = facts.qos(port.qos_id)
+    restricting = [each for each in facts.restrictions(port) if each.rate_kbps or each.rate_kpps]
+    if not restricting:
+        return policy
+    policy = policy or view.QosPolicy(port.id)
+    ways = [(each, direction) for each in restricting for direction in each.directions]
+    rates = [view.BandwidthLimit(direction, each.rate_kbps) for each, direction in ways if each.rate_kbps]
+    packets = [view.PacketLimit(direction, each.rate_kpps) for each, direction in ways if each.rate_kpps]
+    lowest = {each.direction: each for each in sorted((*policy.limits, *rates), key=lambda each: -each.rate_kbps)}
+    fewest = {
+        each.direction: each for each in sorted((*policy.packet_limits, *packets), key=lambda each: -each.rate_kpps)
+    }
+    return msgspec.structs.replace(policy, limits=tuple(lowest.values()), packet_limits=tuple(fewest.values()))
+
+
 def meters_to_guest(facts: Facts, owner: Owner, port: view.Port) -> list[Meter]:
     """Of packets; and of a trunk's subport its bandwidth's, too.
 
     A subport's interface is its trunk's: a queue there would hold the others back as well.
     """
-    found = limits(facts, owner, port.id, facts.qos(port.qos_id), "ingress")
+    found = limits(facts, owner, port.id, in_force(facts, port), "ingress")
     return [meter for meter in found if meter.packets or port.parent]
 
 

@@ -43,12 +43,13 @@ ASKERS_IP6: Final = "fd00:5a:a9fe::/64"
 """The addresses that stand for ports which ask by IPv6, as those of IPv4 do."""
 _RATE_PACKETS: Final = 200
 _BURST_PACKETS: Final = 400
-_SERVICES: Final = ((6, "tcp_dst", METADATA_L4_PORT), (6, "tcp_dst", DNS_L4_PORT), (17, "udp_dst", DNS_L4_PORT))
+SERVICES: Final = ((6, "tcp_dst", METADATA_L4_PORT), (6, "tcp_dst", DNS_L4_PORT), (17, "udp_dst", DNS_L4_PORT))
+"""What guests may ask there."""
 _TCP_UDP: Final = (6, 17)
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
-    for protocol, field, l4_port in _SERVICES:
+    for protocol, field, l4_port in SERVICES:
         for asked in (_IPV4 | {"ipv4_dst": SERVICES_IP}, ipv6.IPV6 | {"ipv6_dst": METADATA_IP6}):
             to_service = asked | {"ip_proto": protocol, field: l4_port}
             yield flow(Stage.TRACK_OUT, 40, owner, to_service, [Goto(Stage.SERVICE_OUT)])

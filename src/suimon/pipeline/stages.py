@@ -23,6 +23,7 @@ from suimon.pipeline import (
     lookup,
     migration,
     remote,
+    restrict,
     route,
     route6,
     rules,
@@ -34,6 +35,7 @@ from suimon.pipeline.program import Producers
 STAGES: Final[dict[str, Producers]] = {
     "classify": classify.PRODUCERS,
     "block": block.PRODUCERS,
+    "restrict": restrict.PRODUCERS,
     "antispoof": antispoof.PRODUCERS,
     "guard": guard.PRODUCERS,
     "claims": claims.PRODUCERS,

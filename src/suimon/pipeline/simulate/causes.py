@@ -6,6 +6,7 @@ A rule is found by what it says, not by the flow it became: one that is named al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, Literal
 
@@ -28,6 +29,7 @@ from suimon.pipeline.fields import (
     registers,
 )
 from suimon.pipeline.flow import CheckLarger, SetField
+from suimon.pipeline.restrict import PRIORITIES
 from suimon.pipeline.simulate.journey import INWARDS, Leg, Site
 from suimon.pipeline.simulate.packet import Packet
 from suimon.pipeline.simulate.sender import packet_ip
@@ -232,6 +234,8 @@ def _refused(site: Site, port: view.Port, step: Step) -> Why:
     if step.stage is Stage.DELIVER:
         return "port", port.id, "the port or its network is administratively down"
     if step.flow is not None and step.stage in (Stage.BLOCK_OUT, Stage.BLOCK_IN, Stage.GROUP_OUT, Stage.GROUP_IN):
+        if step.flow.key.priority in PRIORITIES:
+            return _restricted(site, port, step)
         block = _block(site, port, packet)
         words = f"blocked by the port's QoS policy {port.qos_id}" + ("" if block is None else f", rule {block.id}")
         return ("port_block_rule", block.id, words) if block else ("qos_policy", port.qos_id or "", words)
@@ -243,6 +247,31 @@ def _refused(site: Site, port: view.Port, step: Step) -> Why:
     if not port.groups:
         return "port", port.id, f"the port has no security group: {about}"
     return "security_group", port.groups[0], f"{about} (security groups {', '.join(port.groups)})"
+
+
+def _restricted(site: Site, port: view.Port, step: Step) -> Why:
+    """By what an operator put on the port, or on the outside address: the first one that speaks of the packet."""
+    assert step.flow is not None
+    one = site.world.restriction(step.flow.owner.id) if step.flow.owner.kind == "restriction" else None
+    for each in site.world.restrictions(port) if one is None else ():
+        if each.kind == "quarantine" or (each.kind == "port_block" and _speaks(each, step.packet)):
+            one = each
+            break
+    if one is None:
+        return "port", port.id, "restricted by the operator"
+    what = {"quarantine": "in quarantine", "port_block": "blocked"}.get(one.kind, "restricted")
+    until = "until it is released" if one.expires_s is None else f"until {_utc(one.expires_s)}"
+    return "restriction", one.id, f"{what} by the operator, {until}: {one.reason}"
+
+
+def _speaks(restriction: view.Restriction, packet: Packet) -> bool:
+    views = [flow for stateful in (False, True) if (flow := _Connection.of(packet, stateful=stateful))]
+    first, last = restriction.port_min, restriction.port_max
+    return any(flow.protocol == restriction.protocol and first <= flow.first <= last for flow in views)
+
+
+def _utc(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _block(site: Site, port: view.Port, packet: Packet) -> view.PortBlock | None:
