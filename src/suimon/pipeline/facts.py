@@ -500,11 +500,8 @@ class Facts:
                     yield "router@gateway", thing.gateway.network_id, name
                     yield from _limited("router", name, {name: thing.gateway.qos_id})
                 yield from _limited("router", name, {f"{name}/{ip}": policy for ip, policy in thing.limited})
-            case view.Restriction(id=name, target=target):
-                about = f"{thing.project_id}/{target}" if thing.target_kind == "address" else target
-                yield f"restriction@{thing.target_kind}", about, name
-                if thing.expires_s is not None:
-                    yield "restriction", "ending", name
+            case view.Restriction():
+                yield from _restricting(thing)
             case view.FloatingIp(id=name):
                 yield "floating_ip@network", thing.network_id, name
                 yield "floating_ip@port", thing.port_id, name
@@ -529,6 +526,13 @@ def _limited(kind: str, name: str, policies: Mapping[str, str | None]) -> Iterat
         if policy_id:
             yield f"{kind}@qos", policy_id, name
             yield "limited", holder, name
+
+
+def _restricting(one: view.Restriction) -> Iterator[Entry]:
+    about = f"{one.project_id}/{one.target}" if one.target_kind == "address" else one.target
+    yield f"restriction@{one.target_kind}", about, one.id
+    if one.expires_s is not None:
+        yield "restriction", "ending", one.id
 
 
 def _local_ips(port: view.Port) -> Iterator[Entry]:
