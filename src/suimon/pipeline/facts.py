@@ -466,11 +466,7 @@ class Facts:
                         yield "set@group", group_id, set_name(thing)
                 yield from _limited("port", name, {name: thing.qos_id})
                 yield from _local_ips(thing)
-                for vtep in thing.others:
-                    yield "tunnel", "vxlan", name
-                    yield "vtep", vtep, f"port/{name}"
-                    for use in ("copied", "returned", "told"):
-                        yield "migrating", f"{name}/{use}", vtep
+                yield from _migrating(thing)
                 yield from _claims(thing, {pair.mac for pair in thing.pairs})
             case view.Peer(id=name) if thing.host != self.host:
                 yield "peer@network", thing.network_id, name
@@ -526,6 +522,15 @@ def _limited(kind: str, name: str, policies: Mapping[str, str | None]) -> Iterat
         if policy_id:
             yield f"{kind}@qos", policy_id, name
             yield "limited", holder, name
+
+
+def _migrating(port: view.Port) -> Iterator[Entry]:
+    """Of a port that is bound to several hosts: the tunnels to the others."""
+    for vtep in port.others:
+        yield "tunnel", "vxlan", port.id
+        yield "vtep", vtep, f"port/{port.id}"
+        for use in ("copied", "returned", "told"):
+            yield "migrating", f"{port.id}/{use}", vtep
 
 
 def _restricting(one: view.Restriction) -> Iterator[Entry]:
