@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from suimon.model.findings import Direction, Finding, Role, Subject
+from suimon.model.findings import Finding, Role, Subject
 
 Mode = Literal["dry_run", "approve", "act"]
 """What a rule does: note what it would have done, ask a person, act. A new rule begins with the first."""
@@ -45,7 +45,7 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The restriction that a rule leads to, and for how long."""
 
     kind: Literal["rate_limit", "packet_rate_limit", "port_block", "quarantine"]
-    direction: Direction = "egress"
+    direction: Literal["egress", "ingress", "both"] = "egress"
     rate_kbps: Rate | None = None
     rate_kpps: Rate | None = None
     protocol: Literal["tcp", "udp"] | None = None

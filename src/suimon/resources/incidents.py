@@ -5,7 +5,7 @@ The lines are only ever added to. A person's answers are acts here, too: approve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -177,6 +177,11 @@ def entries_between(tx: Tx, actor: Actor, begin: datetime, end: datetime) -> lis
     require_operator(actor, "see all incidents")
     rows = tx.rows(_BETWEEN, {"begin": time_text(begin), "end": time_text(end)})
     return [KEPT[Entry].codec.decode(row) for row in rows]
+
+
+def rules_of(tx: Tx, ids: Collection[str]) -> dict[str, str]:
+    """By incident, the rule that it is about."""
+    return {one.id: one.rule for one in tx.select(Incident, {"id": ids})} if ids else {}
 
 
 def bound_since(tx: Tx, since: datetime) -> int:

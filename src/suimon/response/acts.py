@@ -89,9 +89,10 @@ def settle(tx: Tx, finding_id: str, rule_name: str, seen: Seen) -> Incident | No
 
 def _done(tx: Tx, incident: Incident, case: Case, decision: Decision, seen: Seen) -> Incident:
     actor = rule_actor(case.rule.name)
-    finding, numbers = case.finding, dict(case.finding.numbers)
+    finding = case.finding
     late = incident.opened_at.timestamp() - finding.since_s
-    told = {"finding_id": finding.id, "confidence": finding.confidence, "late_s": round(late, 3), **numbers}
+    told: dict[str, object] = {"finding_id": finding.id, "confidence": finding.confidence, "late_s": round(late, 3)}
+    told["numbers"] = finding.numbers
     said = f"{decision.verdict}: {'; '.join(decision.reasons)}"
     looked = [Line("evidence", f"second look: {seen.looked.words}")] if seen.looked else []
     lines = [
@@ -138,7 +139,7 @@ def _wanted(case: Case, lasts_s: float) -> dict[str, object]:
         "kind": do.kind,
         "target_kind": place.target.kind,
         "target": place.target.id,
-        "direction": None if do.kind == "quarantine" else do.direction,
+        "direction": None if do.kind == "quarantine" or do.direction == "both" else do.direction,
         "rate_kbps": do.rate_kbps,
         "rate_kpps": do.rate_kpps,
         "protocol": do.protocol,

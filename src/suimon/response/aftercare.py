@@ -58,9 +58,8 @@ def attend(tx: Tx, id_: str) -> Incident | None:
         return _prolong(tx, incident, restriction)
     if step == "end":
         return end_restriction(tx, rule_actor(incident.rule), incident, "the time is over, and it has stopped")
-    details: dict[str, object] = {"by": restriction.released_by} if restriction else {}
-    why = restriction.release_reason if restriction else "the restriction is gone"
-    return close(tx, SYSTEM, incident, Line("release", why or "released", details))
+    by, why = (restriction.released_by, restriction.release_reason) if restriction else ("", "the restriction is gone")
+    return close(tx, SYSTEM, incident, Line("release", why or "released", {"by": by}))
 
 
 def note_verification(tx: Tx, id_: str, found: Verification) -> Incident | None:
@@ -71,7 +70,7 @@ def note_verification(tx: Tx, id_: str, found: Verification) -> Incident | None:
     after = change_incident(tx, incident, bites=found.bites, verify_at=None)
     lines = [Line("verification", found.words, {"bites": found.bites})]
     if found.bites is False:
-        alarm = {"alarm": "restriction-does-not-bite"}
+        alarm: dict[str, object] = {"alarm": "restriction-does-not-bite"}
         lines.append(Line("alarm", f"the restriction does not bite: {found.words}", alarm))
     add_lines(tx, SYSTEM, after, lines)
     return after

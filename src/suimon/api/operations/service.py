@@ -5,9 +5,11 @@ from starlette.responses import Response
 from suimon.api.errors import identity_error
 from suimon.api.gate import Gate
 from suimon.api.operations.allowance import Allowance
+from suimon.api.operations.automation import Automation
 from suimon.api.operations.comparison import Comparer
 from suimon.api.operations.drops import Drops
 from suimon.api.operations.hosts import Hosts, HostStates
+from suimon.api.operations.incidents import Incidents
 from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
@@ -27,7 +29,7 @@ class OperationsService:
         checks = (Comparer(questions), Prober(questions)) if questions else None
         reachability = Reachability(gate, states, allowance, checks)
         drops = Drops(gate, allowance, questions)
-        restrictions = Restrictions(gate)
+        restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
         self._gate = gate
         self._routes = Routes(
             {
@@ -48,6 +50,24 @@ class OperationsService:
                 "POST v1/restrictions/release": restrictions.release_all,
                 "GET v1/restrictions/*": restrictions.show,
                 "POST v1/restrictions/*/release": restrictions.release,
+                "GET v1/findings": incidents.findings,
+                "POST v1/findings": incidents.note,
+                "GET v1/incidents": incidents.index,
+                "GET v1/incidents/*": incidents.show,
+                "POST v1/incidents/*/approve": incidents.approve,
+                "POST v1/incidents/*/deny": incidents.deny,
+                "POST v1/incidents/*/mark": incidents.mark,
+                "GET v1/report": incidents.report,
+                "GET v1/rulebook": automation.rulebook,
+                "PUT v1/rulebook": automation.write,
+                "GET v1/rulebook/versions": automation.versions,
+                "GET v1/rulebook/versions/*": automation.version,
+                "GET v1/breaker": automation.breaker,
+                "POST v1/breaker/close": automation.close,
+                "POST v1/breaker/open": automation.open,
+                "GET v1/subscribers": automation.subscribers,
+                "POST v1/subscribers": automation.subscribe,
+                "DELETE v1/subscribers/*": automation.unsubscribe,
             }
         )
 

@@ -1,0 +1,150 @@
+"""Findings, incidents and what people answer, as `/operations/v1/findings`, `incidents` and `report`."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+from starlette.responses import Response
+
+from suimon.api.gate import Gate
+from suimon.api.wire import Call, answer
+from suimon.model.actor import Actor
+from suimon.model.errors import BadRequest
+from suimon.model.findings import Finding
+from suimon.model.incidents import Entry, Incident, NotedFinding
+from suimon.model.report import report
+from suimon.resources import incidents as acts
+from suimon.resources.findings import finding_of, list_findings, note_findings
+from suimon.store.tx import Tx
+
+T = TypeVar("T")
+_MOST: Final = 1000
+_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
+_FILTERS: Final = ("state", "rule", "subject_id", "project_id", "mode")
+
+
+class Told(msgspec.Struct, forbid_unknown_fields=True):
+    """What a detector tells at once."""
+
+    findings: Annotated[list[Finding], Meta(max_length=_MOST)]
+
+
+class Why(msgspec.Struct, forbid_unknown_fields=True):
+    """A person's reason; of a mark, what it is."""
+
+    why: Annotated[str, Meta(min_length=1, max_length=1000)]
+    false_positive: bool = True
+
+
+class Incidents:
+    """The handlers."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._store = gate.store
+
+    async def note(self, call: Call, actor: Actor) -> Response:
+        """POST findings, each as often as is liked: for services and operators."""
+        told = converted(await call.json(), Told)
+        noted = await self._store.write(lambda tx: note_findings(tx, actor, told.findings), actor)
+        return answer({"noted": len(noted)})
+
+    async def findings(self, call: Call, actor: Actor) -> Response:
+        """GET: the newest first. A tenant's are without the records behind them."""
+        limit = _limit(call.query())
+        found = await self._store.read(lambda tx: list_findings(tx, actor, limit))
+        return answer({"findings": [_finding(one, actor) for one in found]})
+
+    async def index(self, call: Call, actor: Actor) -> Response:
+        """GET: the newest first, by `state`, `rule`, `subject_id`, `project_id` or `mode`, `limit` of them."""
+        query = call.query()
+        where = {name: value for name, value in query if name in _FILTERS}
+        if unknown := [name for name, _ in query if name not in (*_FILTERS, "limit")]:
+            raise BadRequest(f"There is no filter {unknown[0][:40]!r}: there are {', '.join(_FILTERS)} and limit.")
+        found = await self._store.read(lambda tx: acts.list_incidents(tx, actor, where, _limit(query)))
+        return answer({"incidents": [_incident(one, actor) for one in found]})
+
+    async def show(self, call: Call, actor: Actor, id_: str) -> Response:
+        """GET one, with its timeline."""
+        incident, entries = await self._store.read(lambda tx: acts.get_incident(tx, actor, id_))
+        return answer({"incident": {**_incident(incident, actor), "timeline": [_entry(one, actor) for one in entries]}})
+
+    async def approve(self, call: Call, actor: Actor, id_: str) -> Response:
+        """POST: what waits is done."""
+        return await self._answered(call, actor, lambda tx, said: acts.approve(tx, actor, id_, said.why))
+
+    async def deny(self, call: Call, actor: Actor, id_: str) -> Response:
+        """POST: what waits is not done."""
+        return await self._answered(call, actor, lambda tx, said: acts.deny(tx, actor, id_, said.why))
+
+    async def mark(self, call: Call, actor: Actor, id_: str) -> Response:
+        """POST: whether it was a mistake; one that was is released."""
+
+        def act(tx: Tx, said: Why) -> Incident:
+            return acts.mark(tx, actor, id_, said.why, false_positive=said.false_positive)
+
+        return await self._answered(call, actor, act)
+
+    async def report(self, call: Call, actor: Actor) -> Response:
+        """GET: the figures of a `month` (2026-11), and of each rule in it."""
+        begin, end = _month(dict(call.query()).get("month", ""))
+
+        def read(tx: Tx) -> tuple[bool, list[Entry], dict[str, str]]:
+            entries = acts.entries_between(tx, actor, begin, end)
+            return end <= tx.now, entries, acts.rules_of(tx, {entry.incident_id for entry in entries})
+
+        closed, entries, rules = await self._store.read(read)
+        of_rules = {
+            rule: report(entry for entry in entries if rules[entry.incident_id] == rule)
+            for rule in sorted(set(rules.values()))
+        }
+        told = {"month": f"{begin:%Y-%m}", "closed": closed, "figures": report(entries), "rules": of_rules}
+        return answer({"report": told})
+
+    async def _answered(self, call: Call, actor: Actor, act: Callable[[Tx, Why], Incident]) -> Response:
+        said = converted(await call.json(), Why)
+        incident = await self._store.write(lambda tx: act(tx, said), actor)
+        return answer({"incident": _incident(incident, actor)})
+
+
+def converted(body: object, type_: type[T]) -> T:
+    """The body as that. Raises BadRequest."""
+    try:
+        return msgspec.convert({} if body is None else body, type_)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"That can't be asked for so: {error}.") from None
+
+
+def _limit(query: list[tuple[str, str]]) -> int:
+    text = dict(query).get("limit", "100")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
+        raise BadRequest(f"A limit is a number from 1 to {_MOST}.")
+    return int(text)
+
+
+def _month(text: str) -> tuple[datetime, datetime]:
+    found = _MONTH.fullmatch(text)
+    if not found or not 1970 <= int(found[1]) < 9999:
+        raise BadRequest("Of which month? ?month=2026-11")
+    year, month = int(found[1]), int(found[2])
+    return datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+
+
+def _finding(noted: NotedFinding, actor: Actor) -> dict[str, object]:
+    told = msgspec.to_builtins(finding_of(noted))
+    told |= {"noted_at": noted.noted_at, "runbook": f"docs/guide/runbooks.md#{noted.detector.partition(':')[0]}"}
+    hidden = () if actor.admin else ("evidence", "suggestion")
+    return {name: value for name, value in told.items() if name not in hidden}
+
+
+def _incident(incident: Incident, actor: Actor) -> dict[str, object]:
+    told = msgspec.structs.asdict(incident)
+    hidden = () if actor.admin else ("wanted", "rulebook_version", "weight", "verify_at", "answer_by")
+    return {name: value for name, value in told.items() if name not in hidden}
+
+
+def _entry(entry: Entry, actor: Actor) -> dict[str, object]:
+    shown = {"number": entry.number, "at": entry.at, "kind": entry.kind, "words": entry.words}
+    return {**shown, "author": entry.author, "details": entry.details} if actor.admin else shown

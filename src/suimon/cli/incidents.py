@@ -1,0 +1,142 @@
+"""`suimon findings|incidents|approve|deny|mark|report`: through the operations API."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import click
+
+from suimon.cli.host import call, print_table
+
+_state = click.option(
+    "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="As the API says it.")
+_why = click.option("--why", required=True, help="For the record.")
+_id = click.argument("id_", metavar="ID")
+_limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+
+
+@click.command()
+@_limit
+@_json
+@_state
+def findings(limit: int, as_json: bool, state: Path | None) -> None:
+    """What detectors found, the newest first."""
+    found = call(state, "GET", f"findings?limit={limit}")["findings"]
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    rows = [
+        (one["noted_at"], one["detector"], f"{one['subject']['kind']} {one['subject']['id']}", one["role"],
+         f"{one['confidence']:.2f}", "over" if one["ended"] else "going on", one["words"])
+        for one in found
+    ]  # fmt: skip
+    print_table(("NOTED", "DETECTOR", "SUBJECT", "ROLE", "SURE", "STATE", "WORDS"), rows)
+
+
+@click.command()
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option("--waiting", is_flag=True, help="Only those that wait for an answer.")
+@_limit
+@_json
+@_state
+def incidents(id_: str | None, waiting: bool, limit: int, as_json: bool, state: Path | None) -> None:
+    """What became of findings, the newest first; of one, its timeline."""
+    if id_:
+        found = call(state, "GET", f"incidents/{quote(id_, safe='')}")["incident"]
+        click.echo(json.dumps(found, indent=2) if as_json else "\n".join(_story(found)))
+        return
+    query = urlencode({"limit": limit, **({"state": "waiting"} if waiting else {})})
+    listed = call(state, "GET", f"incidents?{query}")["incidents"]
+    if as_json:
+        click.echo(json.dumps(listed, indent=2))
+        return
+    rows = [
+        (one["id"], one["opened_at"], one["rule"], f"{one['subject_kind']} {one['subject_id']}", one["mode"],
+         one["state"], _proof(one))
+        for one in listed
+    ]  # fmt: skip
+    print_table(("ID", "OPENED", "RULE", "SUBJECT", "MODE", "STATE", "BITES"), rows)
+
+
+@click.command()
+@_id
+@_why
+@_state
+def approve(id_: str, why: str, state: Path | None) -> None:
+    """Say yes to what waits for an answer: it is done now."""
+    _answer(state, id_, "approve", {"why": why})
+
+
+@click.command()
+@_id
+@_why
+@_state
+def deny(id_: str, why: str, state: Path | None) -> None:
+    """Say no to what waits for an answer."""
+    _answer(state, id_, "deny", {"why": why})
+
+
+@click.command()
+@_id
+@click.option("--mistake/--right", default=True, show_default=True, help="Whether it should not have been.")
+@_why
+@_state
+def mark(id_: str, mistake: bool, why: str, state: Path | None) -> None:
+    """Say whether an incident was a mistake. One that was is released, and doesn't count as an offence."""
+    _answer(state, id_, "mark", {"why": why, "false_positive": mistake})
+
+
+@click.command()
+@click.option("--month", required=True, help="As in 2026-11.")
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each rule, and one for all.")
+@_json
+@_state
+def report(month: str, as_csv: bool, as_json: bool, state: Path | None) -> None:
+    """What happened by itself in a month, in figures: acts, mistakes, times to find, to act and to undo."""
+    told = call(state, "GET", f"report?{urlencode({'month': month})}")["report"]
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    rows = {"all": _flat(told["figures"])} | {rule: _flat(figures) for rule, figures in told["rules"].items()}
+    if as_csv:
+        out = csv.writer(sys.stdout)
+        out.writerow(("month", "rule", *rows["all"]))
+        out.writerows((told["month"], rule, *figures.values()) for rule, figures in rows.items())
+        return
+    click.echo(f"{told['month']}{'' if told['closed'] else ', which is not over yet'}")
+    titles = ("", *(rule.upper() for rule in rows))
+    print_table(titles, [(name, *(_shown(row[name]) for row in rows.values())) for name in rows["all"]])
+
+
+def _answer(state: Path | None, id_: str, what: str, body: Mapping[str, object]) -> None:
+    found = call(state, "POST", f"incidents/{quote(id_, safe='')}/{what}", body)["incident"]
+    click.echo(f"{found['id']}  {found['subject_kind']} {found['subject_id']}  {found['state']}")
+
+
+def _story(told: dict[str, Any]) -> list[str]:
+    head = f"{told['id']}  {told['rule']}  {told['subject_kind']} {told['subject_id']}  {told['state']}"
+    return [head, *(f"  {line['at']}  {line['kind']:<13} {line['words']}" for line in told["timeline"])]
+
+
+def _proof(told: dict[str, Any]) -> str:
+    return {True: "yes", False: "NO", None: "-"}[told["bites"]]
+
+
+def _flat(figures: dict[str, Any]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}_{part}": each for part, each in value.items() if part != "count"}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,81 @@
+"""Rulebooks: what they may say, and where they are wrong."""
+
+import pytest
+
+from suimon.model.errors import BadRequest
+from suimon.model.rulebook import Rulebook
+from suimon.resources.rule_file import MOST_BYTES, read_rulebook, require_dry_first
+
+GOOD = """\
+limits: {acts_an_hour: 3, share_of_ports: 0.01}
+never:
+  addresses: [192.0.2.0/24, "2001:db8::1"]
+rules:
+  - name: spam
+    detector: mass_mail
+    for: {everyone: true}
+    do: {kind: port_block, protocol: tcp, port_min: 25, lasts_h: 1}
+usage:
+  - name: heavy
+    more_than_gb: 50
+    for: {tags: [metered]}
+    do: {kind: rate_limit, rate_kbps: 10000, lasts_h: 24}
+"""
+
+
+def test_what_is_not_said_has_its_default() -> None:
+    book = read_rulebook(GOOD)
+    assert (book.limits.acts_an_hour, book.limits.answer_within_h) == (3, 1.0)
+    assert [(rule.name, rule.mode) for rule in book.all_rules] == [("spam", "dry_run"), ("heavy", "dry_run")]
+    assert (book.usage[0].within_h, book.usage[0].warn_at, book.usage[0].outside) == (24.0, 0.8, True)
+    assert read_rulebook("") == Rulebook()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ("acts_an_hour: 3", "acts_an_hour: -1", "line 1, column 10", ">= 0"),
+        ("acts_an_hour", "acts_per_hour", "line 1, column 1", "unknown field"),
+        ("share_of_ports: 0.01", "share_of_ports: 0.3", "line 1, column 27", "<= 0.2"),
+        ("192.0.2.0/24", "192.0.2.0/33", "line 3, column 15", "no address"),
+        ("kind: port_block", "kind: drop", "line 8, column 10", "Invalid enum"),
+        ("port_min: 25,", "", "line 8, column 5", "needs its protocol and port_min"),
+        ("port_min: 25", "port_min: 25, port_max: 24", "line 8, column 5", "port_max"),
+        ("protocol: tcp", "protocol: tcp, rate_kbps: 1", "line 8, column 5", "nothing else has"),
+        ("rate_kbps: 10000, ", "", "line 13, column 5", "needs rate_kbps"),
+        ("rate_kbps: 10000", "rate_kbps: 10000, protocol: tcp", "line 13, column 5", "Only a port_block"),
+        ("lasts_h: 24", "lasts_h: 200", "line 13, column 5", "longest_h"),
+        ("lasts_h: 24", "lasts_h: .nan", "line 13, column", ""),
+        ("name: heavy", "name: spam", "line 5, column 5", "two rules"),
+        ("name: heavy", "name: Heavy!", "line 10, column 5", "regex"),
+        ("    more_than_gb: 50\n", "", "line 10, column 5", "more_than_gb"),
+        ("more_than_gb: 50", "more_than_gb: lots", "line 11, column 5", "float"),
+        ("more_than_gb: 50", "more_than_gb: 50\n    more_than_gb: 60", "line 12, column 5", "twice"),
+        ("everyone: true", "everyone: *all", "line 7, column", "aliases"),
+        ("rules:", "rules: [", "line", ""),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, words: str) -> None:
+    assert old in GOOD
+    with pytest.raises(BadRequest) as caught:
+        read_rulebook(GOOD.replace(old, new, 1))
+    assert caught.value.message.startswith(place), caught.value.message
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x" * (MOST_BYTES + 1), "[" * 5000, "- " * 3000 + "x", "a: &a [*a]", "\x00", "!!python/name:os.system x", "3"],
+)
+def test_hostile_texts_are_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        read_rulebook(text)
+
+
+def test_a_new_rule_begins_with_dry_run() -> None:
+    before = read_rulebook(GOOD)
+    acting = GOOD.replace("    do: {kind: port", "    mode: act\n    do: {kind: port")
+    assert require_dry_first(acting, before).rules[0].mode == "act"
+    for mode in ("act", "approve"):
+        with pytest.raises(BadRequest, match="spam is new"):
+            require_dry_first(acting.replace("mode: act", f"mode: {mode}"), Rulebook())

@@ -1,0 +1,113 @@
+"""Usage rules with a clock that the test moves: throttled, warned, released, over restarts of everything."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from suimon.model.incidents import Incident
+from tests.response.cloud import Cloud
+
+Make = Callable[..., Cloud]
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+HEAVY = """
+usage:
+  - name: heavy
+    per: PER
+    more_than_gb: 50
+    within_h: 24
+    for: {everyone: true}
+    do: {kind: rate_limit, rate_kbps: 10000, direction: both, lasts_h: 24}
+    mode: MODE
+"""
+GB = 10**9
+
+
+def uses(c: Cloud, id_: str, gb: float) -> None:
+    c.senses.bytes.setdefault(id_, []).append((c.now().timestamp(), int(gb * GB)))
+
+
+def minutes(c: Cloud, count: int) -> None:
+    for _ in range(count):
+        c.clock_ahead(MINUTE)
+        c.round()
+
+
+def warned(c: Cloud) -> list[Incident]:
+    return c.incidents(mode="warn")
+
+
+def test_50_gb_in_a_day_are_10_mbits_for_24_hours_and_then_nothing(cloud: Make) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"))
+    port = c.ports[0]
+    uses(c, port, 39)
+    minutes(c, 1)
+    assert (c.active(), warned(c)) == ([], [])
+    uses(c, port, 2)
+    minutes(c, 2)
+    assert (c.active(), len(warned(c))) == ([], 1)
+    uses(c, port, 10)
+    minutes(c, 1)
+    (limit,) = c.active()
+    assert (limit.kind, limit.rate_kbps, limit.direction, limit.target) == ("rate_limit", 10000, None, port)
+    began = limit.created_at
+    for hour in range(24):
+        assert len(c.active()) == 1, hour
+        uses(c, port, 4.5)
+        c.restart()
+        c.clock_ahead(began + (hour + 1) * HOUR - c.now() - MINUTE)
+        c.round()
+    assert len(c.active()) == 1
+    minutes(c, 2)
+    assert c.active() == []
+    (incident,) = c.incidents(mode="act")
+    assert incident.closed_at
+    assert abs(incident.closed_at - began - 24 * HOUR) <= MINUTE
+    minutes(c, 5)
+    assert c.active() == []
+
+
+def test_after_a_limit_counting_begins_anew_and_the_second_time_is_longer(cloud: Make) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"))
+    uses(c, c.ports[0], 51)
+    minutes(c, 1)
+    c.clock_ahead(25 * HOUR)
+    c.round()
+    uses(c, c.ports[0], 49)
+    minutes(c, 1)
+    assert c.active() == []
+    uses(c, c.ports[0], 2)
+    minutes(c, 1)
+    (limit,) = c.active()
+    assert limit.expires_at and limit.expires_at - limit.created_at == 48 * HOUR
+
+
+def test_what_was_used_longer_ago_does_not_count(cloud: Make) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"))
+    uses(c, c.ports[0], 30)
+    c.clock_ahead(25 * HOUR)
+    uses(c, c.ports[0], 30)
+    minutes(c, 1)
+    assert c.active() == []
+
+
+def test_of_a_project_all_ports_are_limited(cloud: Make) -> None:
+    c = cloud(ports=3, rules=HEAVY.replace("PER", "project"))
+    uses(c, "red", 60)
+    minutes(c, 1)
+    assert [(one.target_kind, one.target) for one in c.active()] == [("project", "red")]
+
+
+def test_in_dry_run_nobody_is_warned_or_limited(cloud: Make) -> None:
+    c = cloud(ports=2, rules=HEAVY.replace("PER", "port"), mode="dry_run")
+    uses(c, c.ports[0], 45)
+    uses(c, c.ports[1], 60)
+    minutes(c, 2)
+    assert (c.active(), warned(c)) == ([], [])
+    assert [one.state for one in c.incidents()] == ["noted"]
+
+
+def test_who_did_not_opt_in_is_left_alone(cloud: Make) -> None:
+    rules = HEAVY.replace("PER", "port").replace("everyone: true", "tags: [metered]")
+    c = cloud(ports=1, rules=rules)
+    uses(c, c.ports[0], 60)
+    minutes(c, 2)
+    assert (c.active(), c.incidents()) == ([], [])
