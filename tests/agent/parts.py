@@ -113,6 +113,7 @@ class Parts:
         self.world = World("h1", self.memory.load_numbers())
         self.desk = Desk()
         self.now = 0.0
+        self.utc_s = 0.0
         guard = Guard(self.memory.load_view())
         self.outside = Outside(NeighboursConfig(), self.memory, self.world, lambda: self.now)
         self.enforcer = Enforcer(self.memory, guard, self.world, self.outside, self.desk)
@@ -123,7 +124,7 @@ class Parts:
 
     @asynccontextmanager
     async def enforcing(self, switch):
-        task = asyncio.create_task(self.enforcer.run(switch, lambda: 0.0))
+        task = asyncio.create_task(self.enforcer.run(switch, lambda: 0.0, lambda: self.utc_s))
         try:
             yield self
         finally:

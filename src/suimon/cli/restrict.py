@@ -113,6 +113,8 @@ def _what(kind: str, options: dict[str, Any]) -> dict[str, object]:
         return {"kind": "port_block"}
     if len(given) != 1:
         raise click.UsageError("Say one of --block, --rate, --packet-rate and --quarantine.")
+    if options["quarantine"] and options["direction"]:
+        raise click.UsageError("A quarantine is for both directions.")
     direction = {"direction": _DIRECTIONS[options["direction"] or ("egress" if options["block"] else "both")]}
     match given[0]:
         case "block":
