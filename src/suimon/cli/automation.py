@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import click
 import msgspec
 
+from suimon.response.delivery import Deliverer, DelivererConfig
 from suimon.response.responder import Responder, ResponderConfig
 from suimon.response.senses import NoSenses, Senses
 from suimon.store.leases import Lease, LeaseConfig
@@ -43,5 +44,5 @@ def automation(config: AutomationConfig, store: Store, senses: Senses | None = N
     """What is to be run; without `senses` nothing is measured, and usage rules see no usage."""
     if not config.acts:
         return []
-    turn = Lease(LeaseConfig(), store, "response")
-    return [Responder(ResponderConfig(), store, senses or NoSenses(), turn)]
+    responder = Responder(ResponderConfig(), store, senses or NoSenses(), Lease(LeaseConfig(), store, "response"))
+    return [responder, Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))]
