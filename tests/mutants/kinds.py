@@ -88,6 +88,24 @@ def rules_loosened(root: Path) -> Iterator[Mutant]:
                 yield Mutant(f"persona:{key.value}", "persona", source.path, *cut, b"lambda _actor, _target: True")
 
 
+def gates_opened(root: Path) -> Iterator[Mutant]:
+    """Each condition of what acts by itself, taken for false: whatever it kept from happening happens."""
+    for source in _sources(root, "response"):
+        if source.path.stem in ("gate", "acts", "aftercare", "usage", "verify"):
+            for name, statement in _conditions(source.tree, source.path.stem):
+                cut = source.start(statement.test), source.end(statement.test)
+                yield Mutant(f"gate:{name}", "gate", source.path, *cut, b"False")
+
+
+def _conditions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.If]]:
+    """Every `if` statement, named by the function it is in and its place there."""
+    found = [node for node in _own_statements(tree) if isinstance(node, ast.If)]
+    yield from ((f"{prefix}.{number}", statement) for number, statement in enumerate(found, 1))
+    for node in _own_statements(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from _conditions(node, f"{prefix}.{node.name}")
+
+
 def _sources(root: Path, package: str) -> list[Source]:
     return [Source.read(root, path) for path in sorted((root / "suimon" / package).rglob("*.py"))]
 
@@ -133,10 +151,13 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _own_statements(child)
 
 
+_OF_THE_GATE = tuple(f"tests/response/test_{name}.py" for name in ("gate", "responder", "usage"))
+
 KINDS = {
     "stage": Kind(stages_removed, ("tests/pipeline",), sample=4),
     "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
+    "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
     "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),
 }
 
