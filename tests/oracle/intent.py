@@ -21,6 +21,7 @@ from tests.oracle.guard import (
     genuine,
     identities,
     macs,
+    may_open,
     within,
 )
 
@@ -248,9 +249,9 @@ class Oracle:
 
     def _leaving(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
         """By the sender's floating IP, or else as the router."""
-        router = self._routers[router_id]
         gateway = self._gateway(router_id)
         assert gateway, "it has a way out"
+        hides = not frame.ipv6 and self._routers[router_id]["external_gateway_info"]["enable_snat"]
         frame = frame.but(ttl=frame.ttl - 1, eth_src=gateway["mac_address"])
         for floating in self._floating:
             behind = (floating["router_id"], floating["port_id"], floating["fixed_ip_address"])
@@ -264,7 +265,9 @@ class Oracle:
             frame = frame.but(**answers)
         elif frame.dst in self._outer_ips(router_id):
             return self._at_outer_ip(router_id, frame, sender, hops, gateway)
-        elif not frame.ipv6 and router["external_gateway_info"]["enable_snat"]:
+        elif hides and not may_open(frame):
+            return set()
+        elif hides:
             own = next(ip for ip in _fixed(gateway) if ":" not in ip)
             hidden = frame.but(src=own)
             self._memory.rewritten[router_id, _ends(_turned(hidden))] = {"dst": frame.src}
@@ -299,6 +302,8 @@ class Oracle:
         """Some L4 ports of a router's outer addresses lead on, pings are answered, and that is all. For who comes from
         inside, the router stands for itself, so that answers come back to it.
         """
+        if not may_open(frame):
+            return set()
         for one in self._forwardings(router_id):
             if forwarded := _forwarded(one, frame):
                 undone: dict[str, object] = {"src": frame.dst, "first": frame.second}
