@@ -31,6 +31,7 @@ ANY_MAC: Final = "*"
 """A source that is the routing host's own affair."""
 SERVICES: Final = {"169.254.169.254": "02:5a:00:00:00:fe", "fe80::a9fe:a9fe": "02:5a:00:00:00:fe"}
 _SERVED: Final = ((TCP, 80), (TCP, 53), (UDP, 53))
+_TUPLE: Final = ("src", "dst", "first", "second")
 _MOST_HOPS: Final = 20
 
 
@@ -43,7 +44,7 @@ class Way(NamedTuple):
 
 
 class Memory:
-    """What survives changes of the cloud: connections of ports, and addresses that routers rewrote."""
+    """What survives changes of the cloud: connections of ports and of routers that lead outside."""
 
     def __init__(self) -> None:
         self.connections = Connections()
@@ -258,20 +259,17 @@ class Oracle:
             if behind == (router_id, sender["id"], frame.src):
                 as_floating = {"src": floating["floating_ip_address"], "eth_src": self._floating_mac(floating)}
                 return self._hop(gateway["network_id"], frame.but(**as_floating), nexthop, sender, hops)
-        answers = self._memory.rewritten.get((router_id, _ends(frame)))
-        if answers and "dst" in answers:
-            return self._routed(router_id, frame.but(**answers), sender, hops + 1, None)
-        if answers:
-            frame = frame.but(**answers)
-        elif frame.dst in self._outer_ips(router_id):
+        known = self._known(router_id, frame)
+        if known and known.dst != frame.dst:
+            return self._routed(router_id, known, sender, hops + 1, None)
+        if known:
+            return self._hop(gateway["network_id"], known, nexthop, sender, hops)
+        if frame.dst in self._outer_ips(router_id):
             return self._at_outer_ip(router_id, frame, sender, hops, gateway)
-        elif hides and not may_open(frame):
+        if hides and not may_open(frame):
             return set()
-        elif hides:
-            own = next(ip for ip in _fixed(gateway) if ":" not in ip)
-            hidden = frame.but(src=own)
-            self._memory.rewritten[router_id, _ends(_turned(hidden))] = {"dst": frame.src}
-            frame = hidden
+        own = next(ip for ip in _fixed(gateway) if ":" not in ip) if hides else frame.src
+        frame = self._remembered(router_id, frame, frame.but(src=own))
         return self._hop(gateway["network_id"], frame, nexthop, sender, hops)
 
     def _turned_round(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
@@ -289,14 +287,13 @@ class Oracle:
             if gateway and frame.dst in _fixed(gateway):
                 return self._pinged(frame, sender, frame.eth_src)
             return self._routed(router_id, frame, sender, hops, None) if gateway and _six(gateway) else set()
-        answers = self._memory.rewritten.get((router_id, _ends(frame)))
-        if answers:
-            return self._routed(router_id, frame.but(**answers), sender, hops, None)
+        if known := self._known(router_id, frame):
+            return self._routed(router_id, known, sender, hops, None)
         if frame.dst in self._outer_ips(router_id):
             return self._at_outer_ip(router_id, frame, sender, hops, None)
         if self._routers[router_id]["external_gateway_info"]["enable_snat"]:
             return set()
-        return self._routed(router_id, frame, sender, hops, None)
+        return self._routed(router_id, self._remembered(router_id, frame, frame), sender, hops, None)
 
     def _at_outer_ip(self, router_id: str, frame: Frame, sender: Body, hops: int, inside: Body | None) -> set[Arrival]:
         """Some L4 ports of a router's outer addresses lead on, pings are answered, and that is all. For who comes from
@@ -306,16 +303,28 @@ class Oracle:
             return set()
         for one in self._forwardings(router_id):
             if forwarded := _forwarded(one, frame):
-                undone: dict[str, object] = {"src": frame.dst, "first": frame.second}
                 if inside:
-                    undone["dst"] = frame.src
                     forwarded = forwarded.but(src=min(self._outer_ips(router_id)))
-                self._memory.rewritten[router_id, _ends(_turned(forwarded))] = undone
+                self._remembered(router_id, frame, forwarded)
                 return self._routed(router_id, forwarded, sender, hops, None)
         if frame.first != ECHO.get(frame.protocol) or frame.second:
             return set()
         answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
         return self._routed(router_id, answer, sender, hops + 1, None)
+
+    def _known(self, router_id: str, frame: Frame) -> Frame | None:
+        """As it goes on if it belongs to a connection that passed where the router rewrites addresses: as that began,
+        whatever has changed since.
+        """
+        known = None if frame.ipv6 else self._memory.rewritten.get((router_id, _ends(frame)))
+        return frame.but(**known) if known else None
+
+    def _remembered(self, router_id: str, frame: Frame, changed: Frame) -> Frame:
+        """The changed one."""
+        if may_open(frame) and not frame.ipv6:
+            for came, goes in ((frame, changed), (_turned(changed), _turned(frame))):
+                self._memory.rewritten[router_id, _ends(came)] = {name: getattr(goes, name) for name in _TUPLE}
+        return changed
 
     def _outer_ips(self, router_id: str) -> set[str]:
         """A router's IPv4 addresses outside: its own, and those that it forwards for."""
@@ -452,4 +461,4 @@ def _turned(frame: Frame) -> Frame:
 
 
 def _ends(frame: Frame) -> tuple[object, ...]:
-    return frame.protocol, frame.src, frame.dst, frame.first, frame.second, frame.ident
+    return frame.protocol, frame.ident, *(getattr(frame, name) for name in _TUPLE)
