@@ -63,6 +63,8 @@ PROTOCOLS = {
 FIRST = ("in_port", "eth_type", "ip_proto", "arp_op", "icmpv6_type", "icmpv6_code", "ct_state")
 """The others need these before them."""
 
+_SPREADING = (Stage.ROUTE, Stage.FIT, Stage.LEAVE)
+"""Where a router has several next hops."""
 _FRAGMENT = {"no": 0, "first": 1, "later": 3}
 
 _LOOKUP = re.compile(r"^ *(\d+)\. (.*)$")
@@ -135,7 +137,7 @@ async def compare(switch: OpenVSwitch, name: str, result: Result) -> None:
         if _spread(stretch):
             # Which of the ways it goes on, the datapath will say by a hash that no trace computes.
             assert real.lookups == [*entry, *map(_lookup, stretch.steps)][: len(real.lookups)], told
-            assert real.lookups[-1][0] == Stage.ROUTE, told
+            assert real.lookups[-1][0] in _SPREADING, told
             return
         assert real.lookups == [*entry, *map(_lookup, stretch.steps)], told
         assert sorted(real.outputs) == sorted(_outputs(stretch)), told
@@ -192,7 +194,7 @@ def _afterwards(sent: Sent) -> Packet:
 
 def _spread(stretch: Stretch) -> bool:
     """Whether a router chose among several next hops."""
-    routed = [step for step in stretch.steps if step.stage is Stage.ROUTE and step.flow]
+    routed = [step for step in stretch.steps if step.stage in _SPREADING and step.flow]
     return any(isinstance(action, UseGroup) for step in routed if step.flow for action in step.flow.actions)
 
 

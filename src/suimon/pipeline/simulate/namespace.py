@@ -27,15 +27,15 @@ class Crossing(msgspec.Struct, frozen=True):
 
 
 class Namespace:
-    """Remembers the connections that it let through, and what it rewrote of them: that stays, whatever changes."""
+    """Remembers the connections that it let through, for their answers, and what it rewrote of them."""
 
     def __init__(self) -> None:
-        self._known: dict[Tuple, Rewrite] = {}
+        self._answers: dict[Tuple, Rewrite] = {}
 
     def forward(self, nat: Nat, packet: Packet) -> Crossing:
         fields = packet.fields
         assert fields["eth_dst"] == _mac(NAMESPACE), "handed over to somebody else"
-        known = self._known.get(tuple_of(0, packet))
+        known = self._answers.get(tuple_of(0, packet))
         rewrite = self._rewritten(nat, packet) if known is None else known
         if isinstance(rewrite, str):
             return Crossing(nat.router_id, "dropped", rewrite)
@@ -78,7 +78,7 @@ class Namespace:
     def _remembered(self, packet: Packet, rewrite: Rewrite) -> Rewrite:
         changed = packet.with_fields(rewrite)
         undone = {_other(name): packet.fields[name] for name in rewrite}
-        self._known |= {tuple_of(0, packet): rewrite, tuple_of(0, changed).reversed(): undone}
+        self._answers[tuple_of(0, changed).reversed()] = undone
         return rewrite
 
 
