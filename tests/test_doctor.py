@@ -25,6 +25,8 @@ HEALTHY = Facts(
     unix_time_s=1_795_000_000,
     clock_synchronised=True,
     controller=Reach("http://10.0.0.1:9697", offset_s=0.2),
+    zone_limits=(65_536,) * 4,
+    most_connections=262_144,
 )
 
 
@@ -55,6 +57,12 @@ def test_a_healthy_machine_has_nothing_to_mend() -> None:
         ("datapath", {"kernel_datapath": "available"}, "warn", "modprobe openvswitch"),
         ("datapath", {"kernel_datapath": "absent"}, "warn", "kernel"),
         ("datapath", {"kernel_datapath": "absent", "tun_device": False}, "fail", "modprobe tun"),
+        (
+            "connections",
+            {"zone_limits": (65_536,) * 5},
+            "warn",
+            "nf_conntrack_max=327680, or suimon agent --most-connections 52428",
+        ),
         ("clock", {"unix_time_s": 1_000_000}, "fail", "set the clock"),
         ("clock", {"clock_synchronised": False}, "warn", "chrony"),
         ("controller", {"controller": Reach("http://x", "Connection refused")}, "fail", "suimon serve"),
@@ -70,6 +78,12 @@ def test_what_is_wrong_is_told_with_what_mends_it(what: str, changed: dict[str, 
 def test_version_3_1_is_fine_and_says_what_it_lacks() -> None:
     found = verdict("Open vSwitch version", openvswitch_version="3.1.0")
     assert found.level == "ok" and "ct(nat)" in found.seen
+
+
+def test_limits_that_nobody_tells_are_no_fault() -> None:
+    for unknown in ({"zone_limits": ()}, {"most_connections": None}):
+        told = examine(msgspec.structs.replace(HEALTHY, **unknown))
+        assert not [verdict for verdict in told if verdict.what == "connections"]
 
 
 def test_an_unknown_clock_is_no_fault() -> None:

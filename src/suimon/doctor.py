@@ -21,6 +21,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from suimon.dataplane.unixctl import vswitchd
+from suimon.dataplane.zones import read_limits
+
 Level = Literal["ok", "warn", "fail"]
 
 OLDEST_OPENVSWITCH: Final = (2, 8)
@@ -44,7 +47,8 @@ class Facts(msgspec.Struct, frozen=True):
     """What was seen. `programs` maps a name to whether it is there; `controller` is None when no URL was given.
 
     `socket` is "open", "absent" or why it can't be opened. `kernel_datapath` is "loaded", "available" (as a module) or
-    "absent". `clock_synchronised` is None when the machine doesn't say.
+    "absent". `clock_synchronised` is None when the machine doesn't say. `zone_limits` are the most connections of each
+    zone that was given a limit in the kernel's datapath, `most_connections` is what its table has room for.
     """
 
     root: bool
@@ -57,6 +61,8 @@ class Facts(msgspec.Struct, frozen=True):
     unix_time_s: float
     clock_synchronised: bool | None
     controller: Reach | None = None
+    zone_limits: tuple[int, ...] = ()
+    most_connections: int | None = None
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -83,6 +89,7 @@ def examine(facts: Facts) -> Iterator[Verdict]:
     yield _version(facts)
     yield _database(facts)
     yield _datapath(facts)
+    yield from _connections(facts)
     yield _clock(facts)
     if facts.controller is not None:
         yield _reach(facts.controller)
@@ -102,6 +109,8 @@ def probe(socket_path: str, controller_url: str | None) -> Facts:
         unix_time_s=time.time(),
         clock_synchronised=_ask_synchronised(),
         controller=_try_controller(controller_url) if controller_url else None,
+        zone_limits=_ask_limits(Path(socket_path).parent),
+        most_connections=_ask_room(),
     )
 
 
@@ -169,6 +178,20 @@ def _datapath(facts: Facts) -> Verdict:
     )
 
 
+def _connections(facts: Facts) -> Iterator[Verdict]:
+    """Where guests that fill their zones would fill the kernel's table for all (docs/decisions/0040)."""
+    if not facts.zone_limits or facts.most_connections is None:
+        return
+    most, room = sum(facts.zone_limits), facts.most_connections
+    seen = f"room for {room} in the kernel, {len(facts.zone_limits)} zones of guests may have {most}"
+    if most <= room:
+        yield Verdict("ok", "connections", seen)
+        return
+    fitting = room // len(facts.zone_limits)
+    mend = f"sysctl -w net.netfilter.nf_conntrack_max={most}, or suimon agent --most-connections {fitting}"
+    yield Verdict("warn", "connections", seen, mend)
+
+
 def _clock(facts: Facts) -> Verdict:
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts.unix_time_s))
     if facts.unix_time_s < 1_735_689_600:  # 2025-01-01: before any version of this program
@@ -221,6 +244,25 @@ def _find_datapath() -> Literal["loaded", "available", "absent"]:
     if Path("/sys/module/openvswitch").exists():
         return "loaded"
     return "available" if _output("modinfo", "openvswitch") else "absent"
+
+
+def _ask_limits(rundir: Path) -> tuple[int, ...]:
+    """None where there is no kernel's datapath, or where they don't fit the one message that the kernel tells them in
+    (about 300 of them).
+    """
+    try:
+        control = vswitchd(rundir)
+    except (OSError, ValueError):
+        return ()
+    said = _output("ovs-appctl", f"--target={control}", "dpctl/ct-get-limits", "system@ovs-system") or ""
+    return tuple(filled.most for filled in read_limits(said)[1].values() if filled.most)
+
+
+def _ask_room() -> int | None:
+    try:
+        return int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _ask_synchronised() -> bool | None:

@@ -183,6 +183,9 @@ class Reconciler(Generic[O, K, V]):
         """Apply all that is due. Where an owner is blamed for a refusal, the others are applied without it at once."""
         now = self._clock()
         due = self._dirty | {owner for owner, pause in self._pauses.items() if pause.until <= now}
+        if not due:
+            self._settled.set()
+            return
         self._dirty = set()
         batch = {owner: self._desired.get(owner, {}) for owner in due}
         while batch:

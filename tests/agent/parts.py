@@ -86,8 +86,9 @@ class Desk:
         self.position, self.held, self.failures = position, held, failures
         self._news.set()
 
-    def ports(self, statuses):
-        self.statuses = statuses
+    def ports(self, statuses, gone):
+        kept = {name: status for name, status in self.statuses.items() if name not in gone}
+        self.statuses = kept | statuses
         self._news.set()
 
     def drifted(self, drifts):

@@ -15,7 +15,7 @@ from suimon.agent.view_log import ViewLog
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
-from suimon.model.view import BandwidthLimit, Delta, QosPolicy, Snapshot
+from suimon.model.view import BandwidthLimit, Delta, Peer, QosPolicy, Snapshot
 from suimon.pipeline.flow import Entry, FlowKey
 from suimon.pipeline.tables import Stage
 from tests.agent.parts import NETWORK, FakeSwitch, Parts, at, port, snapshot
@@ -470,7 +470,7 @@ def test_what_drifted_is_repaired_before_it_is_told_and_no_port_was_down(tmp_pat
             held = dict(switch.bridge.held)
             told = []
             ports = parts.desk.ports
-            parts.desk.ports = lambda statuses: (told.append(statuses), ports(statuses))
+            parts.desk.ports = lambda statuses, gone: (told.append(statuses), ports(statuses, gone))
             missing = lose(switch, "port/p1")
             (drift,) = await parts.enforcer.repair()
             assert (drift.owner, drift.missing, drift.repaired, drift.reason) == ("port/p1", missing, True, "")
@@ -482,6 +482,26 @@ def test_what_drifted_is_repaired_before_it_is_told_and_no_port_was_down(tmp_pat
             )
             assert {each.status for each in parts.desk.statuses.values()} == {"ACTIVE"}
             assert await parts.enforcer.repair() == []
+
+    scene(play())
+
+
+def test_only_the_ports_that_a_change_concerns_are_judged_again(tmp_path):
+    async def play():
+        parts, switch, told = Parts(tmp_path), FakeSwitch(), []
+        async with parts.enforcing(switch):
+            await two_ports(parts, switch)
+            parts.desk.ports = lambda statuses, gone: told.append((set(statuses), gone))
+            parts.take(
+                Delta(at(2), objects=(Peer("q1", "net", "fa:16:3e:00:01:01", ("10.0.0.200",), "h2", "10.0.1.2"),))
+            )
+            await parts.in_force(2)
+            assert told == []
+            parts.take(Delta(at(3), objects=(port(1, up=False),)))
+            await parts.in_force(3)
+            parts.take(Delta(at(4), deleted=(("port", "p2"),)))
+            await parts.in_force(4)
+            assert told == [({"p1"}, set()), (set(), {"p2"})]
 
     scene(play())
 

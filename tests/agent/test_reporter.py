@@ -18,11 +18,13 @@ class Desk:
     def __init__(self):
         self.reports = asyncio.Queue()
         self.failures = 0
+        self.meanwhile = lambda: None
 
     async def report(self, report):
         if self.failures:
             self.failures -= 1
             raise ControllerError("away")
+        self.meanwhile()
         await self.reports.put(report)
 
     async def next(self):
@@ -106,13 +108,26 @@ def test_a_failed_report_is_told_again_with_what_came_meanwhile():
     asyncio.run(scene())
 
 
+def test_a_port_that_is_as_it_was_again_when_a_report_arrives_is_told():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            reporter.ports({"p": DOWN})
+            await desk.next()
+            desk.meanwhile = lambda: reporter.ports({"p": DOWN})
+            reporter.ports({"p": UP})
+            assert [(await desk.next()).ports for _ in range(2)] == [(UP,), (DOWN,)]
+
+    asyncio.run(scene())
+
+
 def test_a_port_that_left_and_came_back_is_told_again():
     async def scene():
         async with running() as (reporter, desk):
             reporter.facts(at(1), "", {})
             reporter.ports({"p": UP})
             await desk.next()
-            reporter.ports({})
+            reporter.ports({}, {"p"})
             reporter.facts(at(2), "", {})
             await desk.next()
             reporter.ports({"p": UP})

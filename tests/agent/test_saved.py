@@ -1,6 +1,8 @@
 """Files between lives: what was saved comes back, what can't be trusted doesn't."""
 
 import multiprocessing
+import resource
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -79,6 +81,17 @@ def grown(path, names, **options):
     return log, views
 
 
+@contextmanager
+def disk_full(most_bytes):
+    """No file grows beyond that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def test_a_view_comes_back_whole(state):
     log, views = grown(state.view, "abc")
     changes = Changes(Position("s", 1, 4), (("network", "b"),), ())
@@ -119,16 +132,22 @@ def test_a_view_that_cannot_be_trusted_is_kept_aside_and_not_used(state, spoil):
     assert aside(state.view).exists()
 
 
-def test_after_a_full_disk_the_view_is_written_whole(state, monkeypatch):
+def test_after_a_full_disk_the_view_is_written_whole(state):
     log, views = grown(state.view, "abc")
     changes = Changes(Position("s", 1, 4), (), (net("d"),))
-    state.view.rename(state.path / "elsewhere")
-    state.view.mkdir()
-    with pytest.raises(OSError):
-        log.write([changes], views[-1])
-    state.view.rmdir()
+    for most_bytes in (state.view.stat().st_size + 10, 10):
+        with disk_full(most_bytes), pytest.raises(OSError):
+            log.write([changes], views[-1].after(changes))
+        assert ViewLog(state.view).load() == views[-1]
     log.write([changes], views[-1].after(changes))
     assert ViewLog(state.view).load() == views[-1].after(changes)
+
+
+def test_a_file_that_was_removed_is_not_begun_in_the_middle(state):
+    log, views = grown(state.view, "abc")
+    state.view.unlink()
+    log.write([Changes(Position("s", 1, 4), (), (net("d"),))], views[-1])
+    assert ViewLog(state.view).load() == View()
 
 
 ACTS = st.lists(st.tuples(st.sampled_from(("get", "free", "flush", "write")), st.sampled_from("abcd")), max_size=30)

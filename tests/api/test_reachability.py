@@ -14,8 +14,8 @@ from suimon.api.operations import allowance
 from suimon.api.operations.reachability import Told
 from suimon.model.actor import SYSTEM
 from suimon.model.things import Host
-from suimon.model.view import PortReport
-from suimon.resources import hosts
+from suimon.model.view import AddressPair, Claim, PortReport
+from suimon.resources import hosts, virtual_addresses
 from tests.api.cloud import Answer, Cloud
 
 OUTSIDE = "203.0.113.9"
@@ -127,9 +127,21 @@ class Small:
             path = f"/v2.0/floatingips/{self.ids['fwd']}/port_forwardings"
             told = self.cloud.call("POST", path, {"port_forwarding": inner | ports}, self.anna.token)
             assert told.status == 201, told.body
+        self._virtual("vip", "b")
         self._report("h1", "a", "off")
         self._report("h2", "b", "c", "d")
         self._report("h2", "down", status="DOWN", reason="no interface is plugged")
+
+    def _virtual(self, name: str, holder: str) -> None:
+        """An address that is kept by a port and had by the guest of another."""
+        self._port(name, "net1", "", "web")
+        ips = [self.ids[name + "-ip"], self.ids[name + "-ip6"]]
+        self.put(f"ports/{self.ids[holder]}", {"port": {"allowed_address_pairs": [{"ip_address": ip} for ip in ips]}})
+        mac = self.cloud.call("GET", f"/v2.0/ports/{self.ids[holder]}", token=self.cloud.admin.token).json["port"]
+        said = [Claim(self.ids[holder], AddressPair(mac["mac_address"], ip)) for ip in ips]
+        self.cloud.run(self.cloud.store.write(lambda tx: virtual_addresses.note_claims(tx, "h2", said), SYSTEM))
+        made = self.make("floatingips", "vip-fip", floating_network_id=self.ids["public"], port_id=self.ids[name])
+        self.ids["vip-fip-ip"] = made["floating_ip_address"]
 
     def _port(self, name: str, network: str, host: str, group: str) -> None:
         made = self.make("ports", name, network_id=self.ids[network], security_groups=[self.ids[group]])
@@ -170,7 +182,8 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
      "delivered c"),
     ("a", "b-ip6", SSH, "not: allowed security_group_rule, forwarded, dropped web: no ingress rule allows tcp/22 from "
      "a-ip6 to b-ip6 (security groups web)"),
-    ("a", "b-ip6", WEB | {"as_ip": "2001:db8:1::77"}, "not: dropped a: the port may not send as 2001:db8:1::77 from"),
+    ("a", "b-ip6", WEB | {"as_ip": "2001:db8:1::f:77"}, "not: dropped a: the port may not send as "
+     "2001:db8:1::f:77 from"),
     ("a", "2001:db8:9::1", WEB, "not: allowed security_group_rule, dropped router: the router has no route to "
      "2001:db8:9::1"),
     ("a", "b", SSH, "not: allowed security_group_rule, forwarded, dropped web: no ingress rule allows tcp/22 from a-ip "
@@ -188,6 +201,10 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("a", "off", WEB, "not: allowed security_group_rule, allowed web-tcp80, dropped off: the port or its network is "
      "administratively down"),
     ("a", "unbound", WEB, "not: dropped unbound: the port is bound to no host"),
+    ("a", "vip-ip", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
+    ("a", "vip-ip6", WEB, "reached: allowed security_group_rule, forwarded, allowed web6-tcp80, delivered b"),
+    ("c", "vip-ip", WEB, "reached: allowed security_group_rule, routed router, allowed web-tcp80, delivered b"),
+    (OUTSIDE, "vip-fip-ip", WEB, "reached: translated vip-fip, allowed web-tcp80, delivered b"),
     ("c", OUTSIDE, {}, "reached: allowed security_group_rule, routed router, translated fip, forwarded"),
     (OUTSIDE, "c", WEB, "reached: translated fip, allowed web-tcp80, delivered c"),
     (OUTSIDE, "c", SSH, "not: translated fip, dropped web: no ingress rule allows tcp/22 from 203.0.113.9"),

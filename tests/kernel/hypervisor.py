@@ -220,6 +220,7 @@ def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
                 listener.accept()[0].close()
                 assert near.recv(10) == b"", f"connection {number} by the router's address"
     assert cloud.machine("vswitchd") == before
+    assert cloud.machine("aborts") == []
 
 
 def test_an_agent_that_dies_and_returns_touches_nothing(cloud: Cloud) -> None:

@@ -65,6 +65,9 @@ class Hypervisor:
     def vswitchd(self) -> int:
         return self._switch.vswitchd().pid
 
+    def aborts(self) -> list[str]:
+        return self._switch.aborts()
+
     def datapaths(self) -> str:
         return self._switch.appctl("dpctl/dump-dps")
 

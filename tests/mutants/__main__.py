@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutants.kinds import EQUIVALENT, KINDS, Mutant
 from tests.mutants.trial import ROOT, Copy, Outcome
 
-SAMPLE_LIMIT_S = 300
+SAMPLE_LIMIT_S = 180
 
 
 def main() -> int:
@@ -23,7 +24,9 @@ def main() -> int:
     if empty := [name for name, mutants in found.items() if not mutants]:
         print(f"no mutants of kind {', '.join(empty)}: tests/mutants/kinds.py no longer finds its place in src/")
         return 1
-    chosen = [m for name, mutants in found.items() for m in (_spread(mutants, name) if options.sample else mutants)]
+    sample = [_spread(mutants, name) for name, mutants in found.items()]
+    # Of each kind in turn: the time may be over before the sample is.
+    chosen = [m for turn in zip_longest(*(sample if options.sample else found.values())) for m in turn if m]
     if options.only:
         chosen = [m for mutants in found.values() for m in mutants if m.name == options.only]
     if options.list:

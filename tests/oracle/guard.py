@@ -86,6 +86,13 @@ def _remote(prefix: str | None, direction: str, frame: Frame) -> bool:
     return not prefix or within(frame.dst if direction == "egress" else frame.src, prefix)
 
 
+def may_open(frame: Frame) -> bool:
+    """Of ICMP, only a query; a SYN+ACK answers, whatever else TCP sends is picked up in the middle."""
+    if frame.protocol in ECHO:
+        return frame.first == ECHO[frame.protocol]
+    return frame.protocol != TCP or frame.opens
+
+
 class Rules:
     """The security groups' rules of a cloud; `members` are the addresses of a remote or an address group."""
 
@@ -139,7 +146,7 @@ class Connections:
         tuple_, other = _tuple(frame), _tuple(_answer(frame))
         if tuple_ not in known and other in known:
             return ("ingress" if direction == "egress" else "egress"), other
-        return (direction, tuple_) if tuple_ in known or _may_open(frame) else None
+        return (direction, tuple_) if tuple_ in known or may_open(frame) else None
 
     def remember(self, port: Body, opener: Frame) -> None:
         self._opened.setdefault(_seat(port), set()).add(opener)
@@ -152,13 +159,6 @@ class Connections:
 
 def _seat(port: Body) -> tuple[str, str]:
     return port["id"], port["binding:host_id"]
-
-
-def _may_open(frame: Frame) -> bool:
-    """Of ICMP, only a query; a SYN+ACK answers, whatever else TCP sends is picked up in the middle."""
-    if frame.protocol in ECHO:
-        return frame.first == ECHO[frame.protocol]
-    return frame.protocol != TCP or frame.opens
 
 
 def _answer(frame: Frame) -> Frame:

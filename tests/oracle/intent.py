@@ -6,7 +6,8 @@ are remembered at: where somebody is makes no difference to who reaches whom.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from tests.oracle.guard import (
     genuine,
     identities,
     macs,
+    may_open,
     within,
 )
 
@@ -30,6 +32,7 @@ ANY_MAC: Final = "*"
 """A source that is the routing host's own affair."""
 SERVICES: Final = {"169.254.169.254": "02:5a:00:00:00:fe", "fe80::a9fe:a9fe": "02:5a:00:00:00:fe"}
 _SERVED: Final = ((TCP, 80), (TCP, 53), (UDP, 53))
+_TUPLE: Final = ("src", "dst", "first", "second")
 _MOST_HOPS: Final = 20
 
 
@@ -39,18 +42,24 @@ class Way(NamedTuple):
     cidr: str
     leg: Body | None
     nexthop: str | None
+    extra: bool = False
 
 
 class Memory:
-    """What survives changes of the cloud: connections of ports, and addresses that routers rewrote."""
+    """What survives changes of the cloud: connections of ports and of routers that lead outside, and which of several
+    next hops a connection took.
+    """
 
     def __init__(self) -> None:
         self.connections = Connections()
         self.rewritten: dict[tuple[str, Any], dict[str, object]] = {}
+        self.taken: dict[tuple[object, ...], int] = {}
 
 
 class Oracle:
-    """Asked with `from_port` and `from_machine`; each question may be remembered (see `Memory`)."""
+    """Asked with `from_port` and `from_machine`; each question may be remembered (see `Memory`). `possible` says all
+    that may be the answer.
+    """
 
     def __init__(self, resources: Resources, memory: Memory) -> None:
         self._memory, self._all = memory, resources
@@ -62,6 +71,22 @@ class Oracle:
         stateful = {group["id"]: group["stateful"] for group in resources["security-groups"]}
         self._rules = Rules(resources["security-group-rules"], stateful, self._members())
         memory.connections.forget_all_but(list(self.ports.values()))
+        self._choices: list[int] = []
+        """Which next hop is taken, one time after the other that there are several; then the first."""
+        self.offered: list[int] = []
+        """Of how many, each time, since the question was asked."""
+
+    def possible(self, ask: Callable[[], set[Arrival]]) -> Iterator[set[Arrival]]:
+        """What a question may be answered with: more than one thing where a router has several next hops for it. What
+        is remembered is what led to the one that was told last.
+        """
+        before = copy.deepcopy(vars(self._memory))
+        choices: list[int] | None = []
+        while choices is not None:
+            vars(self._memory).update(copy.deepcopy(before))
+            self._choices, self.offered = choices, []
+            yield ask()
+            choices = _next_choices(self._choices, self.offered)
 
     def from_port(self, port_id: str, frame: Frame) -> set[Arrival]:
         """Its interface hands the frame over."""
@@ -192,15 +217,35 @@ class Oracle:
         ways = [way for way in self._ways(router_id, legs) if within(frame.dst, way.cidr)]
         if not ways:
             return set()
-        way = max(ways, key=lambda way: ip_network(way.cidr).prefixlen)
+        longest = max(ip_network(way.cidr).prefixlen for way in ways)
+        way = self._taken(router_id, frame, [way for way in ways if ip_network(way.cidr).prefixlen == longest])
         nexthop = way.nexthop or frame.dst
         if way.leg is None:
             if via is None:
-                return self._turned_round(router_id, frame, sender, nexthop, hops)
+                lost = frame.ipv6 and way.nexthop and not way.extra
+                return set() if lost else self._turned_round(router_id, frame, sender, nexthop, hops)
             return self._leaving(router_id, frame, sender, nexthop, hops)
         network_id, mac = way.leg["network_id"], way.leg["mac_address"]
+        if via and way.extra and sender["network_id"] == network_id and nexthop in _addresses(sender):
+            # Whoever is the next hop has no use for the router: it would get back what it had.
+            return set()
         onwards = frame.but(eth_src=ANY_MAC if self._shared_wire(network_id) else mac, ttl=frame.ttl - 1)
         return self._hop(network_id, onwards, nexthop, sender, hops)
+
+    def _taken(self, router_id: str, frame: Frame, ways: list[Way]) -> Way:
+        """Subnets come first. Of several extra routes any is taken, but one by the same connection as long as they are
+        the same; those by a leg first.
+        """
+        extra = sorted((way for way in ways if way.extra), key=lambda way: str(way.nexthop))
+        extra = [way for way in extra if way.leg] or extra
+        if not ways[0].extra or len(extra) == 1:
+            return (extra if ways[0].extra else ways)[0]
+        connection = (router_id, tuple(way.nexthop for way in extra), _ends(frame))
+        if connection not in self._memory.taken:
+            met = len(self.offered)
+            self.offered.append(len(extra))
+            self._memory.taken[connection] = self._choices[met] if met < len(self._choices) else 0
+        return extra[self._memory.taken[connection]]
 
     def _hop(self, network_id: str, frame: Frame, nexthop: str, sender: Body, hops: int) -> set[Arrival]:
         machines = [each for each in self._all["machines"] if each["network_id"] == network_id]
@@ -238,7 +283,7 @@ class Oracle:
         for route in self._routers[router_id]["routes"]:
             found = [leg for cidr, leg in links if within(route["nexthop"], cidr)]
             if found:
-                yield Way(route["destination"], found[0], route["nexthop"])
+                yield Way(route["destination"], found[0], route["nexthop"], extra=True)
         for fixed in gateway["fixed_ips"] if gateway else ():
             subnet = self._subnets[fixed["subnet_id"]]
             if subnet["gateway_ip"]:
@@ -248,34 +293,34 @@ class Oracle:
 
     def _leaving(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
         """By the sender's floating IP, or else as the router."""
-        router = self._routers[router_id]
         gateway = self._gateway(router_id)
         assert gateway, "it has a way out"
+        hides = not frame.ipv6 and self._routers[router_id]["external_gateway_info"]["enable_snat"]
         frame = frame.but(ttl=frame.ttl - 1, eth_src=gateway["mac_address"])
         for floating in self._floating:
             behind = (floating["router_id"], floating["port_id"], floating["fixed_ip_address"])
             if behind == (router_id, sender["id"], frame.src):
                 as_floating = {"src": floating["floating_ip_address"], "eth_src": self._floating_mac(floating)}
                 return self._hop(gateway["network_id"], frame.but(**as_floating), nexthop, sender, hops)
-        answers = self._memory.rewritten.get((router_id, _ends(frame)))
-        if answers and "dst" in answers:
-            return self._routed(router_id, frame.but(**answers), sender, hops + 1, None)
-        if answers:
-            frame = frame.but(**answers)
-        elif frame.dst in self._outer_ips(router_id):
+        known = self._known(router_id, frame)
+        if known and known.dst != frame.dst:
+            return self._routed(router_id, known, sender, hops + 1, None)
+        if known:
+            return self._hop(gateway["network_id"], known, nexthop, sender, hops)
+        if frame.dst in self._outer_ips(router_id):
             return self._at_outer_ip(router_id, frame, sender, hops, gateway)
-        elif not frame.ipv6 and router["external_gateway_info"]["enable_snat"]:
-            own = next(ip for ip in _fixed(gateway) if ":" not in ip)
-            hidden = frame.but(src=own)
-            self._memory.rewritten[router_id, _ends(_turned(hidden))] = {"dst": frame.src}
-            frame = hidden
+        if hides and not may_open(frame):
+            return set()
+        own = next(ip for ip in _fixed(gateway) if ":" not in ip) if hides else frame.src
+        frame = self._remembered(router_id, frame, frame.but(src=own))
         return self._hop(gateway["network_id"], frame, nexthop, sender, hops)
 
     def _turned_round(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
-        """What came from outside and has no way but out again keeps its addresses; IPv6 is dropped."""
+        """What came from outside and has no way but out again keeps its addresses; IPv6 is dropped where that way is
+        the default one.
+        """
         gateway = self._gateway(router_id)
-        if frame.ipv6 or gateway is None:
-            return set()
+        assert gateway, "it came in by it"
         turned = frame.but(ttl=frame.ttl - 1, eth_src=gateway["mac_address"])
         return self._hop(gateway["network_id"], turned, nexthop, sender, hops)
 
@@ -286,31 +331,44 @@ class Oracle:
             if gateway and frame.dst in _fixed(gateway):
                 return self._pinged(frame, sender, frame.eth_src)
             return self._routed(router_id, frame, sender, hops, None) if gateway and _six(gateway) else set()
-        answers = self._memory.rewritten.get((router_id, _ends(frame)))
-        if answers:
-            return self._routed(router_id, frame.but(**answers), sender, hops, None)
+        if known := self._known(router_id, frame):
+            return self._routed(router_id, known, sender, hops, None)
         if frame.dst in self._outer_ips(router_id):
             return self._at_outer_ip(router_id, frame, sender, hops, None)
         if self._routers[router_id]["external_gateway_info"]["enable_snat"]:
             return set()
-        return self._routed(router_id, frame, sender, hops, None)
+        return self._routed(router_id, self._remembered(router_id, frame, frame), sender, hops, None)
 
     def _at_outer_ip(self, router_id: str, frame: Frame, sender: Body, hops: int, inside: Body | None) -> set[Arrival]:
         """Some L4 ports of a router's outer addresses lead on, pings are answered, and that is all. For who comes from
         inside, the router stands for itself, so that answers come back to it.
         """
+        if not may_open(frame):
+            return set()
         for one in self._forwardings(router_id):
             if forwarded := _forwarded(one, frame):
-                undone: dict[str, object] = {"src": frame.dst, "first": frame.second}
                 if inside:
-                    undone["dst"] = frame.src
                     forwarded = forwarded.but(src=min(self._outer_ips(router_id)))
-                self._memory.rewritten[router_id, _ends(_turned(forwarded))] = undone
+                self._remembered(router_id, frame, forwarded)
                 return self._routed(router_id, forwarded, sender, hops, None)
         if frame.first != ECHO.get(frame.protocol) or frame.second:
             return set()
         answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
         return self._routed(router_id, answer, sender, hops + 1, None)
+
+    def _known(self, router_id: str, frame: Frame) -> Frame | None:
+        """As it goes on if it answers what passed where the router rewrites addresses, whatever has changed since."""
+        known = None if frame.ipv6 else self._memory.rewritten.get((router_id, _ends(frame)))
+        return frame.but(**known) if known else None
+
+    def _remembered(self, router_id: str, frame: Frame, changed: Frame) -> Frame:
+        """The changed one; its answers are known."""
+        if may_open(frame) and not frame.ipv6:
+            undone = _turned(frame)
+            self._memory.rewritten[router_id, _ends(_turned(changed))] = {
+                name: getattr(undone, name) for name in _TUPLE
+            }
+        return changed
 
     def _outer_ips(self, router_id: str) -> set[str]:
         """A router's IPv4 addresses outside: its own, and those that it forwards for."""
@@ -435,6 +493,15 @@ def _forwarded(one: Body, frame: Frame) -> Frame | None:
     return frame.but(dst=one["internal_ip_address"], second=inner[0] + shift)
 
 
+def _next_choices(choices: list[int], offered: list[int]) -> list[int] | None:
+    """The last one that can be another is."""
+    made = [*choices, *[0] * (len(offered) - len(choices))]
+    for at in reversed(range(len(offered))):
+        if made[at] + 1 < offered[at]:
+            return [*made[:at], made[at] + 1]
+    return None
+
+
 def _range(one: Body, name: str) -> tuple[int, int]:
     first, _, last = str(one.get(f"{name}_range") or one[name]).partition(":")
     return int(first), int(last or first)
@@ -447,4 +514,4 @@ def _turned(frame: Frame) -> Frame:
 
 
 def _ends(frame: Frame) -> tuple[object, ...]:
-    return frame.protocol, frame.src, frame.dst, frame.first, frame.second, frame.ident
+    return frame.protocol, frame.ident, *(getattr(frame, name) for name in _TUPLE)

@@ -91,6 +91,8 @@ class Asker:
         found = [ip for guest in self._guests for ip in _ips(guest)] * 3
         found += [ip for port in self._all["ports"] for ip in _ips(port)]
         found += [each["floating_ip_address"] for each in self._all["floatingips"]] * 3
+        routed = {route["destination"] for router in self._all["routers"] for route in router["routes"]}
+        found += [ip for ip in _ELSEWHERE if any(within(ip, cidr) for cidr in routed)] * 4
         return [*found, *(ip for each in self._all["machines"] for ip in each["ips"]), *_ELSEWHERE]
 
     def _question(self, sender: Body) -> Frame:

@@ -192,6 +192,21 @@ def _route(cluster: Cluster, random: Random) -> None:
         _router_act(cluster, router, "add_extraroutes", {"router": {"routes": [route]}})
 
 
+def _ways(cluster: Cluster, random: Random) -> None:
+    """Several next hops for one destination, among those on the router's networks."""
+    router = _one(cluster, random, "routers")
+    legs = [port for port in _some(cluster, "ports") if port["device_id"] == router["id"]]
+    networks = {leg["network_id"] for leg in legs}
+    beside = [port for port in _some(cluster, "ports") if port["network_id"] in networks and port not in legs]
+    fixed = [fixed["ip_address"] for port in beside for fixed in port["fixed_ips"]]
+    fixed += [ip for machine in cluster.machines if machine["network_id"] in networks for ip in machine["ips"]]
+    six = random.random() < 0.2
+    nexthops = [ip for ip in fixed if (":" in ip) == six]
+    destination = "2001:db8:ffff::/64" if six else random.choice(("192.0.2.0/24", "198.51.100.0/25", "10.9.0.0/16"))
+    routes = [{"destination": destination, "nexthop": ip} for ip in random.sample(nexthops, min(3, len(nexthops)))]
+    _router_act(cluster, router, "add_extraroutes", {"router": {"routes": routes}})
+
+
 def _row(cluster: Cluster, random: Random) -> None:
     """A router comes to stand behind another one: each leads to a subnet of the other, or to everything, by its leg on
     a network that both are on.
@@ -290,6 +305,7 @@ ACTS: Final[dict[str, Act]] = {
     "gateway": _gateway,
     "update_router": _update_router,
     "route": _route,
+    "ways": _ways,
     "row": _row,
     "floating_ip": _floating_ip,
     "delete_floating_ip": _delete("floatingips"),
@@ -308,7 +324,7 @@ BEGINNING: Final = (
     *("rule",) * 10,
     *("router", "router", *("interface",) * 4, "gateway", "gateway", "route", "row"),
     *("port",) * 8,
-    *("floating_ip", "floating_ip", "unused_floating_ip", "forwarding", "forwarding", "trunk"),
+    *("floating_ip", "floating_ip", "unused_floating_ip", "forwarding", "forwarding", "trunk", "ways", "ways"),
 )
 """What every cloud starts with, each with a seed of its own."""
 

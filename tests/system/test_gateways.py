@@ -223,6 +223,7 @@ def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) ->
     cloud.api.delete_ip(forwarding)
     cloud.api.delete_ip(floating)
     assert [switch.vswitchd() for switch in switches] == before
+    assert [switch.aborts() for switch in switches] == [[]] * len(switches)
 
 
 def test_ports_of_one_floating_ip_lead_to_guests_of_two_hosts(cloud: Cloud) -> None:

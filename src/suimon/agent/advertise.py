@@ -181,30 +181,31 @@ class Advertiser:
 
     def news(self) -> list[PacketOut]:
         """What guests don't know yet. Everybody hears of a change; a guest that was plugged is told by itself."""
-        packets: list[PacketOut] = []
-        networks = self._guests()
-        now = {
-            (network_id, port_id, each.mac): each
-            for network_id in networks
-            for port_id, each in advertisements(self._world, network_id).items()
-        }
-        plugged = frozenset(guest for guests in networks.values() for guest in guests)
-        kept = defaultdict[str, set[str]](set)
+        links = self._world.take_links()
+        networks = {owner.id for owner in links if owner.kind == "network"}
+        if any(owner.kind == "router" for owner in links):  # It may have had legs that it has no more.
+            here = filter(None, map(self._world.port, self._world.ofports))
+            networks.update(port.network_id for port in here)
+            networks.update(leg[0] for leg in self._told)
+        return [packet for network_id in sorted(networks) for packet in self._news(network_id)]
+
+    def _news(self, network_id: str) -> Iterator[PacketOut]:
+        guests = self._guests(network_id)
+        told = advertisements(self._world, network_id) if guests else {}
+        now: dict[_Leg, Advertisement] = {(network_id, port_id, each.mac): each for port_id, each in told.items()}
+        kept = {said for advertisement in now.values() for said in advertisement.said}
+        for leg in sorted(leg for leg in self._told if leg[0] == network_id and leg not in now):
+            gone = self._told.pop(leg)
+            yield from _sent(gone.advertisement.withdrawn(kept), gone.guests & guests)
         for leg, advertisement in now.items():
-            kept[leg[0]] |= advertisement.said
-        for leg in sorted(self._told.keys() - now.keys()):
-            told = self._told.pop(leg)
-            packets += _sent(told.advertisement.withdrawn(kept[leg[0]]), told.guests & plugged)
-        for leg, advertisement in now.items():
-            guests, before = networks[leg[0]], self._told.get(leg)
+            before = self._told.get(leg)
             if before is None or before.advertisement != advertisement:
-                said = advertisement.after(before.advertisement, kept[leg[0]]) if before else advertisement
-                packets += _sent(said, guests)
+                said = advertisement.after(before.advertisement, kept) if before else advertisement
+                yield from _sent(said, guests)
                 self._told[leg] = _Told(advertisement, guests, self._next())
             else:
-                packets += _sent(advertisement, guests - before.guests)
+                yield from _sent(advertisement, guests - before.guests)
                 before.guests = guests
-        return packets
 
     def due(self) -> list[PacketOut]:
         """What guests are reminded of by now."""
@@ -228,14 +229,12 @@ class Advertiser:
         found = advertisements(self._world, port.network_id).values()
         return [advertisement.frame(*to) for advertisement in found]
 
-    def _guests(self) -> dict[str, frozenset[Guest]]:
-        """By network, its guests that are plugged here."""
-        found = defaultdict[str, set[Guest]](set)
-        for port_id, ofport in self._world.ofports.items():
-            port = self._world.port(port_id)
-            if port and port.up:
-                found[port.network_id].add((port_id, ofport, port.vlan or 0))
-        return {network_id: frozenset(guests) for network_id, guests in found.items()}
+    def _guests(self, network_id: str) -> frozenset[Guest]:
+        """Those of a network that are plugged here."""
+        world = self._world
+        ports = filter(None, map(world.port, world.found("port@network", network_id)))
+        plugged = ((port, world.ofports.get(port.id)) for port in ports if port.up)
+        return frozenset((port.id, ofport, port.vlan or 0) for port, ofport in plugged if ofport is not None)
 
     def _next(self) -> float:
         shortest_s, longest_s = self._config.shortest_s, self._config.longest_s

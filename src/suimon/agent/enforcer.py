@@ -28,7 +28,7 @@ from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, MeterKey, bridge_entries, named
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
-from suimon.model.view import MOST_REQUESTS, Delta, Drift, Network, Object, Ping, Port, PortReport, Position, Snapshot
+from suimon.model.view import MOST_REQUESTS, Delta, Drift, Object, Ping, Port, PortReport, Position, Snapshot
 from suimon.pipeline.facts import BRIDGE, Probe
 from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
@@ -92,7 +92,7 @@ class Telling(Protocol):
 
     def facts(self, position: Position | None, held: str, failures: dict[str, str]) -> None: ...
 
-    def ports(self, statuses: dict[str, PortReport]) -> None: ...
+    def ports(self, statuses: Mapping[str, PortReport], gone: Set[str]) -> None: ...
 
     def drifted(self, drifts: Sequence[Drift]) -> None: ...
 
@@ -110,6 +110,8 @@ class Enforcer:
         self.in_force: Position | None = None
         self.round_done = asyncio.Event()
         """Set after each round, for whoever follows what is in force."""
+        self.links_changed = asyncio.Event()
+        """Set after a round that concerned what routers tell guests, or which guests (`world.links`)."""
         self.gateways = Gateways(GatewaysConfig(), world)
         self.nats: dict[str, Nat] = {}
         """By device, the namespaces that this host's routers need. A new state of it sets `nats_known`."""
@@ -122,9 +124,13 @@ class Enforcer:
         self._plug_errors: dict[str, str] = {}
         self._ifindexes: dict[str, int] = {}
         self._ports: dict[str, Port] = {}
-        self._seated: list[Seat] | None = None
-        """None: to be found anew."""
-        self._judged: tuple[list[Seat], dict[Owner, Failure]] | None = None
+        self._seats: dict[str, Seat] = {}
+        """As they were before the last round: what is plugged during it, is acknowledged by the next."""
+        self._moved: set[str] = set()
+        """Ports that may sit elsewhere since then, besides those whose flows are compiled again."""
+        self._unjudged: set[str] = set()
+        """Ports that were seated again, and not acknowledged since."""
+        self._judged_failures: dict[Owner, Failure] = {}
         self._dirty: set[Owner] = set()
         self._uncompiled: dict[Owner, Failure] = {}
         self._unmade: dict[str, dict[Owner, Failure]] = {}
@@ -190,7 +196,8 @@ class Enforcer:
         if error:
             self._plug_errors[port_id] = error
         self.world.plug(port_id, ofport)
-        self._replugged, self._seated = True, None
+        self._moved.update((port_id, *self.world.found("port@parent", port_id)))
+        self._replugged = True
         self._wake.set()
 
     def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
@@ -302,7 +309,7 @@ class Enforcer:
         """Compile what is marked, apply it, tell. Whether the switch has been observed."""
         await switch.open_tunnels()
         lapses_at_s = self.world.lapse(self._wall_clock())
-        position, seats, requests = self.position, self._seats(), self._take_requests()
+        position, requests = self.position, self._take_requests()
         bridge, shapes, zones = loops
         if not self._prepare(loops):
             self._tell()
@@ -325,7 +332,7 @@ class Enforcer:
             self._restored(found, bridge)
         self._enforced = loops
         failed = self._note_failures(loops)
-        self._acknowledge(position, seats, requests)
+        self._acknowledge(position, requests)
         await self._follow_up(switch)
         for done in settling:
             if not done.done():
@@ -384,6 +391,7 @@ class Enforcer:
             log.error("state_not_saved", reason=str(error), effect="the switch stays as it is until it can be")
             self.failures[BRIDGE] = Failure(f"the agent can't save its state, so nothing is changed: {error}")
             return False
+        self._take_seats({owner.id for owner in self._dirty if owner.kind == "port"})
         self._dirty = set()
         for owner, program in programs.items():
             loops.bridge.want(owner, bridge_entries((*program.flows, *program.groups, *program.meters)))
@@ -414,13 +422,17 @@ class Enforcer:
         taken, self._requests = list(self._requests)[:MOST_REQUESTS], {}
         return taken
 
-    def _acknowledge(self, position: Position | None, seats: list[Seat], requests: list[str]) -> None:
+    def _acknowledge(self, position: Position | None, requests: list[str]) -> None:
         if position != self.in_force:
             log.info("view_in_force", revision=position.revision if position else None, requests=requests)
         self.in_force = position
-        if self._judged is None or self._judged[0] is not seats or self._judged[1] != self.failures:
-            self._judged = seats, dict(self.failures)
-            self._reporter.ports(statuses(seats, self.failures))
+        judged, self._unjudged = self._unjudged, set()
+        if self._judged_failures != self.failures:
+            self._judged_failures = dict(self.failures)
+            judged |= self._seats.keys()
+        if judged:
+            seats = [seat for each in judged if (seat := self._seats.get(each))]
+            self._reporter.ports(statuses(seats, self.failures), judged - self._seats.keys())
         self._tell()
 
     async def _follow_up(self, switch: Switch) -> None:
@@ -429,6 +441,8 @@ class Enforcer:
             await switch.send(packet)
         await self._flush_zones(switch)
         self.round_done.set()
+        if self.world.links:
+            self.links_changed.set()
 
     async def _flush_zones(self, switch: Switch) -> None:
         """Of ports that are gone. What can't be forgotten now, the next round or the next agent tries again."""
@@ -437,18 +451,20 @@ class Enforcer:
                 self.world.numbers.flushed(number)
 
     async def _next_work(self, timeout_s: float | None) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
+        if timeout_s is None:
+            await self._wake.wait()
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._wake.wait()
         self._wake.clear()
 
     def _change(self, changes: Changes) -> None:
         self._memory.note(changes)
         for gone in changes.deleted:
             self.world.delete(gone)
-            if gone[0] in ("port", "network"):
+            if gone[0] == "port":
                 self._ports.pop(gone[1], None)
-                self._seated = None
         self._set(changes.changed)
         self._wake.set()
 
@@ -457,17 +473,20 @@ class Enforcer:
             self.world.set(thing)
             if isinstance(thing, Port):
                 self._ports[thing.id] = thing
-            if isinstance(thing, Port | Network):
-                self._seated = None
 
-    def _seats(self) -> list[Seat]:
-        """As they are before a round: what is plugged during it, is acknowledged by the next.
+    def _take_seats(self, compiled: Set[str]) -> None:
+        """Find the ports' seats that may be others now: a change costs by what it concerns, not by who is here.
 
         Of a port that is active elsewhere that host speaks.
         """
-        if self._seated is None:
-            self._seated = [self._seat(port) for port in self._ports.values() if port.active]
-        return self._seated
+        moved, self._moved = self._moved | compiled, set()
+        for port_id in moved:
+            port = self._ports.get(port_id)
+            if port and port.active:
+                self._seats[port_id] = self._seat(port)
+            else:
+                self._seats.pop(port_id, None)
+        self._unjudged |= moved
 
     def _seat(self, port: Port) -> Seat:
         network = self.world.network(port.network_id)

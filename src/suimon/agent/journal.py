@@ -5,6 +5,7 @@ they may have and the whole itself, and first of all in each life.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -28,7 +29,8 @@ class Journal(Generic[_T]):
         self._most_bytes = most_bytes
         self._whole_bytes = 0
         self._bytes = 0
-        self._sound = False
+        self._file: FileIO | None = None
+        """Open while the file is as we left it: to open it for each change costs more than the write."""
 
     def load(self) -> _T | None:
         """The thing as it was last; None when there is none, or none to be trusted (that is then kept aside)."""
@@ -48,20 +50,24 @@ class Journal(Generic[_T]):
         Only the whole can be `durable` (`replace_file`): a power cut may take the changes since.
         """
         entry = b"".join(map(record, changes))
-        if not self._sound or self._bytes + len(entry) > max(self._most_bytes, 2 * self._whole_bytes):
+        if self._file is None or self._bytes + len(entry) > max(self._most_bytes, 2 * self._whole_bytes):
             self._replace(record(whole()), durable)
-            return
-        self._sound = False
-        with self._path.open("ab") as file:
-            file.write(entry)
-        self._sound = True
+        else:
+            self._append(entry)
+
+    def _append(self, entry: bytes) -> None:
+        assert self._file is not None, "a sound file is open"
+        file, self._file, left = self._file, None, memoryview(entry)
+        while left:
+            left = left[file.write(left) :]
+        self._file = file
         self._bytes += len(entry)
 
     def _replace(self, whole: bytes, durable: bool) -> None:
-        self._sound = False
+        self._file = None
         replace_file(self._path, whole, durable=durable)
+        self._file = FileIO(self._path, "ab")
         self._whole_bytes = self._bytes = len(whole)
-        self._sound = True
 
     def _bodies(self, raw: bytes) -> Iterator[bytes]:
         at = 0

@@ -116,7 +116,8 @@ class Outside:
         follows were not in.
         """
         self._announcements.speak_for(self._spoken_for, self._clock())
-        self._asked.set()
+        if self._next_due() is not None:
+            self._asked.set()
         ready, self._ready = self._ready, []
         return ready
 
@@ -127,11 +128,14 @@ class Outside:
             for part in (self._announcements, self._neighbours):
                 for outgoing in part.due(self._clock()):
                     await send(_sent(outgoing))
-            times = (self._announcements.next_due(), self._neighbours.next_due())
-            due = min((each for each in times if each is not None), default=None)
+            due = self._next_due()
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if due is None else max(0.0, due - self._clock())):
                     await self._asked.wait()
+
+    def _next_due(self) -> float | None:
+        times = (self._announcements.next_due(), self._neighbours.next_due())
+        return min((each for each in times if each is not None), default=None)
 
     def missed(self, packet: PacketIn) -> None:
         """A packet reached stage neighbour and nobody knows its next hop."""

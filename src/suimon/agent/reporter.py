@@ -7,7 +7,7 @@ while a report is under way share the next one. A port's status is told once, an
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -59,6 +59,7 @@ class Reporter:
         self._told: Told | None = None
         self._ports: dict[str, PortReport] = {}
         self._told_ports: dict[str, PortReport] = {}
+        self._untold_ports: dict[str, PortReport] = {}
         self._reading: tuple[float, Reading] | None = None
         """The newest that is untold, and when it came."""
         self._clock = clock
@@ -91,11 +92,17 @@ class Reporter:
             del self._claims[next(iter(self._claims))]
         self._news.set()
 
-    def ports(self, statuses: dict[str, PortReport]) -> None:
-        """The status of every port of this host that has one."""
-        self._ports = statuses
-        # One that comes back is news.
-        self._told_ports = {name: each for name, each in self._told_ports.items() if name in statuses}
+    def ports(self, statuses: Mapping[str, PortReport], gone: Collection[str] = ()) -> None:
+        """The status of ports of this host; those that are `gone` have none any more, and are news when they return."""
+        for name in gone:
+            for each in (self._ports, self._told_ports, self._untold_ports):
+                each.pop(name, None)
+        self._ports.update(statuses)
+        for name, status in statuses.items():
+            if self._told_ports.get(name) != status:
+                self._untold_ports[name] = status
+            else:
+                self._untold_ports.pop(name, None)
         self._news.set()
 
     def read(self, reading: Reading) -> None:
@@ -106,6 +113,7 @@ class Reporter:
     def tell_all_again(self) -> None:
         """The controller may have forgotten: a new stream began."""
         self._told, self._told_ports = None, {}
+        self._untold_ports = dict(self._ports)
         self._news.set()
 
     async def run(self) -> None:
@@ -147,15 +155,12 @@ class Reporter:
     def _can_wait(self) -> bool:
         if self._told is None or self._reading or self._drifts or self._claims:
             return False
-        if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports()):
+        if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports.values()):
             return False
         return msgspec.structs.replace(self._facts, position=self._told.position) == self._told
 
-    def _untold_ports(self) -> tuple[PortReport, ...]:
-        return tuple(each for name, each in self._ports.items() if self._told_ports.get(name) != each)
-
     def _untold(self) -> Report | None:
-        position, ports = self._facts.position, self._untold_ports()
+        position, ports = self._facts.position, tuple(self._untold_ports.values())
         news = ports or self._reading or self._drifts or self._claims
         if position is None or not (news or self._facts != self._told):
             return None
@@ -169,4 +174,12 @@ class Reporter:
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts
-        self._told_ports |= {each.port_id: each for each in report.ports if each.port_id in self._ports}
+        for each in report.ports:
+            now = self._ports.get(each.port_id)
+            if now is None:
+                continue
+            self._told_ports[each.port_id] = each
+            if now == each:
+                self._untold_ports.pop(each.port_id, None)
+            else:
+                self._untold_ports[each.port_id] = now

@@ -109,7 +109,7 @@ class Session:
             tasks.create_task(parts.enforcer.run(self, random.random))
             tasks.create_task(parts.answers.run(self._connection.packets, self))
             tasks.create_task(parts.outside.run(self.send))
-            tasks.create_task(parts.advertiser.run(parts.enforcer.round_done, self.send))
+            tasks.create_task(parts.advertiser.run(parts.enforcer.links_changed, self.send))
             tasks.create_task(parts.enforcer.gateways.run(self, parts.enforcer))
             tasks.create_task(self._keep_namespaces())
             tasks.create_task(parts.meter.run(self._connection, lambda: self._switch.plugged))

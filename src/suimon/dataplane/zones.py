@@ -38,6 +38,17 @@ class Filled(msgspec.Struct, frozen=True):
     most: int
 
 
+def read_limits(text: str) -> tuple[int, dict[int, Filled]]:
+    """The default limit, and the zones asked for (`dpctl/ct-get-limits` in ovs-dpctl(8))."""
+    default, told = 0, {}
+    for zone, limit, count in _TOLD.findall(text):
+        if zone:
+            told[int(zone)] = Filled(int(count), int(limit))
+        else:
+            default = int(limit)
+    return default, told
+
+
 class ZoneLimits:
     """`reconcile.Target` of zones on a datapath (`system` or `netdev`): whether their limit is as configured.
 
@@ -60,7 +71,7 @@ class ZoneLimits:
         found: dict[int, bool] = {}
         try:
             for zones in _batched(self._ours()):
-                default, told = _read(await self._ask("get", f"zone={','.join(map(str, zones))}"))
+                default, told = read_limits(await self._ask("get", f"zone={','.join(map(str, zones))}"))
                 for zone, filled in told.items():
                     # What no limit of its own was given is told with the default one, which is 0 for none.
                     if filled.most and (filled.most != default or zone in self._set):
@@ -84,7 +95,7 @@ class ZoneLimits:
     async def filled(self, zone: int) -> Filled | None:
         """None where the datapath knows no limits. Raises what `ControlSocket.command` does else."""
         try:
-            return _read(await self._ask("get", f"zone={zone}"))[1].get(zone)
+            return read_limits(await self._ask("get", f"zone={zone}"))[1].get(zone)
         except CommandRefused:
             return None
 
@@ -104,14 +115,3 @@ def _batched(zones: Iterable[int]) -> Iterator[list[int]]:
     left = sorted(zones)
     for start in range(0, len(left), _AT_ONCE):
         yield left[start : start + _AT_ONCE]
-
-
-def _read(text: str) -> tuple[int, dict[int, Filled]]:
-    """The default limit, and the zones asked for (`dpctl/ct-get-limits` in ovs-dpctl(8))."""
-    default, told = 0, {}
-    for zone, limit, count in _TOLD.findall(text):
-        if zone:
-            told[int(zone)] = Filled(int(count), int(limit))
-        else:
-            default = int(limit)
-    return default, told

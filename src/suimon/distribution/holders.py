@@ -58,7 +58,9 @@ def holder(tx: Tx, subnets: Iterable[str], address: str, wanted: Wanted) -> Hold
     if port.device_owner == ROUTER_GATEWAY:
         router = tx.get(things.Router, port.device_id)
         return Holder(router_id=port.device_id, project_id=(router.project_id if router else None) or "")
-    return None if port.device_owner in UNPLUGGED else Holder(port, project_id=port.project_id or "")
+    if port.device_owner in UNPLUGGED:
+        return None
+    return Holder(_claimant(tx, port, address) or port, project_id=port.project_id or "")
 
 
 def outside_holder(tx: Tx, address: str, wanted: Wanted) -> Holder | None:
@@ -73,13 +75,21 @@ def outside_holder(tx: Tx, address: str, wanted: Wanted) -> Holder | None:
 def _behind(tx: Tx, floating: things.FloatingIp, wanted: Wanted) -> Holder:
     """A port, or that one to which the L4 port is forwarded."""
     project_id, router_id = floating.project_id or "", floating.router_id or ""
-    port_id = floating.port_id
+    port_id = floating.holder_id or floating.port_id
     for one in tx.select(things.PortForwarding, {"floatingip_id": floating.id}):
         if one.protocol == wanted.protocol and one.external_first <= wanted.l4_port <= one.external_last:
             port_id = one.internal_port_id
     port = tx.get(things.Port, port_id) if port_id else None
     words = "the floating IP is associated with no port: nobody answers for it"
     return Holder(port, router_id, project_id, "floating_ip", floating.id, words)
+
+
+def _claimant(tx: Tx, port: things.Port, address: str) -> things.Port | None:
+    """The port whose guest said last that it has this address of an unbound port (docs/decisions/0041)."""
+    if port.binding_host:
+        return None
+    virtual = tx.select(things.VirtualAddress, {"port_id": port.id, "ip": str(ip_address(address))})
+    return tx.get(things.Port, virtual[0].holder_id) if virtual else None
 
 
 def _within(address: str, cidr: str) -> bool:

@@ -77,6 +77,11 @@ class OpenVSwitch:
         target = f"{self.rundir}/ovs-vswitchd.{self.vswitchd().pid}.ctl"
         return processes.run(["ovs-appctl", "-t", target, *args], env=self._env)
 
+    def aborts(self) -> list[str]:
+        """What ovs-vswitchd wrote to its log as it aborted, by an assertion of its own, in all its lives."""
+        log = (self._directory / "log" / "ovs-vswitchd.log").read_text(errors="replace")
+        return [line for line in log.splitlines() if "|EMER|" in line]
+
     def bridges(self) -> list[str]:
         return self.vsctl("list-br").split()
 

@@ -7,7 +7,8 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address, ip_network
 
 from suimon.model import view
 from suimon.model.owner import Owner
@@ -24,15 +25,31 @@ def extra_routes(facts: Facts, router: view.Router) -> list[view.Route]:
     return sorted((each for each in router.routes if each.destination not in on_link), key=lambda each: each.nexthop)
 
 
-def spread(
-    facts: Facts, owner: Owner, router: view.Router, destination: str, ways: Sequence[list[Action]]
-) -> tuple[list[Action], Iterator[Part]]:
-    """What a flow for the destination does, and the group that it needs. Each way ends in a Goto."""
+def outer_routes(facts: Facts, router: view.Router) -> dict[str, list[str]]:
+    """By destination, the next hops on the external network, where no leg has one."""
+    found = facts.found("subnet@network", router.gateway.network_id) if router.gateway else ()
+    outside = [subnet.cidr for subnet in map(facts.subnet, found) if subnet]
+    legs = [leg.cidr for leg in router.interfaces]
+    routes = extra_routes(facts, router)
+    inner = {each.destination for each in routes if _is_on(each.nexthop, legs)}
+    nexthops: dict[str, list[str]] = {}
+    for each in routes:
+        if each.destination not in inner and _is_on(each.nexthop, outside):
+            nexthops.setdefault(each.destination, []).append(each.nexthop)
+    return nexthops
+
+
+def spread(facts: Facts, owner: Owner, name: str, ways: Sequence[list[Action]]) -> tuple[list[Action], Iterator[Part]]:
+    """What a flow for a destination does, and the group that it needs, by that name. Each way ends in a Goto."""
     if len(ways) == 1:
         return ways[0], iter(())
-    number = further_group(facts.number("group", f"{router.id}/{destination}"))
+    number = further_group(facts.number("group", name))
     buckets = tuple(Bucket(tuple(map(_resubmitted, way))) for way in ways)
     return [UseGroup(number)], iter((Group(number, owner, buckets, select=True),))
+
+
+def _is_on(ip: str, cidrs: Iterable[str]) -> bool:
+    return any((":" in ip) == (":" in cidr) and ip_address(ip) in ip_network(cidr) for cidr in cidrs)
 
 
 def _resubmitted(action: Action) -> Action:

@@ -62,6 +62,8 @@ class Facts:
         self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
         self._dirty: set[Owner] = {BRIDGE}
+        self.links: set[Owner] = set()
+        """Networks and routers that changed, or whose guests did, since `take_links`."""
 
     # Changing facts.
 
@@ -196,6 +198,10 @@ class Facts:
         dirty, self._dirty = self._dirty, set()
         return dirty
 
+    def take_links(self) -> AbstractSet[Owner]:
+        links, self.links = self.links, set()
+        return links
+
     def network(self, network_id: str) -> view.Network | None:
         return self.objects.get(("network", network_id))  # type: ignore[return-value]
 
@@ -310,7 +316,10 @@ class Facts:
         return (name for found, name in self.objects if found == kind)
 
     def _mark(self, kind: str, ids: Iterable[str]) -> None:
-        self._dirty.update(Owner(kind, name) for name in ids)
+        marked = [Owner(kind, name) for name in ids]
+        self._dirty.update(marked)
+        if kind in ("network", "router"):
+            self.links.update(marked)
 
     def _reindex(self, before: Iterable[Entry], after: Iterable[Entry]) -> None:
         gone, come = Counter(before), Counter(after)

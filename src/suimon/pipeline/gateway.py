@@ -23,7 +23,7 @@ from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
 from suimon.pipeline.answer import arp_reply
-from suimon.pipeline.ecmp import extra_routes
+from suimon.pipeline.ecmp import extra_routes, outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP, ORIGIN, ROUTED, ROUTER
 from suimon.pipeline.flow import (
@@ -177,6 +177,14 @@ def _back_from_namespace(facts: Facts, owner: Owner, router: view.Router, nat: i
             priority = 100 + IPv4Network(subnet.cidr, strict=False).prefixlen
             on_link: list[Action] = [Move("ipv4_dst", NEXTHOP), Goto(Stage.NEIGHBOUR)]
             yield flow(Stage.LEAVE, priority, owner, at_router | {"ipv4_dst": subnet.cidr}, on_link)
+    for destination, nexthops in outer_routes(facts, router).items():
+        if ":" not in destination:
+            hops = [set_field(NEXTHOP, int(IPv4Address(each))) for each in nexthops]
+            ways: list[list[Action]] = [[hop, Goto(Stage.NEIGHBOUR)] for hop in hops]
+            actions, groups = spread(facts, owner, f"{router.id}/{destination}/out", ways)
+            yield from groups
+            priority = 100 + IPv4Network(destination).prefixlen
+            yield flow(Stage.LEAVE, priority, owner, at_router | {"ipv4_dst": destination}, actions)
     if gateway.nexthop and ":" not in gateway.nexthop:
         nexthop = set_field(NEXTHOP, int(IPv4Address(gateway.nexthop)))
         yield flow(Stage.LEAVE, 50, owner, at_router, [nexthop, Goto(Stage.NEIGHBOUR)])
@@ -216,7 +224,8 @@ def _apart(facts: Facts, owner: Owner, router: view.Router) -> Iterator[tuple[st
 
 
 def _nat(facts: Facts, router: view.Router, gateway: view.Gateway, mtu: int) -> Nat:
-    outside = map(facts.subnet, facts.found("subnet@network", gateway.network_id))
+    subnets = map(facts.subnet, facts.found("subnet@network", gateway.network_id))
+    outside = {each.cidr for each in subnets if each} | outer_routes(facts, router).keys()
     legs = {each.cidr for each in router.interfaces if ":" not in each.cidr}
     routes = [each for each in extra_routes(facts, router) if ":" not in each.destination + each.nexthop]
     static = {each.destination for each in routes if any(IPv4Address(each.nexthop) in IPv4Network(leg) for leg in legs)}
@@ -224,7 +233,7 @@ def _nat(facts: Facts, router: view.Router, gateway: view.Gateway, mtu: int) -> 
         router.id,
         tuple(addresses(router)),
         inside=tuple(sorted(legs | static)),
-        outside=tuple(sorted(each.cidr for each in outside if each and ":" not in each.cidr)),
+        outside=tuple(sorted(cidr for cidr in outside if ":" not in cidr)),
         source=gateway.ip or "" if gateway.snat else "",
         plain=tuple(sorted(gateway.plain)),
         forwardings=router.forwardings,

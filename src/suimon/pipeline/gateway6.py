@@ -16,6 +16,7 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
 from suimon.pipeline.discovery import ADVERTISED, OF_ROUTER, SOLICITED, advertisement
+from suimon.pipeline.ecmp import outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTED, ROUTER
 from suimon.pipeline.flow import IN_PORT, Action, Goto, Move, Output, ToController, UseMeter, flow, set_field
@@ -81,6 +82,13 @@ def _next_hops(facts: Facts, owner: Owner, router: view.Router, gateway: view.Ga
             priority = _PREFIX + IPv6Network(subnet.cidr, strict=False).prefixlen
             on_link: list[Action] = [Move("ipv6_dst", NEXTHOP6), Goto(Stage.NEIGHBOUR)]
             yield flow(Stage.LEAVE, priority, owner, at_router | {"ipv6_dst": subnet.cidr}, on_link)
+    for destination, nexthops in outer_routes(facts, router).items():
+        if ":" in destination:
+            ways: list[list[Action]] = [[set_field(NEXTHOP6, each), Goto(Stage.NEIGHBOUR)] for each in nexthops]
+            actions, groups = spread(facts, owner, f"{router.id}/{destination}", ways)
+            yield from groups
+            priority = _PREFIX + IPv6Network(destination).prefixlen
+            yield flow(Stage.LEAVE, priority, owner, at_router | {"ipv6_dst": destination}, actions)
     if gateway.nexthop6:
         hop: list[Action] = [set_field(NEXTHOP6, gateway.nexthop6), Goto(Stage.NEIGHBOUR)]
         yield flow(Stage.LEAVE, _DEFAULT, owner, at_router, hop)

@@ -14,7 +14,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
-from suimon.pipeline.ecmp import extra_routes, spread
+from suimon.pipeline.ecmp import extra_routes, outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import INGRESS, NET, NEXTHOP, NEXTHOP6, ROUTED, ROUTER, wide
 from suimon.pipeline.fit import fitting, widest
@@ -127,7 +127,7 @@ def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str
                 mtus[route.destination] = min(network.mtu, mtus.get(route.destination, network.mtu))
                 break
     for destination, found in ways.items():
-        actions, groups = spread(facts, owner, router, destination, found)
+        actions, groups = spread(facts, owner, f"{router.id}/{destination}", found)
         yield from groups
         yield from fitting(_prefix(owner, at_router, destination, actions), mtus[destination], widest(facts, router))
 
@@ -145,6 +145,13 @@ def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[s
         if subnet and ":" not in subnet.cidr:
             on_link: list[Action] = [*leave, Move("ipv4_dst", NEXTHOP), Goto(Stage.FLOATING_OUT)]
             yield from fitting(_prefix(owner, at_router, subnet.cidr, on_link), network.mtu, most)
+    for destination, nexthops in outer_routes(facts, router).items():
+        if ":" not in destination:
+            hops = [set_field(NEXTHOP, int(IPv4Address(each))) for each in nexthops]
+            ways: list[list[Action]] = [[*leave, hop, Goto(Stage.FLOATING_OUT)] for hop in hops]
+            actions, groups = spread(facts, owner, f"{router.id}/{destination}", ways)
+            yield from groups
+            yield from fitting(_prefix(owner, at_router, destination, actions), network.mtu, most)
     if gateway.nexthop and ":" not in gateway.nexthop:
         nexthop = set_field(NEXTHOP, int(IPv4Address(gateway.nexthop)))
         default = flow(Stage.ROUTE, _DEFAULT, owner, at_router, [*leave, nexthop, Goto(Stage.FLOATING_OUT)])

@@ -14,7 +14,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
-from suimon.pipeline.ecmp import extra_routes, spread
+from suimon.pipeline.ecmp import extra_routes, outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NET, NEXTHOP6, ROUTED, ROUTER
 from suimon.pipeline.fit import fitting, widest
@@ -90,7 +90,7 @@ def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str
                 mtus[route.destination] = min(mtu, mtus.get(route.destination, mtu))
                 break
     for destination, found in ways.items():
-        actions, groups = spread(facts, owner, router, destination, found)
+        actions, groups = spread(facts, owner, f"{router.id}/{destination}", found)
         yield from groups
         yield from fitting(_prefix(owner, at_router, destination, actions), mtus[destination], widest(facts, router))
 
@@ -111,6 +111,9 @@ def _external(facts: Facts, owner: Owner, router: view.Router, at_router: dict[s
         subnet = facts.subnet(subnet_id)
         if subnet and ":" in subnet.cidr:
             yield from fitting(_prefix(owner, at_router, subnet.cidr, leave), mtu, most)
+    for destination in outer_routes(facts, router):
+        if ":" in destination:
+            yield from fitting(_prefix(owner, at_router, destination, leave), mtu, most)
     if gateway.nexthop6:
         yield from fitting(flow(Stage.ROUTE, _DEFAULT, owner, at_router, leave), mtu, most)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Never
+from typing import Final, Never, cast
 
 import msgspec
 import structlog
@@ -31,7 +30,7 @@ from suimon.pipeline.flow import Actions, FlowKey, Match
 log = structlog.get_logger()
 
 _MOST_UNSENT_BYTES: Final = 1 << 15
-"""More, and the writer waits; asyncio's own limit, where it begins to make writers wait, is twice that."""
+"""More, and who writes waits."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -58,6 +57,78 @@ class _Answer:
             self.done.exception()
 
 
+class _Wire(asyncio.Protocol):
+    """The socket: gives each whole message to `receive` (its type, transaction id and body) as soon as it is here.
+
+    Without a task that reads, since each turn of the loop costs as much as what is done in it. What can't be a message,
+    to us or to `receive` (ValueError, struct.error), ends it: `lost` is done when it has ended, and says why.
+    """
+
+    def __init__(self, receive: Callable[[int, int, bytes], None]) -> None:
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._receive = receive
+        self._transport: asyncio.Transport | None = None
+        self._rest = b""
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_MOST_UNSENT_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(str(exc) if exc else "closed by the other side")
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        if self.lost.done():
+            return
+        data, at = self._rest + data, 0
+        try:
+            while len(data) - at >= HEADER.size:
+                version, kind, length, xid = HEADER.unpack_from(data, at)
+                if length < HEADER.size or (version != VERSION and kind != Type.HELLO):
+                    raise ValueError(f"a message of version {version} and {length} bytes")
+                if kind == Type.HELLO and version < VERSION:
+                    raise ValueError(f"the bridge doesn't speak OpenFlow 1.5 (its version is {version})")
+                if len(data) - at < length:
+                    break
+                self._receive(kind, xid, data[at + HEADER.size : at + length])
+                at += length
+        except (struct.error, ValueError) as error:
+            self._end(str(error))
+            return
+        self._rest = data[at:]
+
+    @property
+    def closed(self) -> bool:
+        return self.lost.done() or self._transport is None or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        assert self._transport is not None, "it is connected"
+        self._transport.write(data)
+
+    async def writable(self, timeout_s: float) -> None:
+        """Returns once little enough is unsent. TimeoutError when the other side takes nothing."""
+        if not self._writable.is_set():
+            async with asyncio.timeout(timeout_s):
+                await self._writable.wait()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _end(self, reason: str) -> None:
+        self._writable.set()
+        if not self.lost.done():
+            self.lost.set_result(reason)
+
+
 class Connection:
     """One connection: `run()` opens it and serves it until the socket closes, then ends with an exception.
 
@@ -76,20 +147,19 @@ class Connection:
         self._bundle_xids = range(0)
         self._bundle_errors: dict[int, Refused] = {}
         self._bundle_lock = asyncio.Lock()
-        self._writer: asyncio.StreamWriter | None = None
+        self._wire: _Wire | None = None
         self._up = asyncio.Event()
 
     async def run(self) -> Never:
         """Raises OSError when the socket can't be opened, ConnectionError when it closes or talks nonsense."""
+        wire = self._wire = _Wire(self._receive)
         async with asyncio.timeout(self._config.timeout_s):
-            reader, self._writer = await asyncio.open_unix_connection(str(self._path), limit=1 << 20)
+            await asyncio.get_running_loop().create_unix_connection(lambda: wire, str(self._path))
         try:
             hello = Message(Type.HELLO, struct.pack("!HHI", 1, 8, 1 << VERSION))
             await self._write(messages.frame(hello, 0) + messages.frame(messages.WANT_PACKETS, 0))
-            while True:
-                await self._receive(reader)
-        except (asyncio.IncompleteReadError, struct.error, ValueError) as error:
-            raise ConnectionResetError(f"OpenFlow connection {self._path} ended: {error}") from error
+            reason = await wire.lost
+            raise ConnectionResetError(f"OpenFlow connection {self._path} ended: {reason}")
         finally:
             self._close()
 
@@ -113,13 +183,15 @@ class Connection:
         if not changes:
             return {}
         await self._ready()
-        with contextlib.ExitStack() as waiting:
-            answers = [waiting.enter_context(self._answer()) for _ in changes]
+        answers = self._expect(len(changes))
+        try:
             frames = (messages.frame(each, answer.xid) for each, answer in zip(changes, answers, strict=True))
             await self._write(b"".join(frames))
             await self._request(messages.BARRIER)
             errors = ((at, each.done.exception()) for at, each in enumerate(answers) if each.done.done())
             return {at: error for at, error in errors if isinstance(error, Refused)}
+        finally:
+            self._forget(answers)
 
     async def flush_zone(self, zone: int) -> None:
         """Forget the connections of a conntrack zone, in the datapath of this bridge.
@@ -170,13 +242,16 @@ class Connection:
         switch that has just been started is busy, and each answer of it costs a turn of its main loop.
         """
         await self._ready()
-        with self._answer() as opened, self._answer() as closed:
+        opened, closed = answers = self._expect(2)
+        try:
             bundle = messages.bundle_frames(bundle_id, changes, self._bundle_xids.start)
             begin, end = (messages.bundle_control(each, bundle_id) for each in (Bundle.OPEN, Bundle.CLOSE))
             await self._write(messages.frame(begin, opened.xid) + bundle + messages.frame(end, closed.xid))
             async with asyncio.timeout(self._config.timeout_s):
                 await opened.done
                 await closed.done
+        finally:
+            self._forget(answers)
         if self._bundle_errors:
             await self._request(messages.bundle_control(Bundle.DISCARD, bundle_id))
             return
@@ -189,10 +264,13 @@ class Connection:
 
     async def _request(self, message: Message) -> list[bytes]:
         await self._ready()
-        with self._answer() as answer:
+        (answer,) = answers = self._expect(1)
+        try:
             await self._write(messages.frame(message, answer.xid))
             async with asyncio.timeout(self._config.timeout_s):
                 return await answer.done
+        finally:
+            self._forget(answers)
 
     async def _ready(self) -> None:
         """Returns once the connection is up, or was."""
@@ -200,14 +278,15 @@ class Connection:
             async with asyncio.timeout(self._config.timeout_s):
                 await self._up.wait()
 
-    @contextlib.contextmanager
-    def _answer(self) -> Iterator[_Answer]:
-        """A transaction id whose answers are kept for as long as somebody waits for them."""
-        answer = _Answer(self._take_xids(1))
-        self._answers[answer.xid] = answer
-        try:
-            yield answer
-        finally:
+    def _expect(self, count: int) -> list[_Answer]:
+        """Transaction ids whose answers are kept until they are forgotten, which whoever waits for them must do."""
+        first = self._take_xids(count)
+        answers = [_Answer(xid) for xid in range(first, first + count)]
+        self._answers.update((answer.xid, answer) for answer in answers)
+        return answers
+
+    def _forget(self, answers: Sequence[_Answer]) -> None:
+        for answer in answers:
             del self._answers[answer.xid]
             answer.done.cancel()
 
@@ -218,26 +297,18 @@ class Connection:
         return self._xid - count + 1
 
     async def _write(self, data: bytes) -> None:
-        if self._writer is None or self._writer.is_closing():
+        if self._wire is None or self._wire.closed:
             raise ConnectionResetError(f"OpenFlow connection {self._path} is closed")
-        self._writer.write(data)
-        if self._writer.transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
-            async with asyncio.timeout(self._config.timeout_s):
-                await self._writer.drain()
+        self._wire.write(data)
+        await self._wire.writable(self._config.timeout_s)
 
-    async def _receive(self, reader: asyncio.StreamReader) -> None:
-        header = await reader.readexactly(HEADER.size)
-        version, kind, length, xid = HEADER.unpack(header)
-        if length < HEADER.size or (version != VERSION and kind != Type.HELLO):
-            raise ValueError(f"a message of version {version} and {length} bytes")
-        body = await reader.readexactly(length - HEADER.size)
+    def _receive(self, kind: int, xid: int, body: bytes) -> None:
         match kind:
             case Type.HELLO:
-                if version < VERSION:
-                    raise ValueError(f"the bridge doesn't speak OpenFlow 1.5 (its version is {version})")
                 self._up.set()
             case Type.ECHO_REQUEST:
-                await self._write(messages.frame(Message(Type.ECHO_REPLY, body), xid))
+                assert self._wire is not None, "it asks by it"
+                self._wire.write(messages.frame(Message(Type.ECHO_REPLY, body), xid))
             case Type.PACKET_IN:
                 self._take_packet(body)
             case Type.ERROR:
@@ -272,8 +343,8 @@ class Connection:
             answer.done.set_result(answer.parts)
 
     def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._wire is not None:
+            self._wire.close()
         self._up.set()
         for answer in self._answers.values():
             answer.fail(ConnectionResetError(f"OpenFlow connection {self._path} ended"))

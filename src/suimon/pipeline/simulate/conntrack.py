@@ -64,61 +64,8 @@ class Connection(msgspec.Struct):
     mark: int = 0
 
 
-class Conntrack:
-    """All zones of one switch. Nothing expires."""
-
-    def __init__(self) -> None:
-        self._connections: dict[Tuple, Connection] = {}
-
-    def track(self, zone: int, packet: Packet, *, commit: bool, mark: int = 0) -> dict[str, int]:
-        """The conntrack fields that `packet` has after `ct(zone=…)`; with `commit` a new connection is remembered, and
-        a connection gets the mark, if it is one.
-        """
-        fields = self._track(zone, packet, commit=commit)
-        about = packet.quoted or packet
-        connection = self._connections.get(_tuple(zone, about)) if packet.fields.get("eth_type") in _IP else None
-        if connection is not None:
-            connection.mark = mark or connection.mark
-            fields |= {"ct_mark": connection.mark}
-        return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}
-
-    def flush(self, zone: int) -> None:
-        """Forget all connections of a zone."""
-        self._connections = {seen: each for seen, each in self._connections.items() if seen.zone != zone}
-
-    def _track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
-        if packet.fields.get("eth_type") not in _IP:
-            return _INVALID
-        if packet.quoted is not None:
-            return self._related(zone, packet.quoted)
-        seen = _tuple(zone, packet)
-        connection = self._connections.get(seen)
-        if connection is None:
-            return self._new(seen, packet, commit=commit)
-        if seen.protocol == 6 and _impossible(packet.tcp_flags):
-            return _INVALID
-        reply = connection.original != seen
-        connection.replied |= reply
-        state = CT_ESTABLISHED if connection.replied else CT_NEW
-        return _fields(state | (CT_REPLY if reply else 0), connection.original)
-
-    def _new(self, seen: Tuple, packet: Packet, *, commit: bool) -> dict[str, int]:
-        if not _opens(seen, packet):
-            return _INVALID
-        if commit:
-            self._connections[seen] = self._connections[seen.reversed()] = Connection(seen)
-        return _fields(CT_NEW, seen)
-
-    def _related(self, zone: int, quoted: Packet) -> dict[str, int]:
-        """An ICMP error goes against the packet that it quotes."""
-        about = _tuple(zone, quoted)
-        connection = self._connections.get(about)
-        if connection is None:
-            return _INVALID
-        return _fields(CT_RELATED | (CT_REPLY if connection.original == about else 0), connection.original)
-
-
-def _tuple(zone: int, packet: Packet) -> Tuple:
+def tuple_of(zone: int, packet: Packet) -> Tuple:
+    """Of a later fragment that of its datagram."""
     fields = packet.fields if packet.first is None else packet.first.fields | packet.fields
     first, second = _IDS.get(fields["ip_proto"], ("", ""))
     version = 6 if fields["eth_type"] == 0x86DD else 4
@@ -134,12 +81,67 @@ def _tuple(zone: int, packet: Packet) -> Tuple:
     )
 
 
-def _opens(seen: Tuple, packet: Packet) -> bool:
+def opens(seen: Tuple, packet: Packet) -> bool:
+    """Whether a packet without a connection begins one; else it is invalid."""
     if seen.protocol in _OPENING:
         return seen.src_id in _OPENING[seen.protocol]
     if seen.protocol == 6:
         return not _impossible(packet.tcp_flags) and packet.tcp_flags & (SYN | ACK) != SYN | ACK
     return True
+
+
+class Conntrack:
+    """All zones of one switch. Nothing expires."""
+
+    def __init__(self) -> None:
+        self._connections: dict[Tuple, Connection] = {}
+
+    def track(self, zone: int, packet: Packet, *, commit: bool, mark: int = 0) -> dict[str, int]:
+        """The conntrack fields that `packet` has after `ct(zone=…)`; with `commit` a new connection is remembered, and
+        a connection gets the mark, if it is one.
+        """
+        fields = self._track(zone, packet, commit=commit)
+        about = packet.quoted or packet
+        connection = self._connections.get(tuple_of(zone, about)) if packet.fields.get("eth_type") in _IP else None
+        if connection is not None:
+            connection.mark = mark or connection.mark
+            fields |= {"ct_mark": connection.mark}
+        return fields if packet.first is None else fields | {"ct_tp_src": 0, "ct_tp_dst": 0}
+
+    def flush(self, zone: int) -> None:
+        """Forget all connections of a zone."""
+        self._connections = {seen: each for seen, each in self._connections.items() if seen.zone != zone}
+
+    def _track(self, zone: int, packet: Packet, *, commit: bool) -> dict[str, int]:
+        if packet.fields.get("eth_type") not in _IP:
+            return _INVALID
+        if packet.quoted is not None:
+            return self._related(zone, packet.quoted)
+        seen = tuple_of(zone, packet)
+        connection = self._connections.get(seen)
+        if connection is None:
+            return self._new(seen, packet, commit=commit)
+        if seen.protocol == 6 and _impossible(packet.tcp_flags):
+            return _INVALID
+        reply = connection.original != seen
+        connection.replied |= reply
+        state = CT_ESTABLISHED if connection.replied else CT_NEW
+        return _fields(state | (CT_REPLY if reply else 0), connection.original)
+
+    def _new(self, seen: Tuple, packet: Packet, *, commit: bool) -> dict[str, int]:
+        if not opens(seen, packet):
+            return _INVALID
+        if commit:
+            self._connections[seen] = self._connections[seen.reversed()] = Connection(seen)
+        return _fields(CT_NEW, seen)
+
+    def _related(self, zone: int, quoted: Packet) -> dict[str, int]:
+        """An ICMP error goes against the packet that it quotes."""
+        about = tuple_of(zone, quoted)
+        connection = self._connections.get(about)
+        if connection is None:
+            return _INVALID
+        return _fields(CT_RELATED | (CT_REPLY if connection.original == about else 0), connection.original)
 
 
 def _impossible(flags: int) -> bool:

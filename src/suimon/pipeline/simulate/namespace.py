@@ -10,6 +10,7 @@ import msgspec
 from suimon.model.view import PortForwarding
 from suimon.pipeline.gateway import INSIDE, NAMESPACE, OUTSIDE
 from suimon.pipeline.program import Nat
+from suimon.pipeline.simulate.conntrack import Tuple, opens, tuple_of
 from suimon.pipeline.simulate.packet import Packet
 
 L4: Final = {6: "tcp", 17: "udp"}
@@ -26,16 +27,16 @@ class Crossing(msgspec.Struct, frozen=True):
 
 
 class Namespace:
-    """Remembers the connections that it rewrote."""
+    """Remembers the connections that it let through, for their answers, and what it rewrote of them."""
 
     def __init__(self) -> None:
-        self._back: dict[tuple[int, ...], Rewrite] = {}
+        self._answers: dict[Tuple, Rewrite] = {}
 
     def forward(self, nat: Nat, packet: Packet) -> Crossing:
         fields = packet.fields
         assert fields["eth_dst"] == _mac(NAMESPACE), "handed over to somebody else"
-        known = self._back.get(_tuple(packet))
-        rewrite = known or self._rewritten(nat, packet)
+        known = self._answers.get(tuple_of(0, packet))
+        rewrite = self._rewritten(nat, packet) if known is None else known
         if isinstance(rewrite, str):
             return Crossing(nat.router_id, "dropped", rewrite)
         if fields["ip_ttl"] <= 1 and "ip_ttl" not in rewrite:
@@ -54,6 +55,10 @@ class Namespace:
         """Or why it is dropped."""
         fields = packet.fields
         from_outside = fields["eth_src"] == _mac(OUTSIDE)
+        to_itself = str(IPv4Address(fields["ipv4_dst"])) in nat.addresses
+        if not opens(tuple_of(0, packet), packet):
+            # To the kernel's tracker it is invalid, and no rule for addresses is asked.
+            return "it belongs to no connection that the router knows" if nat.source or to_itself else {}
         found = next((each for each in nat.forwardings if _is_for(each, packet)), None)
         if found:
             shift = fields[f"{L4[found.protocol]}_dst"] - found.first if found.inner_first != found.inner_last else 0
@@ -61,18 +66,19 @@ class Namespace:
             # nft: "ct status dnat snat to" the first of its addresses, so that the answer comes back here.
             nearby = {} if from_outside else {"ipv4_src": int(IPv4Address(nat.addresses[0]))}
             return self._remembered(packet, inner | nearby)
-        if str(IPv4Address(fields["ipv4_dst"])) in nat.addresses:
+        if to_itself:
             return _ping_answered(fields) or "one of the router's own addresses, and no L4 port that is forwarded"
+        if from_outside and nat.source and not _in(fields["ipv4_dst"], nat.plain):
+            return "the router lets in what belongs to a connection that was opened from inside"
         hidden = nat.source and not _inwards(nat, fields["ipv4_dst"]) and not _in(fields["ipv4_src"], nat.plain)
-        if hidden and not from_outside:
-            return self._remembered(packet, {"ipv4_src": int(IPv4Address(nat.source))})
-        refused = from_outside and nat.source and not _in(fields["ipv4_dst"], nat.plain)
-        return "the router lets in what belongs to a connection that was opened from inside" if refused else {}
+        return self._remembered(
+            packet, {"ipv4_src": int(IPv4Address(nat.source))} if hidden and not from_outside else {}
+        )
 
     def _remembered(self, packet: Packet, rewrite: Rewrite) -> Rewrite:
         changed = packet.with_fields(rewrite)
         undone = {_other(name): packet.fields[name] for name in rewrite}
-        self._back[_tuple(_turned(changed))] = undone
+        self._answers[tuple_of(0, changed).reversed()] = undone
         return rewrite
 
 
@@ -99,19 +105,8 @@ def _is_for(one: PortForwarding, packet: Packet) -> bool:
     return (fields["ipv4_dst"], fields["ip_proto"]) == here and one.first <= l4_port <= one.last
 
 
-def _turned(packet: Packet) -> Packet:
-    fields = packet.fields
-    names = [name for name in fields if name.startswith(("ipv4_", "tcp_", "udp_"))]
-    return packet.with_fields({_other(name): fields[name] for name in names})
-
-
 def _other(name: str) -> str:
     return name.replace("_src", "_dst") if "_src" in name else name.replace("_dst", "_src")
-
-
-def _tuple(packet: Packet) -> tuple[int, ...]:
-    names = ("ip_proto", "ipv4_src", "ipv4_dst", "tcp_src", "tcp_dst", "udp_src", "udp_dst")
-    return tuple(packet.fields.get(name, 0) for name in names)
 
 
 def _inwards(nat: Nat, address: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from suimon.model.view import Port
+from suimon.model.view import Peer, Port
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.simulate.packet import ACK, SYN, Ends, Packet, icmp_echo, tcp, udp
 
@@ -64,16 +64,25 @@ def found_mac(facts: Facts, network_id: str, ip: str) -> str | None:
         port = facts.port(name)
         if port and ip in [each.ip for each in port.fixed_ips]:
             return port.mac
+        if held := _held_mac(port, ip):
+            return held
     for name in facts.found("peer@network", network_id):
         peer = facts.peer(name)
         if peer and ip in peer.ips:
             return peer.mac
+        if held := _held_mac(peer, ip):
+            return held
     for name in facts.found("router@network", network_id):
         router = facts.router(name)
         for interface in router.interfaces if router else ():
             if interface.network_id == network_id and interface.ip == ip:
                 return interface.mac
     return facts.neighbours.get((network_id, ip))
+
+
+def _held_mac(port: Port | Peer | None, ip: str) -> str | None:
+    """By which its guest answers for a virtual address."""
+    return next((held.mac for held in port.holds if held.cidr == ip), None) if port else None
 
 
 def opening(ends: Ends, wanted: Wanted) -> Packet:
