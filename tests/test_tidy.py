@@ -25,7 +25,6 @@ MANY_PARAMETERS: dict[str, str] = {}
 UNIMPORTED: dict[str, str] = {
     "suimon.telemetry.history": "the collector's store, likewise",
     "suimon.telemetry.flow": "the collector's decoders, for the commands that want flow records",
-    "suimon.model.samples": "what metering gives to detectors and usage rules",
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",
     "suimon.model.findings": "the contract of those who make findings with those who act on them",

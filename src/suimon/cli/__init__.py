@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "rulebook": ("suimon.cli.rulebook", "What leads to which restriction, for whom, and how much at most."),
     "breaker": ("suimon.cli.rulebook", "Whether anything happens by itself."),
     "subscribers": ("suimon.cli.rulebook", "Who is told of incidents."),
+    "usage": ("suimon.cli.usage", "What ports, projects and networks sent and got."),
     "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
     "selftest": ("suimon.cli.selftest", "Measure what Suimon promises, here or in a lab: limits."),
     "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),

@@ -14,9 +14,11 @@ from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
 from suimon.api.operations.restrictions import Restrictions
+from suimon.api.operations.usage import Usage
 from suimon.api.routes import Routes
 from suimon.api.wire import Call
 from suimon.distribution.inquiry import Questions
+from suimon.telemetry.meter.meters import Meters
 
 
 class OperationsService:
@@ -24,12 +26,15 @@ class OperationsService:
 
     dialect = staticmethod(identity_error)
 
-    def __init__(self, gate: Gate, states: HostStates, questions: Questions | None = None) -> None:
+    def __init__(
+        self, gate: Gate, states: HostStates, questions: Questions | None = None, meters: Meters | None = None
+    ) -> None:
         hosts, readiness, allowance = Hosts(gate, states), Readiness(gate, states), Allowance()
         checks = (Comparer(questions), Prober(questions)) if questions else None
         reachability = Reachability(gate, states, allowance, checks)
         drops = Drops(gate, allowance, questions)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
+        usage = Usage(meters)
         self._gate = gate
         self._routes = Routes(
             {
@@ -45,6 +50,7 @@ class OperationsService:
                 "POST v1/reachability": reachability.ask,
                 "GET v1/ports/*/readiness": readiness.show,
                 "GET v1/ports/*/drops": drops.show,
+                "GET v1/usage": usage.show,
                 "GET v1/restrictions": restrictions.index,
                 "POST v1/restrictions": restrictions.create,
                 "POST v1/restrictions/release": restrictions.release_all,
