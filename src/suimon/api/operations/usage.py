@@ -41,7 +41,7 @@ class Usage:
         asked = dict(call.query())
         kind, subject = _subject(asked, actor)
         since_s, until_s, step_s = self._window(asked)
-        wanted = partial(_found, subject=subject, since_s=since_s, until_s=until_s, step_s=step_s, now_s=self._clock())
+        wanted = partial(_found, subject=subject, window=(since_s, until_s, step_s), now_s=self._clock())
         try:
             found = await self._meters.ask(wanted)
         except Trouble as error:
@@ -90,10 +90,9 @@ def _subject(asked: Mapping[str, str], actor: Actor) -> tuple[str, str]:
     return ("all", "") if actor.admin else ("project", actor.project_id)
 
 
-def _found(
-    history: History, *, subject: str, since_s: float, until_s: float, step_s: int, now_s: float
-) -> list[Sample]:
+def _found(history: History, *, subject: str, window: tuple[float, float, int], now_s: float) -> list[Sample]:
     """Raises BadRequest for what is kept no more in such steps."""
+    since_s, until_s, step_s = window
     coarsest_s = next((grain for grain in reversed(ROLLED) if step_s % grain == 0), READ)
     if since_s < now_s - history.config.kept_s(coarsest_s) - step_s:
         longer = [grain for grain in ROLLED if since_s >= now_s - history.config.kept_s(grain)]
