@@ -27,7 +27,6 @@ UNIMPORTED: dict[str, str] = {
     "suimon.telemetry.flow": "the collector's decoders, for the commands that want flow records",
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",
-    "suimon.model.findings": "the contract of those who make findings with those who act on them",
 }
 """Start of a module's dotted name → who loads it, when no module of ours imports it."""
 

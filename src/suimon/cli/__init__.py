@@ -33,6 +33,7 @@ _COMMANDS: Final = {
     "breaker": ("suimon.cli.rulebook", "Whether anything happens by itself."),
     "subscribers": ("suimon.cli.rulebook", "Who is told of incidents."),
     "usage": ("suimon.cli.usage", "What ports, projects and networks sent and got."),
+    "detect": ("suimon.cli.detect", "What the detectors find in stored flow records."),
     "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
     "selftest": ("suimon.cli.selftest", "Measure what Suimon promises, here or in a lab: limits."),
     "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),
