@@ -23,7 +23,6 @@ LONG_FILES: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 """`path:function` → why it may take more. Click commands need no entry: each option is a parameter there."""
 UNIMPORTED: dict[str, str] = {
-    "suimon.telemetry.history": "the collector's store, likewise",
     "suimon.telemetry.flow": "the collector's decoders, for the commands that want flow records",
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",

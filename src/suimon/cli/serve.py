@@ -49,9 +49,11 @@ from suimon.cli.network import SettingsError, network_options, network_settings
 from suimon.cli.restriction_settings import restriction_options, restriction_settings
 from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
+from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.model.settings import Settings
+from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as host_acts
 from suimon.resources import identity
 from suimon.resources.registry import RESOURCES
@@ -186,7 +188,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         distribution.metering = meters = Meters(MetersConfig(), history)
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)
         clients = Listener(_clients_app(config, gate, accounts, distribution, meters), config.clients, sockets[0])
-        hosts = Listener(hosts_app(distribution), config.hosts, sockets[1])
+        hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(distribution.run()), tasks.create_task(meters.run())]
             tidying = Lease(LeaseConfig(), store, "metering")

@@ -8,6 +8,7 @@ from suimon.api.operations.allowance import Allowance
 from suimon.api.operations.automation import Automation
 from suimon.api.operations.comparison import Comparer
 from suimon.api.operations.drops import Drops
+from suimon.api.operations.flow_records import FlowRecords
 from suimon.api.operations.hosts import Hosts, HostStates
 from suimon.api.operations.incidents import Incidents
 from suimon.api.operations.probing import Prober
@@ -35,6 +36,7 @@ class OperationsService:
         drops = Drops(gate, allowance, questions)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
         usage = Usage(meters)
+        flows = FlowRecords(gate, allowance)
         self._gate = gate
         self._routes = Routes(
             {
@@ -46,6 +48,9 @@ class OperationsService:
                 "GET v1/hosts/*/drain": hosts.drain_progress,
                 "POST v1/hosts/*/drain": hosts.drain,
                 "DELETE v1/hosts/*/drain": hosts.undo_drain,
+                "GET v1/collectors": flows.collectors,
+                "DELETE v1/collectors/*": flows.remove,
+                "GET v1/flows": flows.ask,
                 "GET v1/reachability": reachability.ask,
                 "POST v1/reachability": reachability.ask,
                 "GET v1/ports/*/readiness": readiness.show,
