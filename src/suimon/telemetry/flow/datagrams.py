@@ -48,6 +48,28 @@ def read(flat: Bytes, dtype: str, at: Places) -> NDArray[Any]:
     return found
 
 
+class Rows:
+    """`size` bytes from each of those places, copied together: fields then lie at a fixed distance from each other,
+    which reads several times faster than gathering each of them."""
+
+    def __init__(self, flat: Bytes, size: int, at: Places) -> None:
+        self._rows = read(flat, f"V{size}", at)
+
+    def field(self, dtype: str, offset: int) -> NDArray[Any]:
+        """That of every row, as a view."""
+        if not len(self._rows):
+            return np.empty(0, dtype)
+        return np.ndarray(self._rows.shape, dtype, self._rows, offset, self._rows.strides)
+
+
+def any_of(values: NDArray[Any], wanted: Sequence[int]) -> NDArray[np.bool_]:
+    """Which of the values are among a few."""
+    found: NDArray[np.bool_] = values == wanted[0]
+    for each in wanted[1:]:
+        found = found | (values == each)
+    return found
+
+
 def within(begins: Places, counts: Places, step: int) -> tuple[Places, Places]:
     """For `counts[i]` things of `step` bytes from `begins[i]` on: (i, place) of each."""
     owner = np.repeat(np.arange(len(begins)), counts)
