@@ -39,14 +39,14 @@ class Collector:
         """The records of these datagrams, and of earlier ones that waited for a template which they bring."""
         self.counters = []
         version, stream = self._identified(datagrams)
-        found = [batch_of(0)]
+        found: list[Batch] = []
         for number, decode in ((1, self._sflow), (5, self._netflow5), (9, self._templated), (10, self._templated)):
             which = np.flatnonzero((version == number) & (stream >= 0))
             if len(which):
                 found += decode(datagrams, which, stream[which])
         if len(datagrams.lengths):
             self._expire(float(datagrams.arrived_s[-1]))
-        batch = np.concatenate(found)
+        batch = found[0] if len(found) == 1 else np.concatenate([batch_of(0), *found])
         self._count("records", batch["exporter"])
         self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
         return batch

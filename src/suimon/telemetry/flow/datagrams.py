@@ -43,6 +43,9 @@ def packed(payloads: Sequence[tuple[bytes, str]], arrived_s: float) -> Datagrams
 
 def read(flat: Bytes, dtype: str, at: Places) -> NDArray[Any]:
     """A field of `dtype` at each of those places, whatever their alignment."""
+    if not len(at):
+        # Of none, the size may be larger than all there is.
+        return np.empty(0, dtype)
     size = np.dtype(dtype).itemsize
     found: NDArray[Any] = np.ndarray((len(flat) - size + 1,), dtype, flat, 0, (1,))[at]
     return found
