@@ -31,7 +31,7 @@ format: $(INSTALLED) ## rewrite the code as `make lint` wants it
 mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must notice; ARGS=--sample for a few
 	@$(PY) -m tests.mutants $(ARGS)
 
-fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests send; ARGS="--inputs 5000 --seed 7 dhcp"
+fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests and exporters send; ARGS="--inputs 5000 --seed 7 dhcp"
 	@$(PY) -m tests.fuzz $(ARGS)
 
 oracle: $(INSTALLED) ## random clouds: is each packet's fate what the API's resources say? ARGS="--examples 500 --seed 7 --switch"
@@ -56,6 +56,11 @@ bench-switch: $(INSTALLED) ## packets, connections and pings through the pipelin
 	$(ROOT)
 	@.ci/bootstrap iperf3
 	@$(PY) bench/switch.py $(ARGS)
+
+bench-flow: $(INSTALLED) ## flow records: CPU, losses and right sums beside nfdump, pmacct, FastNetMon; ARGS="--only v9 --rate 400000"
+	$(ROOT)
+	@.ci/bootstrap nfdump nfdump-sflow pmacct fastnetmon
+	@$(PY) bench/flow.py $(ARGS)
 
 chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
 	$(ROOT)

@@ -23,12 +23,9 @@ LONG_FILES: dict[str, str] = {}
 MANY_PARAMETERS: dict[str, str] = {}
 """`path:function` → why it may take more. Click commands need no entry: each option is a parameter there."""
 UNIMPORTED: dict[str, str] = {
-    "suimon.telemetry.history": "the collector's store, likewise",
     "suimon.telemetry.flow": "the collector's decoders, for the commands that want flow records",
-    "suimon.model.samples": "what metering gives to detectors and usage rules",
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",
-    "suimon.model.findings": "the contract of those who make findings with those who act on them",
 }
 """Start of a module's dotted name → who loads it, when no module of ours imports it."""
 

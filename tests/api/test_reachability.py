@@ -375,3 +375,50 @@ def test_a_tenants_half_goes_by_his_router_to_the_outside(small: Small) -> None:
     assert small.ask(OUTSIDE, "fip-ip", "bert", **WEB).error[0] == 404
     assert small.ask(OUTSIDE, "198.51.100.199", "anna", **WEB).error[0] == 404
     assert small.ask(OUTSIDE, "loose-ip", "anna", **WEB).json["reachability"]["reached"] is False
+
+
+@pytest.mark.parametrize(
+    ("target_kind", "target", "given", "stage", "words"),
+    [
+        ("port", "a", {"kind": "quarantine"}, "block_out", "in quarantine by the operator, until it is released: spam"),
+        ("project", "anna", {"kind": "port_block", "protocol": "tcp", "port_min": 80}, "block_out", "blocked by the"),
+        ("address", "fip-ip", {"kind": "quarantine"}, "block_out", "in quarantine by the operator"),
+        ("outside_address", OUTSIDE, {"kind": "port_block"}, "block_out", "blocked by the operator"),
+    ],
+)
+def test_a_restriction_is_named_with_its_reason_and_its_end(
+    small: Small, target_kind: str, target: str, given: dict[str, Any], stage: str, words: str
+) -> None:
+    named = {**small.ids, "anna": small.anna.project_id}
+    body = {"target_kind": target_kind, "target": named.get(target, target), "reason": "spam", **given}
+    call, path, admin = small.cloud.call, "/operations/v1/restrictions", small.cloud.admin.token
+    answer = call("POST", path, {"restriction": body}, admin)
+    assert answer.status == 201, answer.body
+    made = answer.json["restriction"]
+    asked = {"outside_address": ("a", OUTSIDE), "address": ("c", "b")}.get(target_kind, ("a", "b"))
+    told = {who: small.ask(*asked, who, **WEB).json["reachability"]["there"][-1] for who in ("admin", "anna")}
+    assert call("POST", f"{path}/{made['id']}/release", {"why": "seen"}, admin).status == 200
+    last = told["admin"]
+    assert (last["what"], last["stage"]) == ("dropped", stage) and last["words"].startswith(words)
+    assert (last["resource"]["kind"], last["resource"]["id"]) == ("restriction", made["id"])
+    if target_kind == "outside_address":
+        assert told["anna"]["words"] == "dropped by a restriction that isn't yours"
+    else:
+        assert (told["anna"]["words"], told["anna"]["resource"]["id"]) == (last["words"], made["id"])
+    assert small.ask(*asked, **WEB).json["reachability"]["reached"] is True
+
+
+def test_of_a_restriction_of_anothers_network_a_tenant_is_told_the_reason_alone(small: Small) -> None:
+    small.make("networks", "lent", "admin", shared=True)
+    small._subnet("lent4", "lent", "10.8.0.0/24", "admin")
+    for name in ("guest", "guest2"):
+        small.make("ports", name, "bert", network_id=small.ids["lent"])
+        small.put(f"ports/{small.ids[name]}", {"port": {"binding:host_id": "h1"}})
+        small._report("h1", name)
+    body = {"target_kind": "network", "target": small.ids["lent"], "kind": "quarantine", "reason": "worm"}
+    told = small.cloud.call("POST", "/operations/v1/restrictions", {"restriction": body}, small.cloud.admin.token)
+    last = small.ask("guest", "guest2", "bert", **WEB).json["reachability"]["there"][-1]
+    assert last["words"].endswith("worm") and "resource" not in last
+    id_ = told.json["restriction"]["id"]
+    seen = small.cloud.call("GET", f"/operations/v1/restrictions/{id_}", token=small.bert.token)
+    assert seen.json["restriction"]["reason"] == "worm"

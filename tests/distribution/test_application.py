@@ -17,10 +17,12 @@ import structlog
 import uvicorn
 
 from suimon.distribution.application import hosts_app
+from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.model import things, view
 from suimon.model.actor import SYSTEM
+from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as acts
 from suimon.store.store import Store
 from tests.distribution.world import (
@@ -85,7 +87,9 @@ def on_site(folder: Path, body: Callable[[Site], Awaitable[None]], config: Distr
         async with open_store(folder) as store:
             distribution = Distribution(config, store, acts, lambda: NOW)
             options: dict[str, Any] = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 1}
-            server = uvicorn.Server(uvicorn.Config(hosts_app(distribution), port=0, **options))
+            server = uvicorn.Server(
+                uvicorn.Config(hosts_app(distribution, Collectors(store, collector_acts)), port=0, **options)
+            )
             async with asyncio.timeout(30), asyncio.TaskGroup() as group:
                 following = group.create_task(distribution.run())
                 serving = group.create_task(server.serve())

@@ -74,6 +74,18 @@ qos slow limit:egress:10000 limit:ingress:20000
 qos slow limit:egress:5000
 qos slow limit:egress:5000 packets:egress:5 packets:ingress:5/1 dscp:-:26
 qos nomail block:egress:tcp/25 block:ingress:udp/5000-5003
+port vm1 h1 blue 02:00:00:00:00:01 10.0.0.11 groups=a qos=slow project=mine
+port vm2 h1 blue 02:00:00:00:00:02 10.0.0.12 security=no project=mine cloud=yes
+port vm2 h1 blue 02:00:00:00:00:02 10.0.0.12 2001:db8::12 groups=b project=mine
+restrict r1 port vm1 port_block:both:tcp/25
+restrict r1 port vm2 packet_rate_limit:ingress:4
+restrict r1 network blue rate_limit:both:4000 ends=100
+restrict r2 project mine port_block:egress:tcp/25
+restrict r2 address 203.0.113.11 quarantine project=mine allowed=192.0.2.0/24
+restrict r2 address 10.0.0.12 rate_limit:egress:3000 project=mine
+restrict r3 outside_address 198.51.100.9 port_block
+restrict r4 outside_address 198.51.100.9 port_block
+restrict r4 network blue quarantine allowed=2001:db8:9::/64
 """
 
 
@@ -95,7 +107,8 @@ def _things() -> list[view.Object]:
     for line in filter(None, LINES.splitlines()):
         cloud.read(line)
         name = tuple(line.split()[:2])
-        thing = cloud.objects["floating_ip" if name[0] == "floating" else name[0], name[1]]
+        kind = {"floating": "floating_ip", "restrict": "restriction"}.get(name[0], name[0])
+        thing = cloud.objects[kind, name[1]]
         if isinstance(thing, view.Port):
             ips = tuple(fixed.ip for fixed in thing.fixed_ips)
             things += [view.Member(group, thing.id, ips) for group in thing.groups]

@@ -11,10 +11,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from suimon.model.mapped_ports import MappedPort
+from suimon.model.collectors import Answer, MappedPort, Question
 from suimon.model.records import Batch, batch_of
 from suimon.telemetry.history.filters import FilterError, parsed
-from suimon.telemetry.history.questions import Answer, Question, QuestionRefused, answered
+from suimon.telemetry.history.questions import QuestionRefused, answered
 from suimon.telemetry.history.segments import Config, Segments
 
 NOON = 1_795_262_400.0
@@ -144,7 +144,7 @@ def test_questions_are_bounded(kept: Kept) -> None:
     assert len(kept.ask(limit=7).rows) == 7
     kept.write(batch_of(300_000))
     with pytest.raises(QuestionRefused, match="longer"):
-        answered(kept.segments, Question(by="source"), 0.0001)
+        answered(kept.segments, Question(by="source"), 0)
     assert kept.ask(limit=1).total.records == 301_000, "and the next one is answered"
 
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from suimon.model.mapped_ports import MappedPort
+from suimon.model.collectors import MappedPort
 from suimon.model.records import batch_of
 from suimon.telemetry.history.tagging import Tagger
 

@@ -17,7 +17,8 @@ _COMMANDS: Final = {
     "host": ("suimon.cli.host", "Hypervisors: let them join, look at them, remove them."),
     "join": ("suimon.cli.agent", "Make this machine a hypervisor of a cloud."),
     "agent": ("suimon.cli.agent", "Run the agent of this hypervisor."),
-    "flows": ("suimon.cli.agent", "Show flows with the names of their stages and owners."),
+    "collector": ("suimon.cli.collector", "Run a collector of flow records."),
+    "flows": ("suimon.cli.flows", "Show flows of this host's switch; search flow records, and sum them."),
     "why": ("suimon.cli.agent", "Say what happens to a packet, and which rule decides it."),
     "why-not": ("suimon.cli.why", "Say why a port is not ready."),
     "restrict": ("suimon.cli.restrict", "Limit or block a port, a project, a network or an address for a while."),
@@ -32,11 +33,17 @@ _COMMANDS: Final = {
     "rulebook": ("suimon.cli.rulebook", "What leads to which restriction, for whom, and how much at most."),
     "breaker": ("suimon.cli.rulebook", "Whether anything happens by itself."),
     "subscribers": ("suimon.cli.rulebook", "Who is told of incidents."),
+    "usage": ("suimon.cli.usage", "What ports, projects and networks sent and got."),
+    "detect": ("suimon.cli.detect", "What the detectors find in stored flow records."),
     "lab": ("suimon.cli.lab", "A data centre on this machine, in network namespaces."),
     "selftest": ("suimon.cli.selftest", "Measure what Suimon promises, here or in a lab: limits."),
     "doctor": ("suimon.cli.doctor", "Check this machine and say what to mend."),
 }
 """Command → the module that has a click command of that name, and what the list of commands says of it."""
+
+
+_TELEMETRY: Final = {"numpy", "duckdb"}
+"""What may be left out."""
 
 
 class _Commands(click.Group):
@@ -46,7 +53,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        try:
+            module = import_module(_COMMANDS[cmd_name][0])
+        except ModuleNotFoundError as error:
+            if error.name not in _TELEMETRY:
+                raise
+            raise click.ClickException(f"`suimon {cmd_name}` needs {error.name}: install suimon[telemetry]") from None
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

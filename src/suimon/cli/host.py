@@ -64,10 +64,12 @@ def host() -> None:
 @host.command()
 @_state
 @click.option("--host", "name", default="", help="Only a host of this name may use it, also one that joined before.")
+@click.option("--collector", default="", help="For a collector of flow records of this name, not for a host.")
 @click.option("--lifetime", "lifetime_s", default=3600, show_default=True, help="Seconds for which it is good.")
-def token(state: Path | None, name: str, lifetime_s: int) -> None:
+def token(state: Path | None, name: str, collector: str, lifetime_s: int) -> None:
     """Print a token with which one host can join, once."""
-    made = call(state, "POST", "hosts/tokens", {"host": name, "lifetime_s": lifetime_s})
+    wanted = {"host": name, "lifetime_s": lifetime_s, **({"collector": collector} if collector else {})}
+    made = call(state, "POST", "hosts/tokens", wanted)
     click.echo(made["token"]["secret"])
 
 

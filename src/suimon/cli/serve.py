@@ -15,12 +15,14 @@ import click
 import msgspec
 import structlog
 import uvloop
+from sqlalchemy.engine import make_url
 
 from suimon.api.application import ClientsApp
 from suimon.api.application import Config as ApiConfig
 from suimon.api.gate import Gate
 from suimon.api.identity import passwords
 from suimon.api.identity.first_admin import AccountFiles, ensure_admin
+from suimon.api.metrics import Metrics
 from suimon.api.network.documents import Versions
 from suimon.api.network.openapi_document import OpenApi
 from suimon.api.network.service import NetworkService
@@ -47,9 +49,11 @@ from suimon.cli.network import SettingsError, network_options, network_settings
 from suimon.cli.restriction_settings import restriction_options, restriction_settings
 from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
+from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.model.settings import Settings
+from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as host_acts
 from suimon.resources import identity
 from suimon.resources.registry import RESOURCES
@@ -57,6 +61,11 @@ from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store.errors import StoreError
 from suimon.store.leases import Lease, LeaseConfig
 from suimon.store.store import Store, StoreConfig
+from suimon.telemetry.meter.database import Database as MeterDatabase
+from suimon.telemetry.meter.history import Config as HistoryConfig
+from suimon.telemetry.meter.history import History
+from suimon.telemetry.meter.meters import Config as MetersConfig
+from suimon.telemetry.meter.meters import Meters
 
 log = structlog.get_logger()
 
@@ -79,6 +88,8 @@ class Config(msgspec.Struct, frozen=True):
     identity: IdentityConfig = IdentityConfig()
     nova: NovaConfig | None = None
     automation: AutomationConfig = AutomationConfig()
+    metrics_token: str = ""
+    """What Prometheus shows to read /metrics."""
     worker: str = ""
     """In one of several processes: the sockets that it was given."""
 
@@ -97,6 +108,11 @@ class Config(msgspec.Struct, frozen=True):
 @identity_options
 @restriction_options
 @automation_options
+@click.option(
+    "--metrics-token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Who shows what is in it as a bearer token may read /metrics.",
+)
 @click.option("--nova-config", default="", help="INI file with a section [nova]: whom to tell that ports are plugged.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
@@ -121,6 +137,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             database=database_url(state, options["database"], options["database_file"]),
             workers=workers,
             worker=options["worker"],
+            metrics_token=_token(options["metrics_token_file"]),
             nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
             identity=identity_config(options),
             automation=automation_config(options),
@@ -130,6 +147,10 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             runner.run(run(config))
     except (ServeError, SettingsError, ListenError, StoreError, IdentityError, NovaConfigError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _token(path: Path | None) -> str:
+    return path.read_text().strip() if path else ""
 
 
 async def run(config: Config) -> None:
@@ -163,11 +184,15 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         opened.callback(hasher.close)
         await _first_start(config, store, hasher)
         distribution = Distribution(DistributionConfig(), store, host_acts)
+        history = History(HistoryConfig(), MeterDatabase(_metering_url(config)))
+        distribution.metering = meters = Meters(MetersConfig(), history)
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)
-        clients = Listener(_clients_app(config, gate, accounts, store, distribution), config.clients, sockets[0])
-        hosts = Listener(hosts_app(distribution), config.hosts, sockets[1])
+        clients = Listener(_clients_app(config, gate, accounts, distribution, meters), config.clients, sockets[0])
+        hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(distribution.run())]
+            following = [tasks.create_task(distribution.run()), tasks.create_task(meters.run())]
+            tidying = Lease(LeaseConfig(), store, "metering")
+            following.append(tasks.create_task(tidying.run(meters.tidy)))
             expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
             following.append(tasks.create_task(expiry.run()))
             following += [tasks.create_task(each.run()) for each in automation(config.automation, store)]
@@ -191,11 +216,21 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         await leave()
 
 
+def _metering_url(config: Config) -> str:
+    """Beside the store's file, or in the same server."""
+    if config.database.startswith("sqlite"):
+        path = Path(make_url(config.database).database or "")
+        return f"sqlite:///{path.with_name('metering.db')}"
+    return config.database
+
+
 def _say_ready(config: Config) -> None:
     click.echo(f"suimon is ready: clients at {config.clients.url}, hosts at {config.hosts.url}")
 
 
-def _clients_app(config: Config, gate: Gate, accounts: Service, store: Store, distribution: Distribution) -> ClientsApp:
+def _clients_app(
+    config: Config, gate: Gate, accounts: Service, distribution: Distribution, meters: Meters
+) -> ClientsApp:
     return ClientsApp(
         ApiConfig(
             public_url=config.public_url,
@@ -207,8 +242,9 @@ def _clients_app(config: Config, gate: Gate, accounts: Service, store: Store, di
             "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
             "identity": accounts,
-            "operations": OperationsService(gate, distribution, distribution.questions),
-            "healthz": Health(store),
+            "operations": OperationsService(gate, distribution, distribution.questions, meters),
+            "healthz": Health(gate.store, lambda: meters.trouble),
+            "metrics": Metrics(gate, meters, config.metrics_token),
         },
     )
 

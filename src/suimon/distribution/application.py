@@ -16,22 +16,27 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from suimon.distribution.collectors import Collectors
 from suimon.distribution.distribution import Distribution
 from suimon.distribution.frames import line
 from suimon.distribution.links import Link
+from suimon.model.collectors import CollectorJoin, MapRequest
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
 from suimon.model.view import Join, Ping, Report, Retry, Traced, Watch
 
-T = TypeVar("T", Join, Watch, Report, Traced)
+T = TypeVar("T", Join, Watch, Report, Traced, CollectorJoin, MapRequest)
 Answer = Callable[[Request], Awaitable[Response]]
 
-_MOST_BYTES: Final = {Join: 64 << 10, Watch: 4 << 20, Report: 4 << 20, Traced: 64 << 10}
+_MOST_BYTES: Final = {
+    **dict.fromkeys((Join, Traced, CollectorJoin, MapRequest), 64 << 10),
+    **dict.fromkeys((Watch, Report), 4 << 20),
+}
 _LONGEST_CREDENTIAL: Final = 256
 _LINES: Final = "application/x-ndjson"
 
 
-def hosts_app(distribution: Distribution) -> Starlette:
+def hosts_app(distribution: Distribution, collectors: Collectors) -> Starlette:
     """An ASGI application for a listener of its own. Errors are `{"error": "one sentence"}`."""
 
     async def join(request: Request) -> Response:
@@ -57,10 +62,19 @@ def hosts_app(distribution: Distribution) -> Starlette:
         distribution.questions.answered(host.name, await _body(request, Traced, distribution.config.body_timeout_s))
         return Response(status_code=204)
 
+    async def join_collector(request: Request) -> Response:
+        return _json(await collectors.join(await _body(request, CollectorJoin, distribution.config.body_timeout_s)))
+
+    async def ports(request: Request) -> Response:
+        await collectors.authenticate(_credential(request))
+        asked = await _body(request, MapRequest, distribution.config.body_timeout_s)
+        return _json(await collectors.ports(asked))
+
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     posts = {"join": join, "watch": watch, "report": report, "answer": answer}
+    posts |= {"collectors": join_collector, "ports": ports}
     routes = [Route(f"/hosts/v1/{name}", _told(answer), methods=["POST"]) for name, answer in posts.items()]
     return Starlette(routes=[*routes, Route("/healthz", healthz)])
 
@@ -114,10 +128,14 @@ def _told(answer: Answer) -> Answer:
 
 
 async def _host(request: Request, distribution: Distribution) -> Host:
+    return await distribution.authenticate(_credential(request))
+
+
+def _credential(request: Request) -> str:
     scheme, _, credential = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not 0 < len(credential) <= _LONGEST_CREDENTIAL:
         raise Unauthorized("A host shows its credential as `Authorization: Bearer …`; it gets one by joining.")
-    return await distribution.authenticate(credential)
+    return credential
 
 
 async def _body(request: Request, type_: type[T], timeout_s: float) -> T:

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, func, select
 
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
@@ -27,7 +27,7 @@ from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
 from suimon.model.view import SCHEMA, Claim, Drift, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
-from suimon.store.tables import PORTS
+from suimon.store.tables import PLUGS, PORTS
 from suimon.store.tx import Tx
 
 log = structlog.get_logger()
@@ -43,8 +43,11 @@ _MOST_FAILURES: Final = 100
 _OLDEST_DRIFT_S: Final = 30 * 86400.0
 _LONGEST_REASON: Final = 1000
 _METERED = PORTS.c.project_id, PORTS.c.network_id
-_BINDINGS = select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason, *_METERED).where(
-    PORTS.c.id.in_(bindparam("ids", expanding=True))
+_PLUGGED = func.coalesce(PLUGS.c.ifindex, 0)
+_BINDINGS = (
+    select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason, *_METERED, _PLUGGED)
+    .select_from(PORTS.outerjoin(PLUGS, and_(PLUGS.c.port_id == PORTS.c.id, PLUGS.c.host == PORTS.c.binding_host)))
+    .where(PORTS.c.id.in_(bindparam("ids", expanding=True)))
 )
 
 
@@ -61,6 +64,7 @@ class HostActs(Protocol):
     def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
     def noted_states(self, tx: Tx) -> dict[str, str]: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
+    def note_plugs(self, tx: Tx, host: str, plugs: Mapping[str, int]) -> None: ...
     def claims_to_note(self, tx: Tx, host: str, claims: Iterable[Claim]) -> Sequence[Claim]: ...
     def note_claims(self, tx: Tx, host: str, claims: Iterable[Claim]) -> object: ...
 
@@ -163,8 +167,10 @@ class Distribution:
             log.warning("report_refused", host=host.name, port=id_, bound_to=known[id_][1])
         own = known.keys() - refused
         news = [each for each in said if each.port_id in own and known[each.port_id][2:4] != _status(each)]
-        if news:
-            await self._store.write(lambda tx: self._acts.set_port_status(tx, host.name, news), SYSTEM)
+        plugs = {each.port_id: each.ifindex for each in said if each.port_id in own}
+        plugs = {port_id: ifindex for port_id, ifindex in plugs.items() if known[port_id][6] != ifindex}
+        if news or plugs:
+            await self._store.write(lambda tx: self._note_ports(tx, host.name, news, plugs), SYSTEM)
         await self._note_claims(host.name, report.claims[:_MOST_CLAIMS])
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
@@ -174,6 +180,11 @@ class Distribution:
             self.metering.take(host.name, report.reading, metered)
         if self._presence.note(host.name, _bounded(report), self._clock()):
             self._news.set()
+
+    def _note_ports(self, tx: Tx, host: str, news: Sequence[PortReport], plugs: Mapping[str, int]) -> None:
+        self._acts.set_port_status(tx, host, news)
+        if plugs:
+            self._acts.note_plugs(tx, host, plugs)
 
     async def _note_claims(self, host: str, claims: Sequence[Claim]) -> None:
         """Those that change nothing take no turn of those who write."""

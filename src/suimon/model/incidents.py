@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,7 +13,16 @@ EntryKind = Literal[
 ]  # fmt: skip
 PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "breaker"})
 """Kinds of entries that tenants don't see: how we decide, and records that name others."""
+BREAKER_OPEN: Final = "breaker-open"
+DOES_NOT_BITE: Final = "restriction-does-not-bite"
+ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE)
+"""What somebody has to look at now."""
 State = Literal["noted", "waiting", "restricted", "closed"]
+
+
+def runbook(what: str) -> str:
+    """Where it is written what to do about a finding of this detector, or this alarm."""
+    return f"docs/guide/runbooks.md#{what.partition(':')[0]}"
 
 
 class NotedFinding(msgspec.Struct, frozen=True, kw_only=True):

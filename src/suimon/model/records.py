@@ -95,15 +95,21 @@ def _cut(batch: Batch, offset: int, first: NDArray[Any], counts: NDArray[np.int6
     record = np.repeat(np.arange(len(batch)), counts)
     begins = np.cumsum(counts) - counts
     step = first[record] + (np.arange(len(record)) - begins[record])
-    at_s, until_s = step * step_s, (step + 1) * step_s
-    packets, octets = (_until(batch[record], until_s, c) - _until(batch[record], at_s, c) for c in ("packets", "bytes"))
-    return Cuts(record + offset, at_s, packets, octets)
+    begun, ended = batch["begun"][record], batch["ended"][record]
+    # Neighbouring cuts have the same share at their common bound, so rounding loses nothing.
+    shares = [_share(at_s, begun, ended) for at_s in (step * step_s, (step + 1) * step_s)]
+    packets, octets = (_between(shares, batch[name][record]) for name in ("packets", "bytes"))
+    return Cuts(record + offset, step * step_s, packets, octets)
 
 
-def _until(records: Batch, at_s: NDArray[np.float64], column: str) -> NDArray[np.uint64]:
-    """How much of each record was over at `at_s`. Neighbouring cuts share this bound, so rounding loses nothing."""
-    begun, ended, total = records["begun"], records["ended"], records[column]
+def _share(at_s: NDArray[Any], begun: NDArray[Any], ended: NDArray[Any]) -> NDArray[Any]:
+    """How much of each record was over at `at_s`; what has no duration is over once that is past."""
     share = (at_s - begun) / np.where(ended > begun, ended - begun, 1.0)
-    part = (total * np.clip(share, 0.0, 1.0)).astype(np.uint64)
-    found: NDArray[np.uint64] = np.where(at_s <= begun, 0, np.where(at_s >= ended, total, part)).astype(np.uint64)
+    return np.where(at_s <= begun, 0.0, np.where(at_s >= ended, 1.0, np.minimum(share, 1.0)))
+
+
+def _between(shares: list[NDArray[Any]], total: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    # A float has not all digits of a large number, so the whole is taken as it is.
+    before, after = (np.where(share < 1.0, (total * share).astype(np.uint64), total) for share in shares)
+    found: NDArray[np.uint64] = after - before
     return found

@@ -551,10 +551,21 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool = False
 
 
+class Collector(msgspec.Struct, frozen=True, kw_only=True):
+    """A collector of flow records that joined: it is told of all ports, and asked at `url` by who shows `key`."""
+
+    name: str
+    url: str
+    key: str
+    credential_hash: str
+    joined_at: datetime
+
+
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
     """Lets one hypervisor join, once: its row is gone afterwards. `id` is the token's SHA-256, never the token itself.
 
-    With `host` it is good for that name only, also for a host that has joined before; without, for any new name.
+    With `host` it is good for that name only, also for a host that has joined before; without, for any new name. With
+    `collector/<name>`, which no host is called, it lets that collector of flow records join.
     """
 
     id: str

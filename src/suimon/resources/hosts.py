@@ -20,7 +20,7 @@ from suimon.model.things import FloatingIp, Host, JoinToken, Port, PortBinding
 from suimon.model.touches import UNPLUGGED
 from suimon.resources import trunk_bindings, virtual_addresses
 from suimon.store.columns import time_text
-from suimon.store.tables import HOST_STATES, HOSTS, JOIN_TOKENS
+from suimon.store.tables import HOST_STATES, HOSTS, JOIN_TOKENS, PLUGS
 from suimon.store.tx import Tx
 
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -34,6 +34,7 @@ _SEEN: Final = (
 )
 _STATES: Final = select(HOST_STATES.c.host, HOST_STATES.c.state)
 _FORGET_STATES: Final = delete(HOST_STATES).where(HOST_STATES.c.host.in_(bindparam("names", expanding=True)))
+_FORGET_PLUGS: Final = delete(PLUGS).where(PLUGS.c.port_id.in_(bindparam("ids", expanding=True)))
 _EXPIRED: Final = delete(JOIN_TOKENS).where(JOIN_TOKENS.c.expires_at < bindparam("now"))
 
 
@@ -186,6 +187,16 @@ def delete_host(tx: Tx, actor: Actor, name: str) -> None:
 
 claims_to_note = virtual_addresses.claims_to_note
 note_claims = virtual_addresses.note_claims
+
+
+def note_plugs(tx: Tx, host: str, plugs: Mapping[str, int]) -> None:
+    """Where the host says that ports of its own are plugged, by interface index; 0 where it exports nothing."""
+    tx.run(_FORGET_PLUGS, {"ids": sorted(plugs)})
+    there = {port.id for port in tx.select(Port, {"id": plugs.keys(), "binding_host": host})}
+    rows = [{"port_id": each, "host": host, "ifindex": plugs[each]} for each in sorted(there) if plugs[each]]
+    tx.insert_rows(PLUGS, rows)
+    for port_id in plugs:
+        tx.touch("plug", port_id, "")
 
 
 def set_port_status(tx: Tx, host: str, reports: Iterable[view.PortReport]) -> list[Port]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from suimon.model.actor import SYSTEM
-from suimon.model.incidents import Incident, NotedFinding
+from suimon.model.incidents import DOES_NOT_BITE, Incident, NotedFinding, runbook
 from suimon.model.rulebook import USAGE
 from suimon.model.things import Restriction
 from suimon.resources import restrictions
@@ -70,8 +70,8 @@ def note_verification(tx: Tx, id_: str, found: Verification) -> Incident | None:
     after = change_incident(tx, incident, bites=found.bites, verify_at=None)
     lines = [Line("verification", found.words, {"bites": found.bites})]
     if found.bites is False:
-        alarm: dict[str, object] = {"alarm": "restriction-does-not-bite"}
-        lines.append(Line("alarm", f"the restriction does not bite: {found.words}", alarm))
+        words = f"the restriction does not bite: {found.words}"
+        lines.append(Line("alarm", words, {"runbook": runbook(DOES_NOT_BITE)}))
     add_lines(tx, SYSTEM, after, lines)
     return after
 

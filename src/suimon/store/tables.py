@@ -312,6 +312,7 @@ RESTRICTIONS = _keep(
 )
 QUOTAS = _keep(things.Quota, "quotas", key=("project_id", "resource"))
 HOSTS = _keep(things.Host, "hosts", Index(None, "credential_hash"), key=("name",))
+COLLECTORS = _keep(things.Collector, "collectors", Index(None, "credential_hash"), key=("name",))
 JOIN_TOKENS = _keep(things.JoinToken, "join_tokens", Index(None, "expires_at"))
 
 PROJECTS = _keep(identity.Project, "projects", Index(None, "name", unique=True))
@@ -412,6 +413,14 @@ HOST_STATES = Table(
     Column("state", Text, nullable=False, comment="JSON, as the controller that heard it last has it"),
 )
 """How each host is, for the controllers that it doesn't speak to."""
+PLUGS = Table(
+    "plugs",
+    METADATA,
+    Column("port_id", Text, _to("ports.id", "CASCADE"), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("ifindex", BigInteger, nullable=False),
+)
+"""By which number a host's flow records name the interface of a port; where none are exported, there is no row."""
 LEASES = Table(
     "leases",
     METADATA,

@@ -1,6 +1,7 @@
 """`GET /healthz`: whether this controller can do its work, for load balancers and supervisors."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -17,12 +18,16 @@ _TIMEOUT_S: Final = 2.0
 
 
 class Health:
-    """200 when the store answers in time, 503 with a sentence when it doesn't. Needs no token and tells no secret."""
+    """200 when the store answers in time, 503 with a sentence when it doesn't. Needs no token and tells no secret.
+
+    That nothing is metered is told, but does not make a controller unfit for its work.
+    """
 
     dialect = staticmethod(identity_error)
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, metering: Callable[[], str] = lambda: "") -> None:
         self._store = store
+        self._metering = metering
 
     async def answer(self, call: Call) -> Response:
         """Raises NotFound for anything but GET /healthz."""
@@ -36,7 +41,9 @@ class Health:
         except Exception:
             log.exception("store_unhealthy")
             return _sick("The store can't be read; the controller's log says why.")
-        return answer({"status": "ok", "epoch": epoch, "revision": revision})
+        trouble = self._metering()
+        metering = "failed: what hosts count is not kept now; the controller's log says why" if trouble else "ok"
+        return answer({"status": "ok", "epoch": epoch, "revision": revision, "metering": metering})
 
 
 def _sick(reason: str) -> Response:

@@ -14,8 +14,9 @@ from suimon.distribution.gateways import drain_revision, led_by
 from suimon.distribution.presence import HostState
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, NotFound
-from suimon.model.things import Host, Port
+from suimon.model.things import Host, JoinToken, Port
 from suimon.resources import hosts as acts
+from suimon.resources.collectors import create_collector_token
 from suimon.store.tx import Tx
 
 
@@ -29,9 +30,10 @@ class HostStates(Protocol):
 
 
 class TokenRequest(msgspec.Struct):
-    """For which host a join token is (empty: any new one), and how long it is good."""
+    """For which host a join token is (empty: any new one), or for which collector; and how long it is good."""
 
     host: Annotated[str, Meta(max_length=253)] = ""
+    collector: Annotated[str, Meta(max_length=63)] = ""
     lifetime_s: Annotated[int, Meta(ge=60, le=7 * 86400)] = 3600
 
 
@@ -102,9 +104,13 @@ class Hosts:
         except msgspec.ValidationError as error:
             raise BadRequest(f"A join token can't be made so: {error}.") from None
         secret, lifetime = secrets.token_hex(32), timedelta(seconds=wanted.lifetime_s)
-        token = await self._store.write(
-            lambda tx: acts.create_join_token(tx, actor, secret, lifetime, wanted.host), actor
-        )
+
+        def make(tx: Tx) -> JoinToken:
+            if wanted.collector:
+                return create_collector_token(tx, actor, secret, lifetime, wanted.collector)
+            return acts.create_join_token(tx, actor, secret, lifetime, wanted.host)
+
+        token = await self._store.write(make, actor)
         return answer({"token": {"secret": secret, "host": token.host, "expires_at": token.expires_at}}, 201)
 
     async def _all(self, actor: Actor) -> list[dict[str, object]]:

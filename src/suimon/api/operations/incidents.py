@@ -14,7 +14,7 @@ from suimon.api.wire import Call, answer
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest
 from suimon.model.findings import Finding
-from suimon.model.incidents import Entry, Incident, NotedFinding
+from suimon.model.incidents import Entry, Incident, NotedFinding, runbook
 from suimon.model.report import report
 from suimon.resources import incidents as acts
 from suimon.resources.findings import finding_of, list_findings, note_findings
@@ -134,7 +134,7 @@ def _month(text: str) -> tuple[datetime, datetime]:
 
 def _finding(noted: NotedFinding, actor: Actor) -> dict[str, object]:
     told = msgspec.to_builtins(finding_of(noted))
-    told |= {"noted_at": noted.noted_at, "runbook": f"docs/guide/runbooks.md#{noted.detector.partition(':')[0]}"}
+    told |= {"noted_at": noted.noted_at, "runbook": runbook(noted.detector)}
     hidden = () if actor.admin else ("evidence", "suggestion")
     return {name: value for name, value in told.items() if name not in hidden}
 

@@ -253,6 +253,6 @@ def _hop(event: Event, known: Provenance | None, actor: Actor) -> Hop:
     if event.id and known is not None:
         if actor.admin or known.project_id == actor.viewer:
             hop["resource"] = {"kind": event.kind, "id": event.id, **msgspec.to_builtins(known)}
-        else:
+        elif event.kind != "restriction" or not known.project_id:  # One of another's network binds him, and he sees it.
             hop["words"] = f"{event.what} by a {event.kind.replace('_', ' ')} that isn't yours"
     return hop

@@ -8,15 +8,18 @@ from suimon.api.operations.allowance import Allowance
 from suimon.api.operations.automation import Automation
 from suimon.api.operations.comparison import Comparer
 from suimon.api.operations.drops import Drops
+from suimon.api.operations.flow_records import FlowRecords
 from suimon.api.operations.hosts import Hosts, HostStates
 from suimon.api.operations.incidents import Incidents
 from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
 from suimon.api.operations.restrictions import Restrictions
+from suimon.api.operations.usage import Usage
 from suimon.api.routes import Routes
 from suimon.api.wire import Call
 from suimon.distribution.inquiry import Questions
+from suimon.telemetry.meter.meters import Meters
 
 
 class OperationsService:
@@ -24,12 +27,16 @@ class OperationsService:
 
     dialect = staticmethod(identity_error)
 
-    def __init__(self, gate: Gate, states: HostStates, questions: Questions | None = None) -> None:
+    def __init__(
+        self, gate: Gate, states: HostStates, questions: Questions | None = None, meters: Meters | None = None
+    ) -> None:
         hosts, readiness, allowance = Hosts(gate, states), Readiness(gate, states), Allowance()
         checks = (Comparer(questions), Prober(questions)) if questions else None
         reachability = Reachability(gate, states, allowance, checks)
         drops = Drops(gate, allowance, questions)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
+        usage = Usage(meters)
+        flows = FlowRecords(gate, allowance)
         self._gate = gate
         self._routes = Routes(
             {
@@ -41,10 +48,14 @@ class OperationsService:
                 "GET v1/hosts/*/drain": hosts.drain_progress,
                 "POST v1/hosts/*/drain": hosts.drain,
                 "DELETE v1/hosts/*/drain": hosts.undo_drain,
+                "GET v1/collectors": flows.collectors,
+                "DELETE v1/collectors/*": flows.remove,
+                "GET v1/flows": flows.ask,
                 "GET v1/reachability": reachability.ask,
                 "POST v1/reachability": reachability.ask,
                 "GET v1/ports/*/readiness": readiness.show,
                 "GET v1/ports/*/drops": drops.show,
+                "GET v1/usage": usage.show,
                 "GET v1/restrictions": restrictions.index,
                 "POST v1/restrictions": restrictions.create,
                 "POST v1/restrictions/release": restrictions.release_all,

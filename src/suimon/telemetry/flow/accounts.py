@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.records import Batch, scaled, spread
+from suimon.model.records import Batch, spread
 
 STEP_S: Final = 10.0
 DIRECTIONS: Final = 3
@@ -35,24 +35,23 @@ class Accounts:
 
     def add(self, batch: Batch) -> None:
         """Records of no port, or of one that is not ours, are passed over."""
-        batch = batch[(batch["port"] >= 0) & (batch["port"] < self._ports)]
-        if not len(batch):
+        ours = np.flatnonzero((batch["port"] >= 0) & (batch["port"] < self._ports))
+        if not len(ours):
             return
-        key = batch["port"] * DIRECTIONS + np.minimum(batch["direction"], DIRECTIONS - 1)
-        begun, ended = (np.floor(batch[name] / STEP_S).astype(np.int64) for name in ("begun", "ended"))
-        self._sum("flows", ended, key, np.ones(len(batch)))
-        short = begun == ended
+        key = batch["port"][ours] * DIRECTIONS + np.minimum(batch["direction"][ours], DIRECTIONS - 1)
+        stands_for = np.maximum(batch["sampling"][ours], 1).astype(np.float64)
+        begun, ended = (np.floor(batch[name][ours] / STEP_S).astype(np.int64) for name in ("begun", "ended"))
+        self._sum("flows", ended, key, np.ones(len(ours)))
+        short, long = np.flatnonzero(begun == ended), np.flatnonzero(begun != ended)
         for name in ("bytes", "packets"):
-            self._sum(name, begun[short], key[short], scaled(batch[short], name).astype(np.float64))
-        long = np.flatnonzero(~short)
+            self._sum(name, begun[short], key[short], batch[name][ours[short]] * stands_for[short])
         if not len(long):
             return
-        stands_for = np.maximum(batch["sampling"][long], 1).astype(np.float64)
-        since_s, until_s = float(batch["begun"].min()) - STEP_S, float(batch["ended"].max()) + STEP_S
-        for cuts in spread(batch[long], since_s, until_s, STEP_S):
-            step, owner = np.floor(cuts.at_s / STEP_S + 0.5).astype(np.int64), key[long[cuts.record]]
+        since_s, until_s = float(begun.min() - 1) * STEP_S, float(ended.max() + 1) * STEP_S
+        for cuts in spread(batch[ours[long]], since_s, until_s, STEP_S):
+            step, owner = np.floor(cuts.at_s / STEP_S + 0.5).astype(np.int64), long[cuts.record]
             for name, column in (("bytes", cuts.bytes), ("packets", cuts.packets)):
-                self._sum(name, step, owner, column * stands_for[cuts.record])
+                self._sum(name, step, key[owner], column * stands_for[owner])
 
     def due(self, now_s: float) -> list[Account]:
         """The steps that are over for longer than `kept_s`, the oldest first; each is given once."""
@@ -65,9 +64,11 @@ class Accounts:
         return Account(step * STEP_S, **sums)
 
     def _sum(self, name: str, step: NDArray[np.int64], key: NDArray[np.integer], amount: NDArray[np.float64]) -> None:
-        step = np.maximum(step, self._closed)
-        for each in np.unique(step).tolist():
+        step, size = np.maximum(step, self._closed), self._ports * DIRECTIONS
+        while len(step):
+            # Nearly all are in one or two steps.
+            each = int(step[0])
             which = step == each
-            size = self._ports * DIRECTIONS
             opened = self._open.setdefault(each, {counted: np.zeros(size) for counted in _COUNTED})
             opened[name] += np.bincount(key[which], amount[which], size)
+            step, key, amount = step[~which], key[~which], amount[~which]

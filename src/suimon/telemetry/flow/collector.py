@@ -1,6 +1,6 @@
 """Datagrams in, records out: finds whose they are, decodes them by protocol, and counts what is lost and why."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from suimon.model.records import Batch, batch_of
 from suimon.telemetry.flow import netflow5, sflow, templated
 from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams, Places, read
-from suimon.telemetry.flow.exporters import Exporters, address
+from suimon.telemetry.flow.exporters import Exporters, Stream, address
 from suimon.telemetry.flow.held import Held, Waiting
 from suimon.telemetry.flow.layout import Template, fits, records
 from suimon.telemetry.flow.meaning import meant, samplers, sampling_options
@@ -39,14 +39,14 @@ class Collector:
         """The records of these datagrams, and of earlier ones that waited for a template which they bring."""
         self.counters = []
         version, stream = self._identified(datagrams)
-        found = [batch_of(0)]
+        found: list[Batch] = []
         for number, decode in ((1, self._sflow), (5, self._netflow5), (9, self._templated), (10, self._templated)):
             which = np.flatnonzero((version == number) & (stream >= 0))
             if len(which):
                 found += decode(datagrams, which, stream[which])
         if len(datagrams.lengths):
             self._expire(float(datagrams.arrived_s[-1]))
-        batch = np.concatenate(found)
+        batch = found[0] if len(found) == 1 else np.concatenate([batch_of(0), *found])
         self._count("records", batch["exporter"])
         self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
         return batch
@@ -123,7 +123,7 @@ class Collector:
             read(datagrams.flat, *field).astype(np.int64) for field in ((">u4", begins + 16), (">u2", begins + 2))
         )
         # Open vSwitch gives the number of the last record (seen in 3.1) where others give that of the first.
-        number = np.where(self._from_open_vswitch(stream), number - counts + 1, number)
+        number = np.where(self.by_stream(stream, self.exporters.is_open_vswitch), number - counts + 1, number)
         self._numbered(stream, number, counts)
         yield self._owned(decoded.batch, stream[decoded.owner], decoded.doubted)
 
@@ -134,7 +134,7 @@ class Collector:
         number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4)
         self._numbered(stream, number, np.ones(len(number), np.int64))
         if len(decoded.counters):
-            decoded.counters["exporter"] = self._exporter(stream)[decoded.counters_owner]
+            decoded.counters["exporter"] = self.exporters.of_stream[stream][decoded.counters_owner]
             self.counters.append(decoded.counters)
         yield self._owned(decoded.batch, stream[decoded.owner], np.zeros(len(decoded.batch), bool))
 
@@ -184,25 +184,23 @@ class Collector:
         reading = _Reading(self, flat, np.array([each.stream for each in held], np.int64), header)
         yield from reading.decode(Sets(np.arange(len(held)), number, begins, begins + lengths))
 
-    def _from_open_vswitch(self, stream: Places) -> NDArray[np.bool_]:
-        numbers, back = np.unique(stream, return_inverse=True)
-        found = [self.exporters.is_open_vswitch(self.exporters.streams[each]) for each in numbers.tolist()]
-        return np.array(found, bool)[back]
-
     def _owned(self, batch: Batch, stream: Places, doubted: NDArray[np.bool_]) -> Batch:
-        """Fills in the exporter, and the sampling that the operator or the exporter's options said."""
-        batch["exporter"] = self._exporter(stream)
-        self._count("clock", batch["exporter"][doubted])
-        for each in np.unique(stream).tolist():
-            own = self.exporters.streams[each]
-            allowed = self.exporters.table[own.exporter].allowed
-            if allowed and allowed.sampling:
-                batch["sampling"][stream == each] = allowed.sampling
+        """Fills in the exporter, and the sampling that the operator said."""
+        batch["exporter"] = self.exporters.of_stream[stream]
+        if doubted.any():
+            self._count("clock", batch["exporter"][doubted])
+        configured = self.by_stream(stream, self.exporters.configured_sampling)
+        if configured.any():
+            batch["sampling"] = np.where(configured, configured, batch["sampling"])
         return batch
 
-    def _exporter(self, stream: Places) -> Places:
-        numbers, back = np.unique(stream, return_inverse=True)
-        return np.array([self.exporters.streams[each].exporter for each in numbers.tolist()], np.int64)[back]
+    def by_stream(self, stream: Places, ask: Callable[[Stream], int]) -> NDArray[np.int64]:
+        """The answer for each of these streams; each is asked once. Streams are few and densely numbered."""
+        answers = np.zeros(len(self.exporters.streams), np.int64)
+        for each in np.flatnonzero(np.bincount(stream)).tolist():
+            answers[each] = ask(self.exporters.streams[each])
+        found: NDArray[np.int64] = answers[stream]
+        return found
 
     def _numbered(self, stream: Places, number: NDArray[Any], step: NDArray[Any]) -> None:
         """Those whose step is negative have one that nobody knows."""
@@ -212,18 +210,18 @@ class Collector:
 
     def _broken(self, stream: Places, broken: NDArray[np.bool_]) -> None:
         if broken.any():
-            self._count("malformed", self._exporter(stream[broken]))
+            self._count("malformed", self.exporters.of_stream[stream[broken]])
 
     def _expire(self, now_s: float) -> None:
         self._count("unknown_sets", [each.exporter for each in self.waiting.expired(now_s)])
 
     def _count(self, loss: str, places: Iterable[int] | NDArray[Any]) -> None:
         """One for each of these exporters; -1 is nobody's."""
-        found, counts = np.unique(np.asarray(places, np.int64), return_counts=True)
-        for place, count in zip(found.tolist(), counts.tolist(), strict=True):
-            if place != _UNKNOWN:
-                losses = self.exporters.table[place].losses
-                setattr(losses, loss, getattr(losses, loss) + count)
+        known = np.asarray(places, np.int64)
+        counts = np.bincount(known[known != _UNKNOWN])
+        for place in np.flatnonzero(counts).tolist():
+            losses = self.exporters.table[place].losses
+            setattr(losses, loss, getattr(losses, loss) + int(counts[place]))
 
 
 class _Reading:
@@ -280,12 +278,13 @@ class _Reading:
         silent = np.flatnonzero(batch["sampling"] == 0)
         if not len(silent):
             return
-        sampler = np.full(len(silent), _UNKNOWN) if which is None else which[silent]
-        keys, back = np.unique(np.stack([stream[silent], sampler]), axis=1, return_inverse=True)
-        rates = [
-            self._exporters.sampling(self._exporters.streams[each], None if which is None else of)
-            for each, of in keys.T.tolist()
-        ]
+        stream = stream[silent]
+        if which is None:
+            batch["sampling"][silent] = self._collector.by_stream(stream, self._exporters.sampling)
+            return
+        keys, back = np.unique(np.stack([stream, which[silent]]), axis=1, return_inverse=True)
+        streams = self._exporters.streams
+        rates = [self._exporters.sampling(streams[each], sampler) for each, sampler in keys.T.tolist()]
         batch["sampling"][silent] = np.array(rates, np.int64)[back.ravel()]
 
     def _hold(self, sets: Sets) -> None:

@@ -43,8 +43,33 @@ def packed(payloads: Sequence[tuple[bytes, str]], arrived_s: float) -> Datagrams
 
 def read(flat: Bytes, dtype: str, at: Places) -> NDArray[Any]:
     """A field of `dtype` at each of those places, whatever their alignment."""
+    if not len(at):
+        # Of none, the size may be larger than all there is.
+        return np.empty(0, dtype)
     size = np.dtype(dtype).itemsize
     found: NDArray[Any] = np.ndarray((len(flat) - size + 1,), dtype, flat, 0, (1,))[at]
+    return found
+
+
+class Rows:
+    """`size` bytes from each of those places, copied together: fields then lie at a fixed distance from each other,
+    which reads several times faster than gathering each of them."""
+
+    def __init__(self, flat: Bytes, size: int, at: Places) -> None:
+        self._rows = read(flat, f"V{size}", at)
+
+    def field(self, dtype: str, offset: int) -> NDArray[Any]:
+        """That of every row, as a view."""
+        if not len(self._rows):
+            return np.empty(0, dtype)
+        return np.ndarray(self._rows.shape, dtype, self._rows, offset, self._rows.strides)
+
+
+def any_of(values: NDArray[Any], wanted: Sequence[int]) -> NDArray[np.bool_]:
+    """Which of the values are among a few."""
+    found: NDArray[np.bool_] = values == wanted[0]
+    for each in wanted[1:]:
+        found = found | (values == each)
     return found
 
 

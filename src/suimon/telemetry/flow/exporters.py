@@ -96,6 +96,8 @@ class Exporters:
     def __init__(self, allowed: Iterable[Allowed] = ()) -> None:
         self.table: list[Exporter] = []
         self.streams: list[Stream] = []
+        self.of_stream = np.empty(0, np.int64)
+        """The exporter of each stream."""
         self.strangers: Counter[str] = Counter()
         """Datagrams by address of those who may not send any; of the first thousand, then under "others"."""
         self._places: dict[Address, int] = {}
@@ -137,7 +139,13 @@ class Exporters:
             found = Stream(len(self.streams), place, version, domain, sequence, Templates())
             exporter.streams[version, domain] = found
             self.streams.append(found)
+            self.of_stream = np.append(self.of_stream, place)
         return found.number
+
+    def configured_sampling(self, stream: Stream) -> int:
+        """What the operator says of this exporter; 0 when that is nothing."""
+        allowed = self.table[stream.exporter].allowed
+        return allowed.sampling if allowed else 0
 
     def is_open_vswitch(self, stream: Stream) -> bool:
         """It has ways of its own with templates and numbers."""
@@ -163,14 +171,11 @@ class Exporters:
 
     def sampling(self, stream: Stream, sampler: int | None = None) -> int:
         """1 of how many packets; 0 when nobody said so, or several did and the record doesn't say whose it is."""
-        exporter = self.table[stream.exporter]
-        if exporter.allowed and exporter.allowed.sampling:
-            return exporter.allowed.sampling
         if sampler is not None and sampler in stream.samplers:
             return stream.samplers[sampler]
         rates = {stream.sampling} if stream.sampling else {*stream.samplers.values()}
         if not rates:
-            rates = {each.sampling for each in exporter.streams.values() if each.sampling}
+            rates = {each.sampling for each in self.table[stream.exporter].streams.values() if each.sampling}
         return rates.pop() if len(rates) == 1 else 0
 
     def unqueued(self, batch: Batch) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.records import Batch
-from suimon.telemetry.flow.datagrams import Bytes, Places, read
+from suimon.telemetry.flow.datagrams import Bytes, Places, Rows, any_of, read
 
 
 class Kind(IntEnum):
@@ -48,14 +48,16 @@ def parse(flat: Bytes, begins: Places, ends: Places, kind: NDArray[np.int64], ba
 
 def _ethernet(flat: Bytes, at: Places, ends: Places, rows: Places, batch: Batch) -> tuple[NDArray[np.int64], Places]:
     """What is inside, and where it begins."""
+    head = Rows(flat, 14, at)
     for name, offset in (("destination_mac", 0), ("source_mac", 6)):
-        high, low = read(flat, ">u2", at + offset).astype(np.uint64), read(flat, ">u4", at + offset + 2)
-        batch[name][rows] = high << np.uint64(32) | low
-    kind_at = at + 12
+        batch[name][rows] = head.field(">u2", offset).astype(np.uint64) << np.uint64(32) | head.field(">u4", offset + 2)
+    kind_at, ether_type = at + 12, head.field(">u2", 12)
     for _ in range(_MOST_VLANS):
-        tagged = np.isin(read(flat, ">u2", kind_at), _VLANS) & (kind_at + 6 <= ends)
+        tagged = any_of(ether_type, _VLANS) & (kind_at + 6 <= ends)
+        if not tagged.any():
+            break
         kind_at = kind_at + np.where(tagged, 4, 0)
-    ether_type = read(flat, ">u2", kind_at)
+        ether_type = read(flat, ">u2", kind_at)
     arp = np.flatnonzero((ether_type == _ARP) & (ends - kind_at >= 30))
     batch["source_low"][rows[arp]] = read(flat, ">u4", kind_at[arp] + 16)
     batch["destination_low"][rows[arp]] = read(flat, ">u4", kind_at[arp] + 26)
@@ -66,15 +68,16 @@ def _ethernet(flat: Bytes, at: Places, ends: Places, rows: Places, batch: Batch)
 
 
 def _ipv4(flat: Bytes, at: Places, ends: Places, rows: Places, batch: Batch) -> None:
-    first = read(flat, "u1", at).astype(np.int64)
+    first = read(flat, "u1", at)
     right = first >> 4 == 4
-    at, ends, rows, header = at[right], ends[right], rows[right], (first[right] & 15) * 4
+    at, ends, rows, header = at[right], ends[right], rows[right], (first[right] & 15).astype(np.int64) * 4
+    fields = Rows(flat, 20, at)
     batch["ip_version"][rows] = 4
-    batch["protocol"][rows] = protocol = read(flat, "u1", at + 9)
-    batch["source_low"][rows] = read(flat, ">u4", at + 12)
-    batch["destination_low"][rows] = read(flat, ">u4", at + 16)
+    batch["protocol"][rows] = protocol = fields.field("u1", 9)
+    batch["source_low"][rows] = fields.field(">u4", 12)
+    batch["destination_low"][rows] = fields.field(">u4", 16)
     # Only the first fragment has ports, and a header is at least 20 bytes.
-    opened = ((read(flat, ">u2", at + 6) & 0x1FFF) == 0) & (header >= 20)
+    opened = ((fields.field(">u2", 6) & 0x1FFF) == 0) & (header >= 20)
     _ports(flat, _Payloads(at + header, ends, protocol, rows).some(opened), batch)
 
 
@@ -88,7 +91,7 @@ def _ipv6(flat: Bytes, at: Places, ends: Places, rows: Places, batch: Batch) -> 
     protocol, place = read(flat, "u1", at + 6).astype(np.int64), at + 40
     later = np.zeros(len(rows), bool)
     for _ in range(_MOST_EXTENSIONS):
-        extension = np.isin(protocol, _EXTENSIONS) & (place + 8 <= ends) & ~later
+        extension = any_of(protocol, _EXTENSIONS) & (place + 8 <= ends) & ~later
         if not extension.any():
             break
         here = np.where(extension, place, at)
@@ -115,11 +118,11 @@ class _Payloads(NamedTuple):
 
 def _ports(flat: Bytes, packets: _Payloads, batch: Batch) -> None:
     """Ports, and type and code of ICMP where NetFlow v5 has them: in the destination port."""
-    protocol, room = packets.protocol, packets.ends - packets.begins
-    ported = packets.some(np.isin(protocol, (_TCP, _UDP, _SCTP)) & (room >= 4))
-    batch["source_port"][ported.rows] = read(flat, ">u2", ported.begins)
-    batch["destination_port"][ported.rows] = read(flat, ">u2", ported.begins + 2)
-    flagged = packets.some((protocol == _TCP) & (room >= 14))
-    batch["tcp_flags"][flagged.rows] = read(flat, "u1", flagged.begins + 13)
-    icmp = packets.some(np.isin(protocol, (_ICMP, _ICMP6)) & (room >= 2))
-    batch["destination_port"][icmp.rows] = read(flat, ">u2", icmp.begins)
+    packets = packets.some(packets.ends > packets.begins)
+    fields, protocol, room = Rows(flat, 14, packets.begins), packets.protocol, packets.ends - packets.begins
+    first = np.where(room >= 2, fields.field(">u2", 0), 0)
+    ported = any_of(protocol, (_TCP, _UDP, _SCTP)) & (room >= 4)
+    icmp = any_of(protocol, (_ICMP, _ICMP6))
+    batch["source_port"][packets.rows] = np.where(ported, first, 0)
+    batch["destination_port"][packets.rows] = np.where(ported, fields.field(">u2", 2), np.where(icmp, first, 0))
+    batch["tcp_flags"][packets.rows] = np.where((protocol == _TCP) & (room >= 14), fields.field("u1", 13), 0)

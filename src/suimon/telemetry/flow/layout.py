@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.telemetry.flow.datagrams import Bytes, Places, read, within
+from suimon.telemetry.flow.datagrams import Bytes, Places, Rows, read, within
 from suimon.telemetry.flow.elements import LENGTHS, LONGEST_NUMBER, NAMES
 
 VARIABLE: Final = 0xFFFF
@@ -84,8 +84,7 @@ def records(flat: Bytes, begins: Places, ends: Places, template: Template) -> Re
         return _uneven(flat, begins, ends, template)
     size = least_bytes(template)
     owner, at = within(begins, (ends - begins) // size, size)
-    # Copied together first: fields then lie at a fixed distance, which reads several times faster.
-    rows = read(flat, f"V{size}", at)
+    rows = Rows(flat, size, at)
     columns: Columns = {}
     offset = 0
     for name, length in fields(template):
@@ -95,11 +94,8 @@ def records(flat: Bytes, begins: Places, ends: Places, template: Template) -> Re
     return Records(owner, columns, np.empty(0, np.int64))
 
 
-def _from_rows(rows: NDArray[Any], offset: int) -> Read:
-    def of(dtype: str, at: int) -> NDArray[Any]:
-        return np.ndarray((len(rows),), dtype, rows, offset + at, rows.strides)
-
-    return of
+def _from_rows(rows: Rows, offset: int) -> Read:
+    return lambda dtype, at: rows.field(dtype, offset + at)
 
 
 def _uneven(flat: Bytes, begins: Places, ends: Places, template: Template) -> Records:

@@ -77,7 +77,9 @@ def sampling(columns: Columns, length: int) -> NDArray[np.int64]:
         found = np.where(sampled > 0, np.minimum(rate, _MOST_SAMPLING), 0).astype(np.int64)
     for name in ("sampler_interval", "sampling_interval"):
         if name in columns:
-            found = np.where(found > 0, found, np.minimum(columns[name], _MOST_SAMPLING).astype(np.int64))
+            found = np.where(
+                found > 0, found, np.minimum(columns[name].astype(np.uint64), _MOST_SAMPLING).astype(np.int64)
+            )
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.records import Batch, batch_of
-from suimon.telemetry.flow.datagrams import Bytes, Places, read
+from suimon.telemetry.flow.datagrams import Bytes, Places, Rows, any_of, read
 from suimon.telemetry.flow.frames import Kind, parse
 
 LEAST_BYTES: Final = 28
@@ -47,7 +47,11 @@ class Samples(NamedTuple):
     ends: Places
 
     def of(self, *kinds: int) -> "Samples":
-        return Samples(*(column[np.isin(self.kind, kinds)] for column in self))
+        which = any_of(self.kind, kinds)
+        return self if which.all() else self.some(which)
+
+    def some(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> "Samples":
+        return Samples(*(column[which] for column in self))
 
 
 class Decoded(NamedTuple):
@@ -94,57 +98,67 @@ def _things(flat: Bytes, spans: _Spans, most: int, broken: NDArray[np.bool_]) ->
         if not len(active):
             break
         at = np.minimum(cursor[active], ends[active])
-        length = read(flat, ">u4", at + 4).astype(np.int64)
+        head = Rows(flat, 8, at)
+        length = head.field(">u4", 4).astype(np.int64)
         whole = (at + 8 + length <= ends[active]) & (number < most)
         broken[active[~whole]] = True
-        active, at, length = active[whole], at[whole], length[whole]
-        found.append(Samples(active, read(flat, ">u4", at).astype(np.int64), at + 8, at + 8 + length))
-        cursor[active] = at + 8 + length
+        active, at, end = active[whole], at[whole] + 8, at[whole] + 8 + length[whole]
+        found.append(Samples(active, head.field(">u4", 0)[whole].astype(np.int64), at, end))
+        cursor[active] = end
     if not found:
         return Samples(*(np.empty(0, np.int64) for _ in range(4)))
     every = Samples(*(np.concatenate(column) for column in zip(*found, strict=True)))
-    order = np.lexsort((every.begins, every.owner))
-    return Samples(*(column[order] for column in every))
+    return every if len(found) == 1 else every.some(np.argsort(every.begins))
 
 
 def _flows(
     flat: Bytes, samples: Samples, arrived_s: NDArray[np.float64], broken: NDArray[np.bool_]
 ) -> tuple[Batch, Places]:
     flows = samples.of(_FLOW, _FLOW_EXPANDED)
-    expanded = flows.kind == _FLOW_EXPANDED
-    head = np.where(expanded, 44, 32)
-    short = flows.begins + head > flows.ends
+    size = np.where(flows.kind == _FLOW_EXPANDED, 44, 32)
+    short = flows.begins + size > flows.ends
     broken[flows.owner[short]] = True
-    flows, expanded, head = Samples(*(column[~short] for column in flows)), expanded[~short], head[~short]
+    flows, size = flows.some(~short), size[~short]
+    head = _Head(Rows(flat, 44, flows.begins), flows.kind == _FLOW_EXPANDED)
     torn = np.zeros(len(flows.owner), bool)
-    counts = read(flat, ">u4", flows.begins + head - 4)
-    inside = _things(flat, _Spans(flows.begins + head, flows.ends, counts), _MOST_RECORDS, torn).of(
-        _RAW_HEADER, _IPV4, _IPV6
-    )
+    spans = _Spans(flows.begins + size, flows.ends, head.one_of(28, 40))
+    inside = _things(flat, spans, _MOST_RECORDS, torn).of(_RAW_HEADER, _IPV4, _IPV6)
     # The first that tells of the packet is enough; a raw header comes first where there are several.
     _, first = np.unique(inside.owner, return_index=True)
-    inside = Samples(*(column[first] for column in inside))
+    inside = inside.some(first)
     batch = batch_of(len(first))
     whole = _packets(flat, inside, batch)
     torn[inside.owner[~whole]] = True
     broken[flows.owner[torn]] = True
-    batch, sample = batch[whole], inside.owner[whole]
-    at, wide = flows.begins[sample], expanded[sample]
     batch["packets"] = 1
-    batch["sampling"] = read(flat, ">u4", at + np.where(wide, 12, 8))
-    batch["input"] = _interface(flat, at + np.where(wide, 24, 20), wide)
-    batch["output"] = _interface(flat, at + np.where(wide, 32, 24), wide)
-    owner = flows.owner[sample]
+    sample, owner = inside.owner, flows.owner[inside.owner]
+    batch["sampling"] = head.one_of(8, 12)[sample]
+    batch["input"], batch["output"] = head.interface(20, 24)[sample], head.interface(24, 32)[sample]
     batch["begun"] = batch["ended"] = arrived_s[owner]
-    return batch, owner
+    return (batch, owner) if whole.all() else (batch[whole], owner[whole])
 
 
-def _interface(flat: Bytes, at: Places, wide: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """0 when it is unknown, none (the packet was dropped), or several: then the upper bits, or the format, say so."""
-    first = read(flat, ">u4", at)
-    value = np.where(wide, read(flat, ">u4", at + 4), first & 0x3FFFFFFF)
-    single = np.where(wide, first, first >> 30) == 0
-    return np.where(single & (value != _UNKNOWN_INTERFACE) & (value != 0xFFFFFFFF), value, 0).astype(np.uint32)
+class _Head(NamedTuple):
+    """Samples of flows up to their records, with the fields of the plain or of the expanded form."""
+
+    rows: Rows
+    wide: NDArray[np.bool_]
+
+    def one_of(self, plain_at: int, wide_at: int) -> NDArray[np.uint32]:
+        plain = self.rows.field(">u4", plain_at)
+        return np.where(self.wide, self.rows.field(">u4", wide_at), plain) if self.wide.any() else plain
+
+    def interface(self, plain_at: int, wide_at: int) -> NDArray[np.uint32]:
+        """0 when it is unknown, none (the packet was dropped), or several: the upper bits, or the format, say so."""
+        first = self.one_of(plain_at, wide_at)
+        value, form = first & 0x3FFFFFFF, first >> 30
+        if self.wide.any():
+            value, form = (
+                np.where(self.wide, self.rows.field(">u4", wide_at + 4), value),
+                np.where(self.wide, first, form),
+            )
+        single = (form == 0) & (value != _UNKNOWN_INTERFACE) & (value != 0xFFFFFFFF)
+        return np.where(single, value, 0).astype(np.uint32)
 
 
 def _packets(flat: Bytes, inside: Samples, batch: Batch) -> NDArray[np.bool_]:
@@ -152,9 +166,8 @@ def _packets(flat: Bytes, inside: Samples, batch: Batch) -> NDArray[np.bool_]:
     raw = inside.kind == _RAW_HEADER
     room = inside.ends - inside.begins
     whole = room >= np.where(raw, 16, np.where(inside.kind == _IPV4, 32, 56))
-    protocol, length, stripped, header = (
-        read(flat, ">u4", np.minimum(inside.begins + at, inside.ends)).astype(np.int64) for at in (0, 4, 8, 12)
-    )
+    fields = Rows(flat, 16, inside.begins)
+    protocol, length, stripped, header = (fields.field(">u4", at).astype(np.int64) for at in (0, 4, 8, 12))
     whole &= ~raw | (header <= room - 16)
     kind = np.select(
         [raw & whole & (protocol == wire) for wire in (1, 11, 12)], [Kind.ETHERNET, Kind.IPV4, Kind.IPV6], 0
@@ -162,8 +175,9 @@ def _packets(flat: Bytes, inside: Samples, batch: Batch) -> NDArray[np.bool_]:
     begins = inside.begins + 16
     parse(flat, begins, np.where(whole & raw, begins + header, begins), kind, batch)
     # The frame's length is with its checksum and whatever else was stripped before it was sampled.
-    batch["bytes"] = np.where(raw, np.maximum(length - stripped, 0), read(flat, ">u4", inside.begins))
-    _plain(flat, inside, batch, whole)
+    batch["bytes"] = np.where(raw, np.maximum(length - stripped, 0), protocol)
+    if not raw.all():
+        _plain(flat, inside, batch, whole)
     return whole
 
 
@@ -190,7 +204,7 @@ def _counters(
     head = np.where(told.kind == _COUNTERS_EXPANDED, 16, 12)
     short = told.begins + head > told.ends
     broken[told.owner[short]] = True
-    told, head = Samples(*(column[~short] for column in told)), head[~short]
+    told, head = told.some(~short), head[~short]
     torn = np.zeros(len(told.owner), bool)
     counts = read(flat, ">u4", told.begins + head - 4)
     inside = _things(flat, _Spans(told.begins + head, told.ends, counts), _MOST_RECORDS, torn)

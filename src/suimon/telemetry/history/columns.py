@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from suimon.model.mapped_ports import MappedPort
+from suimon.model.collectors import MappedPort
 from suimon.model.records import Batch
 
 COLUMNS: Final = {

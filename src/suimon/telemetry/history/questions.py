@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import duckdb
-import msgspec
 
+from suimon.model.collectors import MOST_ROWS, Answer, Question, Sums
 from suimon.telemetry.history.columns import COLUMNS
-from suimon.telemetry.history.filters import PROTOCOLS, Condition, FilterError, equal, parsed
+from suimon.telemetry.history.filters import PROTOCOLS, Condition, equal, parsed
 from suimon.telemetry.history.segments import Segments
 
-MOST_ROWS: Final = 10_000
 _BY: Final = {
     "source": ("ip_version", "source_high", "source_low"),
     "destination": ("ip_version", "destination_high", "destination_low"),
@@ -38,37 +37,6 @@ class QuestionRefused(Exception):
     """It can't be answered; str() says why."""
 
 
-class Question(msgspec.Struct, frozen=True):
-    """`project_id` is whose records alone are told of; empty: all. With `by`, the largest sums by that, else records,
-    the newest first.
-    """
-
-    filter: str = ""
-    by: str = ""
-    order: Literal["bytes", "packets", "records"] = "bytes"
-    limit: int = 100
-    project_id: str = ""
-
-
-class Sums(msgspec.Struct, frozen=True):
-    """Of all records that match: `bytes` and `packets` times the sampling. `sampled` records stand for others besides,
-    `unscaled` ones came without a word of how many.
-    """
-
-    records: int
-    packets: int
-    bytes: int
-    sampled: int
-    unscaled: int
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """`rows` are of the question's limit at most; `total` is of all."""
-
-    rows: list[Row]
-    total: Sums
-
-
 def answered(segments: Segments, question: Question, timeout_s: float) -> Answer:
     """Raises QuestionRefused, FilterError; blocks."""
     if not 0 < question.limit <= MOST_ROWS:
@@ -79,14 +47,24 @@ def answered(segments: Segments, question: Question, timeout_s: float) -> Answer
     if question.project_id:
         condition = condition.and_(equal("project", question.project_id))
     with segments.asked(condition.since_s, condition.until_s) as (cursor, source):
-        watch = threading.Timer(timeout_s, cursor.interrupt)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            cursor.interrupt()
+
+        watch = threading.Timer(timeout_s, stop)
         watch.start()
         try:
-            return _answer(cursor, source, condition, question)
+            found = _answer(cursor, source, condition, question)
         except duckdb.InterruptException:
-            raise QuestionRefused(f"it takes longer than {timeout_s:g} s: ask for less time, or for one port") from None
+            late.set()
         finally:
             watch.cancel()
+    # One that was stopped between two statements goes on to its end: it is too late all the same.
+    if late.is_set():
+        raise QuestionRefused(f"it takes longer than {timeout_s:g} s: ask for less time, or for one port")
+    return found
 
 
 def _answer(cursor: duckdb.DuckDBPyConnection, source: str, condition: Condition, question: Question) -> Answer:
@@ -133,6 +111,3 @@ def _address(version: int | None, high: int | None, low: int | None) -> str:
     if not version or high is None or low is None:
         return ""
     return str(IPv4Address(low & 0xFFFFFFFF) if version == 4 else IPv6Address(high << 64 | low))
-
-
-__all__ = ["KEYS", "Answer", "FilterError", "Question", "QuestionRefused", "Sums", "answered"]

@@ -18,7 +18,7 @@ import duckdb
 import msgspec
 import structlog
 
-from suimon.model.mapped_ports import MappedPort
+from suimon.model.collectors import MappedPort
 from suimon.model.records import Batch
 from suimon.telemetry.history.columns import COLUMNS, LABELS, labels, numbers
 

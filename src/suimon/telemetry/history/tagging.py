@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.mapped_ports import MappedPort
+from suimon.model.collectors import MappedPort
 from suimon.model.records import FROM_GUEST, TO_GUEST, Batch
 
 Numbers = NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""What the loop needs: restrictions, findings, what became of them, and who is told."""
+"""What the loop needs: restrictions, collectors, findings, what became of them, and who is told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ down_revision = "0004"
 def upgrade() -> None:
     _restrictions()
     _findings()
+    _collectors()
     _incidents()
     _response()
 
@@ -151,3 +152,21 @@ def _restrictions() -> None:
     )
     for columns in (("project_id",), ("target",), ("state", "expires_at"), ("created_at",)):
         op.create_index(f"ix_restrictions_{'_'.join(columns)}", "restrictions", [*columns])
+
+
+def _collectors() -> None:
+    op.create_table(
+        "collectors",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("name", "url", "key", "credential_hash")),
+        sa.Column("joined_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_collectors"),
+    )
+    op.create_index("ix_collectors_credential_hash", "collectors", ["credential_hash"])
+    op.create_table(
+        "plugs",
+        sa.Column("port_id", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("ifindex", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name="fk_plugs_port_id", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("port_id", name="pk_plugs"),
+    )

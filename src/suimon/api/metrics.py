@@ -1,0 +1,75 @@
+"""`GET /metrics`: what was metered as counters, in Prometheus's text format (version 0.0.4).
+
+By project and host, so that there are no more series than that; of the ports of one host, if a scraper asks for
+`?host=NAME`. Whoever shows the token that the operator made for it, or is an admin, is answered.
+"""
+
+import hmac
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from starlette.responses import Response
+
+from suimon.api.errors import MISSING, identity_error
+from suimon.api.gate import Gate
+from suimon.api.wire import Call
+from suimon.model.errors import Forbidden, NotFound
+from suimon.telemetry.meter.database import Trouble
+from suimon.telemetry.meter.history import History
+from suimon.telemetry.meter.ledger import FIGURES, HostHead
+from suimon.telemetry.meter.meters import Meters
+
+_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    dialect = staticmethod(identity_error)
+
+    def __init__(self, gate: Gate, meters: Meters, token: str = "") -> None:
+        self._gate = gate
+        self._meters = meters
+        self._token = token
+
+    async def answer(self, call: Call) -> Response:
+        """Raises NotFound, Forbidden, and what the gate raises."""
+        if call.segments or call.method not in ("GET", "HEAD"):
+            raise NotFound(MISSING)
+        await self._admit(call)
+        try:
+            heads: Mapping[str, HostHead] | None = await self._meters.ask(History.heads)
+        except Trouble:
+            heads = None
+        well = heads is not None and not self._meters.trouble
+        lines = ["# TYPE suimon_metering_up gauge", f"suimon_metering_up {int(well)}"]
+        host = dict(call.query()).get("host", "")
+        return Response("\n".join([*lines, *_lines(heads or {}, host), ""]), media_type=_TYPE)
+
+    async def _admit(self, call: Call) -> None:
+        scheme, _, shown = call.header("authorization").partition(" ")
+        if self._token and scheme.lower() == "bearer" and hmac.compare_digest(shown.encode(), self._token.encode()):
+            return
+        if not (await self._gate.actor(call)).admin:
+            raise Forbidden("Only operators may see what all projects use.")
+
+
+def _lines(heads: Mapping[str, HostHead], host: str) -> Iterator[str]:
+    if host:
+        ports = heads[host].ports if host in heads else {}
+        series = [({"host": host, "port": name}, each.metered) for name, each in sorted(ports.items())]
+        prefix = "suimon_port"
+    else:
+        totals = (
+            (name, project, sums) for name, head in heads.items() for project, sums in sorted(head.totals.items())
+        )
+        series = [({"host": name, "project": project}, sums) for name, project, sums in totals]
+        prefix = "suimon_project"
+    for at, figure in enumerate(FIGURES):
+        name = f"{prefix}_{figure}_total"
+        yield f"# TYPE {name} counter"
+        for labels, sums in series:
+            shown = ",".join(f'{label}="{_escaped(value)}"' for label, value in labels.items())
+            yield f"{name}{{{shown}}} {sums[at]}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,99 @@
+"""`suimon usage`: what ports, projects and networks sent and got, as a table, a plot in the terminal, JSON or CSV."""
+
+import csv
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import click
+
+from suimon.cli.host import call
+
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+_SHOWN: Final = ("in_bytes", "in_outside_bytes", "out_bytes", "out_outside_bytes")
+_WORDS: Final = ("in", "in, from outside", "out", "out, to outside")
+_WIDTH: Final = 72
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["port", "project", "network"]), required=False)
+@click.argument("id_", metavar="[ID]", required=False)
+@click.option(
+    "--since", default="24h", show_default=True, help="How long ago (90s, 30m, 24h, 7d), or a time (ISO 8601)."
+)
+@click.option("--until", default="", help="The same; now if it isn't given.")
+@click.option("--step", default="", help="How long each step lasts (10s, 5m, 1h).")
+@click.option("--json", "as_json", is_flag=True, help="The API's answer.")
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each step.")
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
+)
+def usage(kind: str | None, id_: str | None, state: Path | None, **options: Any) -> None:
+    """Show what the port, project or network ID sent and got; without one, what all did.
+
+    Whoever isn't an operator sees his own project's.
+    """
+    if (kind is None) != (id_ is None):
+        raise click.UsageError("Say port, project or network, and its id.")
+    asked = {f"{kind}_id": id_} if kind else {}
+    asked |= {name: _moment(options[name]) for name in ("since", "until") if options[name]}
+    asked |= {"step": str(_seconds(options["step"]))} if options["step"] else {}
+    told = call(state, "GET", f"usage?{urlencode(asked)}")["usage"]
+    if options["as_json"]:
+        click.echo(json.dumps(told))
+    elif options["as_csv"]:
+        rows = csv.DictWriter(sys.stdout, fieldnames=list(told["steps"][0]))
+        rows.writeheader()
+        rows.writerows(told["steps"])
+    else:
+        click.echo("\n".join(lines(told)))
+
+
+def lines(told: dict[str, Any]) -> list[str]:
+    """Of an answer: sums and rates of each direction, and how they went over the time."""
+    lasted_s = told["step_s"] * len(told["steps"])
+    whose = f"{told['kind']} {told['id']}".strip()
+    shown = [f"{whose}: {told['since']} to {told['until']}, in steps of {told['step_s']} s"]
+    for name, words in zip(_SHOWN, _WORDS, strict=True):
+        rates = [step[name] * 8 / told["step_s"] for step in told["steps"]]
+        total, mean = told["total"][name], told["total"][name] * 8 / lasted_s
+        peak, billed = max(rates), told["percentile_95"][name.removesuffix("_bytes") + "_bps"]
+        figures = f"mean {_scaled(mean)}bit/s, 95 % {_scaled(billed)}bit/s, most {_scaled(peak)}bit/s"
+        shown += [f"{words:18}{_scaled(total)}B; {figures}", f"  {plot(rates)}"]
+    unsplit = told["total"]["in_unsplit_bytes"] + told["total"]["out_unsplit_bytes"]
+    if unsplit:
+        shown.append(f"of up to {_scaled(unsplit)}B it is not known whether they were from or to outside")
+    return shown
+
+
+def plot(rates: list[float]) -> str:
+    """One block a step, or for several together the highest, if there are many."""
+    together = -(-len(rates) // _WIDTH)
+    highest = [max(rates[at : at + together]) for at in range(0, len(rates), together)]
+    most = max(highest) or 1.0
+    return "".join(_BLOCKS[-(-int(each * 1000) * (len(_BLOCKS) - 1) // max(int(most * 1000), 1))] for each in highest)
+
+
+def _scaled(amount: float) -> str:
+    for unit in ("", "k", "M", "G", "T"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.4g} P"
+
+
+def _moment(text: str) -> str:
+    """An age as seconds since 1970; what is none the controller reads."""
+    return str(round(time.time() - _seconds(text))) if re.fullmatch(r"\d+[smhdw]", text) else text
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,9})([smhdw]?)", text)
+    if found is None:
+        raise click.BadParameter(f"{text} is no time: write 90s, 30m, 24h or 7d.")
+    return int(found[1]) * _UNITS_S[found[2] or "s"]

@@ -1,0 +1,77 @@
+"""A guest that tries the same transport port, or a ping, at many addresses, and isn't answered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from suimon.detection.seen import ICMP, ICMP6, TCP, UDP, Hashes, Integers, Seen, mixed
+from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.unanswered import Unanswered, protocol_text
+from suimon.model.findings import Subject, Suggestion
+
+_ROWS = 8192
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    window_s: Annotated[int, Meta(ge=2, le=300)] = 10
+    hosts: Annotated[int, Meta(ge=10, le=1000)] = 100
+    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
+
+
+class HostScan:
+    """Rows are of (port, protocol, peer's transport port); what counts is the peers."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._fold = Unanswered(_ROWS, _service, _peer)
+
+    def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
+        tried = np.isin(seen.protocol, (ICMP, TCP, UDP, ICMP6))
+        found = self._fold.step(seen, tried, self._config.window_s, self._config.hosts)
+        return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
+
+    def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:
+        table = self._fold.table
+        label, until_s = table.label(row, seen), float(table.ended_s[row])
+        since_s = max(float(table.begun_s[row]), until_s - self._config.window_s)
+        protocol, l4_port = protocol_text(label.protocol), label.peer_l4
+        transport = label.protocol in (TCP, UDP)
+        service = f"{protocol}/{l4_port}" if transport else protocol
+        terms = (f"protocol {protocol}", *((f"destination_port {l4_port}",) if transport else ()))
+        return Sighting(
+            subject=Subject("port", label.port_id),
+            role="source",
+            project_id=label.project_id,
+            about=service,
+            since_s=since_s,
+            seen_s=until_s,
+            confidence=sure_by(really),
+            numbers={"hosts": round(estimated), "hosts_seen": round(really), "window_s": round(until_s - since_s, 1)},
+            words=f"It tried {service} of about {estimated:.0f} addresses that didn't answer, "
+            f"in {max(1.0, until_s - since_s):.0f} s.",
+            evidence=(records_of(label.port_id, since_s, until_s, *terms),),
+            suggestion=Suggestion(
+                kind="port_block" if transport else "quarantine",
+                target_kind="port",
+                target=label.port_id,
+                protocol=protocol if transport else None,
+                port_min=l4_port if transport else None,
+                port_max=l4_port if transport else None,
+            ),
+        )
+
+
+def _service(seen: Seen, chosen: Integers) -> Hashes:
+    transport = (seen.protocol[chosen] == TCP) | (seen.protocol[chosen] == UDP)
+    # What exporters put there for ICMP is its type, and an answer has another.
+    l4_port = np.where(transport, seen.peer_l4[chosen], 0)
+    return mixed(seen.protocol[chosen], mixed(l4_port, seen.keys[seen.port[chosen]]))
+
+
+def _peer(seen: Seen, chosen: Integers) -> Hashes:
+    return seen.peer[chosen]

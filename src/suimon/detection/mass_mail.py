@@ -1,0 +1,112 @@
+"""A guest that sends mail to many servers, or in many sessions: by tcp/25, 465 and 587, each counted by itself.
+
+A relay receives mail as it sends it, so a port that does has higher thresholds; whoever knows that may spoil them by
+sending mail to a spammer, and comes so far and no further.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from suimon.detection.distinct import Distinct
+from suimon.detection.seen import Floats, Integers, Seen, mixed
+from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.table import Table
+from suimon.model.findings import Subject, Suggestion
+
+_ROWS = 4096
+_CELLS = 1024
+"""So that a relay's sessions can still be told apart: up to some 7,000."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    window_s: Annotated[int, Meta(ge=1, le=600)] = 30
+    sessions: Annotated[int, Meta(ge=2, le=300)] = 300
+    servers: Annotated[int, Meta(ge=2, le=300)] = 40
+    l4_ports: tuple[Annotated[int, Meta(ge=1, le=65535)], ...] = (25, 465, 587)
+    relay_share: Annotated[float, Meta(gt=0, le=10)] = 0.5
+    relay_factor: Annotated[float, Meta(ge=1, le=20)] = 10.0
+    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
+
+
+class MassMail:
+    """Sampled packets show some of the sessions and servers: both counts are then lower bounds."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._servers, self._sessions, self._received = (Distinct(_ROWS, _CELLS) for _ in range(3))
+        self._table = Table(_ROWS, self._servers, self._sessions)
+        self._relays = Table(_ROWS, self._received)
+        self._mail = np.zeros(65536, np.bool_)
+        self._mail[list(config.l4_ports)] = True
+
+    def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
+        chosen = np.flatnonzero(self._mail[seen.peer_l4] & seen.opened_here & (seen.own_l4 >= 1024))
+        rows = self._table.rows(seen, chosen, mixed(seen.peer_l4[chosen], seen.keys[seen.port[chosen]]))
+        self._servers.add(rows, seen, chosen, seen.peer[chosen])
+        self._sessions.add(rows, seen, chosen, mixed(seen.own_l4[chosen], seen.peer[chosen]))
+        self._receive(seen)
+        touched, first = np.unique(rows, return_index=True)
+        touched, first = touched[touched >= 0], first[touched >= 0]
+        if not len(touched):
+            return []
+        since = self._table.since(touched, self._config.window_s)
+        servers, sessions = (each.count(touched, since) for each in (self._servers, self._sessions))
+        factor = self._factors(seen, chosen[first], sessions)
+        above = (servers >= self._config.servers * factor) | (sessions >= self._config.sessions * factor)
+        return [self._sighting(seen, int(touched[i]), servers[i], sessions[i]) for i in np.flatnonzero(above)]
+
+    def _receive(self, seen: Seen) -> None:
+        """Sessions that others opened to the guest's own mail ports, and that were answered."""
+        chosen = np.flatnonzero(self._mail[seen.own_l4] & ~seen.out & seen.answered)
+        rows = self._relays.rows(seen, chosen, seen.keys[seen.port[chosen]])
+        self._received.add(rows, seen, chosen, mixed(seen.peer_l4[chosen], seen.peer[chosen]))
+
+    def _factors(self, seen: Seen, records: Integers, sessions: Floats) -> Floats:
+        """By how much the thresholds of each record's port are higher."""
+        rows = self._relays.known(seen.keys[seen.port[records]])
+        factors = np.ones(len(records))
+        known = np.flatnonzero(rows >= 0)
+        received = self._received.count(rows[known], self._relays.since(rows[known], self._config.window_s))
+        factors[known[received >= self._config.relay_share * sessions[known]]] = self._config.relay_factor
+        return factors
+
+    def _sighting(self, seen: Seen, row: int, servers: float, sessions: float) -> Sighting:
+        label, scale = self._table.label(row, seen), float(self._table.scale[row])
+        until_s = float(self._table.ended_s[row])
+        since_s = max(float(self._table.begun_s[row]), until_s - self._config.window_s)
+        least = "at least " if scale > 1 else ""
+        return Sighting(
+            subject=Subject("port", label.port_id),
+            role="source",
+            project_id=label.project_id,
+            about=f"tcp/{label.peer_l4}",
+            since_s=since_s,
+            seen_s=until_s,
+            confidence=sure_by(min(servers, sessions) if scale > 1 else sessions),
+            numbers={
+                "sessions": round(sessions),
+                "servers": round(servers),
+                "window_s": round(until_s - since_s, 1),
+                "l4_port": label.peer_l4,
+                "sampling": scale,
+            },
+            words=f"It opened {least}{sessions:.0f} sessions to {least}{servers:.0f} servers on tcp/{label.peer_l4} "
+            f"in {max(1.0, until_s - since_s):.0f} s.",
+            evidence=(
+                records_of(label.port_id, since_s, until_s, "protocol tcp", f"destination_port {label.peer_l4}"),
+            ),
+            suggestion=Suggestion(
+                kind="port_block",
+                target_kind="port",
+                target=label.port_id,
+                protocol="tcp",
+                port_min=label.peer_l4,
+                port_max=label.peer_l4,
+            ),
+        )

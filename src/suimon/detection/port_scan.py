@@ -1,0 +1,69 @@
+"""A guest that tries many transport ports of one address, and isn't answered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from suimon.detection.seen import TCP, UDP, Hashes, Integers, Seen, mixed
+from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.unanswered import Unanswered, protocol_text
+from suimon.model.findings import Subject, Suggestion
+
+_ROWS = 8192
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    window_s: Annotated[int, Meta(ge=2, le=300)] = 10
+    l4_ports: Annotated[int, Meta(ge=10, le=1000)] = 100
+    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
+
+
+class PortScan:
+    """Rows are of (port, peer, protocol); what counts is the peer's transport ports."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._fold = Unanswered(_ROWS, _target, _l4_port)
+
+    def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
+        transport = (seen.protocol == TCP) | (seen.protocol == UDP)
+        found = self._fold.step(seen, transport, self._config.window_s, self._config.l4_ports)
+        return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
+
+    def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:
+        table = self._fold.table
+        label, until_s = table.label(row, seen), float(table.ended_s[row])
+        since_s = max(float(table.begun_s[row]), until_s - self._config.window_s)
+        protocol = protocol_text(label.protocol)
+        return Sighting(
+            subject=Subject("port", label.port_id),
+            role="source",
+            project_id=label.project_id,
+            about=f"{protocol} {label.peer}",
+            since_s=since_s,
+            seen_s=until_s,
+            confidence=sure_by(really),
+            numbers={
+                "l4_ports": round(estimated),
+                "l4_ports_seen": round(really),
+                "window_s": round(until_s - since_s, 1),
+            },
+            words=f"It tried about {estimated:.0f} {protocol} ports of {label.peer} that didn't answer, "
+            f"in {max(1.0, until_s - since_s):.0f} s.",
+            evidence=(
+                records_of(label.port_id, since_s, until_s, f"protocol {protocol}", f"destination {label.peer}"),
+            ),
+            suggestion=Suggestion(kind="quarantine", target_kind="port", target=label.port_id),
+        )
+
+
+def _target(seen: Seen, chosen: Integers) -> Hashes:
+    return mixed(seen.protocol[chosen], mixed(seen.peer[chosen], seen.keys[seen.port[chosen]]))
+
+
+def _l4_port(seen: Seen, chosen: Integers) -> Hashes:
+    return mixed(seen.peer_l4[chosen], seen.keys[seen.port[chosen]])

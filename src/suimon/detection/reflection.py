@@ -1,0 +1,124 @@
+"""Answers that were not asked for: from a guest whose service is abused, or to a guest whose address was forged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from suimon.detection.floods import Above, Watched, most_exchanged
+from suimon.detection.reflectors import IS_SERVICE, SERVICES
+from suimon.detection.seen import UDP, Bools, Integers, Seen, mixed
+from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.model.findings import Subject, Suggestion
+
+_ROWS = 16384
+_BYTES, _PACKETS, _ASKED_BYTES, _ASKED_PACKETS = range(4)
+_LEAST_SEEN = 12
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    window_s: Annotated[int, Meta(ge=1, le=30)] = 2
+    source_kbps: Annotated[float, Meta(ge=1, le=1e9)] = 5_000.0
+    source_amplification: Annotated[float, Meta(ge=1, le=1e6)] = 10.0
+    source_mean_bytes: Annotated[float, Meta(ge=0, le=65535)] = 250.0
+    victim_kbps: Annotated[float, Meta(ge=1, le=1e9)] = 20_000.0
+    victim_asked_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
+
+
+class Reflection:
+    """Rows are of (port, service, on which side the service is); answers come from it, questions go to it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._watched = Watched(_ROWS, 4, config.window_s)
+        self._table, self._rates = self._watched.table, self._watched.rates
+
+    def step(self, seen: Seen, now_s: float) -> list[Sighting]:
+        self._rates.advance(now_s)
+        udp = seen.protocol == UDP
+        told = []
+        for own, threshold in ((True, self._config.source_kbps), (False, self._config.victim_kbps)):
+            service = seen.own_l4 if own else seen.peer_l4
+            chosen = np.flatnonzero(udp & IS_SERVICE[service])
+            answers = seen.out[chosen] == own
+            rows = self._add(seen, chosen, answers, service[chosen].astype(np.int64) * 2 + own)
+            least = threshold * 125.0
+            for found in self._watched.above(rows[answers], _BYTES, least):
+                if self._is_abused(found, own):
+                    told.append(self._sighting(seen, chosen[answers & (rows == found.row)], found, own))
+        return told
+
+    def _add(self, seen: Seen, chosen: Integers, answers: Bools, variant: Integers) -> Integers:
+        keys = mixed(variant, seen.keys[seen.port[chosen]])
+        rows = self._table.rows(seen, chosen, keys)
+        octets = np.where(answers, _BYTES, _ASKED_BYTES), seen.bytes[chosen]
+        packets = np.where(answers, _PACKETS, _ASKED_PACKETS), seen.packets[chosen]
+        self._rates.add(rows, seen, chosen, octets, packets)
+        return rows
+
+    def _is_abused(self, found: Above, own: bool) -> bool:
+        octets, packets, asked_bytes, asked_packets = found.rates
+        if found.seen[_PACKETS] < _LEAST_SEEN:
+            return False
+        if own:
+            large = octets >= self._config.source_mean_bytes * packets
+            return large and octets >= self._config.source_amplification * asked_bytes
+        return asked_packets <= self._config.victim_asked_share * packets
+
+    def _sighting(self, seen: Seen, records: Integers, found: Above, own: bool) -> Sighting:
+        label = self._table.label(found.row, seen)
+        service = int((seen.own_l4 if own else seen.peer_l4)[records[0]])
+        peer, share = most_exchanged(seen, records, seen.bytes[records])
+        kbps = found.rates[_BYTES] / 125.0
+        name = f"{SERVICES[service]} (udp/{service})"
+        way = (
+            f"Its {name} sends {kbps:.0f} kbit/s of answers, most of them to {peer}, and is asked {_times(found)} less."
+            if own
+            else f"{name} of others sends it {kbps:.0f} kbit/s of answers that it didn't ask for."
+        )
+        return Sighting(
+            subject=Subject("port", label.port_id),
+            role="source" if own else "victim",
+            project_id=label.project_id,
+            about=f"udp/{service}",
+            since_s=found.since_s,
+            seen_s=found.until_s,
+            confidence=sure_by(found.seen[_PACKETS]),
+            numbers={
+                "answers_kbps": round(kbps, 1),
+                "answers_packets_per_s": round(found.rates[_PACKETS], 1),
+                "asked_kbps": round(found.rates[_ASKED_BYTES] / 125.0, 1),
+                "l4_port": service,
+                "top_peer_share": round(share, 3),
+            },
+            words=way,
+            evidence=(
+                records_of(label.port_id, found.since_s, found.until_s, "protocol udp", f"source_port {service}"),
+            ),
+            suggestion=_suggestion(label.port_id, own, service),
+        )
+
+
+def _times(found: Above) -> str:
+    asked = found.rates[_ASKED_BYTES]
+    return f"{found.rates[_BYTES] / asked:.0f} times" if asked else "infinitely"
+
+
+def _suggestion(port_id: str, own: bool, service: int) -> Suggestion | None:
+    """Who is asked can be kept from being asked; a victim's answers stop at the cloud's edge or nowhere."""
+    if not own:
+        return None
+    return Suggestion(
+        kind="port_block",
+        target_kind="port",
+        target=port_id,
+        direction="ingress",
+        protocol="udp",
+        port_min=service,
+        port_max=service,
+    )

@@ -1,0 +1,109 @@
+"""TCP connections that are begun and not gone on with, by a guest or towards one.
+
+In records of whole connections those with SYN alone are the half-open ones. In those of single packets every
+connection begins with one: there the packets that close are subtracted, and the share of SYN among all must be large.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from suimon.detection.floods import Above, Watched, most_exchanged
+from suimon.detection.seen import ACK, FIN, RST, SYN, Hashes, Integers, Seen, mixed
+from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.model.findings import Subject, Suggestion
+
+_ROWS = 16384
+_SYN, _CLOSING, _TCP = range(3)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    window_s: Annotated[int, Meta(ge=1, le=30)] = 2
+    out_syn_per_s: Annotated[float, Meta(ge=1, le=1e9)] = 2000.0
+    in_syn_per_s: Annotated[float, Meta(ge=1, le=1e9)] = 4000.0
+    syn_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
+    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
+
+
+class SynFlood:
+    """Rows are of (port, direction)."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._watched = Watched(_ROWS, 3, config.window_s)
+        self._table, self._rates = self._watched.table, self._watched.rates
+
+    def step(self, seen: Seen, now_s: float) -> list[Sighting]:
+        self._rates.advance(now_s)
+        begins = (seen.flags & (SYN | ACK | RST)) == SYN
+        chosen = np.flatnonzero(seen.flagged & begins)
+        rows = self._table.rows(seen, chosen, self._keys(seen, chosen))
+        self._rates.add(rows, seen, chosen, (_SYN, seen.packets[chosen]))
+        if len(self._table):
+            self._add_others(seen)
+        told = []
+        for out, threshold in ((True, self._config.out_syn_per_s), (False, self._config.in_syn_per_s)):
+            side = rows[seen.out[chosen] == out]
+            for found in self._watched.above(side, _SYN, threshold):
+                if self._is_flood(found, threshold):
+                    told.append(self._sighting(seen, chosen[rows == found.row], found))
+        return told
+
+    def _keys(self, seen: Seen, chosen: Integers) -> Hashes:
+        return mixed(seen.out[chosen], seen.keys[seen.port[chosen]])
+
+    def _add_others(self, seen: Seen) -> None:
+        chosen = np.flatnonzero(seen.flagged)
+        rows = self._table.known(self._keys(seen, chosen))
+        chosen, rows = chosen[rows >= 0], rows[rows >= 0]
+        flags, packets = seen.flags[chosen], seen.packets[chosen]
+        closes = ((flags & (FIN | RST)) != 0) & ((flags & SYN) == 0)
+        closing = np.where(closes, np.minimum(packets, seen.sampling[chosen]), 0.0)
+        self._rates.add(rows, seen, chosen, (_TCP, packets), (_CLOSING, closing))
+
+    def _is_flood(self, found: Above, threshold: float) -> bool:
+        syn, closing, tcp = found.seen
+        # Both are counted by chance when packets are sampled: four standard deviations apart is no chance.
+        certain = syn - closing >= 4.0 * np.sqrt(syn + closing)
+        left = found.rates[_SYN] - found.rates[_CLOSING]
+        return bool(certain and left >= threshold and syn >= self._config.syn_share * tcp)
+
+    def _sighting(self, seen: Seen, records: Integers, found: Above) -> Sighting:
+        label = self._table.label(found.row, seen)
+        peer, share = most_exchanged(seen, records, seen.packets[records])
+        rate = found.rates[_SYN]
+        many = "many addresses" if share < 0.5 else peer
+        way = f"It sends {many} {rate:.0f}" if label.out else f"{many[0].upper()}{many[1:]} send it {rate:.0f}"
+        side = ("destination" if label.out else "source", peer)
+        terms = ("protocol tcp", f"tcp_flags {SYN}", *((" ".join(side),) if share >= 0.5 else ()))
+        return Sighting(
+            subject=Subject("port", label.port_id),
+            role="source" if label.out else "victim",
+            project_id=label.project_id,
+            since_s=found.since_s,
+            seen_s=found.until_s,
+            confidence=sure_by(found.seen[_SYN]),
+            numbers={
+                "syn_per_s": round(rate, 1),
+                "closing_per_s": round(found.rates[_CLOSING], 1),
+                "tcp_packets_per_s": round(found.rates[_TCP], 1),
+                "top_peer_share": round(share, 3),
+            },
+            words=f"{way} connection requests a second that nothing follows.",
+            evidence=(records_of(label.port_id, found.since_s, found.until_s, *terms),),
+            suggestion=_suggestion(label.port_id, label.out, label.peer_l4, peer if share >= 0.5 else None),
+        )
+
+
+def _suggestion(port_id: str, out: bool, l4_port: int, peer: str | None) -> Suggestion | None:
+    """Towards a victim there is nothing to block but a source that stands out: forged ones are too many."""
+    if out:
+        return Suggestion(kind="packet_rate_limit", target_kind="port", target=port_id, rate_kpps=1)
+    if peer is None:
+        return None
+    return Suggestion(kind="quarantine", target_kind="outside_address", target=peer, direction="ingress")

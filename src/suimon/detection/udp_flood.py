@@ -1,0 +1,85 @@
+"""Datagrams at a high rate that hardly anything answers, from a guest or towards one.
+
+What is answered (QUIC, a busy resolver) is no flood.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from suimon.detection.floods import Above, Watched, most_exchanged
+from suimon.detection.seen import UDP, Integers, Seen
+from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.model.findings import Subject, Suggestion
+
+_ROWS = 16384
+_OUT, _IN, _OUT_BYTES, _IN_BYTES = range(4)
+_LEAST_SEEN = 20
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    window_s: Annotated[int, Meta(ge=1, le=30)] = 2
+    out_kpps: Annotated[float, Meta(gt=0, le=1e6)] = 20.0
+    in_kpps: Annotated[float, Meta(gt=0, le=1e6)] = 20.0
+    answered_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
+
+
+class UdpFlood:
+    """Rows are of ports."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._watched = Watched(_ROWS, 4, config.window_s)
+        self._table, self._rates = self._watched.table, self._watched.rates
+
+    def step(self, seen: Seen, now_s: float) -> list[Sighting]:
+        self._rates.advance(now_s)
+        chosen = np.flatnonzero(seen.protocol == UDP)
+        rows = self._table.rows(seen, chosen, seen.keys[seen.port[chosen]])
+        out = seen.out[chosen]
+        packets, octets = (np.where(out, _OUT, _IN), seen.packets[chosen]), seen.bytes[chosen]
+        self._rates.add(rows, seen, chosen, packets, (np.where(out, _OUT_BYTES, _IN_BYTES), octets))
+        told = []
+        for metric, back, kpps in ((_OUT, _IN, self._config.out_kpps), (_IN, _OUT, self._config.in_kpps)):
+            side = out == (metric == _OUT)
+            for found in self._watched.above(rows[side], metric, kpps * 1000):
+                answered = found.rates[back] > self._config.answered_share * found.rates[metric]
+                if not answered and found.seen[metric] >= _LEAST_SEEN:
+                    told.append(self._sighting(seen, chosen[side & (rows == found.row)], found, metric))
+        return told
+
+    def _sighting(self, seen: Seen, records: Integers, found: Above, metric: int) -> Sighting:
+        label, sends = self._table.label(found.row, seen), metric == _OUT
+        peer, share = most_exchanged(seen, records, seen.packets[records])
+        rate, kbps = found.rates[metric], found.rates[metric + _OUT_BYTES] / 125.0
+        whom = peer if share >= 0.5 else "many addresses"
+        words = f"It sends {whom}" if sends else f"It gets from {whom}"
+        side = "destination" if sends else "source"
+        terms = ("protocol udp", *((f"{side} {peer}",) if share >= 0.5 else ()))
+        return Sighting(
+            subject=Subject("port", label.port_id),
+            role="source" if sends else "victim",
+            project_id=label.project_id,
+            since_s=found.since_s,
+            seen_s=found.until_s,
+            confidence=sure_by(found.seen[metric]),
+            numbers={"packets_per_s": round(rate, 1), "kbps": round(kbps, 1), "top_peer_share": round(share, 3)},
+            words=f"{words} {rate / 1000:.1f} thousand datagrams a second ({kbps / 1000:.0f} Mbit/s) unanswered.",
+            evidence=(records_of(label.port_id, found.since_s, found.until_s, *terms),),
+            suggestion=_suggestion(label.port_id, sends, peer if share >= 0.5 else None),
+        )
+
+
+def _suggestion(port_id: str, sends: bool, peer: str | None) -> Suggestion | None:
+    """Towards a victim there is nothing to block but a source that stands out."""
+    if sends:
+        return Suggestion(kind="packet_rate_limit", target_kind="port", target=port_id, rate_kpps=1)
+    if peer is None:
+        return None
+    return Suggestion(kind="quarantine", target_kind="outside_address", target=peer, direction="ingress")

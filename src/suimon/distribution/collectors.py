@@ -1,0 +1,124 @@
+"""What collectors of flow records ask of the controller: to join, and which port is where."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Collection
+from typing import Final, Protocol
+
+import structlog
+from sqlalchemy import select
+
+from suimon.model.actor import SYSTEM
+from suimon.model.collectors import CollectorJoin, CollectorJoined, MapAnswer, MappedPort, MapRequest
+from suimon.model.errors import Unauthorized
+from suimon.model.things import Collector, FloatingIp, Host, Port
+from suimon.model.touches import UNPLUGGED
+from suimon.store.changes import Change
+from suimon.store.store import Store
+from suimon.store.tables import PLUGS
+from suimon.store.tx import Tx
+
+log = structlog.get_logger()
+
+PATIENCE_S: Final = 20.0
+"""How long a question waits for a change, at most."""
+_GATHER_S: Final = 0.2
+"""What changes together is told together."""
+_PLUGS: Final = select(PLUGS.c.port_id, PLUGS.c.host, PLUGS.c.ifindex)
+
+
+class CollectorActs(Protocol):
+    """What the module `resources.collectors` offers."""
+
+    def secret_hash(self, secret: str) -> str: ...
+    def require_collector_token(self, tx: Tx, wanted: CollectorJoin) -> object: ...
+    def join_collector(self, tx: Tx, wanted: CollectorJoin, credential_hash: str) -> Collector: ...
+    def find_collector(self, tx: Tx, credential: str) -> Collector | None: ...
+
+
+class Collectors:
+    """Answers them on the hosts' listener."""
+
+    def __init__(self, store: Store, acts: CollectorActs) -> None:
+        self._store, self._acts = store, acts
+
+    async def join(self, wanted: CollectorJoin) -> CollectorJoined:
+        """Raises what `join_collector` raises."""
+        await self._store.read(lambda tx: self._acts.require_collector_token(tx, wanted), one_statement=True)
+        credential = secrets.token_urlsafe(32)
+        hashed = self._acts.secret_hash(credential)
+        made = await self._store.write(lambda tx: self._acts.join_collector(tx, wanted, hashed), SYSTEM)
+        log.info("collector_joined", collector=made.name, url=made.url)
+        return CollectorJoined(made.name, credential)
+
+    async def authenticate(self, credential: str) -> Collector:
+        """Whose credential it is. Raises Unauthorized."""
+        found = await self._store.read(lambda tx: self._acts.find_collector(tx, credential), one_statement=True)
+        if found is None:
+            raise Unauthorized("This collector's credential is not valid (any more): join again.")
+        return found
+
+    async def ports(self, asked: MapRequest, patience_s: float = PATIENCE_S) -> MapAnswer:
+        """What changed since; empty when nothing did for so long."""
+        deadline = time.monotonic() + patience_s
+        with self._store.subscribe() as changed:
+            while True:
+                since = asked
+                told = await self._store.read(lambda tx: _since(tx, since))  # noqa: B023 (awaited at once)
+                if told.whole or told.ports or told.gone or time.monotonic() >= deadline:
+                    return told
+                asked = told.position
+                try:
+                    async with asyncio.timeout(deadline - time.monotonic()):
+                        await changed.wait()
+                        await asyncio.sleep(_GATHER_S)
+                except TimeoutError:
+                    return told
+                changed.clear()
+
+
+def _since(tx: Tx, asked: MapRequest) -> MapAnswer:
+    store, epoch, revision = tx.position()
+    changes = tx.changes_after(asked.revision) if (asked.store, asked.epoch) == (store, epoch) else None
+    if changes is None or any(change.kind == "host" for change in changes):
+        # The address of a host is in all of its ports, and hosts rarely change.
+        return MapAnswer(store, epoch, revision, True, tuple(_mapped(tx, None)))
+    ids = {id_ for change in changes for id_ in _concerned(change)}
+    ports = tuple(_mapped(tx, ids)) if ids else ()
+    gone = sorted(ids - {port.id for port in ports})
+    return MapAnswer(store, epoch, revision, False, ports, tuple(gone))
+
+
+def _concerned(change: Change) -> list[str]:
+    """The port that a line of the log says something new of."""
+    if change.kind in ("port", "plug"):
+        return [change.id]
+    return [change.scope.removeprefix("port:")] if change.kind == "floating_ip" and change.scope else []
+
+
+def _mapped(tx: Tx, ids: Collection[str] | None) -> list[MappedPort]:
+    """All, or those of `ids` that are bound to a host."""
+    hosts = {host.name: host.tunnel_ip or "" for host in tx.select(Host)}
+    ports = tx.select(Port, {} if ids is None else {"id": ids})
+    plugs = {(row[0], row[1]): int(row[2]) for row in tx.rows(_PLUGS, {})}
+    floating: dict[str, list[str]] = {}
+    for each in tx.select(FloatingIp):
+        if behind := each.holder_id or each.port_id:
+            floating.setdefault(behind, []).append(each.floating_ip_address)
+    return [
+        MappedPort(
+            port.id,
+            project_id=port.project_id,
+            network_id=port.network_id,
+            host=port.binding_host,
+            exporter=hosts.get(port.binding_host, ""),
+            ifindex=plugs.get((port.id, port.binding_host), 0),
+            mac=port.mac_address,
+            addresses=(*(fixed.ip for fixed in port.fixed_ips), *floating.get(port.id, ())),
+        )
+        for port in ports
+        if port.binding_host and port.device_owner not in UNPLUGGED
+    ]

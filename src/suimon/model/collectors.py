@@ -1,0 +1,98 @@
+"""What collectors of flow records and controllers say to each other, as JSON over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+MOST_ROWS = 10_000
+
+
+class CollectorJoin(msgspec.Struct, frozen=True):
+    """POST /hosts/v1/collectors: `token` is good for this name, once. `url` is where it answers who shows `key`."""
+
+    token: str
+    name: str
+    url: str
+    key: str
+
+
+class CollectorJoined(msgspec.Struct, frozen=True):
+    """Its own credential, sent afterwards as `Authorization: Bearer …`."""
+
+    name: str
+    credential: str
+
+
+class MappedPort(msgspec.Struct, frozen=True):
+    """A port that is bound to a host. `exporter` is the address by which the host exports, `ifindex` its interface
+    there (0: not told); `addresses` are those of the port and the floating IPs that lead to it.
+    """
+
+    id: str
+    project_id: str
+    network_id: str
+    host: str
+    exporter: str
+    ifindex: int
+    mac: str
+    addresses: tuple[str, ...]
+
+
+class MapRequest(msgspec.Struct, frozen=True):
+    """POST /hosts/v1/ports: what changed after this position; answered when something did, or after a while.
+
+    An empty `store` asks for all there is.
+    """
+
+    store: str = ""
+    epoch: int = 0
+    revision: int = 0
+
+
+class MapAnswer(msgspec.Struct, frozen=True):
+    """`whole`: these are all ports. Else `ports` are new or changed, and `gone` are ids of those that are no more."""
+
+    store: str
+    epoch: int
+    revision: int
+    whole: bool
+    ports: tuple[MappedPort, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    @property
+    def position(self) -> MapRequest:
+        return MapRequest(self.store, self.epoch, self.revision)
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /flows/v1/ask, to a collector. `project_id` is whose records alone are told of; empty: all. With `by`, the
+    largest sums by that, else records, the newest first.
+    """
+
+    filter: Annotated[str, Meta(max_length=2000)] = ""
+    by: Annotated[str, Meta(max_length=50)] = ""
+    order: Literal["bytes", "packets", "records"] = "bytes"
+    limit: Annotated[int, Meta(ge=1, le=MOST_ROWS)] = 100
+    project_id: str = ""
+
+
+class Sums(msgspec.Struct, frozen=True):
+    """Of all records that match: `bytes` and `packets` times the sampling. `sampled` records stand for others besides,
+    `unscaled` ones came without a word of how many.
+    """
+
+    records: int = 0
+    packets: int = 0
+    bytes: int = 0
+    sampled: int = 0
+    unscaled: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """`rows` are of the question's limit at most; `total` is of all."""
+
+    rows: list[dict[str, Any]]
+    total: Sums

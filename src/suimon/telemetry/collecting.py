@@ -1,0 +1,213 @@
+"""The collector at work: datagrams become records, records get their port, detectors see them, files keep them.
+
+Receiving never waits: what the writer has no room for is counted against its exporter, and a disk that is full stops
+history only. What is in memory when the process is killed is lost: `segment_s` of records, at most `most_waiting`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Never, Protocol
+
+import duckdb
+import msgspec
+import numpy as np
+import structlog
+
+from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.records import Batch
+from suimon.telemetry.flow.collector import Collector
+from suimon.telemetry.flow.datagrams import Datagrams
+from suimon.telemetry.flow.exporters import Allowed, Losses
+from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.questions import answered
+from suimon.telemetry.history.segments import Segments
+from suimon.telemetry.history.tagging import Tagger
+
+log = structlog.get_logger()
+
+_RETRY_S: Final = 2.0
+Detect = Callable[[Batch, Sequence[MappedPort], float], None]
+"""Told of each batch with the table that its `port` is an index into, and the time. Its faults are its own."""
+
+
+class PortMap(Protocol):
+    """The controller, as a collector asks it (`telemetry.port_map.Controller`)."""
+
+    async def ports(self, asked: MapRequest) -> MapAnswer:
+        """Raises OSError or TimeoutError when it can't be asked."""
+        ...
+
+
+class Config(msgspec.Struct, frozen=True):
+    """`allowed` may export besides the hosts of the cloud."""
+
+    allowed: tuple[Allowed, ...] = ()
+    segment_s: float = 20.0
+    segment_records: int = 500_000
+    most_waiting: int = 2_000_000
+    question_timeout_s: float = 15.0
+    freshen_s: float = 2.0
+    """A question sees all records that are older than this."""
+
+
+class Collecting:
+    """`run()` until cancelled; then what is in memory is written."""
+
+    def __init__(self, config: Config, decoder: Collector, segments: Segments, port_map: PortMap | None) -> None:
+        self._config, self._decoder, self._segments, self._port_map = config, decoder, segments, port_map
+        self.detect: Detect | None = None
+        self.history_error = ""
+        """Why nothing is kept now."""
+        self.unkept = 0
+        """Records that could not be written."""
+        self.kept = 0
+        self.detector_faults = 0
+        self.mapped = asyncio.Event()
+        """It is known which port is where."""
+        self._ports: dict[str, MappedPort] = {}
+        self._tagger = Tagger((), ())
+        self._waiting: list[tuple[Batch, Tagger]] = []
+        self._count = 0
+        self._full, self._writing, self._wrote_at = asyncio.Event(), asyncio.Lock(), 0.0
+
+    def take(self, datagrams: Datagrams) -> None:
+        """What the receiver's sink is."""
+        batch = self._decoder.take(datagrams)
+        if not len(batch):
+            return
+        if len(self._tagger.exporters) != len(self._decoder.exporters.table):
+            self._tag_anew()
+        tagged = self._tagger.tag(batch)
+        if self.detect is not None:
+            try:
+                self.detect(tagged, self._tagger.ports, time.time())
+            except Exception:
+                self.detector_faults += 1
+                log.exception("detectors_failed")
+        if self._count + len(tagged) > self._config.most_waiting:
+            self._decoder.exporters.unqueued(tagged)
+            return
+        self._waiting.append((tagged, self._tagger))
+        self._count += len(tagged)
+        if self._count >= self._config.segment_records:
+            self._full.set()
+
+    async def run(self, receiver: Receiver) -> Never:
+        await asyncio.to_thread(self._segments.open)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(receiver.run())
+                tasks.create_task(self._write())
+                if self._port_map is not None:
+                    tasks.create_task(self._follow(self._port_map))
+        finally:
+            await self._flush()
+            self._segments.close()
+        raise AssertionError("none of the tasks ever ends")
+
+    async def ask(self, question: Question) -> Answer:
+        """Raises QuestionRefused, FilterError."""
+        if self._waiting and time.monotonic() - self._wrote_at > self._config.freshen_s:
+            await self._flush()
+        return await asyncio.to_thread(answered, self._segments, question, self._config.question_timeout_s)
+
+    def metrics(self, receiver: Receiver) -> Iterator[str]:
+        """Prometheus's text format (version 0.0.4)."""
+        exporters = self._decoder.exporters
+        yield from _metric("records_kept", [("", self.kept)])
+        yield from _metric("records_unkept", [("", self.unkept)])
+        yield from _metric("records_waiting", [("", self._count)], "gauge")
+        yield from _metric("detector_faults", [("", self.detector_faults)])
+        yield from _metric("socket_drops", [("", receiver.lost)])
+        yield from _metric("stranger_datagrams", [("", exporters.strangers.total())])
+        for name in Losses.__struct_fields__:
+            values = [(f'{{exporter="{each.address}"}}', getattr(each.losses, name)) for each in exporters.table]
+            yield from _metric(f"exporter_{name}", values)
+        lost = [(f'{{exporter="{each.address}"}}', each.lost_on_the_way) for each in exporters.table]
+        yield from _metric("exporter_lost_on_the_way", lost)
+
+    async def _write(self) -> Never:
+        while True:
+            try:
+                async with asyncio.timeout(self._config.segment_s):
+                    await self._full.wait()
+            except TimeoutError:
+                pass
+            await self._flush()
+            await self._kept(self._segments.compact)
+            await self._kept(self._segments.prune)
+
+    async def _flush(self) -> None:
+        async with self._writing:
+            waiting, self._waiting, self._count, self._wrote_at = self._waiting, [], 0, time.monotonic()
+            self._full.clear()
+            for tagger, batches in _by_tagger(waiting):
+                batch = np.concatenate(batches)
+                write = self._segments.write
+                if await self._kept(lambda: write(batch, tagger.ports, tagger.exporters)):  # noqa: B023 (awaited)
+                    self.kept += len(batch)
+                else:
+                    self.unkept += len(batch)
+
+    async def _kept(self, act: Callable[[], None]) -> bool:
+        """History's troubles stay its own."""
+        try:
+            await asyncio.to_thread(act)
+        except (OSError, duckdb.Error) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if reason != self.history_error:
+                log.error("history_stopped", reason=reason, effect="records are not kept; all else goes on")
+            self.history_error = reason
+            return False
+        if self.history_error:
+            log.info("history_goes_on")
+        self.history_error = ""
+        return True
+
+    async def _follow(self, port_map: PortMap) -> Never:
+        position, told = MapRequest(), ""
+        while True:
+            try:
+                answer = await port_map.ports(position)
+            except (OSError, TimeoutError) as error:
+                if str(error) != told:
+                    log.warning("controller_not_asked", reason=str(error), effect="records are tagged as they were")
+                told = str(error)
+                await asyncio.sleep(_RETRY_S)
+                continue
+            position, told = answer.position, ""
+            if answer.whole or answer.ports or answer.gone:
+                self._learn(answer)
+            self.mapped.set()
+
+    def _learn(self, answer: MapAnswer) -> None:
+        if answer.whole:
+            self._ports = {}
+        self._ports |= {port.id: port for port in answer.ports}
+        for gone in answer.gone:
+            self._ports.pop(gone, None)
+        hosts = sorted({port.exporter for port in self._ports.values() if port.exporter})
+        configured = self._config.allowed
+        self._decoder.exporters.allow((*configured, *(Allowed(each, open_vswitch=True) for each in hosts)))
+        self._tag_anew()
+
+    def _tag_anew(self) -> None:
+        exporters = [each.address for each in self._decoder.exporters.table]
+        self._tagger = Tagger(self._ports.values(), exporters)
+
+
+def _by_tagger(waiting: Iterable[tuple[Batch, Tagger]]) -> Iterator[tuple[Tagger, list[Batch]]]:
+    found: dict[int, tuple[Tagger, list[Batch]]] = {}
+    for batch, tagger in waiting:
+        found.setdefault(id(tagger), (tagger, []))[1].append(batch)
+    yield from found.values()
+
+
+def _metric(name: str, values: Sequence[tuple[str, Any]], kind: str = "counter") -> Iterator[str]:
+    full = f"suimon_collector_{name}" + ("_total" if kind == "counter" else "")
+    yield f"# TYPE {full} {kind}"
+    for labels, value in values:
+        yield f"{full}{labels} {value}"

@@ -1,0 +1,115 @@
+"""Metering in the controller: readings come in from reports, samples go to the database and to who listens.
+
+A report never waits for it, and never fails by it: of each host the newest reading waits, which says all that older
+ones would have. While the database is in trouble nothing is lost but resolution.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Never, TypeVar
+
+import msgspec
+import structlog
+
+from suimon.model.counts import Metered, Reading
+from suimon.model.samples import Sample
+from suimon.telemetry.meter.database import Trouble
+from suimon.telemetry.meter.history import History
+from suimon.telemetry.meter.ledger import Told
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+Listener = Callable[[Sequence[Sample]], None]
+_NEAR_S: Final = 1.0
+"""A reading so near to a multiple of the interval was made at it, by a clock that goes a little otherwise."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    every_s: float = 10.0
+    """How often hosts read their counters."""
+    together_s: float = 1.0
+    """What hosts tell within that time is written in one transaction."""
+    retry_s: float = 10.0
+    tidy_s: float = 60.0
+
+
+class Meters:
+    """`take` is told of readings; `run` writes them; `tidy` rolls up and forgets, in one controller of several."""
+
+    def __init__(self, config: Config, history: History, clock: Callable[[], float] = time.time) -> None:
+        self._config = config
+        self._history = history
+        self._clock = clock
+        self._waiting: dict[str, Told] = {}
+        self._news = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._threads = ThreadPoolExecutor(3, "meter")
+        self.trouble = ""
+        """Why nothing is kept now, in words; empty when all is well."""
+
+    def listen(self, listener: Listener) -> None:
+        """Call it, from the event loop, with all samples that are kept from now on by this controller."""
+        self._listeners.append(listener)
+
+    def take(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
+        """What a host told just now, of ports that it may speak of."""
+        read_s = self._clock() - max(reading.age_s, 0.0)
+        exact_s = round(read_s / self._config.every_s) * self._config.every_s
+        read_s = exact_s if abs(exact_s - read_s) < _NEAR_S else read_s
+        self._waiting[host] = Told(host, reading, read_s, ports)
+        self._news.set()
+
+    async def run(self) -> Never:
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(self._config.together_s)
+            self._news.clear()
+            if not await self.write():
+                await asyncio.sleep(self._config.retry_s)
+                self._news.set()
+
+    async def write(self) -> bool:
+        """All that waits, now. Whether it is kept."""
+        waiting, self._waiting = self._waiting, {}
+        samples = await self._try("note", lambda: self._history.note([*waiting.values()], self._clock()))
+        if samples is None:
+            self._waiting = waiting | self._waiting
+            return False
+        for listener in self._listeners:
+            try:
+                listener(samples)
+            except Exception:
+                log.exception("sample_listener_failed")
+        return True
+
+    async def tidy(self) -> None:
+        """Until cancelled. For one process at a time (store.leases)."""
+        while True:
+            while await self._try("roll_up", lambda: self._history.roll_up(self._clock())):
+                pass
+            await self._try("forget", lambda: self._history.forget(self._clock()))
+            await asyncio.sleep(self._config.tidy_s if not self.trouble else self._config.retry_s)
+
+    async def ask(self, question: Callable[[History], T]) -> T:
+        """In a thread. Raises `database.Trouble`."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, question, self._history)
+
+    async def _try(self, what: str, act: Callable[[], T]) -> T | None:
+        """None when the database is in trouble."""
+        try:
+            done = await asyncio.get_running_loop().run_in_executor(self._threads, act)
+        except Trouble as error:
+            reason = f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"
+            if reason != self.trouble:
+                log.error("metering_not_kept", act=what, reason=reason, effect="hosts count on, nothing is lost yet")
+            self.trouble = reason
+            return None
+        if self.trouble:
+            log.info("metering_kept_again")
+        self.trouble = ""
+        return done

@@ -1,0 +1,100 @@
+"""Promise: what is metered is what guests sent and got, byte for byte, whatever dies meanwhile; and of what went
+outside while the switch was dead, no more is claimed than is known.
+
+A guest's own interface says what it really sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suimon.lab.guests import Guest
+from suimon.lab.lab import Lab
+from suimon.lab.layout import PUBLIC_GATEWAY
+from suimon.lab.processes import run
+from tests.system.clouds import connect, eventually, guest, inside_network, outside_network, two_hypervisors
+
+PINGS, PING_BYTES = 400, 1000
+FRAME_BYTES = 14 + 20 + 8 + PING_BYTES
+FEW = 5
+FIRST_S = 60
+"""Counters are read at every tenth second."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with two_hypervisors("metr") as lab:
+        yield lab
+
+
+def test_metered_is_what_was_sent_over_restarts_of_everything(lab: Lab) -> None:
+    network, router = inside_network(lab, outside_network(lab))
+    one, two = (guest(lab, network.id, name, host) for name, host in (("one", "hv1"), ("two", "hv2")))
+    floating_ip(lab, network, router, one)
+    near = two.lease["ip"].partition("/")[0]
+    host = lab.layout.host("hv1")
+    ping(lab, one, PUBLIC_GATEWAY, PINGS)
+    ping(lab, one, near, PINGS)
+    lab.cloud.kill_agent(host)
+    lab.cloud.start_agent(host)
+    lab.cloud.await_agent(host)
+    ping(lab, one, PUBLIC_GATEWAY, PINGS)
+    lab.cloud.kill_controller()
+    lab.cloud.start_controller()
+    eventually(lambda: agrees(lab, one, PINGS * 2), FIRST_S)
+    lab.guests.unplug(one)
+    lab.guests.plug(one)
+    eventually(lambda: answered(lab, one), FIRST_S)
+    lab.kill_vswitchd(host)
+    lab.start_vswitchd(host)
+    eventually(lambda: answered(lab, one), FIRST_S)
+    ping(lab, one, PUBLIC_GATEWAY, PINGS)
+    eventually(lambda: agrees(lab, one, PINGS * 3), FIRST_S)
+    assert metered(lab, two)["out_outside_bytes"] == 0
+    project = usage(lab, "project", connect(lab).current_project_id)
+    assert project["total"]["out_bytes"] == sum(metered(lab, each)["out_bytes"] for each in (one, two))
+
+
+def agrees(lab: Lab, one: Guest, outside: int) -> bool:
+    """All bytes, to the last one; of those outside so many large pings' each way, and of a few small ones."""
+    told, real = metered(lab, one), counted(lab, one)
+    whole = (told["out_bytes"], told["in_bytes"]) == (real["tx_bytes"], real["rx_bytes"])
+    pings = [told[f"{way}_outside_bytes"] / FRAME_BYTES for way in ("in", "out")]
+    return whole and all(outside <= each <= outside + FEW for each in pings)
+
+
+def metered(lab: Lab, one: Guest) -> dict[str, int]:
+    return dict(usage(lab, "port", one.port_id)["total"])
+
+
+def usage(lab: Lab, kind: str, id_: str) -> dict[str, Any]:
+    command = [str(Path(sys.executable).with_name("suimon")), "usage", kind, id_, "--since", "30m", "--json"]
+    return dict(json.loads(run([*command, "--state", str(lab.layout.clouds_yaml.parent)])))
+
+
+def counted(lab: Lab, one: Guest) -> dict[str, int]:
+    """By the guest's own interface."""
+    (told,) = json.loads(lab.guests.run(one, ["ip", "-s", "-j", "link", "show", "eth0"]))
+    return {f"{way}_bytes": told["stats64"][way]["bytes"] for way in ("rx", "tx")}
+
+
+def ping(lab: Lab, one: Guest, address: str, count: int) -> None:
+    said = lab.guests.run(one, ["ping", "-q", "-c", str(count), "-i", "0.002", "-s", str(PING_BYTES), address])
+    assert f" {count} received" in said, said
+
+
+def answered(lab: Lab, one: Guest) -> bool:
+    said = lab.guests.run(one, ["sh", "-c", f"ping -q -c 1 -W 1 {PUBLIC_GATEWAY} || true"])
+    return " 1 received" in said
+
+
+def floating_ip(lab: Lab, network: Any, router: Any, one: Guest) -> None:
+    cloud = connect(lab).network
+    cloud.create_ip(floating_network_id=router.external_gateway_info["network_id"], port_id=one.port_id)
+    eventually(lambda: answered(lab, one), FIRST_S)

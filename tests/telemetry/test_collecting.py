@@ -1,0 +1,151 @@
+"""The collector at work: what comes by UDP is tagged and kept; what is lost is counted where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from pathlib import Path
+
+from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.records import Batch
+from suimon.telemetry.collecting import Collecting, Config
+from suimon.telemetry.flow.collector import Collector
+from suimon.telemetry.flow.exporters import Allowed, Exporters
+from suimon.telemetry.flow.receiver import Config as ReceiverConfig
+from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.segments import Config as SegmentsConfig
+from suimon.telemetry.history.segments import Segments
+
+NOW = 1_795_262_400.0
+PORT = MappedPort("p1", "project", "net", "h1", "127.0.0.1", 7, "02:00:00:00:00:01", ("10.0.0.1",))
+
+
+def netflow5(count: int, ifindex: int = 7) -> bytes:
+    """So many records of one packet of 100 bytes each (NetFlow v5), that came in by an interface."""
+    header = struct.pack(">HHIIIIBBH", 5, count, 5000, int(NOW), 0, 0, 0, 0, 1)
+    addresses = struct.pack(">III", 0x0A000001, 0xC6336401, 0)
+    record = addresses + struct.pack(">HHIIII", ifindex, 0, 1, 100, 1000, 2000) + struct.pack(">HHBBBBHHBBH", *[9] * 11)
+    return header + record * count
+
+
+class Map:
+    """Answers once, then has nothing new."""
+
+    def __init__(self) -> None:
+        self.asked: list[MapRequest] = []
+
+    async def ports(self, asked: MapRequest) -> MapAnswer:
+        self.asked.append(asked)
+        if len(self.asked) > 1:
+            await asyncio.Event().wait()
+        return MapAnswer("store", 1, 5, True, (PORT,))
+
+
+class Site:
+    def __init__(self, directory: Path, **config: object) -> None:
+        exporters = Exporters([Allowed("127.0.0.1")])
+        self.map, self.seen = Map(), asyncio.Queue[Batch]()
+        self.collecting = Collecting(
+            Config((Allowed("127.0.0.1"),), **config),  # type: ignore[arg-type]
+            Collector(exporters),
+            Segments(SegmentsConfig(directory), lambda: NOW),
+            self.map,
+        )
+        self.collecting.detect = self._note
+        self.receiver = Receiver(ReceiverConfig((("127.0.0.1", 0),)), self.collecting.take, lambda: NOW)
+        self.receiver.open()
+
+    def _note(self, batch: Batch, ports: object, now_s: float) -> None:
+        self.seen.put_nowait(batch)
+        if batch["input"][0] == 99:
+            raise ZeroDivisionError("a detector of this test")
+
+    async def send(self, datagram: bytes) -> Batch:
+        """What the detectors were told of it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as exporter:
+            exporter.sendto(datagram, self.receiver.addresses[0])
+        return await asyncio.wait_for(self.seen.get(), 10)
+
+    async def ask(self, filter_: str = "") -> Answer:
+        return await self.collecting.ask(Question(filter_))
+
+    def count(self, name: str) -> str:
+        lines = [line for line in self.collecting.metrics(self.receiver) if not line.startswith("#")]
+        return next(line.split()[-1] for line in lines if line.startswith(f"suimon_collector_{name}"))
+
+
+def at_work(site: Site, scenario: object) -> None:
+    async def run() -> None:
+        running = asyncio.create_task(site.collecting.run(site.receiver))
+        async with asyncio.timeout(20):
+            await site.collecting.mapped.wait()
+            await scenario()  # type: ignore[operator]
+        running.cancel()
+        await asyncio.wait((running,))
+
+    asyncio.run(run())
+
+
+def test_records_are_tagged_kept_and_asked_for(tmp_path: Path) -> None:
+    site = Site(tmp_path, freshen_s=0.0)
+
+    async def scenario() -> None:
+        seen = await site.send(netflow5(3))
+        assert set(seen["port"]) == {0} and set(seen["direction"]) == {1}
+        await site.send(netflow5(2, ifindex=8))
+        answer = await site.ask("port p1")
+        assert (answer.total.records, answer.total.bytes) == (3, 300)
+        assert (await site.ask()).total.records == 5
+        assert site.map.asked[:2] == [MapRequest(), MapRequest("store", 1, 5)]
+
+    at_work(site, scenario)
+
+
+def test_a_clean_stop_keeps_what_was_in_memory(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    async def scenario() -> None:
+        await site.send(netflow5(4))
+        assert site.collecting.kept == 0
+
+    at_work(site, scenario)
+    assert site.collecting.kept == 4 and len(list((tmp_path / "open").iterdir())) == 1
+
+
+def test_what_the_writer_has_no_room_for_is_counted_as_its_exporter_s(tmp_path: Path) -> None:
+    site = Site(tmp_path, most_waiting=5)
+
+    async def scenario() -> None:
+        await site.send(netflow5(4))
+        await site.send(netflow5(3))
+        assert site.count("records_waiting") == "4"
+        assert site.count('exporter_queue_total{exporter="127.0.0.1"}') == "3"
+
+    at_work(site, scenario)
+
+
+def test_trouble_of_history_is_told_and_stops_nothing_else(tmp_path: Path) -> None:
+    site = Site(tmp_path, freshen_s=0.0)
+
+    async def scenario() -> None:
+        (tmp_path / "open").rename(tmp_path / "away")
+        await site.send(netflow5(4))
+        await site.ask()
+        assert site.collecting.history_error and site.count("records_unkept_total") == "4"
+        (tmp_path / "away").rename(tmp_path / "open")
+        assert len(await site.send(netflow5(2))) == 2
+        assert (await site.ask()).total.records == 2 and not site.collecting.history_error
+
+    at_work(site, scenario)
+
+
+def test_a_detector_that_throws_is_counted_and_its_records_are_kept(tmp_path: Path) -> None:
+    site = Site(tmp_path, freshen_s=0.0)
+
+    async def scenario() -> None:
+        await site.send(netflow5(1, ifindex=99))
+        assert site.count("detector_faults_total") == "1"
+        assert (await site.ask()).total.records == 1
+
+    at_work(site, scenario)
