@@ -7,7 +7,9 @@ import pytest
 
 import suimon
 
-WALL = re.compile(r"\btime\.time\b|\btime_ns\b|\bdatetime\b|\blocaltime\b|\bgmtime\b")
+WALL = re.compile(r"\btime\.time\b|\btime_ns\b|\bdatetime\.(now|utcnow|today)\b|\blocaltime\b|\bgmtime\b")
+BY_THE_WALL = {"agent/enforcer.py"}
+"""A restriction ends at a time of day; the clock is looked at again now and then, for it may be set."""
 
 
 @pytest.mark.parametrize("room", ["agent", "dataplane", "pipeline", "reconcile.py"])
@@ -15,4 +17,5 @@ def test_nothing_asks_what_time_it_is(room: str) -> None:
     place = Path(suimon.__file__).parent / room
     files = [place] if place.is_file() else sorted(place.rglob("*.py"))
     assert files
-    assert [str(file) for file in files if WALL.search(file.read_text())] == []
+    asking = {str(file.relative_to(place.parent)) for file in files if WALL.search(file.read_text())}
+    assert asking <= BY_THE_WALL
