@@ -1,0 +1,78 @@
+"""What the agent reads of its switch: what counts since when, and nothing of what changes while it looks."""
+
+import asyncio
+import time
+
+from suimon.agent.meter import Config, Meter
+from suimon.dataplane.openflow.messages import FlowCount, InterfaceCount
+from suimon.dataplane.switch import Plugged
+from suimon.model import view
+from suimon.model.counts import PortCounts
+from suimon.model.owner import Owner
+from suimon.pipeline.fields import COUNTING, RECEIVED, RECEIVED_OUTSIDE, SENT, SENT_OUTSIDE
+from suimon.pipeline.numbers import Numbers
+from suimon.pipeline.tables import Stage
+from suimon.pipeline.world import World
+
+PARENT, SUB = Owner("port", "vm").cookie, Owner("port", "sub").cookie
+
+
+class Counts:
+    """A switch that has one interface; `during` is called when it is asked for what that counted."""
+
+    def __init__(self) -> None:
+        self.plugged = {"vm": Plugged("vm", "tap0", 1, up=True, ifindex=7)}
+        self.interfaces = {1: InterfaceCount(90.0, 11, 22, 1100, 2200)}
+        self.flows = [
+            FlowCount(PARENT, {COUNTING: SENT_OUTSIDE, "reg1": 1}, 500, 5, 80.0),
+            FlowCount(PARENT, {COUNTING: RECEIVED_OUTSIDE, "reg2": 1}, 600, 6, 80.0),
+            FlowCount(SUB, {COUNTING: SENT, "reg1": 2}, 70, 7, 40.0),
+            FlowCount(SUB, {COUNTING: RECEIVED, "reg2": 2}, 80, 8, 40.0),
+            FlowCount(SUB, {COUNTING: SENT_OUTSIDE, "reg1": 2}, 10, 1, 2.0),
+        ]
+        self.replug = False
+
+    async def interface_counts(self) -> dict[int, InterfaceCount]:
+        if self.replug:
+            self.plugged = {"vm": Plugged("vm", "tap0", 1, up=True, ifindex=8)}
+        return self.interfaces
+
+    async def flow_counts(self, stage: Stage) -> list[FlowCount]:
+        assert stage is Stage.TALLY
+        return self.flows
+
+
+def read(counts: Counts) -> dict[str, PortCounts]:
+    world = World("h1", Numbers())
+    world.set(view.Network("a", "vxlan", 1, None, 1450))
+    world.set(view.Port("vm", "h1", "a", "02:00:00:00:00:01", ()))
+    world.set(view.Port("sub", "h1", "a", "02:00:00:00:00:02", (), parent="vm", vlan=20))
+    world.plug("vm", 1)
+    meter = Meter(Config(), world, lambda _: None, lambda: 0.0)
+    reading = asyncio.run(meter.read(counts, lambda: counts.plugged))
+    assert reading.boot and abs(reading.clock_s - time.monotonic()) < 60
+    return {each.port_id: each for each in reading.ports}
+
+
+def test_a_device_counts_its_port_and_flows_the_rest() -> None:
+    counted = read(Counts())
+    vm, sub = counted["vm"], counted["sub"]
+    assert vm.received and vm.sent and vm.received_outside and vm.sent_outside
+    assert (vm.received.bytes, vm.received.packets, vm.sent.bytes, vm.sent.packets) == (2200, 22, 1100, 11)
+    assert vm.received.counter == vm.sent.counter == "device 7"
+    assert (vm.received_outside.bytes, vm.sent_outside.bytes) == (600, 500)
+    assert abs(vm.sent_outside.born_s - (time.monotonic() - 80)) < 60
+    assert sub.received and sub.sent and (sub.received.bytes, sub.sent.bytes) == (80, 70)
+    assert sub.sent_outside is None, "a flow so young waits for the next time"
+
+
+def test_an_interface_that_is_new_or_changes_meanwhile_waits_for_the_next_time() -> None:
+    counts = Counts()
+    counts.replug = True
+    assert read(counts) == {}
+    counts.replug = False
+    assert read(counts)["vm"].sent.counter == "device 8"  # type: ignore[union-attr]
+    counts.interfaces = {1: InterfaceCount(1.0, 1, 1, 1, 1)}
+    assert read(counts) == {}
+    counts.interfaces = {}
+    assert read(counts) == {}
