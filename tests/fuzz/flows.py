@@ -23,11 +23,12 @@ _TEMPLATED = (
     *(meaning.meant, meaning._address, meaning._version, meaning._icmp, meaning.sampling, meaning.samplers),
     *(meaning.sampling_options, clocks.said, clocks._said, clocks._observed, clocks._by_uptime),
     *(Collector._templated, Collector._released, _Reading.decode, _Reading._decoded, _Reading._sample, _Reading._hold),
+    _Reading._built_in,
 )
 
 
 def flow_parsers() -> list[Parser]:
-    return [_netflow5(), _netflow9(), _ipfix(), _sflow()]
+    return [_netflow5(), _templated(), _sflow()]
 
 
 def _netflow5() -> Parser:
@@ -35,9 +36,14 @@ def _netflow5() -> Parser:
     return _parser("netflow5", valid, (netflow5.decode, Collector._netflow5, Collector._identified))
 
 
-def _netflow9() -> Parser:
+def _templated() -> Parser:
+    """NetFlow v9 and IPFIX have one decoder."""
+    return _parser("templated", [*_netflow9(), *_ipfix()], _TEMPLATED)
+
+
+def _netflow9() -> list[bytes]:
     both = _v9_template((8, 4), (12, 4), (7, 2), (11, 2), (22, 4), (21, 4), (2, 3), (1, 8), (48, 1), (27, 16), (28, 16))
-    valid = [
+    return [
         *_made("v9"),
         parts.v9(both, parts.one_set(300, bytes(range(1, 78)) * 2)),
         parts.v9(
@@ -49,14 +55,13 @@ def _netflow9() -> Parser:
             parts.one_set(301, struct.pack("!IBI", 0, 1, 100) + struct.pack("!IBI", 0, 2, 10)),
         ),
     ]
-    return _parser("netflow9", valid, _TEMPLATED)
 
 
 def _v9_template(*fields: tuple[int, int]) -> bytes:
     return parts.one_set(0, struct.pack("!HH", 300, len(fields)) + parts.specified(fields))
 
 
-def _ipfix() -> Parser:
+def _ipfix() -> list[bytes]:
     one, name = parts.one_set, (82, 0xFFFF)
     times = (((154, 8), (157, 8)), ((322, 4),), ((323, 8),), ((160, 8), (22, 4), (21, 4)), ((158, 4), (159, 4)))
     valid = [
@@ -71,10 +76,14 @@ def _ipfix() -> Parser:
         parts.ipfix(parts.template(305, (8, 4), (27, 16), (28, 16), (12, 4), (139, 2)), one(305, bytes(84))),
         parts.ipfix(one(2, struct.pack("!HH", 300, 0)), one(3, struct.pack("!HH", 3, 0)), one(999, bytes(20))),
     ]
+    # The first takes back what the second tells, so that records wait for it.
     valid += [
+        parts.ipfix(one(2, struct.pack("!HH", 320, 0)), one(320, bytes(16))),
+        parts.ipfix(parts.template(320, (2, 8), (1, 8))),
+    ]
+    return valid + [
         parts.ipfix(parts.template(310 + n, *fields), one(310 + n, bytes(range(100)))) for n, fields in enumerate(times)
     ]
-    return _parser("ipfix", valid, (*_TEMPLATED, _Reading._built_in))
 
 
 def _sflow() -> Parser:

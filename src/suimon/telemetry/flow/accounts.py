@@ -38,17 +38,19 @@ class Accounts:
         ours = np.flatnonzero((batch["port"] >= 0) & (batch["port"] < self._ports))
         if not len(ours):
             return
-        key = batch["port"][ours] * DIRECTIONS + np.minimum(batch["direction"][ours], DIRECTIONS - 1)
-        stands_for = np.maximum(batch["sampling"][ours], 1).astype(np.float64)
-        begun, ended = (np.floor(batch[name][ours] / STEP_S).astype(np.int64) for name in ("begun", "ended"))
-        self._sum("flows", ended, key, np.ones(len(ours)))
+        if len(ours) < len(batch):
+            batch = batch[ours]
+        key = batch["port"] * DIRECTIONS + np.minimum(batch["direction"], DIRECTIONS - 1)
+        stands_for = np.maximum(batch["sampling"], 1).astype(np.float64)
+        begun, ended = (np.floor(batch[name] / STEP_S).astype(np.int64) for name in ("begun", "ended"))
+        self._sum("flows", ended, key, np.ones(len(batch)))
         short, long = np.flatnonzero(begun == ended), np.flatnonzero(begun != ended)
         for name in ("bytes", "packets"):
-            self._sum(name, begun[short], key[short], batch[name][ours[short]] * stands_for[short])
+            self._sum(name, begun[short], key[short], batch[name][short] * stands_for[short])
         if not len(long):
             return
         since_s, until_s = float(begun.min() - 1) * STEP_S, float(ended.max() + 1) * STEP_S
-        for cuts in spread(batch[ours[long]], since_s, until_s, STEP_S):
+        for cuts in spread(batch[long], since_s, until_s, STEP_S):
             step, owner = np.floor(cuts.at_s / STEP_S + 0.5).astype(np.int64), long[cuts.record]
             for name, column in (("bytes", cuts.bytes), ("packets", cuts.packets)):
                 self._sum(name, step, key[owner], column * stands_for[owner])
@@ -69,6 +71,8 @@ class Accounts:
             # Nearly all are in one or two steps.
             each = int(step[0])
             which = step == each
-            opened = self._open.setdefault(each, {counted: np.zeros(size) for counted in _COUNTED})
-            opened[name] += np.bincount(key[which], amount[which], size)
+            if each not in self._open:
+                self._open[each] = {counted: np.zeros(size) for counted in _COUNTED}
+            # Costs as much as there are records, where bincount would cost as much as there are ports.
+            np.add.at(self._open[each][name], key[which], amount[which])
             step, key, amount = step[~which], key[~which], amount[~which]

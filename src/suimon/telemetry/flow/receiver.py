@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True):
 
     listen: tuple[tuple[str, int], ...] = (("::", 2055), ("::", 4739), ("::", 6343))
     buffer_bytes: int = 4 << 20
-    nap_s: float = 0.02
+    nap_s: float = 0.05
 
 
 class Receiver:
