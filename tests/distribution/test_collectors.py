@@ -1,0 +1,103 @@
+"""Which port is where: told to collectors whole, then by what changed, and to nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from suimon.distribution.collectors import Collectors
+from suimon.model import things, view
+from suimon.model.actor import SYSTEM
+from suimon.model.collectors import CollectorJoin, MapAnswer, MapRequest
+from suimon.model.errors import BadRequest, Unauthorized
+from suimon.resources import collectors as acts
+from suimon.resources import hosts
+from suimon.store.store import Store
+from tests.distribution.world import make, make_host, make_port, open_store, put, write
+
+KEY = "k" * 43
+
+
+def with_store(folder: Path, body: Callable[[Store, Collectors], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with open_store(folder) as store:
+            async with asyncio.timeout(30):
+                await body(store, Collectors(store, acts))
+
+    asyncio.run(run())
+
+
+async def join(store: Store, collectors: Collectors, name: str = "c1", **wrong: str) -> str:
+    lifetime = timedelta(hours=1)
+    await write(store, lambda tx: acts.create_collector_token(tx, SYSTEM, f"t-{name}", lifetime, name))
+    wanted = CollectorJoin(f"t-{name}", name, "http://192.0.2.9:9698", KEY)
+    return (await collectors.join(msgspec.structs.replace(wanted, **wrong))).credential
+
+
+def test_a_collector_joins_once_by_a_token_of_its_own(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        for wrong in ({"url": "ftp://x"}, {"key": "short"}):
+            with pytest.raises(BadRequest):
+                await join(store, collectors, f"c-{min(wrong)}", **wrong)
+        credential = await join(store, collectors)
+        assert (await collectors.authenticate(credential)).name == "c1"
+        again = CollectorJoin("t-c1", "c1", "http://192.0.2.9:9698", KEY)
+        with pytest.raises(Unauthorized):
+            await collectors.join(again)
+        with pytest.raises(Unauthorized):
+            await collectors.authenticate(KEY)
+
+    with_store(tmp_path, body)
+
+
+def test_tokens_of_hosts_and_collectors_are_not_each_other_s(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        lifetime = timedelta(hours=1)
+        await write(store, lambda tx: hosts.create_join_token(tx, SYSTEM, "of-a-host", lifetime))
+        await write(store, lambda tx: acts.create_collector_token(tx, SYSTEM, "of-a-collector", lifetime, "c1"))
+        with pytest.raises(Unauthorized):
+            await collectors.join(CollectorJoin("of-a-host", "c1", "http://192.0.2.9:9698", KEY))
+        with pytest.raises(Unauthorized):
+            await store.read(lambda tx: hosts.require_join_token(tx, view.Join("of-a-collector", "h1", None)))
+        with pytest.raises(Unauthorized):
+            await collectors.join(CollectorJoin("of-a-collector", "c2", "http://192.0.2.9:9698", KEY))
+
+    with_store(tmp_path, body)
+
+
+def test_all_ports_come_once_then_what_changed(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        network = make(things.Network, segment=7)
+        port = make_port(network.id, "h1")
+        await put(store, make_host("h1", "192.0.2.1"), network, port)
+        first = await collectors.ports(MapRequest())
+        assert first.whole and [each.id for each in first.ports] == [port.id]
+        told = first.ports[0]
+        assert (told.host, told.exporter, told.ifindex, told.mac) == ("h1", "192.0.2.1", 0, port.mac_address)
+        assert await collectors.ports(first.position, 0) == MapAnswer(first.store, first.epoch, first.revision, False)
+        waiting = asyncio.create_task(collectors.ports(first.position))
+        await write(store, lambda tx: hosts.note_plugs(tx, "h1", {port.id: 12}))
+        plugged = await waiting
+        assert not plugged.whole and [(each.id, each.ifindex) for each in plugged.ports] == [(port.id, 12)]
+        await write(store, lambda tx: tx.delete(port))
+        gone = await collectors.ports(plugged.position)
+        assert (gone.whole, gone.ports, gone.gone) == (False, (), (port.id,))
+        assert (await collectors.ports(MapRequest("another", 1, 1))).whole
+
+    with_store(tmp_path, body)
+
+
+def test_a_host_says_only_where_its_own_ports_are(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        network = make(things.Network, segment=7)
+        port = make_port(network.id, "h1")
+        await put(store, make_host("h1", "192.0.2.1"), network, port)
+        await write(store, lambda tx: hosts.note_plugs(tx, "h2", {port.id: 12}))
+        assert (await collectors.ports(MapRequest())).ports[0].ifindex == 0
+
+    with_store(tmp_path, body)

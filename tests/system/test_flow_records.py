@@ -1,0 +1,146 @@
+"""Promise: what guests send on a real Open vSwitch comes to the collector as records of the right port, and as much.
+
+Every packet is sampled, so that sums are exact: between guests of a host, through a router, and to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Never
+
+import pytest
+
+from suimon.dataplane.exports import Export
+from suimon.dataplane.layout import Layout
+from suimon.dataplane.switch import Config as SwitchConfig
+from suimon.dataplane.switch import Plugged, Switch
+from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.records import Batch
+from suimon.telemetry.collecting import Collecting, Config
+from suimon.telemetry.flow.collector import Collector
+from suimon.telemetry.flow.exporters import Exporters
+from suimon.telemetry.flow.receiver import Config as ReceiverConfig
+from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.segments import Config as SegmentsConfig
+from suimon.telemetry.history.segments import Segments
+from tests.system.live import LiveCloud
+from tests.system.namespaces import inside
+from tests.system.openvswitch import OpenVSwitch
+
+MAC = "02:00:00:00:00:"
+WORLD = f"""
+host h1
+network blue vxlan 100
+network red vxlan 101
+subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1
+subnet red4 red 10.1.0.0/24 gateway=10.1.0.1
+group open egress:any ingress:any
+port a h1 blue {MAC}01 10.0.0.11 groups=open
+port b h1 blue {MAC}02 10.0.0.12 groups=open
+port c h1 red {MAC}03 10.1.0.13 groups=open
+router r blue4=10.0.0.1@{MAC}f1 red4=10.1.0.1@{MAC}f2
+"""
+ADDRESSES = {"a": "10.0.0.11", "b": "10.0.0.12", "c": "10.1.0.13"}
+PROJECTS = {"a": "p", "b": "q", "c": "p"}
+SENT, PAYLOAD, MARKER = 40, 300, 9999
+FRAME = PAYLOAD + 8 + 20 + 14
+"""Without its checksum, as every counter of ours has it."""
+
+
+@pytest.fixture(scope="module")
+def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
+    made = LiveCloud(kept_switch, WORLD)
+    kept_switch.vsctl("set", "bridge", "br-int", "external_ids:suimon-owner=bridge/br-int")
+    yield made
+
+
+class Map:
+    """The ports as hosts report them to the controller."""
+
+    def __init__(self, plugged: dict[str, Plugged]) -> None:
+        self.answer = MapAnswer("s", 1, 1, True, tuple(_mapped(name, plugged[name]) for name in ADDRESSES))
+
+    async def ports(self, asked: MapRequest) -> MapAnswer:
+        if asked.store:
+            await asyncio.Event().wait()
+        return self.answer
+
+
+def _mapped(name: str, plugged: Plugged) -> MappedPort:
+    mac = f"{MAC}0{1 + list(ADDRESSES).index(name)}"
+    return MappedPort(name, PROJECTS[name], "n", "h1", "127.0.0.1", plugged.ifindex or 0, mac, (ADDRESSES[name],))
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
+    started = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        started.cancel()
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await started
+
+
+def test_each_record_is_its_port_s_and_the_sums_are_right(live: LiveCloud, tmp_path: Path) -> None:
+    asyncio.run(_scenario(live, tmp_path))
+
+
+async def _scenario(live: LiveCloud, directory: Path) -> None:
+    decoder, seen = Collector(Exporters()), asyncio.Event()
+    switch = Switch(SwitchConfig(rundir=live.switch.rundir))
+    async with asyncio.timeout(60), running(switch.run()):
+        await switch.ready()
+        while not all(name in switch.plugged and switch.plugged[name].ifindex for name in ADDRESSES):
+            await switch.changed()
+        segments = Segments(SegmentsConfig(directory), time.time)
+        collecting = Collecting(Config(freshen_s=0.0), decoder, segments, Map(switch.plugged))
+        receiver = Receiver(ReceiverConfig((("127.0.0.1", 0),)), collecting.take, time.time)
+        inside(live.switch.namespace, receiver.open)
+
+        def detect(batch: Batch, ports: Sequence[MappedPort], now_s: float) -> None:
+            if MARKER in batch["destination_port"]:
+                seen.set()
+
+        collecting.detect = detect
+        async with running(collecting.run(receiver)):
+            await collecting.mapped.wait()
+            await switch.ensure(Layout(export=Export(f"127.0.0.1:{receiver.addresses[0][1]}", sampling=1)))
+            await asyncio.to_thread(_send, live)
+            await seen.wait()
+            await _judge(collecting)
+        await switch.ensure(Layout())
+
+
+def _send(live: LiveCloud) -> None:
+    """To a guest beside, through a router, and to nobody; then what tells that all was heard of."""
+    with live.socket("a", socket.SOCK_DGRAM) as sender:
+        for l4_port, target in ((8000, "10.0.0.12"), (8001, "10.1.0.13"), (8002, "192.0.2.77")):
+            for _ in range(SENT):
+                sender.sendto(bytes(PAYLOAD), (target, l4_port))
+        sender.sendto(b"marker", ("10.0.0.12", MARKER))
+
+
+async def _judge(collecting: Collecting) -> None:
+    async def found(filter_: str, project_id: str = "") -> dict[tuple[str | None, str, str], tuple[int, int]]:
+        answer = await collecting.ask(Question(filter_, limit=1000, project_id=project_id))
+        sums: Counter[tuple[tuple[str | None, str, str], str]] = Counter()
+        for row in answer.rows:
+            key = row["port_id"], row["project_id"], row["direction"]
+            sums[key, "packets"] += row["packets"]
+            sums[key, "bytes"] += row["bytes"]
+        return {key: (sums[key, "packets"], sums[key, "bytes"]) for key, _ in sums}
+
+    exact = SENT, SENT * FRAME
+    beside = {("a", "p", "out"): exact, ("b", "q", "in"): exact}
+    assert await found("protocol udp destination_port 8000") == beside
+    assert await found("protocol udp destination_port 8001") == {("a", "p", "out"): exact, ("c", "p", "in"): exact}
+    assert await found("protocol udp destination_port 8002") == {("a", "p", "out"): exact}
+    assert await found("destination_port 8000", "q") == {("b", "q", "in"): exact}
+    assert {row["host"] for row in (await collecting.ask(Question("port a"))).rows} == {"h1"}
