@@ -106,5 +106,7 @@ def test_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.output.splitlines()[1].split() == (
         ["r1", "port", "p1", "block", "tcp/25", "egress", "active", "2026-01-02T00:00:00Z", "root", "spam"]
     )
+    monkeypatch.setitem(TOLD, "expires_at", None)
+    assert "active  its release" in said(monkeypatch, "restrictions")[0].output
     assert said(monkeypatch, "restrictions", "--all")[1] == [("GET", "restrictions", None)]
     assert '"id": "r1"' in said(monkeypatch, "restrictions", "--json")[0].output

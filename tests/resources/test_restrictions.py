@@ -207,3 +207,16 @@ def test_what_is_over_expires_and_is_forgotten_long_after(world: World) -> None:
     assert world.write(lambda tx: restrictions.forget(tx, now - timedelta(days=7))) == 0
     assert world.write(lambda tx: restrictions.forget(tx, now)) == 1
     assert shown(world, forever.id, ADMIN)["state"] == "active"
+
+
+def test_what_expired_may_be_prolonged_and_what_was_released_not(world: World) -> None:
+    port = world.port(world.network())["id"]
+    made = restrict(world, "port", port, duration_s=60)
+    until = made.created_at + timedelta(days=1)
+    world.clock_ahead(timedelta(seconds=61))
+    world.write(restrictions.expire)
+    again = world.write(lambda tx: restrictions.prolong(tx, ADMIN, made.id, until))
+    assert (again.state, again.expires_at, again.released_at) == ("active", until, None)
+    world.write(lambda tx: restrictions.release(tx, ADMIN, made.id, "mended"))
+    with refused("HTTPConflict", "released"):
+        world.write(lambda tx: restrictions.prolong(tx, ADMIN, made.id, until))

@@ -136,7 +136,7 @@ def _line(told: dict[str, Any]) -> str:
 
 
 def _until(told: dict[str, Any]) -> str:
-    return told["released_at"] or told["expires_at"] or "released"
+    return told["released_at"] or told["expires_at"] or "its release"
 
 
 def _value(told: dict[str, Any]) -> str:
