@@ -58,12 +58,15 @@ def test_what_does_not_hold_at_the_second_look(cloud: Make) -> None:
     assert "second look" in c.words(c.incident().id, "decision")[0]
 
 
-def test_counters_that_cannot_be_read_hold_nothing(cloud: Make) -> None:
+def test_counters_that_cannot_be_read_are_waited_for(cloud: Make) -> None:
     c = cloud()
     c.senses.stuck = True
     c.find(c.ports[0])
     c.round()
-    assert c.active() == []
+    assert (c.active(), c.incidents()) == ([], [])
+    c.senses.stuck = False
+    c.round()
+    assert len(c.active()) == 1
 
 
 def test_exempted_listed_and_the_clouds_own(cloud: Make) -> None:

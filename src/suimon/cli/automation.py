@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -9,10 +10,11 @@ import click
 import msgspec
 
 from suimon.response.delivery import Deliverer, DelivererConfig
+from suimon.response.metered import Metered
 from suimon.response.responder import Responder, ResponderConfig
-from suimon.response.senses import NoSenses, Senses
 from suimon.store.leases import Lease, LeaseConfig
 from suimon.store.store import Store
+from suimon.telemetry.meter.meters import Meters
 
 
 class AutomationConfig(msgspec.Struct, frozen=True):
@@ -40,9 +42,9 @@ def automation_config(options: Mapping[str, Any]) -> AutomationConfig:
     return AutomationConfig(acts=options["automation"])
 
 
-def automation(config: AutomationConfig, store: Store, senses: Senses | None = None) -> list[Component]:
-    """What is to be run; without `senses` nothing is measured, and usage rules see no usage."""
+def automation(config: AutomationConfig, store: Store, meters: Meters) -> list[Component]:
+    """What is to be run."""
     if not config.acts:
         return []
-    responder = Responder(ResponderConfig(), store, senses or NoSenses(), Lease(LeaseConfig(), store, "response"))
+    responder = Responder(ResponderConfig(), store, Metered(meters, time.time), Lease(LeaseConfig(), store, "response"))
     return [responder, Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))]

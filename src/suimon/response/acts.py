@@ -80,9 +80,10 @@ def settle(tx: Tx, finding_id: str, rule_name: str, seen: Seen) -> Incident | No
         return None
     case = Case(finding=finding, rule=rule, place=place, offset_s=seen.offset_s)
     decision = decide(book, case, _counted(tx, book, case), _now_s(tx))
-    if decision.verdict == "skip" or (decision.verdict == "act" and seen.looked is None):
+    holds = seen.looked.holds if seen.looked else None
+    if decision.verdict == "skip" or (decision.verdict == "act" and holds is None):
         return None
-    if decision.verdict == "act" and seen.looked and not seen.looked.holds:
+    if decision.verdict == "act" and seen.looked and not holds:
         decision = Decision(verdict="refuse", reasons=(f"it did not hold at the second look: {seen.looked.words}",))
     return _done(tx, _incident(tx, case, decision, (version, book)), case, decision, seen)
 

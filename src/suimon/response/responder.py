@@ -118,12 +118,12 @@ class Responder:
             log.info("finding_settled", finding=finding.id, rule=rule.name, incident=made.id, state=made.state)
 
     async def _look(self, proposal: Proposal) -> Looked:
-        """What can't be looked at doesn't hold."""
+        """What can't be looked at isn't acted on."""
         try:
             async with asyncio.timeout(self._config.look_timeout_s):
                 return await self._senses.look(proposal.finding, proposal.place)
         except TimeoutError:
-            return Looked(False, "the counters can't be read now")
+            return Looked(None, "the counters can't be read now")
 
     async def _attend(self, incident: Incident) -> None:
         # Asked by reading first: writing waits for the disk.

@@ -12,9 +12,9 @@ from suimon.model.rulebook import Place, UsageRule
 
 
 class Looked(msgspec.Struct, frozen=True):
-    """Whether what a finding says still holds, and what was seen."""
+    """Whether what a finding says still holds, and what was seen; None: nobody knows now, look again later."""
 
-    holds: bool
+    holds: bool | None
     words: str
 
 
@@ -39,19 +39,3 @@ class Senses(Protocol):
 
     def offset_s(self, hosts: Collection[str]) -> float:
         """How far the worst of these hosts' clocks is off ours."""
-
-
-class NoSenses:
-    """Without telemetry: the store alone says whether a finding holds, and nothing is measured."""
-
-    async def look(self, finding: Finding, place: Place) -> Looked:
-        return Looked(True, "no counters to look at: it is still being reported")
-
-    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
-        return None
-
-    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
-        return {}
-
-    def offset_s(self, hosts: Collection[str]) -> float:
-        return 0.0

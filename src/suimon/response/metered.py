@@ -1,0 +1,86 @@
+"""The meter as the responder's senses: what hosts counted, whatever flow records say."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from suimon.model.findings import Direction, Finding
+from suimon.model.rulebook import USAGE, Place, UsageRule
+from suimon.model.samples import Sample
+from suimon.response.senses import Looked, Rate
+from suimon.telemetry.meter.database import Trouble
+from suimon.telemetry.meter.history import READ, ROLLED
+from suimon.telemetry.meter.meters import Meters
+
+_LOOK_S: Final = 60.0
+_MOST_PORTS: Final = 64
+"""Ports that an address may have, each of which is asked about."""
+_LONG_S: Final = 6 * 3600.0
+"""From here on it is counted from a full hour on: sums of hours are few."""
+
+
+class Metered:
+    """`Senses` of these meters. What the meter can't be asked now is not known."""
+
+    def __init__(self, meters: Meters, clock: Callable[[], float]) -> None:
+        self._meters = meters
+        self._clock = clock
+
+    async def look(self, finding: Finding, place: Place) -> Looked:
+        """Whether the ports send, or get, anything at all: forged records make no counter count."""
+        if finding.detector.startswith(USAGE):
+            return Looked(True, "it is the meter's own")
+        now_s = self._clock()
+        direction: Direction = "egress" if finding.role == "source" else "ingress"
+        rate = await self.rate(place, direction, now_s - _LOOK_S, now_s)
+        if rate is None:
+            return Looked(None, "there are no counters of the last minute")
+        words = f"{rate.kpps:.3f} kpps and {rate.kbps:.1f} kbit/s of {direction} in the last minute"
+        return Looked(rate.kpps > 0, words)
+
+    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+        """None when nothing was counted in between."""
+        whole = place.target.kind in ("port", "project", "network")
+        subjects = [place.target.id] if whole else sorted(place.port_ids)[:_MOST_PORTS]
+        try:
+            found = [one for each in subjects for one in await self._samples(each, begun_s, ended_s, READ)]
+        except Trouble:
+            return None
+        within = [one for one in found if one.begun_s >= begun_s and one.port_id in place.port_ids]
+        if not within:
+            return None
+        span_s = max(one.ended_s for one in within) - min(one.begun_s for one in within)
+        out = direction == "egress"
+        sent = sum(one.out_bytes if out else one.in_bytes for one in within)
+        packets = sum(one.out_packets if out else one.in_packets for one in within)
+        return Rate(sent * 8 / 1000 / span_s, packets / 1000 / span_s) if span_s > 0 else None
+
+    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
+        """From the first full hour, or minute if it isn't long, after `begun_s`. Raises TimeoutError."""
+        grain_s = ROLLED[1] if ended_s - begun_s >= _LONG_S else ROLLED[0]
+        since_s = math.ceil(begun_s / grain_s) * grain_s
+        try:
+            found = await self._samples("", since_s, ended_s, grain_s)
+        except Trouble as error:
+            raise TimeoutError from error
+        sums: Counter[str] = Counter()
+        for one in found:
+            sums[one.port_id if rule.per == "port" else one.project_id] += _counted(rule, one)
+        return sums
+
+    def offset_s(self, hosts: Collection[str]) -> float:
+        """No host says what time it has."""
+        return 0.0
+
+    async def _samples(self, subject: str, since_s: float, until_s: float, coarsest_s: int) -> Sequence[Sample]:
+        return await self._meters.ask(lambda history: history.samples(subject, since_s, until_s, coarsest_s))
+
+
+def _counted(rule: UsageRule, one: Sample) -> int:
+    """What may have been outside or not is not held against anybody."""
+    out = one.out_outside_bytes if rule.outside else one.out_bytes
+    into = one.in_outside_bytes if rule.outside else one.in_bytes
+    return (out if rule.direction != "ingress" else 0) + (into if rule.direction != "egress" else 0)

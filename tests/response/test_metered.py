@@ -1,0 +1,109 @@
+"""The meter as senses: what was counted, by whom, and when nobody knows."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from suimon.model.counts import Count, PortCounts, Reading
+from suimon.model.counts import Metered as Whose
+from suimon.model.findings import Finding, Subject
+from suimon.model.rulebook import Measure, Place, UsageRule
+from suimon.response.metered import Metered
+from suimon.response.senses import Rate
+from suimon.telemetry.meter.database import Database
+from suimon.telemetry.meter.history import Config, History
+from suimon.telemetry.meter.ledger import Told
+from suimon.telemetry.meter.meters import Config as MetersConfig
+from suimon.telemetry.meter.meters import Meters
+
+T = TypeVar("T")
+BEGAN_S = 1_800_000_000.0
+PORTS = frozenset({"p1", "p2"})
+RULE = UsageRule(name="heavy", more_than_gb=1, do=Measure(kind="rate_limit", rate_kbps=1))
+with_ = msgspec.structs.replace
+
+
+def place(kind: str, id_: str) -> Place:
+    return Place(target=Subject(kind, id_), port_ids=PORTS if kind != "port" else frozenset({id_}))  # type: ignore[arg-type]
+
+
+def finding(role: str = "source", detector: str = "mass_mail") -> Finding:
+    return Finding(
+        id="f", detector=detector, subject=Subject("port", "p1"), role=role, since_s=0, seen_s=0, confidence=1,  # type: ignore[arg-type]
+        numbers={}, words="", evidence=(),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    """p1 sends a packet of 100 bytes and gets three every second, of which a half is outside; p2 is silent."""
+    kept = History(Config(), Database(f"sqlite:///{tmp_path}/metering.db"))
+    for at in range(0, 130, 10):
+        counted = {"p1": at, "p2": 0}
+        ports = tuple(
+            PortCounts(
+                name, 100.0,
+                received=Count("d", 0.0, 300 * n, 3 * n), sent=Count("d", 0.0, 100 * n, n),
+                received_outside=Count("f", 0.0, 150 * n, n), sent_outside=Count("g", 0.0, 50 * n, n),
+            )
+            for name, n in counted.items()
+        )  # fmt: skip
+        whose = {name: Whose("red", "net") for name in counted}
+        kept.note([Told("h1", Reading("boot", at + 100.0, ports), BEGAN_S + at, whose)], BEGAN_S + at)
+    return kept
+
+
+def asked(history: History, question: Callable[[Metered], T], now_s: float = BEGAN_S + 125) -> T:
+    return question(Metered(Meters(MetersConfig(), history, lambda: now_s), lambda: now_s))
+
+
+@pytest.mark.parametrize(("kind", "id_"), [("port", "p1"), ("project", "red"), ("network", "net"), ("address", "x")])
+def test_rates(history: History, kind: str, id_: str) -> None:
+    def rate(direction: str) -> Rate | None:
+        return asked(
+            history,
+            lambda m: asyncio.run(m.rate(place(kind, id_), direction, BEGAN_S + 30, BEGAN_S + 95)),  # type: ignore[arg-type]
+        )
+
+    assert rate("egress") == Rate(0.8, 0.001)
+    assert rate("ingress") == Rate(2.4, 0.003)
+
+
+def test_what_sends_nothing_does_not_hold_and_what_is_not_counted_is_not_known(history: History) -> None:
+    def holds(port: str, now_s: float = BEGAN_S + 125, **of: str) -> bool | None:
+        look = asked(history, lambda m: asyncio.run(m.look(finding(**of), place("port", port))), now_s)
+        return look.holds
+
+    assert holds("p1") is True
+    assert holds("p1", role="victim") is True
+    assert holds("p2") is False
+    assert holds("p3") is None
+    assert holds("p1", BEGAN_S + 1000) is None
+    assert holds("p3", detector="usage:heavy") is True
+
+
+@pytest.mark.parametrize(
+    ("rule", "used"),
+    [
+        ({}, {"p1": 200 * 60, "p2": 0}),
+        ({"outside": False}, {"p1": 400 * 60, "p2": 0}),
+        ({"direction": "egress"}, {"p1": 50 * 60, "p2": 0}),
+        ({"direction": "ingress", "per": "project"}, {"red": 150 * 60}),
+    ],
+)
+def test_sums_as_the_rule_counts_from_the_first_full_minute(
+    history: History, rule: dict[str, object], used: dict[str, int]
+) -> None:
+    found = asked(history, lambda m: asyncio.run(m.used(with_(RULE, **rule), BEGAN_S + 15, BEGAN_S + 120)))
+    assert dict(found) == used
+
+
+def test_a_meter_that_is_away_is_not_known(tmp_path: Path) -> None:
+    away = History(Config(), Database(f"sqlite:///{tmp_path}/nowhere/metering.db"))
+    assert asked(away, lambda m: asyncio.run(m.look(finding(), place("port", "p1")))).holds is None
+    with pytest.raises(TimeoutError):
+        asked(away, lambda m: asyncio.run(m.used(RULE, BEGAN_S, BEGAN_S + 60)))
