@@ -97,6 +97,32 @@ def gates_opened(root: Path) -> Iterator[Mutant]:
                 yield Mutant(f"gate:{name}", "gate", source.path, *cut, b"False")
 
 
+def detectors_removed(root: Path) -> Iterator[Mutant]:
+    """Each detector made deaf: its `step` takes nothing in."""
+    for source in _sources(root, "detection"):
+        steps = [node for node in ast.walk(source.tree) if isinstance(node, ast.FunctionDef) and node.name == "step"]
+        for step in steps:
+            if source.path.stem not in ("engine", "unanswered"):
+                cut = source.start(step.body[0]), source.end(step.body[-1])
+                yield Mutant(f"detector:{source.path.stem}", "detector", source.path, *cut, b"return []")
+
+
+def thresholds_ignored(root: Path) -> Iterator[Mutant]:
+    """Each comparison of a detector with its configuration, or with a threshold made of it, let through always."""
+    for source in _sources(root, "detection"):
+        found = [node for node in ast.walk(source.tree) if isinstance(node, ast.Compare) and _is_judged(node)]
+        for number, node in enumerate(found, 1):
+            left = ast.unparse(node.left)
+            cut = source.start(node), source.end(node)
+            text = f"(({left}) == ({left}))".encode()
+            yield Mutant(f"threshold:{source.path.stem}.{number}", "threshold", source.path, *cut, text)
+
+
+def _is_judged(node: ast.Compare) -> bool:
+    text = ast.unparse(node)
+    return "_config." in text or "threshold" in text or "_LEAST" in text
+
+
 def _conditions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.If]]:
     """Every `if` statement, named by the function it is in and its place there."""
     found = [node for node in _own_statements(tree) if isinstance(node, ast.If)]
@@ -158,6 +184,8 @@ KINDS = {
     "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
+    "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
+    "threshold": Kind(thresholds_ignored, ("tests/detection",), sample=3),
     "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),
 }
 

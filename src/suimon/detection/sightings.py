@@ -28,7 +28,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
 
 def sure_by(count: float) -> float:
     """The confidence that `count` packets or sessions give which were really seen, not estimated: 0.5 by 3 of them."""
-    return round(count / (count + 3.0), 3)
+    return round(float(count / (count + 3.0)), 3)
 
 
 def records_of(port_id: str, since_s: float, until_s: float, *terms: str) -> str:
