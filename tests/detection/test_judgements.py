@@ -1,0 +1,109 @@
+"""What is near an attack and is none: for each judgement of a detector something that it alone lets off, or doesn't."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from suimon.detection.replay import replay
+from suimon.detection.thresholds import Thresholds
+from tests.detection.attacks import spam
+from tests.detection.traffic import (
+    ACK,
+    BARE,
+    CLIENT,
+    FIN,
+    TCP,
+    UDP,
+    Flows,
+    Life,
+    connections,
+    flows,
+    records,
+    tags,
+)
+
+
+def found(made: Flows, sampling: int = 1) -> set[str]:
+    return {finding.detector for _, finding in replay(records(made, sampling=sampling), tags(1), Thresholds())}
+
+
+def steady(out: bool, kpps: float, l4_port: int = 5000, **columns: float) -> Flows:
+    return flows(0, out, UDP, begun=0.0, lasts=10.0, packets=kpps * 10_000, own_l4=l4_port, peer_l4=443, **columns)
+
+
+def quic(_life: Life) -> Flows:
+    return np.concatenate((steady(True, 40.0), steady(False, 4.0)))
+
+
+def video(_life: Life) -> Flows:
+    """For ten seconds what a flood would send in five."""
+    return steady(True, 10.0)
+
+
+def small_unasked_answers(_life: Life) -> Flows:
+    """Of a name server's port, but too small to be worth an attacker's while."""
+    return steady(True, 10.0, l4_port=53, size=200)
+
+
+def busy_resolver(life: Life) -> Flows:
+    return life.resolver(0, 9000)
+
+
+def copying(life: Life) -> Flows:
+    """Very many sessions of SSH that carry something."""
+    at = life.times(20)
+    ports = {"own_l4": 1024 + np.arange(len(at)), "peer_l4": 22, "peer": 9}
+    return connections(0, True, begun=at, lasts=0.5, packets=60, size=1000, **ports)
+
+
+def knocking(life: Life) -> Flows:
+    """Single packets of which no flags are known."""
+    at = life.times(20)
+    return flows(0, False, TCP, begun=at, own_l4=22, peer_l4=1024 + np.arange(len(at)), peer=9)
+
+
+def slow_scan(life: Life) -> Flows:
+    at = life.times(5)
+    return flows(0, True, TCP, BARE, begun=at, own_l4=4000, peer=9, peer_l4=1 + np.arange(len(at)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [quic, video, small_unasked_answers, busy_resolver, copying, knocking, slow_scan],
+    ids=lambda make: make.__name__,
+)
+def test_it_is_let_off(make: Callable[[Life], Flows]) -> None:
+    assert found(make(Life(12.0))) == set()
+
+
+def test_who_gets_a_little_mail_is_no_relay() -> None:
+    life = Life(16.0)
+    at = life.times(2)
+    got = connections(0, False, begun=at, lasts=1.0, packets=20, own_l4=587, peer_l4=life.ephemeral(len(at)), peer=4)
+    assert found(np.concatenate((spam(life, 0), got))) == {"mass_mail"}
+
+
+def clients(life: Life, rate: float, last: int, packets: int) -> Flows:
+    """Connections to the guest's web server, as far as clients' packets tell, which end with this flag."""
+    at = life.times(rate)
+    asked = {"own_l4": 443, "peer_l4": life.ephemeral(len(at)), "peer": life.rng.integers(0, 1 << 18, len(at))}
+    return flows(0, False, TCP, (CLIENT[0], ACK, ACK | last), begun=at, lasts=0.1, packets=packets, **asked)
+
+
+def test_clients_that_come_and_stay_are_no_flood() -> None:
+    assert found(clients(Life(6.0), 6000, 0, 8), sampling=16) == set()
+
+
+def test_most_clients_that_come_and_go_are_no_flood() -> None:
+    life = Life(6.0)
+    assert found(np.concatenate((clients(life, 5000, FIN, 4), clients(life, 3000, 0, 4))), sampling=16) == set()
+
+
+@pytest.mark.parametrize(("service", "kpps"), [(53, 5.0), (5000, 24.0)])
+def test_some_packets_of_a_coarse_sampling_prove_nothing(service: int, kpps: float) -> None:
+    """Three packets in two seconds stand for 6,000 a second, if each is one of 4,096; six for 25,000 of 8,192."""
+    at = np.arange(0.0, 10.0, 2 * 0.33 if service == 53 else 0.33)
+    few = records(flows(0, False, UDP, begun=at, own_l4=4000, peer_l4=service, peer=np.arange(len(at)), size=1480))
+    few["sampling"] = int(kpps * 1000 * (at[1] - at[0]))
+    assert list(replay(few, tags(1), Thresholds())) == []
