@@ -96,6 +96,8 @@ def _sflow() -> Parser:
         *(test_sflow.datagram(flow(raw(packet)), test_sflow.expanded(raw(packet))) for packet in packets),
         test_sflow.datagram(flow(raw(packets[0][14:], 11)), flow(raw(packets[6][14:], 12))),
         test_sflow.datagram(flow(test_sflow.xdr(3, bytes(32))), flow(test_sflow.xdr(4, bytes(56)))),
+        test_sflow.datagram(*[test_sflow.xdr(99, b"")] * 300),
+        test_sflow.datagram(flow(raw(bytes(test_sflow.SIX / bytes(8 * [60, 0, 0, 0, 0, 0, 0, 0])), 12))),
         test_sflow.datagram(flow(raw(packets[0])), agent=b"\0\0\0\2" + bytes(16)),
     ]
     functions = (

@@ -22,6 +22,7 @@ from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.exporters import Allowed, Exporters
 from suimon.telemetry.flow.receiver import Config as ReceiverConfig
 from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.flow.template_file import TemplateFile
 from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.port_map import Controller, Identity
@@ -106,9 +107,8 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
     controller = Controller(identity.url, identity.ca_file, identity.credential)
     collecting = Collecting(CollectingConfig(allowed), decoder, Segments(kept, time.time), controller)
     receiver = Receiver(ReceiverConfig(listen), collecting.take, time.time)
-    templates = state / "templates"
-    if templates.exists():
-        decoder.restore(templates.read_bytes())
+    templates = TemplateFile(state / "templates", decoder)
+    templates.restore()
     receiver.open()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -117,15 +117,15 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
         listener = Listener(answers_app(collecting, receiver, identity.key), where, socket)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(collecting.run(receiver))
+            keeping = tasks.create_task(templates.run())
             tasks.create_task(listener.run_bound())
             await listener.ready.wait()
             click.echo(f"suimon collector is ready: asked at {where.url}, flows at {receiver.addresses}")
             await stop.wait()
             running.cancel()
+            keeping.cancel()
             listener.should_exit = True
-    unfinished = templates.with_suffix(".new")
-    unfinished.write_bytes(decoder.templates())
-    unfinished.rename(templates)
+    templates.save()
 
 
 def _identity(state: Path) -> Identity:
