@@ -33,7 +33,8 @@ def meters(folder: Path, whose: dict[str, Metered]) -> Meters:
         for at in range(61):
             now_s = BEGAN_S + at * 10
             sent += 1000 * at
-            counts = Count("d", 0.0, 2 * sent, sent // 10), Count("d", 0.0, sent, sent // 10), None, None
+            received, out = (Count("d", 0.0, times * sent, sent // 10) for times in (2, 1))
+            counts = received, out, Count("flow", 100.0, 0, 0), Count("flow", 100.0, sent, sent // 10)
             ports = tuple(PortCounts(name, 100.0, *counts) for name in whose)
             made.take("hv1", Reading("boot", 100.0 + at * 10, ports), whose)
             assert await made.write()
@@ -75,6 +76,33 @@ def test_a_tenant_sees_his_own_and_an_operator_all(metered: tuple[Cloud, dict[st
     ):
         told = asked(cloud, who[token], query)["total"]
         assert (told["out_bytes"], told["in_bytes"]) == (ports * whole, 2 * ports * whole), (token, query)
+
+
+def test_a_metering_label_counts_what_its_project_had_with_the_outside(metered: tuple[Cloud, dict[str, str]]) -> None:
+    cloud, who = metered
+    body = {"metering_label": {"name": "out", "project_id": who["project"]}}
+    made = cloud.call("POST", "/v2.0/metering/metering-labels", body, who["admin"]).json
+    label = made["metering_label"]["id"]
+
+    def rule(direction: str, prefix: str) -> None:
+        wanted = {"metering_label_id": label, "direction": direction, "remote_ip_prefix": prefix}
+        answer = cloud.call(
+            "POST", "/v2.0/metering/metering-label-rules", {"metering_label_rule": wanted}, who["admin"]
+        )
+        assert answer.status == 201, answer.body
+
+    whole = sum(1000 * at for at in range(61))
+    rule("egress", "0.0.0.0/0")
+    told = asked(cloud, who["admin"], f"metering_label_id={label}")
+    assert (told["kind"], told["id"]) == ("metering_label", label)
+    assert {name: figure for name, figure in told["total"].items() if figure} == {
+        "out_outside_bytes": whole,
+        "out_outside_packets": sum(100 * at for at in range(61)),
+    }
+    assert cloud.call("GET", f"/operations/v1/usage?metering_label_id={label}", token=who["bert"]).status == 404
+    rule("ingress", "192.0.2.0/24")
+    refused = cloud.call("GET", f"/operations/v1/usage?metering_label_id={label}", token=who["admin"])
+    assert refused.status == 400 and "about a prefix" in refused.body.decode()
 
 
 def test_steps_rates_and_what_is_asked_wrongly(metered: tuple[Cloud, dict[str, str]]) -> None:

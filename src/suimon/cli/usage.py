@@ -21,7 +21,7 @@ _WIDTH: Final = 72
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["port", "project", "network"]), required=False)
+@click.argument("kind", type=click.Choice(["port", "project", "network", "label"]), required=False)
 @click.argument("id_", metavar="[ID]", required=False)
 @click.option(
     "--since", default="24h", show_default=True, help="How long ago (90s, 30m, 24h, 7d), or a time (ISO 8601)."
@@ -34,13 +34,13 @@ _WIDTH: Final = 72
     "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
 )
 def usage(kind: str | None, id_: str | None, state: Path | None, **options: Any) -> None:
-    """Show what the port, project or network ID sent and got; without one, what all did.
+    """Show what the port, project or network ID sent and got, or what a label counts; without one, what all did.
 
     Whoever isn't an operator sees his own project's.
     """
     if (kind is None) != (id_ is None):
-        raise click.UsageError("Say port, project or network, and its id.")
-    asked = {f"{kind}_id": id_} if kind else {}
+        raise click.UsageError("Say port, project, network or label, and its id.")
+    asked = {f"{'metering_label' if kind == 'label' else kind}_id": id_} if kind else {}
     asked |= {name: _moment(options[name]) for name in ("since", "until") if options[name]}
     asked |= {"step": str(_seconds(options["step"]))} if options["step"] else {}
     told = call(state, "GET", f"usage?{urlencode(asked)}")["usage"]

@@ -20,6 +20,7 @@ from suimon.store.tables import METERING_LABEL_RULES as RULE_TABLE
 from suimon.store.tables import METERING_LABELS as TABLE
 from suimon.store.tx import Tx
 
+_EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 SPEC: Final = METERING_LABEL.governed_by(RULES)
 RULE_SPEC: Final = METERING_LABEL_RULE.governed_by(RULES)
 METERING_LABELS: Final = Collection(
@@ -72,6 +73,21 @@ def create_label_rules(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]
         made.append(rule)
     tx.insert_many(made)
     return made
+
+
+def counted_by(tx: Tx, actor: Actor, label_id: str) -> tuple[MeteringLabel, frozenset[str]]:
+    """The label, and the directions that its rules count. Ports are metered by inside and outside, so a rule is about
+    all of the outside; what a prefix had, only flow records know. Raises NotFound, BadRequest.
+    """
+    label = METERING_LABELS.find(tx, actor, label_id)
+    rules = tx.select(MeteringLabelRule, {"metering_label_id": label_id})
+    for rule in rules:
+        if rule.excluded or rule.remote_ip_prefix not in _EVERYWHERE:
+            raise BadRequest(
+                f"Rule {rule.id} of the label is about a prefix: only those for {_EVERYWHERE[0]} are metered.",
+                "Invalid",
+            )
+    return label, frozenset(rule.direction for rule in rules)
 
 
 def delete_label_rule(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = None) -> None:

@@ -35,7 +35,7 @@ class OperationsService:
         reachability = Reachability(gate, states, allowance, checks)
         drops = Drops(gate, allowance, questions)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
-        usage = Usage(meters)
+        usage = Usage(gate, meters)
         flows = FlowRecords(gate, allowance)
         self._gate = gate
         self._routes = Routes(

@@ -8,17 +8,25 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from suimon.api.gate import Gate
 from suimon.api.wire import Call, answer
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Unavailable
 from suimon.model.samples import Sample
+from suimon.resources.metering import counted_by
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import READ, ROLLED, History
 from suimon.telemetry.meter.ledger import FIGURES
 from suimon.telemetry.meter.meters import Meters
 from suimon.telemetry.meter.usage import Step, percentiles, steps, totals
 
-_SUBJECTS: Final = {"port_id": "port", "project_id": "project", "network_id": "network"}
+_SUBJECTS: Final = {
+    "port_id": "port",
+    "project_id": "project",
+    "network_id": "network",
+    "metering_label_id": "metering_label",
+}
+_WAYS: Final = frozenset({"ingress", "egress"})
 _FINEST_S: Final = 10
 _MOST_STEPS: Final = 10_000
 _FEW_STEPS: Final = 200
@@ -28,18 +36,24 @@ _DAY_S: Final = 86400.0
 class Usage:
     """The handler of `/operations/v1/usage`."""
 
-    def __init__(self, meters: Meters | None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, gate: Gate, meters: Meters | None, clock: Callable[[], float] = time.time) -> None:
+        self._store = gate.store
         self._meters = meters
         self._clock = clock
 
     async def show(self, call: Call, actor: Actor) -> Response:
-        """GET, with one of `port_id`, `project_id`, `network_id`; `since` and `until` (ISO 8601 or seconds since 1970)
-        and `step` (seconds), to multiples of which both are widened. A tenant gets what his own project's ports had.
+        """GET, with one of `port_id`, `project_id`, `network_id`, `metering_label_id`; `since` and `until` (ISO 8601 or
+        seconds since 1970) and `step` (seconds), to multiples of which both are widened. A tenant gets what his own
+        project's ports had.
         """
         if self._meters is None:
             raise Unavailable("This controller doesn't meter.")
         asked = dict(call.query())
-        kind, subject = _subject(asked, actor)
+        kind, subject = shown = _subject(asked, actor)
+        ways = _WAYS
+        if kind == "metering_label":
+            label, ways = await self._store.read(lambda tx: counted_by(tx, actor, shown[1]))
+            subject = "" if label.shared else label.project_id
         since_s, until_s, step_s = self._window(asked)
         wanted = partial(_found, subject=subject, window=(since_s, until_s, step_s), now_s=self._clock())
         try:
@@ -49,11 +63,13 @@ class Usage:
         if not actor.admin:
             found = [each for each in found if each.project_id == actor.viewer]
         taken = steps(found, since_s, until_s, step_s)
+        if kind == "metering_label":
+            taken = [_only_outside(each, ways) for each in taken]
         return answer(
             {
                 "usage": {
                     "kind": kind,
-                    "id": subject,
+                    "id": shown[1],
                     "since": _text(since_s),
                     "until": _text(until_s),
                     "step_s": step_s,
@@ -84,7 +100,9 @@ def _subject(asked: Mapping[str, str], actor: Actor) -> tuple[str, str]:
     """Empty for everything, which is an operator's."""
     given = [name for name in _SUBJECTS if asked.get(name)]
     if len(given) > 1 or asked.keys() - {*_SUBJECTS, "since", "until", "step"}:
-        raise BadRequest("Ask for one of port_id, project_id, network_id, with since, until and step.")
+        raise BadRequest(
+            "Ask for one of port_id, project_id, network_id, metering_label_id, with since, until and step."
+        )
     if given:
         return _SUBJECTS[given[0]], asked[given[0]]
     return ("all", "") if actor.admin else ("project", actor.project_id)
@@ -99,6 +117,14 @@ def _found(history: History, *, subject: str, window: tuple[float, float, int], 
         advice = f"ask in steps of {longer[0]} s" if longer else "it is too long ago"
         raise BadRequest(f"What passed then is not kept in steps of {step_s} s any more: {advice}.")
     return history.samples(subject, since_s, until_s, coarsest_s)
+
+
+def _only_outside(step: Step, ways: frozenset[str]) -> Step:
+    """What a label counts: through routers, in the directions of its rules, as Neutron has them."""
+    counted = {"ingress": "in_outside", "egress": "out_outside"}
+    names = tuple(counted[way] for way in ways)
+    sums = (each if name.startswith(names) else 0 for name, each in zip(FIGURES, step.sums, strict=True))
+    return Step(step.begun_s, step.ended_s, tuple(sums))
 
 
 def _step(step: Step) -> dict[str, Any]:
