@@ -102,6 +102,9 @@ def test_a_target_that_there_is_not_or_that_is_the_clouds_own_is_refused(world: 
     ):
         with refused(error):
             restrict(world, kind, target)
+    for kind in ("quarantine", "rate_limit"):
+        with refused("HTTPBadRequest", "can be blocked"):
+            restrict(world, "outside_address", "203.0.113.9", **of(kind))
     for inside in ("10.0.0.77", "127.0.0.1", "224.0.0.5", "x"):
         with refused("HTTPBadRequest"):
             restrict(world, "outside_address", inside, **of("port_block"))
