@@ -119,6 +119,8 @@ def test_an_address_is_of_the_project_that_has_it(world: World) -> None:
     assert (made.project_id, made.target) == ("red", address)
     floating = world.create("floatingips", floating_network_id=world.outside())["floating_ip_address"]
     assert restrict(world, "address", floating).project_id == "red"
+    with refused("HTTPBadRequest", "not one outside"):
+        restrict(world, "outside_address", floating, **of("port_block"))
     other = world.network(BOB)
     world.subnet(other, by=BOB)
     world.port(other, BOB, fixed_ips=[{"ip_address": address}])
