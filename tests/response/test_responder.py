@@ -10,6 +10,7 @@ from suimon.resources import restrictions
 from suimon.resources.breaker import close_breaker
 from suimon.resources.incidents import approve, deny, get_incident, list_incidents, mark
 from suimon.response.expiry import Expiry, ExpiryConfig
+from suimon.response.responder import Responder, ResponderConfig
 from suimon.response.senses import Rate
 from tests.resources.world import ADMIN, ALICE, BOB, refused
 from tests.response.cloud import Cloud
@@ -267,6 +268,15 @@ def test_two_rules_and_one_that_throws_hold_up_nothing(cloud: Make) -> None:
     c.write(lambda tx: tx.delete(next(p for p in tx.select(Port) if p.id == gone)))
     c.round()
     assert [one.target for one in c.active()] == [c.ports[0]]
+
+
+def test_many_findings_hold_up_none(cloud: Make) -> None:
+    c = cloud(ports=5)
+    for port in c.ports:
+        c.find(port)
+    few = Responder(ResponderConfig(findings_at_once=2), c.store, c.senses, monotonic=c.monotonic)
+    c.loop.run_until_complete(few.round())
+    assert len(c.active()) == 5
 
 
 async def _expire(c: Cloud) -> None:

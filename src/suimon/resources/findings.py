@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Forbidden
@@ -25,6 +25,12 @@ _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 _LIVE: Final = (
     select(*FINDINGS.columns)
     .where(and_(FINDINGS.c.seen_at >= bindparam("since"), FINDINGS.c.ended.is_(False)))
+    .where(
+        or_(
+            FINDINGS.c.noted_at > bindparam("at"),
+            and_(FINDINGS.c.noted_at == bindparam("at"), FINDINGS.c.id > bindparam("id")),
+        )
+    )
     .order_by(FINDINGS.c.noted_at, FINDINGS.c.id)
     .limit(bindparam("most"))
 )
@@ -56,9 +62,10 @@ def list_findings(tx: Tx, actor: Actor, limit: int = 100) -> list[NotedFinding]:
     return tx.select(NotedFinding, where, order=("-noted_at", "id"), limit=limit)
 
 
-def live_findings(tx: Tx, since: datetime, most: int) -> list[NotedFinding]:
-    """Those that go on: seen since then and not said to have ended; the first to be noted first."""
-    rows = tx.rows(_LIVE, {"since": time_text(since), "most": most})
+def live_findings(tx: Tx, since: datetime, most: int, after: NotedFinding | None = None) -> list[NotedFinding]:
+    """Those that go on: seen since then and not said to have ended. The first to be noted first, behind `after`."""
+    at, id_ = (time_text(after.noted_at), after.id) if after else ("", "")
+    rows = tx.rows(_LIVE, {"since": time_text(since), "at": at, "id": id_, "most": most})
     return [KEPT[NotedFinding].codec.decode(row) for row in rows]
 
 

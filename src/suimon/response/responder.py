@@ -14,7 +14,7 @@ import structlog
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import CallerError, Unavailable
 from suimon.model.findings import Direction, Finding, Subject
-from suimon.model.incidents import Incident
+from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.rulebook import Place
 from suimon.resources.findings import finding_of, live_findings
 from suimon.resources.places import place_of
@@ -36,7 +36,7 @@ class ResponderConfig(msgspec.Struct, frozen=True):
 
     round_s: float = 5.0
     usage_every_s: float = 60.0
-    most_findings: int = 2000
+    findings_at_once: int = 500
     look_timeout_s: float = 5.0
     settles_s: float = 10.0
     """How soon after a restriction was made its effect can be measured."""
@@ -85,8 +85,12 @@ class Responder:
         if now.timestamp() - self._usage_at >= self._config.usage_every_s or now.timestamp() < self._usage_at:
             self._usage_at = now.timestamp()
             await self._meter(now)
-        for finding in await self._store.read(self._live):
-            await self._isolated("finding", finding.id, self._consider(finding))
+        page = await self._store.read(self._live)
+        while page:
+            for noted in page:
+                await self._isolated("finding", noted.id, self._consider(finding_of(noted)))
+            last = page[-1]
+            page = await self._store.read(lambda tx, last=last: self._live(tx, last))  # type: ignore[misc]
         for incident in await self._store.read(open_incidents):
             await self._isolated("incident", incident.id, self._attend(incident))
 
@@ -99,9 +103,9 @@ class Responder:
         except CallerError as error:
             log.warning("response_refused", kind=kind, id=id_, reason=error.message)
 
-    def _live(self, tx: Tx) -> list[Finding]:
+    def _live(self, tx: Tx, after: NotedFinding | None = None) -> list[NotedFinding]:
         fresh = timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
-        return [finding_of(noted) for noted in live_findings(tx, tx.now - fresh, self._config.most_findings)]
+        return live_findings(tx, tx.now - fresh, self._config.findings_at_once, after)
 
     async def _consider(self, finding: Finding) -> None:
         for proposal in await self._store.read(lambda tx: proposals(tx, finding)):
