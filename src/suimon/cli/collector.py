@@ -14,6 +14,9 @@ import uvloop
 
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.watching import Watching
+from suimon.detection.engine import Records
+from suimon.detection.thresholds import read
 from suimon.model.collectors import CollectorJoin
 from suimon.telemetry.answers import answers_app
 from suimon.telemetry.collecting import Collecting
@@ -55,6 +58,7 @@ _state = click.option(
 )
 @click.option("--keep-days", type=click.FloatRange(min=0.05), default=30.0, show_default=True)
 @click.option("--keep-gib", type=click.FloatRange(min=0.001), default=50.0, show_default=True)
+@click.option("--thresholds", type=_PATH, help="YAML of what detectors take for an attack; else the defaults.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 @click.pass_context
 def collector(context: click.Context, /, state: Path, log_level: str, **said: Any) -> None:
@@ -106,6 +110,9 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
     decoder = Collector(Exporters(allowed))
     controller = Controller(identity.url, identity.ca_file, identity.credential)
     collecting = Collecting(CollectingConfig(allowed), decoder, Segments(kept, time.time), controller)
+    thresholds = said["thresholds"]
+    watching = Watching(Records(read(thresholds.read_text() if thresholds else ""), secrets.randbits(63)))
+    collecting.detect = watching.take
     receiver = Receiver(ReceiverConfig(listen), collecting.take, time.time)
     templates = TemplateFile(state / "templates", decoder)
     templates.restore()
@@ -118,12 +125,14 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(collecting.run(receiver))
             keeping = tasks.create_task(templates.run())
+            looking = tasks.create_task(watching.run())
             tasks.create_task(listener.run_bound())
             await listener.ready.wait()
             click.echo(f"suimon collector is ready: asked at {where.url}, flows at {receiver.addresses}")
             await stop.wait()
             running.cancel()
             keeping.cancel()
+            looking.cancel()
             listener.should_exit = True
     templates.save()
 
