@@ -21,6 +21,7 @@ from suimon.dataplane.layout import Layout
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.findings import Finding
 from suimon.model.records import Batch
 from suimon.telemetry.collecting import Collecting, Config
 from suimon.telemetry.flow.collector import Collector
@@ -71,6 +72,24 @@ class Map:
             await asyncio.Event().wait()
         return self.answer
 
+    async def findings(self, found: Sequence[Finding]) -> None:
+        raise AssertionError(found)
+
+
+class Heard:
+    """In the detectors' place: hears of the last packet."""
+
+    def __init__(self, heard: asyncio.Event) -> None:
+        self._heard = heard
+
+    def take(self, batch: Batch, tags: Sequence[MappedPort], now_s: float) -> list[Finding]:
+        if MARKER in batch["destination_port"]:
+            self._heard.set()
+        return []
+
+    def flush(self, now_s: float) -> list[Finding]:
+        return []
+
 
 def _mapped(name: str, plugged: Plugged) -> MappedPort:
     mac = f"{MAC}0{1 + list(ADDRESSES).index(name)}"
@@ -104,11 +123,7 @@ async def _scenario(live: LiveCloud, directory: Path) -> None:
         receiver = Receiver(ReceiverConfig((("127.0.0.1", 0),)), collecting.take, time.time)
         inside(live.switch.namespace, receiver.open)
 
-        def detect(batch: Batch, ports: Sequence[MappedPort], now_s: float) -> None:
-            if MARKER in batch["destination_port"]:
-                seen.set()
-
-        collecting.detect = detect
+        collecting.detection = Heard(seen)
         async with running(collecting.run(receiver)):
             await collecting.mapped.wait()
             await switch.ensure(Layout(export=Export(f"127.0.0.1:{receiver.addresses[0][1]}", sampling=1)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.findings import Finding, Subject
 from suimon.model.records import Batch
 from suimon.telemetry.collecting import Collecting, Config
 from suimon.telemetry.flow.collector import Collector
@@ -19,6 +21,20 @@ from suimon.telemetry.history.segments import Segments
 
 NOW = 1_795_262_400.0
 PORT = MappedPort("p1", "project", "net", "h1", "127.0.0.1", 7, "02:00:00:00:00:01", ("10.0.0.1",))
+
+
+FOUND = Finding(
+    id="f1",
+    detector="mass_mail",
+    subject=Subject("port", "p1"),
+    role="source",
+    since_s=NOW,
+    seen_s=NOW,
+    confidence=0.9,
+    numbers={},
+    words="It sends mail.",
+    evidence=("port p1",),
+)
 
 
 def netflow5(count: int, ifindex: int = 7) -> bytes:
@@ -34,12 +50,16 @@ class Map:
 
     def __init__(self) -> None:
         self.asked: list[MapRequest] = []
+        self.told = asyncio.Queue[list[Finding]]()
 
     async def ports(self, asked: MapRequest) -> MapAnswer:
         self.asked.append(asked)
         if len(self.asked) > 1:
             await asyncio.Event().wait()
         return MapAnswer("store", 1, 5, True, (PORT,))
+
+    async def findings(self, found: Sequence[Finding]) -> None:
+        self.told.put_nowait(list(found))
 
 
 class Site:
@@ -52,14 +72,19 @@ class Site:
             Segments(SegmentsConfig(directory), lambda: NOW),
             self.map,
         )
-        self.collecting.detect = self._note
+        self.collecting.detection = self
         self.receiver = Receiver(ReceiverConfig((("127.0.0.1", 0),)), self.collecting.take, lambda: NOW)
         self.receiver.open()
 
-    def _note(self, batch: Batch, ports: object, now_s: float) -> None:
+    def take(self, batch: Batch, tags: object, now_s: float) -> list[Finding]:
+        """As the detectors do."""
         self.seen.put_nowait(batch)
         if batch["input"][0] == 99:
             raise ZeroDivisionError("a detector of this test")
+        return [FOUND] if batch["input"][0] == 98 else []
+
+    def flush(self, now_s: float) -> list[Finding]:
+        return []
 
     async def send(self, datagram: bytes) -> Batch:
         """What the detectors were told of it."""
@@ -147,5 +172,15 @@ def test_a_detector_that_throws_is_counted_and_its_records_are_kept(tmp_path: Pa
         await site.send(netflow5(1, ifindex=99))
         assert site.count("detector_faults_total") == "1"
         assert (await site.ask()).total.records == 1
+
+    at_work(site, scenario)
+
+
+def test_what_is_found_is_told_to_the_controller(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+
+    async def scenario() -> None:
+        await site.send(netflow5(1, ifindex=98))
+        assert await site.map.told.get() == [FOUND]
 
     at_work(site, scenario)

@@ -112,7 +112,7 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
     collecting = Collecting(CollectingConfig(allowed), decoder, Segments(kept, time.time), controller)
     thresholds = said["thresholds"]
     watching = Watching(Records(read(thresholds.read_text() if thresholds else ""), secrets.randbits(63)))
-    collecting.detect = watching.take
+    collecting.detection = watching
     receiver = Receiver(ReceiverConfig(listen), collecting.take, time.time)
     templates = TemplateFile(state / "templates", decoder)
     templates.restore()
@@ -125,14 +125,12 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(collecting.run(receiver))
             keeping = tasks.create_task(templates.run())
-            looking = tasks.create_task(watching.run())
             tasks.create_task(listener.run_bound())
             await listener.ready.wait()
             click.echo(f"suimon collector is ready: asked at {where.url}, flows at {receiver.addresses}")
             await stop.wait()
             running.cancel()
             keeping.cancel()
-            looking.cancel()
             listener.should_exit = True
     templates.save()
 

@@ -22,16 +22,15 @@ from suimon.distribution.frames import line
 from suimon.distribution.links import Link
 from suimon.model.collectors import CollectorJoin, MapRequest
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
+from suimon.model.findings import Finding
 from suimon.model.things import Host
 from suimon.model.view import Join, Ping, Report, Retry, Traced, Watch
 
-T = TypeVar("T", Join, Watch, Report, Traced, CollectorJoin, MapRequest)
+T = TypeVar("T", Join, Watch, Report, Traced, CollectorJoin, MapRequest, list[Finding])
 Answer = Callable[[Request], Awaitable[Response]]
 
-_MOST_BYTES: Final = {
-    **dict.fromkeys((Join, Traced, CollectorJoin, MapRequest), 64 << 10),
-    **dict.fromkeys((Watch, Report), 4 << 20),
-}
+_USUAL_BYTES: Final = 4 << 20
+_MOST_BYTES: Final[dict[object, int]] = dict.fromkeys((Join, Traced, CollectorJoin, MapRequest), 64 << 10)
 _LONGEST_CREDENTIAL: Final = 256
 _LINES: Final = "application/x-ndjson"
 
@@ -70,11 +69,17 @@ def hosts_app(distribution: Distribution, collectors: Collectors) -> Starlette:
         asked = await _body(request, MapRequest, distribution.config.body_timeout_s)
         return _json(await collectors.ports(asked))
 
+    async def findings(request: Request) -> Response:
+        await collectors.authenticate(_credential(request))
+        told = await _body(request, list[Finding], distribution.config.body_timeout_s)
+        await collectors.findings(told)
+        return _json({"noted": len(told)})
+
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
     posts = {"join": join, "watch": watch, "report": report, "answer": answer}
-    posts |= {"collectors": join_collector, "ports": ports}
+    posts |= {"collectors": join_collector, "ports": ports, "findings": findings}
     routes = [Route(f"/hosts/v1/{name}", _told(answer), methods=["POST"]) for name, answer in posts.items()]
     return Starlette(routes=[*routes, Route("/healthz", healthz)])
 
@@ -145,8 +150,8 @@ async def _body(request: Request, type_: type[T], timeout_s: float) -> T:
         async with asyncio.timeout(timeout_s):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > _MOST_BYTES[type_]:
-                    raise BadRequest(f"The body is longer than {_MOST_BYTES[type_]} bytes.")
+                if len(body) > (most := _MOST_BYTES.get(type_, _USUAL_BYTES)):
+                    raise BadRequest(f"The body is longer than {most} bytes.")
         return msgspec.json.decode(body, type=type_)
     except TimeoutError:
         raise BadRequest(f"The body did not arrive within {timeout_s:g} s.") from None

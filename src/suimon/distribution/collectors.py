@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import structlog
 from sqlalchemy import select
 
-from suimon.model.actor import SYSTEM
+from suimon.model.actor import SYSTEM, Actor
 from suimon.model.collectors import CollectorJoin, CollectorJoined, MapAnswer, MappedPort, MapRequest
 from suimon.model.errors import Unauthorized
+from suimon.model.findings import Finding
 from suimon.model.things import Collector, FloatingIp, Host, Port
 from suimon.model.touches import UNPLUGGED
 from suimon.store.changes import Change
@@ -37,6 +38,7 @@ class CollectorActs(Protocol):
     def require_collector_token(self, tx: Tx, wanted: CollectorJoin) -> object: ...
     def join_collector(self, tx: Tx, wanted: CollectorJoin, credential_hash: str) -> Collector: ...
     def find_collector(self, tx: Tx, credential: str) -> Collector | None: ...
+    def note_findings(self, tx: Tx, actor: Actor, findings: Sequence[Finding]) -> object: ...
 
 
 class Collectors:
@@ -60,6 +62,11 @@ class Collectors:
         if found is None:
             raise Unauthorized("This collector's credential is not valid (any more): join again.")
         return found
+
+    async def findings(self, found: Sequence[Finding]) -> None:
+        """What a collector's detectors found. Raises BadRequest."""
+        if found:
+            await self._store.write(lambda tx: self._acts.note_findings(tx, SYSTEM, found), SYSTEM)
 
     async def ports(self, asked: MapRequest, patience_s: float = PATIENCE_S) -> MapAnswer:
         """What changed since; empty when nothing did for so long."""

@@ -12,13 +12,14 @@ from suimon.model.actor import Actor
 from suimon.model.collectors import CollectorJoin
 from suimon.model.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from suimon.model.things import Collector, JoinToken
-from suimon.resources import hosts
+from suimon.resources import findings, hosts
 from suimon.store.tx import Tx
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 _KEY: Final = re.compile(r"[0-9A-Za-z_-]{32,128}")
 
 secret_hash = hosts.secret_hash
+note_findings = findings.note_findings
 
 
 def create_collector_token(tx: Tx, actor: Actor, secret: str, lifetime: timedelta, name: str) -> JoinToken:

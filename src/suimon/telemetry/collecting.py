@@ -17,6 +17,7 @@ import numpy as np
 import structlog
 
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.findings import Finding
 from suimon.model.records import Batch
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.datagrams import Datagrams
@@ -29,8 +30,20 @@ from suimon.telemetry.history.tagging import Tagger
 log = structlog.get_logger()
 
 _RETRY_S: Final = 2.0
-Detect = Callable[[Batch, Sequence[MappedPort], float], None]
-"""Told of each batch with the table that its `port` is an index into, and the time. Its faults are its own."""
+_LOOK_EVERY_S: Final = 1.0
+_MOST_AT_ONCE: Final = 100
+_MOST_FINDINGS: Final = 1000
+"""That wait while no controller can be told; detectors say again what goes on."""
+
+
+class Detection(Protocol):
+    """The detectors (`detection.engine.Records`)."""
+
+    def take(self, batch: Batch, tags: Sequence[MappedPort], now_s: float) -> list[Finding]:
+        """`tags` is the table that `port` of the batch is an index into."""
+        ...
+
+    def flush(self, now_s: float) -> list[Finding]: ...
 
 
 class PortMap(Protocol):
@@ -38,6 +51,10 @@ class PortMap(Protocol):
 
     async def ports(self, asked: MapRequest) -> MapAnswer:
         """Raises OSError or TimeoutError when it can't be asked."""
+        ...
+
+    async def findings(self, found: Sequence[Finding]) -> None:
+        """Raises the same."""
         ...
 
 
@@ -58,13 +75,15 @@ class Collecting:
 
     def __init__(self, config: Config, decoder: Collector, segments: Segments, port_map: PortMap | None) -> None:
         self._config, self._decoder, self._segments, self._port_map = config, decoder, segments, port_map
-        self.detect: Detect | None = None
+        self.detection: Detection | None = None
         self.history_error = ""
         """Why nothing is kept now."""
         self.unkept = 0
         """Records that could not be written."""
         self.kept = 0
-        self.detector_faults = 0
+        self.detector_faults = self.findings_untold = 0
+        self._findings: dict[str, Finding] = {}
+        self._found = asyncio.Event()
         self.mapped = asyncio.Event()
         """It is known which port is where."""
         self._ports: dict[str, MappedPort] = {}
@@ -81,12 +100,9 @@ class Collecting:
         if len(self._tagger.exporters) != len(self._decoder.exporters.table):
             self._tag_anew()
         tagged = self._tagger.tag(batch)
-        if self.detect is not None:
-            try:
-                self.detect(tagged, self._tagger.ports, time.time())
-            except Exception:
-                self.detector_faults += 1
-                log.exception("detectors_failed")
+        if self.detection is not None:
+            detection, ports = self.detection, self._tagger.ports
+            self._detect(lambda now_s: detection.take(tagged, ports, now_s))
         if self._count + len(tagged) > self._config.most_waiting:
             self._decoder.exporters.unqueued(tagged)
             return
@@ -103,6 +119,9 @@ class Collecting:
                 tasks.create_task(self._write())
                 if self._port_map is not None:
                     tasks.create_task(self._follow(self._port_map))
+                    tasks.create_task(self._tell(self._port_map))
+                if self.detection is not None:
+                    tasks.create_task(self._look(self.detection))
         finally:
             await self._flush()
             self._segments.close()
@@ -121,6 +140,7 @@ class Collecting:
         yield from _metric("records_unkept", [("", self.unkept)])
         yield from _metric("records_waiting", [("", self._count)], "gauge")
         yield from _metric("detector_faults", [("", self.detector_faults)])
+        yield from _metric("findings_untold", [("", self.findings_untold)])
         yield from _metric("socket_drops", [("", receiver.lost)])
         yield from _metric("stranger_datagrams", [("", exporters.strangers.total())])
         for name in Losses.__struct_fields__:
@@ -128,6 +148,46 @@ class Collecting:
             yield from _metric(f"exporter_{name}", values)
         lost = [(f'{{exporter="{each.address}"}}', each.lost_on_the_way) for each in exporters.table]
         yield from _metric("exporter_lost_on_the_way", lost)
+
+    def _detect(self, look: Callable[[float], list[Finding]]) -> None:
+        """Detectors' troubles stay their own."""
+        try:
+            found = look(time.time())
+        except Exception:
+            self.detector_faults += 1
+            log.exception("detectors_failed")
+            return
+        for each in found:
+            self._findings[each.id] = each
+        while len(self._findings) > _MOST_FINDINGS:
+            del self._findings[next(iter(self._findings))]
+            self.findings_untold += 1
+        if found:
+            self._found.set()
+
+    async def _look(self, detection: Detection) -> Never:
+        """What has ended is told when nothing comes, too."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            self._detect(detection.flush)
+
+    async def _tell(self, port_map: PortMap) -> Never:
+        while True:
+            await self._found.wait()
+            self._found.clear()
+            telling = list(self._findings.values())[:_MOST_AT_ONCE]
+            try:
+                await port_map.findings(telling)
+            except (OSError, TimeoutError) as error:
+                log.warning("findings_not_told", reason=str(error), waiting=len(self._findings))
+                await asyncio.sleep(_RETRY_S)
+            else:
+                # One that was found again meanwhile is news.
+                for each in telling:
+                    if self._findings.get(each.id) is each:
+                        del self._findings[each.id]
+            if self._findings:
+                self._found.set()
 
     async def _write(self) -> Never:
         while True:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
 
 from suimon.model.collectors import CollectorJoin, CollectorJoined, MapAnswer, MapRequest
+from suimon.model.findings import Finding
 
 T = TypeVar("T")
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=60, connect=5)
@@ -40,7 +42,11 @@ class Controller:
         """Raises OSError, TimeoutError."""
         return await self._post("ports", asked, MapAnswer)
 
-    async def _post(self, call: str, body: msgspec.Struct, kind: type[T]) -> T:
+    async def findings(self, found: Sequence[Finding]) -> None:
+        """What detectors found. Raises OSError, TimeoutError."""
+        await self._post("findings", found, dict[str, int])
+
+    async def _post(self, call: str, body: object, kind: type[T]) -> T:
         tls: Any = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
         url, headers = f"{self._url}/hosts/v1/{call}", {"Content-Type": "application/json", **self._headers}
         try:
