@@ -81,3 +81,11 @@ def test_what_lasts_for_an_hour_becomes_usual() -> None:
     assert meter(engine, 3600, 7000, 500)
     meter(engine, 7000, 18_000, 500)
     assert not [finding for finding in meter(engine, 18_000, 19_000, 500) if not finding.ended]
+
+
+def test_what_lasts_for_less_stays_news() -> None:
+    """Though it has lasted for longer than all that was known of the port before."""
+    engine = of_samples(Thresholds())
+    meter(engine, 0, 1860, 20)
+    meter(engine, 1860, 5000, 500)
+    assert [finding.ended for finding in meter(engine, 5000, 5020, 500)] == [False, False]
