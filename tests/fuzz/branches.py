@@ -51,10 +51,14 @@ class Branches:
     def _read(self, code: CodeType) -> None:
         self._codes.add(code)
         instructions = list(dis.get_instructions(code))
+        prefixed = -1
         for one, following in pairwise(instructions):
+            # A jump too far for its argument has a prefix; the interpreter tells of both together, as of the prefix.
+            begin = one.offset if prefixed < 0 else prefixed
+            prefixed = begin if one.opname == "EXTENDED_ARG" else -1
             if "_IF_" in one.opname or one.opname == "FOR_ITER":
-                self._next[code, one.offset] = following.offset
-                self._taken[code, one.offset] = set()
+                self._next[code, begin] = following.offset
+                self._taken[code, begin] = set()
         for constant in code.co_consts:
             if isinstance(constant, CodeType):
                 self._read(constant)

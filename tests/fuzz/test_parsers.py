@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.fuzz.__main__ import LEAST_SHARE
@@ -29,3 +31,13 @@ def test_a_branch_that_is_never_taken_is_told() -> None:
     with branches.watched():
         parity(2)
     assert branches.share == 1 and not branches.untaken()
+
+
+def test_a_loop_with_a_long_body_is_told_as_a_short_one() -> None:
+    lines = "".join(f"\n        total += each * {number}" for number in range(100))
+    made: dict[str, Callable[[list[int]], int]] = {}
+    exec(f"def long(numbers):\n    total = 0\n    for each in numbers:{lines}\n    return total", made)
+    branches = Branches([made["long"]])
+    with branches.watched():
+        made["long"]([1])
+    assert branches.share == 1
