@@ -32,7 +32,7 @@ from tests.system.openvswitch import OpenVSwitch
 OFPORTS = (1, 2, 3, 5, 101)
 TUNNELS = {"vxlan": 100, "gre": 102, "geneve": 103}
 ENTRY = "reg15"
-"""No flow of ours uses it: with a stage's number in it, a traced packet starts there."""
+"""It is 0 wherever a stretch begins: with a stage's number in it, a traced packet starts there."""
 
 CT_FLAGS = {0x20: "trk", 0x01: "new", 0x02: "est", 0x04: "rel", 0x08: "rpl", 0x10: "inv"}
 SPELLING = {

@@ -54,7 +54,7 @@ def received(port: view.Port) -> tuple[Action, ...]:
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
-    yield from _inside(owner, {}, _LINK)
+    yield from _inside(owner, {}, _LINK, 80)
 
 
 def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
@@ -67,12 +67,12 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
     for eth_type in _IP:
         yield flow(Stage.COUNT, 100, owner, here | {"eth_type": eth_type}, [*asked, Resubmit(Stage.TALLY)])
     subnets = map(facts.subnet, facts.found("subnet@network", network.id))
-    yield from _inside(owner, here, {subnet.cidr for subnet in subnets if subnet})
+    yield from _inside(owner, here, {subnet.cidr for subnet in subnets if subnet}, 100)
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
     behind: dict[str, object] = {ROUTER: facts.number("router", router.id)}
-    yield from _inside(owner, behind, {interface.cidr for interface in router.interfaces})
+    yield from _inside(owner, behind, {interface.cidr for interface in router.interfaces}, 90)
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
@@ -89,12 +89,13 @@ def _has_leg(router: view.Router | None, network: view.Network) -> bool:
     return router is not None and any(leg.network_id == network.id for leg in router.interfaces)
 
 
-def _inside(owner: Owner, where: dict[str, object], cidrs: Iterable[str]) -> Iterator[Part]:
+def _inside(owner: Owner, where: dict[str, object], cidrs: Iterable[str], priority: int) -> Iterator[Part]:
+    """Each kind of owner has a priority of its own: a prefix may be known to several, and one flow counts it off."""
     for cidr in sorted(cidrs):
         eth_type, family = (0x86DD, "ipv6") if ":" in cidr else (0x0800, "ipv4")
         for way, end in ((SENT_OUTSIDE, "dst"), (RECEIVED_OUTSIDE, "src")):
             matched = where | {COUNTING: way, "eth_type": eth_type, f"{family}_{end}": cidr}
-            yield flow(Stage.INSIDE, 100, owner, matched, _DONE)
+            yield flow(Stage.INSIDE, priority, owner, matched, _DONE)
 
 
 PRODUCERS: Final[Producers] = {
