@@ -247,8 +247,8 @@ def _find_datapath() -> Literal["loaded", "available", "absent"]:
 
 
 def _ask_limits(rundir: Path) -> tuple[int, ...]:
-    """None where there is no kernel's datapath, or where they don't fit the one message that the kernel tells them in
-    (about 300 of them).
+    """Nothing where there is no kernel's datapath, or where more than about 300 have one: they don't fit the message
+    in which the kernel tells all of them.
     """
     try:
         control = vswitchd(rundir)

@@ -39,7 +39,7 @@ HOSTS: Final = ("h1", "h2", "h3")
 PHYSNET: Final = "physnet1"
 SETTINGS: Final = Settings(vlans={PHYSNET: ((10, 99),)}, quotas=dict.fromkeys(("network", "subnet", "port"), -1))
 _LISTED: Final = (
-    *("networks", "subnets", "ports", "routers", "floatingips", "trunks"),
+    *("networks", "subnets", "ports", "routers", "floatingips", "trunks", "ndp_proxies"),
     *("security-groups", "security-group-rules", "address-groups"),
 )
 _TUNNELS: Final = {"vxlan": 100, "gre": 102, "geneve": 103}

@@ -197,7 +197,7 @@ class Oracle:
         found = {each["floating_ip_address"]: self._floating_mac(each) for each in self._floating_on(network_id)}
         for gateway in self._gateways(network_id):
             forwarded = [each["floating_ip_address"] for each in self._forwardings(gateway["device_id"])]
-            six = [link_local(gateway["mac_address"])] if _six(gateway) else []
+            six = [link_local(gateway["mac_address"]), *self._proxied(gateway["device_id"])] if _six(gateway) else []
             found |= dict.fromkeys([*_fixed(gateway), *forwarded, *six], gateway["mac_address"])
         return found
 
@@ -330,6 +330,8 @@ class Oracle:
         if frame.ipv6:
             if gateway and frame.dst in _fixed(gateway):
                 return self._pinged(frame, sender, frame.eth_src)
+            if not self._lets_in(router_id, frame.dst):
+                return set()
             return self._routed(router_id, frame, sender, hops, None) if gateway and _six(gateway) else set()
         if known := self._known(router_id, frame):
             return self._routed(router_id, known, sender, hops, None)
@@ -438,6 +440,20 @@ class Oracle:
 
     def _floating_mac(self, floating: Body) -> str:
         return str(next(p["mac_address"] for p in self._all["ports"] if p["device_id"] == floating["id"]))
+
+    def _proxied(self, router_id: str) -> set[str]:
+        """The IPv6 addresses behind a router that it answers for outside."""
+        if not self._routers[router_id]["enable_ndp_proxy"]:
+            return set()
+        return {one["ip_address"] for one in self._all["ndp_proxies"] if one["router_id"] == router_id}
+
+    def _lets_in(self, router_id: str, ip: str) -> bool:
+        """Of its own networks, a router that is an NDP proxy lets in what is for the addresses that it answers for."""
+        if not self._routers[router_id]["enable_ndp_proxy"] or ip in self._proxied(router_id):
+            return True
+        legs = [leg for leg in self._all["ports"] if _is_leg(leg) and leg["device_id"] == router_id]
+        cidrs = [self._subnets[fixed["subnet_id"]]["cidr"] for leg in legs for fixed in leg["fixed_ips"]]
+        return not any(within(ip, cidr) for cidr in cidrs)
 
     def _forwardings(self, router_id: str) -> list[Body]:
         own = {each["id"]: each for each in self._all["floatingips"] if each["router_id"] == router_id}

@@ -250,6 +250,17 @@ def _forwarding(cluster: Cluster, random: Random) -> None:
     Below(cluster.api, "floatingips", "port_forwardings", floating["id"]).create(ADMIN, **body)
 
 
+def _ndp_proxy(cluster: Cluster, random: Random) -> None:
+    """A router that has IPv6 outside becomes one, and answers for some address behind it."""
+    router = random.choice([each for each in _some(cluster, "routers") if each["external_gateway_info"]])
+    if not router["enable_ndp_proxy"]:
+        cluster.api.update("routers", router["id"], {"enable_ndp_proxy": True}, ADMIN)
+    legs = {port["network_id"] for port in _some(cluster, "ports") if port["device_id"] == router["id"]}
+    behind = [port for port in _guests(cluster) if port["network_id"] in legs]
+    six = [port for port in behind if any(":" in fixed["ip_address"] for fixed in port["fixed_ips"])]
+    _new(cluster, "ndp_proxies", router_id=router["id"], port_id=random.choice(six)["id"])
+
+
 def _trunk(cluster: Cluster, random: Random) -> None:
     parent, child = random.choice(_guests(cluster)), random.choice(_guests(cluster))
     trunk = next((each for each in _some(cluster, "trunks") if each["port_id"] == parent["id"]), None)
@@ -315,6 +326,8 @@ ACTS: Final[dict[str, Act]] = {
         floating_network_id=random.choice([n for n in _some(cluster, "networks") if n["router:external"]])["id"],
     ),
     "forwarding": _forwarding,
+    "ndp_proxy": _ndp_proxy,
+    "delete_ndp_proxy": _delete("ndp_proxies"),
     "trunk": _trunk,
     "policy": lambda cluster, _: _new(cluster, "qos/policies", name="q"),
     "block": _block,
@@ -325,6 +338,7 @@ BEGINNING: Final = (
     *("router", "router", *("interface",) * 4, "gateway", "gateway", "route", "row"),
     *("port",) * 8,
     *("floating_ip", "floating_ip", "unused_floating_ip", "forwarding", "forwarding", "trunk", "ways", "ways"),
+    *("ndp_proxy", "ndp_proxy"),
 )
 """What every cloud starts with, each with a seed of its own."""
 

@@ -65,6 +65,8 @@ async def sent(switch: OpenVSwitch, ways: list[Ways]) -> int:
         for when, installed, results in ways:
             assert await target.apply(plan(bridge_entries(installed), await target.observe())) == {}
             switch.appctl("dpctl/flush-conntrack")
+            # What the datapath learnt of the flows before goes by and by, and later on a busy machine.
+            switch.appctl("revalidator/purge")
             wire, missed = Wire(switch, OFPORTS), set[frozenset[int]]()
             try:
                 for result in results:

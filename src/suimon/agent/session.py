@@ -83,8 +83,11 @@ class Session:
         self.bridge = BridgeTarget(self._connection)
         self.shapes = ShapingTarget(self._switch)
         numbers = parts.enforcer.world.numbers
-        self.zones = ZoneLimits(config.zones, lambda: self._switch.datapath_type, numbers.zones)
+        self.zones = ZoneLimits(config.zones, self._datapath, numbers.zones)
         self._namespaces: Namespaces | None = None
+
+    def _datapath(self) -> str:
+        return self._switch.datapath_of(self._config.layout.integration)
 
     async def run(self) -> Never:
         try:

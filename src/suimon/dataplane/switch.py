@@ -155,6 +155,11 @@ class Switch:
         seen, self._seen = self._seen, Seen(plugged={}, links={})
         return seen
 
+    def datapath_of(self, bridge: str) -> str:
+        """`system` or `netdev`, as the bridge has it; while there is none, as it would be made."""
+        found = self.mirror.bridge(bridge)
+        return found.datapath_type or "system" if found else self.datapath_type
+
     @property
     def datapath_type(self) -> str:
         if self._config.datapath != "auto":

@@ -70,21 +70,30 @@ def count(connection: Connection, statement: Executable, values: Mapping[str, An
     return int(_executed(connection, form, values, lambda cursor: cursor.rowcount))
 
 
+def control(connection: Connection, text: str) -> None:
+    """A statement without values, as BEGIN. Raises DBAPIError."""
+    _run(connection, text, (), lambda cursor: None)
+
+
 def _executed(connection: Connection, form: _Form, values: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
-    dialect, driver = connection.dialect, connection.connection
     heard = connection.info.get("trace")
     if heard:
         heard(form.text)
+    return _run(connection, form.text, form.bound(values), take)
+
+
+def _run(connection: Connection, text: str, bound: Any, take: Callable[[Any], Any]) -> Any:
+    dialect, driver = connection.dialect, connection.connection
     cursor = driver.cursor()
     try:
-        cursor.execute(form.text, form.bound(values))
+        cursor.execute(text, bound)
         return take(cursor)
     except dialect.loaded_dbapi.Error as error:
         lost = dialect.is_disconnect(error, driver, cursor)
         if lost:
             connection.invalidate(error)
         raise DBAPIError.instance(
-            form.text,
+            text,
             None,
             error,
             dialect.loaded_dbapi.Error,

@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from suimon.model.errors import Unavailable
+from suimon.store import prepared
 from suimon.store.errors import StoreError, Taken
 from suimon.store.lock import FileLock
 
@@ -64,10 +65,10 @@ class Sqlite:
 
     def begin_write(self, connection: Connection) -> None:
         """Takes the write lock first."""
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        prepared.control(connection, "BEGIN IMMEDIATE")
 
     def commit(self, connection: Connection) -> None:
-        connection.exec_driver_sql("COMMIT")
+        prepared.control(connection, "COMMIT")
 
     def rollback(self, connection: Connection) -> None:
         if _driver(connection).in_transaction:
