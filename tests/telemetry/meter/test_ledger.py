@@ -186,3 +186,13 @@ def test_a_port_of_another_host_is_believed_only_if_it_was_here() -> None:
     head, _ = advance(HostHead(), Told("h", reading(10, 500, 100), 2010.0, WHOSE), BEGAN_S)
     _, (after,) = advance(head, Told("h", reading(20, 700, 150), 2020.0, left), BEGAN_S)
     assert (after.out_bytes, after.out_outside_bytes) == (200, 50)
+
+
+def test_a_reading_that_is_overtaken_by_a_newer_one_is_no_news() -> None:
+    first, second, third = reading(10, 500, 100), reading(20, 900, 200), reading(30, 1000, 200)
+    assert [each.out_bytes for each in fold(first, second, first, second, third)] == [500, 400, 100]
+
+
+def test_a_counter_that_is_smaller_began_again() -> None:
+    kept = fold(reading(10, 5000, 400), reading(20, 700, 300))
+    assert [(each.out_bytes, each.out_outside_bytes) for each in kept] == [(5000, 400), (700, 300)]
