@@ -115,6 +115,12 @@ class Cloud(World):
 
     def find(self, port: str, number: int = 0, kind: str = "port", **values: Any) -> Finding:
         """A detector tells a finding about it, seen now."""
+        finding = self.finding(port, number, kind, **values)
+        self.write(lambda tx: note_findings(tx, SYSTEM, [finding]))
+        return finding
+
+    def finding(self, port: str, number: int = 0, kind: str = "port", **values: Any) -> Finding:
+        """One that nobody was told of yet."""
         now_s = self.now().timestamp()
         told: dict[str, Any] = {
             "id": f"{port[:36]}/{number}",
@@ -128,9 +134,7 @@ class Cloud(World):
             "words": "It sends mail to 400 servers.",
             "evidence": ("src port 10.0.0.5 and dst port 25",),
         }
-        finding = Finding(**{**told, **values})
-        self.write(lambda tx: note_findings(tx, SYSTEM, [finding]))
-        return finding
+        return Finding(**{**told, **values})
 
     def incidents(self, **where: object) -> list[Incident]:
         return self.read(lambda tx: tx.select(Incident, where, order=("opened_at", "id")))

@@ -1,13 +1,16 @@
 """Findings through the gate and back, over a real store."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from suimon.model.things import Port
+from suimon.model.actor import SYSTEM
+from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
 from suimon.resources.breaker import close_breaker
+from suimon.resources.findings import note_findings
 from suimon.resources.incidents import approve, deny, get_incident, list_incidents, mark
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder, ResponderConfig
@@ -281,3 +284,26 @@ def test_many_findings_hold_up_none(cloud: Make) -> None:
 
 async def _expire(c: Cloud) -> None:
     await Expiry(ExpiryConfig(), c.store).look()
+
+
+def test_a_finding_wakes_it(cloud: Make) -> None:
+    c = cloud()
+    hourly = Responder(ResponderConfig(round_s=3600.0, pause_s=0.0), c.store, c.senses, monotonic=c.monotonic)
+
+    async def restricted() -> None:
+        with c.store.subscribe() as changed:
+            while not await c.store.read(lambda tx: tx.select(Restriction)):
+                await changed.wait()
+                changed.clear()
+
+    async def body() -> None:
+        running = asyncio.create_task(hourly.run())
+        # Its first round finds nothing, and then it waits.
+        await asyncio.sleep(0.2)
+        finding = c.finding(c.ports[0])
+        await c.store.write(lambda tx: note_findings(tx, SYSTEM, [finding]), SYSTEM)
+        async with asyncio.timeout(10):
+            await restricted()
+        running.cancel()
+
+    c.loop.run_until_complete(body())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import click
@@ -46,5 +47,14 @@ def automation(config: AutomationConfig, store: Store, meters: Meters) -> list[C
     """What is to be run."""
     if not config.acts:
         return []
+    components: list[Component] = [Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))]
+    if find_spec("numpy"):
+        # Where telemetry is left out, so are the detectors.
+        from suimon.cli.sampled import Sampled
+        from suimon.detection.thresholds import read
+
+        sampled = Sampled(read(""), store)
+        meters.listen(sampled.hear)
+        components.append(sampled)
     responder = Responder(ResponderConfig(), store, Metered(meters, time.time), Lease(LeaseConfig(), store, "response"))
-    return [responder, Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))]
+    return [*components, responder]

@@ -1,4 +1,4 @@
-"""Detectors beside a collector: what they find goes to the log."""
+"""Detectors beside a collector: what they find also goes to the log."""
 
 from __future__ import annotations
 

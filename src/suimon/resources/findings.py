@@ -51,7 +51,10 @@ def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[Not
     tx.insert_many([one for one in noted if one.id not in known])
     for one in noted:
         before = known.get(one.id)
-        if before and before != one:
+        if before is None:
+            # Whoever acts on findings waits for the log.
+            tx.touch("finding", one.id, "")
+        elif before != one:
             tx.update(before, one)
     return noted
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -32,9 +33,10 @@ log = structlog.get_logger()
 
 
 class ResponderConfig(msgspec.Struct, frozen=True):
-    """How often it looks, and at how much at once."""
+    """How often it looks, and at how much at once. What is written wakes it, but for `pause_s` after a round."""
 
     round_s: float = 5.0
+    pause_s: float = 0.5
     usage_every_s: float = 60.0
     findings_at_once: int = 500
     look_timeout_s: float = 5.0
@@ -71,12 +73,17 @@ class Responder:
             await self._turn.run(self._work)
 
     async def _work(self) -> None:
-        while True:
-            try:
-                await self.round()
-            except Unavailable as error:
-                log.warning("response_waits", reason=error.message)
-            await asyncio.sleep(self._config.round_s)
+        with self._store.subscribe() as changed:
+            while True:
+                changed.clear()
+                try:
+                    await self.round()
+                except Unavailable as error:
+                    log.warning("response_waits", reason=error.message)
+                await asyncio.sleep(self._config.pause_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._config.round_s):
+                        await changed.wait()
 
     async def round(self) -> None:
         """All that is due now. Raises Unavailable."""

@@ -1,0 +1,59 @@
+"""Detectors in a controller: what they find in the samples of its hosts is noted, as a collector's findings are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final, Never
+
+import structlog
+
+from suimon.detection.engine import of_samples
+from suimon.detection.thresholds import Thresholds
+from suimon.model.actor import SYSTEM
+from suimon.model.errors import CallerError, Unavailable
+from suimon.model.findings import Finding
+from suimon.model.samples import Sample
+from suimon.resources.findings import MOST_AT_ONCE, note_findings
+from suimon.store.store import Store
+
+log = structlog.get_logger()
+
+_RETRY_S: Final = 2.0
+
+
+class Sampled:
+    """`hear` takes what was metered just now (`Meters.listen`); `run` notes what was found, until cancelled."""
+
+    def __init__(self, thresholds: Thresholds, store: Store) -> None:
+        self._engine = of_samples(thresholds)
+        self._store = store
+        self._found: dict[str, Finding] = {}
+        self._news = asyncio.Event()
+        self._faults = 0
+
+    def hear(self, samples: Sequence[Sample]) -> None:
+        for found in self._engine.step(samples, time.time()):
+            self._found[found.id] = found
+            self._news.set()
+        while len(self._found) > MOST_AT_ONCE:
+            # Detectors say again what goes on.
+            del self._found[next(iter(self._found))]
+        if (faults := sum(each.times for each in self._engine.faults.values())) != self._faults:
+            self._faults = faults
+            log.error("detector_failed", faults={name: each.last for name, each in self._engine.faults.items()})
+
+    async def run(self) -> Never:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            telling, self._found = self._found, {}
+            try:
+                await self._store.write(lambda tx: note_findings(tx, SYSTEM, [*telling.values()]), SYSTEM)  # noqa: B023
+            except CallerError as error:
+                log.warning("findings_not_noted", reason=error.message, count=len(telling))
+                if isinstance(error, Unavailable):
+                    self._found = telling | self._found
+                    await asyncio.sleep(_RETRY_S)
+                    self._news.set()
