@@ -14,6 +14,7 @@ import pytest
 from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Child, Resource
 from tests.api.cloud import Answer, Cloud
+from tests.api.loop_table import LISTS, LOOP, OWNERS, LoopCall
 from tests.api.matrix_table import TABLE
 from tests.api.personas import CANARY, LETTERS, Ids, Line, Stage, Trial
 
@@ -171,6 +172,31 @@ def test_who_owns_a_port_may_ask_about_it(stage: Stage, method: str, path: str) 
     assert statuses == {"m": 200, "r": 200, "M": 200, "o": 404, "a": 200, "s": 404, "-": 401}
 
 
+@pytest.mark.parametrize("call", LOOP, ids=lambda call: f"{call.method} {call.path}")
+def test_the_loop_is_for_operators_and_a_tenant_has_his_half(stage: Stage, call: LoopCall) -> None:
+    wrong = []
+    for letter in "-" + LETTERS:
+        id_ = call.new(stage) if call.new else ""
+        body = call.body(stage, id_) if call.body else None
+        told = stage.do(letter, call.method, f"/operations/v1/{call.path.format(id_)}", body)
+        if told.status != call.expected(letter):
+            wrong.append(f"{letter}: {told.status}, not {call.expected(letter)}: {told.body[:200]!r}")
+        if told.status >= 300 and leaks(told):
+            wrong.append(f"{letter} is told what is red's: {told.body[:200]!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_list_of_the_loop_has_ones_own(stage: Stage, path: str) -> None:
+    id_ = LISTS[path](stage)
+    assert stage.do("-", "GET", f"/operations/v1/{path}").status == 401
+    for letter in LETTERS:
+        told = stage.do(letter, "GET", f"/operations/v1/{path}")
+        assert told.status == 200
+        assert (id_.encode() in told.body) is (letter in OWNERS + "a"), letter
+        assert letter in OWNERS + "a" or not leaks(told), letter
+
+
 def test_every_operation_is_in_the_table(stage: Stage) -> None:
     service = stage.cloud.services["operations"]
     known = {
@@ -178,7 +204,8 @@ def test_every_operation_is_in_the_table(stage: Stage) -> None:
         for pattern, methods in service._routes._by_pattern.items()  # type: ignore[attr-defined]
         for method in methods
     }
-    table = [*((method, path) for method, path, _ in OPERATIONS), *OF_A_PORT]
+    table = [*((method, path) for method, path, _ in OPERATIONS), *OF_A_PORT, *(call[:2] for call in LOOP)]
+    table += [("GET", path) for path in LISTS]
     assert known == {f"{method} v1/{path.partition('?')[0].replace('{}', '*')}" for method, path in table}
 
 

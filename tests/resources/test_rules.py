@@ -51,6 +51,8 @@ WHO: dict[str, str] = {
         delete_trunk:tags
     """,
     "a": """
+        create_restriction release_restriction get_restriction:finding_id get_restriction:evidence
+        get_restriction:author get_restriction:author_kind get_restriction:released_by get_restriction:release_reason
         create_network:shared create_network:router:external create_network:is_default
         create_network:provider:network_type create_network:provider:physical_network
         create_network:provider:segmentation_id get_network:provider:network_type

@@ -43,8 +43,7 @@ def add_subscriber(tx: Tx, actor: Actor, url: str, secret: str) -> Subscriber:
 
     Raises Forbidden, BadRequest, and Conflict when there are enough.
     """
-    if not (actor.admin or actor.roles & {"member", "manager"}):
-        raise Forbidden("Only members of a project may subscribe.")
+    _require_member(actor)
     project_id = None if actor.admin else actor.project_id
     _check(url, operator=actor.admin)
     if len(tx.select(Subscriber, {"project_id": project_id})) >= _MOST_SUBSCRIBERS:
@@ -61,11 +60,11 @@ def list_subscribers(tx: Tx, actor: Actor) -> list[Subscriber]:
 
 
 def remove_subscriber(tx: Tx, actor: Actor, id_: str) -> None:
-    """With all that it has not been told. Raises NotFound."""
+    """With all that it has not been told. Raises NotFound, Forbidden."""
     found = tx.get(Subscriber, id_)
-    may = actor.admin or (found and found.project_id == actor.project_id and actor.roles & {"member", "manager"})
-    if found is None or not may:
+    if found is None or not (actor.admin or found.project_id == actor.project_id):
         raise NotFound(f"Subscriber {id_} could not be found.")
+    _require_member(actor)
     tx.delete(found)
 
 
@@ -113,6 +112,11 @@ def postpone(tx: Tx, delivery: Delivery, until: datetime) -> None:
     found = tx.get(Delivery, delivery.id)
     if found is not None:
         tx.update(found, msgspec.structs.replace(found, tries=found.tries + 1, next_at=until))
+
+
+def _require_member(actor: Actor) -> None:
+    if not (actor.admin or actor.roles & {"member", "manager"}):
+        raise Forbidden("Only members of a project say who is told of it.")
 
 
 def _check(url: str, *, operator: bool) -> None:
