@@ -75,7 +75,7 @@ def _question(leg: Leg) -> Question:
 def _model(leg: Leg) -> tuple[frozenset[str], str]:
     """To where the model sends the packet, or the last stage that it met."""
     ways = frozenset(leg.ways) | ({"agent"} if leg.result.to_controller else set())
-    return ways, "" if ways else leg.result.steps[-1].stage.label
+    return ways, "" if ways else leg.result.last.stage.label
 
 
 def _words(said: tuple[frozenset[str], str]) -> str:
