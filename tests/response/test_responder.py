@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from suimon.model.actor import SYSTEM
+from suimon.model.incidents import Entry, NotedFinding
 from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
 from suimon.resources.breaker import close_breaker
@@ -284,6 +285,22 @@ def test_many_findings_hold_up_none(cloud: Make) -> None:
 
 async def _expire(c: Cloud) -> None:
     await Expiry(ExpiryConfig(), c.store).look()
+
+
+def test_what_is_over_for_long_is_forgotten_and_what_is_not_stays(cloud: Make) -> None:
+    c = cloud(ports=2)
+    for port in c.ports:
+        c.find(port)
+        c.round()
+        c.clock_ahead(2 * HOUR)
+        c.round()
+        c.clock_ahead(timedelta(days=200))
+    assert {one.state for one in c.incidents()} == {"closed"}
+    c.loop.run_until_complete(Expiry(ExpiryConfig(keep_days=300), c.store).forget())
+    (kept,) = c.incidents()
+    assert kept.subject_id == c.ports[1] and c.timeline(kept.id)
+    assert [one.id for one in c.read(lambda tx: tx.select(NotedFinding))] == [kept.finding_id]
+    assert {entry.incident_id for entry in c.read(lambda tx: tx.select(Entry))} == {kept.id}
 
 
 def test_a_finding_wakes_it(cloud: Make) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import and_, bindparam, delete, or_, select
 
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Forbidden
@@ -35,6 +35,8 @@ _LIVE: Final = (
     .limit(bindparam("most"))
 )
 
+_FORGET: Final = delete(FINDINGS).where(FINDINGS.c.seen_at < bindparam("before"))
+
 
 def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[NotedFinding]:
     """Keep what detectors say; what is known already is brought up to date, and nothing goes back in time.
@@ -57,6 +59,11 @@ def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[Not
         elif before != one:
             tx.update(before, one)
     return noted
+
+
+def forget(tx: Tx, before: datetime) -> None:
+    """Take away what was seen for the last time before that."""
+    tx.run(_FORGET, {"before": time_text(before)})
 
 
 def list_findings(tx: Tx, actor: Actor, limit: int = 100) -> list[NotedFinding]:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, delete, func, or_, select
 
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict, NotFound
@@ -41,6 +41,12 @@ _BETWEEN: Final = (
     .order_by(INCIDENT_ENTRIES.c.at, INCIDENT_ENTRIES.c.incident_id, INCIDENT_ENTRIES.c.number)
 )
 
+_CLOSED: Final = select(INCIDENTS.c.id).where(INCIDENTS.c.closed_at < bindparam("before"))
+_FORGET: Final = (
+    delete(INCIDENT_ENTRIES).where(INCIDENT_ENTRIES.c.incident_id.in_(_CLOSED)),
+    delete(INCIDENTS).where(INCIDENTS.c.closed_at < bindparam("before")),
+)
+
 
 class Line(msgspec.Struct, frozen=True):
     """What is to be added to a timeline."""
@@ -55,6 +61,12 @@ def open_incident(tx: Tx, actor: Actor, incident: Incident, lines: Sequence[Line
     tx.insert(incident)
     add_lines(tx, actor, incident, lines)
     return incident
+
+
+def forget(tx: Tx, before: datetime) -> None:
+    """Take away what was closed before that time, with its timeline."""
+    for statement in _FORGET:
+        tx.run(statement, {"before": time_text(before)})
 
 
 def change_incident(tx: Tx, incident: Incident, **fields: object) -> Incident:

@@ -1,4 +1,4 @@
-"""Ends restrictions whose time is over, and forgets those that ended long ago.
+"""Ends restrictions whose time is over, and forgets those that ended long ago, with all that led to them.
 
 Agents lift an expired restriction by themselves, on time: this is the record's half, and may be late.
 """
@@ -15,8 +15,9 @@ import structlog
 
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
-from suimon.resources import restrictions
+from suimon.resources import findings, incidents, restrictions
 from suimon.store.store import Store
+from suimon.store.tx import Tx
 
 log = structlog.get_logger()
 
@@ -61,7 +62,12 @@ class Expiry:
     async def forget(self) -> None:
         """Take away what ended longer ago than is kept. Raises Unavailable."""
         kept = timedelta(days=self._config.keep_days)
-        await self._store.write(lambda tx: restrictions.forget(tx, tx.now - kept), SYSTEM)
+
+        def act(tx: Tx) -> None:
+            for room in (restrictions, incidents, findings):
+                room.forget(tx, tx.now - kept)
+
+        await self._store.write(act, SYSTEM)
 
     async def _watch(self) -> None:
         looks = 0
