@@ -110,7 +110,7 @@ def a_subscriber(_stage: Stage, _id: str) -> dict[str, object]:
 
 def collector(stage: Stage) -> str:
     made = Collector(
-        name=f"c{stage.number()}", url="http://192.0.2.9", key="k", credential_hash="h",
+        name=f"c{stage.number()}", url="http://127.0.0.1:9", key="k", credential_hash="h",
         joined_at=datetime(2026, 1, 1, tzinfo=UTC),
     )  # fmt: skip
     stage.cloud.run(stage.cloud.store.write(lambda tx: tx.insert(made), SYSTEM))
