@@ -45,4 +45,4 @@ def test_calls_cost_few_statements(cloud: Cloud) -> None:
     named = {"network_id": network, "fixed_ips": [{"ip_address": "10.1.9.77"}]}
     assert cost("POST", "ports", {"port": named}) <= MOST_FOR_A_PORT + 1  # What is free around the address.
     assert cost("GET", "networks") <= 4
-    assert cost("DELETE", f"ports/{port}") <= 15  # The driver tells of cascades, too.
+    assert cost("DELETE", f"ports/{port}") <= 10

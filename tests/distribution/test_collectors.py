@@ -92,6 +92,41 @@ def test_all_ports_come_once_then_what_changed(tmp_path: Path) -> None:
     with_store(tmp_path, body)
 
 
+def test_what_changed_of_one_port_is_as_the_whole_has_it_and_asks_for_no_other(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        network = make(things.Network, segment=7)
+        ports = [make_port(network.id, "h1") for _ in range(3)]
+        shared = make_port(network.id, "")
+        own, other, held = (
+            make(
+                things.FloatingIp,
+                floating_network_id=network.id,
+                floating_ip_address=f"203.0.113.{n}",
+                floating_port_id=shared.id,
+                port_id=port.id,
+                holder_id=holder,
+            )
+            for n, port, holder in ((1, ports[0], None), (2, ports[1], None), (3, shared, ports[0].id))
+        )
+        await put(store, make_host("h1", "192.0.2.1"), network, *ports, shared, own, other, held)
+        first = await collectors.ports(MapRequest())
+        assert first.ports[0].addresses[-2:] == ("203.0.113.1", "203.0.113.3")
+        heard: list[str] = []
+        await write(store, lambda tx: hosts.note_plugs(tx, "h1", {port.id: n for n, port in enumerate(ports, 12)}))
+        plugged = await collectors.ports(first.position)
+        await write(store, lambda tx: tx.change(ports[0], mac_address="02:00:00:00:00:77"))
+        store.trace(heard.append)
+        changed = await collectors.ports(plugged.position)
+        store.trace(None)
+        whole = {port.id: port for port in (await collectors.ports(MapRequest())).ports}
+        assert {port.id for port in whole.values()} == {port.id for port in ports}
+        assert changed.ports == (whole[ports[0].id],) and whole[ports[0].id].ifindex == 12
+        assert not any(port.id in statement for port in ports[1:] for statement in heard)
+        assert all(ports[0].id in each for each in heard if "FROM plugs" in each or "FROM floating_ips" in each)
+
+    with_store(tmp_path, body)
+
+
 def test_a_host_says_only_where_its_own_ports_are(tmp_path: Path) -> None:
     async def body(store: Store, collectors: Collectors) -> None:
         network = make(things.Network, segment=7)

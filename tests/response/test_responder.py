@@ -303,7 +303,7 @@ def test_what_is_over_for_long_is_forgotten_and_what_is_not_stays(cloud: Make) -
     assert {entry.incident_id for entry in c.read(lambda tx: tx.select(Entry))} == {kept.id}
 
 
-def test_a_finding_wakes_it(cloud: Make) -> None:
+def test_a_finding_wakes_it(cloud: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     c = cloud()
     hourly = Responder(ResponderConfig(round_s=3600.0, pause_s=0.0), c.store, c.senses, monotonic=c.monotonic)
 
@@ -314,13 +314,23 @@ def test_a_finding_wakes_it(cloud: Make) -> None:
                 changed.clear()
 
     async def body() -> None:
+        looked, look, rounds = asyncio.Event(), hourly.round, []
+
+        async def round_() -> None:
+            rounds.append(1)
+            await look()
+            looked.set()
+
+        monkeypatch.setattr(hourly, "round", round_)
         running = asyncio.create_task(hourly.run())
-        # Its first round finds nothing, and then it waits.
-        await asyncio.sleep(0.2)
+        # Its first round finds nothing, and then it waits; what else changes is none of its business.
+        await looked.wait()
+        await c.store.write(lambda tx: tx.change(tx.select(Port)[0], name="another"), SYSTEM)
         finding = c.finding(c.ports[0])
         await c.store.write(lambda tx: note_findings(tx, SYSTEM, [finding]), SYSTEM)
         async with asyncio.timeout(10):
             await restricted()
         running.cancel()
+        assert len(rounds) == 2
 
     c.loop.run_until_complete(body())

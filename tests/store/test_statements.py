@@ -97,4 +97,4 @@ def test_getting_one(world: World, network: str, count: Count, path: str) -> Non
 
 def test_deleting_a_port(world: World, network: str, count: Count) -> None:
     port = world.port(network)["id"]
-    assert count(lambda: world.delete("ports", port)) <= 14
+    assert count(lambda: world.delete("ports", port)) <= 9

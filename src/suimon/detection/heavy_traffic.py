@@ -6,6 +6,7 @@ What is far above is not learned until it has lasted `accept_s`: then it is how 
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
@@ -42,8 +43,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Way(msgspec.Struct):
     """One direction of a port."""
 
-    minutes: deque[float]
-    """The rates of past minutes, kbit/s; the oldest goes."""
+    minutes: array[float]
+    """The rates of past minutes, kbit/s; the oldest goes. An array: there are two for each port of the cloud."""
     minute: list[float]
     """Kilobits and seconds of the minute that is not over."""
     window: deque[tuple[float, float, float]]
@@ -99,13 +100,13 @@ class HeavyTraffic:
         way.minute[1] += sample.ended_s - sample.begun_s
         if way.minute[1] >= _MINUTE_S:
             way.minutes.append(way.minute[0] / way.minute[1])
+            del way.minutes[: -int(self._config.history_s // _MINUTE_S)]
             way.minute = [0.0, 0.0]
 
     def _way(self, key: tuple[str, bool]) -> _Way:
         way = self._ways.pop(key, None)
         if way is None:
-            minutes: deque[float] = deque(maxlen=int(self._config.history_s // _MINUTE_S))
-            way = _Way(minutes, [0.0, 0.0], deque(maxlen=self._config.window_s))
+            way = _Way(array("d"), [0.0, 0.0], deque(maxlen=self._config.window_s))
         self._ways[key] = way
         if len(self._ways) > 2 * _MOST:
             del self._ways[next(iter(self._ways))]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.collectors import CollectorJoin, CollectorJoined, MapAnswer, MappedPort, MapRequest
@@ -29,6 +29,7 @@ PATIENCE_S: Final = 20.0
 _GATHER_S: Final = 0.2
 """What changes together is told together."""
 _PLUGS: Final = select(PLUGS.c.port_id, PLUGS.c.host, PLUGS.c.ifindex)
+_PLUGS_OF: Final = _PLUGS.where(PLUGS.c.port_id.in_(bindparam("ids", expanding=True)))
 
 
 class CollectorActs(Protocol):
@@ -107,14 +108,18 @@ def _concerned(change: Change) -> list[str]:
 
 
 def _mapped(tx: Tx, ids: Collection[str] | None) -> list[MappedPort]:
-    """All, or those of `ids` that are bound to a host."""
-    hosts = {host.name: host.tunnel_ip or "" for host in tx.select(Host)}
-    ports = tx.select(Port, {} if ids is None else {"id": ids})
-    plugs = {(row[0], row[1]): int(row[2]) for row in tx.rows(_PLUGS, {})}
-    floating: dict[str, list[str]] = {}
-    for each in tx.select(FloatingIp):
-        if behind := each.holder_id or each.port_id:
-            floating.setdefault(behind, []).append(each.floating_ip_address)
+    """All, or those of `ids` that are bound to a host; these cost what they are, not what the cloud is."""
+    found = [
+        port
+        for port in tx.select(Port, {} if ids is None else {"id": ids})
+        if port.binding_host and port.device_owner not in UNPLUGGED
+    ]
+    hosts = {
+        host.name: host.tunnel_ip or "" for host in tx.select(Host, {"name": {port.binding_host for port in found}})
+    }
+    rows = tx.rows(_PLUGS, {}) if ids is None else tx.rows(_PLUGS_OF, {"ids": sorted(ids)})
+    plugs = {(row[0], row[1]): int(row[2]) for row in rows}
+    floating = _floating(tx, ids)
     return [
         MappedPort(
             port.id,
@@ -126,6 +131,16 @@ def _mapped(tx: Tx, ids: Collection[str] | None) -> list[MappedPort]:
             mac=port.mac_address,
             addresses=(*(fixed.ip for fixed in port.fixed_ips), *floating.get(port.id, ())),
         )
-        for port in ports
-        if port.binding_host and port.device_owner not in UNPLUGGED
+        for port in found
     ]
+
+
+def _floating(tx: Tx, ids: Collection[str] | None) -> dict[str, list[str]]:
+    """By port, the floating IPs that lead to it: to its own, or to a virtual address that it holds."""
+    columns = ({},) if ids is None else ({"port_id": ids}, {"holder_id": ids})
+    leading = {each.id: each for where in columns for each in tx.select(FloatingIp, where)}
+    found: dict[str, list[str]] = {}
+    for each in leading.values():
+        if behind := each.holder_id or each.port_id:
+            found.setdefault(behind, []).append(each.floating_ip_address)
+    return found

@@ -41,10 +41,10 @@ _BETWEEN: Final = (
     .order_by(INCIDENT_ENTRIES.c.at, INCIDENT_ENTRIES.c.incident_id, INCIDENT_ENTRIES.c.number)
 )
 
-_CLOSED: Final = select(INCIDENTS.c.id).where(INCIDENTS.c.closed_at < bindparam("before"))
+_CLOSED: Final = INCIDENTS.c.closed_at < bindparam("before")
 _FORGET: Final = (
-    delete(INCIDENT_ENTRIES).where(INCIDENT_ENTRIES.c.incident_id.in_(_CLOSED)),
-    delete(INCIDENTS).where(INCIDENTS.c.closed_at < bindparam("before")),
+    delete(INCIDENT_ENTRIES).where(INCIDENT_ENTRIES.c.incident_id.in_(select(INCIDENTS.c.id).where(_CLOSED))),
+    delete(INCIDENTS).where(_CLOSED),
 )
 
 

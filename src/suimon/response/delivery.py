@@ -10,11 +10,10 @@ import asyncio
 import hmac
 import random
 import socket
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,6 +27,7 @@ from suimon.model.errors import Unavailable
 from suimon.model.incidents import Delivery, Subscriber
 from suimon.resources import subscribers
 from suimon.response.syslog import framed, message
+from suimon.store.leases import Turn, in_turn
 from suimon.store.store import Store
 
 log = structlog.get_logger()
@@ -44,12 +44,6 @@ class DelivererConfig(msgspec.Struct, frozen=True):
     longest_again_s: float = 3600.0
     most_tries: int = 20
     """About half a day."""
-
-
-class Turn(Protocol):
-    """Lets one of several controllers work at a time (`store.leases.Lease`)."""
-
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None: ...
 
 
 class Undelivered(Exception):
@@ -70,10 +64,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Until cancelled."""
-        if self._turn is None:
-            await self._work()
-        else:
-            await self._turn.run(self._work)
+        await in_turn(self._turn, self._work)
 
     async def deliver(self) -> int:
         """Try all that is due now, at most so many at once; how many that were. Raises Unavailable."""

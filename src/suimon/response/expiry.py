@@ -6,9 +6,7 @@ Agents lift an expired restriction by themselves, on time: this is the record's 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -16,6 +14,7 @@ import structlog
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
 from suimon.resources import findings, incidents, restrictions
+from suimon.store.leases import Turn, in_turn
 from suimon.store.store import Store
 from suimon.store.tx import Tx
 
@@ -31,13 +30,6 @@ class ExpiryConfig(msgspec.Struct, frozen=True):
     """Looks between two at what is too old: an hour."""
 
 
-class Turn(Protocol):
-    """Lets one of several controllers work at a time (`store.leases.Lease`)."""
-
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Until cancelled: call `work` whenever it is our turn, and cancel it when it no longer is."""
-
-
 class Expiry:
     """Of the restrictions in `store`, when it is our `turn` (None: always)."""
 
@@ -48,10 +40,7 @@ class Expiry:
 
     async def run(self) -> None:
         """Until cancelled."""
-        if self._turn is None:
-            await self._watch()
-        else:
-            await self._turn.run(self._watch)
+        await in_turn(self._turn, self._watch)
 
     async def look(self) -> None:
         """End what is over by the store's clock. Raises Unavailable."""

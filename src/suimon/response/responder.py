@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -26,6 +25,7 @@ from suimon.response.clock import ClockWatch
 from suimon.response.senses import Looked, Rate, Senses
 from suimon.response.usage import note_usage
 from suimon.response.verify import verify
+from suimon.store.leases import Turn, in_turn
 from suimon.store.store import Store
 from suimon.store.tx import Tx
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 class ResponderConfig(msgspec.Struct, frozen=True):
-    """How often it looks, and at how much at once. What is written wakes it, but for `pause_s` after a round."""
+    """How often it looks, and at how much at once. A new finding wakes it; it is looked for every `pause_s` at most."""
 
     round_s: float = 5.0
     pause_s: float = 0.5
@@ -42,12 +42,6 @@ class ResponderConfig(msgspec.Struct, frozen=True):
     look_timeout_s: float = 5.0
     settles_s: float = 10.0
     """How soon after a restriction was made its effect can be measured."""
-
-
-class Turn(Protocol):
-    """Lets one of several controllers work at a time (`store.leases.Lease`)."""
-
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None: ...
 
 
 class Responder:
@@ -67,23 +61,31 @@ class Responder:
 
     async def run(self) -> None:
         """Until cancelled."""
-        if self._turn is None:
-            await self._work()
-        else:
-            await self._turn.run(self._work)
+        await in_turn(self._turn, self._work)
 
     async def _work(self) -> None:
         with self._store.subscribe() as changed:
             while True:
                 changed.clear()
+                revision = self._store.position()[2]
                 try:
                     await self.round()
                 except Unavailable as error:
                     log.warning("response_waits", reason=error.message)
-                await asyncio.sleep(self._config.pause_s)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._config.round_s):
-                        await changed.wait()
+                        await self._news(changed, revision)
+
+    async def _news(self, changed: asyncio.Event, revision: int) -> None:
+        """Returns when there is a new finding. All else that changes is looked at every `round_s`."""
+        while True:
+            await asyncio.sleep(self._config.pause_s)
+            await changed.wait()
+            changed.clear()
+            with suppress(Unavailable):
+                changes = await self._store.read(lambda tx: tx.changes_after(revision), one_statement=True)
+                if changes is None or any(change.kind == "finding" for change in changes):
+                    return
 
     async def round(self) -> None:
         """All that is due now. Raises Unavailable."""

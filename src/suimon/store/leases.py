@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -49,6 +49,18 @@ class LeaseConfig(msgspec.Struct, frozen=True):
     lifetime_s: float = 15.0
     renew_s: float = 4.0
     retry_s: float = 1.0
+
+
+class Turn(Protocol):
+    """Lets one of several controllers work at a time, as a `Lease` does."""
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Until cancelled: call `work` whenever it is our turn, and cancel it when it no longer is."""
+
+
+async def in_turn(turn: Turn | None, work: Callable[[], Awaitable[None]]) -> None:
+    """Work when it is our `turn`; without one, always."""
+    await (turn.run(work) if turn else work())
 
 
 class Lease:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import msgspec
 import structlog
@@ -15,6 +14,7 @@ from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
 from suimon.resources import nova_events
 from suimon.resources.nova_events import Notice
+from suimon.store.leases import Turn, in_turn
 from suimon.store.store import Store
 
 log = structlog.get_logger()
@@ -33,13 +33,6 @@ class NotifierConfig(msgspec.Struct, frozen=True):
     """Revisions without anything for Nova after which the position is written down all the same."""
 
 
-class Turn(Protocol):
-    """Lets one of several controllers work at a time (`store.leases.Lease`)."""
-
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Until cancelled: call `work` whenever it is our turn, and cancel it when it no longer is."""
-
-
 class Notifier:
     """Tells `nova` what happens to the instances' ports of `store`, when it is our `turn` (None: always)."""
 
@@ -52,10 +45,7 @@ class Notifier:
 
     async def run(self) -> None:
         """Until cancelled."""
-        if self._turn is None:
-            await self._follow()
-        else:
-            await self._turn.run(self._follow)
+        await in_turn(self._turn, self._follow)
 
     async def _follow(self) -> None:
         retry_s, restless = self._config.first_retry_s, False

@@ -16,6 +16,7 @@ Unit = Literal["kbps", "packets/s"]
 Way = Literal["out", "in"]
 """As the guest sees it: what it sends, what it gets."""
 
+_WAYS: Final[tuple[Way, ...]] = ("out", "in")
 BOUNDS: Final = {"TCP": 0.10, "UDP": 0.05}
 """How far off the limit what arrives may be, as a share of it. TCP's own headers and repeats are in the limit, too."""
 _OFFERED: Final = 2.5
@@ -82,8 +83,8 @@ def measured(ground: Ground, probe: ProbeIn, limits: tuple[Limit, ...], seconds:
     """Each cell as it is done. `probe(namespace, *args)` runs a command of `lab/traffic.py` there."""
     for limit in limits:
         ground.limit(limit)
-        for path, way, protocol in product(ground.peers, ("out", "in"), BOUNDS):
-            yield _measure(ground, probe, Cell(limit, path, way, protocol), seconds)  # type: ignore[arg-type]
+        for path, way, protocol in product(ground.peers, _WAYS, BOUNDS):
+            yield _measure(ground, probe, Cell(limit, path, way, protocol), seconds)
 
 
 def _measure(ground: Ground, probe: ProbeIn, cell: Cell, seconds: float) -> Measured:
