@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from suimon.api.operations import allowance
 from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Child, Resource
 from tests.api.cloud import Answer, Cloud
@@ -47,6 +48,12 @@ def operations(resource: Resource | Child) -> set[str]:
 @pytest.fixture(scope="module")
 def stage(shared_cloud: Cloud) -> Stage:
     return Stage(shared_cloud)
+
+
+@pytest.fixture(autouse=True)
+def as_often_as_they_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matrix asks faster than a project may, the more so on a fast machine."""
+    monkeypatch.setattr(allowance, "_BURST", 10_000)
 
 
 @pytest.mark.parametrize("key", list(registered()))
