@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import structlog
 import uvicorn
+from sqlalchemy import select
 
 from suimon.distribution.application import hosts_app
 from suimon.distribution.collectors import Collectors
@@ -25,6 +26,7 @@ from suimon.model.actor import SYSTEM
 from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as acts
 from suimon.store.store import Store
+from suimon.store.tables import PLUGS
 from tests.distribution.world import (
     FRAME,
     NOW,
@@ -250,13 +252,15 @@ def test_a_hostile_report_is_bounded_and_its_words_are_plain(tmp_path: Path) -> 
         await put(site.store, network, port)
         position = view.Position(site.store.position()[0], 10**30, -(10**30))
         many = {f"port/{number}": "x" * 2000 for number in range(1000)}
-        report = view.Report(position, (view.PortReport(port.id, "DOWN", "\0no\nmeter"),), "\x1b[2Jheld", many)
+        told = view.PortReport(port.id, "DOWN", "\0no\nmeter", 7, "0.0.0.0/0")
+        report = view.Report(position, (told,), "\x1b[2Jheld", many)
         assert (await site.post("report", report, credential))[0] == 204
         state = site.distribution.state("h1")
         assert state.held == " [2Jheld"
         assert len(state.failures) == 100 and set(map(len, state.failures.values())) == {1000}
         (kept,) = await site.store.read(lambda tx: tx.select(things.Port))
         assert kept.status_reason == " no meter"
+        assert await site.store.read(lambda tx: tx.rows(select(PLUGS.c.ifindex, PLUGS.c.exporter), {})) == [(7, "")]
         crowd = tuple(view.PortReport(f"p{number}", "DOWN") for number in range(40_000))
         status, error = await site.post("report", view.Report(position, crowd), credential)
         assert (status, error["error"]) == (400, "A report speaks of 10000 ports at most.")

@@ -81,9 +81,10 @@ def test_all_ports_come_once_then_what_changed(tmp_path: Path) -> None:
         assert (told.host, told.exporter, told.ifindex, told.mac) == ("h1", "192.0.2.1", 0, port.mac_address)
         assert await collectors.ports(first.position, 0) == MapAnswer(first.store, first.epoch, first.revision, False)
         waiting = asyncio.create_task(collectors.ports(first.position))
-        await write(store, lambda tx: hosts.note_plugs(tx, "h1", {port.id: 12}))
+        await write(store, lambda tx: hosts.note_plugs(tx, "h1", {port.id: view.Exported(12, "198.51.100.1")}))
         plugged = await waiting
-        assert not plugged.whole and [(each.id, each.ifindex) for each in plugged.ports] == [(port.id, 12)]
+        named = [(each.id, each.ifindex, each.exporter) for each in plugged.ports]
+        assert not plugged.whole and named == [(port.id, 12, "198.51.100.1")]
         await write(store, lambda tx: tx.delete(port))
         gone = await collectors.ports(plugged.position)
         assert (gone.whole, gone.ports, gone.gone) == (False, (), (port.id,))
@@ -112,7 +113,10 @@ def test_what_changed_of_one_port_is_as_the_whole_has_it_and_asks_for_no_other(t
         first = await collectors.ports(MapRequest())
         assert first.ports[0].addresses[-2:] == ("203.0.113.1", "203.0.113.3")
         heard: list[str] = []
-        await write(store, lambda tx: hosts.note_plugs(tx, "h1", {port.id: n for n, port in enumerate(ports, 12)}))
+        await write(
+            store,
+            lambda tx: hosts.note_plugs(tx, "h1", {port.id: view.Exported(n) for n, port in enumerate(ports, 12)}),
+        )
         plugged = await collectors.ports(first.position)
         await write(store, lambda tx: tx.change(ports[0], mac_address="02:00:00:00:00:77"))
         store.trace(heard.append)
@@ -132,7 +136,7 @@ def test_a_host_says_only_where_its_own_ports_are(tmp_path: Path) -> None:
         network = make(things.Network, segment=7)
         port = make_port(network.id, "h1")
         await put(store, make_host("h1", "192.0.2.1"), network, port)
-        await write(store, lambda tx: hosts.note_plugs(tx, "h2", {port.id: 12}))
+        await write(store, lambda tx: hosts.note_plugs(tx, "h2", {port.id: view.Exported(12)}))
         assert (await collectors.ports(MapRequest())).ports[0].ifindex == 0
 
     with_store(tmp_path, body)

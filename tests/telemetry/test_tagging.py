@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address
 
+import msgspec
 import pytest
 
 from suimon.model.collectors import MappedPort
@@ -67,6 +68,13 @@ def test_a_record_is_its_port_s(record: str, tags: set[tuple[str, int]]) -> None
     found = [(tagger.ports[row["port"]].id, int(row["direction"])) for row in tagged if row["port"] >= 0]
     assert sorted(found) == sorted([*tags, *tags])
     assert len(tagged) == 2 * max(len(tags), 1) and set(tagged["bytes"]) == {100}
+
+
+def test_an_address_that_two_hosts_claim_is_neither_s() -> None:
+    liar = msgspec.structs.replace(port("liar", "h2", 5, 6), exporter=HOSTS["h1"])
+    batch = batch_of(1)
+    batch["exporter"], batch["input"] = 0, 5
+    assert list(Tagger((*PORTS, liar), EXPORTERS).tag(batch)["port"]) == [-1]
 
 
 def test_without_ports_or_records_nothing_is_tagged() -> None:

@@ -28,7 +28,7 @@ from suimon.dataplane.openflow.messages import PacketIn
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, MeterKey, bridge_entries, named
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
-from suimon.model.view import MOST_REQUESTS, Delta, Drift, Object, Ping, Port, PortReport, Position, Snapshot
+from suimon.model.view import MOST_REQUESTS, Delta, Drift, Exported, Object, Ping, Port, PortReport, Position, Snapshot
 from suimon.pipeline.facts import BRIDGE, Probe
 from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
@@ -58,6 +58,7 @@ class _Loops(NamedTuple):
 
 
 _BACK_OFF: Final = reconcile.Config()
+_UNEXPORTED: Final = Exported()
 _REFUSED_RETRY_S: Final = 0.25
 """How often to look whether a refused owner's pause is over, while there is one."""
 _CLOCK_LOOK_S: Final = 20.0
@@ -122,7 +123,7 @@ class Enforcer:
         self._outside = outside
         self._reporter = reporter
         self._plug_errors: dict[str, str] = {}
-        self._ifindexes: dict[str, int] = {}
+        self._exported: dict[str, Exported] = {}
         self._ports: dict[str, Port] = {}
         self._seats: dict[str, Seat] = {}
         """As they were before the last round: what is plugged during it, is acknowledged by the next."""
@@ -186,13 +187,10 @@ class Enforcer:
         self._change(changes)
         return True
 
-    def plug(self, port_id: str, ofport: int | None, error: str = "", ifindex: int = 0) -> None:
-        """A guest's interface is there as `ofport`, or is not (None), because of `error` if that is known.
-
-        `ifindex` is its number in what is exported, 0 where nothing is.
-        """
+    def plug(self, port_id: str, ofport: int | None, error: str = "", exported: Exported = _UNEXPORTED) -> None:
+        """A guest's interface is there as `ofport`, or is not (None), because of `error` if that is known."""
         self._plug_errors.pop(port_id, None)
-        self._ifindexes[port_id] = ifindex
+        self._exported[port_id] = exported
         if error:
             self._plug_errors[port_id] = error
         self.world.plug(port_id, ofport)
@@ -492,7 +490,7 @@ class Enforcer:
         network = self.world.network(port.network_id)
         plugged = port.parent or port.id
         ofport, error = self.world.ofports.get(port.id), self._plug_errors.get(plugged, "")
-        return Seat(port, ofport, error, network is None or network.up, self._ifindexes.get(plugged, 0))
+        return Seat(port, ofport, error, network is None or network.up, self._exported.get(plugged, _UNEXPORTED))
 
     def _tell(self) -> None:
         failures = {str(owner): failure.reason for owner, failure in self.failures.items()}

@@ -38,7 +38,7 @@ from suimon.dataplane.switch import Plugged, Switch
 from suimon.dataplane.zones import Config as ZonesConfig
 from suimon.dataplane.zones import ZoneLimits
 from suimon.model.owner import Owner
-from suimon.model.view import Drift
+from suimon.model.view import Drift, Exported
 from suimon.pipeline import provider
 from suimon.reconcile import Failure, Reconciler
 
@@ -230,11 +230,12 @@ class Session:
         enforcer = self._parts.enforcer
         for port_id, plugged in changed.items():
             ofport, error = (plugged.ofport, plugged.error) if plugged else (None, "")
-            ifindex = plugged.ifindex if plugged and self._layout.export else None
+            export, ifindex = self._layout.export, plugged.ifindex if plugged else None
+            exported = Exported(ifindex, export.agent) if export and ifindex else Exported()
             if error or enforcer.world.interfaces.get(port_id) != ofport:
                 name, why = plugged.interface if plugged else None, {"error": error} if error else {}
                 log.info("interface_changed", port=port_id, interface=name, ofport=ofport, **why)
-            enforcer.plug(port_id, ofport, error, ifindex or 0)
+            enforcer.plug(port_id, ofport, error, exported)
 
     def _wire(self) -> None:
         """Tunnel and provider networks on br-int, and the wire through each provider bridge."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from suimon.model.owner import Owner
-from suimon.model.view import Port, PortReport
+from suimon.model.view import Exported, Port, PortReport
 from suimon.pipeline.facts import set_name
 from suimon.reconcile import Failure
 
@@ -17,14 +17,16 @@ class Seat(msgspec.Struct, frozen=True):
     ofport: int | None
     error: str = ""
     network_up: bool = True
-    ifindex: int = 0
+    exported: Exported = Exported()
 
 
 def statuses(seats: Iterable[Seat], failures: Mapping[Owner, Failure]) -> dict[str, PortReport]:
     """By port id. To be asked with the seats whose flows were just applied, and what failed of them."""
     return {
-        seat.port.id: msgspec.structs.replace(_status(seat, failures), ifindex=seat.ifindex)
-        if seat.ifindex
+        seat.port.id: msgspec.structs.replace(
+            _status(seat, failures), ifindex=seat.exported.ifindex, exporter=seat.exported.exporter
+        )
+        if seat.exported.ifindex
         else _status(seat, failures)
         for seat in seats
     }

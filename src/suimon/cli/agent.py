@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -367,7 +368,21 @@ def _export(options: Options, identity: HostIdentity) -> Export | None:
         valid = False
     if not valid:
         raise click.ClickException(f"--export-to {options.export_to}: say IP:PORT, as in 192.0.2.9:6343 or [::1]:6343")
-    return Export(options.export_to, identity.tunnel_ip or "", options.export_sampling, options.export_polling_s)
+    host = address.removeprefix("[").removesuffix("]")
+    agent = _leaving_address(host, int(l4_port)) or identity.tunnel_ip or ""
+    return Export(options.export_to, agent, options.export_sampling, options.export_polling_s)
+
+
+def _leaving_address(host: str, l4_port: int) -> str:
+    """That from which this machine would send there, which is not its tunnels' when management is apart; nothing
+    without a route. Connecting a UDP socket sends nothing (udp(7)).
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((host, l4_port))
+        except OSError:
+            return ""
+        return str(asking.getsockname()[0])
 
 
 def _services(options: Options, world: World, enforcer: Enforcer) -> Services:

@@ -19,7 +19,8 @@ from suimon.model.owner import Owner
 class Export(msgspec.Struct, frozen=True):
     """To `collector` (`IP:PORT`), one of `sampling` packets and the counters every `polling_s`.
 
-    `agent` is the address by which the collector knows this host, its tunnel's; without one, Open vSwitch chooses.
+    `agent` is the address by which the collector knows this host, that of what it gets; without one, Open vSwitch
+    chooses.
     """
 
     collector: str

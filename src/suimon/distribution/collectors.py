@@ -17,6 +17,7 @@ from suimon.model.errors import Unauthorized
 from suimon.model.findings import Finding
 from suimon.model.things import Collector, FloatingIp, Host, Port
 from suimon.model.touches import UNPLUGGED
+from suimon.model.view import Exported
 from suimon.store.changes import Change
 from suimon.store.store import Store
 from suimon.store.tables import PLUGS
@@ -28,7 +29,7 @@ PATIENCE_S: Final = 20.0
 """How long a question waits for a change, at most."""
 _GATHER_S: Final = 0.2
 """What changes together is told together."""
-_PLUGS: Final = select(PLUGS.c.port_id, PLUGS.c.host, PLUGS.c.ifindex)
+_PLUGS: Final = select(PLUGS.c.port_id, PLUGS.c.host, PLUGS.c.ifindex, PLUGS.c.exporter)
 _PLUGS_OF: Final = _PLUGS.where(PLUGS.c.port_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -118,20 +119,21 @@ def _mapped(tx: Tx, ids: Collection[str] | None) -> list[MappedPort]:
         host.name: host.tunnel_ip or "" for host in tx.select(Host, {"name": {port.binding_host for port in found}})
     }
     rows = tx.rows(_PLUGS, {}) if ids is None else tx.rows(_PLUGS_OF, {"ids": sorted(ids)})
-    plugs = {(row[0], row[1]): int(row[2]) for row in rows}
+    plugs = {(row[0], row[1]): Exported(int(row[2]), row[3]) for row in rows}
     floating = _floating(tx, ids)
+    seated = [(port, plugs.get((port.id, port.binding_host), Exported())) for port in found]
     return [
         MappedPort(
             port.id,
             project_id=port.project_id,
             network_id=port.network_id,
             host=port.binding_host,
-            exporter=hosts.get(port.binding_host, ""),
-            ifindex=plugs.get((port.id, port.binding_host), 0),
+            exporter=plug.exporter or hosts.get(port.binding_host, ""),
+            ifindex=plug.ifindex,
             mac=port.mac_address,
             addresses=(*(fixed.ip for fixed in port.fixed_ips), *floating.get(port.id, ())),
         )
-        for port in found
+        for port, plug in seated
     ]
 
 

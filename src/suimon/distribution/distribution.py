@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from ipaddress import ip_address
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -25,7 +26,7 @@ from suimon.model.actor import SYSTEM
 from suimon.model.counts import Metered, Reading
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
-from suimon.model.view import SCHEMA, Claim, Drift, Join, Joined, PortReport, Report, Watch
+from suimon.model.view import SCHEMA, Claim, Drift, Exported, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
 from suimon.store.tables import PLUGS, PORTS
 from suimon.store.tx import Tx
@@ -43,9 +44,9 @@ _MOST_FAILURES: Final = 100
 _OLDEST_DRIFT_S: Final = 30 * 86400.0
 _LONGEST_REASON: Final = 1000
 _METERED = PORTS.c.project_id, PORTS.c.network_id
-_PLUGGED = func.coalesce(PLUGS.c.ifindex, 0)
+_PLUGGED = func.coalesce(PLUGS.c.ifindex, 0), func.coalesce(PLUGS.c.exporter, "")
 _BINDINGS = (
-    select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason, *_METERED, _PLUGGED)
+    select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason, *_METERED, *_PLUGGED)
     .select_from(PORTS.outerjoin(PLUGS, and_(PLUGS.c.port_id == PORTS.c.id, PLUGS.c.host == PORTS.c.binding_host)))
     .where(PORTS.c.id.in_(bindparam("ids", expanding=True)))
 )
@@ -64,7 +65,7 @@ class HostActs(Protocol):
     def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
     def noted_states(self, tx: Tx) -> dict[str, str]: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
-    def note_plugs(self, tx: Tx, host: str, plugs: Mapping[str, int]) -> None: ...
+    def note_plugs(self, tx: Tx, host: str, plugs: Mapping[str, Exported]) -> None: ...
     def claims_to_note(self, tx: Tx, host: str, claims: Iterable[Claim]) -> Sequence[Claim]: ...
     def note_claims(self, tx: Tx, host: str, claims: Iterable[Claim]) -> object: ...
 
@@ -159,7 +160,10 @@ class Distribution:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
         # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
         await self._dispatcher.notice(host.name, report.position)
-        said = [msgspec.structs.replace(each, reason=_plain(each.reason)) for each in report.ports]
+        said = [
+            msgspec.structs.replace(each, reason=_plain(each.reason), exporter=_address(each.exporter))
+            for each in report.ports
+        ]
         ids = {each.port_id for each in report.ports}
         known = await self._bindings(ids | {each.port_id for each in read})
         refused = sorted(id_ for id_ in ids & known.keys() if known[id_][1] != host.name)
@@ -167,8 +171,8 @@ class Distribution:
             log.warning("report_refused", host=host.name, port=id_, bound_to=known[id_][1])
         own = known.keys() - refused
         news = [each for each in said if each.port_id in own and known[each.port_id][2:4] != _status(each)]
-        plugs = {each.port_id: each.ifindex for each in said if each.port_id in own}
-        plugs = {port_id: ifindex for port_id, ifindex in plugs.items() if known[port_id][6] != ifindex}
+        plugs = {each.port_id: each.exported for each in said if each.port_id in own}
+        plugs = {port_id: plug for port_id, plug in plugs.items() if Exported(*known[port_id][6:8]) != plug}
         if news or plugs:
             await self._store.write(lambda tx: self._note_ports(tx, host.name, news, plugs), SYSTEM)
         await self._note_claims(host.name, report.claims[:_MOST_CLAIMS])
@@ -181,7 +185,7 @@ class Distribution:
         if self._presence.note(host.name, _bounded(report), self._clock()):
             self._news.set()
 
-    def _note_ports(self, tx: Tx, host: str, news: Sequence[PortReport], plugs: Mapping[str, int]) -> None:
+    def _note_ports(self, tx: Tx, host: str, news: Sequence[PortReport], plugs: Mapping[str, Exported]) -> None:
         self._acts.set_port_status(tx, host, news)
         if plugs:
             self._acts.note_plugs(tx, host, plugs)
@@ -305,6 +309,14 @@ def _plain_drift(drift: Drift) -> Drift:
 def _plain(text: str) -> str:
     """A host's words as one short line: they get to people's terminals, where control characters would act."""
     return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_REASON])
+
+
+def _address(text: str) -> str:
+    """One address in its usual form, or nothing: collectors let in what a host says here."""
+    try:
+        return str(ip_address(text)) if "%" not in text else ""
+    except ValueError:
+        return ""
 
 
 def _status(report: PortReport) -> tuple[str, str]:

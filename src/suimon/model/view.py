@@ -514,16 +514,28 @@ class Traced(msgspec.Struct, frozen=True):
 Frame = Snapshot | Delta | Ping | Retry | Question | CountDrops
 
 
-class PortReport(msgspec.Struct, frozen=True):
-    """What a host says of one of its ports. `reason` explains `DOWN` in words for people.
-
-    `ifindex` is the number by which flow records that the host exports name its interface; 0 when none are exported.
+class Exported(msgspec.Struct, frozen=True):
+    """How flow records name an interface of a host: by its number (0: none are exported), and the address that they
+    come from (empty: the host's tunnel address).
     """
+
+    ifindex: int = 0
+    exporter: str = ""
+
+
+class PortReport(msgspec.Struct, frozen=True):
+    """What a host says of one of its ports. `reason` explains `DOWN` in words for people."""
 
     port_id: str
     status: Literal["ACTIVE", "DOWN"]
     reason: str = ""
     ifindex: int = 0
+    exporter: str = ""
+
+    @property
+    def exported(self) -> Exported:
+        """By which name flow records tell of it."""
+        return Exported(self.ifindex, self.exporter)
 
 
 class Drift(msgspec.Struct, frozen=True):

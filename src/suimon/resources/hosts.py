@@ -189,11 +189,15 @@ claims_to_note = virtual_addresses.claims_to_note
 note_claims = virtual_addresses.note_claims
 
 
-def note_plugs(tx: Tx, host: str, plugs: Mapping[str, int]) -> None:
-    """Where the host says that ports of its own are plugged, by interface index; 0 where it exports nothing."""
+def note_plugs(tx: Tx, host: str, plugs: Mapping[str, view.Exported]) -> None:
+    """How the host says that its flow records name ports of its own."""
     tx.run(_FORGET_PLUGS, {"ids": sorted(plugs)})
     there = {port.id for port in tx.select(Port, {"id": plugs.keys(), "binding_host": host})}
-    rows = [{"port_id": each, "host": host, "ifindex": plugs[each]} for each in sorted(there) if plugs[each]]
+    rows = [
+        {"port_id": each, "host": host, "ifindex": plugs[each].ifindex, "exporter": plugs[each].exporter}
+        for each in sorted(there)
+        if plugs[each].ifindex
+    ]
     tx.insert_rows(PLUGS, rows)
     for port_id in plugs:
         tx.touch("plug", port_id, "")

@@ -419,8 +419,9 @@ PLUGS = Table(
     Column("port_id", Text, _to("ports.id", "CASCADE"), primary_key=True),
     Column("host", Text, nullable=False),
     Column("ifindex", BigInteger, nullable=False),
+    Column("exporter", Text, nullable=False),
 )
-"""By which number a host's flow records name the interface of a port; where none are exported, there is no row."""
+"""How a host's flow records name the interface of a port (`view.Exported`); no row where none are exported."""
 LEASES = Table(
     "leases",
     METADATA,

@@ -33,7 +33,9 @@ class Tagger:
         self.exporters = tuple(str(each) for each in exporters)
         hosts = {name: number for number, name in enumerate(sorted({port.host for port in self.ports}))}
         assert len(hosts) < _NOWHERE, "a cloud has less than 65,535 hosts"
-        by_address = {port.exporter: hosts[port.host] for port in self.ports if port.exporter}
+        # An address that two hosts claim is neither's.
+        claims = Counter(address for address, _ in {(port.exporter, port.host) for port in self.ports})
+        by_address = {port.exporter: hosts[port.host] for port in self.ports if claims[port.exporter] == 1}
         self._host_of_exporter = np.array([by_address.get(each, _NOWHERE) for each in self.exporters], np.int64)
         self._host = np.array([hosts[port.host] for port in self.ports], np.int64)
         self._ifindex = np.array([port.ifindex for port in self.ports], np.int64)

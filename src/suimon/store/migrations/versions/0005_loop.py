@@ -167,6 +167,7 @@ def _collectors() -> None:
         sa.Column("port_id", sa.Text(), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("ifindex", sa.BigInteger(), nullable=False),
+        sa.Column("exporter", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name="fk_plugs_port_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("port_id", name="pk_plugs"),
     )
