@@ -7,7 +7,8 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import web
 
-from suimon.model.view import CountDrops, Delta, Join, Joined, Position, Report, Snapshot, Traced, Watch, key
+from suimon.model.questions import CountDrops, Traced
+from suimon.model.view import Delta, Join, Joined, Position, Report, Snapshot, Watch, key
 from tests.patience import patient
 
 CREDENTIAL = "credential-of-h1"

@@ -12,7 +12,8 @@ from suimon.agent.inquiries import Inquiries
 from suimon.agent.packets import tagged
 from suimon.agent.probes import Config, ProbeError, Probes, frame
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.model.view import Network, Question
+from suimon.model.questions import Question
+from suimon.model.view import Network
 from suimon.pipeline.fields import NET, TARGET
 from suimon.pipeline.flow import Output, Resubmit
 from suimon.pipeline.simulate import Ends, icmp_echo, tcp, udp
@@ -168,8 +169,8 @@ def test_the_controllers_questions_lead_to_a_probe(tmp_path):
 
     async def scenario():
         desk = Desk()
-        asks = Inquiries(InquiriesConfig(tmp_path), scene.parts.world, desk, scene.probes)
-        running = asyncio.create_task(asks.run(None, None, scene.switch.send))
+        asks = Inquiries(InquiriesConfig(tmp_path), scene.parts.world, desk, scene.probes, None)
+        running = asyncio.create_task(asks.run(None, scene.switch.send))
         for act, name in (("expect", "p2"), ("send", "p1")):
             asks.ask(question(act, name))
             assert not (await desk.told.get()).error

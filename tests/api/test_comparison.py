@@ -8,7 +8,7 @@ import pytest
 
 from suimon.api.operations.comparison import Comparer
 from suimon.api.operations.reachability import Told
-from suimon.model.view import Question, Traced
+from suimon.model.questions import Question, Traced
 from suimon.pipeline.simulate.journey import Leg
 from suimon.pipeline.simulate.packet import Packet
 from suimon.pipeline.simulate.switch import Result, Step

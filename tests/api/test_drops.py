@@ -2,7 +2,7 @@
 
 from suimon.api.gate import Gate
 from suimon.api.operations.service import OperationsService
-from suimon.model.view import CountDrops, Traced
+from suimon.model.questions import CountDrops, Traced
 from tests.api.cloud import Cloud
 
 

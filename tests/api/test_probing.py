@@ -11,8 +11,8 @@ from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Told
 from suimon.distribution.reachability import Question as Asked
 from suimon.distribution.reachability import Verdict, Way
+from suimon.model.questions import Question, Traced
 from suimon.model.things import Port
-from suimon.model.view import Question, Traced
 from suimon.pipeline.simulate import Ends, Result, Sent, Step, tcp
 from suimon.pipeline.simulate.journey import Leg
 from suimon.pipeline.tables import Stage

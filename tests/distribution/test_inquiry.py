@@ -13,7 +13,8 @@ from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.model.view import QUESTIONS_SINCE, SCHEMA, CountDrops, Frame, Question, Traced, Watch
+from suimon.model.questions import QUESTIONS_SINCE, CountDrops, Question, Traced
+from suimon.model.view import SCHEMA, Frame, Watch
 from suimon.resources import hosts
 from suimon.store.store import Store, StoreConfig
 from tests.distribution.world import make_host, put

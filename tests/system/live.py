@@ -11,17 +11,26 @@ import contextlib
 import re
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_address, ip_network
 
 from suimon.agent.inquiries import Config as InquiriesConfig
 from suimon.agent.inquiries import Inquiries
+from suimon.agent.looks import Config as LooksConfig
+from suimon.agent.looks import Counters, Looks
+from suimon.agent.meter import Config as MeterConfig
+from suimon.agent.meter import Meter
 from suimon.agent.outside import PacketOut
 from suimon.agent.probes import Probes
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
+from suimon.dataplane.switch import Plugged
+from suimon.dataplane.zones import Config as ZonesConfig
+from suimon.dataplane.zones import ZoneLimits
 from suimon.model import view
-from suimon.model.view import CountDrops, Traced
+from suimon.model.counts import Activity, Reading
+from suimon.model.questions import Asked, CountDrops, Look, Traced
 from suimon.pipeline.facts import Probe
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
@@ -29,7 +38,7 @@ from suimon.reconcile import plan
 from tests.pipeline.cloud import Cloud
 from tests.pipeline.underlay import Hypervisor
 from tests.system.namespaces import inside
-from tests.system.openvswitch import OpenVSwitch
+from tests.system.openvswitch import DATAPATH, OpenVSwitch
 
 TIMEOUT_S = 1.5
 Ends = tuple[socket.socket, socket.socket]
@@ -68,6 +77,11 @@ class LiveCloud:
             self._cloud.read(line)
         self._host.follow(self._cloud.told(self._name), self._cloud.ofports)
         asyncio.run(self._install())
+
+    def forget(self, kind: str, name: str) -> None:
+        """That thing is gone."""
+        self._cloud.delete(kind, name)
+        self.change()
 
     @property
     def world(self) -> World:
@@ -159,19 +173,33 @@ class LiveCloud:
             assert await target.apply(plan(desired, await target.observe())) == {}
             assert await target.observe() == desired
 
-    async def _ask(self, question: CountDrops) -> Traced:
+    def look(self, asked: Look) -> Activity:
+        """What a port does now, as its host answers when the controller asks."""
+        traced = asyncio.run(self._ask(asked))
+        assert traced.activity is not None, traced.error
+        return traced.activity
+
+    async def _ask(self, question: Asked) -> Traced:
         heard: asyncio.Queue[Traced] = asyncio.Queue()
         world, answers = self._host.world, _Answers(heard)
-        inquiries = Inquiries(InquiriesConfig(self.switch.rundir), world, answers, Probes(world, answers))
+        looks = Looks(LooksConfig(self.switch.rundir), world, Meter(MeterConfig(), world, answers.read, time.time))
+        inquiries = Inquiries(InquiriesConfig(self.switch.rundir), world, answers, Probes(world, answers), looks)
         async with self._connected() as connection:
-            asking = asyncio.ensure_future(inquiries.run(connection, answers, answers.send))
+            zones = ZoneLimits(ZonesConfig(self.switch.rundir), lambda: DATAPATH, world.numbers.zones)
+            asking = asyncio.ensure_future(inquiries.run(Counters(connection, zones, self._plugged), answers.send))
             inquiries.ask(question)
             answered = asyncio.ensure_future(heard.get())
             await asyncio.wait((asking, answered), timeout=10, return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 await asking
             asking.cancel()
+            zones.close()
             return answered.result()
+
+    def _plugged(self) -> dict[str, Plugged]:
+        """As the database would tell it."""
+        ofports = self._cloud.ofports.items()
+        return {name: Plugged(name, f"tap{ofport}", ofport, up=True, ifindex=ofport) for name, ofport in ofports}
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[Connection]:
@@ -193,6 +221,9 @@ class _Answers:
 
     async def answer(self, traced: Traced) -> None:
         self._heard.put_nowait(traced)
+
+    def read(self, reading: Reading) -> None:
+        raise AssertionError(reading)
 
     async def send(self, packet: PacketOut) -> None:
         raise AssertionError(packet)

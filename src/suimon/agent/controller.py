@@ -12,7 +12,8 @@ import aiohttp
 import msgspec
 
 from suimon.agent.newer import decoded
-from suimon.model.view import Frame, Join, Joined, Report, Traced, Watch
+from suimon.model.questions import Traced
+from suimon.model.view import Frame, Join, Joined, Report, Watch
 
 _FRAME: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 

@@ -13,18 +13,8 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
-from suimon.model.view import (
-    SCHEMA,
-    CountDrops,
-    Delta,
-    Frame,
-    Ping,
-    Position,
-    Question,
-    Retry,
-    Snapshot,
-    Watch,
-)
+from suimon.model.questions import Asked
+from suimon.model.view import SCHEMA, Delta, Frame, Ping, Position, Retry, Snapshot, Watch
 
 log = structlog.get_logger()
 
@@ -63,7 +53,7 @@ class Follower:
         controller: Stream,
         position: Callable[[], Position | None],
         news: "asyncio.Queue[News]",
-        ask: Callable[[Question | CountDrops], None] | None = None,
+        ask: Callable[[Asked], None] | None = None,
     ) -> None:
         self._config = config
         self._controller = controller
@@ -81,7 +71,7 @@ class Follower:
                     if isinstance(frame, Retry):
                         told_pause_s = frame.after_s
                         break
-                    if isinstance(frame, Question | CountDrops):
+                    if isinstance(frame, Asked):
                         if self._ask is not None:
                             self._ask(frame)
                         continue

@@ -13,17 +13,16 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
+from suimon.agent.looks import Counters, Looks
 from suimon.agent.outside import PacketOut
 from suimon.agent.probes import ProbeError, Probes
 from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.trace import Trace, TraceError, trace
 from suimon.dataplane.unixctl import CommandRefused, vswitchd
-from suimon.dataplane.zones import Filled
 from suimon.model.owner import Owner
-from suimon.model.view import CountDrops, Question, Traced
+from suimon.model.questions import Asked, CountDrops, Look, Question, Traced
 from suimon.pipeline.drops import reason
 from suimon.pipeline.fields import FIELDS
-from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.tables import Stage
@@ -43,6 +42,8 @@ class Config(msgspec.Struct, frozen=True):
     bridge: str = "br-int"
     most_waiting: int = 4
     """More questions than that are not answered: the controller's patience ends."""
+    most_looks: int = 16
+    """Looks last, so they are answered beside each other; of more than that, the same."""
 
 
 class Answering(Protocol):
@@ -51,50 +52,56 @@ class Answering(Protocol):
     async def answer(self, traced: Traced) -> None: ...
 
 
-class Counting(Protocol):
-    """What has counted: the connection to the bridge (dataplane.openflow.connection.Connection)."""
-
-    async def packets_of(self, cookie: int) -> dict[FlowKey, int]: ...
-
-    async def metered(self, meter_id: int) -> int: ...
-
-
-class Bounding(Protocol):
-    """What bounds how many connections a guest has (dataplane.zones.ZoneLimits)."""
-
-    async def filled(self, zone: int) -> Filled | None: ...
-
-
 class Inquiries:
-    """`ask` takes a question in, `run` answers one after the other."""
+    """`ask` takes a question in, `run` answers one after the other, but for looks."""
 
-    def __init__(self, config: Config, world: World, controller: Answering, probes: Probes) -> None:
+    def __init__(self, config: Config, world: World, controller: Answering, probes: Probes, looks: Looks) -> None:
         self._config = config
         self._world = world
         self._controller = controller
         self._probes = probes
-        self._waiting: asyncio.Queue[Question | CountDrops] = asyncio.Queue(config.most_waiting)
+        self._looks = looks
+        self._looking = 0
+        self._waiting: asyncio.Queue[Asked] = asyncio.Queue(config.most_waiting)
 
-    def ask(self, question: Question | CountDrops) -> None:
+    def ask(self, question: Asked) -> None:
         try:
             self._waiting.put_nowait(question)
         except asyncio.QueueFull:
             log.warning("question_dropped", id=question.id)
 
-    async def run(self, bridge: Counting, zones: Bounding, send: Send) -> Never:
-        """Ends with what `send` raises."""
-        while True:
-            question = await self._waiting.get()
-            traced = await self._answered(question, bridge, zones, send)
-            try:
-                await self._controller.answer(traced)
-            except ControllerError as error:
-                log.warning("answer_failed", reason=str(error))
+    async def run(self, counters: Counters, send: Send) -> Never:
+        """Ends with what `send` raises, in a group."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                question = await self._waiting.get()
+                if not isinstance(question, Look):
+                    await self._answer(question, counters, send)
+                elif self._looking < self._config.most_looks:
+                    tasks.create_task(self._look(question, counters, send))
+                else:
+                    log.warning("question_dropped", id=question.id)
 
-    async def _answered(self, question: Question | CountDrops, bridge: Counting, zones: Bounding, send: Send) -> Traced:
+    async def _look(self, asked: Look, counters: Counters, send: Send) -> None:
+        self._looking += 1
         try:
+            await self._answer(asked, counters, send)
+        finally:
+            self._looking -= 1
+
+    async def _answer(self, question: Asked, counters: Counters, send: Send) -> None:
+        traced = await self._answered(question, counters, send)
+        try:
+            await self._controller.answer(traced)
+        except ControllerError as error:
+            log.warning("answer_failed", reason=str(error))
+
+    async def _answered(self, question: Asked, counters: Counters, send: Send) -> Traced:
+        try:
+            if isinstance(question, Look):
+                return Traced(question.id, activity=await self._looks.look(question, counters))
             if isinstance(question, CountDrops):
-                return await self._counted(question, bridge, zones)
+                return await self._counted(question, counters)
             return await self._traced(question) if question.act == "trace" else await self._probed(question, send)
         except (TraceError, ProbeError, CommandRefused, Refused) as error:
             return Traced(question.id, error=str(error))
@@ -117,11 +124,12 @@ class Inquiries:
             sent = (question.entry,)
         return Traced(question.id, sent)
 
-    async def _counted(self, question: CountDrops, bridge: Counting, zones: Bounding) -> Traced:
+    async def _counted(self, question: CountDrops, counters: Counters) -> Traced:
         """Of a port that is plugged here."""
         if question.port_id not in self._world.ofports:
             raise ValueError("the port has no interface on its host")
         owner = Owner("port", question.port_id)
+        bridge = counters.bridge
         program, counted = self._world.compile(owner), await bridge.packets_of(owner.cookie)
         found = Counter[str]()
         for flow in program.flows:
@@ -131,7 +139,7 @@ class Inquiries:
             if (why := reason(meter)) is not None:
                 found[why] += await bridge.metered(meter.meter_id)
         tracked = [zone.number for zone in program.zones if zone.number < LOCAL_ZONES]
-        filled = await zones.filled(tracked[0]) if tracked else None
+        filled = await counters.zones.filled(tracked[0]) if tracked else None
         most = (filled.connections, filled.most) if filled else None
         return Traced(question.id, drops=dict(found), connections=most)
 

@@ -57,20 +57,22 @@ class Meter:
             await asyncio.sleep(self._config.every_s - self._wall() % self._config.every_s)
             self._tell(await self.read(connection, plugged))
 
-    async def read(self, connection: Counting, plugged: Callable[[], Mapping[str, Plugged]]) -> Reading:
+    async def read(
+        self, connection: Counting, plugged: Callable[[], Mapping[str, Plugged]], youngest_s: float = _YOUNGEST_S
+    ) -> Reading:
         """A port whose interface changes meanwhile is left out: its counters wait for the next time."""
         before = plugged()
         interfaces = await connection.interface_counts()
         after = plugged()
         now_s = time.monotonic()
-        flows = _by_owner(await connection.flow_counts(Stage.TALLY), now_s)
+        flows = _by_owner(await connection.flow_counts(Stage.TALLY), now_s, youngest_s)
         ports = []
         for port_id in sorted(self._world.ofports):
             port = self._world.port(port_id)
             holder = port.parent or port_id if port else port_id
             interface = before.get(holder)
             counted = interfaces.get(interface.ofport) if interface and interface.ofport else None
-            if interface is None or counted is None or interface != after.get(holder) or counted.age_s < _YOUNGEST_S:
+            if interface is None or counted is None or interface != after.get(holder) or counted.age_s < youngest_s:
                 continue
             own = flows.get(Owner("port", port_id).cookie, {})
             device = _of_device(interface, counted) if holder == port_id else (own.get(RECEIVED), own.get(SENT))
@@ -86,11 +88,11 @@ def _of_device(interface: Plugged, counted: InterfaceCount) -> tuple[Count, Coun
     return received, Count(name, 0.0, counted.received_bytes, counted.received_packets)
 
 
-def _by_owner(counts: Iterable[FlowCount], now_s: float) -> dict[int, dict[int, Count]]:
+def _by_owner(counts: Iterable[FlowCount], now_s: float, youngest_s: float) -> dict[int, dict[int, Count]]:
     """By cookie, and by what is counted."""
     found: dict[int, dict[int, Count]] = {}
     for each in counts:
-        if each.age_s >= _YOUNGEST_S:
+        if each.age_s >= youngest_s:
             count = Count("flow", now_s - each.age_s, each.bytes, each.packets)
             found.setdefault(each.cookie, {})[each.matched.get(COUNTING, 0)] = count
     return found

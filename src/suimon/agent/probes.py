@@ -20,7 +20,7 @@ from suimon.agent.outside import PacketOut
 from suimon.agent.packets import ETH_IPV4, checksum, tagged
 from suimon.agent.packets6 import ETH_IPV6
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.model.view import Question
+from suimon.model.questions import Question
 from suimon.pipeline.facts import Probe
 from suimon.pipeline.fields import NET, PROBE_ECN, TARGET
 from suimon.pipeline.flow import Output, Resubmit, match

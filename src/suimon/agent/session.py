@@ -19,6 +19,7 @@ from suimon.agent.answers import Answers
 from suimon.agent.checks import Checks
 from suimon.agent.enforcer import Enforcer, drift_told
 from suimon.agent.inquiries import Inquiries
+from suimon.agent.looks import Counters
 from suimon.agent.meter import Meter
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
@@ -118,7 +119,8 @@ class Session:
             tasks.create_task(parts.meter.run(self._connection, lambda: self._switch.plugged))
             tasks.create_task(parts.checks.run(self))
             if parts.inquiries is not None:
-                tasks.create_task(parts.inquiries.run(self._connection, self.zones, self.send))
+                counters = Counters(self._connection, self.zones, lambda: self._switch.plugged)
+                tasks.create_task(parts.inquiries.run(counters, self.send))
             if parts.services is not None:
                 tasks.create_task(self._follow_services(parts.services))
         raise AssertionError("a session never ends without an exception")

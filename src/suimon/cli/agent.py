@@ -26,6 +26,7 @@ from suimon.agent import (
     daemon,
     follower,
     inquiries,
+    looks,
     meter,
     neighbours,
     reporter,
@@ -342,7 +343,8 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     claimed = claims.Claims(claims.Config(), world, tells)
     answers = Answers(AnswersConfig(), enforcer, outside, advertiser, claimed)
     metered = meter.Meter(meter.Config(), world, tells.read, time.time)
-    asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api, answers.probes)
+    looked = looks.Looks(looks.Config(options.ovs_rundir), world, metered)
+    asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api, answers.probes, looked)
     serves = _services(options, world, enforcer)
     parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, metered, serves, asks)
     news: asyncio.Queue[follower.News] = asyncio.Queue(follower.QUEUE_FRAMES)

@@ -10,15 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from suimon.dataplane.unixctl import CommandRefused, ControlSocket, vswitchd
+from suimon.model.findings import Direction
 from suimon.reconcile import Changes, Failure
 
 _AT_ONCE: Final = 200
 """The kernel tells limits in one message of a page or less (`ovs_ct_limit_cmd_get`), 12 bytes each."""
+_PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
+_OPENED: Final = re.compile(r"^(\w+),orig=\(src=([^,]+),dst=([^,)]+)(?:,(?:sport|id)=(\d+))?(?:,dport=(\d+))?", re.M)
 _TOLD: Final = re.compile(r"^(?:default|zone=(\d+),)\s?limit=(\d+)(?:,count=(\d+))?$", re.M)
 
 
@@ -36,6 +39,28 @@ class Filled(msgspec.Struct, frozen=True):
 
     connections: int
     most: int
+
+
+class Tracked(NamedTuple):
+    """A connection as its first packet had it: the IP protocol (0: one that has no name here), and who opened it."""
+
+    protocol: int
+    source: str
+    destination: str
+    source_port: int = 0
+    destination_port: int = 0
+
+    def peer(self, direction: Direction) -> str:
+        """The other side of the guest's that sent the first packet, or got it."""
+        return self.destination if direction == "egress" else self.source
+
+
+def read_tracked(text: str) -> frozenset[Tracked]:
+    """The connections of a zone (`dpctl/dump-conntrack`); pings to one address are one each by their id."""
+    return frozenset(
+        Tracked(_PROTOCOLS.get(name, 0), source, destination, int(source_port or 0), int(destination_port or 0))
+        for name, source, destination, source_port, destination_port in _OPENED.findall(text)
+    )
 
 
 def read_limits(text: str) -> tuple[int, dict[int, Filled]]:
@@ -98,6 +123,11 @@ class ZoneLimits:
             return read_limits(await self._ask("get", f"zone={zone}"))[1].get(zone)
         except CommandRefused:
             return None
+
+    async def tracked(self, zone: int) -> frozenset[Tracked]:
+        """All connections of a zone. Raises what `ControlSocket.command` does."""
+        kind = self._datapath()
+        return read_tracked(await self._control.command("dpctl/dump-conntrack", f"{kind}@ovs-{kind}", f"zone={zone}"))
 
     async def _tell(self, act: str, zones: Iterable[int], *arguments: str) -> dict[int, Failure]:
         try:

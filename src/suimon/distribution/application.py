@@ -23,8 +23,9 @@ from suimon.distribution.links import Link
 from suimon.model.collectors import CollectorJoin, MapRequest
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.findings import Finding
+from suimon.model.questions import Traced
 from suimon.model.things import Host
-from suimon.model.view import Join, Ping, Report, Retry, Traced, Watch
+from suimon.model.view import Join, Ping, Report, Retry, Watch
 
 T = TypeVar("T", Join, Watch, Report, Traced, CollectorJoin, MapRequest, list[Finding])
 Answer = Callable[[Request], Awaitable[Response]]

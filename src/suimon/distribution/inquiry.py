@@ -18,7 +18,7 @@ import structlog
 from suimon.distribution.frames import line
 from suimon.distribution.links import Link
 from suimon.model.errors import BadRequest, CallerError
-from suimon.model.view import QUESTIONS_SINCE, CountDrops, Question, Traced
+from suimon.model.questions import LOOKS_SINCE, QUESTIONS_SINCE, Asked, Look, Traced
 from suimon.store.store import LONGEST_MESSAGE
 
 log = structlog.get_logger()
@@ -40,11 +40,11 @@ class Others(Protocol):
     def listening(self, heard: Callable[[str], None]) -> AbstractContextManager[None]: ...
 
 
-class _Asked(msgspec.Struct, frozen=True, tag="asked"):
+class _Carried(msgspec.Struct, frozen=True, tag="asked"):
     """For whoever has the host's line."""
 
     host: str
-    question: Question | CountDrops
+    question: Asked
 
 
 class _Answered(msgspec.Struct, frozen=True, tag="answered"):
@@ -52,7 +52,7 @@ class _Answered(msgspec.Struct, frozen=True, tag="answered"):
     traced: Traced
 
 
-_Message = _Asked | _Answered
+_Message = _Carried | _Answered
 
 
 class Questions:
@@ -70,7 +70,7 @@ class Questions:
 
             def heard(message: str) -> None:
                 match _read(message):
-                    case _Asked(host, question) if (host, question.id) not in self._outstanding:
+                    case _Carried(host, question) if (host, question.id) not in self._outstanding:
                         if link := self._link(host):
                             tasks.create_task(self._answer_other(link, question))
                     case _Answered(host, traced):
@@ -79,7 +79,7 @@ class Questions:
             with self._others.listening(heard):
                 await asyncio.Event().wait()
 
-    async def ask(self, host: str, question: Question | CountDrops) -> Traced:
+    async def ask(self, host: str, question: Asked) -> Traced:
         """With an `error` in words when the host can't be asked or doesn't answer. The question gets an id here."""
         asked = msgspec.structs.replace(question, id=uuid4().hex)
         if link := self._link(host):
@@ -87,7 +87,7 @@ class Questions:
         if not self._others.shared:
             return Traced(asked.id, error="the host has no line to this controller")
         waited_s = self._timeout_s + _CARRIED_S
-        traced = await self._answer(host, asked.id, lambda: self._tell(_Asked(host, asked)), waited_s)
+        traced = await self._answer(host, asked.id, lambda: self._tell(_Carried(host, asked)), waited_s)
         return traced or Traced(asked.id, error=f"no controller has a line to the host, or none within {waited_s:g} s")
 
     def answered(self, host: str, traced: Traced) -> None:
@@ -98,8 +98,8 @@ class Questions:
         plain = {name: _plain(getattr(traced, name)) for name in ("stage", "actions", "error")}
         answer.set_result(msgspec.structs.replace(traced, sent=tuple(map(_plain, traced.sent[:16])), **plain))
 
-    async def _ask_here(self, link: Link, asked: Question | CountDrops) -> Traced:
-        if link.schema < QUESTIONS_SINCE:
+    async def _ask_here(self, link: Link, asked: Asked) -> Traced:
+        if link.schema < (LOOKS_SINCE if isinstance(asked, Look) else QUESTIONS_SINCE):
             return Traced(asked.id, error="the host's agent is older and can't be asked")
 
         async def send() -> None:
@@ -125,7 +125,7 @@ class Questions:
         finally:
             del self._outstanding[host, id_]
 
-    async def _answer_other(self, link: Link, question: Question | CountDrops) -> None:
+    async def _answer_other(self, link: Link, question: Asked) -> None:
         traced = await self._ask_here(link, question)
         try:
             try:

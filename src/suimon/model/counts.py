@@ -46,6 +46,29 @@ class Reading(msgspec.Struct, frozen=True):
     age_s: float = 0.0
 
 
+class Activity(msgspec.Struct, frozen=True):
+    """What one port did within `span_s`, counted by its host just now.
+
+    `sent` is what the guest sent, whatever was dropped of it; `received` is what came to it. `sessions` are the
+    connections which were asked about and were opened meanwhile, with so many `peers`; None: they can't be looked at
+    one by one, for there are too many `connections`, or none are tracked. What was dropped is None when nobody asked.
+    """
+
+    span_s: float
+    sent_packets: int
+    sent_bytes: int
+    received_packets: int
+    received_bytes: int
+    sessions: int | None = None
+    peers: int = 0
+    connections: int | None = None
+    restricted_out: int | None = None
+    """Packets of the guest that restrictions, blocks and limits dropped; `restricted_in` of those to it."""
+    restricted_in: int | None = None
+    forged: int | None = None
+    """Packets of the guest that anti-spoofing dropped."""
+
+
 class Metered(msgspec.Struct, frozen=True):
     """Whose traffic a port's is, and whether it is bound to the host that read it: one that has just left isn't."""
 

@@ -16,6 +16,7 @@ import msgspec
 
 from suimon.model import restriction
 from suimon.model.counts import Reading
+from suimon.model.questions import CountDrops, Look, Question
 
 SCHEMA: Final = 3
 
@@ -419,11 +420,6 @@ class Position(msgspec.Struct, frozen=True):
     """The one that the host spoke when it was told of them."""
 
 
-QUESTIONS_SINCE: Final = 2
-"""The first schema whose speakers understand the frames `Question` and `CountDrops`: no other agent is sent one."""
-Act = Literal["trace", "expect", "send", "seen"]
-
-
 class Watch(msgspec.Struct, frozen=True):
     """POST /hosts/v1/watch: the agent asks for all that follows `position` (None: it holds nothing)."""
 
@@ -466,52 +462,7 @@ class Retry(msgspec.Struct, frozen=True, tag="retry"):
     after_s: float
 
 
-class Question(msgspec.Struct, frozen=True, tag="question"):
-    """What would the host's switch do with this packet? Answered by POST /hosts/v1/answer with the same id.
-
-    It comes in by `entry` (`port/<id>`, `tunnel/<kind>`, `provider/<physnet>`, `nat/<router>`) with these header
-    fields; `tracked` is what the connection tracker says of it each time that it is asked. It is an IP packet of `size`
-    bytes.
-
-    Or, by `act`, a probe of real: `expect` that it comes to the port `entry`, `send` it as if that port had, and: has
-    it been `seen`? `nonce` is in it and tells it from all others.
-    """
-
-    id: str
-    entry: str
-    fields: dict[str, int]
-    tracked: tuple[dict[str, int], ...] = ()
-    size: int = 64
-    act: Act = "trace"
-    nonce: str = ""
-
-
-class CountDrops(msgspec.Struct, frozen=True, tag="count_drops"):
-    """How many packets of this port did the host's switch drop, and why? Answered as a `Question`, by `drops`."""
-
-    id: str
-    port_id: str
-
-
-class Traced(msgspec.Struct, frozen=True):
-    """POST /hosts/v1/answer: to where it is sent (as `entry`, or `back`, `agent`), and the last stage that it met.
-
-    `actions` are those of the datapath, in Open vSwitch's words; `error` says why there is no answer. `drops` are
-    packets by reason (pipeline/drops.py), since the port's flows are in the switch. Of a probe that was seen, `sent` is
-    the port.
-    """
-
-    id: str
-    sent: tuple[str, ...] = ()
-    stage: str = ""
-    actions: str = ""
-    error: str = ""
-    drops: dict[str, int] = {}
-    connections: tuple[int, int] | None = None
-    """With `drops`: how many the port has, and the most that it may have. None: nothing is remembered of it."""
-
-
-Frame = Snapshot | Delta | Ping | Retry | Question | CountDrops
+Frame = Snapshot | Delta | Ping | Retry | Question | CountDrops | Look
 
 
 class Exported(msgspec.Struct, frozen=True):

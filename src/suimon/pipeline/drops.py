@@ -5,10 +5,12 @@ Counting is the switch's: nothing runs until somebody asks, and then for one por
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, Literal
 
-from suimon.pipeline.flow import Flow, Meter
+from suimon.pipeline.flow import Flow, FlowKey, Meter, UseMeter
 from suimon.pipeline.meters import Range
+from suimon.pipeline.program import Program
 from suimon.pipeline.restrict import PRIORITIES
 from suimon.pipeline.tables import Stage
 
@@ -27,6 +29,7 @@ WORDS: Final = {
     "too_many_to_services": "It sent more to the metadata service and the resolver than a port may.",
 }
 """The reasons in words, in the order in which they are told."""
+_FORGED: Final = ("spoofed", "rogue_dhcp", "rogue_router")
 _BY_STAGE: Final = {
     Stage.BLOCK_OUT: "port_block",
     Stage.BLOCK_IN: "port_block",
@@ -40,6 +43,29 @@ _BY_RANGE: Final = {
     Range.SERVICES: "too_many_to_services",
     Range.COMPLAINTS: "too_many_errors",
 }
+
+
+Restraint = Literal["out", "in", "forged"]
+"""What drops a guest's packets: a restriction, block or limit of what it sends, or gets; or anti-spoofing."""
+
+
+def restraints(program: Program) -> Iterator[tuple[FlowKey | int, Restraint]]:
+    """The flows, and meters by their ids, of a port's program that restrain it."""
+    sending = {
+        action.meter_id
+        for each in program.flows
+        if each.key.stage is Stage.LIMIT_OUT
+        for action in each.actions
+        if isinstance(action, UseMeter)
+    }
+    for flow in program.flows:
+        if (why := reason(flow)) in _FORGED:
+            yield flow.key, "forged"
+        elif why in ("port_block", "restricted"):
+            yield flow.key, "in" if flow.key.stage >= Stage.BLOCK_IN else "out"
+    for meter in program.meters:
+        if reason(meter) in ("bandwidth_limit", "packet_limit"):
+            yield meter.meter_id, "out" if meter.meter_id in sending else "in"
 
 
 def reason(dropping: Flow | Meter) -> str | None:

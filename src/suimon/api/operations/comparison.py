@@ -3,7 +3,7 @@
 from typing import Final, Protocol
 
 from suimon.api.operations.reachability import Told
-from suimon.model.view import Question, Traced
+from suimon.model.questions import Question, Traced
 from suimon.pipeline.simulate.journey import Leg
 from suimon.pipeline.simulate.packet import Packet
 from suimon.pipeline.tables import Stage

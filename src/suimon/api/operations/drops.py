@@ -9,8 +9,8 @@ from suimon.api.operations.allowance import Allowance
 from suimon.api.wire import Call, answer
 from suimon.model.actor import Actor
 from suimon.model.errors import NotFound
+from suimon.model.questions import CountDrops, Traced
 from suimon.model.things import Port
-from suimon.model.view import CountDrops, Traced
 from suimon.pipeline.drops import WORDS
 from suimon.store.tx import Tx
 

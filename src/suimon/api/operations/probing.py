@@ -7,8 +7,8 @@ import secrets
 from suimon.api.operations.comparison import Asking, headers_of
 from suimon.api.operations.reachability import Told
 from suimon.distribution.reachability import Verdict
+from suimon.model.questions import Act, Question
 from suimon.model.things import Port
-from suimon.model.view import Act, Question
 
 Place = tuple[str, str]
 """A host and one of its entries, as a `Question` calls it."""
