@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import msgspec
 from aiohttp import web
@@ -53,6 +54,15 @@ class FakeController:
         self._thread.join(10)
         self._loop.close()
         self._thread = None
+
+    @contextmanager
+    def away(self):
+        """Not there meanwhile, as if killed."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
 
     def change(self, *objects, deleted=(), dropped=()):
         """One revision; returns its number."""

@@ -20,7 +20,7 @@ from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY
 from tests.chaos import summary, verdict
 from tests.chaos.churn import Churn
-from tests.chaos.faults import GATEWAY_LOST, GATEWAY_RETURNS_S, VSWITCHD_KILLED, Faults
+from tests.chaos.faults import GATEWAY_LOST, GATEWAY_RETURNS_S, KINDS, VSWITCHD_KILLED, Faults
 from tests.chaos.streams import Outcome, Streams, Way
 from tests.chaos.turns import Turns
 from tests.system.clouds import connect, leading_out, outside_network, two_hypervisors
@@ -41,7 +41,7 @@ def main() -> int:
 
 def _run(lab: Lab, options: argparse.Namespace, chance: random.Random, directory: Path) -> int:
     cloud = _build(lab)
-    faults, ways = Faults(lab, chance, cloud.gateways[0]), _ways(cloud, options.pps)
+    faults, ways = Faults(lab, chance, cloud.gateways[0], options.only), _ways(cloud, options.pps)
     print(f"seed {options.seed}; {len(ways)} ways; {_CONTROL_S:g} s of control without faults")
     control, turns = Streams(lab, ways, directory), Turns(lab)
     with turns.running(), control.running():
@@ -173,6 +173,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--only", action="append", choices=KINDS, default=[], help="this fault; may be repeated")
     parser.add_argument("--hosts", type=int, default=2)
     parser.add_argument("--pps", type=float, default=450, help="packets a second on each of four ways")
     parser.add_argument("--pause", type=float, default=3, help="the longest pause between faults, seconds")

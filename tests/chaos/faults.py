@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -35,39 +35,31 @@ _SILENCE: Final = """table inet chaos {
 class Faults:
     """`gaps` and `counts` are what happened so far. A fault is over when it returns, but for what follows by itself.
 
-    `gateway` names the host that leads the router out.
+    `gateway` names the host that leads the router out, `only` the kinds to choose of, if not all of `KINDS`.
     """
 
-    def __init__(self, lab: Lab, chance: random.Random, gateway: str = "") -> None:
+    def __init__(self, lab: Lab, chance: random.Random, gateway: str = "", only: Sequence[str] = ()) -> None:
         self.gaps: list[Gap] = []
         self.counts: Counter[str] = Counter()
         self.switch_restarts: dict[str, float] = {}
         """By host, when its flows were back for the last time."""
         self._lab, self._chance, self._gateway = lab, chance, gateway
-        self._kinds: dict[str, tuple[int, Callable[[Host], None]]] = {
-            "agent killed": (5, self._kill_agent),
-            "agent restarted": (3, self._restart_agent),
-            "agent stopped": (3, lambda host: self._stop(host.name)),
-            "controller killed": (3, self._kill_controller),
-            "controller stopped": (1, lambda _: self._stop(CONTROLLER)),
-            "store locked": (2, self._lock_store),
-            "management cut": (4, self._cut_management),
-            "tunnels cut": (2, self._cut_tunnels),
-            VSWITCHD_KILLED: (2, self._kill_vswitchd),
-            GATEWAY_LOST: (1, self._lose_gateway),
-        }
+        self._kinds = only or tuple(KINDS)
 
     def one(self, left_s: float) -> str:
         """Chosen by chance, but each kind once first; what takes long to pass only while so many seconds are left."""
         names = [name for name in self._kinds if name != GATEWAY_LOST or left_s > GATEWAY_RETURNS_S]
+        if not names:
+            time.sleep(left_s)
+            return "nothing, until all is back"
         names = [name for name in names if name not in self.counts] or names
-        name = self._chance.choices(names, [self._kinds[each][0] for each in names])[0]
+        name = self._chance.choices(names, [KINDS[each][0] for each in names])[0]
         return self.do(name, self._chance.choice(self._lab.layout.hosts))
 
     def do(self, name: str, host: Host) -> str:
         if name == GATEWAY_LOST:
             host = self._lab.layout.host(self._gateway)
-        self._kinds[name][1](host)
+        KINDS[name][1](self, host)
         self.counts[name] += 1
         return f"{name} {host.name}"
 
@@ -84,6 +76,12 @@ class Faults:
     def _start_agent(self, host: Host) -> None:
         self._lab.cloud.start_agent(host)
         self._lab.cloud.await_agent(host)
+
+    def _stop_agent(self, host: Host) -> None:
+        self._stop(host.name)
+
+    def _stop_controller(self, _: Host) -> None:
+        self._stop(CONTROLLER)
 
     def _stop(self, name: str) -> None:
         """It doesn't die, but it doesn't move either."""
@@ -161,3 +159,18 @@ class Faults:
             assert time.monotonic() < deadline, f"the flows of {host.name} did not come back"
             time.sleep(0.01)
         self.switch_restarts[host.name] = time.monotonic()
+
+
+KINDS: Final[Mapping[str, tuple[int, Callable[[Faults, Host], None]]]] = {
+    "agent killed": (5, Faults._kill_agent),
+    "agent restarted": (3, Faults._restart_agent),
+    "agent stopped": (3, Faults._stop_agent),
+    "controller killed": (3, Faults._kill_controller),
+    "controller stopped": (1, Faults._stop_controller),
+    "store locked": (2, Faults._lock_store),
+    "management cut": (4, Faults._cut_management),
+    "tunnels cut": (2, Faults._cut_tunnels),
+    VSWITCHD_KILLED: (2, Faults._kill_vswitchd),
+    GATEWAY_LOST: (1, Faults._lose_gateway),
+}
+"""How often each is chosen, as a weight, and what does it."""

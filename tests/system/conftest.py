@@ -27,6 +27,16 @@ def kept_switch() -> Iterator[OpenVSwitch]:
 @pytest.fixture
 def controller() -> Iterator[FakeController]:
     """The host protocol on a real socket, with the view in the test's hands; gone afterwards."""
+    yield from _serving()
+
+
+@pytest.fixture(scope="module")
+def kept_controller() -> Iterator[FakeController]:
+    """The same for all tests of a module."""
+    yield from _serving()
+
+
+def _serving() -> Iterator[FakeController]:
     fake = FakeController()
     fake.start()
     yield fake

@@ -14,6 +14,7 @@ from suimon.model.view import BandwidthLimit, PacketLimit, QosPolicy
 from tests.agent.fake_controller import FakeController
 from tests.system import test_agent
 from tests.system.agent_process import AgentProcess
+from tests.system.clouds import eventually
 from tests.system.openvswitch import SCHEMA, OpenVSwitch, run
 from tests.system.pings import pinging
 from tests.system.test_agent import GROUP, NETWORK, SUBNET, born, lease, pings, port, same_flows
@@ -29,10 +30,23 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "suimon"
 YOUNGER_THAN_THE_FIRST_RELEASE = {"dns_domain", "dns_name", "ra_mode", "address_mode", "dhcp_options", "external", "up"}
 
 
-@pytest.fixture
-def agent(switch: OpenVSwitch, controller, tmp_path) -> Iterator[AgentProcess]:
+@pytest.fixture(scope="module")
+def switch(kept_switch: OpenVSwitch) -> OpenVSwitch:
+    """One for all tests: each of them leaves it as it found it, or has failed."""
+    return kept_switch
+
+
+@pytest.fixture(scope="module")
+def controller(kept_controller: FakeController) -> FakeController:
+    return kept_controller
+
+
+@pytest.fixture(scope="module")
+def agent(
+    switch: OpenVSwitch, controller: FakeController, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AgentProcess]:
     """With two guests, ACTIVE."""
-    one = AgentProcess(switch, tmp_path / "state")
+    one = AgentProcess(switch, tmp_path_factory.mktemp("agent") / "state")
     one.join(controller, "--tunnel-ip", "192.0.2.1")
     controller.change(NETWORK, SUBNET, GROUP, LIMITS, *PORTS)
     one.start()
@@ -123,10 +137,9 @@ def killed(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess)
 
 def left_alone(switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:
     """Of the controller, also through a life of the agent."""
-    controller.stop()
-    killed(switch, controller, agent)
-    size = agent.log.stat().st_size
-    controller.start()
+    with controller.away():
+        killed(switch, controller, agent)
+        size = agent.log.stat().st_size
     revision = controller.change(PORTS[0])
     agent.wait_log(f"revision={revision}", after=size)
 
@@ -191,23 +204,23 @@ def test_a_kind_that_came_later_has_no_effect_and_all_else_has(switch, controlle
 
 def test_an_upgraded_agent_reads_the_view_of_its_predecessor_and_touches_nothing(switch, controller, agent) -> None:
     before = born(switch)
-    controller.stop()
-    agent.kill()
-    file = agent.state / "view.json"
-    file.write_bytes(older(file.read_bytes()))
-    come_back(agent)
-    same_flows(before, born(switch))
+    with controller.away():
+        agent.kill()
+        file = agent.state / "view.json"
+        file.write_bytes(older(file.read_bytes()))
+        come_back(agent)
+        same_flows(before, born(switch))
 
 
 def test_a_half_written_change_is_dropped_and_nothing_is_touched(switch, controller, agent) -> None:
-    before = born(switch)
-    controller.stop()
-    agent.kill()
-    with (agent.state / "view.json").open("ab") as file:
-        file.write(record(b'{"position":["store-1",1,99],"deleted":[["port","x"]],"changed":[]}')[:-20])
-    come_back(agent)
-    assert re.search(r"tail_dropped file=\S+view.json", agent.log.read_text())
-    same_flows(before, born(switch))
+    before, size = born(switch), agent.log.stat().st_size
+    with controller.away():
+        agent.kill()
+        with (agent.state / "view.json").open("ab") as file:
+            file.write(record(b'{"position":["store-1",1,99],"deleted":[["port","x"]],"changed":[]}')[:-20])
+        come_back(agent)
+        assert re.search(r"tail_dropped file=\S+view.json", agent.log.read_text()[size:])
+        same_flows(before, born(switch))
 
 
 def test_the_clock_on_the_wall_decides_nothing() -> None:
@@ -225,8 +238,23 @@ def test_a_rebooted_host_comes_up_from_its_own_last_view_while_the_controller_is
     for guest in switch.guests:
         lease(switch, guest, tmp_path)
     before = {re.sub(r"cookie=\S+ ", "", text) for text in born(switch)}
-    controller.stop()
-    agent.kill()
+    with controller.away():
+        agent.kill()
+        reboot(switch)
+        size = agent.log.stat().st_size
+        come_back(agent)
+        agent.wait_log("services_taken_up", after=size)
+        for number, each in enumerate(PORTS):
+            with contextlib.suppress(RuntimeError):
+                switch.unplug(f"tap{number}")
+            switch.plug(f"tap{number}", each.id)
+            agent.wait_log(f"interface_changed port={each.id} interface=tap{number} ofport=", after=size)
+        eventually(lambda: len(born(switch)) == len(before))
+        assert pings(switch, switch.guests[0], "10.0.0.12") == 3
+
+
+def reboot(switch: OpenVSwitch) -> None:
+    """Neither flows nor the database, nor the services' namespace live through it."""
     switch.kill("ovs-vswitchd")
     switch.kill("ovsdb-server")
     run("ip", "netns", "delete", f"{switch.namespace}-services")
@@ -235,16 +263,6 @@ def test_a_rebooted_host_comes_up_from_its_own_last_view_while_the_controller_is
     switch.start_database()
     switch.vsctl("--no-wait", "init")
     switch.start_switch()
-    size = agent.log.stat().st_size
-    come_back(agent)
-    agent.wait_log("services_taken_up", after=size)
-    for number, each in enumerate(PORTS):
-        with contextlib.suppress(RuntimeError):
-            switch.unplug(f"tap{number}")
-        switch.plug(f"tap{number}", each.id)
-        agent.wait_log(f"interface_changed port={each.id} interface=tap{number} ofport=")
-    assert pings(switch, switch.guests[0], "10.0.0.12") == 3
-    assert len(born(switch)) == len(before)
 
 
 def test_an_interface_that_comes_and_goes_while_bundles_are_written_refuses_nothing(switch, controller, agent) -> None:
