@@ -37,7 +37,8 @@ COLUMNS: Final = {
     "host": "VARCHAR",
 }
 LABELS: Final = ("port_id", "project_id", "network_id", "host")
-_MADE: Final = {"begun_ms", "duration_ms", "exporter", *LABELS}
+TEXTS: Final = ("exporter", *LABELS)
+_MADE: Final = {"begun_ms", "duration_ms", *TEXTS}
 _LATEST_MS: Final = 1 << 52
 _LONGEST_MS: Final = (1 << 32) - 1
 
@@ -57,3 +58,8 @@ def labels(batch: Batch, ports: Sequence[MappedPort]) -> dict[str, Any]:
     columns = zip(*told, strict=True) if told else [()] * len(LABELS)
     texts = {name: np.array(values, object) for name, values in zip(LABELS, columns, strict=True)}
     return {"port": np.array(used, np.int32), **texts}
+
+
+def names(exporters: Sequence[str]) -> dict[str, Any]:
+    """The table that `exporter` of a record is an index into."""
+    return {"number": np.arange(len(exporters), dtype=np.uint32), "exporter": np.array(exporters, object)}

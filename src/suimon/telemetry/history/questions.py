@@ -30,6 +30,14 @@ KEYS: Final = tuple(_BY)
 _NAMED: Final = {number: name for name, number in PROTOCOLS.items()}
 _DIRECTIONS: Final = {1: "out", 2: "in"}
 _SCALE: Final = "greatest(coalesce(sampling, 1), 1)"
+_SUMS: Final = (
+    # Exact up to 2^53, and never too large: an exporter may say anything. Integers of 128 bits cost twice as much.
+    f"count(*) AS records, sum(packets::DOUBLE * {_SCALE}) AS packets, sum(bytes::DOUBLE * {_SCALE}) AS bytes, "
+    "count(*) FILTER (sampling > 1) AS sampled, count(*) FILTER (coalesce(sampling, 0) = 0) AS unscaled"
+)
+_EACH: Final = ", ".join(f"{name}::HUGEINT AS {name}" for name in Sums.__struct_fields__)
+_WHOLE: Final = ", ".join(f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in Sums.__struct_fields__)
+_TOTAL: Final = f"SELECT {_WHOLE} FROM found"  # noqa: S608
 Row = dict[str, Any]
 
 
@@ -69,16 +77,14 @@ def answered(segments: Segments, question: Question, timeout_s: float) -> Answer
 
 def _answer(cursor: duckdb.DuckDBPyConnection, source: str, condition: Condition, question: Question) -> Answer:
     where, parameters = f"FROM {source} WHERE {condition.sql}", [*condition.parameters]
-    sums = (
-        f"count(*) AS records, coalesce(sum(packets * {_SCALE}), 0)::HUGEINT AS packets, "
-        f"coalesce(sum(bytes * {_SCALE}), 0)::HUGEINT AS bytes, "
-        "count(*) FILTER (sampling > 1) AS sampled, count(*) FILTER (coalesce(sampling, 0) = 0) AS unscaled"
-    )
-    total = Sums(**_rows(cursor, f"SELECT {sums} {where}", parameters)[0])
-    if question.by:
-        keys = ", ".join(_BY[question.by])
+    keys = ", ".join(_BY.get(question.by, ()))
+    # All records are read once: what they are in all follows from the groups.
+    grouped = f"SELECT {keys}, {_SUMS} {where} GROUP BY {keys}" if keys else f"SELECT {_SUMS} {where}"
+    cursor.execute(f"CREATE TEMP TABLE found AS {grouped}", parameters)
+    total = Sums(**_rows(cursor, _TOTAL, [])[0])
+    if keys:
         order = f"ORDER BY {question.order} DESC, {keys} LIMIT {question.limit:d}"
-        found = _rows(cursor, f"SELECT {keys}, {sums} {where} GROUP BY {keys} {order}", parameters)
+        found = _rows(cursor, f"SELECT {keys}, {_EACH} FROM found {order}", [])  # noqa: S608
         return Answer([_told(row) for row in found], total)
     names = ", ".join(COLUMNS)
     order = f"ORDER BY begun_ms DESC LIMIT {question.limit:d}"
