@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,7 +29,7 @@ def main() -> int:
     # Of each kind in turn: the time may be over before the sample is.
     chosen = [m for turn in zip_longest(*(sample if options.sample else found.values())) for m in turn if m]
     if options.only:
-        chosen = [m for mutants in found.values() for m in mutants if m.name == options.only]
+        chosen = [m for mutants in found.values() for m in mutants if fnmatch(m.name, options.only)]
     if options.list:
         print(*(f"{m.name:60} {m.path}" for m in chosen), sep="\n")
         return 0
@@ -42,7 +43,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Does any test notice?")
     parser.add_argument("--sample", action="store_true", help=f"a few of each kind, for at most {SAMPLE_LIMIT_S} s")
     parser.add_argument("--list", action="store_true", help="name the mutants and end")
-    parser.add_argument("--only", metavar="NAME", help="try this one")
+    parser.add_argument("--only", metavar="PATTERN", help="try this one, or all that match: gate:*")
     return parser.parse_args()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from suimon.model.incidents import ALARMS, Incident
 from suimon.resources.breaker import open_breaker
+from suimon.resources.incidents import mark
 from suimon.response.acts import Seen, settle, trip
 from suimon.response.senses import Looked
 from tests.resources.world import ADMIN
@@ -37,6 +38,15 @@ def test_what_two_saw_one_does(cloud: Make) -> None:
     assert settled(c, id_) is None
     assert settled(c, c.find(c.ports[0], 1).id) is None
     assert len(c.active()) == 1
+
+
+def test_what_was_closed_is_not_begun_again_by_the_same_finding(cloud: Make) -> None:
+    c = cloud()
+    id_ = c.find(c.ports[0]).id
+    assert settled(c, id_)
+    c.write(lambda tx: mark(tx, ADMIN, c.incident().id, "it is a mail server", false_positive=True))
+    assert settled(c, id_) is None
+    assert c.active() == []
 
 
 def test_what_changed_since_the_second_look_counts(cloud: Make) -> None:

@@ -107,7 +107,8 @@ def test_in_dry_run_nobody_is_warned_or_limited(cloud: Make) -> None:
 
 def test_who_did_not_opt_in_is_left_alone(cloud: Make) -> None:
     rules = HEAVY.replace("PER", "port").replace("everyone: true", "tags: [metered]")
-    c = cloud(ports=1, rules=rules)
+    c = cloud(ports=2, rules=rules)
     uses(c, c.ports[0], 60)
+    uses(c, c.ports[1], 45)
     minutes(c, 2)
     assert (c.active(), c.incidents()) == ([], [])

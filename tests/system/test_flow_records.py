@@ -1,6 +1,7 @@
 """Promise: what guests send on a real Open vSwitch comes to the collector as records of the right port, and as much.
 
-Every packet is sampled, so that sums are exact: between guests of a host, through a router, and to nobody.
+Every packet is sampled, so that sums are exact: between guests of a host, through a router, and to nobody; by each
+protocol that hosts may export.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Never
 
+import msgspec
+import numpy as np
 import pytest
 
-from suimon.dataplane.exports import Export
+from suimon.agent.session import exported_as
+from suimon.dataplane.exports import Export, Protocol
 from suimon.dataplane.layout import Layout
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding
-from suimon.model.records import Batch
+from suimon.model.records import FROM_GUEST, Batch
 from suimon.telemetry.collecting import Collecting, Config
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.exporters import Exporters
@@ -52,8 +56,11 @@ PROJECTS = {"a": "p", "b": "q", "c": "p"}
 TARGETS = {8000: "10.0.0.12", 8001: "10.1.0.13", 8002: "192.0.2.77"}
 """By port: a guest beside, one through a router, nobody."""
 SENT, PAYLOAD, MARKER = 40, 300, 9999
-FRAME = PAYLOAD + 8 + 20 + 14
+PACKET = PAYLOAD + 8 + 20
+FRAME = PACKET + 14
 """Without its checksum, as every counter of ours has it."""
+BYTES: dict[Protocol, int] = {"sflow": FRAME, "ipfix": PACKET, "netflow": FRAME}
+"""Of each packet, as Open vSwitch counts them."""
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +73,9 @@ def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
 class Map:
     """The ports as hosts report them to the controller."""
 
-    def __init__(self, plugged: dict[str, Plugged]) -> None:
-        self.answer = MapAnswer("s", 1, 1, True, tuple(_mapped(name, plugged[name]) for name in ADDRESSES))
+    def __init__(self, plugged: dict[str, Plugged], export: Export) -> None:
+        numbers = {name: exported_as(plugged[name], export).ifindex for name in ADDRESSES}
+        self.answer = MapAnswer("s", 1, 1, True, tuple(_mapped(*each) for each in numbers.items()))
 
     async def ports(self, asked: MapRequest) -> MapAnswer:
         if asked.store:
@@ -79,23 +87,28 @@ class Map:
 
 
 class Heard:
-    """In the detectors' place: hears of the last packet."""
+    """In the detectors' place: hears of the last packet, and of how many others."""
 
-    def __init__(self, heard: asyncio.Event) -> None:
-        self._heard = heard
+    def __init__(self) -> None:
+        self.all = asyncio.Event()
+        self.last = False
+        self.packets = 0
 
     def take(self, batch: Batch, tags: Sequence[MappedPort], now_s: float) -> list[Finding]:
-        if MARKER in batch["destination_port"]:
-            self._heard.set()
+        sent = batch[batch["direction"] == FROM_GUEST]
+        self.packets += int(sent["packets"][np.isin(sent["destination_port"], [*TARGETS])].sum())
+        self.last = self.last or MARKER in sent["destination_port"]
+        if self.last and self.packets >= SENT * len(TARGETS):
+            self.all.set()
         return []
 
     def flush(self, now_s: float) -> list[Finding]:
         return []
 
 
-def _mapped(name: str, plugged: Plugged) -> MappedPort:
+def _mapped(name: str, number: int) -> MappedPort:
     mac = f"{MAC}0{1 + list(ADDRESSES).index(name)}"
-    return MappedPort(name, PROJECTS[name], "n", "h1", "127.0.0.1", plugged.ifindex or 0, mac, (ADDRESSES[name],))
+    return MappedPort(name, PROJECTS[name], "n", "h1", "127.0.0.1", number, mac, (ADDRESSES[name],))
 
 
 @contextlib.asynccontextmanager
@@ -109,31 +122,32 @@ async def running(work: Coroutine[Any, Any, Never]) -> AsyncIterator[None]:
             await started
 
 
-def test_each_record_is_its_port_s_and_the_sums_are_right(live: LiveCloud, tmp_path: Path) -> None:
-    asyncio.run(_scenario(live, tmp_path))
+@pytest.mark.parametrize("protocol", BYTES)
+def test_each_record_is_its_port_s_and_the_sums_are_right(live: LiveCloud, tmp_path: Path, protocol: Protocol) -> None:
+    asyncio.run(_scenario(live, tmp_path, protocol))
 
 
-async def _scenario(live: LiveCloud, directory: Path) -> None:
-    decoder, seen = Collector(Exporters()), asyncio.Event()
+async def _scenario(live: LiveCloud, directory: Path, protocol: Protocol) -> None:
+    decoder, heard = Collector(Exporters()), Heard()
     switch = Switch(SwitchConfig(rundir=live.switch.rundir))
     async with asyncio.timeout(60), running(switch.run()):
         await switch.ready()
         while not all(name in switch.plugged and switch.plugged[name].ifindex for name in ADDRESSES):
             await switch.changed()
         segments = Segments(SegmentsConfig(directory), time.time)
-        collecting = Collecting(Config(freshen_s=0.0), decoder, segments, Map(switch.plugged))
+        export = Export("", protocol=protocol, sampling=1, every_s=1)
+        collecting = Collecting(Config(freshen_s=0.0), decoder, segments, Map(switch.plugged, export))
+        collecting.detection = heard
         receiver = Receiver(ReceiverConfig((("127.0.0.1", 0),)), collecting.take, time.time)
         inside(live.switch.namespace, receiver.open)
-
-        collecting.detection = Heard(seen)
+        export = msgspec.structs.replace(export, collector=f"127.0.0.1:{receiver.addresses[0][1]}")
         async with running(collecting.run(receiver)):
             await collecting.mapped.wait()
-            await switch.ensure(Layout(export=Export(f"127.0.0.1:{receiver.addresses[0][1]}", sampling=1)))
+            await switch.ensure(Layout(export=export))
             for l4_port, target in TARGETS.items():
-                seen.clear()
                 await asyncio.to_thread(_send, live, l4_port, target)
-                await seen.wait()
-            await _judge(collecting)
+            await heard.all.wait()
+            await _judge(collecting, (SENT, SENT * BYTES[protocol]))
         await switch.ensure(Layout())
 
 
@@ -142,10 +156,11 @@ def _send(live: LiveCloud, l4_port: int, target: str) -> None:
     with live.socket("a", socket.SOCK_DGRAM) as sender:
         for _ in range(SENT):
             sender.sendto(bytes(PAYLOAD), (target, l4_port))
-        sender.sendto(b"marker", ("10.0.0.12", MARKER))
+        if l4_port == [*TARGETS][-1]:
+            sender.sendto(b"marker", ("10.0.0.12", MARKER))
 
 
-async def _judge(collecting: Collecting) -> None:
+async def _judge(collecting: Collecting, exact: tuple[int, int]) -> None:
     async def found(filter_: str, project_id: str = "") -> dict[tuple[str | None, str, str], tuple[int, int]]:
         answer = await collecting.ask(Question(filter_, limit=1000, project_id=project_id))
         sums: Counter[tuple[tuple[str | None, str, str], str]] = Counter()
@@ -155,7 +170,6 @@ async def _judge(collecting: Collecting) -> None:
             sums[key, "bytes"] += row["bytes"]
         return {key: (sums[key, "packets"], sums[key, "bytes"]) for key, _ in sums}
 
-    exact = SENT, SENT * FRAME
     beside = {("a", "p", "out"): exact, ("b", "q", "in"): exact}
     assert await found("protocol udp destination_port 8000") == beside
     assert await found("protocol udp destination_port 8001") == {("a", "p", "out"): exact, ("c", "p", "in"): exact}

@@ -24,7 +24,7 @@ from suimon.agent.meter import Meter
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
 from suimon.agent.services.services import Services
-from suimon.dataplane.exports import obstacle
+from suimon.dataplane.exports import Export, obstacle
 from suimon.dataplane.layout import SERVICES, TUNNELS, Layout, Provider
 from suimon.dataplane.nat import DEVICES, Namespaces
 from suimon.dataplane.nat import Config as NatConfig
@@ -232,8 +232,7 @@ class Session:
         enforcer = self._parts.enforcer
         for port_id, plugged in changed.items():
             ofport, error = (plugged.ofport, plugged.error) if plugged else (None, "")
-            export, ifindex = self._layout.export, plugged.ifindex if plugged else None
-            exported = Exported(ifindex, export.agent) if export and ifindex else Exported()
+            exported = exported_as(plugged, self._layout.export) if plugged else Exported()
             if error or enforcer.world.interfaces.get(port_id) != ofport:
                 name, why = plugged.interface if plugged else None, {"error": error} if error else {}
                 log.info("interface_changed", port=port_id, interface=name, ofport=ofport, **why)
@@ -293,6 +292,12 @@ class Session:
 def _first(group: BaseExceptionGroup[OSError]) -> str:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else str(error) or type(error).__name__
+
+
+def exported_as(plugged: Plugged, export: Export | None) -> Exported:
+    """How what is exported names the interface."""
+    number = export and (plugged.ofport if export.names_by_ofport else plugged.ifindex)
+    return Exported(number, export.agent) if export and number else Exported()
 
 
 def _wires(each: Provider) -> tuple[str, str, str]:

@@ -49,6 +49,7 @@ from suimon.agent.services.services import Services
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.why import ask_cloud
 from suimon.dataplane.exports import Export
+from suimon.dataplane.exports import Protocol as ExportProtocol
 from suimon.dataplane.layout import Layout, Provider
 from suimon.dataplane.namespaces import remove_left
 from suimon.dataplane.nat import Config as NatConfig
@@ -90,7 +91,8 @@ class Options(msgspec.Struct, frozen=True):
     dns_resolvers: tuple[str, ...] = ()
     export_to: str = ""
     export_sampling: int = Export("").sampling
-    export_polling_s: int = Export("").polling_s
+    export_every_s: int = Export("").every_s
+    export_protocol: ExportProtocol = "sflow"
 
 
 @click.command()
@@ -158,22 +160,29 @@ def join(state: Path, token_file: Path | None, ca_file: str | None, **said: Any)
     "--export-to",
     default="",
     metavar="IP:PORT",
-    help="The collector that gets sFlow samples of what passes br-int; by default nothing is exported.",
+    help="The collector that is told of what passes br-int; by default nothing is exported.",
+)
+@click.option(
+    "--export-protocol",
+    type=click.Choice(["sflow", "ipfix", "netflow"]),
+    default="sflow",
+    show_default=True,
+    help="How: sFlow tells most. NetFlow is v5, of IPv4 only, and of every packet.",
 )
 @click.option(
     "--export-sampling",
     type=click.IntRange(1, 1 << 24),
     default=Export("").sampling,
     show_default=True,
-    help="One of so many packets is a sample.",
+    help="One of so many packets is a sample, with sFlow and IPFIX.",
 )
 @click.option(
-    "--export-polling",
-    "export_polling_s",
-    type=click.IntRange(0, 3600),
-    default=Export("").polling_s,
+    "--export-every",
+    "export_every_s",
+    type=click.IntRange(1, 3600),
+    default=Export("").every_s,
     show_default=True,
-    help="Seconds between the interface counters in what is exported; 0: none.",
+    help="Seconds between what sFlow has of interface counters, and the others of a flow that goes on.",
 )
 @click.option("--netns-prefix", default="suimon-", help="How the names of our network namespaces begin.")
 @click.option("--remove-orphans", is_flag=True, help="Remove what bears our mark and is nobody's; else `clean` does.")
@@ -372,7 +381,8 @@ def _export(options: Options, identity: HostIdentity) -> Export | None:
         raise click.ClickException(f"--export-to {options.export_to}: say IP:PORT, as in 192.0.2.9:6343 or [::1]:6343")
     host = address.removeprefix("[").removesuffix("]")
     agent = _leaving_address(host, int(l4_port)) or identity.tunnel_ip or ""
-    return Export(options.export_to, agent, options.export_sampling, options.export_polling_s)
+    how = options.export_protocol, options.export_sampling, options.export_every_s
+    return Export(options.export_to, agent, *how)
 
 
 def _leaving_address(host: str, l4_port: int) -> str:

@@ -25,8 +25,8 @@ class Bridge(msgspec.Struct, frozen=True):
     protocols: frozenset[str]
     datapath_type: str
     owner: str
-    sflow: str = ""
-    """The row of what it exports."""
+    exports: dict[str, str] = {}
+    """By table of EXPORTS, the row of what it exports that way."""
 
 
 class BridgePort(msgspec.Struct, frozen=True):
@@ -71,24 +71,27 @@ class Queue(msgspec.Struct, frozen=True):
     owner: str
 
 
-class Sflow(msgspec.Struct, frozen=True):
+class ExportRow(msgspec.Struct, frozen=True):
+    """A row of one of EXPORTS; `settings` are its other columns, as the database writes them."""
+
     uuid: str
-    targets: tuple[str, ...]
-    agent: str
-    sampling: int | None
-    polling_s: int | None
-    header_bytes: int | None
+    settings: Row
     owner: str
 
 
+EXPORTS: Final = {"sFlow": "sflow", "IPFIX": "ipfix", "NetFlow": "netflow"}
+"""By table, the column of a bridge that refers to its row."""
+
 COLUMNS: Final = {
     "Open_vSwitch": ["next_cfg", "cur_cfg"],
-    "Bridge": ["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids", "sflow"],
+    "Bridge": ["name", "ports", "fail_mode", "protocols", "datapath_type", "external_ids", *EXPORTS.values()],
     "Port": ["name", "interfaces", "qos", "external_ids"],
     "Interface": ["name", "type", "options", "ofport", "ifindex", "link_state", "error", "external_ids"],
     "QoS": ["type", "other_config", "queues", "external_ids"],
     "Queue": ["other_config", "external_ids"],
     "sFlow": ["targets", "agent", "sampling", "polling", "header", "external_ids"],
+    "IPFIX": ["targets", "sampling", "cache_active_timeout", "cache_max_flows", "other_config", "external_ids"],
+    "NetFlow": ["targets", "active_timeout", "external_ids"],
 }
 
 SPARED: Final = {("Interface", name) for name in ("ifindex", "link_state", "error")}
@@ -125,7 +128,7 @@ class Mirror:
         self.interfaces: Table[Interface] = Table(_interface)
         self.qos: Table[Qos] = Table(_qos)
         self.queues: Table[Queue] = Table(_queue)
-        self.sflow: Table[Sflow] = Table(_sflow)
+        self.exports: dict[str, Table[ExportRow]] = {name: Table(_export) for name in EXPORTS}
 
     def update(self, updates: TableUpdates) -> None:
         tables: dict[str, Table[Any]] = {
@@ -134,7 +137,7 @@ class Mirror:
             "Interface": self.interfaces,
             "QoS": self.qos,
             "Queue": self.queues,
-            "sFlow": self.sflow,
+            **self.exports,
         }
         for row in updates.get("Open_vSwitch", {}).values():
             if row.new is not None:
@@ -171,7 +174,7 @@ def _bridge(uuid: str, row: Row) -> Bridge:
         frozenset(members(row, "protocols")),
         text(row, "datapath_type"),
         _external(row, OWNER_KEY),
-        text(row, "sflow"),
+        {table: uuid for table, column in EXPORTS.items() if (uuid := text(row, column))},
     )
 
 
@@ -203,16 +206,9 @@ def _queue(uuid: str, row: Row) -> Queue:
     return Queue(uuid, mapping(row, "other_config"), _external(row, OWNER_KEY))
 
 
-def _sflow(uuid: str, row: Row) -> Sflow:
-    return Sflow(
-        uuid,
-        targets=members(row, "targets"),
-        agent=text(row, "agent"),
-        sampling=number(row, "sampling"),
-        polling_s=number(row, "polling"),
-        header_bytes=number(row, "header"),
-        owner=_external(row, OWNER_KEY),
-    )
+def _export(uuid: str, row: Row) -> ExportRow:
+    settings = {name: value for name, value in row.items() if name != "external_ids"}
+    return ExportRow(uuid, settings, _external(row, OWNER_KEY))
 
 
 def _external(row: Row, key: str) -> str:

@@ -13,7 +13,7 @@ from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams, Places, read
 from suimon.telemetry.flow.exporters import Exporters, Stream, address
 from suimon.telemetry.flow.held import Held, Waiting
-from suimon.telemetry.flow.layout import Template, fits, records
+from suimon.telemetry.flow.layout import Columns, Template, fits, records
 from suimon.telemetry.flow.meaning import meant, samplers, sampling_options
 from suimon.telemetry.flow.open_vswitch import known_templates
 from suimon.telemetry.flow.templated import Sets
@@ -271,7 +271,16 @@ class _Reading:
         header = Header(arrived_s[owner], exported_s[owner], uptime_ms[owner])
         batch, doubted = meant(found.columns, header)
         self._sample(batch, stream, samplers(found.columns))
-        yield self._collector._owned(batch, stream, doubted)
+        once = ~self._again(found.columns, stream)
+        yield self._collector._owned(batch[once], stream[once], doubted[once])
+
+    def _again(self, columns: Columns, stream: Places) -> NDArray[np.bool_]:
+        """Which records tell of packets where they left, that others told of where they came in.
+
+        What Open vSwitch samples by default, and what it takes `enable-output-sampling` to mean, is not for sure.
+        """
+        left: NDArray[Any] = columns.get("flow_direction", np.zeros(len(stream), np.uint8)) == 1
+        return left & (self._collector.by_stream(stream, self._exporters.is_open_vswitch) > 0)
 
     def _sample(self, batch: Batch, stream: Places, which: NDArray[np.int64] | None) -> None:
         """Where the record itself doesn't say: what its exporter's options said."""

@@ -29,6 +29,7 @@ NAMES: Final[dict[int, str]] = {
     50: "sampler_interval",
     56: "source_mac",
     60: "ip_version",
+    61: "flow_direction",
     80: "destination_mac",
     139: "icmp6",
     150: "begun_s",

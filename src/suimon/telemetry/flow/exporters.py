@@ -143,9 +143,14 @@ class Exporters:
         return found.number
 
     def configured_sampling(self, stream: Stream) -> int:
-        """What the operator says of this exporter; 0 when that is nothing."""
+        """What is known of this exporter whatever it says itself; 0 when that is nothing.
+
+        Open vSwitch's NetFlow counts every packet, and its IPFIX has multiplied the counts of samples already.
+        """
         allowed = self.table[stream.exporter].allowed
-        return allowed.sampling if allowed else 0
+        if allowed is None or allowed.sampling:
+            return allowed.sampling if allowed else 0
+        return int(allowed.open_vswitch and stream.version in (5, 10))
 
     def is_open_vswitch(self, stream: Stream) -> bool:
         """It has ways of its own with templates and numbers."""
