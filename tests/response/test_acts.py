@@ -44,7 +44,8 @@ def test_what_was_closed_is_not_begun_again_by_the_same_finding(cloud: Make) -> 
     c = cloud()
     id_ = c.find(c.ports[0]).id
     assert settled(c, id_)
-    c.write(lambda tx: mark(tx, ADMIN, c.incident().id, "it is a mail server", false_positive=True))
+    begun = c.incident().id
+    c.write(lambda tx: mark(tx, ADMIN, begun, "it is a mail server", false_positive=True))
     assert settled(c, id_) is None
     assert c.active() == []
 

@@ -1,0 +1,34 @@
+"""What was measured before and after a restriction, and what that says of it."""
+
+import pytest
+
+from suimon.response.senses import Rate
+from suimon.response.verify import verify
+
+LIMIT: dict[str, object] = {"kind": "rate_limit", "rate_kbps": 10_000}
+PACKETS: dict[str, object] = {"kind": "packet_rate_limit", "rate_kpps": 10}
+QUARANTINE: dict[str, object] = {"kind": "quarantine"}
+BLOCK: dict[str, object] = {"kind": "port_block"}
+MUCH, LITTLE, NOTHING = Rate(90_000.0, 90.0), Rate(9_000.0, 9.0), Rate(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "after", "goes_on", "bites"),
+    [
+        (LIMIT, MUCH, LITTLE, True, True),
+        (LIMIT, None, MUCH, False, False),
+        (PACKETS, MUCH, LITTLE, True, True),
+        (PACKETS, LITTLE, MUCH, False, False),
+        (QUARANTINE, MUCH, LITTLE, True, True),
+        (QUARANTINE, MUCH, MUCH, False, False),
+        (BLOCK, MUCH, MUCH, False, True),
+        # Who was not counted before, or sent nothing, can't have become less.
+        (QUARANTINE, None, NOTHING, True, False),
+        (QUARANTINE, NOTHING, NOTHING, True, False),
+        (QUARANTINE, MUCH, None, False, None),
+    ],
+)
+def test_it_bites(
+    wanted: dict[str, object], before: Rate | None, after: Rate | None, goes_on: bool, bites: bool | None
+) -> None:
+    assert verify(wanted, before, after, goes_on=goes_on).bites is bites
