@@ -201,6 +201,7 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("a", "off", WEB, "not: allowed security_group_rule, allowed web-tcp80, dropped off: the port or its network is "
      "administratively down"),
     ("a", "unbound", WEB, "not: dropped unbound: the port is bound to no host"),
+    ("a", "vip", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
     ("a", "vip-ip", WEB, "reached: allowed security_group_rule, forwarded, allowed web-tcp80, delivered b"),
     ("a", "vip-ip6", WEB, "reached: allowed security_group_rule, forwarded, allowed web6-tcp80, delivered b"),
     ("c", "vip-ip", WEB, "reached: allowed security_group_rule, routed router, allowed web-tcp80, delivered b"),

@@ -17,7 +17,7 @@ from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY
 from tests.patience import patient
-from tests.system.clouds import connect, outside_network, two_hypervisors
+from tests.system.clouds import connect, eventually, outside_network, two_hypervisors
 
 PORTS = {"a": "hv1", "b": "hv2", "near": "hv1", "closed": "hv2", "routed": "hv2", "down": "hv2"}
 INTERNET = PUBLIC_GATEWAY
@@ -25,7 +25,8 @@ INTERNET = PUBLIC_GATEWAY
 
 class Asked:
     """The lab and its ports by name, with a 4 or 6 their addresses; guests are plugged, `down` is not. `b` has a
-    floating IP, `routed` an L4 port of another one.
+    floating IP, `routed` an L4 port of another one. `virtual` is bound to no host: `near` claims its address, `lifted`
+    is its floating IP.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -45,20 +46,26 @@ class Asked:
         told = self.network.post(f"/qos/policies/{policy.id}/port_block_rules", json={"port_block_rule": block})
         assert told.status_code == 201, told.text
         self.network.update_port(self.ids["b"], qos_policy_id=policy.id)
-        for name in ("floating", "forwarding"):
+        virtual = self.network.create_port(network_id=networks[0], name="virtual")
+        self._note("virtual", virtual)
+        self.network.update_port(self.ids["near"], allowed_address_pairs=[{"ip_address": self.ids["virtual4"]}])
+        for name in ("floating", "forwarding", "lifted"):
             made = self.network.create_ip(floating_network_id=outside.id)
             self.ids |= {name: made.floating_ip_address, f"{name}-id": made.id}
         self.network.update_ip(self.ids["floating-id"], port_id=self.ids["b"])
         inner = {"internal_port_id": self.ids["routed"], "internal_ip_address": self.ids["routed4"]}
         l4 = {"protocol": "tcp", "external_port": 8080, "internal_port": 80}
         self.network.create_floating_ip_port_forwarding(self.ids["forwarding-id"], **inner, **l4)
-        self._lease("a", "b")
+        self.network.update_ip(self.ids["lifted-id"], port_id=virtual.id)
+        self._lease("a", "b", "near")
+        self._claim("near", self.ids["virtual4"])
         # Agents ask for a next hop outside when a guest uses it, and remember who answered.
         for name, address in (("a", INTERNET), ("b", INTERNET), ("a", self.ids["floating"])):
             self.lab.guests.run(self.lab.guests.get(name), ["ping", "-c3", "-i0.2", "-W1", address])
 
     def ask(self, source: str, target: str, **more: object) -> dict[str, Any]:
-        body = {"from": self.ids.get(source, source), "to": self.ids.get(target, target), "trace": True, **more}
+        named = {name: self.ids.get(str(value), value) for name, value in more.items()}
+        body = {"from": self.ids.get(source, source), "to": self.ids.get(target, target), "trace": True, **named}
         return dict(call(self.lab.layout.clouds_yaml.parent, "POST", "reachability", body)["reachability"])
 
     def received(self, guest: str) -> str:
@@ -73,6 +80,13 @@ class Asked:
             subnet = self.network.create_subnet(network_id=made.id, ip_version=version, cidr=cidr)
             self.network.add_interface_to_router(router, subnet=subnet.id)
         return str(made.id)
+
+    def _claim(self, name: str, address: str) -> None:
+        """ARP from an address is a claim; its floating IP is in force where the claim was made."""
+        guest = self.lab.guests.get(name)
+        self.lab.guests.run(guest, ["ip", "address", "add", f"{address}/32", "dev", "eth0"])
+        self.lab.guests.run(guest, ["ping", "-c1", "-W5", "-I", address, self.ids["a4"]])
+        eventually(lambda: self.network.get_ip(self.ids["lifted-id"]).status == "ACTIVE")
 
     def _lease(self, *names: str) -> None:
         asking = [self.lab.guests.request_lease(self.lab.guests.get(name)) for name in names]
@@ -92,11 +106,14 @@ class Asked:
         made = self.network.create_port(
             network_id=network_id, name=name, binding_host_id=host, security_group_ids=[group]
         )
-        self.ids[name] = made.id
-        for fixed in made.fixed_ips:
-            self.ids[f"{name}{'6' if ':' in fixed['ip_address'] else '4'}"] = fixed["ip_address"]
+        self._note(name, made)
         if plugged:
             self.lab.guests.add(name, host, made.id, made.mac_address)
+
+    def _note(self, name: str, port: Any) -> None:
+        self.ids[name] = port.id
+        for fixed in port.fixed_ips:
+            self.ids[f"{name}{'6' if ':' in fixed['ip_address'] else '4'}"] = fixed["ip_address"]
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +144,15 @@ WEB = {"protocol": "tcp", "port": 80}
         (INTERNET, "floating", WEB, True),
         (INTERNET, "forwarding", {"protocol": "tcp", "port": 8080}, True),
         (INTERNET, "forwarding", {"protocol": "tcp", "port": 22}, False),
+        ("a", "virtual", WEB, True),
+        ("a", "virtual4", WEB, True),
+        ("b", "virtual4", {}, True),
+        ("b", "virtual4", {"protocol": "tcp", "port": 22}, False),
+        ("routed", "virtual4", WEB, True),
+        ("a", "lifted", WEB, True),
+        (INTERNET, "lifted", WEB, True),
+        (INTERNET, "lifted", {"protocol": "tcp", "port": 22}, False),
+        ("near", "b", WEB | {"as_ip": "virtual4"}, True),
         ("a", "b", {"protocol": "tcp", "port": 22}, False),
         ("a", "b", {"protocol": "tcp", "port": 25}, False),
         ("a", "near", {"protocol": "udp", "port": 53}, False),

@@ -98,7 +98,7 @@ class _Walk:
         self._wanted = question.wanted
         self._source = question.source if isinstance(question.source, things.Port) else None
         self._target = question.target if isinstance(question.target, things.Port) else None
-        self._address = question.target if isinstance(question.target, str) else ""
+        self._address = question.target if isinstance(question.target, str) else self._claimed(tx)
         self._holder = self._held(tx)
         if self._holder is not None:
             self._target = self._holder.port
@@ -124,6 +124,16 @@ class _Walk:
             return outside_holder(tx, self._address, self._wanted)
         subnets = known(tx, [self._source]).subnets(self._address)
         return holder(tx, [each.id for each in subnets], self._address, self._wanted)
+
+    def _claimed(self, tx: Tx) -> str:
+        """The address of a port that is bound to no host, if some guest said that it has it: that one gets what is sent
+        there (docs/decisions/0041).
+        """
+        if self._source is None or self._target is None or self._target.binding_host:
+            return ""
+        claimed = {each.ip for each in tx.select(things.VirtualAddress, {"port_id": self._target.id})}
+        fixed = [each for each in self._target.fixed_ips if each.ip in claimed]
+        return _address_of(msgspec.structs.replace(self._target, fixed_ips=tuple(fixed)), self._source) if fixed else ""
 
     def _answers(self) -> dict[tuple[str, str], str]:
         """Who answers ARP on external networks."""
