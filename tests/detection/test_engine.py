@@ -153,3 +153,11 @@ def test_evidence_is_what_flows_search_understands() -> None:
 def test_who_is_flooded_is_no_source() -> None:
     batch = records(syn_flood_in(Life(16.0), 0))
     assert {finding.role for _, finding in replay(batch, tags(1), Thresholds())} == {"victim"}
+
+
+def test_what_came_last_is_looked_at_a_moment_later_though_nothing_follows() -> None:
+    batch, came_s = records(udp_flood_out(Life(16.0), 0)), EPOCH + 16.0
+    looking = Records(Thresholds(), 1)
+    assert not looking.take(batch, tags(1), came_s)
+    assert not looking.look(came_s + Records.GATHER_S / 2)
+    assert {finding.detector for finding in looking.look(came_s + Records.GATHER_S)} == {"udp_flood"}

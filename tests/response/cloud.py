@@ -19,7 +19,7 @@ from suimon.resources.findings import note_findings
 from suimon.resources.rulebooks import newest, put_rulebook
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder, ResponderConfig
-from suimon.response.senses import Looked, Rate
+from suimon.response.senses import Looked, Rate, Verification
 from tests.resources.world import ADMIN, World
 
 SPAM = """
@@ -44,11 +44,20 @@ class Senses:
         self.bytes: dict[str, list[tuple[float, int]]] = {}
         """By port or project: when, and how many."""
         self.stuck = False
+        self.bitten: Verification | None = None
+        self.tries: bool | None = None
+        """What hosts say when they are asked, if they can be."""
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         if self.stuck:
             raise TimeoutError
         return Looked(self.holds, "counters of now")
+
+    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+        return self.bitten
+
+    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+        return self.tries
 
     async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
         return self.rates.pop(0) if self.rates else None
@@ -108,7 +117,8 @@ class Cloud(World):
         """Of the responder, and of others at the same time; and of what ends restrictions."""
 
         async def together() -> None:
-            await asyncio.gather(*(each.round() for each in (self.responder, *more)))
+            for step in (Responder.measure, Responder.round, Responder.care):
+                await asyncio.gather(*(step(each) for each in (self.responder, *more)))
             await Expiry(ExpiryConfig(), self.store).look()
 
         self.loop.run_until_complete(together())

@@ -15,7 +15,7 @@ from suimon.resources.findings import note_findings
 from suimon.resources.incidents import approve, deny, get_incident, list_incidents, mark
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder, ResponderConfig
-from suimon.response.senses import Rate
+from suimon.response.senses import Rate, Verification
 from tests.resources.world import ADMIN, ALICE, BOB, refused
 from tests.response.cloud import Cloud
 
@@ -58,6 +58,9 @@ def test_what_does_not_hold_at_the_second_look(cloud: Make) -> None:
     c = cloud()
     c.senses.holds = False
     c.find(c.ports[0])
+    c.round()
+    c.round()
+    assert (c.active(), c.incidents()) == ([], []), "it may have paused just then"
     c.round()
     assert (c.active(), c.incident().state) == ([], "closed")
     assert "second look" in c.words(c.incident().id, "decision")[0]
@@ -186,6 +189,34 @@ def test_what_goes_on_is_prolonged(cloud: Make) -> None:
     c.clock_ahead(HOUR + timedelta(seconds=20))
     c.round()
     assert c.active() == []
+
+
+def test_who_goes_on_trying_is_not_released_though_nobody_reports_it(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    (block,) = c.active()
+    c.senses.tries = True
+    c.clock_ahead(HOUR - timedelta(seconds=20))
+    c.round()
+    assert c.active()[0].expires_at == block.expires_at + HOUR  # type: ignore[operator]
+    c.senses.tries = False
+    c.clock_ahead(HOUR + timedelta(seconds=20))
+    c.round()
+    assert c.active() == []
+
+
+def test_a_host_that_was_asked_says_whether_it_bites(cloud: Make) -> None:
+    c = cloud()
+    c.senses.bitten = Verification(bites=False, words="50.0 sessions a second pass")
+    c.senses.rates = [Rate(800.0, 1.0), Rate(8.0, 0.01)]
+    c.find(c.ports[0])
+    c.round()
+    c.clock_ahead(timedelta(seconds=90))
+    c.round()
+    assert c.incident().bites is False
+    (alarm,) = c.words(c.incident().id, "alarm")
+    assert "50.0 sessions" in alarm
 
 
 def test_what_goes_on_though_its_restriction_ran_out_while_nobody_looked(cloud: Make) -> None:
@@ -331,6 +362,7 @@ def test_a_finding_wakes_it(cloud: Make, monkeypatch: pytest.MonkeyPatch) -> Non
         async with asyncio.timeout(10):
             await restricted()
         running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
         assert len(rounds) == 2
 
     c.loop.run_until_complete(body())

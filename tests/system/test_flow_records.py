@@ -102,7 +102,7 @@ class Heard:
             self.all.set()
         return []
 
-    def flush(self, now_s: float) -> list[Finding]:
+    def look(self, now_s: float) -> list[Finding]:
         return []
 
 

@@ -83,7 +83,7 @@ class Site:
             raise ZeroDivisionError("a detector of this test")
         return [FOUND] if batch["input"][0] == 98 else []
 
-    def flush(self, now_s: float) -> list[Finding]:
+    def look(self, now_s: float) -> list[Finding]:
         return []
 
     async def send(self, datagram: bytes) -> Batch:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import click
 import msgspec
 
+from suimon.response.asked import Asked, Asking
 from suimon.response.delivery import Deliverer, DelivererConfig
 from suimon.response.metered import Metered
 from suimon.response.responder import Responder, ResponderConfig
@@ -43,7 +44,7 @@ def automation_config(options: Mapping[str, Any]) -> AutomationConfig:
     return AutomationConfig(acts=options["automation"])
 
 
-def automation(config: AutomationConfig, store: Store, meters: Meters) -> list[Component]:
+def automation(config: AutomationConfig, store: Store, meters: Meters, questions: Asking) -> list[Component]:
     """What is to be run."""
     if not config.acts:
         return []
@@ -56,5 +57,6 @@ def automation(config: AutomationConfig, store: Store, meters: Meters) -> list[C
         sampled = Sampled(read(""), store)
         meters.listen(sampled.hear)
         components.append(sampled)
-    responder = Responder(ResponderConfig(), store, Metered(meters, time.time), Lease(LeaseConfig(), store, "response"))
+    senses = Asked(questions, Metered(meters, time.time))
+    responder = Responder(ResponderConfig(), store, senses, Lease(LeaseConfig(), store, "response"))
     return [*components, responder]

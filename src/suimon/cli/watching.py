@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class Watching:
-    """`take` is told of each batch; `flush` looks at what was gathered, and at what has ended, when no more comes."""
+    """`take` is told of each batch; `look` sees what was gathered, and what has ended, when no more comes."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -24,8 +24,8 @@ class Watching:
     def take(self, batch: Batch, tags: Sequence[Tag], now_s: float) -> list[Finding]:
         return self._told(self._records.take(batch, tags, now_s))
 
-    def flush(self, now_s: float) -> list[Finding]:
-        return self._told(self._records.flush(now_s))
+    def look(self, now_s: float) -> list[Finding]:
+        return self._told(self._records.look(now_s))
 
     def _told(self, findings: list[Finding]) -> list[Finding]:
         for found in findings:

@@ -102,8 +102,15 @@ class Records:
             found += self.flush(now_s)
         return found
 
+    def look(self, now_s: float) -> list[Finding]:
+        """Look at what was gathered for long enough; otherwise, at what has ended. To be called every second at least,
+        and `GATHER_S` after `take`, or what came last waits for what comes next.
+        """
+        waits = self._count and now_s - self._since_s < 0.9 * self.GATHER_S  # Clocks and timers differ a little.
+        return self.engine.tick(now_s) if waits else self.flush(now_s)
+
     def flush(self, now_s: float) -> list[Finding]:
-        """Look at what was gathered; without any, at what has ended. To be called every second at least."""
+        """Look at what was gathered; without any, at what has ended."""
         if not self._count:
             self._waiting.clear()
             return self.engine.tick(now_s)

@@ -5,6 +5,7 @@ Times are hours because people write them; `gb` is 10^9 bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -136,9 +137,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     networks: frozenset[str] = frozenset()
     network_tags: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
-    hosts: frozenset[str] = frozenset()
+    bound: Mapping[str, str] = {}
+    """The hosts of those ports that are bound."""
     infrastructure: bool = False
     """Some of its ports are the network's own: routers, DHCP, gateways."""
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return frozenset(self.bound.values())
 
     @property
     def parts(self) -> tuple[frozenset[str], ...]:

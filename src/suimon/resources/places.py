@@ -71,6 +71,6 @@ def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
         networks=networks,
         network_tags=frozenset(tag for network in known for tag in network.tags),
         addresses=frozenset(fixed.ip for port in ports for fixed in port.fixed_ips) | ({own} if own else set()),
-        hosts=frozenset(port.binding_host for port in ports if port.binding_host),
+        bound={port.id: port.binding_host for port in ports if port.binding_host},
         infrastructure=any(of_the_cloud(port.device_owner) for port in ports),
     )

@@ -13,7 +13,7 @@ from suimon.resources import restrictions
 from suimon.resources.incidents import Line, add_lines, change_incident, close, end_restriction
 from suimon.resources.rulebooks import rulebook
 from suimon.response.acts import rule_actor
-from suimon.response.verify import Verification
+from suimon.response.senses import Verification
 from suimon.store.tx import Tx
 
 Step = Literal["nothing", "unanswered", "released", "prolong", "end"]
@@ -26,8 +26,18 @@ def open_incidents(tx: Tx) -> list[Incident]:
     return tx.select(Incident, {"state": ("waiting", "restricted")}, order=("opened_at", "id"))
 
 
-def due(tx: Tx, id_: str) -> Step:
-    """What is due of one incident now, but for verifying it."""
+def ends(tx: Tx, id_: str) -> bool:
+    """Whether its restriction is about to end, as far as what is reported goes."""
+    incident = tx.get(Incident, id_)
+    if incident is None or incident.state != "restricted" or incident.ends_at is None:
+        return False
+    return incident.ends_at - AHEAD <= tx.now < incident.ends_at and due(tx, id_) == "nothing"
+
+
+def due(tx: Tx, id_: str, *, tries: bool = False) -> Step:
+    """What is due of one incident now, but for verifying it. `tries`: its host says that it goes on, though nobody
+    reports it any more.
+    """
     incident = tx.get(Incident, id_)
     if incident is None:
         return "nothing"
@@ -41,14 +51,14 @@ def due(tx: Tx, id_: str) -> Step:
     if incident.ends_at - AHEAD > tx.now:
         return "nothing"
     fresh = timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
-    if going_on(tx, incident, tx.now - fresh):
+    if tries or going_on(tx, incident, tx.now - fresh):
         return "prolong"
     return "end" if incident.ends_at <= tx.now else "nothing"
 
 
-def attend(tx: Tx, id_: str) -> Incident | None:
+def attend(tx: Tx, id_: str, *, tries: bool = False) -> Incident | None:
     """Do what is due of it."""
-    step, incident = due(tx, id_), tx.get(Incident, id_)
+    step, incident = due(tx, id_, tries=tries), tx.get(Incident, id_)
     if incident is None or step == "nothing":
         return incident
     restriction = tx.get(Restriction, incident.restriction_id or "")

@@ -10,7 +10,7 @@ from typing import Final
 from suimon.model.findings import Direction, Finding
 from suimon.model.rulebook import USAGE, Place, UsageRule
 from suimon.model.samples import Sample
-from suimon.response.senses import Looked, Rate
+from suimon.response.senses import Looked, Rate, Verification
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import READ, ROLLED
 from suimon.telemetry.meter.meters import Meters
@@ -40,6 +40,14 @@ class Metered:
             return Looked(None, "there are no counters of the last minute")
         words = f"{rate.kpps:.3f} kpps and {rate.kbps:.1f} kbit/s of {direction} in the last minute"
         return Looked(rate.kpps > 0, words)
+
+    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+        """Samples are compared with those before, by `rate`."""
+        return None
+
+    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+        """Samples don't tell what was dropped."""
+        return None
 
     async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
         """None when nothing was counted in between."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 
 import msgspec
 import structlog
@@ -20,9 +22,9 @@ from suimon.resources.findings import finding_of, live_findings
 from suimon.resources.places import place_of
 from suimon.resources.rulebooks import rulebook
 from suimon.response.acts import Proposal, Seen, proposals, settle, trip
-from suimon.response.aftercare import attend, due, going_on, note_verification, open_incidents
+from suimon.response.aftercare import attend, due, ends, going_on, note_verification, open_incidents
 from suimon.response.clock import ClockWatch
-from suimon.response.senses import Looked, Rate, Senses
+from suimon.response.senses import Looked, Rate, Senses, Verification
 from suimon.response.usage import note_usage
 from suimon.response.verify import verify
 from suimon.store.leases import Turn, in_turn
@@ -33,13 +35,17 @@ log = structlog.get_logger()
 
 
 class ResponderConfig(msgspec.Struct, frozen=True):
-    """How often it looks, and at how much at once. A new finding wakes it; it is looked for every `pause_s` at most."""
+    """How often it looks, and at how much at once. A new finding wakes it; other changes do at most every `pause_s`."""
 
     round_s: float = 5.0
-    pause_s: float = 0.5
+    pause_s: float = 0.25
     usage_every_s: float = 60.0
     findings_at_once: int = 500
-    look_timeout_s: float = 5.0
+    look_timeout_s: float = 8.0
+    at_once: int = 8
+    """How many findings, and incidents, are looked at beside each other: a look takes about a second."""
+    looks: int = 3
+    """What does not hold is looked at again as often, a round later: who attacks may pause just then."""
     settles_s: float = 10.0
     """How soon after a restriction was made its effect can be measured."""
 
@@ -58,12 +64,20 @@ class Responder:
         self._monotonic = monotonic
         self._clock = ClockWatch()
         self._usage_at = -float("inf")
+        self._doubted = Counter[str]()
+        """How often the second look did not hold, by what would become an incident."""
 
     async def run(self) -> None:
         """Until cancelled."""
         await in_turn(self._turn, self._work)
 
     async def _work(self) -> None:
+        """What takes long for one incident keeps no finding waiting."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._find())
+            tasks.create_task(self._follow())
+
+    async def _find(self) -> None:
         with self._store.subscribe() as changed:
             while True:
                 changed.clear()
@@ -76,32 +90,57 @@ class Responder:
                     async with asyncio.timeout(self._config.round_s):
                         await self._news(changed, revision)
 
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self.measure()
+                await self.care()
+            except Unavailable as error:
+                log.warning("response_waits", reason=error.message)
+            await asyncio.sleep(self._config.round_s)
+
     async def _news(self, changed: asyncio.Event, revision: int) -> None:
         """Returns when there is a new finding. All else that changes is looked at every `round_s`."""
         while True:
-            await asyncio.sleep(self._config.pause_s)
             await changed.wait()
             changed.clear()
             with suppress(Unavailable):
                 changes = await self._store.read(lambda tx: tx.changes_after(revision), one_statement=True)
                 if changes is None or any(change.kind == "finding" for change in changes):
                     return
+            await asyncio.sleep(self._config.pause_s)
 
     async def round(self) -> None:
-        """All that is due now. Raises Unavailable."""
+        """All findings that something could be done about now. Raises Unavailable."""
+        await self._mind_the_clock(await self._store.read(lambda tx: tx.now))
+        page, live = await self._store.read(self._live), set[str]()
+        while page:
+            live |= {noted.id for noted in page}
+            await self._beside(("finding", noted.id, self._consider(finding_of(noted))) for noted in page)
+            last = page[-1]
+            page = await self._store.read(lambda tx, last=last: self._live(tx, last))  # type: ignore[misc]
+        for gone in [doubted for doubted in self._doubted if doubted.partition("/")[2] not in live]:
+            del self._doubted[gone]
+
+    async def measure(self) -> None:
+        """What was used, if it is time to look: it becomes findings. Raises Unavailable."""
         now = await self._store.read(lambda tx: tx.now)
-        await self._mind_the_clock(now)
         if now.timestamp() - self._usage_at >= self._config.usage_every_s or now.timestamp() < self._usage_at:
             self._usage_at = now.timestamp()
             await self._meter(now)
-        page = await self._store.read(self._live)
-        while page:
-            for noted in page:
-                await self._isolated("finding", noted.id, self._consider(finding_of(noted)))
-            last = page[-1]
-            page = await self._store.read(lambda tx, last=last: self._live(tx, last))  # type: ignore[misc]
-        for incident in await self._store.read(open_incidents):
-            await self._isolated("incident", incident.id, self._attend(incident))
+
+    async def care(self) -> None:
+        """What is due of all open incidents. Raises Unavailable."""
+        due_now = await self._store.read(open_incidents)
+        await self._beside(("incident", incident.id, self._attend(incident)) for incident in due_now)
+
+    async def _beside(self, works: Iterable[tuple[str, str, Awaitable[None]]]) -> None:
+        """Some at once, in order. Raises Unavailable when all of those have ended."""
+        works = iter(works)
+        while some := list(islice(works, self._config.at_once)):
+            ended = await asyncio.gather(*(self._isolated(*one) for one in some), return_exceptions=True)
+            for error in filter(None, ended):
+                raise error
 
     async def _isolated(self, kind: str, id_: str, work: Awaitable[None]) -> None:
         """One thing that can't be done holds up no other."""
@@ -125,6 +164,11 @@ class Responder:
         finding, rule = proposal.finding, proposal.rule
         offset_s = self._senses.offset_s(proposal.place.hosts)
         looked = await self._look(proposal) if proposal.decision.verdict == "act" else None
+        if looked is not None and looked.holds is False:
+            self._doubted[doubt := f"{rule.name}/{finding.id}"] += 1
+            if self._doubted[doubt] < self._config.looks:
+                log.info("finding_doubted", finding=finding.id, rule=rule.name, seen=looked.words)
+                return
         seen = Seen(looked, offset_s)
         made = await self._store.write(lambda tx: settle(tx, finding.id, rule.name, seen), SYSTEM)
         if made is not None:
@@ -140,8 +184,9 @@ class Responder:
 
     async def _attend(self, incident: Incident) -> None:
         # Asked by reading first: writing waits for the disk.
-        if await self._store.read(lambda tx: due(tx, incident.id)) != "nothing":
-            await self._store.write(lambda tx: attend(tx, incident.id), SYSTEM)
+        tries = await self._tries(incident)
+        if await self._store.read(lambda tx: due(tx, incident.id, tries=tries)) != "nothing":
+            await self._store.write(lambda tx: attend(tx, incident.id, tries=tries), SYSTEM)
         now = await self._store.read(lambda tx: tx.now)
         if incident.verify_at is not None and incident.verify_at <= now:
             await self._verify(incident, now)
@@ -153,8 +198,9 @@ class Responder:
         place = await self._store.read(lambda tx: place_of(tx, subject))
         direction: Direction = "ingress" if incident.wanted.get("direction") == "ingress" else "egress"
         before = after = None
+        asked = await self._bites(incident, place)
         span_s = (now - made_at).total_seconds() - self._config.settles_s
-        if span_s > 0 and place.ports:
+        if asked is None and span_s > 0 and place.ports:
             before = await self._rate(place, direction, made_at.timestamp() - 60.0, made_at.timestamp())
             after = await self._rate(place, direction, now.timestamp() - span_s, now.timestamp())
 
@@ -162,9 +208,30 @@ class Responder:
 
         def note(tx: Tx) -> Incident | None:
             goes_on = going_on(tx, incident, settled)
-            return note_verification(tx, incident.id, verify(incident.wanted, before, after, goes_on=goes_on))
+            found = asked or verify(incident.wanted, before, after, goes_on=goes_on)
+            return note_verification(tx, incident.id, found)
 
         await self._store.write(note, SYSTEM)
+
+    async def _bites(self, incident: Incident, place: Place) -> Verification | None:
+        finding = await self._store.read(lambda tx: _finding(tx, incident.finding_id), one_statement=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.look_timeout_s):
+                return await self._senses.bites(finding, place, incident.wanted) if finding else None
+        return None
+
+    async def _tries(self, incident: Incident) -> bool:
+        """Whether who is restricted goes on trying, asked when its time is nearly over and nobody reports it."""
+        if not await self._store.read(lambda tx: ends(tx, incident.id)):
+            return False
+        finding = await self._store.read(lambda tx: _finding(tx, incident.finding_id), one_statement=True)
+        if finding is None:
+            return False
+        place = await self._store.read(lambda tx: place_of(tx, finding.subject))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.look_timeout_s):
+                return bool(await self._senses.goes_on(finding, place))
+        return False
 
     async def _rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
         try:
@@ -190,3 +257,8 @@ class Responder:
 
         if abs(jumped_s) >= 1.0:
             await self._store.write(mind, SYSTEM)
+
+
+def _finding(tx: Tx, id_: str) -> Finding | None:
+    noted = tx.get(NotedFinding, id_)
+    return finding_of(noted) if noted else None

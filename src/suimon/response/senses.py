@@ -25,11 +25,24 @@ class Rate(msgspec.Struct, frozen=True):
     kpps: float
 
 
+class Verification(msgspec.Struct, frozen=True):
+    """Whether a restriction bites. `bites` is None when nothing could be measured."""
+
+    bites: bool | None
+    words: str
+
+
 class Senses(Protocol):
     """Fresh counters. Each may raise TimeoutError, and None is what isn't known."""
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         """A second look before acting: at counters of now, not at what the finding was made of."""
+
+    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+        """Whether the restriction (as it was wanted) keeps what the finding says from passing, by counters of now."""
+
+    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+        """Whether the ports go on trying what the finding says, though a restriction drops it, by counters of now."""
 
     async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
         """What went through the place's ports meanwhile."""

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
+from suimon.response.senses import Rate, Verification
 
-from suimon.response.senses import Rate
-
-_OVERSHOOT: Final = 1.25
+OVERSHOOT: Final = 1.25
 """How much over its limit a rate may be: limits shape on average, and what is counted begins with a burst."""
-_LESS: Final = 0.5
+LESS: Final = 0.5
 """What blocks has at least halved what went through."""
-
-
-class Verification(msgspec.Struct, frozen=True):
-    """`bites` is None when nothing could be measured."""
-
-    bites: bool | None
-    words: str
 
 
 def verify(wanted: dict[str, object], before: Rate | None, after: Rate | None, *, goes_on: bool) -> Verification:
@@ -40,10 +31,10 @@ def _measured(wanted: dict[str, object], before: Rate | None, after: Rate | None
     for name, rate in (("rate_kbps", after.kbps), ("rate_kpps", after.kpps)):
         limit = wanted.get(name)
         if isinstance(limit, int):
-            return Verification(rate <= limit * _OVERSHOOT, f"{rate:.1f} {name[5:]} go through, {limit} may")
+            return Verification(rate <= limit * OVERSHOOT, f"{rate:.1f} {name[5:]} go through, {limit} may")
     if before is None or not before.kpps:
         return None
-    less = after.kpps <= before.kpps * _LESS
+    less = after.kpps <= before.kpps * LESS
     words = f"{before.kpps:.3f} kpps went through before, {after.kpps:.3f} after"
     # Who is blocked on one transport port may go on sending as much on others.
     return Verification(True, words) if less else None if wanted["kind"] == "port_block" else Verification(False, words)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, Never, Protocol
 
 import duckdb
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 
 _RETRY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 1.0
+_GATHER_S: Final = 0.25
+"""As detectors gather (`detection.engine.Records`): then what came is looked at, though nothing follows."""
 _MOST_AT_ONCE: Final = 100
 _MOST_FINDINGS: Final = 1000
 """That wait while no controller can be told; detectors say again what goes on."""
@@ -43,7 +46,7 @@ class Detection(Protocol):
         """`tags` is the table that `port` of the batch is an index into."""
         ...
 
-    def flush(self, now_s: float) -> list[Finding]: ...
+    def look(self, now_s: float) -> list[Finding]: ...
 
 
 class PortMap(Protocol):
@@ -84,6 +87,7 @@ class Collecting:
         self.detector_faults = self.findings_untold = 0
         self._findings: dict[str, Finding] = {}
         self._found = asyncio.Event()
+        self._gathered = asyncio.Event()
         self.mapped = asyncio.Event()
         """It is known which port is where."""
         self._ports: dict[str, MappedPort] = {}
@@ -103,6 +107,7 @@ class Collecting:
         if self.detection is not None:
             detection, ports = self.detection, self._tagger.ports
             self._detect(lambda now_s: detection.take(tagged, ports, now_s))
+            self._gathered.set()
         if self._count + len(tagged) > self._config.most_waiting:
             self._decoder.exporters.unqueued(tagged)
             return
@@ -166,10 +171,14 @@ class Collecting:
             self._found.set()
 
     async def _look(self, detection: Detection) -> Never:
-        """What has ended is told when nothing comes, too."""
+        """What came last is looked at soon, and what has ended is told when nothing comes, too."""
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            self._detect(detection.flush)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._gathered.wait()
+            self._gathered.clear()
+            await asyncio.sleep(_GATHER_S)
+            self._detect(detection.look)
 
     async def _tell(self, port_map: PortMap) -> Never:
         while True:

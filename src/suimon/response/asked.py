@@ -1,0 +1,84 @@
+"""Hosts as the responder's senses: a port's host is asked what it does; the meter's samples say what it can't."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from typing import Final, Protocol
+
+from suimon.model.counts import Activity
+from suimon.model.findings import Direction, Finding
+from suimon.model.questions import Look, Traced
+from suimon.model.rulebook import Place, UsageRule
+from suimon.response.accusations import Accusation, accused, judged, tried, verified
+from suimon.response.senses import Looked, Rate, Senses, Verification
+
+_MOST_PORTS: Final = 8
+"""That are asked about at once; what is accused of more is judged by samples."""
+
+
+class Asking(Protocol):
+    """Who asks hosts: `distribution.inquiry.Questions`."""
+
+    async def ask(self, host: str, question: Look) -> Traced: ...
+
+
+class Asked:
+    """`Senses` that ask the hosts; `samples` are those that answer instead when a host can't."""
+
+    def __init__(self, questions: Asking, samples: Senses) -> None:
+        self._questions = questions
+        self._samples = samples
+
+    async def look(self, finding: Finding, place: Place) -> Looked:
+        """The accusation itself, a second at most for what is fast; else what the samples say, and why they had to."""
+        accusation = accused(finding)
+        if accusation is None:
+            return await self._samples.look(finding, place)
+        seen = await self._seen(accusation, place, drops=False)
+        if isinstance(seen, list):
+            return judged(accusation, seen)
+        looked = await self._samples.look(finding, place)
+        return Looked(looked.holds, f"{looked.words}, by samples: {seen}")
+
+    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+        accusation = accused(finding)
+        seen = await self._seen(accusation, place, drops=True) if accusation else ""
+        return verified(wanted, accusation, seen) if accusation and isinstance(seen, list) else None
+
+    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+        accusation = accused(finding)
+        seen = await self._seen(accusation, place, drops=True) if accusation else ""
+        return tried(accusation, seen) if accusation and isinstance(seen, list) else None
+
+    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+        return await self._samples.rate(place, direction, begun_s, ended_s)
+
+    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
+        return await self._samples.used(rule, begun_s, ended_s)
+
+    def offset_s(self, hosts: Collection[str]) -> float:
+        return self._samples.offset_s(hosts)
+
+    async def _seen(self, accusation: Accusation, place: Place, *, drops: bool) -> list[Activity] | str:
+        """Of each of its ports, or why there is nothing to judge by. A part of them would not be what was said."""
+        if not place.bound:
+            return "no host has a port of it"
+        if len(place.bound) > _MOST_PORTS:
+            return f"it has {len(place.bound)} ports"
+        asking = [
+            self._questions.ask(host, accusation.question(port_id, drops=drops))
+            for port_id, host in place.bound.items()
+        ]
+        seen = []
+        for traced in await asyncio.gather(*asking):
+            if traced.error or traced.activity is None or not _is_whole(traced.activity):
+                return f"its host was asked in vain ({traced.error or 'no answer that can be'})"
+            seen.append(traced.activity)
+        return seen
+
+
+def _is_whole(one: Activity) -> bool:
+    """Hosts are believed about their ports, but not that time stands still or less than nothing was sent."""
+    counts = (one.sent_packets, one.sent_bytes, one.received_packets, one.received_bytes, one.sessions or 0)
+    return 0.05 <= one.span_s <= 60.0 and min(counts) >= 0

@@ -1,0 +1,188 @@
+"""Findings as figures that hosts count now, and what the counted figures say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+import msgspec
+import pytest
+
+from suimon.model.counts import Activity
+from suimon.model.findings import Direction, Finding, Role, Subject
+from suimon.model.questions import Look, Traced
+from suimon.model.rulebook import Place, UsageRule
+from suimon.response.accusations import Accusation, accused, judged, tried, verified
+from suimon.response.asked import Asked
+from suimon.response.senses import Looked, Rate, Verification
+
+EGRESS = {"direction": "egress"}
+EGRESS = {"direction": "egress"}
+MAIL = Accusation("sessions", "egress", 50.0, 6, 25)
+FLOOD = Accusation("packets", "egress", 40_000.0)
+TOWARDS = Accusation("packets", "ingress", 40_000.0)
+QUIET = Activity(1.0, 0, 0, 0, 0, sessions=0, connections=0)
+with_ = msgspec.structs.replace
+
+
+def finding(detector: str = "mass_mail", role: Role = "source", **numbers: float) -> Finding:
+    return Finding(
+        id="f", detector=detector, subject=Subject("port", "p1"), role=role, since_s=0, seen_s=0, confidence=1,
+        numbers=numbers, words="", evidence=(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "accusation"),
+    [
+        (finding(sessions=500, window_s=10, l4_port=25), MAIL),
+        (finding(sessions=50, window_s=0.1, l4_port=25), MAIL),
+        (finding("udp_flood", packets_per_s=40_000), FLOOD),
+        (finding("udp_flood", "victim", packets_per_s=40_000), TOWARDS),
+        (finding("heavy_traffic", kbps=9.0), Accusation("kbits", "egress", 9.0)),
+        (finding("mass_mail", sessions=500), None),
+        (finding("mass_mail", sessions=-5, window_s=10), None),
+        (finding("usage:heavy", used_gb=60), None),
+        (finding("of_somebody_else", sessions=5, window_s=1), None),
+    ],
+)
+def test_what_is_said_is_what_is_looked_for(said: Finding, accusation: Accusation | None) -> None:
+    assert accused(said) == accusation
+
+
+def test_what_is_slow_is_looked_for_longer() -> None:
+    asked = MAIL.question("p1", drops=False)
+    assert (asked.port_id, asked.protocol, asked.l4_port, asked.span_s, asked.drops) == ("p1", 6, 25, 0.5, False)
+    assert with_(MAIL, per_s=2.0).question("p1", drops=False).span_s == 2.0
+    assert with_(MAIL, per_s=0.1).question("p1", drops=False).span_s == 3.0
+    assert Accusation("forged packets", "egress", 9.0).question("p1", drops=False).drops
+
+
+@pytest.mark.parametrize(
+    ("accusation", "seen", "holds"),
+    [
+        (MAIL, with_(QUIET, sessions=13, peers=4), True),
+        (MAIL, with_(QUIET, sessions=12, sent_packets=10_000), False),
+        (MAIL, with_(QUIET, sessions=None, sent_packets=13), True),
+        (MAIL, with_(QUIET, sessions=None, sent_packets=12), False),
+        (FLOOD, with_(QUIET, sent_packets=20_000, span_s=2.0), True),
+        (FLOOD, with_(QUIET, sent_packets=9_000, received_packets=90_000), False),
+        (TOWARDS, with_(QUIET, received_packets=6_000, restricted_in=4_000), True),
+        (Accusation("kbits", "egress", 800.0), with_(QUIET, sent_bytes=25_000), True),
+        (Accusation("forged packets", "egress", 8.0), with_(QUIET, sent_packets=100, forged=1), False),
+    ],
+)
+def test_a_quarter_of_what_was_said_goes_on(accusation: Accusation, seen: Activity, *, holds: bool) -> None:
+    assert judged(accusation, [seen]).holds is holds
+    assert judged(accusation, [with_(seen, span_s=seen.span_s * 4)] * 4).holds is holds, "several ports are their sum"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accusation", "seen", "bites"),
+    [
+        ({"kind": "port_block"}, MAIL, with_(QUIET, sent_packets=900, restricted_out=120), True),
+        ({"kind": "port_block"}, MAIL, with_(QUIET, sessions=26), False),
+        ({"kind": "port_block"}, MAIL, with_(QUIET, sessions=None), None),
+        ({"kind": "quarantine"}, FLOOD, with_(QUIET, sent_packets=40_000, restricted_out=39_000), True),
+        ({"kind": "quarantine"}, FLOOD, with_(QUIET, sent_packets=40_000, restricted_out=0), False),
+        (
+            {"rate_kpps": 1} | EGRESS,
+            FLOOD,
+            with_(QUIET, sent_packets=40_000, restricted_out=38_800),
+            True,
+        ),
+        ({"rate_kpps": 1} | EGRESS, FLOOD, with_(QUIET, sent_packets=9_000, restricted_out=7_000), False),
+        (
+            {"rate_kbps": 100},
+            FLOOD,
+            with_(QUIET, received_packets=9, received_bytes=20_000),
+            False,
+        ),
+        (
+            {"rate_kbps": 100} | EGRESS,
+            FLOOD,
+            with_(QUIET, received_packets=9, received_bytes=20_000),
+            True,
+        ),
+    ],
+)
+def test_what_passes_says_whether_it_bites(
+    wanted: dict[str, object], accusation: Accusation, seen: Activity, bites: bool | None
+) -> None:
+    found = verified(wanted, accusation, [seen])
+    assert (found and found.bites) is bites
+
+
+def test_who_is_blocked_and_knocks_goes_on() -> None:
+    assert tried(MAIL, [with_(QUIET, restricted_out=13)])
+    assert not tried(MAIL, [with_(QUIET, restricted_out=12)])
+    assert tried(FLOOD, [with_(QUIET, sent_packets=40_000, restricted_out=40_000)])
+
+
+class Samples:
+    """The meter's word."""
+
+    async def look(self, finding: Finding, place: Place) -> Looked:
+        return Looked(True, "0.050 kpps")
+
+    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+        raise AssertionError
+
+    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+        raise AssertionError
+
+    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+        raise AssertionError
+
+    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
+        raise AssertionError
+
+    def offset_s(self, hosts: Collection[str]) -> float:
+        return 0.0
+
+
+class Host:
+    """Answers with `seen`, or why not."""
+
+    def __init__(self, seen: Activity | str) -> None:
+        self.seen = seen
+        self.asked: list[tuple[str, str]] = []
+
+    async def ask(self, host: str, question: Look) -> Traced:
+        self.asked.append((host, question.port_id))
+        return Traced("q", error=self.seen) if isinstance(self.seen, str) else Traced("q", activity=self.seen)
+
+
+def place(ports: int = 1) -> Place:
+    return Place(target=Subject("port", "p1"), ports=ports, bound={f"p{n}": f"h{n}" for n in range(1, ports + 1)})
+
+
+SPAM = finding(sessions=500, window_s=10, l4_port=25)
+
+
+def test_the_ports_hosts_are_asked_and_believed() -> None:
+    host = Host(with_(QUIET, sessions=20, peers=9))
+    looked = asyncio.run(Asked(host, Samples()).look(SPAM, place(2)))
+    assert looked.holds and "40.0 sessions a second" in looked.words and "18 others" in looked.words
+    assert host.asked == [("h1", "p1"), ("h2", "p2")]
+    assert asyncio.run(Asked(Host(QUIET), Samples()).look(SPAM, place())).holds is False
+
+
+@pytest.mark.parametrize(
+    ("seen", "ports", "why"),
+    [
+        ("the host's agent is older and can't be asked", 1, "older"),
+        (with_(QUIET, span_s=0.0), 1, "in vain"),
+        (with_(QUIET, sent_bytes=-1), 1, "in vain"),
+        (QUIET, 0, "no host"),
+        (QUIET, 9, "9 ports"),
+    ],
+)
+def test_where_no_host_can_be_asked_the_samples_say_it_and_the_incident_why(
+    seen: Activity | str, ports: int, why: str
+) -> None:
+    asked = Asked(Host(seen), Samples())
+    looked = asyncio.run(asked.look(SPAM, place(ports)))
+    assert looked.holds and looked.words.startswith("0.050 kpps, by samples: ") and why in looked.words
+    assert asyncio.run(asked.bites(SPAM, place(ports), {})) is None
+    assert asyncio.run(asked.goes_on(SPAM, place(ports))) is None
