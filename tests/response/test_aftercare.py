@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from suimon.resources.incidents import mark
 from suimon.response.aftercare import attend, due, going_on, note_verification
-from suimon.response.verify import Verification
+from suimon.response.senses import Verification
 from tests.resources.world import ADMIN
 from tests.response.cloud import Cloud
 from tests.response.test_usage import HEAVY, minutes, uses
