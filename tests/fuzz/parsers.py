@@ -1,4 +1,4 @@
-"""The parsers of what guests send, each with messages that it takes and the errors that it declares."""
+"""The parsers of what guests and others send, each with messages that it takes and the errors that it declares."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from suimon.agent.services import dns_message, metadata, nova
 from suimon.agent.services.askers import Asker, Askers
 from suimon.agent.services.dns_message import DnsError, Query
 from suimon.agent.services.metadata import Metadata
+from suimon.api import prompb, snappy
 from suimon.dataplane.openflow import messages
 from suimon.dataplane.openflow.messages import decode_packet_in
 from suimon.dataplane.openflow.oxm import encode_match
@@ -33,6 +34,7 @@ from tests.agent import test_dhcp, test_dhcp6
 from tests.agent.parts import Parts, at, port, snapshot
 from tests.agent.services.test_instance import PORT
 from tests.agent.services.test_names import KNOWN, question
+from tests.api import test_remote_read
 
 MAC, MAC6 = test_dhcp.MAC, test_dhcp6.MAC
 LOCAL = test_dhcp6.LINK_LOCAL
@@ -51,7 +53,18 @@ class Parser(msgspec.Struct, frozen=True):
 
 
 def parsers() -> list[Parser]:
-    return [_dhcp(), _dhcp6(), _arp(), _errors(), _discovery(), _solicitations(), _dns(), _http(), _handed_up()]
+    return [
+        _dhcp(),
+        _dhcp6(),
+        _arp(),
+        _errors(),
+        _discovery(),
+        _solicitations(),
+        _dns(),
+        _http(),
+        _handed_up(),
+        _remote_read(),
+    ]
 
 
 def _dhcp() -> Parser:
@@ -340,3 +353,16 @@ def _handed_up() -> Parser:
 
     functions = (messages.decode_packet_in, Answers.take, Answers._to_guest, Answers._asking, quotes.translated)
     return Parser("packet-in", valid, parse, (ValueError, struct.error), functions, 4096)
+
+
+def _remote_read() -> Parser:
+    nested = b"\x0a\x0c\x08\x80\x01\x10\xff\xff\x03\x22\x04\x08\x0a\x38\x14\x09" + bytes(8) + b"\x15" + bytes(4)
+    long = b"\xff\x01\xf8" + bytes([254, 0, 0]) + b"\x1a\xfc\x01" + bytes(252)
+    valid = [test_remote_read.INSTANT, test_remote_read.RANGE, test_remote_read.SQUEEZED, snappy.packed(nested), long]
+    valid.append(b"\x08\x04ab\x0b\x02\x00\x00\x00\x02\x04ab")
+    functions = (
+        *(snappy.unpacked, snappy.varint, snappy._element, snappy._little),
+        *(prompb.queries, prompb._query, prompb._matcher, prompb._fields, prompb._signed),
+    )
+    errors = snappy.SnappyError, prompb.ProtobufError
+    return Parser("remote_read", valid, lambda raw: prompb.queries(snappy.unpacked(raw, 1 << 16)), errors, functions)

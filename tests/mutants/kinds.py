@@ -90,11 +90,27 @@ def rules_loosened(root: Path) -> Iterator[Mutant]:
 
 def gates_opened(root: Path) -> Iterator[Mutant]:
     """Each condition of what acts by itself, taken for false: whatever it kept from happening happens."""
-    for source in _sources(root, "response"):
-        if source.path.stem in ("gate", "acts", "aftercare", "usage", "verify"):
-            for name, statement in _conditions(source.tree, source.path.stem):
-                cut = source.start(statement.test), source.end(statement.test)
-                yield Mutant(f"gate:{name}", "gate", source.path, *cut, b"False")
+    for stem in ("gate", "acts", "aftercare", "usage", "verify"):
+        yield from _conditions_false(root, f"response/{stem}.py", "gate")
+
+
+def meters_misread(root: Path) -> Iterator[Mutant]:
+    """The same of what turns counters into samples and rolls them up."""
+    for path in ("agent/meter.py", "telemetry/meter/ledger.py", "telemetry/meter/history.py"):
+        yield from _conditions_false(root, path, "meter")
+
+
+def history_misled(root: Path) -> Iterator[Mutant]:
+    """The same of what keeps flow records and finds them."""
+    for stem in ("filters", "questions", "segments"):
+        yield from _conditions_false(root, f"telemetry/history/{stem}.py", "history")
+
+
+def _conditions_false(root: Path, path: str, kind: str) -> Iterator[Mutant]:
+    source = Source.read(root, root / "suimon" / path)
+    for name, statement in _conditions(source.tree, source.path.stem):
+        cut = source.start(statement.test), source.end(statement.test)
+        yield Mutant(f"{kind}:{name}", kind, source.path, *cut, b"False")
 
 
 def detectors_removed(root: Path) -> Iterator[Mutant]:
@@ -178,12 +194,16 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 _OF_THE_GATE = tuple(f"tests/response/test_{name}.py" for name in ("gate", "responder", "usage"))
+_OF_METERS = ("tests/telemetry/meter", "tests/agent/test_meter.py", "tests/api/test_usage.py")
+_OF_HISTORY = ("tests/telemetry/test_history.py", "tests/telemetry/test_collecting.py")
 
 KINDS = {
     "stage": Kind(stages_removed, ("tests/pipeline",), sample=4),
     "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
+    "meter": Kind(meters_misread, _OF_METERS, sample=3),
+    "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
     "threshold": Kind(thresholds_ignored, ("tests/detection",), sample=3),
     "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),

@@ -1,7 +1,8 @@
 """`GET /metrics`: what was metered as counters, in Prometheus's text format (version 0.0.4).
 
 By project and host, so that there are no more series than that; of the ports of one host, if a scraper asks for
-`?host=NAME`. Whoever shows the token that the operator made for it, or is an admin, is answered.
+`?host=NAME`. Whoever shows the token that the operator made for it, or is an admin, is answered;
+by `POST /metrics/read` he reads what was metered earlier (`remote_read`).
 """
 
 import hmac
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from suimon.api.errors import MISSING, identity_error
 from suimon.api.gate import Gate
+from suimon.api.remote_read import RemoteRead
 from suimon.api.wire import Call
 from suimon.model.errors import Forbidden, NotFound
 from suimon.telemetry.meter.database import Trouble
@@ -29,12 +31,16 @@ class Metrics:
         self._gate = gate
         self._meters = meters
         self._token = token
+        self._history = RemoteRead(meters)
 
     async def answer(self, call: Call) -> Response:
         """Raises NotFound, Forbidden, and what the gate raises."""
-        if call.segments or call.method not in ("GET", "HEAD"):
+        reads_history = (call.segments, call.method) == (("read",), "POST")
+        if not reads_history and (call.segments or call.method not in ("GET", "HEAD")):
             raise NotFound(MISSING)
         await self._admit(call)
+        if reads_history:
+            return await self._history.answer(call)
         try:
             heads: Mapping[str, HostHead] | None = await self._meters.ask(History.heads)
         except Trouble:

@@ -68,12 +68,16 @@ class Call:
         """
         if (packed := self.header("content-encoding")) not in ("", "identity"):
             raise UnsupportedMediaType(f"A request body with the Content-Encoding {packed[:20]} is not unpacked.")
+        body = await self.body()
+        return decoded(body) if body else None
+
+    async def body(self) -> bytes:
+        """As it came. Raises BadRequest, TooLarge, TooSlow."""
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await self._body()
+                return await self._body()
         except TimeoutError:
             raise TooSlow("The request body did not arrive in time.") from None
-        return decoded(body) if body else None
 
     async def _body(self) -> bytes:
         if int_or_zero(self.header("content-length")) > BODY_LIMIT_BYTES:
