@@ -12,8 +12,12 @@ import pytest
 
 from suimon.store import StoreConfig
 from suimon.store.store import Store
+from suimon.telemetry.meter.database import Database
+from suimon.telemetry.meter.history import Config as HistoryConfig
+from suimon.telemetry.meter.history import History
 from tests.api.controller import PATIENCE_S, SUIMON
 from tests.resources.world import ADMIN, World
+from tests.telemetry.meter.test_history import BEGAN_S, told
 
 
 @pytest.fixture
@@ -26,6 +30,9 @@ def state(tmp_path: Path) -> Iterator[Path]:
     world.port(network, name="web")
     world.create("qos/policies", by=ADMIN, name="gold")
     world.host("hv1")
+    kept = History(HistoryConfig(), Database(f"sqlite:///{tmp_path}/state/metering.db"))
+    for at in (0, 10):
+        kept.note([told("hv1", BEGAN_S + at, {"ax1": at})], BEGAN_S + at)
     yield tmp_path / "state"
     world.close()
 
@@ -48,7 +55,9 @@ def test_backup_and_restore(state: Path, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     done = suimon("restore", file, "--state", tmp_path / "new")
     assert done.returncode == 0, done.stderr
-    assert ", as epoch 1" in done.stdout
+    assert ", as epoch 1" in done.stdout and "rows of metering are back" in done.stdout
+    found = History(HistoryConfig(), Database(f"sqlite:///{tmp_path}/new/metering.db"))
+    assert [each.out_bytes for each in found.samples("ax1", BEGAN_S, BEGAN_S + 10, 0)] == [10]
     refused = suimon("restore", file, "--state", tmp_path / "new")
     assert "--replace gives it up" in refused.stderr
     store = Store(StoreConfig(f"sqlite:///{tmp_path}/new/suimon.db"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import msgspec
+from sqlalchemy.exc import DBAPIError
 
-from suimon.cli.database import database_options, database_url
+from suimon.cli.database import database_options, database_url, metering_url
 from suimon.model.actor import Actor
 from suimon.model.attributes import Shown
 from suimon.model.errors import CallerError
@@ -20,9 +22,12 @@ from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Child, Resource
 from suimon.store.backup import back_up, looking
 from suimon.store.backup import restore as put_back
+from suimon.store.dialect import parsed_url
 from suimon.store.errors import StoreError
 from suimon.store.tables import KEPT
 from suimon.store.tx import Tx
+from suimon.telemetry.meter import copy
+from suimon.telemetry.meter.database import Database as MeterDatabase
 
 _PATH: Final = click.Path(path_type=Path)
 _READER: Final = Actor("suimon", "suimon", frozenset({"admin"}))
@@ -46,11 +51,20 @@ def backup(file: Path, state: Path, database: str, database_file: str) -> None:
     """Write everything into FILE, while controllers run or not. It holds hashes of passwords: keep it private."""
     if file.exists():
         raise click.ClickException(f"{file} exists already: a backup doesn't replace another.")
+    url = database_url(state, database, database_file)
+    rows = 0
+
+    def metering(packed: gzip.GzipFile) -> None:
+        nonlocal rows
+        kept = _metering_file(url)
+        if kept is None or kept.exists():
+            rows = copy.write(MeterDatabase(metering_url(url)), packed)
+
     try:
-        head = back_up(database_url(state, database, database_file), file)
-    except (StoreError, OSError) as error:
+        head = back_up(url, file, metering)
+    except (StoreError, OSError, DBAPIError) as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{file}: store {head.store} at epoch {head.epoch}, revision {head.revision}")
+    click.echo(f"{file}: store {head.store} at epoch {head.epoch}, revision {head.revision}, {rows} rows of metering")
 
 
 @click.command()
@@ -63,11 +77,23 @@ def restore(file: Path, state: Path, database: str, database_file: str, replace:
 
     Hosts that would lose something hold the restored world back until `suimon host accept`; traffic goes on meanwhile.
     """
+    url = database_url(state, database, database_file)
+    rows = 0
+
+    def metering(lines: gzip.GzipFile) -> None:
+        nonlocal rows
+        rows = copy.put_back(MeterDatabase(metering_url(url)), iter(lines))
+
     try:
-        head = put_back(database_url(state, database, database_file), file, replace)
+        if not replace and (kept := _metering_file(url)) and kept.exists():
+            raise StoreError(f"There is metering already, in {kept}: --replace gives it up.")
+        head = put_back(url, file, replace, metering)
+    except (copy.CopyError, DBAPIError) as error:
+        raise click.ClickException(f"the store is back, but not what was metered: {error}") from None
     except (StoreError, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"store {head.store} of {head.taken_at:%Y-%m-%d %H:%M:%S} UTC is back, as epoch {head.epoch}")
+    click.echo(f"{rows} rows of metering are back" if rows else "the backup has no metering")
 
 
 @click.command()
@@ -85,6 +111,12 @@ def export(state: Path, database: str, database_file: str, form: str) -> None:
         click.echo(json.dumps(documents, indent=2))
     else:
         click.echo(msgspec.yaml.encode(documents), nl=False)
+
+
+def _metering_file(url: str) -> Path | None:
+    """Which is not made by looking for it; none on a server."""
+    where = parsed_url(metering_url(url))
+    return Path(where.database or "") if where.get_backend_name() == "sqlite" else None
 
 
 def exported(tx: Tx) -> dict[str, Any]:

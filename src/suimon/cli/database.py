@@ -41,6 +41,14 @@ def database_url(state: Path, database: str, database_file: str) -> str:
     return url or f"sqlite:///{state.absolute() / FILE_NAME}"
 
 
+def metering_url(database: str) -> str:
+    """Where metering is kept: beside the store's file, or in the same server."""
+    url = parsed_url(database)
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{Path(url.database or '').with_name('metering.db')}"
+    return database
+
+
 def _from_file(path: str) -> str:
     try:
         text = Path(path).read_text().strip() if path else ""

@@ -15,7 +15,6 @@ import click
 import msgspec
 import structlog
 import uvloop
-from sqlalchemy.engine import make_url
 
 from suimon.api.application import ClientsApp
 from suimon.api.application import Config as ApiConfig
@@ -34,7 +33,7 @@ from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
 from suimon.api.wire import Service
 from suimon.cli.automation import AutomationConfig, automation, automation_config, automation_options
-from suimon.cli.database import database_options, database_url
+from suimon.cli.database import database_options, database_url, metering_url
 from suimon.cli.identity import (
     IdentityConfig,
     IdentityError,
@@ -184,7 +183,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         opened.callback(hasher.close)
         await _first_start(config, store, hasher)
         distribution = Distribution(DistributionConfig(), store, host_acts)
-        history = History(HistoryConfig(), MeterDatabase(_metering_url(config)))
+        history = History(HistoryConfig(), MeterDatabase(metering_url(config.database)))
         distribution.metering = meters = Meters(MetersConfig(), history)
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)
         clients = Listener(_clients_app(config, gate, accounts, distribution, meters), config.clients, sockets[0])
@@ -215,14 +214,6 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
                 task.cancel()
             clients.should_exit = hosts.should_exit = True
         await leave()
-
-
-def _metering_url(config: Config) -> str:
-    """Beside the store's file, or in the same server."""
-    if config.database.startswith("sqlite"):
-        path = Path(make_url(config.database).database or "")
-        return f"sqlite:///{path.with_name('metering.db')}"
-    return config.database
 
 
 def _say_ready(config: Config) -> None:

@@ -1,14 +1,14 @@
 """A store as one file, and back: the same for every database, so that a backup also moves a store between them.
 
 The file is JSON lines, compressed: a head, then for each table its name and columns and its rows, then how many rows
-there were. Tokens and leases stay behind: who had one asks again.
+there were. Tokens and leases stay behind: who had one asks again. Behind that may be what others keep (`Besides`).
 """
 
 from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +58,9 @@ class End(msgspec.Struct, frozen=True, tag="end", tag_field="what"):
 
 _LINE: Final = msgspec.json.Decoder(Head | Rows | End | list[Any])
 
+Besides = Callable[[gzip.GzipFile], None]
+"""Writes, or reads, lines of its own behind the store's."""
+
 
 @contextmanager
 def looking(url: str) -> Iterator[Tx]:
@@ -74,23 +77,26 @@ def looking(url: str) -> Iterator[Tx]:
         source.rollback(connection)
 
 
-def back_up(url: str, path: Path) -> Head:
-    """Write the file, which appears when it is whole. Raises StoreError, OSError."""
+def back_up(url: str, path: Path, besides: Besides | None = None) -> Head:
+    """Write the file, which appears when it is whole. Raises StoreError, OSError, and what `besides` raises."""
     draft = path.with_name(f"{path.name}.partial")
     try:
         with looking(url) as tx, _private(draft) as file, gzip.GzipFile("", "wb", _COMPRESSION, file) as packed:
             head = Head(schema.NEWEST, *tx.position(), tx.now)
             _write(tx, head, packed)
+            if besides:
+                besides(packed)
         os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     return head
 
 
-def restore(url: str, path: Path, replace: bool = False) -> Head:
+def restore(url: str, path: Path, replace: bool = False, besides: Besides | None = None) -> Head:
     """Put the file's rows into the database, under a new epoch; all or nothing. Its head, with that epoch.
 
-    `replace` gives up what the database holds. Raises StoreError, also while a controller runs; OSError.
+    `replace` gives up what the database holds. `besides` comes when the store is back and before a controller can be.
+    Raises StoreError, also while a controller runs; OSError; what `besides` raises.
     """
     target = database(url, _PATIENCE_S)
     with path.open("rb") as file, gzip.open(file) as lines:
@@ -107,6 +113,8 @@ def restore(url: str, path: Path, replace: bool = False) -> Head:
                 head = msgspec.structs.replace(head, epoch=max(head.epoch + 1, int(datetime.now(UTC).timestamp())))
                 connection.execute(META.update().values(epoch=head.epoch))
                 target.commit(connection)
+            if besides:
+                besides(lines)
         finally:
             target.release()
     return head
