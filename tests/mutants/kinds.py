@@ -90,7 +90,7 @@ def rules_loosened(root: Path) -> Iterator[Mutant]:
 
 def gates_opened(root: Path) -> Iterator[Mutant]:
     """Each condition of what acts by itself, taken for false: whatever it kept from happening happens."""
-    for stem in ("gate", "acts", "aftercare", "usage", "verify"):
+    for stem in ("gate", "accusations", "acts", "aftercare", "usage", "verify"):
         yield from _conditions_false(root, f"response/{stem}.py", "gate")
 
 
