@@ -9,7 +9,9 @@ from suimon.dataplane.switch import Plugged
 from suimon.model import view
 from suimon.model.counts import PortCounts
 from suimon.model.owner import Owner
+from suimon.pipeline.drops import reason
 from suimon.pipeline.fields import COUNTING, RECEIVED, RECEIVED_OUTSIDE, SENT, SENT_OUTSIDE
+from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
@@ -30,6 +32,7 @@ class Counts:
             FlowCount(SUB, {COUNTING: RECEIVED, "reg2": 2}, 80, 8, 40.0),
             FlowCount(SUB, {COUNTING: SENT_OUTSIDE, "reg1": 2}, 10, 1, 2.0),
         ]
+        self.dropped: dict[tuple[int, FlowKey], int] = {}
         self.replug = False
 
     async def interface_counts(self) -> dict[int, InterfaceCount]:
@@ -40,6 +43,10 @@ class Counts:
     async def flow_counts(self, stage: Stage) -> list[FlowCount]:
         assert stage is Stage.TALLY
         return self.flows
+
+    async def drops(self, stage: Stage) -> dict[tuple[int, FlowKey], int]:
+        assert stage is Stage.ANTISPOOF
+        return dict(self.dropped)
 
 
 def read(counts: Counts) -> dict[str, PortCounts]:
@@ -76,3 +83,29 @@ def test_an_interface_that_is_new_or_changes_meanwhile_waits_for_the_next_time()
     assert read(counts) == {}
     counts.interfaces = {}
     assert read(counts) == {}
+
+
+def test_what_is_dropped_is_told_as_it_grows() -> None:
+    world = World("h1", Numbers())
+    world.set(view.Network("a", "vxlan", 1, None, 1450))
+    world.set(view.Port("vm", "h1", "a", "02:00:00:00:00:01", ()))
+    world.plug("vm", 1)
+    compiled = [each for each in world.compile(Owner("port", "vm")).flows if each.key.stage is Stage.ANTISPOOF]
+    forged, as_a_server = (
+        next((PARENT, each.key) for each in compiled if reason(each) == why) for why in ("spoofed", "rogue_dhcp")
+    )
+    counts, meter = Counts(), Meter(Config(), world, lambda _: None, lambda: 0.0)
+
+    def told(**dropped: int) -> dict[str, int]:
+        counts.dropped = {
+            at: dropped[name] for at, name in ((forged, "forged"), (as_a_server, "dhcp")) if name in dropped
+        }
+        counts.dropped[1, forged[1]] = 1000 * len(counts.dropped)
+        found = asyncio.run(meter.dropped(counts))
+        assert all(each.port_id == "vm" and 0 <= each.span_s < 60 for each in found)
+        return {each.reason: each.packets for each in found}
+
+    assert told(forged=70) == {}, "who knows since when"
+    assert told(forged=70) == {}
+    assert told(forged=100, dhcp=3) == {"spoofed": 30, "rogue_dhcp": 3}
+    assert told(forged=20, dhcp=3) == {"spoofed": 20}, "the switch began anew"

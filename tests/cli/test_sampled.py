@@ -10,10 +10,16 @@ from suimon.cli import sampled
 from suimon.cli.sampled import Sampled
 from suimon.detection.heavy_traffic import HeavyTraffic
 from suimon.detection.thresholds import Thresholds
+from suimon.model.counts import Drops, Metered, Reading
 from suimon.model.errors import Unavailable
 from suimon.model.incidents import NotedFinding
 from suimon.model.samples import Sample
 from suimon.store.store import Store, StoreConfig
+from suimon.telemetry.meter.database import Database
+from suimon.telemetry.meter.history import Config as HistoryConfig
+from suimon.telemetry.meter.history import History
+from suimon.telemetry.meter.meters import Config as MetersConfig
+from suimon.telemetry.meter.meters import Meters
 
 QUIET, HEAVY = 1_000_000, 1_000_000_000
 
@@ -74,3 +80,29 @@ def test_a_detector_that_fails_is_told_and_begun_anew(tmp_path: Path, monkeypatc
         assert [line["event"] for line in logs] == ["detector_failed"] * 2
 
     asyncio.run(body())
+
+
+def test_who_forges_is_noted_by_what_its_host_dropped(tmp_path: Path) -> None:
+    async def body() -> list[NotedFinding]:
+        store = Store(StoreConfig(url=f"sqlite:///{tmp_path}/suimon.db"))
+        store.open()
+        meters = Meters(MetersConfig(), History(HistoryConfig(), Database(f"sqlite:///{tmp_path}/metering.db")))
+        detectors, whose = (
+            Sampled(Thresholds(), store),
+            {"p": Metered("tenant", "net"), "left": Metered("t", "n", False)},
+        )
+        meters.listen_to_drops(detectors.hear_drops)
+        try:
+            with store.subscribe() as changed:
+                running = asyncio.create_task(detectors.run())
+                drops = tuple(Drops(name, "spoofed", 301, 10.0) for name in ("p", "left", "another's"))
+                meters.take("hv1", Reading("boot", 1.0, (), dropped=drops), whose)
+                async with asyncio.timeout(10):
+                    await changed.wait()
+                running.cancel()
+            return await store.read(lambda tx: tx.select(NotedFinding))
+        finally:
+            store.close()
+
+    (found,) = asyncio.run(body())
+    assert (found.detector, found.subject_id, found.project_id) == ("forging", "p", "tenant")

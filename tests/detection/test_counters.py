@@ -1,10 +1,9 @@
 """What samples and drop counters tell: forging, and traffic far above what a port usually has."""
 
 from suimon.detection.engine import Engine, of_drops, of_samples
-from suimon.detection.forging import Dropped
 from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding
-from suimon.model.samples import Sample
+from suimon.model.samples import Dropped, Sample
 
 MBIT_S = 125_000
 

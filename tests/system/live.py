@@ -32,6 +32,7 @@ from suimon.model import view
 from suimon.model.counts import Activity, Reading
 from suimon.model.questions import Asked, CountDrops, Look, Traced
 from suimon.pipeline.facts import Probe
+from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 from suimon.reconcile import plan
@@ -172,6 +173,16 @@ class LiveCloud:
             target, desired = BridgeTarget(connection), bridge_entries(self._host.installed)
             assert await target.apply(plan(desired, await target.observe())) == {}
             assert await target.observe() == desired
+
+    def dropped(self) -> dict[tuple[int, FlowKey], int]:
+        """What anti-spoofing dropped, by cookie and flow, as the agent's meter reads it."""
+
+        async def read() -> dict[tuple[int, FlowKey], int]:
+            async with self._connected() as connection:
+                return await connection.drops(Stage.ANTISPOOF)
+
+        self.switch.appctl("revalidator/purge")
+        return asyncio.run(read())
 
     def look(self, asked: Look) -> Activity:
         """What a port does now, as its host answers when the controller asks."""

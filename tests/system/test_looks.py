@@ -11,6 +11,7 @@ from itertools import count
 import msgspec
 import pytest
 
+from suimon.model.owner import Owner
 from suimon.model.questions import Look
 from tests.patience import patient
 from tests.system.live import LiveCloud
@@ -130,6 +131,10 @@ def test_who_forges_is_counted(live: LiveCloud) -> None:
             sender.bind(("10.0.0.66", 0))
             sender.sendto(b"x", (SERVERS[0], 9))
 
+    before = live.dropped()
     with going_on(live, "busy", forge):
         seen = live.look(Look("q", "busy", span_s=1.0, drops=True))
     assert seen.forged and seen.restricted_out == 0
+    busy = Owner("port", "busy").cookie
+    news = [packets - before[at] for at, packets in live.dropped().items() if at[0] == busy]
+    assert sum(news) >= seen.forged, "as the meter reads it, by whose it is"

@@ -56,6 +56,7 @@ def automation(config: AutomationConfig, store: Store, meters: Meters, questions
 
         sampled = Sampled(read(""), store)
         meters.listen(sampled.hear)
+        meters.listen_to_drops(sampled.hear_drops)
         components.append(sampled)
     senses = Asked(questions, Metered(meters, time.time))
     responder = Responder(ResponderConfig(), store, senses, Lease(LeaseConfig(), store, "response"))

@@ -1,4 +1,4 @@
-"""Detectors in a controller: what they find in the samples of its hosts is noted, as a collector's findings are."""
+"""Detectors in a controller: what they find in samples and drops of its hosts is noted, as collectors' findings are."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final, Never
 
 import structlog
 
-from suimon.detection.engine import of_samples
+from suimon.detection.engine import of_drops, of_samples
 from suimon.detection.thresholds import Thresholds
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import CallerError, Unavailable
 from suimon.model.findings import Finding
-from suimon.model.samples import Sample
+from suimon.model.samples import Dropped, Sample
 from suimon.resources.findings import MOST_AT_ONCE, note_findings
 from suimon.store.store import Store
 
@@ -24,25 +24,36 @@ _RETRY_S: Final = 2.0
 
 
 class Sampled:
-    """`hear` takes what was metered just now (`Meters.listen`); `run` notes what was found, until cancelled."""
+    """`hear` takes what was metered just now (`Meters.listen`), `hear_drops` what was dropped; `run` notes what was
+    found, until cancelled.
+    """
 
     def __init__(self, thresholds: Thresholds, store: Store) -> None:
-        self._engine = of_samples(thresholds)
+        self._samples, self._drops = of_samples(thresholds), of_drops(thresholds)
         self._store = store
         self._found: dict[str, Finding] = {}
         self._news = asyncio.Event()
         self._faults = 0
 
     def hear(self, samples: Sequence[Sample]) -> None:
-        for found in self._engine.step(samples, time.time()):
+        now_s = time.time()
+        # Samples come all the time; what was dropped is over when nothing more is heard of it.
+        self._note([*self._samples.step(samples, now_s), *self._drops.tick(now_s)])
+
+    def hear_drops(self, dropped: Sequence[Dropped]) -> None:
+        self._note(self._drops.step(dropped, time.time()))
+
+    def _note(self, findings: Sequence[Finding]) -> None:
+        for found in findings:
             self._found[found.id] = found
             self._news.set()
         while len(self._found) > MOST_AT_ONCE:
             # Detectors say again what goes on.
             del self._found[next(iter(self._found))]
-        if (faults := sum(each.times for each in self._engine.faults.values())) != self._faults:
-            self._faults = faults
-            log.error("detector_failed", faults={name: each.last for name, each in self._engine.faults.items()})
+        faults = self._samples.faults | self._drops.faults
+        if (times := sum(each.times for each in faults.values())) != self._faults:
+            self._faults = times
+            log.error("detector_failed", faults={name: each.last for name, each in faults.items()})
 
     async def run(self) -> Never:
         while True:

@@ -8,13 +8,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from suimon.detection.episodes import Episodes
-from suimon.detection.forging import Dropped
 from suimon.detection.seen import Hashes, Seen, Tag, keys_of
 from suimon.detection.sightings import Sighting
 from suimon.detection.thresholds import OF_DROPS, OF_RECORDS, OF_SAMPLES, Thresholds
 from suimon.model.findings import Finding
 from suimon.model.records import Batch
-from suimon.model.samples import Sample
+from suimon.model.samples import Dropped, Sample
 
 News = TypeVar("News")
 News_contra = TypeVar("News_contra", contravariant=True)

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from suimon.detection.sightings import Sighting, records_of
 from suimon.model.findings import Subject
+from suimon.model.samples import Dropped
 
 _MOST = 20_000
 """Ports with reasons that are watched at once; the one longest unheard of makes room."""
@@ -23,17 +24,6 @@ _WORDS: Final = {
     "rogue_dhcp": "packets as a DHCP server would",
     "rogue_router": "packets as an IPv6 router would",
 }
-
-
-class Dropped(msgspec.Struct, frozen=True):
-    """So many packets of a port were dropped for this reason (a key of `pipeline.drops.WORDS`) in that time."""
-
-    port_id: str
-    project_id: str | None
-    reason: str
-    packets: int
-    begun_s: float
-    ended_s: float
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

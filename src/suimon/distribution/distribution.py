@@ -155,8 +155,8 @@ class Distribution:
 
     async def report(self, host: Host, report: Report) -> None:
         """Believe the host about its own ports, and about nothing else. Raises BadRequest for more than it can have."""
-        read = report.reading.ports if report.reading else ()
-        if max(len(report.ports), len(read)) > _MOST_PORTS:
+        read, dropped = (report.reading.ports, report.reading.dropped) if report.reading else ((), ())
+        if max(len(report.ports), len(read), len(dropped)) > _MOST_PORTS:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
         # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
         await self._dispatcher.notice(host.name, report.position)

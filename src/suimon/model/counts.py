@@ -35,6 +35,15 @@ class PortCounts(msgspec.Struct, frozen=True, gc=False):
     sent_outside: Count | None = None
 
 
+class Drops(msgspec.Struct, frozen=True, gc=False):
+    """So many packets that a port sent were dropped for this reason (a key of `pipeline.drops.WORDS`) in `span_s`."""
+
+    port_id: str
+    reason: str
+    packets: int
+    span_s: float
+
+
 class Reading(msgspec.Struct, frozen=True):
     """All ports of a host at once. `boot` names the host's life, `clock_s` is its time since; `age_s` before it is
     told, the counters were read, so that the hour can be the controller's: a host's own may be wrong.
@@ -44,6 +53,8 @@ class Reading(msgspec.Struct, frozen=True):
     clock_s: float
     ports: tuple[PortCounts, ...]
     age_s: float = 0.0
+    dropped: tuple[Drops, ...] = ()
+    """What anti-spoofing dropped since the last reading, where it was anything; lost with a reading that isn't told."""
 
 
 class Activity(msgspec.Struct, frozen=True):

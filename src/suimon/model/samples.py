@@ -30,3 +30,14 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     in_unsplit_bytes: int = 0
     out_unsplit_bytes: int = 0
     """Of the total, what may have been outside or not: it passed while the switch lost its count of the split."""
+
+
+class Dropped(msgspec.Struct, frozen=True, gc=False):
+    """So many packets of a port were dropped for this reason (a key of `pipeline.drops.WORDS`) in that time."""
+
+    port_id: str
+    project_id: str | None
+    reason: str
+    packets: int
+    begun_s: float
+    ended_s: float

@@ -222,6 +222,11 @@ class Connection:
         parts = await self._request(messages.dump_flows_in(stage))
         return [messages.decode_count(entry) for entry in messages.entries(parts)]
 
+    async def drops(self, stage: int) -> dict[tuple[int, FlowKey], int]:
+        """How many packets the flows of one stage have dropped, by cookie and key; as late as `flow_counts`."""
+        found = map(messages.decode_drop, messages.entries(await self._request(messages.dump_flows_in(stage))))
+        return {(cookie, key): packets for cookie, key, packets in filter(None, found)}
+
     async def interface_counts(self) -> dict[int, messages.InterfaceCount]:
         """What the devices behind the bridge's ports have counted, by number."""
         return messages.decode_interfaces(await self._request(messages.DUMP_INTERFACES))

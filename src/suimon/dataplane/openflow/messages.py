@@ -281,6 +281,13 @@ def decode_packets(flow: bytes) -> int:
     return int.from_bytes(_statistic(flow, _PACKET_COUNT))
 
 
+def decode_drop(flow: bytes) -> tuple[int, FlowKey, int] | None:
+    """The cookie, the key and the packets of an entry of a dump that does nothing; None for any other."""
+    if len(flow) > _flow_parts(flow)[1]:
+        return None
+    return int.from_bytes(flow[16:24]), decode_flow(flow)[0], decode_packets(flow)
+
+
 def decode_count(flow: bytes) -> FlowCount:
     """What an entry of a dump has counted."""
     duration = _statistic(flow, _DURATION << 16 | 8)

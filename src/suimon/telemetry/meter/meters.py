@@ -15,8 +15,8 @@ from typing import Final, Never, TypeVar
 import msgspec
 import structlog
 
-from suimon.model.counts import Metered, Reading
-from suimon.model.samples import Sample
+from suimon.model.counts import Drops, Metered, Reading
+from suimon.model.samples import Dropped, Sample
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import History
 from suimon.telemetry.meter.ledger import Told
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 Listener = Callable[[Sequence[Sample]], None]
+DropListener = Callable[[Sequence[Dropped]], None]
 _NEAR_S: Final = 1.0
 """A reading so near to a multiple of the interval was made at it, by a clock that goes a little otherwise."""
 
@@ -48,6 +49,7 @@ class Meters:
         self._waiting: dict[str, Told] = {}
         self._news = asyncio.Event()
         self._listeners: list[Listener] = []
+        self._drop_listeners: list[DropListener] = []
         self._threads = ThreadPoolExecutor(3, "meter")
         self.trouble = ""
         """Why nothing is kept now, in words; empty when all is well."""
@@ -56,11 +58,17 @@ class Meters:
         """Call it, from the event loop, with all samples that are kept from now on by this controller."""
         self._listeners.append(listener)
 
+    def listen_to_drops(self, listener: DropListener) -> None:
+        """Call it with what hosts say that they dropped, which isn't kept."""
+        self._drop_listeners.append(listener)
+
     def take(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
         """What a host told just now, of ports that it may speak of."""
         read_s = self._clock() - max(reading.age_s, 0.0)
         exact_s = round(read_s / self._config.every_s) * self._config.every_s
         read_s = exact_s if abs(exact_s - read_s) < _NEAR_S else read_s
+        if reading.dropped:
+            self._tell_dropped(_dropped(reading.dropped, ports, read_s))
         self._waiting[host] = Told(host, reading, read_s, ports)
         self._news.set()
 
@@ -86,6 +94,13 @@ class Meters:
             except Exception:
                 log.exception("sample_listener_failed")
         return True
+
+    def _tell_dropped(self, dropped: Sequence[Dropped]) -> None:
+        for listener in self._drop_listeners:
+            try:
+                listener(dropped)
+            except Exception:
+                log.exception("drop_listener_failed")
 
     async def tidy(self) -> None:
         """Until cancelled. For one process at a time (store.leases)."""
@@ -113,3 +128,17 @@ class Meters:
             log.info("metering_kept_again")
         self.trouble = ""
         return done
+
+
+def _dropped(drops: Sequence[Drops], ports: Mapping[str, Metered], ended_s: float) -> list[Dropped]:
+    """Of ports that are bound to who told it."""
+    own = [(one, whose) for one in drops if (whose := ports.get(one.port_id)) and whose.bound]
+    return [
+        Dropped(one.port_id, whose.project_id, one.reason, one.packets, ended_s - _span_s(one), ended_s)
+        for one, whose in own
+    ]
+
+
+def _span_s(drops: Drops) -> float:
+    """Hosts are believed about their ports, not that something began long ago."""
+    return min(max(drops.span_s, 0.0), 60.0)
