@@ -29,10 +29,9 @@ from suimon.dataplane.switch import Plugged
 from suimon.dataplane.zones import Config as ZonesConfig
 from suimon.dataplane.zones import ZoneLimits
 from suimon.model import view
-from suimon.model.counts import Activity, Reading
+from suimon.model.counts import Activity, Drops, Reading
 from suimon.model.questions import Asked, CountDrops, Look, Traced
 from suimon.pipeline.facts import Probe
-from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 from suimon.reconcile import plan
@@ -174,14 +173,16 @@ class LiveCloud:
             assert await target.apply(plan(desired, await target.observe())) == {}
             assert await target.observe() == desired
 
-    def dropped(self) -> dict[tuple[int, FlowKey], int]:
-        """What anti-spoofing dropped, by cookie and flow, as the agent's meter reads it."""
+    def dropped(self, during: Callable[[], None]) -> tuple[Drops, ...]:
+        """What anti-spoofing dropped meanwhile, as the agent's meter tells it."""
 
-        async def read() -> dict[tuple[int, FlowKey], int]:
+        async def read() -> tuple[Drops, ...]:
+            meter = Meter(MeterConfig(), self._host.world, lambda _: None, time.time)
             async with self._connected() as connection:
-                return await connection.drops(Stage.ANTISPOOF)
+                assert await meter.dropped(connection) == ()
+                await asyncio.to_thread(during)
+                return await meter.dropped(connection)
 
-        self.switch.appctl("revalidator/purge")
         return asyncio.run(read())
 
     def look(self, asked: Look) -> Activity:

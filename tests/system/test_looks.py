@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from suimon.model.owner import Owner
+from suimon.detection.engine import of_drops
+from suimon.detection.thresholds import Thresholds
+from suimon.model.counts import Activity, Metered, Reading
+from suimon.model.findings import Finding
 from suimon.model.questions import Look
+from suimon.telemetry.meter.database import Database
+from suimon.telemetry.meter.history import Config as HistoryConfig
+from suimon.telemetry.meter.history import History
+from suimon.telemetry.meter.meters import Config as MetersConfig
+from suimon.telemetry.meter.meters import Meters
 from tests.patience import patient
 from tests.system.live import LiveCloud
 from tests.system.namespaces import inside
@@ -30,6 +40,7 @@ port server h1 blue {MAC}03 10.0.0.13 groups=open pairs={MAC}03@10.0.0.96/27
 """
 SERVERS = [f"10.0.0.{number}" for number in range(100, 110)]
 A_SECOND = 50
+WHOSE = Metered("project", "blue")
 MAIL = Look("q", "spammer", protocol=6, l4_port=25, span_s=1.0)
 
 
@@ -123,18 +134,25 @@ def test_a_limit_tells_how_much_it_drops(live: LiveCloud) -> None:
     assert seen.sent_packets / seen.span_s > 2000 and passed < 1500
 
 
-def test_who_forges_is_counted(live: LiveCloud) -> None:
+def test_who_forges_is_counted_and_becomes_a_finding(live: LiveCloud, tmp_path: Path) -> None:
     live.run("busy", "ip", "address", "add", "10.0.0.66/32", "dev", "eth0")
+    seen: list[Activity] = []
 
     def forge(_: int) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind(("10.0.0.66", 0))
-            sender.sendto(b"x", (SERVERS[0], 9))
+            for _ in range(20):
+                sender.sendto(b"x", (SERVERS[0], 9))
 
-    before = live.dropped()
-    with going_on(live, "busy", forge):
-        seen = live.look(Look("q", "busy", span_s=1.0, drops=True))
-    assert seen.forged and seen.restricted_out == 0
-    busy = Owner("port", "busy").cookie
-    news = [packets - before[at] for at, packets in live.dropped().items() if at[0] == busy]
-    assert sum(news) >= seen.forged, "as the meter reads it, by whose it is"
+    def look() -> None:
+        with going_on(live, "busy", forge):
+            seen.append(live.look(Look("q", "busy", span_s=1.0, drops=True)))
+
+    told = live.dropped(look)
+    assert seen[0].forged and seen[0].restricted_out == 0
+    meters = Meters(MetersConfig(), History(HistoryConfig(), Database(f"sqlite:///{tmp_path}/metering.db")))
+    found: list[Finding] = []
+    engine = of_drops(Thresholds())
+    meters.listen_to_drops(lambda dropped: found.extend(engine.step(dropped, time.time())))
+    meters.take("h1", Reading("boot", 1.0, (), dropped=told), dict.fromkeys(("spammer", "busy", "server"), WHOSE))
+    assert [(each.detector, each.subject.id, each.role) for each in found] == [("forging", "busy", "source")]
