@@ -271,6 +271,22 @@ def test_the_process_may_open_as_many_files_as_the_system_lets_it(
     assert told == ([set_to] if set_to else [])
 
 
+def test_a_question_that_waits_when_we_stop_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    asked = asyncio.Event()
+
+    async def waits(*_: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asked.wait()
+
+    talk_to_listener(talk, waits)
+    assert "timeout graceful shutdown exceeded" in caplog.text
+    assert "Exception" not in caplog.text and "without" not in caplog.text
+
+
 def test_what_comes_behind_a_body_is_no_header() -> None:
     seen: list[bytes] = []
 

@@ -80,6 +80,23 @@ def test_what_was_enough_ends_well_at_once(sends: str, listens: str) -> None:
     assert result.get("bytes", result.get("received")) > 10 and time.monotonic() - begun < 30
 
 
+def test_sessions_go_to_each_address_in_turn_and_are_served() -> None:
+    port = free_port(socket.SOCK_STREAM)
+    with subprocess.Popen(command("serve", str(port)), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout and server.stdout.readline() == "ready\n"
+        told = run("sessions", "127.0.0.0/29", str(port), "--per-second", "40", "--seconds", "1")
+        server.terminate()
+        served = json.loads(server.communicate(timeout=30)[0])["served"]
+    assert 30 <= told["begun"] <= 41 and (told["done"], told["failed"]) == (told["begun"], 0)
+    assert served == {str(port): told["done"]} and told["first_at"] < told["last_at"] <= time.monotonic()
+
+
+def test_sessions_that_nobody_takes_have_failed() -> None:
+    port = str(free_port(socket.SOCK_STREAM))
+    told = run("sessions", "127.0.0.1", port, "--seconds", "0.2")
+    assert (told["done"], told["last_at"]) == (0, None) and told["failed"] == told["begun"] > 0
+
+
 def test_a_closed_port_refuses() -> None:
     assert run("connect", "127.0.0.1", str(free_port(socket.SOCK_STREAM))) == {"connection": "refused"}
 

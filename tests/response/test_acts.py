@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from suimon.model.actor import SYSTEM
 from suimon.model.incidents import ALARMS, Incident
 from suimon.resources.breaker import open_breaker
 from suimon.resources.incidents import mark
-from suimon.response.acts import Seen, settle, trip
+from suimon.resources.subscribers import add_subscriber, due
+from suimon.response.acts import Seen, settle
 from suimon.response.senses import Looked
 from tests.resources.world import ADMIN
 from tests.response.cloud import Cloud
@@ -60,10 +62,18 @@ def test_what_changed_since_the_second_look_counts(cloud: Make) -> None:
     assert c.active() == []
 
 
+def test_that_a_person_opened_the_breaker_is_told(cloud: Make) -> None:
+    c = cloud()
+    c.write(lambda tx: add_subscriber(tx, ADMIN, "https://192.0.2.1/", "0" * 64))
+    c.write(lambda tx: open_breaker(tx, ADMIN, "maintenance"))
+    ((delivery, _),) = c.read(lambda tx: due(tx, 10))
+    assert "the breaker opens: maintenance" in delivery.body
+
+
 def test_the_breaker_is_told_once(cloud: Make) -> None:
     c = cloud()
     for why in ("first", "second"):
-        c.write(lambda tx, why=why: trip(tx, why))  # type: ignore[misc]
+        c.write(lambda tx, why=why: open_breaker(tx, SYSTEM, why))  # type: ignore[misc]
     assert [c.words(one.id, "breaker") for one in c.incidents(rule="breaker")] == [["the breaker opens: first"]]
 
 

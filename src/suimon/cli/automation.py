@@ -20,9 +20,13 @@ from suimon.telemetry.meter.meters import Meters
 
 
 class AutomationConfig(msgspec.Struct, frozen=True):
-    """`acts`: whether findings and usage lead to anything here. What is in force ends on time all the same."""
+    """`acts`: whether findings and usage lead to anything here. What is in force ends on time all the same.
+
+    `usage_every_s`: how often what usage rules count is summed, which costs what the cloud's ports are.
+    """
 
     acts: bool = True
+    usage_every_s: float = 60.0
 
 
 class Component(Protocol):
@@ -34,14 +38,19 @@ class Component(Protocol):
 def automation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `automation_config` reads."""
     words = "Whether this controller takes part in acting on findings and usage, as the rulebook says."
-    return click.option("--automation/--no-automation", "automation", default=True, show_default=True, help=words)(
-        command
-    )
+    every = "Seconds between two looks of usage rules at what the meter counted."
+    seconds = click.FloatRange(min=1.0, max=600.0)
+    for option in (
+        click.option("--automation/--no-automation", "automation", default=True, show_default=True, help=words),
+        click.option("--usage-every", "usage_every_s", default=60.0, type=seconds, show_default=True, help=every),
+    ):
+        command = option(command)
+    return command
 
 
 def automation_config(options: Mapping[str, Any]) -> AutomationConfig:
     """What these options say."""
-    return AutomationConfig(acts=options["automation"])
+    return AutomationConfig(acts=options["automation"], usage_every_s=options["usage_every_s"])
 
 
 def automation(config: AutomationConfig, store: Store, meters: Meters, questions: Asking) -> list[Component]:
@@ -58,6 +67,5 @@ def automation(config: AutomationConfig, store: Store, meters: Meters, questions
         meters.listen(sampled.hear)
         meters.listen_to_drops(sampled.hear_drops)
         components.append(sampled)
-    senses = Asked(questions, Metered(meters, time.time))
-    responder = Responder(ResponderConfig(), store, senses, Lease(LeaseConfig(), store, "response"))
-    return [*components, responder]
+    senses, turn = Asked(questions, Metered(meters, time.time)), Lease(LeaseConfig(), store, "response")
+    return [*components, Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)]

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import FrameType
 
 import click
@@ -50,7 +51,8 @@ _api_port = click.option("--api-port", default=9696, show_default=True, help="Wh
 def up(config: LabConfig, hosts: int, number: int, api_port: int, no_cloud: bool) -> None:
     """Build the lab and start the cloud in it."""
     with one_sentence():
-        made = Lab(msgspec.structs.replace(config, hosts=hosts, number=number, api_port=api_port), click.echo)
+        settings = {"hosts": hosts, "number": number, "api_port": api_port, "sampling": _sampling()}
+        made = Lab(msgspec.structs.replace(config, **settings), click.echo)
         made.up(cloud=not no_cloud)
         click.echo("The lab is up." if no_cloud else OpenStack(made.layout).invitation())
 
@@ -68,10 +70,11 @@ def down(config: LabConfig) -> None:
 def status(config: LabConfig) -> None:
     """Say what is there and running; exit status 1 if not all of it is."""
     with one_sentence():
-        found = Lab.load(config, click.echo).status()
+        loaded = Lab.load(config, click.echo)
+        config, found = loaded.layout.config, loaded.status()
     for line in _status_lines(config, found):
         click.echo(line)
-    if not _healthy(found):
+    if not _healthy(config, found):
         raise SystemExit(1)
 
 
@@ -147,7 +150,7 @@ def remove(config: LabConfig, name: str) -> None:
 def tour(config: LabConfig, /, leave: bool, keep: bool, **settings: int) -> None:
     """Build the lab, show on it what Suimon does, check it, and measure it."""
     with one_sentence(), terminated_like_interrupted():
-        made = Lab(msgspec.structs.replace(config, **settings), click.echo)
+        made = Lab(msgspec.structs.replace(config, **settings, sampling=_sampling()), click.echo)
         click.echo("Building the lab")
         made.up()
         passed = False
@@ -192,11 +195,18 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _sampling() -> int:
+    """Flow records need the extra `telemetry`. One of eight shows a spammer's sessions, and costs a flood little."""
+    return 8 if find_spec("numpy") and find_spec("duckdb") else 0
+
+
 def _status_lines(config: LabConfig, found: Status) -> Iterator[str]:
     yield f"The lab {config.name!r} is {found.state}."
     if found.state != "up":
         return
     yield f"controller  {_running(found.controller_pid)}"
+    if config.sampling:
+        yield f"collector   {_running(found.collector_pid)}"
     for host in found.hosts:
         switch = "running" if host.switch_running else "dead"
         yield f"{host.name:<11} Open vSwitch {switch}, agent {_running(host.agent_pid)}"
@@ -208,6 +218,7 @@ def _running(pid: int | None) -> str:
     return "dead" if pid is None else f"running (pid {pid})"
 
 
-def _healthy(found: Status) -> bool:
+def _healthy(config: LabConfig, found: Status) -> bool:
     hosts = all(host.switch_running and host.agent_pid for host in found.hosts)
-    return found.state == "up" and found.controller_pid is not None and hosts
+    collected = found.collector_pid is not None or not config.sampling
+    return found.state == "up" and found.controller_pid is not None and collected and hosts

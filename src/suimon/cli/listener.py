@@ -11,7 +11,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -102,7 +102,7 @@ class Listener(uvicorn.Server):
         self._crowd = _Crowd()
         super().__init__(
             uvicorn.Config(
-                app,
+                self._answering(app),
                 http=partial(_BoundedHttp, crowd=self._crowd),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
@@ -138,6 +138,22 @@ class Listener(uvicorn.Server):
                     connection.cut()
             self._say_crowded()
         return await super().on_tick(counter)
+
+    def _answering(self, app: Any) -> Any:
+        """The application; a question that still waits when we have to stop is refused, and no fault of ours."""
+
+        async def answering(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not self.should_exit:
+                    raise
+                # uvicorn says so when some of an answer was sent already.
+                with suppress(RuntimeError):
+                    await send({"type": "http.response.start", "status": 503, "headers": [(b"content-length", b"0")]})
+                    await send({"type": "http.response.body"})
+
+        return answering
 
     def _say_crowded(self) -> None:
         crowd, count = self._crowd, len(self.server_state.connections)

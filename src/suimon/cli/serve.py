@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -89,6 +90,8 @@ class Config(msgspec.Struct, frozen=True):
     automation: AutomationConfig = AutomationConfig()
     metrics_token: str = ""
     """What Prometheus shows to read /metrics."""
+    collectors_tls: ssl.SSLContext | None = None
+    """Whom to trust when collectors are asked over https; None: whom the system trusts."""
     worker: str = ""
     """In one of several processes: the sockets that it was given."""
 
@@ -112,6 +115,7 @@ class Config(msgspec.Struct, frozen=True):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Who shows what is in it as a bearer token may read /metrics.",
 )
+@click.option("--collectors-ca", default="", help="Certificates to trust instead of the system's, of https collectors.")
 @click.option("--nova-config", default="", help="INI file with a section [nova]: whom to tell that ports are plugged.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
@@ -136,6 +140,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             database=database_url(state, options["database"], options["database_file"]),
             workers=workers,
             worker=options["worker"],
+            collectors_tls=_trusting(options["collectors_ca"]),
             metrics_token=_token(options["metrics_token_file"]),
             nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
             identity=identity_config(options),
@@ -146,6 +151,14 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             runner.run(run(config))
     except (ServeError, SettingsError, ListenError, StoreError, IdentityError, NovaConfigError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext | None:
+    """Raises ServeError."""
+    try:
+        return ssl.create_default_context(cafile=ca_file) if ca_file else None
+    except OSError as error:
+        raise ServeError(f"The certificates in --collectors-ca {ca_file} can't be used ({error}).") from error
 
 
 def _token(path: Path | None) -> str:
@@ -234,7 +247,7 @@ def _clients_app(
             "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
             "identity": accounts,
-            "operations": OperationsService(gate, distribution, distribution.questions, meters),
+            "operations": OperationsService(gate, distribution, distribution.questions, meters, config.collectors_tls),
             "healthz": Health(gate.store, lambda: meters.trouble),
             "metrics": Metrics(gate, meters, config.metrics_token),
         },

@@ -1,4 +1,4 @@
-"""The cloud in the lab: its controller, an agent on each hypervisor, and the way to kill and start them one by one."""
+"""The cloud in the lab: controller, collector, an agent on each hypervisor, and the way to kill and start them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from suimon.lab.error import LabError
 from suimon.lab.layout import PHYSNET, Host, Layout
 
 CONTROLLER = "controller"
+COLLECTOR = "collector"
+_START_TIMEOUT_S = 60.0
 
 
 class Cloud:
@@ -34,17 +36,36 @@ class Cloud:
         listen = ["--listen", f"127.0.0.1:{self._layout.config.api_port}"]
         hosts_listen = ["--hosts-listen", f"{self._layout.controller_ip}:9697"]
         serve = [_suimon(), "serve", "--state", str(state), *listen, *hosts_listen, "--physnets", PHYSNET]
-        child = self._start(CONTROLLER, serve)
-        self._await_listening(child)
+        # Few ports, and somebody who watches.
+        serve += ["--usage-every", "5"]
+        self._await_listening(CONTROLLER, self._start(CONTROLLER, serve), ("127.0.0.1", self._layout.config.api_port))
 
     def kill_controller(self) -> None:
         """kill -9."""
         self._kill(CONTROLLER)
 
+    def join_collector(self) -> None:
+        """It gets its own credential from the controller that runs."""
+        state = self._layout.collector_state
+        state.mkdir(parents=True, exist_ok=True)
+        where = ["--name", "flows", "--ask-url", f"http://{self._layout.records_listen}"]
+        join = [_suimon(), "collector", "--state", str(state), "join", self._layout.hosts_url, *where]
+        processes.run(join, stdin=self._token("--collector", "flows"), env=self._env, timeout_s=60)
+
+    def start_collector(self) -> None:
+        """Returns once it can be asked, and takes what hosts export."""
+        where = ["--listen", self._layout.records_listen, "--flows", self._layout.export_to]
+        collect = [_suimon(), "collector", "--state", str(self._layout.collector_state), *where]
+        address, _, l4_port = self._layout.records_listen.rpartition(":")
+        self._await_listening(COLLECTOR, self._start(COLLECTOR, collect), (address, int(l4_port)))
+
+    def kill_collector(self) -> None:
+        """kill -9."""
+        self._kill(COLLECTOR)
+
     def token(self, host: Host) -> str:
         """Lets the host join, once."""
-        make = [_suimon(), "host", "token", "--state", str(self._layout.controller_state), "--host", host.name]
-        return processes.run(make, env=self._env, timeout_s=60)
+        return self._token("--host", host.name)
 
     def join(self, host: Host, token: str) -> None:
         """The host gets its own credential for the token."""
@@ -68,6 +89,7 @@ class Cloud:
             f"{PHYSNET}=eth-public",
             "--netns-prefix",
             f"{host.namespace}-",
+            *self._export(),
         ]
         # Not `ip netns exec`: namespaces that the agent makes there would be gone with it (ip-netns(8)).
         self._start(host.name, ["nsenter", f"--net=/run/netns/{host.namespace}", _suimon(), "agent", *where])
@@ -116,7 +138,7 @@ class Cloud:
         self._kill(host.name)
 
     def process(self, name: str) -> processes.Process | None:
-        """The running controller, or the agent of the host of this name."""
+        """The running controller or collector, or the agent of the host of this name."""
         try:
             pid, started = map(int, self._pid_file(name).read_text().split())
         except (FileNotFoundError, ValueError):
@@ -125,13 +147,21 @@ class Cloud:
         return process if processes.alive(process) else None
 
     def log(self, name: str) -> Path:
-        where = self._layout.controller_state if name == CONTROLLER else self._layout.host(name).directory
-        return where / "log"
+        states = {CONTROLLER: self._layout.controller_state, COLLECTOR: self._layout.collector_state}
+        return (states[name] if name in states else self._layout.host(name).directory) / "log"
 
     def last_words(self, name: str) -> str:
         """The end of a log, for a message about why a process died."""
         lines = self.log(name).read_text(errors="replace").strip().splitlines()
         return "\n".join(lines[-8:]) or "(it said nothing)"
+
+    def _token(self, *whom: str) -> str:
+        make = [_suimon(), "host", "token", "--state", str(self._layout.controller_state), *whom]
+        return processes.run(make, env=self._env, timeout_s=60)
+
+    def _export(self) -> list[str]:
+        sampling = self._layout.config.sampling
+        return ["--export-to", self._layout.export_to, "--export-sampling", str(sampling)] if sampling else []
 
     def _start(self, name: str, args: list[str]) -> subprocess.Popen[bytes]:
         if self.process(name):
@@ -151,18 +181,18 @@ class Cloud:
     def _pid_file(self, name: str) -> Path:
         return self.log(name).with_name("pid")
 
-    def _await_listening(self, child: subprocess.Popen[bytes], *, timeout_s: float = 60) -> None:
-        deadline = time.monotonic() + timeout_s
+    def _await_listening(self, name: str, child: subprocess.Popen[bytes], where: tuple[str, int]) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if child.poll() is not None:
-                raise LabError(f"The controller ended with {child.returncode}:\n{self.last_words(CONTROLLER)}")
+                raise LabError(f"The {name} ended with {child.returncode}:\n{self.last_words(name)}")
             with socket.socket() as probe:
                 probe.settimeout(1)
-                if probe.connect_ex(("127.0.0.1", self._layout.config.api_port)) == 0:
+                if probe.connect_ex(where) == 0:
                     return
             # Nothing tells another process that a TCP port begins to listen; this is at start only.
             time.sleep(0.05)
-        raise LabError(f"The controller did not answer within {timeout_s:g} s; see {self.log(CONTROLLER)}.")
+        raise LabError(f"The {name} did not answer within {_START_TIMEOUT_S:g} s; see {self.log(name)}.")
 
 
 def _suimon() -> str:

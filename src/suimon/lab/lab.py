@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from ipaddress import IPv4Network
 
 import msgspec
 
 from suimon.dataplane.kernel import kernel_datapath
 from suimon.lab import processes
-from suimon.lab.cloud import CONTROLLER, Cloud
+from suimon.lab.cloud import COLLECTOR, CONTROLLER, Cloud
 from suimon.lab.error import LabError
 from suimon.lab.guests import Guest, Guests
 from suimon.lab.journal import Entry, Journal
@@ -51,6 +52,8 @@ class Status(msgspec.Struct, frozen=True):
 
     state: str
     controller_pid: int | None = None
+    collector_pid: int | None = None
+    """None, too, in a lab that has none."""
     hosts: tuple[HostStatus, ...] = ()
     guests: tuple[Guest, ...] = ()
 
@@ -112,9 +115,11 @@ class Lab:
         state = self.state()
         if state != "up":
             return Status(state)
-        controller = self.cloud.process(CONTROLLER)
+        controller, collector = (
+            process.pid if (process := self.cloud.process(name)) else None for name in (CONTROLLER, COLLECTOR)
+        )
         hosts = tuple(map(self._host_status, self.layout.hosts))
-        return Status(state, controller.pid if controller else None, hosts, tuple(self.guests.all()))
+        return Status(state, controller, collector, hosts, tuple(self.guests.all()))
 
     def require_up(self) -> None:
         if (state := self.state()) != "up":
@@ -141,6 +146,11 @@ class Lab:
         leg = ["add-port", "br-internet", device, f"tag={vlan}", "--", "set", "interface", device, "type=internal"]
         self.switch(INTERNET).vsctl(*leg)
         self.wires.set_address(self.layout.internet, device, address)
+
+    def add_internet_servers(self, network: IPv4Network) -> None:
+        """The internet host is whoever has an address of this network."""
+        # All of them are local there at once (ip-route(8), type local).
+        self.wires.set_local(self.layout.internet, network)
 
     def start_switch(self, host: Host) -> None:
         """With br-tun, the host's own: userspace tunnels need a bridge that holds the tunnel address."""
@@ -179,8 +189,12 @@ class Lab:
             if controller:
                 controller.result()
                 done(f"controller at {self.layout.api_url}")
+                collector = pool.submit(self._start_collector) if self.layout.config.sampling else None
                 list(pool.map(self._start_agent, self.layout.hosts))
                 done("every hypervisor joined, its agent at work")
+                if collector:
+                    collector.result()
+                    done(f"a collector takes flow records at {self.layout.export_to}")
         (self.layout.directory / "ready").touch()
 
     def _introduce_tunnels(self, to: Sequence[Host]) -> None:
@@ -203,6 +217,10 @@ class Lab:
         switch.start()
         switch.vsctl("add-br", "br-internet", "--", "set", "bridge", "br-internet", "datapath_type=netdev")
         switch.vsctl("add-port", "br-internet", "trunk")
+
+    def _start_collector(self) -> None:
+        self.cloud.join_collector()
+        self.cloud.start_collector()
 
     def _start_agent(self, host: Host) -> None:
         self.cloud.join(host, self.cloud.token(host))

@@ -21,13 +21,17 @@ MARKER: Final = "SUIMON_LAB"
 
 
 class LabConfig(msgspec.Struct, frozen=True):
-    """A lab. Two labs at a time differ in `name`, `number` (third byte of the underlay addresses) and `api_port`."""
+    """A lab. Two labs at a time differ in `name`, `number` (third byte of the underlay addresses) and `api_port`.
+
+    With `sampling` there is a collector too, to which each hypervisor exports one of so many packets.
+    """
 
     name: str = "suimon"
     hosts: int = 3
     number: int = 0
     api_port: int = 9696
     root: str = "/var/lib/suimon-lab"
+    sampling: int = 0
 
     def checked(self) -> LabConfig:
         """Itself, or a LabError. The name begins interface names (15 bytes) and namespaces found by prefix: no dash."""
@@ -90,6 +94,16 @@ class Layout(msgspec.Struct, frozen=True):
         return f"http://{self.controller_ip}:9697"
 
     @property
+    def records_listen(self) -> str:
+        """Where the collector is asked: on the management network, as all of it."""
+        return f"{self.controller_ip}:9698"
+
+    @property
+    def export_to(self) -> str:
+        """Where the collector takes flow records."""
+        return f"{self.controller_ip}:6343"
+
+    @property
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self.config.api_port}"
 
@@ -122,6 +136,10 @@ class Layout(msgspec.Struct, frozen=True):
     @property
     def controller_state(self) -> Path:
         return self.directory / "controller"
+
+    @property
+    def collector_state(self) -> Path:
+        return self.directory / "collector"
 
     @property
     def clouds_yaml(self) -> Path:

@@ -9,12 +9,15 @@ are CLOCK_MONOTONIC in seconds, which all namespaces share, so that one guest's 
     stream HOST PORT                 a TCP connection, as fast as it goes or at a steady rate
     duplex PORT [--peer HOST]        UDP both ways: with a peer it begins, without one it answers the first it hears
     connect HOST PORT                whether a TCP connection opens: open, refused or silent
+    serve PORT...                    whoever connects: a greeting, and an answer when all was said
+    sessions NETWORK PORT            so many short TCP sessions a second, to the network's addresses in turn
     forge HOST PORT                  hand-made UDP frames with a source MAC and address that may be another's
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import signal
 import socket
@@ -22,7 +25,9 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
+from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -174,6 +179,73 @@ def connect(args: argparse.Namespace) -> dict[str, Any]:
         return {"connection": "open"}
 
 
+def serve(args: argparse.Namespace) -> dict[str, Any]:
+    """As a mail server does, at any address of its machine, until SIGTERM. `served` is by port."""
+    served: Counter[int] = Counter()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"QUIT\r\n")
+            served[writer.get_extra_info("sockname")[1]] += 1
+            writer.write(b"221 done\r\n")
+        writer.close()
+
+    async def run() -> None:
+        for port in args.ports:
+            await asyncio.start_server(greet, "0.0.0.0", port, backlog=1024)  # noqa: S104 (in a namespace of its own)
+        _ready()
+        await _stopped().wait()
+
+    asyncio.run(run())
+    return {"served": served}
+
+
+def sessions(args: argparse.Namespace) -> dict[str, Any]:
+    """For `seconds` or until SIGTERM. `first_at` is when the first was begun, `last_at` when the last whole one ended;
+    `failed` are those that were refused, or not over after `patience`.
+    """
+    servers = [str(each) for each in ip_network(args.host).hosts()]
+    done: list[float] = []
+    failed = begun = 0
+
+    async def session(server: str) -> None:
+        nonlocal failed
+        try:
+            async with asyncio.timeout(args.patience):
+                reader, writer = await asyncio.open_connection(server, args.port)
+                await reader.readline()
+                writer.write(b"a line of a letter to somebody\r\n" * 64 + b"QUIT\r\n")
+                await reader.readline()
+                writer.close()
+                await writer.wait_closed()
+        except OSError:
+            failed += 1
+        else:
+            done.append(time.monotonic())
+
+    async def run() -> float:
+        nonlocal begun
+        enough, begun_at = _stopped(), time.monotonic()
+        async with asyncio.TaskGroup() as tasks:
+            while time.monotonic() < begun_at + args.seconds and not enough.is_set():
+                tasks.create_task(session(servers[begun % len(servers)]))
+                begun += 1
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(begun_at + begun / args.per_second):
+                        await enough.wait()
+        return begun_at
+
+    first_at = asyncio.run(run())
+    return {
+        "begun": begun,
+        "done": len(done),
+        "failed": failed,
+        "first_at": first_at,
+        "last_at": max(done, default=None),
+    }
+
+
 def forge(args: argparse.Namespace) -> dict[str, Any]:
     """`count` frames straight out of `device`, past the guest's own IP stack."""
     source, target = _mac(args.source_mac), _mac(args.target_mac)
@@ -201,6 +273,8 @@ def main() -> None:
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "host": {},
     "port": {"type": int},
+    "ports": {"type": int, "nargs": "+"},
+    "--per-second": {"type": float, "default": 50.0},
     "--seconds": {"type": float, "default": 5.0},
     "--idle": {"type": float, "default": 2.0},
     "--patience": {"type": float, "default": 15.0},
@@ -223,6 +297,8 @@ _COMMANDS = {
     stream: ("host", "port", "--seconds", "--kbps", "--patience"),
     duplex: ("port", "--peer", "--bind", "--seconds", "--patience"),
     connect: ("host", "port", "--patience"),
+    serve: ("ports",),
+    sessions: ("host", "port", "--per-second", "--seconds", "--patience"),
     forge: ("host", "port", "--device", "--source-mac", "--target-mac", "--source-ip", "--count"),
 }
 
@@ -305,6 +381,13 @@ def _enough() -> threading.Event:
     """Set by SIGTERM."""
     event = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: event.set())
+    return event
+
+
+def _stopped() -> asyncio.Event:
+    """The same, in an event loop."""
+    event = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, event.set)
     return event
 
 

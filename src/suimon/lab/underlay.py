@@ -115,6 +115,10 @@ class Underlay:
         """Up, with this address and prefix length."""
         self._batch(namespace, [f"address add {address} dev {device}", *_up(device)])
 
+    def set_local(self, namespace: str, network: IPv4Network) -> None:
+        """Whatever is sent to the network arrives here."""
+        self._batch(namespace, [f"route replace local {network} dev lo"])
+
     def remove(self, namespaces: Iterable[str]) -> None:
         """Delete these namespaces with all their links, of those that exist."""
         existing = existing_namespaces()

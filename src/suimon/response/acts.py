@@ -13,7 +13,7 @@ import msgspec
 
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.findings import Finding
-from suimon.model.incidents import BREAKER_OPEN, Incident, NotedFinding, runbook
+from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.rulebook import DetectorRule, Place, Rulebook, UsageRule, rules_for
 from suimon.resources.breaker import breaker, open_breaker
 from suimon.resources.findings import finding_of
@@ -88,32 +88,6 @@ def settle(tx: Tx, finding_id: str, rule_name: str, seen: Seen) -> Incident | No
     return _done(tx, _incident(tx, case, decision, (version, book)), case, decision, seen)
 
 
-def trip(tx: Tx, why: str) -> None:
-    """Open the breaker, and let everybody know, unless it is open already."""
-    before = breaker(tx)
-    if before is not None and before.is_open:
-        return
-    open_breaker(tx, SYSTEM, why)
-    incident = Incident(
-        id=str(uuid5(_FAMILY, f"breaker/{tx.now.isoformat()}")),
-        rule="breaker",
-        rulebook_version=rulebook(tx)[0],
-        finding_id="",
-        subject_kind="controller",
-        subject_id="",
-        project_id=None,
-        state="closed",
-        mode="alarm",
-        opened_at=tx.now,
-        weight=0,
-        wanted={},
-        closed_at=tx.now,
-    )
-    open_incident(
-        tx, SYSTEM, incident, [Line("breaker", f"the breaker opens: {why}", {"runbook": runbook(BREAKER_OPEN)})]
-    )
-
-
 def _done(tx: Tx, incident: Incident, case: Case, decision: Decision, seen: Seen) -> Incident:
     actor = rule_actor(case.rule.name)
     finding = case.finding
@@ -129,7 +103,7 @@ def _done(tx: Tx, incident: Incident, case: Case, decision: Decision, seen: Seen
         Line("decision", said, {"verdict": decision.verdict, "reasons": list(decision.reasons)}),
     ]
     if decision.opens_breaker:
-        trip(tx, f"{decision.reasons[0]} (incident {incident.id})")
+        open_breaker(tx, SYSTEM, f"{decision.reasons[0]} (incident {incident.id})")
     open_incident(tx, actor, incident, lines)
     return restrict(tx, actor, incident) if decision.verdict == "act" else incident
 

@@ -18,10 +18,11 @@ from suimon.model.errors import CallerError, Unavailable
 from suimon.model.findings import Direction, Finding, Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.rulebook import Place
+from suimon.resources.breaker import open_breaker
 from suimon.resources.findings import finding_of, live_findings
 from suimon.resources.places import place_of
 from suimon.resources.rulebooks import rulebook
-from suimon.response.acts import Proposal, Seen, proposals, settle, trip
+from suimon.response.acts import Proposal, Seen, proposals, settle
 from suimon.response.aftercare import attend, due, ends, going_on, note_verification, open_incidents
 from suimon.response.clock import ClockWatch
 from suimon.response.senses import Looked, Rate, Senses, Verification
@@ -253,7 +254,7 @@ class Responder:
 
         def mind(tx: Tx) -> None:
             if abs(jumped_s) > rulebook(tx)[1].limits.clock_offset_s:
-                trip(tx, f"the controller's clock was set by {jumped_s:.0f} s")
+                open_breaker(tx, SYSTEM, f"the controller's clock was set by {jumped_s:.0f} s")
 
         if abs(jumped_s) >= 1.0:
             await self._store.write(mind, SYSTEM)

@@ -73,7 +73,7 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
     window = math.floor(tx.now.timestamp() / (rule.within_h * 3600.0))
     used_gb, id_ = found.used / _GB, f"{rule.name}/{found.subject.id}/{window}"
     words = (
-        f"{found.subject.kind} {found.subject.id} used {used_gb:.1f} of {rule.more_than_gb:g} GB "
+        f"{found.subject.kind} {found.subject.id} used {used_gb:.3f} of {rule.more_than_gb:g} GB "
         f"{'to and from the outside ' if rule.outside else ''}within {rule.within_h:g} h"
     )
     numbers = {"used_gb": round(used_gb, 3), "allowed_gb": rule.more_than_gb, "within_h": rule.within_h}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from ssl import SSLContext
 from typing import Any, Final
 
 import aiohttp
@@ -32,8 +33,10 @@ _ASKED: Final = {"filter", "by", "order", "limit"}
 class FlowRecords:
     """The handlers of `/operations/v1/flows` and `/operations/v1/collectors`."""
 
-    def __init__(self, gate: Gate, allowance: Allowance) -> None:
+    def __init__(self, gate: Gate, allowance: Allowance, tls: SSLContext | None = None) -> None:
+        """`tls` has whom to trust when asking over https, instead of the system's."""
         self._store = gate.store
+        self._tls = tls
         self._allowance = allowance
         self._waiting = 0
 
@@ -53,7 +56,7 @@ class FlowRecords:
             raise Unavailable("Too many questions at once; ask again.")
         self._waiting += 1
         try:
-            told = await asyncio.gather(*(_asked(each, question) for each in collectors))
+            told = await asyncio.gather(*(_asked(each, question, self._tls) for each in collectors))
         finally:
             self._waiting -= 1
         answers = [each for each in told if isinstance(each, Answer)]
@@ -86,7 +89,7 @@ def _question(call: Call) -> Question:
         raise BadRequest(f"That is no question about flow records: {error}.") from None
 
 
-async def _asked(collector: Collector, question: Question) -> Answer | None:
+async def _asked(collector: Collector, question: Question, tls: SSLContext | None) -> Answer | None:
     """None when it can't be asked. Raises BadRequest with its words when it refuses the question."""
     headers = {"Authorization": f"Bearer {collector.key}", "Content-Type": "application/json"}
     body, timeout = msgspec.json.encode(question), aiohttp.ClientTimeout(total=_TIMEOUT_S)
@@ -95,7 +98,7 @@ async def _asked(collector: Collector, question: Question) -> Answer | None:
         # A redirect would take the key along.
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as response,
+            session.post(url, data=body, headers=headers, allow_redirects=False, ssl=tls or True) as response,
         ):
             said = await _limited(response)
             if response.status == 400:

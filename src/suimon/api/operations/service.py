@@ -1,5 +1,7 @@
 """The table of our own calls."""
 
+from ssl import SSLContext
+
 from starlette.responses import Response
 
 from suimon.api.errors import identity_error
@@ -28,7 +30,12 @@ class OperationsService:
     dialect = staticmethod(identity_error)
 
     def __init__(
-        self, gate: Gate, states: HostStates, questions: Questions | None = None, meters: Meters | None = None
+        self,
+        gate: Gate,
+        states: HostStates,
+        questions: Questions | None = None,
+        meters: Meters | None = None,
+        collectors_tls: SSLContext | None = None,
     ) -> None:
         hosts, readiness, allowance = Hosts(gate, states), Readiness(gate, states), Allowance()
         checks = (Comparer(questions), Prober(questions)) if questions else None
@@ -36,7 +43,7 @@ class OperationsService:
         drops = Drops(gate, allowance, questions)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
         usage = Usage(gate, meters)
-        flows = FlowRecords(gate, allowance)
+        flows = FlowRecords(gate, allowance, collectors_tls)
         self._gate = gate
         self._routes = Routes(
             {

@@ -8,7 +8,7 @@ from typing import Final
 
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
-from suimon.lab.tour import deletion, gateways, groups, ipv6, limits, moves, restarts, routing, services, walk
+from suimon.lab.tour import deletion, gateways, groups, ipv6, limits, loop, moves, restarts, routing, services, walk
 from suimon.lab.tour.guide import Guide
 
 STEPS: Final[dict[int, tuple[str, Callable[[Guide], None]]]] = {
@@ -18,10 +18,11 @@ STEPS: Final[dict[int, tuple[str, Callable[[Guide], None]]]] = {
     4: ("What guests ask their host: instance data and names", services.show),
     5: ("Security groups, guests that lie, and why a packet gets there or not", groups.show),
     6: ("A rate limit and a port block on one port", limits.show),
-    7: ("A guest moves to another hypervisor", moves.show),
-    8: ("Agents, the controller and a switch die", restarts.show),
-    9: ("Out without a floating IP; the gateway host goes, and dies", gateways.show),
-    10: ("Everything deleted: nothing is left on any bridge", deletion.show),
+    7: ("A guest sends spam, another uses too much: found, restricted, released", loop.show),
+    8: ("A guest moves to another hypervisor", moves.show),
+    9: ("Agents, the controller and a switch die", restarts.show),
+    10: ("Out without a floating IP; the gateway host goes, and dies", gateways.show),
+    11: ("Everything deleted: nothing is left on any bridge", deletion.show),
 }
 
 
