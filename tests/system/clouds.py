@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import openstack
+from msgspec import structs
 from openstack.connection import Connection
 
 from suimon.lab.guests import Guest
@@ -18,10 +19,10 @@ from tests.patience import patient
 
 
 @contextmanager
-def two_hypervisors(name: str, *, hosts: int = 2) -> Iterator[Lab]:
-    """Or more. Taken down in any case."""
+def two_hypervisors(name: str, *, hosts: int = 2, sampling: int = 0) -> Iterator[Lab]:
+    """Or more; with `sampling`, a collector as well. Taken down in any case."""
     with free_lab(name, hosts=hosts) as config:
-        lab = Lab(config, print)
+        lab = Lab(structs.replace(config, sampling=sampling), print)
         try:
             lab.up()
             yield lab
