@@ -1,5 +1,6 @@
 """Whose records are, by the interface, the MAC and the address, and whose they are not."""
 
+import random
 from ipaddress import ip_address
 
 import msgspec
@@ -83,3 +84,38 @@ def test_without_ports_or_records_nothing_is_tagged() -> None:
     unknown = batch_of(1)
     unknown["exporter"] = 7
     assert list(Tagger(PORTS, EXPORTERS).tag(unknown)["port"]) == [-1]
+
+
+AT = [int(ip_address(each)) for port in PORTS for each in port.addresses]
+APART = [msgspec.structs.replace(port, ifindex=20 + number) for number, port in enumerate(PORTS)]
+"""Of two ports on one interface it may be either."""
+
+
+def every(tagger: Tagger) -> list[tuple[int, str]]:
+    """What becomes of records of each exporter, interface, MAC and address."""
+    told = [(e, i, m, a) for e in range(3) for i in range(20, 27) for m in range(10) for a in AT]
+    batch = batch_of(len(told))
+    for row, (exporter, ifindex, mac, at) in zip(batch, told, strict=True):
+        row["exporter"], row["input"] = exporter, ifindex
+        row["source_mac"] = row["destination_mac"] = 0x020000000000 + mac
+        row["destination_high"], row["destination_low"] = at >> 64, at & 0xFFFFFFFFFFFFFFFF
+    tagged = tagger.tag(batch)
+    return [(int(row["direction"]), tagger.ports[row["port"]].id if row["port"] >= 0 else "") for row in tagged]
+
+
+def test_changed_step_by_step_it_is_as_one_that_was_made_whole() -> None:
+    drawn = random.Random(4)
+    present: dict[str, MappedPort] = {}
+    tagger = Tagger((), EXPORTERS)
+    for _ in range(30):
+        moved = [(port, drawn.choice([*HOSTS])) for port in drawn.sample(APART, drawn.randrange(3))]
+        ports = {port.id: msgspec.structs.replace(port, host=to, exporter=HOSTS[to]) for port, to in moved}
+        gone = [name for name in present if name not in ports and drawn.random() < 0.3]
+        before, was = tagger, every(tagger)
+        tagger = tagger.after([*gone, "never there"], ports.values())
+        present = {name: port for name, port in present.items() if name not in gone} | ports
+        whole = Tagger(present.values(), EXPORTERS)
+        assert every(tagger) == every(whole)
+        assert tagger.sources == whole.sources == {port.exporter for port in present.values()}
+        assert every(before) == was, "records that wait are tagged by it"
+    assert len(tagger.ports) <= len(APART), "places are taken again"

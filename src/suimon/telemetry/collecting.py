@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, Never, Protocol
 
 import duckdb
@@ -90,7 +91,6 @@ class Collecting:
         self._gathered = asyncio.Event()
         self.mapped = asyncio.Event()
         """It is known which port is where."""
-        self._ports: dict[str, MappedPort] = {}
         self._tagger = Tagger((), ())
         self._waiting: list[tuple[Batch, Tagger]] = []
         self._count = 0
@@ -102,7 +102,7 @@ class Collecting:
         if not len(batch):
             return
         if len(self._tagger.exporters) != len(self._decoder.exporters.table):
-            self._tag_anew()
+            self._tagger = self._tagger.hearing(self._exporters())
         tagged = self._tagger.tag(batch)
         if self.detection is not None:
             detection, ports = self.detection, self._tagger.ports
@@ -253,19 +253,17 @@ class Collecting:
             self.mapped.set()
 
     def _learn(self, answer: MapAnswer) -> None:
+        before = self._tagger
         if answer.whole:
-            self._ports = {}
-        self._ports |= {port.id: port for port in answer.ports}
-        for gone in answer.gone:
-            self._ports.pop(gone, None)
-        hosts = sorted({port.exporter for port in self._ports.values() if port.exporter})
-        configured = self._config.allowed
-        self._decoder.exporters.allow((*configured, *(Allowed(each, open_vswitch=True) for each in hosts)))
-        self._tag_anew()
+            self._tagger = Tagger(answer.ports, self._exporters())
+        else:
+            self._tagger = before.after(answer.gone, answer.ports)
+        if self._tagger.sources != before.sources:
+            hosts = (Allowed(each, open_vswitch=True) for each in sorted(self._tagger.sources))
+            self._decoder.exporters.allow((*self._config.allowed, *hosts))
 
-    def _tag_anew(self) -> None:
-        exporters = [each.address for each in self._decoder.exporters.table]
-        self._tagger = Tagger(self._ports.values(), exporters)
+    def _exporters(self) -> list[IPv4Address | IPv6Address]:
+        return [each.address for each in self._decoder.exporters.table]
 
 
 def _by_tagger(waiting: Iterable[tuple[Batch, Tagger]]) -> Iterator[tuple[Tagger, list[Batch]]]:

@@ -8,7 +8,8 @@ and behind a router by the address. Physical switches know no guest's interface:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
@@ -26,32 +27,88 @@ _MULTIPLIERS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667
 
 
 class Tagger:
-    """`ports` is the table that `port` of a tagged record is an index into; both are made anew, never changed."""
+    """`ports` is the table that `port` of a tagged record is an index into. A tagger never changes: `after` makes
+    another, where a port that is gone keeps its place until a new one takes it.
+    """
 
     def __init__(self, ports: Iterable[MappedPort], exporters: Sequence[IPv4Address | IPv6Address]) -> None:
-        self.ports = tuple(ports)
-        self.exporters = tuple(str(each) for each in exporters)
-        hosts = {name: number for number, name in enumerate(sorted({port.host for port in self.ports}))}
-        assert len(hosts) < _NOWHERE, "a cloud has less than 65,535 hosts"
-        # An address that two hosts claim is neither's.
-        claims = Counter(address for address, _ in {(port.exporter, port.host) for port in self.ports})
-        by_address = {port.exporter: hosts[port.host] for port in self.ports if claims[port.exporter] == 1}
+        self.ports: tuple[MappedPort, ...] = ()
+        self.exporters = tuple(map(str, exporters))
+        self._places: dict[str, int] = {}
+        self._free: tuple[int, ...] = ()
+        self._hosts: dict[str, int] = {}
+        self._projects: dict[str, int] = {}
+        self._claims: Counter[tuple[str, str]] = Counter()
+        """How many ports there are by host and the address that it exports from."""
+        self._host = self._ifindex = self._project = np.empty(0, np.int64)
+        self._seats = self._macs = self._any_mac = self._address = self._own_address = _Lookup()
+        self._change((), tuple(ports))
+
+    def after(self, gone: Iterable[str], ports: Iterable[MappedPort]) -> Tagger:
+        """When those ports are no more, and these new or changed. Of all others only arrays are copied."""
+        made = copy(self)
+        made._change(gone, tuple(ports))
+        return made
+
+    def hearing(self, exporters: Sequence[IPv4Address | IPv6Address]) -> Tagger:
+        """When those are who exports."""
+        made = copy(self)
+        made.exporters = tuple(map(str, exporters))
+        made._know_hosts()
+        return made
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The addresses that hosts of the cloud export from."""
+        return frozenset(address for address, _ in self._claims if address)
+
+    def _change(self, gone: Iterable[str], ports: Sequence[MappedPort]) -> None:
+        ports = tuple({port.id: port for port in ports}.values())
+        table, places, claims = [*self.ports], dict(self._places), Counter(self._claims)
+        leaving = [places.pop(each) for each in {*gone, *(port.id for port in ports)} if each in places]
+        free = [*self._free, *leaving]
+        claims.subtract((table[place].exporter, table[place].host) for place in leaving)
+        claims.update((port.exporter, port.host) for port in ports)
+        taken = []
+        for port in ports:
+            if not free:
+                free.append(len(table))
+                table.append(port)
+            taken.append(free.pop())
+            table[taken[-1]] = port
+            places[port.id] = taken[-1]
+        self.ports, self._places, self._free, self._claims = tuple(table), places, tuple(free), +claims
+        self._hosts = _numbered(self._hosts, (port.host for port in ports))
+        self._projects = _numbered(self._projects, (port.project_id for port in ports))
+        assert len(self._hosts) < _NOWHERE, "a cloud has less than 65,535 hosts"
+        self._index(np.array(leaving, np.int64), np.array(taken, np.int64), ports)
+        self._know_hosts()
+
+    def _index(self, leaving: Numbers, taken: Numbers, ports: Sequence[MappedPort]) -> None:
+        host = np.array([self._hosts[port.host] for port in ports], np.int64)
+        ifindex = np.array([port.ifindex for port in ports], np.int64)
+        project = np.array([self._projects[port.project_id] for port in ports], np.int64)
+        mac = np.array([int(port.mac.replace(":", ""), 16) for port in ports], np.uint64)
+        halves = [(n, *_halves(text)) for n, port in enumerate(ports) for text in port.addresses]
+        owner = np.array([n for n, _, _ in halves], np.int64)
+        high, low = (np.array([each[at] for each in halves], np.uint64) for at in (1, 2))
+        columns = ("_host", host), ("_ifindex", ifindex), ("_project", project)
+        for name, column in columns:
+            setattr(self, name, _placed(getattr(self, name), len(self.ports), taken, column))
+        # The interface of a trunk is its parent's and its subports': one is taken, and the MAC decides.
+        seated = ifindex > 0
+        self._seats = self._seats.after(leaving, _joined(host, 32, ifindex)[seated], taken[seated])
+        self._macs = self._macs.after(leaving, _joined(host, 48, mac), taken)
+        self._any_mac = self._any_mac.after(leaving, mac, taken)
+        self._address = self._address.after(leaving, _mix(high, low), taken[owner])
+        own = _mix(high, low, project[owner].astype(np.uint64))
+        self._own_address = self._own_address.after(leaving, own, taken[owner])
+
+    def _know_hosts(self) -> None:
+        """An address that two hosts claim is neither's."""
+        claims = Counter(address for address, _ in self._claims)
+        by_address = {address: self._hosts[host] for address, host in self._claims if claims[address] == 1}
         self._host_of_exporter = np.array([by_address.get(each, _NOWHERE) for each in self.exporters], np.int64)
-        self._host = np.array([hosts[port.host] for port in self.ports], np.int64)
-        self._ifindex = np.array([port.ifindex for port in self.ports], np.int64)
-        projects = {name: number for number, name in enumerate(sorted({port.project_id for port in self.ports}))}
-        self._project = np.array([projects[port.project_id] for port in self.ports], np.int64)
-        seats = [(hosts[port.host] << 32 | port.ifindex) if port.ifindex else None for port in self.ports]
-        # The interface of a trunk is its parent's and its subports': the first is taken, and the MAC decides.
-        self._seats = _Lookup(((key, n) for n, key in enumerate(seats)), first=True)
-        macs = [int(port.mac.replace(":", ""), 16) for port in self.ports]
-        self._macs = _Lookup(
-            (hosts[port.host] << 48 | mac, n) for n, (port, mac) in enumerate(zip(self.ports, macs, strict=True))
-        )
-        self._any_mac = _Lookup((mac, n) for n, mac in enumerate(macs))
-        addresses = [(n, _halves(text)) for n, port in enumerate(self.ports) for text in port.addresses]
-        self._address = _Lookup((_mixed(*halves), n) for n, halves in addresses)
-        self._own_address = _Lookup((_mixed(*halves, int(self._project[n])), n) for n, halves in addresses)
 
     def tag(self, batch: Batch) -> Batch:
         """The records with `port` and `direction`. One that two ports of a host share is there twice, once for each.
@@ -59,7 +116,7 @@ class Tagger:
         So the records of one port and direction are all that it sent, or got, as one exporter saw it; what belongs to
         no port keeps the port -1.
         """
-        if not len(self.ports) or not len(batch):
+        if not self._places or not len(batch):
             return batch
         sender, receiver = self._found(batch)
         receiver[receiver == sender] = -1
@@ -87,7 +144,7 @@ class Tagger:
         return sender, receiver
 
     def _guest_at(self, host: Numbers, ifindex: NDArray[Any], mac: NDArray[Any]) -> Numbers:
-        found = self._seats.find(_joined(host, 32, ifindex))
+        found = self._seats.find(_joined(host, 32, ifindex), any_of_several=True)
         by_mac = self._macs.find(_joined(host, 48, mac))
         same = (found >= 0) & (by_mac >= 0) & (self._ifindex[by_mac] == ifindex)
         return np.where(same, by_mac, found)
@@ -113,25 +170,41 @@ class Tagger:
 
 
 class _Lookup:
-    """Numbers by key, for whole arrays at once. Of a key that several have, it is nobody's, or the `first`'s."""
+    """Numbers by key, for whole arrays at once; sorted by key, and never changed."""
 
-    def __init__(self, pairs: Iterable[tuple[int | None, int]], *, first: bool = False) -> None:
-        known = [(key, number) for key, number in pairs if key is not None]
-        counts: Counter[Hashable] = Counter(key for key, _ in known)
-        kept: dict[int, int] = {}
-        for key, number in known:
-            if first or counts[key] == 1:
-                kept.setdefault(key, number)
-        ordered = sorted(kept.items())
-        self._keys = np.array([key for key, _ in ordered], np.uint64)
-        self._numbers = np.array([number for _, number in ordered], np.int64)
+    def __init__(self, keys: Keys | None = None, numbers: Numbers | None = None) -> None:
+        self._keys = np.empty(0, np.uint64) if keys is None else keys
+        self._numbers = np.empty(0, np.int64) if numbers is None else numbers
+        alike = self._keys[1:] == self._keys[:-1]
+        self._several = np.append(alike, False) | np.insert(alike, 0, False) if len(self._keys) else np.empty(0, bool)
 
-    def find(self, keys: NDArray[Any]) -> Numbers:
-        """-1 for a key that is not there."""
+    def after(self, gone: Numbers, keys: Keys, numbers: Numbers) -> _Lookup:
+        """Without those numbers, and with these pairs."""
+        kept = ~np.isin(self._numbers, gone) if len(gone) else np.ones(len(self._numbers), bool)
+        order = np.argsort(keys, kind="stable")
+        at = np.searchsorted(self._keys[kept], keys[order])
+        joined = np.insert(self._keys[kept], at, keys[order])
+        return _Lookup(joined, np.insert(self._numbers[kept], at, numbers[order]))
+
+    def find(self, keys: NDArray[Any], *, any_of_several: bool = False) -> Numbers:
+        """-1 for a key that is not there, or that several have."""
         if not len(self._keys):
             return np.full(len(keys), -1, np.int64)
         at = np.minimum(np.searchsorted(self._keys, keys.astype(np.uint64)), len(self._keys) - 1)
-        return np.where(self._keys[at] == keys, self._numbers[at], -1)
+        found = self._keys[at] == keys
+        return np.where(found if any_of_several else found & ~self._several[at], self._numbers[at], -1)
+
+
+def _numbered(known: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    new = sorted({*names} - known.keys())
+    return {**known, **{name: len(known) + at for at, name in enumerate(new)}}
+
+
+def _placed(column: Numbers, length: int, places: Numbers, values: Numbers) -> Numbers:
+    made = np.zeros(length, np.int64)
+    made[: len(column)] = column
+    made[places] = values
+    return made
 
 
 def _joined(high: Numbers, bits: int, low: NDArray[Any]) -> Keys:
@@ -147,10 +220,6 @@ def _mix(high: NDArray[Any], low: NDArray[Any], project: NDArray[Any] | int = 0)
         mixed = (mixed ^ part) * multiplier
         mixed ^= mixed >> np.uint64(29)
     return mixed
-
-
-def _mixed(high: int, low: int, project: int = 0) -> int:
-    return int(_mix(np.array([high], np.uint64), np.array([low], np.uint64), project)[0])
 
 
 def _halves(address: str) -> tuple[int, int]:
