@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from suimon.lab import processes
+from suimon.lab.error import LabError
+from suimon.lab.selftest.ground import Hypervisor, port_ground
 from suimon.lab.selftest.matrix import BOUNDS, Cell, Limit, Measured, Peer, measured
 
 KBPS, PACKETS = Limit("kbps", 10_000), Limit("packets/s", 1000)
@@ -81,3 +84,30 @@ def test_what_could_not_be_measured_does_not_hold(
     ground = Ground(given, sent)
     done = [each for each in measured(ground, ground.probe, (PACKETS,), 2) if each.cell.protocol == protocol]
     assert {each.failure for each in done} == {words} and not any(each.held for each in done)
+
+
+def test_what_one_left_that_was_killed_is_removed_before_another_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    called: list[str] = []
+
+    def run(command: list[str]) -> None:
+        ran.append(" ".join(command))
+        raise LabError("it is gone already")
+
+    def call(method: str, path: str, body: object) -> Any:
+        called.append(f"{method} {path}")
+        if method == "POST":
+            raise LabError("that is far enough")
+        there = {"ports": [{"id": "0123456789abcdef"}], "networks": [{"id": "n"}], "policies": [{"id": "p"}]}
+        return {"security_groups": [], **there}
+
+    monkeypatch.setattr(processes, "run", run)
+    with pytest.raises(LabError, match="far enough"), port_ground(call, [Hypervisor("hv 1", "unix:db.sock")], [KBPS]):
+        pass
+    mine = "?name=suimon-selftest-hv%201"
+    assert called == [
+        *(f"GET /v2.0/ports{mine}", "DELETE /v2.0/ports/0123456789abcdef"),
+        *(f"GET /v2.0/networks{mine}", "DELETE /v2.0/networks/n", f"GET /v2.0/security-groups{mine}"),
+        *(f"GET /v2.0/qos/policies{mine}", "DELETE /v2.0/qos/policies/p", "POST /v2.0/networks"),
+    ]
+    assert "del-port br-int tap0123456789a" in ran[0] and ran[1] == "ip netns delete suimon-probe-01234567"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from suimon.lab import processes
 from suimon.lab.error import LabError
@@ -71,14 +72,15 @@ def port_ground(
 ) -> Iterator[PortGround]:
     """Between two ports of the first hypervisor; through a tunnel if there is another; by a floating IP from outside.
 
-    Everything made is removed at the end, also after a failure.
+    Everything made is removed at the end, also after a failure; what one left that was killed, before it begins.
     """
+    _sweep(call, hypervisors[0])
     with ExitStack() as stack:
-        api = _Api(call, stack)
-        network = api.make("networks", "network", {"name": _NAME})
+        api = _Api(call, stack, f"{_NAME}-{hypervisors[0].name}")
+        network = api.make("networks", "network", {"name": api.name})
         wanted = {"network_id": network["id"], "ip_version": 4, "cidr": _NETWORK, "gateway_ip": _GATEWAY}
-        subnet = api.make("subnets", "subnet", {"name": _NAME, **wanted})
-        group = api.make("security-groups", "security_group", {"name": _NAME})
+        subnet = api.make("subnets", "subnet", {"name": api.name, **wanted})
+        group = api.make("security-groups", "security_group", {"name": api.name})
         rule = {"security_group_id": group["id"], "direction": "ingress", "ethertype": "IPv4"}
         call("POST", "/v2.0/security-group-rules", {"security_group_rule": rule})
         policies: dict[Unit, str] = {limit.unit: _policy(api, limit) for limit in limits}
@@ -93,11 +95,12 @@ def port_ground(
 
 
 class _Api:
-    """Makes things that go when `stack` ends, the last first."""
+    """Makes things, most of them of that name, that go when `stack` ends, the last first."""
 
-    def __init__(self, call: Call, stack: ExitStack) -> None:
+    def __init__(self, call: Call, stack: ExitStack, name: str) -> None:
         self.call = call
         self.stack = stack
+        self.name = name
 
     def make(self, collection: str, kind: str, wanted: Json) -> Json:
         path = f"/v2.0/{collection}"
@@ -111,8 +114,35 @@ class _Api:
             self.call("DELETE", path, None)
 
 
+def _sweep(call: Call, on: Hypervisor) -> None:
+    """Remove what bears the name that only this hypervisor's things have."""
+    mine = f"?name={quote(f'{_NAME}-{on.name}')}"
+    for port in call("GET", f"/v2.0/ports{mine}", None)["ports"]:
+        namespace, device = _places(on, port["id"])
+        for command in (
+            [*_vsctl(on), "--if-exists", "del-port", "br-int", device],
+            ["ip", "netns", "delete", namespace],
+        ):
+            with suppress(LabError):
+                processes.run(command)
+        call("DELETE", f"/v2.0/ports/{port['id']}", None)
+    others = {"networks": "networks", "security-groups": "security_groups", "qos/policies": "policies"}
+    for collection, key in others.items():
+        for left in call("GET", f"/v2.0/{collection}{mine}", None)[key]:
+            call("DELETE", f"/v2.0/{collection}/{left['id']}", None)
+
+
+def _places(on: Hypervisor, port_id: str) -> tuple[str, str]:
+    """The namespace of a port, and its device on br-int."""
+    return f"{on.prefix}-probe-{port_id[:8]}", f"tap{port_id[:11]}"
+
+
+def _vsctl(on: Hypervisor) -> list[str]:
+    return [*on.inside, "ovs-vsctl", f"--db={on.database}", "--timeout=10"]
+
+
 def _policy(api: _Api, limit: Limit) -> str:
-    policy = api.make("qos/policies", "policy", {"name": f"{_NAME}-{limit.unit}"})
+    policy = api.make("qos/policies", "policy", {"name": api.name})
     kind, wanted = {
         "kbps": ("bandwidth_limit_rule", {"max_kbps": limit.value}),
         "packets/s": ("packet_rate_limit_rule", {"max_kpps": limit.value // 1000}),
@@ -123,15 +153,15 @@ def _policy(api: _Api, limit: Limit) -> str:
 
 
 def _plugged(api: _Api, on: Hypervisor, network: Json, group_id: str) -> ProbePort:
-    wanted = {"name": _NAME, "network_id": network["id"], "binding:host_id": on.name, "security_groups": [group_id]}
+    wanted = {"name": api.name, "network_id": network["id"], "binding:host_id": on.name, "security_groups": [group_id]}
     port = api.make("ports", "port", {**wanted, "device_owner": "compute:selftest"})
-    namespace, device = f"{on.prefix}-probe-{port['id'][:8]}", f"tap{port['id'][:11]}"
+    namespace, device = _places(on, port["id"])
     address = str(port["fixed_ips"][0]["ip_address"])
     processes.run(["ip", "netns", "add", namespace])
     api.stack.callback(processes.run, ["ip", "netns", "delete", namespace])
     card = ["eth0", "address", port["mac_address"], "netns", namespace]
     processes.run([*on.inside, "ip", "link", "add", device, "type", "veth", "peer", "name", *card])
-    vsctl = [*on.inside, "ovs-vsctl", f"--db={on.database}", "--timeout=10"]
+    vsctl = _vsctl(on)
     api.stack.callback(processes.run, [*vsctl, "--if-exists", "del-port", "br-int", device])
     marks = [f"external_ids:iface-id={port['id']}", f'external_ids:attached-mac="{port["mac_address"]}"']
     processes.run([*vsctl, "add-port", "br-int", device, "--", "set", "interface", device, *marks])
@@ -152,7 +182,7 @@ def _plugged(api: _Api, on: Hypervisor, network: Json, group_id: str) -> ProbePo
 def _lead_out(api: _Api, outside: Outside, subnet_id: str, limited: ProbePort) -> str:
     """A router to the outside, and a floating IP of the port: its address."""
     gateway = {"network_id": outside.network_id}
-    router = api.make("routers", "router", {"name": _NAME, "external_gateway_info": gateway})
+    router = api.make("routers", "router", {"name": api.name, "external_gateway_info": gateway})
     path = f"/v2.0/routers/{router['id']}"
     api.call("PUT", f"{path}/add_router_interface", {"subnet_id": subnet_id})
     api.stack.callback(api.call, "PUT", f"{path}/remove_router_interface", {"subnet_id": subnet_id})
