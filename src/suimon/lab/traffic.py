@@ -17,7 +17,6 @@ are CLOCK_MONOTONIC in seconds, which all namespaces share, so that one guest's 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import signal
 import socket
@@ -30,7 +29,11 @@ from contextlib import suppress
 from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # To load it takes longer than all else here: the commands that need it do so themselves.
+    import asyncio
 
 _SO_RCVBUFFORCE = 33
 """asm-generic/socket.h; the socket module has no name for it."""
@@ -181,6 +184,8 @@ def connect(args: argparse.Namespace) -> dict[str, Any]:
 
 def serve(args: argparse.Namespace) -> dict[str, Any]:
     """As a mail server does, at any address of its machine, until SIGTERM. `served` is by port."""
+    import asyncio
+
     served: Counter[int] = Counter()
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -205,6 +210,8 @@ def sessions(args: argparse.Namespace) -> dict[str, Any]:
     """For `seconds` or until SIGTERM. `first_at` is when the first was begun, `last_at` when the last whole one ended;
     `failed` are those that were refused, or not over after `patience`.
     """
+    import asyncio
+
     servers = [str(each) for each in ip_network(args.host).hosts()]
     done: list[float] = []
     failed = begun = 0
@@ -386,6 +393,8 @@ def _enough() -> threading.Event:
 
 def _stopped() -> asyncio.Event:
     """The same, in an event loop."""
+    import asyncio
+
     event = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, event.set)
     return event
