@@ -194,7 +194,10 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 _OF_THE_GATE = tuple(f"tests/response/test_{name}.py" for name in ("gate", "accusations", "responder", "usage"))
-_OF_METERS = ("tests/telemetry/meter", "tests/agent/test_meter.py", "tests/api/test_usage.py")
+_OF_METERS = (
+    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history")),
+    *("tests/agent/test_meter.py", "tests/api/test_usage.py"),
+)
 _OF_HISTORY = ("tests/telemetry/test_history.py", "tests/telemetry/test_collecting.py")
 
 KINDS = {

@@ -5,8 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+from suimon.model.view import Port
 from tests.agent.fake_controller import TOKEN, FakeController
 from tests.patience import patient
 from tests.system.openvswitch import OpenVSwitch
@@ -60,3 +64,33 @@ class AgentProcess:
         while text not in self.log.read_text()[after:]:
             assert time.monotonic() < deadline, f"no {text!r} in:\n{self.log.read_text()[after:]}"
             time.sleep(0.02)
+
+
+class Hypervisor(NamedTuple):
+    """`guests` are the namespaces of its ports, in order."""
+
+    controller: FakeController
+    agent: AgentProcess
+    guests: list[str]
+
+
+@contextmanager
+def hypervisor(
+    switch: OpenVSwitch, state: Path, things: Sequence[object], ports: Sequence[Port], *arguments: str
+) -> Iterator[Hypervisor]:
+    """Told of those things and ports by a controller of its own, the guests plugged and their ports up."""
+    controller, agent, guests = FakeController(), AgentProcess(switch, state, *arguments), list[str]()
+    controller.start()
+    try:
+        agent.join(controller)
+        controller.change(*things, *ports)
+        agent.start()
+        agent.wait_log("services_ready")
+        guests += [switch.add_guest(each.id, each.mac, f"{each.fixed_ips[0].ip}/24") for each in ports]
+        for each in ports:
+            controller.wait_status(each.id, "ACTIVE")
+        yield Hypervisor(controller, agent, guests)
+    finally:
+        agent.stop()
+        controller.stop()
+        print(agent.log.read_text())

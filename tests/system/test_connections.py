@@ -12,9 +12,8 @@ import pytest
 
 from suimon.model.view import SecurityGroup, SecurityGroupRule
 from suimon.pipeline.numbers import LOCAL_ZONES
-from tests.agent.fake_controller import FakeController
 from tests.patience import patient
-from tests.system.agent_process import AgentProcess
+from tests.system.agent_process import hypervisor
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 from tests.system.test_agent import NETWORK, SUBNET, port
 from tests.system.test_services import Host
@@ -33,24 +32,14 @@ MALLORY, NEIGHBOUR, SERVER = range(3)
 @pytest.fixture(scope="module")
 def host(kept_switch: OpenVSwitch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Whose agent checks all the time."""
-    switch, controller, state = kept_switch, FakeController(), tmp_path_factory.mktemp("agent") / "state"
-    controller.start()
-    agent = AgentProcess(switch, state, "--check-every", "0.4", "--most-connections", str(MOST))
-    made = Host(switch, controller, state)
-    try:
-        agent.join(controller)
-        controller.change(NETWORK, SUBNET, SHUT, OPEN, UNTRACKED, *PORTS)
-        agent.start()
-        agent.wait_log("switch_connected")
-        for each in PORTS:
-            made.guests.append(switch.add_guest(each.id, each.mac, f"{each.fixed_ips[0].ip}/24"))
-        for each in PORTS:
-            controller.wait_status(each.id, "ACTIVE")
-        yield made
-    finally:
-        agent.stop()
-        controller.stop()
-        print(agent.log.read_text())
+    state, options = (
+        tmp_path_factory.mktemp("agent") / "state",
+        ("--check-every", "0.4", "--most-connections", str(MOST)),
+    )
+    with hypervisor(kept_switch, state, (NETWORK, SUBNET, SHUT, OPEN, UNTRACKED), PORTS, *options) as made:
+        host = Host(kept_switch, made.controller, state)
+        host.guests = made.guests
+        yield host
 
 
 def test_who_opens_too_many_connections_takes_no_neighbour_s(host: Host) -> None:

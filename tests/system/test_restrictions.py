@@ -16,9 +16,8 @@ import pytest
 
 from suimon.model.restriction import Restriction
 from suimon.model.view import SecurityGroup, SecurityGroupRule
-from tests.agent.fake_controller import FakeController
 from tests.patience import patient
-from tests.system.agent_process import AgentProcess
+from tests.system.agent_process import Hypervisor, hypervisor
 from tests.system.clouds import eventually
 from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
@@ -36,9 +35,8 @@ Ends = tuple[socket.socket, socket.socket]
 class Host:
     """A hypervisor with three guests that may all talk."""
 
-    def __init__(self, switch: OpenVSwitch, controller: FakeController, agent: AgentProcess) -> None:
-        self.switch, self.controller, self.agent = switch, controller, agent
-        self.guests: list[str] = []
+    def __init__(self, switch: OpenVSwitch, made: Hypervisor) -> None:
+        self.switch, self.controller, self.agent, self.guests = switch, *made
 
     def restrict(self, kind: str, **values: Any) -> None:
         one = Restriction("r", kind, "port", PORTS[SPAMMER].id, host="h1", reason="spam", **values)  # type: ignore[arg-type]
@@ -85,24 +83,9 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(kept_switch: OpenVSwitch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    controller = FakeController()
-    controller.start()
-    agent = AgentProcess(kept_switch, tmp_path_factory.mktemp("agent") / "state")
-    made = Host(kept_switch, controller, agent)
-    try:
-        agent.join(controller)
-        controller.change(NETWORK, SUBNET, OPEN, *PORTS)
-        agent.start()
-        agent.wait_log("services_ready")
-        for each in PORTS:
-            made.guests.append(kept_switch.add_guest(each.id, each.mac, f"{each.fixed_ips[0].ip}/24"))
-        for each in PORTS:
-            controller.wait_status(each.id, "ACTIVE")
-        yield made
-    finally:
-        agent.stop()
-        controller.stop()
-        print(agent.log.read_text())
+    state = tmp_path_factory.mktemp("agent") / "state"
+    with hypervisor(kept_switch, state, (NETWORK, SUBNET, OPEN), PORTS) as made:
+        yield Host(kept_switch, made)
 
 
 def test_mail_is_cut_and_nothing_else_and_stays_so_while_everything_restarts(host: Host) -> None:
