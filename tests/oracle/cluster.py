@@ -135,6 +135,10 @@ class Cluster:
             for floating in found["floatingips"]
             for one in Below(self.api, "floatingips", "port_forwardings", floating["id"]).list(ADMIN)
         ]
+        found["local_ips"] = [
+            {**one, "associations": Below(self.api, "local_ips", "port_associations", one["id"]).list(ADMIN)}
+            for one in sorted(self.api.list("local_ips", by=ADMIN), key=lambda one: str(one["id"]))
+        ]
         policies = self.api.list("qos/policies", by=ADMIN)
         found["blocks"] = [
             {**rule, "policy_id": policy["id"]}

@@ -25,6 +25,7 @@ from tests.oracle.guard import (
     may_open,
     within,
 )
+from tests.oracle.local import Led, LocalIps
 
 Resources = dict[str, list[Body]]
 """What GET says of each collection, and `machines` that are on external networks: id, network_id, mac, ips."""
@@ -46,14 +47,15 @@ class Way(NamedTuple):
 
 
 class Memory:
-    """What survives changes of the cloud: connections of ports and of routers that lead outside, and which of several
-    next hops a connection took.
+    """What survives changes of the cloud: connections of ports and of routers that lead outside, which of several next
+    hops a connection took, and who found whom at a local IP.
     """
 
     def __init__(self) -> None:
         self.connections = Connections()
         self.rewritten: dict[tuple[str, Any], dict[str, object]] = {}
         self.taken: dict[tuple[object, ...], int] = {}
+        self.led: Led = {}
 
 
 class Oracle:
@@ -75,6 +77,10 @@ class Oracle:
         """Which next hop is taken, one time after the other that there are several; then the first."""
         self.offered: list[int] = []
         """Of how many, each time, since the question was asked."""
+
+    @property
+    def _local(self) -> LocalIps:
+        return LocalIps(self._all["local_ips"], self.ports, self._up, self._memory.led)
 
     def possible(self, ask: Callable[[], set[Arrival]]) -> Iterator[set[Arrival]]:
         """What a question may be answered with: more than one thing where a router has several next hops for it. What
@@ -123,9 +129,14 @@ class Oracle:
     def _on_link(self, network_id: str, frame: Frame, sender: Body, hops: int = 0) -> set[Arrival]:
         if not self._networks[network_id]["admin_state_up"]:
             return set()
+        guest = sender["id"] in self.ports and not hops
+        if guest and self._local.is_own(sender, frame):
+            return set()
         asked = (frame.about or frame.dst) if frame.asks and frame.what in ("arp", "nd") else ""
         if asked and frame.src != "::" and (mac := self._answering(network_id, asked, sender)):
             return {Arrival(sender["id"], _answered(frame, asked, mac))}
+        if guest:
+            frame = self._local.on_its_way(sender, frame)
         if not frame.flooded:
             for leg in self._legs(network_id):
                 if frame.eth_dst == leg["mac_address"] and (hops or sender["id"] in self.ports):
@@ -167,6 +178,8 @@ class Oracle:
         """Whether the port gets what arrives for it."""
         if not self._up(port) or blocked(self._blocks(port), "ingress", frame):
             return False
+        if self._local.silences(port["network_id"], port["binding:host_id"], frame):
+            return False
         if frame.what == "ip":
             return self._admitted(port, "ingress", frame)
         return frame.what in ("arp", "nd") or not port["port_security_enabled"]
@@ -176,6 +189,8 @@ class Oracle:
         if sender["id"] not in self.ports:
             # Guests answer machines themselves.
             return self._outer_macs(network_id).get(ip)
+        if mac := self._local.mac(sender, ip):
+            return mac
         if ip in _addresses(sender) and sender["network_id"] == network_id:
             return None
         return self._macs(network_id, local=True).get(ip) or SERVICES.get(ip)

@@ -65,7 +65,7 @@ class Asker:
     def _packet(self, sender: Body) -> Frame:
         random = self._random
         # What a guest says to its own address never leaves it.
-        dst = random.choice([ip for ip in self._targets() if ip not in _ips(sender)])
+        dst = random.choice([ip for ip in self._targets(sender) if ip not in _ips(sender)])
         mine = [ip for ip in _ips(sender) if (":" in ip) == (":" in dst)]
         if not mine:
             return self._question(sender)
@@ -86,19 +86,28 @@ class Asker:
         l4 = {"first": random.randint(20000, 60000), "second": random.choice(self._edges)}
         return frame.but(protocol=protocol, **l4, opens=protocol != TCP or random.random() < 0.9)
 
-    def _targets(self) -> list[str]:
-        """Guests above all, then whatever has an address."""
+    def _targets(self, sender: Body) -> list[str]:
+        """Guests above all, and local IPs that mean one beside the sender; then whatever has an address."""
         found = [ip for guest in self._guests for ip in _ips(guest)] * 3
         found += [ip for port in self._all["ports"] for ip in _ips(port)]
         found += [each["floating_ip_address"] for each in self._all["floatingips"]] * 3
+        found += [each["local_ip_address"] for each in self._all["local_ips"] if self._beside(sender, each)] * 40
         routed = {route["destination"] for router in self._all["routers"] for route in router["routes"]}
         found += [ip for ip in _ELSEWHERE if any(within(ip, cidr) for cidr in routed)] * 4
         return [*found, *(ip for each in self._all["machines"] for ip in each["ips"]), *_ELSEWHERE]
 
+    def _beside(self, sender: Body, local_ip: Body) -> bool:
+        """Whether the address means somebody else on the network and the host of the sender."""
+        meant = {one["fixed_port_id"] for one in local_ip["associations"]} - {sender["id"]}
+        seat = sender["network_id"], sender.get("binding:host_id")
+        return any(
+            port["id"] in meant and seat == (port["network_id"], port["binding:host_id"]) for port in self._guests
+        )
+
     def _question(self, sender: Body) -> Frame:
         """ARP and neighbour discovery, asked and answered."""
         random = self._random
-        src, about = random.choice(_ips(sender)), random.choice(self._targets())
+        src, about = random.choice(_ips(sender)), random.choice(self._targets(sender))
         if ":" not in src:
             about = about if ":" not in about else src
             ends = {"eth_src": _mac(sender), "eth_dst": BROADCAST, "mac": _mac(sender)}
@@ -135,7 +144,7 @@ class Asker:
             case "mac" if frame.what != "ip":
                 return frame.but(mac=self._random.choice(macs))
             case "src" if frame.src not in ("", "::", "0.0.0.0"):
-                like = [ip for ip in self._targets() if (":" in ip) == frame.ipv6]
+                like = [ip for ip in self._targets(sender) if (":" in ip) == frame.ipv6]
                 pairs = [p["ip_address"].partition("/")[0] for g in self._guests for p in g["allowed_address_pairs"]]
                 return frame.but(src=self._random.choice([*like, *(ip for ip in pairs if (":" in ip) == frame.ipv6)]))
             case "eth_dst":

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from tests.oracle.cluster import HOSTS, Cluster, opened
 from tests.oracle.crash import check_crash_points, installed
-from tests.oracle.frame import TCP, UDP, Frame
+from tests.oracle.frame import BROADCAST, TCP, UDP, Frame
 from tests.oracle.intent import Memory, Oracle
 from tests.oracle.topology import ACTS
 from tests.oracle.trial import Trial
+from tests.resources.below import Below
 from tests.resources.world import ADMIN, Body
 
 SEED = st.integers(0, 2**30)
@@ -102,3 +103,40 @@ def test_the_oracle_knows_a_forged_sender(cluster: Cluster) -> None:
     assert [reached(cluster, Memory(), one, each) for each in forged] == [[other["id"]]] * 2
     cluster.api.update("ports", one["id"], {"port_security_enabled": True}, ADMIN)
     assert [reached(cluster, Memory(), one, each) for each in forged] == [[], []]
+
+
+def test_a_local_ip_means_a_port_of_the_asking_host_and_its_answers_come_from_there(cluster: Cluster) -> None:
+    one, meant = guests(cluster)
+    beside = {"binding:host_id": one["binding:host_id"], "security_groups": []}
+    meant = cluster.api.port(one["network_id"], ADMIN, **beside)
+    cluster.api.update("ports", meant["id"], {"port_security_enabled": False}, ADMIN)
+    local_ip = cluster.api.create("local_ips", by=ADMIN, network_id=one["network_id"])
+    below = Below(cluster.api, "local_ips", "port_associations", local_ip["id"])
+    memory, asking = Memory(), ip_frame(one, meant, UDP, 53).but(dst=local_ip["local_ip_address"])
+    assert reached(cluster, memory, one, asking.but(eth_dst="02:00:00:00:00:99")) == []
+    below.create(ADMIN, fixed_port_id=meant["id"])
+    assert reached(cluster, memory, one, asking) == [meant["id"]]
+    answer = ip_frame(meant, one, UDP, 40000).but(first=53)
+    (heard,) = Oracle(cluster.resources(), memory).from_port(meant["id"], answer)
+    assert (heard.place, heard.frame.src) == (one["id"], local_ip["local_ip_address"])
+    cluster.api.update("ports", meant["id"], {"binding:host_id": "h2"}, ADMIN)
+    assert reached(cluster, memory, one, asking.but(eth_dst="02:00:00:00:00:99")) == []
+
+
+def test_a_local_ip_that_is_to_mean_an_ipv6_address_means_nothing(cluster: Cluster) -> None:
+    api = cluster.api
+    network = api.network(ADMIN)
+    for cidr in ("10.0.0.0/24", "fd00::/64"):
+        api.subnet(network, cidr, ADMIN)
+    one, other = (api.port(network, ADMIN, **{"binding:host_id": "h1"}) for _ in range(2))
+    local_ip = api.create("local_ips", by=ADMIN, network_id=network)
+    six = next(fixed["ip_address"] for fixed in other["fixed_ips"] if ":" in fixed["ip_address"])
+    below = Below(api, "local_ips", "port_associations", local_ip["id"])
+    below.create(ADMIN, fixed_port_id=other["id"], fixed_ip=six)
+    cluster.follow()
+    ends = {"eth_src": one["mac_address"], "mac": one["mac_address"], "eth_dst": BROADCAST}
+    mine = next(fixed["ip_address"] for fixed in one["fixed_ips"] if ":" not in fixed["ip_address"])
+    asking = Frame(**ends, what="arp", src=mine, dst=local_ip["local_ip_address"])
+    heard, _ = cluster.send(one["id"], asking)
+    assert [each.place for each in heard] == [other["id"]], "the question, which the guest has no answer to"
+    assert reached(cluster, Memory(), one, asking) == [other["id"]]

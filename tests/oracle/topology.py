@@ -261,6 +261,27 @@ def _ndp_proxy(cluster: Cluster, random: Random) -> None:
     _new(cluster, "ndp_proxies", router_id=router["id"], port_id=random.choice(six)["id"])
 
 
+def _local_ip(cluster: Cluster, random: Random) -> None:
+    network = random.choice([each for each in _some(cluster, "networks") if not each["router:external"]])
+    mode = random.choice(("translate", "translate", "passthrough"))
+    _new(cluster, "local_ips", network_id=network["id"], ip_mode=mode)
+
+
+def _mean(cluster: Cluster, random: Random) -> None:
+    """A local IP comes to mean a guest, above all one that has another beside it to ask for the address."""
+    seats = [(port["network_id"], port["binding:host_id"]) for port in _guests(cluster)]
+    beside = [port for port, seat in zip(_guests(cluster), seats, strict=True) if seat[1] and seats.count(seat) > 1]
+    port = random.choice([*beside * 4, *_guests(cluster)])
+    ips = sorted((fixed["ip_address"] for fixed in port["fixed_ips"]), key=lambda ip: ":" in ip)
+    body = {"fixed_port_id": port["id"], "fixed_ip": ips[0] if random.random() < 0.9 else ips[-1]}
+    Below(cluster.api, "local_ips", "port_associations", _one(cluster, random, "local_ips")["id"]).create(ADMIN, **body)
+
+
+def _mean_no_more(cluster: Cluster, random: Random) -> None:
+    associations = Below(cluster.api, "local_ips", "port_associations", _one(cluster, random, "local_ips")["id"])
+    associations.delete(random.choice(associations.list(ADMIN))["fixed_port_id"], ADMIN)
+
+
 def _trunk(cluster: Cluster, random: Random) -> None:
     parent, child = random.choice(_guests(cluster)), random.choice(_guests(cluster))
     trunk = next((each for each in _some(cluster, "trunks") if each["port_id"] == parent["id"]), None)
@@ -328,6 +349,9 @@ ACTS: Final[dict[str, Act]] = {
     "forwarding": _forwarding,
     "ndp_proxy": _ndp_proxy,
     "delete_ndp_proxy": _delete("ndp_proxies"),
+    "local_ip": _local_ip,
+    "mean": _mean,
+    "mean_no_more": _mean_no_more,
     "trunk": _trunk,
     "policy": lambda cluster, _: _new(cluster, "qos/policies", name="q"),
     "block": _block,
@@ -338,7 +362,7 @@ BEGINNING: Final = (
     *("router", "router", *("interface",) * 4, "gateway", "gateway", "route", "row"),
     *("port",) * 8,
     *("floating_ip", "floating_ip", "unused_floating_ip", "forwarding", "forwarding", "trunk", "ways", "ways"),
-    *("ndp_proxy", "ndp_proxy"),
+    *("ndp_proxy", "ndp_proxy", "local_ip", "local_ip", *("mean",) * 5),
 )
 """What every cloud starts with, each with a seed of its own."""
 

@@ -189,7 +189,8 @@ class Underlay:
     def _translated(self, result: Result) -> Iterator[tuple[Stage, Packet]]:
         """What the host's agent sends on of what it was handed: ICMP errors that quote what their receiver knows."""
         own = {each.address: each.fixed_ip for each in self.cloud.all(view.FloatingIp)}
-        own |= {each.address: each.fixed_ip for port in self.cloud.all(view.Port) for each in port.local_ips}
+        meant = (each for port in self.cloud.all(view.Port) for each in port.local_ips)
+        own |= {each.address: each.fixed_ip for each in meant if ":" not in each.address + each.fixed_ip}
         own_of = {int(IPv4Address(address)): int(IPv4Address(ip)) for address, ip in own.items()}
         address_of = {ip: address for address, ip in own_of.items()}
         stages = [step.stage for step in result.steps for _ in range(step.handed)]

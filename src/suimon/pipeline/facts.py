@@ -550,8 +550,12 @@ def _restricting(one: view.Restriction) -> Iterator[Entry]:
 
 
 def _local_ips(port: view.Port) -> Iterator[Entry]:
-    """The addresses that mean a port here; several may be meant by one, so that it stands for itself."""
+    """The addresses that mean a port here; several may be meant by one, so that it stands for itself. Those of IPv6, or
+    that mean one, are kept by the API and mean nothing on a host.
+    """
     for local in port.local_ips:
+        if ":" in local.address + local.fixed_ip:
+            continue
         meant = f"{port.network_id}/{local.address}"
         yield "local", meant, port.id
         yield "local@port", port.id, meant

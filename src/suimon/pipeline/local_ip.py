@@ -92,7 +92,8 @@ def address_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
 
 def _translated(port: view.Port, local: view.LocalIp) -> bool:
     """Otherwise the guest itself has the address."""
-    return local.translated and local.fixed_ip in {fixed.ip for fixed in port.fixed_ips} and ":" not in local.address
+    own = local.fixed_ip in {fixed.ip for fixed in port.fixed_ips}
+    return local.translated and own and ":" not in local.address + local.fixed_ip
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "port": port_flows, "local_ip": address_flows}
