@@ -49,3 +49,12 @@ def test_guests_that_remain_are_an_error_that_names_them(monkeypatch: pytest.Mon
     said = drained(monkeypatch, [ALONE], "--empty", "--wait", "0")
     assert said.exit_code == 1
     assert "Not done within 0 s." in said.output and said.output.endswith("  p1  compute:nova  vm1\n")
+
+
+@pytest.mark.parametrize(("offset_s", "said"), [(None, "-"), (-4.9, "-"), (45.2, "its clock is 45 s ahead")])
+def test_a_clock_that_is_off_is_trouble(monkeypatch: pytest.MonkeyPatch, offset_s: float | None, said: str) -> None:
+    host = {"name": "hv1", "up": True, "drained": False, "tunnel_ip": None, "lag_revisions": 0, "reported_at": None}
+    host |= {"held": "", "failures": {}, "orphans": [], "clock_offset_s": offset_s}
+    monkeypatch.setattr(module, "call", lambda *_: {"hosts": [host]})
+    (line,) = CliRunner().invoke(main, ["host", "list"]).output.splitlines()[1:]
+    assert line.endswith(f"  {said}")

@@ -168,3 +168,14 @@ def test_drifts_are_bounded_and_so_are_their_ages(tmp_path: Path) -> None:
         assert len(here.state("hv1").drifts) == 50
 
     on_two_controllers(tmp_path, body, 3600)
+
+
+def test_how_far_a_host_s_clock_is_off_is_known_to_all(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        await here.report(HV1, msgspec.structs.replace(report(store), clock_s=NOW.timestamp() - 45.0))
+        await noted(store)
+        assert await here.clock_offsets() == await there.clock_offsets() == {"hv1": -45.0}
+        await here.report(HV1, report(store))
+        assert await here.clock_offsets() == {}, "an older agent doesn't tell"
+
+    on_two_controllers(tmp_path, body, 0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,7 +40,7 @@ class Senses:
         self.holds = True
         self.rates: list[Rate | None] = []
         """Those that are asked for next; None when there are no more."""
-        self.offsets: dict[str, float] = {}
+        self.clocks: dict[str, float] = {}
         self.bytes: dict[str, list[tuple[float, int]]] = {}
         """By port or project: when, and how many."""
         self.stuck = False
@@ -65,15 +65,15 @@ class Senses:
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         return {id_: sum(used for at, used in many if begun_s <= at <= ended_s) for id_, many in self.bytes.items()}
 
-    def offset_s(self, hosts: Collection[str]) -> float:
-        return max((self.offsets.get(host, 0.0) for host in hosts), key=abs, default=0.0)
+    async def offsets(self) -> Mapping[str, float]:
+        return self.clocks
 
 
 class Cloud(World):
     """`ports` of one project on one network, all bound to h1."""
 
-    def __init__(self, ports: int = 1, rules: str = SPAM, mode: str = "act") -> None:
-        super().__init__()
+    def __init__(self, ports: int = 1, rules: str = SPAM, mode: str = "act", url: str = "") -> None:
+        super().__init__(url=url)
         self.senses = Senses()
         self.unseen_s = 0.0
         """By how much the clock was set, and didn't pass."""

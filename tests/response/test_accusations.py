@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -137,8 +137,8 @@ class Samples:
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         raise AssertionError
 
-    def offset_s(self, hosts: Collection[str]) -> float:
-        return 0.0
+    async def offsets(self) -> Mapping[str, float]:
+        return {"h1": 45.0}
 
 
 class Host:
@@ -162,10 +162,10 @@ SPAM = finding(sessions=500, window_s=10, l4_port=25)
 
 def test_the_ports_hosts_are_asked_and_believed() -> None:
     host = Host(with_(QUIET, sessions=20, peers=9))
-    looked = asyncio.run(Asked(host, Samples()).look(SPAM, place(2)))
+    looked = asyncio.run(Asked(host, Samples(), Samples().offsets).look(SPAM, place(2)))
     assert looked.holds and "40.0 sessions a second" in looked.words and "18 others" in looked.words
     assert host.asked == [("h1", "p1"), ("h2", "p2")]
-    assert asyncio.run(Asked(Host(QUIET), Samples()).look(SPAM, place())).holds is False
+    assert asyncio.run(Asked(Host(QUIET), Samples(), Samples().offsets).look(SPAM, place())).holds is False
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_the_ports_hosts_are_asked_and_believed() -> None:
 def test_where_no_host_can_be_asked_the_samples_say_it_and_the_incident_why(
     seen: Activity | str, ports: int, why: str
 ) -> None:
-    asked = Asked(Host(seen), Samples())
+    asked = Asked(Host(seen), Samples(), Samples().offsets)
     looked = asyncio.run(asked.look(SPAM, place(ports)))
     assert looked.holds and looked.words.startswith("0.050 kpps, by samples: ") and why in looked.words
     assert asyncio.run(asked.bites(SPAM, place(ports), {})) is None

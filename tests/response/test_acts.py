@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from suimon.model.actor import SYSTEM
-from suimon.model.incidents import ALARMS, Incident
+from suimon.model.incidents import ALARMS, Incident, NotedFinding
 from suimon.resources.breaker import open_breaker
+from suimon.resources.findings import drop_surplus
 from suimon.resources.incidents import mark
 from suimon.resources.subscribers import add_subscriber, due
 from suimon.response.acts import Seen, settle
@@ -81,3 +82,12 @@ def test_the_breaker_is_told_once(cloud: Make) -> None:
 def test_each_alarm_has_its_runbook(alarm: str) -> None:
     sections = (ROOT / "docs/guide/runbooks.md").read_text().splitlines()
     assert f'## <a name="{alarm}"></a>' in [line[: len(f'## <a name="{alarm}"></a>')] for line in sections]
+
+
+def test_of_too_many_findings_those_seen_longest_ago_go(cloud: Make) -> None:
+    c = cloud(ports=5)
+    for port in c.ports:
+        c.find(port)
+        c.clock_ahead(timedelta(seconds=1))
+    assert c.write(lambda tx: (drop_surplus(tx, 5), drop_surplus(tx, 3))) == (0, 2)
+    assert {one.subject_id for one in c.read(lambda tx: tx.select(NotedFinding))} == set(c.ports[2:])

@@ -159,10 +159,15 @@ def test_a_wide_target_counts_all_its_ports(cloud: Make) -> None:
 
 def test_a_clock_that_is_off_asks(cloud: Make) -> None:
     c = cloud()
-    c.senses.offsets["h1"] = 45.0
+    c.senses.clocks |= {"h1": -45.0, "h2": 2.0}
     c.find(c.ports[0])
     c.round()
-    assert (c.active(), c.incident().state) == ([], "waiting")
+    c.clock_ahead(timedelta(minutes=2))
+    c.round()
+    (asked,) = c.incidents(rule="spam")
+    assert (c.active(), asked.state) == ([], "waiting")
+    (alarm,) = c.incidents(rule="clock")
+    assert (alarm.subject_id, c.words(alarm.id, "alarm")) == ("h1", ["the clock of host h1 is 45 s behind"])
 
 
 def test_a_controllers_clock_that_is_set_opens_the_breaker(cloud: Make) -> None:

@@ -142,7 +142,7 @@ async def _scenario(live: LiveCloud, cloud: Cloud, directory: Path) -> None:
         receiver = Receiver(ReceiverConfig((("127.0.0.1", 0),)), collecting.take, time.time)
         inside(live.switch.namespace, receiver.open)
         export = msgspec.structs.replace(export, collector=f"127.0.0.1:{receiver.addresses[0][1]}")
-        responder = Responder(ResponderConfig(), cloud.store, Asked(controller, cloud.senses))
+        responder = Responder(ResponderConfig(), cloud.store, Asked(controller, cloud.senses, cloud.senses.offsets))
         async with running(collecting.run(receiver)), running(responder.run()):  # type: ignore[arg-type]
             await collecting.mapped.wait()
             await switch.ensure(Layout(export=export))

@@ -52,7 +52,13 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Reporter:
-    def __init__(self, config: Config, controller: Post, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Config,
+        controller: Post,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._config = config
         self._controller = controller
         self._facts = Told()
@@ -63,6 +69,7 @@ class Reporter:
         self._reading: tuple[float, Reading] | None = None
         """The newest that is untold, and when it came."""
         self._clock = clock
+        self._wall = wall
         self._drifts: tuple[tuple[float, Drift], ...] = ()
         self._claims: dict[Claim, float] = {}
         """And when each was made."""
@@ -170,7 +177,7 @@ class Reporter:
         found = (told.held, told.failures, drifts, told.foreign, told.orphans)
         age_s, reading = (now - self._reading[0], self._reading[1]) if self._reading else (0.0, None)
         reading = reading and msgspec.structs.replace(reading, age_s=age_s)
-        return Report(position, ports, *found, claims, reading)
+        return Report(position, ports, *found, claims, reading, self._wall())
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import click
 import msgspec
 
-from suimon.response.asked import Asked, Asking
+from suimon.distribution.distribution import Distribution
+from suimon.response.asked import Asked
 from suimon.response.delivery import Deliverer, DelivererConfig
 from suimon.response.metered import Metered
 from suimon.response.responder import Responder, ResponderConfig
@@ -53,7 +54,7 @@ def automation_config(options: Mapping[str, Any]) -> AutomationConfig:
     return AutomationConfig(acts=options["automation"], usage_every_s=options["usage_every_s"])
 
 
-def automation(config: AutomationConfig, store: Store, meters: Meters, questions: Asking) -> list[Component]:
+def automation(config: AutomationConfig, store: Store, meters: Meters, hosts: Distribution) -> list[Component]:
     """What is to be run."""
     if not config.acts:
         return []
@@ -67,5 +68,6 @@ def automation(config: AutomationConfig, store: Store, meters: Meters, questions
         meters.listen(sampled.hear)
         meters.listen_to_drops(sampled.hear_drops)
         components.append(sampled)
-    senses, turn = Asked(questions, Metered(meters, time.time)), Lease(LeaseConfig(), store, "response")
+    turn = Lease(LeaseConfig(), store, "response")
+    senses = Asked(hosts.questions, Metered(meters, time.time), hosts.clock_offsets)
     return [*components, Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)]

@@ -15,6 +15,8 @@ import click
 import msgspec
 
 _TIMEOUT_S: Final = 30.0
+_CLOCK_OFF_S: Final = 5.0
+"""Restrictions are lifted by the host's clock: so much too early or too late nobody minds."""
 _ASK_EVERY_S: Final = 0.5
 _CONFIG_FILES: Final = ("clouds.yaml", "~/.config/openstack/clouds.yaml", "/etc/openstack/clouds.yaml")
 
@@ -236,6 +238,8 @@ def _trouble(told: dict[str, Any]) -> str:
         return f"holds a snapshot back: {told['held']}"
     failures = [f"{owner}: {why}" for owner, why in told["failures"].items()]
     failures += [f"orphan: {each}" for each in told["orphans"]]
+    if abs(offset_s := told["clock_offset_s"] or 0.0) > _CLOCK_OFF_S:
+        failures.insert(0, f"its clock is {abs(offset_s):.0f} s {'ahead' if offset_s > 0 else 'behind'}")
     return "; ".join(failures[:3]) or "-"
 
 

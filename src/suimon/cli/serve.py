@@ -207,7 +207,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
             following.append(tasks.create_task(tidying.run(meters.tidy)))
             expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
             following.append(tasks.create_task(expiry.run()))
-            acting = automation(config.automation, store, meters, distribution.questions)
+            acting = automation(config.automation, store, meters, distribution)
             following += [tasks.create_task(each.run()) for each in acting]
             if config.nova:
                 turn = Lease(LeaseConfig(), store, "nova")

@@ -219,6 +219,12 @@ class Distribution:
             state.with_trail(_read(noted)), up=linked or recent, linked=linked, lag_revisions=lag
         )
 
+    async def clock_offsets(self) -> dict[str, float]:
+        """How many seconds the clock of each host that told it, to any controller, is ahead. Raises Unavailable."""
+        noted = await self._store.read(self._acts.noted_states)
+        states = (self.state(host, text) for host, text in noted.items())
+        return {each.host: each.clock_offset_s for each in states if each.clock_offset_s is not None}
+
     async def _note_hosts(self) -> None:
         """Tells the store who was heard of and how they are, for all controllers: a few statements for all hosts.
 

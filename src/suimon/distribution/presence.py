@@ -49,6 +49,8 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """Flows in its switch that bear no mark of ours."""
     orphans: tuple[str, ...] = ()
     """What bears our mark there and is nobody's."""
+    clock_offset_s: float | None = None
+    """How far its clock was ahead of ours when it reported; None: it didn't say."""
 
     def with_trail(self, other: HostState | None) -> HostState:
         """With what another note of the same host knows of its past, too."""
@@ -113,6 +115,7 @@ class Presence:
             drifts=(*before.drifts, *_dated(report, now))[-MOST_DRIFTS:],
             foreign=report.foreign,
             orphans=report.orphans,
+            clock_offset_s=round(report.clock_s - now.timestamp(), 3) if report.clock_s else None,
         )
         self._heard.add(host)
         self._heard_at_s[host] = self._clock()

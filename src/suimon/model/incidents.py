@@ -15,7 +15,8 @@ PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "breaker"}
 """Kinds of entries that tenants don't see: how we decide, and records that name others."""
 BREAKER_OPEN: Final = "breaker-open"
 DOES_NOT_BITE: Final = "restriction-does-not-bite"
-ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE)
+CLOCK_OFF: Final = "host-clock-off"
+ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF)
 """What somebody has to look at now."""
 State = Literal["noted", "waiting", "restricted", "closed"]
 

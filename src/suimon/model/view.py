@@ -530,6 +530,8 @@ class Report(msgspec.Struct, frozen=True):
     orphans: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
     reading: Reading | None = None
+    clock_s: float = 0.0
+    """What time it is on the host (UTC, seconds), by which it lifts restrictions; 0: it doesn't say."""
 
 
 class Join(msgspec.Struct, frozen=True):

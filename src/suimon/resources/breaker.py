@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-from uuid import UUID, uuid5
-
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict
-from suimon.model.incidents import BREAKER_OPEN, Breaker, Incident, runbook
-from suimon.resources.incidents import Line, open_incident
-from suimon.resources.rulebooks import require_operator, require_words, rulebook
+from suimon.model.incidents import BREAKER_OPEN, Breaker, runbook
+from suimon.resources.alarms import tell_alarm
+from suimon.resources.incidents import Line
+from suimon.resources.rulebooks import require_operator, require_words
 from suimon.store.tx import Tx
-
-_FAMILY: Final = UUID("0d5b1d0c-6a5e-5d2a-8a63-55f0a8c0c1e7")
-"""The UUID namespace in which the time of an opening becomes its incident's id (RFC 9562, section 5.5)."""
 
 
 def breaker(tx: Tx) -> Breaker | None:
@@ -27,23 +22,8 @@ def open_breaker(tx: Tx, actor: Actor, why: str) -> Breaker:
     before = breaker(tx)
     if before is not None and before.is_open:
         return before
-    incident = Incident(
-        id=str(uuid5(_FAMILY, f"breaker/{tx.now.isoformat()}")),
-        rule="breaker",
-        rulebook_version=rulebook(tx)[0],
-        finding_id="",
-        subject_kind="controller",
-        subject_id="",
-        project_id=None,
-        state="closed",
-        mode="alarm",
-        opened_at=tx.now,
-        weight=0,
-        wanted={},
-        closed_at=tx.now,
-    )
     line = Line("breaker", f"the breaker opens: {why}", {"runbook": runbook(BREAKER_OPEN)})
-    open_incident(tx, actor, incident, [line])
+    tell_alarm(tx, actor, f"breaker/{tx.now.isoformat()}", ("controller", ""), line)
     return _set(tx, actor, why, is_open=True)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, or_, select
+from sqlalchemy import and_, bindparam, delete, func, or_, select
 
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Forbidden
@@ -19,6 +19,7 @@ from suimon.store.tables import FINDINGS, KEPT
 from suimon.store.tx import Tx
 
 MOST_AT_ONCE: Final = 1000
+MOST_KEPT: Final = 100_000
 MOST_BYTES: Final = 16 * 1024
 """Of one finding."""
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
@@ -35,6 +36,9 @@ _LIVE: Final = (
     .limit(bindparam("most"))
 )
 
+_COUNT: Final = select(func.count()).select_from(FINDINGS)
+_OLDEST: Final = select(FINDINGS.c.id).order_by(FINDINGS.c.seen_at, FINDINGS.c.id).limit(bindparam("most"))
+_DROP: Final = delete(FINDINGS).where(FINDINGS.c.id.in_(_OLDEST))
 _FORGET: Final = delete(FINDINGS).where(FINDINGS.c.seen_at < bindparam("before"))
 
 
@@ -64,6 +68,16 @@ def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[Not
 def forget(tx: Tx, before: datetime) -> None:
     """Take away what was seen for the last time before that."""
     tx.run(_FORGET, {"before": time_text(before)})
+
+
+def surplus(tx: Tx, most: int = MOST_KEPT) -> int:
+    """How many there are beyond those that are kept."""
+    return max(int(tx.rows(_COUNT, {})[0][0]) - most, 0)
+
+
+def drop_surplus(tx: Tx, most: int = MOST_KEPT) -> int:
+    """Take away those that were seen longest ago; how many. Incidents stay, as they tell what was found."""
+    return tx.run(_DROP, {"most": too_many}) if (too_many := surplus(tx, most)) else 0
 
 
 def list_findings(tx: Tx, actor: Actor, limit: int = 100) -> list[NotedFinding]:

@@ -5,6 +5,7 @@ Two controllers, a restart, any order: what was done before is counted in the sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 from uuid import UUID, uuid5
@@ -36,6 +37,7 @@ class Proposal(msgspec.Struct, frozen=True):
     rule: DetectorRule | UsageRule
     place: Place
     decision: Decision
+    offset_s: float = 0.0
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -55,15 +57,19 @@ def incident_id(rule: DetectorRule | UsageRule, finding: Finding) -> str:
     return str(uuid5(_FAMILY, f"{rule.name}/{rule.mode}/{finding.id}"))
 
 
-def proposals(tx: Tx, finding: Finding, offset_s: float = 0.0) -> list[Proposal]:
-    """What could be done about a finding: nothing that was decided, or is going on, already."""
+def proposals(tx: Tx, finding: Finding, offsets: Mapping[str, float]) -> list[Proposal]:
+    """What could be done about a finding: nothing that was decided, or is going on, already. `offsets` are those of
+    hosts' clocks, in seconds.
+    """
     _, book = rulebook(tx)
     place = place_of(tx, finding.subject)
+    offset_s = max((offsets.get(host, 0.0) for host in place.hosts), key=abs, default=0.0)
     made = []
     for rule in rules_for(book, finding, place):
         if not _known(tx, rule, finding):
             case = Case(finding=finding, rule=rule, place=place, offset_s=offset_s)
-            made.append(Proposal(finding, rule, place, decide(book, case, _counted(tx, book, case), _now_s(tx))))
+            decision = decide(book, case, _counted(tx, book, case), _now_s(tx))
+            made.append(Proposal(finding, rule, place, decision, offset_s))
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from suimon.model.counts import Activity
@@ -24,11 +24,16 @@ class Asking(Protocol):
 
 
 class Asked:
-    """`Senses` that ask the hosts; `samples` are those that answer instead when a host can't."""
+    """`Senses` that ask the hosts; `samples` are those that answer instead when a host can't. `clocks` says how far off
+    hosts' are.
+    """
 
-    def __init__(self, questions: Asking, samples: Senses) -> None:
+    def __init__(
+        self, questions: Asking, samples: Senses, clocks: Callable[[], Awaitable[Mapping[str, float]]]
+    ) -> None:
         self._questions = questions
         self._samples = samples
+        self._clocks = clocks
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         """The accusation itself, a second at most for what is fast; else what the samples say, and why they had to."""
@@ -57,8 +62,8 @@ class Asked:
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         return await self._samples.used(rule, begun_s, ended_s)
 
-    def offset_s(self, hosts: Collection[str]) -> float:
-        return self._samples.offset_s(hosts)
+    async def offsets(self) -> Mapping[str, float]:
+        return await self._clocks()
 
     async def _seen(self, accusation: Accusation, place: Place, *, drops: bool) -> list[Activity] | str:
         """Of each of its ports, or why there is nothing to judge by. A part of them would not be what was said."""

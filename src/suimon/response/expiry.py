@@ -43,10 +43,13 @@ class Expiry:
         await in_turn(self._turn, self._watch)
 
     async def look(self) -> None:
-        """End what is over by the store's clock. Raises Unavailable."""
+        """End what is over by the store's clock, and bound what detectors told. Raises Unavailable."""
         while await self._store.read(restrictions.due, one_statement=True):
             for each in await self._store.write(restrictions.expire, SYSTEM):
                 log.info("restriction_expired", restriction=each.id, target=each.target, project=each.project_id)
+        if await self._store.read(findings.surplus, one_statement=True):
+            count = await self._store.write(findings.drop_surplus, SYSTEM)
+            log.warning("findings_dropped", count=count, reason=f"more than {findings.MOST_KEPT} are not kept")
 
     async def forget(self) -> None:
         """Take away what ended longer ago than is kept. Raises Unavailable."""

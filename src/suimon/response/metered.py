@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from suimon.model.findings import Direction, Finding
@@ -79,9 +79,9 @@ class Metered:
             sums[one.port_id if rule.per == "port" else one.project_id] += _counted(rule, one)
         return sums
 
-    def offset_s(self, hosts: Collection[str]) -> float:
-        """No host says what time it has."""
-        return 0.0
+    async def offsets(self) -> Mapping[str, float]:
+        """Samples tell no time but ours."""
+        return {}
 
     async def _samples(self, subject: str, since_s: float, until_s: float, coarsest_s: int) -> Sequence[Sample]:
         return await self._meters.ask(lambda history: history.samples(subject, since_s, until_s, coarsest_s))

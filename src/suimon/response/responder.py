@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
@@ -18,6 +18,7 @@ from suimon.model.errors import CallerError, Unavailable
 from suimon.model.findings import Direction, Finding, Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.rulebook import Place
+from suimon.resources.alarms import tell_clock
 from suimon.resources.breaker import open_breaker
 from suimon.resources.findings import finding_of, live_findings
 from suimon.resources.places import place_of
@@ -64,6 +65,7 @@ class Responder:
         self._turn = turn
         self._monotonic = monotonic
         self._clock = ClockWatch()
+        self._offsets: Mapping[str, float] = {}
         self._usage_at = -float("inf")
         self._doubted = Counter[str]()
         """How often the second look did not hold, by what would become an incident."""
@@ -114,6 +116,7 @@ class Responder:
     async def round(self) -> None:
         """All findings that something could be done about now. Raises Unavailable."""
         await self._mind_the_clock(await self._store.read(lambda tx: tx.now))
+        self._offsets = await self._senses.offsets()
         page, live = await self._store.read(self._live), set[str]()
         while page:
             live |= {noted.id for noted in page}
@@ -129,6 +132,7 @@ class Responder:
         if now.timestamp() - self._usage_at >= self._config.usage_every_s or now.timestamp() < self._usage_at:
             self._usage_at = now.timestamp()
             await self._meter(now)
+            await self._mind_the_hosts_clocks()
 
     async def care(self) -> None:
         """What is due of all open incidents. Raises Unavailable."""
@@ -157,20 +161,19 @@ class Responder:
         return live_findings(tx, tx.now - fresh, self._config.findings_at_once, after)
 
     async def _consider(self, finding: Finding) -> None:
-        for proposal in await self._store.read(lambda tx: proposals(tx, finding)):
+        for proposal in await self._store.read(lambda tx: proposals(tx, finding, self._offsets)):
             if proposal.decision.verdict != "skip":
                 await self._settle(proposal)
 
     async def _settle(self, proposal: Proposal) -> None:
         finding, rule = proposal.finding, proposal.rule
-        offset_s = self._senses.offset_s(proposal.place.hosts)
         looked = await self._look(proposal) if proposal.decision.verdict == "act" else None
         if looked is not None and looked.holds is False:
             self._doubted[doubt := f"{rule.name}/{finding.id}"] += 1
             if self._doubted[doubt] < self._config.looks:
                 log.info("finding_doubted", finding=finding.id, rule=rule.name, seen=looked.words)
                 return
-        seen = Seen(looked, offset_s)
+        seen = Seen(looked, proposal.offset_s)
         made = await self._store.write(lambda tx: settle(tx, finding.id, rule.name, seen), SYSTEM)
         if made is not None:
             log.info("finding_settled", finding=finding.id, rule=rule.name, incident=made.id, state=made.state)
@@ -247,6 +250,12 @@ class Responder:
                 await note_usage(self._store, self._senses, now)
         except TimeoutError:
             log.warning("usage_not_summed", reason="the meter does not answer")
+
+    async def _mind_the_hosts_clocks(self) -> None:
+        limit_s = (await self._store.read(rulebook))[1].limits.clock_offset_s
+        for host, offset_s in (await self._senses.offsets()).items():
+            if abs(offset_s) > limit_s:
+                await self._store.write(lambda tx, of=(host, offset_s): tell_clock(tx, *of), SYSTEM)  # type: ignore[misc]
 
     async def _mind_the_clock(self, now: datetime) -> None:
         """Limits are counted by the hour: whoever sets the clock an hour ahead would forget what happened in it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -50,5 +50,5 @@ class Senses(Protocol):
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         """Bytes by port or project, as the rule counts them."""
 
-    def offset_s(self, hosts: Collection[str]) -> float:
-        """How far the worst of these hosts' clocks is off ours."""
+    async def offsets(self) -> Mapping[str, float]:
+        """How far hosts' clocks are ahead of ours, in seconds, by host; of those that tell it."""

@@ -142,4 +142,5 @@ class Hosts:
             "drifts": state.drifts,
             "foreign": state.foreign,
             "orphans": state.orphans,
+            "clock_offset_s": state.clock_offset_s,
         }
