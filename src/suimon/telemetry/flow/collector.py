@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from suimon.telemetry.flow.held import Held, Waiting
 from suimon.telemetry.flow.layout import Columns, Template, fits, records
 from suimon.telemetry.flow.meaning import meant, samplers, sampling_options
 from suimon.telemetry.flow.open_vswitch import known_templates
+from suimon.telemetry.flow.sequence import MODULUS
 from suimon.telemetry.flow.templated import Sets
 from suimon.telemetry.flow.templates import FIRST_ID, Announced, DecodeError, Kept, announced, dumped, loaded
 
@@ -94,9 +96,10 @@ class Collector:
         self._count("malformed", place[~good])
         stream = np.full(len(begins), _UNKNOWN)
         which = np.flatnonzero(good)
-        keys, back = np.unique(np.stack([place[which], version[which], domain[which]]), axis=1, return_inverse=True)
-        numbers = [self.exporters.stream(*key) for key in keys.T.tolist()]
-        stream[which] = np.array([_UNKNOWN if n is None else n for n in numbers], np.int64)[back.ravel()]
+        # As one number, which sorts much faster than three: a domain has 32 bits, a version four.
+        keys, back = np.unique(place[which] << 36 | version[which] << 32 | domain[which], return_inverse=True)
+        numbers = [self.exporters.stream(key >> 36, key >> 32 & 15, key & 0xFFFFFFFF) for key in keys.tolist()]
+        stream[which] = np.array([_UNKNOWN if n is None else n for n in numbers], np.int64)[back]
         self._count("malformed", place[which][stream[which] == _UNKNOWN])
         return version, stream
 
@@ -131,7 +134,7 @@ class Collector:
         flat, begins = datagrams.flat, datagrams.begins[which]
         decoded = sflow.decode(flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
         self._broken(stream, decoded.broken)
-        number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4)
+        number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4).astype(np.int64)
         self._numbered(stream, number, np.ones(len(number), np.int64))
         if len(decoded.counters):
             decoded.counters["exporter"] = self.exporters.of_stream[stream][decoded.counters_owner]
@@ -199,14 +202,21 @@ class Collector:
         answers = np.zeros(len(self.exporters.streams), np.int64)
         for each in np.flatnonzero(np.bincount(stream)).tolist():
             answers[each] = ask(self.exporters.streams[each])
-        found: NDArray[np.int64] = answers[stream]
+        # Mostly there is nothing to be said of any.
+        found: NDArray[np.int64] = answers[stream] if answers.any() else np.broadcast_to(np.int64(0), stream.shape)
         return found
 
     def _numbered(self, stream: Places, number: NDArray[Any], step: NDArray[Any]) -> None:
         """Those whose step is negative have one that nobody knows."""
-        streams = self.exporters.streams
-        for each, at, count in zip(stream.tolist(), number.tolist(), step.tolist(), strict=True):
-            streams[each].sequence.take(at, None if count < 0 else count)
+        # Open vSwitch's streams share a sequence.
+        shared = self.by_stream(stream, lambda each: id(each.sequence))
+        order = np.argsort(shared, kind="stable")
+        shared, stream, number, step = shared[order], stream[order], number[order] % MODULUS, step[order]
+        follows = (shared[1:] == shared[:-1]) & (step[:-1] >= 0) & ((number + step)[:-1] % MODULUS == number[1:])
+        begins = np.flatnonzero(np.concatenate(([True], ~follows))).tolist()
+        numbers, steps = number.tolist(), [None if each < 0 else each for each in step.tolist()]
+        for begin, end in pairwise([*begins, len(numbers)]):
+            self.exporters.streams[stream[begin]].sequence.take_row(numbers[begin:end], steps[begin:end])
 
     def _broken(self, stream: Places, broken: NDArray[np.bool_]) -> None:
         if broken.any():
@@ -217,8 +227,7 @@ class Collector:
 
     def _count(self, loss: str, places: Iterable[int] | NDArray[Any]) -> None:
         """One for each of these exporters; -1 is nobody's."""
-        known = np.asarray(places, np.int64)
-        counts = np.bincount(known[known != _UNKNOWN])
+        counts = np.bincount(np.asarray(places, np.int64) - _UNKNOWN)[-_UNKNOWN:]
         for place in np.flatnonzero(counts).tolist():
             losses = self.exporters.table[place].losses
             setattr(losses, loss, getattr(losses, loss) + int(counts[place]))
@@ -238,20 +247,20 @@ class _Reading:
         sets = sets.some(sets.number >= FIRST_ID)
         if not len(sets.number):
             return
-        keys, back = np.unique(np.stack([self._stream[sets.datagram], sets.number]), axis=1, return_inverse=True)
+        keys, back = np.unique(self._stream[sets.datagram] << 16 | sets.number, return_inverse=True)
         of: dict[Template, list[int]] = {}
-        for place, (stream, number) in enumerate(keys.T.tolist()):
+        for place, (stream, number) in enumerate(divmod(key, 1 << 16) for key in keys.tolist()):
             own = self._exporters.streams[stream]
             template = self._exporters.template(own, number)
             if template is None and own.version == 10 and self._exporters.is_open_vswitch(own):
-                template = self._built_in(sets.some(np.flatnonzero(back.ravel() == place)), number)
+                template = self._built_in(sets.some(np.flatnonzero(back == place)), number)
             if template is None:
-                self._hold(sets.some(np.flatnonzero(back.ravel() == place)))
+                self._hold(sets.some(np.flatnonzero(back == place)))
             else:
                 of.setdefault(template, []).append(place)
         # What options say about sampling is for the records beside them, too.
         for template in sorted(of, key=lambda each: not each.scope):
-            yield from self._decoded(sets.some(np.flatnonzero(np.isin(back.ravel(), of[template]))), template)
+            yield from self._decoded(sets.some(np.flatnonzero(np.isin(back, of[template]))), template)
 
     def _built_in(self, sets: Sets, number: int) -> Template | None:
         each = known_templates(number)
@@ -261,7 +270,7 @@ class _Reading:
         found = records(self._flat, sets.begins, sets.ends, template)
         self.broken[sets.datagram[found.broken]] = True
         owner = sets.datagram[found.owner]
-        np.add.at(self.counted, owner, 1)
+        self.counted += np.bincount(owner, minlength=len(self.counted))
         stream = self._stream[owner]
         if template.scope:
             for each, sampler, rate in sampling_options(found.columns, stream):
@@ -284,13 +293,13 @@ class _Reading:
 
     def _sample(self, batch: Batch, stream: Places, which: NDArray[np.int64] | None) -> None:
         """Where the record itself doesn't say: what its exporter's options said."""
-        silent = np.flatnonzero(batch["sampling"] == 0)
-        if not len(silent):
-            return
-        stream = stream[silent]
         if which is None:
-            batch["sampling"][silent] = self._collector.by_stream(stream, self._exporters.sampling)
+            told = self._collector.by_stream(stream, self._exporters.sampling)
+            if told.any():
+                batch["sampling"] = np.where(batch["sampling"], batch["sampling"], told)
             return
+        silent = np.flatnonzero(batch["sampling"] == 0)
+        stream = stream[silent]
         keys, back = np.unique(np.stack([stream, which[silent]]), axis=1, return_inverse=True)
         streams = self._exporters.streams
         rates = [self._exporters.sampling(streams[each], sampler) for each, sampler in keys.T.tolist()]

@@ -16,6 +16,7 @@ _COUNTS: Final = {
 }
 """The first that is there: what was seen, else what was sent on."""
 _TAKEN: Final = ("input", "output", "source_port", "destination_port", "protocol", "tcp_flags")
+_SAMPLING: Final = {"sampled_packets", "sampler_interval", "sampling_interval"}
 _MOST_SAMPLING: Final = (1 << 32) - 1
 
 
@@ -34,18 +35,20 @@ def meant(columns: Columns, header: Header) -> tuple[Batch, NDArray[np.bool_]]:
         _address(batch, columns, name)
     _version(batch, columns)
     _icmp(batch, columns)
-    batch["sampling"] = sampling(columns, len(batch))
+    if (told := sampling(columns, len(batch))) is not None:
+        batch["sampling"] = told
     batch["begun"], batch["ended"], doubted = believed(*said(columns, header), header)
     return batch, doubted
 
 
 def _address(batch: Batch, columns: Columns, name: str) -> None:
+    four = columns.get(f"{name}_ip4")
     if f"{name}_ip6_high" in columns:
-        batch[f"{name}_high"], batch[f"{name}_low"] = columns[f"{name}_ip6_high"], columns[f"{name}_ip6_low"]
-    if (four := columns.get(f"{name}_ip4")) is not None:
+        high, low = columns[f"{name}_ip6_high"], columns[f"{name}_ip6_low"]
         # A template may have both kinds of address, one of them empty.
-        six = batch[f"{name}_high"] | batch[f"{name}_low"]
-        batch[f"{name}_low"] = np.where(six, batch[f"{name}_low"], four)
+        batch[f"{name}_high"], batch[f"{name}_low"] = high, low if four is None else np.where(high | low, low, four)
+    elif four is not None:
+        batch[f"{name}_low"] = four
     if f"{name}_mac" in columns:
         batch[f"{name}_mac"] = columns[f"{name}_mac"]
 
@@ -68,8 +71,10 @@ def _icmp(batch: Batch, columns: Columns) -> None:
             batch["destination_port"] = np.where(batch["destination_port"], batch["destination_port"], both)
 
 
-def sampling(columns: Columns, length: int) -> NDArray[np.int64]:
-    """1 of how many packets, by each record itself; 0 when it doesn't say."""
+def sampling(columns: Columns, length: int) -> NDArray[np.int64] | None:
+    """1 of how many packets, by each record itself; 0 when it doesn't say, None when none of them can."""
+    if not _SAMPLING & columns.keys():
+        return None
     found = np.zeros(length, np.int64)
     if "sampled_packets" in columns and "skipped_packets" in columns:
         sampled, skipped = (columns[name].astype(np.float64) for name in ("sampled_packets", "skipped_packets"))
@@ -91,7 +96,8 @@ def samplers(columns: Columns) -> NDArray[np.int64] | None:
 
 def sampling_options(columns: Columns, owner: NDArray[np.int64]) -> Iterator[tuple[int, int | None, int]]:
     """Records of an options template that tell a rate: (owner, sampler, 1 of how many packets)."""
-    rates = sampling(columns, len(owner))
-    which = samplers(columns)
+    rates, which = sampling(columns, len(owner)), samplers(columns)
+    if rates is None:
+        return
     for at in np.flatnonzero(rates).tolist():
         yield int(owner[at]), None if which is None else int(which[at]), int(rates[at])

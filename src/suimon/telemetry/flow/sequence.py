@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-_MODULUS: Final = 1 << 32
+MODULUS: Final = 1 << 32
 _FARTHEST_LOST: Final = 1 << 24
 _MOST_LATE: Final = 16
 """So many late ones in a row are a new beginning at a smaller number."""
@@ -20,10 +20,19 @@ class Sequence(msgspec.Struct):
     expected: int | None = None
     _late_in_row: int = 0
 
+    def take_row(self, numbers: list[int], steps: list[int | None]) -> None:
+        """Datagrams of which each is where the one before led to: once one is where it was expected, all are."""
+        for at in range(len(numbers)):
+            if self.expected == numbers[at]:
+                self.expected = numbers[-1]
+                self.take(numbers[-1], steps[-1])
+                return
+            self.take(numbers[at], steps[at])
+
     def take(self, number: int, step: int | None) -> None:
         """One datagram's `number`; the next one's is `step` more. None: nobody knows, and the next is believed."""
-        ahead = (number - self.expected) % _MODULUS if self.expected is not None else 0
-        behind = _MODULUS - ahead
+        ahead = (number - self.expected) % MODULUS if self.expected is not None else 0
+        behind = MODULUS - ahead
         if 0 < ahead < _FARTHEST_LOST:
             self.lost += ahead
         elif ahead and behind <= self.reach and self._late_in_row < _MOST_LATE:
@@ -35,4 +44,4 @@ class Sequence(msgspec.Struct):
         elif ahead:
             self.resets += 1
         self._late_in_row = 0
-        self.expected = None if step is None else (number + step) % _MODULUS
+        self.expected = None if step is None else (number + step) % MODULUS

@@ -108,7 +108,15 @@ def _things(flat: Bytes, spans: _Spans, most: int, broken: NDArray[np.bool_]) ->
     if not found:
         return Samples(*(np.empty(0, np.int64) for _ in range(4)))
     every = Samples(*(np.concatenate(column) for column in zip(*found, strict=True)))
-    return every if len(found) == 1 else every.some(np.argsort(every.begins))
+    if len(found) == 1:
+        return every
+    # Where they stand in their span is known from the round in which they were found: nothing has to be sorted.
+    before = np.cumsum(sums := np.bincount(every.owner)) - sums
+    order = np.empty(len(every.owner), np.int64)
+    order[before[every.owner] + np.repeat(np.arange(len(found)), [len(each.owner) for each in found])] = np.arange(
+        len(order)
+    )
+    return every.some(order)
 
 
 def _flows(
@@ -124,9 +132,9 @@ def _flows(
     spans = _Spans(flows.begins + size, flows.ends, head.one_of(28, 40))
     inside = _things(flat, spans, _MOST_RECORDS, torn).of(_RAW_HEADER, _IPV4, _IPV6)
     # The first that tells of the packet is enough; a raw header comes first where there are several.
-    _, first = np.unique(inside.owner, return_index=True)
-    inside = inside.some(first)
-    batch = batch_of(len(first))
+    first = np.diff(inside.owner, prepend=-1) > 0
+    inside = inside if first.all() else inside.some(first)
+    batch = batch_of(len(inside.owner))
     whole = _packets(flat, inside, batch)
     torn[inside.owner[~whole]] = True
     broken[flows.owner[torn]] = True
