@@ -57,10 +57,13 @@ bench-switch: $(INSTALLED) ## packets, connections and pings through the pipelin
 	@.ci/bootstrap iperf3
 	@$(PY) bench/switch.py $(ARGS)
 
-bench-flow: $(INSTALLED) ## flow records: CPU, losses and right sums beside nfdump, pmacct, FastNetMon; ARGS="--only v9 --rate 400000"
+bench-flow: $(INSTALLED) ## flow records: CPU, losses, sums, history, attacks found, beside nfdump, pmacct, FastNetMon; ARGS="--only v9 --rate 400000"
 	$(ROOT)
 	@.ci/bootstrap nfdump nfdump-sflow pmacct fastnetmon
 	@$(PY) bench/flow.py $(ARGS)
+	@$(PY) bench/flow_kept.py
+	@$(PY) bench/flow_found.py
+	@$(PY) bench/flow_found.py --active-s 10
 
 chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
 	$(ROOT)

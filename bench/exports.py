@@ -64,13 +64,15 @@ class Sent(NamedTuple):
     payload: bytes
 
 
-def traffic(seed: int, count: int, exporters: int = 8, ports: int = 2000, since_s: float = 0.0) -> NDArray[np.void]:
-    """Ordinary flows of a cloud, in the order in which they ended, about 10,000 a second."""
+def traffic(
+    seed: int, count: int, exporters: int = 8, ports: int = 2000, since_s: float = 0.0, per_s: int = 10_000
+) -> NDArray[np.void]:
+    """Ordinary flows of a cloud, in the order in which they ended, about `per_s` a second."""
     chance = np.random.default_rng(seed)
     flows: NDArray[np.void] = np.zeros(count, FLOW)
     port = (ports * chance.random(count) ** 2).astype(np.int64)
     flows["exporter"], flows["interface"] = port % exporters, FIRST_INTERFACE + port // exporters
-    flows["ended_ms"] = int(since_s * 1000) + np.sort(chance.integers(0, max(count // 10, 1), count))
+    flows["ended_ms"] = int(since_s * 1000) + np.sort(chance.integers(0, max(count * 1000 // per_s, 1), count))
     flows["begun_ms"] = flows["ended_ms"] - np.minimum(chance.exponential(2000, count), 60_000).astype(np.int64)
     flows["out"] = out = chance.random(count) < 0.5
     guest, peer = _GUESTS + port, _PEERS + chance.zipf(1.3, count) * 2654435761 % (1 << 22)

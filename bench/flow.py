@@ -3,8 +3,9 @@
     make bench-flow ARGS="--records 2000000 --rate 400000 --only v9"
 
 Each collector starts anew for each protocol and gets the same datagrams, from eight exporters at 127.0.0.1x, on the
-same machine. Ours decodes, finds each record's cloud port and adds it up there; what the others do with a record is
-said in bench/flow_peers.py. CPU is that of the collector's processes, by the kernel.
+same machine. Ours decodes, finds each record's cloud port and adds it up there; "suimon, all" is the collector as it is
+run: records get their port, detectors see them, files keep them. What the others do is said in bench/flow_peers.py.
+CPU is that of the collector's processes, by the kernel.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ def main() -> int:
     names = ("CPU s/M", "ratio", "lost %", "at socket", "records/s")
     print(f"{'':8}{'collector':12}" + "".join(f"{name:>11}" for name in names) + "  packets, bytes")
     for protocol in options.only or exports.PROTOCOLS:
-        flows = exports.traffic(options.seed, options.records, EXPORTERS, PORTS, time.time() + 2)
+        flows = exports.traffic(options.seed, options.records, EXPORTERS, PORTS, time.time() + 2, options.rate)
         truth = exports.sampled(flows) if protocol == "sflow" else flows
         sent = list(exports.exported(protocol, flows))
         ours = 0.0
-        for peer in [Ours(), *([] if options.ours_alone else PEERS)]:
+        for peer in [Ours(), Whole(), *([] if options.ours_alone else PEERS)]:
             figures, taken_s = tried(peer, protocol, sent, options.rate)
             # What it lost cost it nothing.
             cost = figures.cpu_s * 1e6 / (figures.records or options.records)
@@ -117,9 +118,8 @@ def tried(peer: Peer, protocol: str, sent: Sequence[exports.Sent], rate: int) ->
                 process.kill()
                 process.wait()
         log.seek(0)
-        return peer.final(figures, log.read().decode(errors="replace"), Path(folder))._replace(
-            cpu_s=used_s, drops=lost
-        ), taken_s
+        told = peer.final(figures, log.read().decode(errors="replace"), Path(folder))
+        return told._replace(cpu_s=told.cpu_s or used_s, drops=lost), taken_s
 
 
 class Ours:
@@ -146,6 +146,24 @@ class Ours:
         except (IndexError, ValueError):
             raise SystemExit(log) from None
         return figures._replace(records=said["records"], sums=np.load(folder / "sums.npy"))
+
+
+class Whole(Ours):
+    """The collector as it is run. What it writes when it ends is counted, too."""
+
+    name = "suimon, all"
+
+    def command(self, protocol: str, port: int, folder: Path) -> list[str]:
+        program = Path(__file__).with_name("flow_whole.py")
+        return [sys.executable, str(program), str(port), str(folder), str(PORTS), str(EXPORTERS)]
+
+    def final(self, figures: Figures, log: str, folder: Path) -> Figures:
+        try:
+            said: dict[str, Any] = json.loads(log.splitlines()[-1])
+        except (IndexError, ValueError):
+            raise SystemExit(log) from None
+        told = {name: said[name] for name in ("records", "packets", "bytes", "cpu_s")}
+        return figures._replace(scaled=True, **told)
 
 
 async def collect(place: Path) -> None:

@@ -31,7 +31,9 @@ class Distinct:
 
     def count(self, rows: Integers, since_s: Floats) -> Floats:
         """About how many different things each of the rows has seen after its `since_s`."""
-        hit = self._last[rows] > since_s[:, None]
-        free = np.maximum(1.0, self._cells - hit.sum(axis=1))
+        # As whole seconds, which compare much faster than with floats; and bits are counted faster than added.
+        hit = self._last[rows] > np.floor(np.maximum(since_s, 0.0)).astype(np.uint32)[:, None]
+        hits = np.bitwise_count(np.packbits(hit, axis=1)).sum(axis=1, dtype=np.int64)
+        free = np.maximum(1.0, self._cells - hits)
         found: Floats = self._cells * np.log(self._cells / free)
         return found

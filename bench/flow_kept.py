@@ -1,0 +1,101 @@
+"""What keeping flow records costs: bytes, CPU to write and to pack them, and how soon questions are answered.
+
+    python bench/flow_kept.py --records 10000000
+
+The records are of one hour and 2,000 ports; questions are asked of the hour's small files, then of the packed one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import exports
+import numpy as np
+from flow_whole import mapped
+
+from suimon.model.collectors import Question
+from suimon.model.records import Batch, batch_of
+from suimon.telemetry.history.questions import answered
+from suimon.telemetry.history.segments import HOUR_S, Config, Segments
+
+EXPORTERS: Final = 8
+PORTS: Final = 2000
+_BEGAN_S: Final = 500_000 * HOUR_S
+_PART: Final = 500_000
+"""Records of a small file."""
+_ONE: Final = mapped(3, EXPORTERS).id
+_QUESTIONS: Final = {
+    "top ports": Question(by="port", limit=10),
+    "top sources": Question(by="source", limit=10),
+    "top peers of a port": Question(f"port {_ONE} and direction out", by="destination", limit=10),
+    "search of a port": Question(f"port {_ONE} and bytes > 100000", limit=10),
+    "search of mail": Question("protocol tcp and destination_port 25", limit=10),
+}
+
+
+def main() -> None:
+    asking = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asking.add_argument("--records", type=int, default=10_000_000, help="of the hour (10,000,000)")
+    options = asking.parse_args()
+    ports = [mapped(number, EXPORTERS) for number in range(PORTS)]
+    exporters = [f"127.0.0.{10 + number}" for number in range(EXPORTERS)]
+    now_s, parts = _BEGAN_S + 1.0, max(1, options.records // _PART)
+    with tempfile.TemporaryDirectory(prefix="suimon-bench-kept-") as folder:
+        segments = Segments(Config(Path(folder)), lambda: now_s)
+        segments.open()
+        writing_s = 0.0
+        for number in range(parts):
+            batch = of_hour(number, parts)
+            writing_s += cpu_s(lambda batch=batch: segments.write(batch, ports, exporters))  # type: ignore[misc]
+        told(segments, "written", writing_s, parts * _PART)
+        now_s += HOUR_S
+        told(segments, "packed", cpu_s(segments.compact), parts * _PART)
+        segments.close()
+
+
+def of_hour(number: int, parts: int) -> Batch:
+    """A part of an hour's records, as tagged ones are."""
+    flows = exports.traffic(number, _PART, EXPORTERS, PORTS, 0.0, _PART * parts // HOUR_S)
+    batch, out = batch_of(_PART), flows["out"]
+    began_s = _BEGAN_S + number * HOUR_S / parts
+    batch["begun"], batch["ended"] = began_s + flows["begun_ms"] / 1000, began_s + flows["ended_ms"] / 1000
+    for side in ("source", "destination"):
+        batch[f"{side}_low"], batch[f"{side}_port"] = flows[side], flows[f"{side}_port"]
+    for name in ("exporter", "protocol", "tcp_flags", "packets", "bytes"):
+        batch[name] = flows[name]
+    batch["ip_version"], batch["sampling"], batch["direction"] = 4, 1, np.where(out, 1, 2)
+    batch["port"] = (flows["interface"] - exports.FIRST_INTERFACE) * EXPORTERS + flows["exporter"]
+    own, router = 0xFA163E000000 + batch["port"].astype(np.uint64), np.uint64(0x001122334455)
+    batch["source_mac"], batch["destination_mac"] = np.where(out, own, router), np.where(out, router, own)
+    batch["input"], batch["output"] = np.where(out, flows["interface"], 1), np.where(out, 1, flows["interface"])
+    return batch
+
+
+def told(segments: Segments, name: str, used_s: float, records: int) -> None:
+    size = sum(path.stat().st_size for path in segments.files())
+    print(f"{name}: {size / records:.1f} B a record, {used_s / records * 1e6:.2f} CPU s a million", flush=True)
+    for words, question in _QUESTIONS.items():
+        took = []
+        for _ in range(3):
+            began_s = time.monotonic()
+            used_s = cpu_s(lambda question=question: answered(segments, question, 120.0))  # type: ignore[misc]
+            took.append((time.monotonic() - began_s, used_s))
+        wall_s, used_s = sorted(took)[1]
+        print(f"  {words:20} {wall_s:7.3f} s, {used_s:.3f} s of CPU", flush=True)
+
+
+def cpu_s(act: Callable[[], object]) -> float:
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    act()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    main()
