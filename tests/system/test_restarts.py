@@ -17,7 +17,7 @@ from suimon.lab.measure import Measure
 from tests.system.clouds import connect, guest, network, two_hypervisors
 
 KILLS = 20
-CONTROL_S = 2
+CONTROL_S = 3
 GUESTS = [("one", "hv1"), ("two", "hv1"), ("far", "hv2")]
 
 
@@ -47,7 +47,7 @@ def lost(lab: Lab, ways: list[tuple[Guest, Guest]], meanwhile: Callable[[], None
         senders = []
         for number, (source, target) in enumerate(ways):
             port = str(9000 + number)
-            receiver = stack.enter_context(measure.probe(target.name, "receive", port, "--idle", "2"))
+            receiver = stack.enter_context(measure.probe(target.name, "receive", port, "--idle", "4"))
             receivers.append(receiver.ready())
             address = target.lease["ip"].split("/")[0]
             senders.append(stack.enter_context(measure.probe(source.name, "send", address, port, "--seconds", "300")))
