@@ -16,6 +16,8 @@ from suimon.resources.incidents import approve, deny, get_incident, list_inciden
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder, ResponderConfig
 from suimon.response.senses import Rate, Verification
+from suimon.store.changes import Change
+from suimon.store.tx import Tx
 from tests.resources.world import ADMIN, ALICE, BOB, refused
 from tests.response.cloud import Cloud
 
@@ -351,6 +353,12 @@ def test_a_finding_wakes_it(cloud: Make, monkeypatch: pytest.MonkeyPatch) -> Non
 
     async def body() -> None:
         looked, look, rounds = asyncio.Event(), hourly.round, []
+        loop, told, asked, changes_after = asyncio.get_running_loop(), asyncio.Event(), [], Tx.changes_after
+
+        def asks(tx: Tx, revision: int) -> list[Change] | None:
+            asked.append(revision)
+            loop.call_soon_threadsafe(told.set)
+            return changes_after(tx, revision)
 
         async def round_() -> None:
             rounds.append(1)
@@ -358,10 +366,12 @@ def test_a_finding_wakes_it(cloud: Make, monkeypatch: pytest.MonkeyPatch) -> Non
             looked.set()
 
         monkeypatch.setattr(hourly, "round", round_)
+        monkeypatch.setattr(Tx, "changes_after", asks)
         running = asyncio.create_task(hourly.run())
         # Its first round finds nothing, and then it waits; what else changes is none of its business.
         await looked.wait()
         await c.store.write(lambda tx: tx.change(tx.select(Port)[0], name="another"), SYSTEM)
+        await told.wait()
         finding = c.finding(c.ports[0])
         await c.store.write(lambda tx: note_findings(tx, SYSTEM, [finding]), SYSTEM)
         async with asyncio.timeout(10):
@@ -369,5 +379,6 @@ def test_a_finding_wakes_it(cloud: Make, monkeypatch: pytest.MonkeyPatch) -> Non
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         assert len(rounds) == 2
+        assert asked == sorted({*asked}), "what it has read of the log it doesn't read again"
 
     c.loop.run_until_complete(body())

@@ -314,7 +314,8 @@ def _plain_drift(drift: Drift) -> Drift:
 
 def _plain(text: str) -> str:
     """A host's words as one short line: they get to people's terminals, where control characters would act."""
-    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_REASON])
+    short = text[:_LONGEST_REASON]
+    return short if short.isprintable() else "".join(each if each.isprintable() else " " for each in short)
 
 
 def _address(text: str) -> str:

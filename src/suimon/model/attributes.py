@@ -181,7 +181,7 @@ class Spec(msgspec.Struct, frozen=True, dict=True):
                 value = shown.extras[attribute.field]
             else:
                 value = getattr(shown.thing, attribute.field, attribute.default)
-            body[attribute.name] = attribute.show(value)
+            body[attribute.name] = value if attribute.show is as_it_is else attribute.show(value)
         project = self._by_name.get("project_id")
         if (not fields or "tenant_id" in fields) and project is not None and project.shown:
             body["tenant_id"] = shown.project_id

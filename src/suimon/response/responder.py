@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
 import msgspec
@@ -108,9 +109,10 @@ class Responder:
             await changed.wait()
             changed.clear()
             with suppress(Unavailable):
-                changes = await self._store.read(lambda tx: tx.changes_after(revision), one_statement=True)
+                changes = await self._store.read(partial(Tx.changes_after, revision=revision), one_statement=True)
                 if changes is None or any(change.kind == "finding" for change in changes):
                     return
+                revision = changes[-1].revision if changes else revision
             await asyncio.sleep(self._config.pause_s)
 
     async def round(self) -> None:

@@ -45,7 +45,7 @@ class Codec(Generic[T]):
 
     def encode(self, thing: T) -> dict[str, Any]:
         """The values of all columns by name."""
-        row = {field: getattr(thing, field) for field in self.fields}
+        row = msgspec.structs.asdict(thing)
         for field, write in self._writers.items():
             if row[field] is not None:
                 row[field] = write(row[field])

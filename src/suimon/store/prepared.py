@@ -8,6 +8,7 @@ lengths of its lists. A statement's first execution, and one with long lists, is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter, methodcaller
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,8 +18,6 @@ from sqlalchemy.sql.elements import ClauseElement
 
 _LONGEST_LIST: Final = 4
 _Convert = Callable[[Any], Any]
-_Shape = tuple[str, tuple[str, ...], tuple[int, ...]]
-"""Dialect, names of the values, and how long each is that is a list (or -1)."""
 
 
 class _Form(NamedTuple):
@@ -32,15 +31,12 @@ class _Form(NamedTuple):
     columns: Sequence[tuple[int, _Convert]]
 
     def bound(self, values: Mapping[str, Any]) -> Any:
-        named = dict(self.fixed)
-        for name, value in values.items():
-            if name in self.lists:
-                named.update(zip(self.lists[name], value, strict=True))
-            else:
-                named[name] = value
+        named = {**self.fixed, **values}
+        for name, expanded in self.lists.items():
+            named.update(zip(expanded, named.pop(name), strict=True))
         for name, convert in self.converted.items():
             named[name] = convert(named[name])
-        return named if self.order is None else [named[name] for name in self.order]
+        return named if self.order is None else [*map(named.__getitem__, self.order)]
 
     def read(self, row: Sequence[Any]) -> Sequence[Any]:
         read = list(row)
@@ -49,8 +45,18 @@ class _Form(NamedTuple):
         return read
 
 
-_forms: WeakKeyDictionary[Executable, dict[_Shape, _Form | None]] = WeakKeyDictionary()
-"""By statement; None for one that only SQLAlchemy can execute."""
+class _Shape(NamedTuple):
+    """A statement with values of certain names: which of them are lists, and its form by how long these are."""
+
+    lists: Sequence[str]
+    forms: dict[tuple[int, ...], _Form | None]
+    """None for one that only SQLAlchemy can execute."""
+
+
+_shapes: WeakKeyDictionary[Executable, dict[tuple[str, ...], _Shape]] = WeakKeyDictionary()
+"""By statement, then by dialect and names of the values."""
+_all_rows: Final = methodcaller("fetchall")
+_row_count: Final = attrgetter("rowcount")
 
 
 def rows(connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
@@ -58,7 +64,7 @@ def rows(connection: Connection, statement: Executable, values: Mapping[str, Any
     form = _form(connection.dialect, statement, values)
     if form is None:
         return connection.execute(statement, values).fetchall()
-    found: Sequence[Sequence[Any]] = _executed(connection, form, values, lambda cursor: cursor.fetchall())
+    found: Sequence[Sequence[Any]] = _run(connection, form.text, form.bound(values), _all_rows)
     return [form.read(row) for row in found] if form.columns else found
 
 
@@ -67,23 +73,18 @@ def count(connection: Connection, statement: Executable, values: Mapping[str, An
     form = _form(connection.dialect, statement, values)
     if form is None:
         return connection.execute(statement, values).rowcount
-    return int(_executed(connection, form, values, lambda cursor: cursor.rowcount))
+    return int(_run(connection, form.text, form.bound(values), _row_count))
 
 
 def control(connection: Connection, text: str) -> None:
     """A statement without values, as BEGIN. Raises DBAPIError."""
-    _run(connection, text, (), lambda cursor: None)
-
-
-def _executed(connection: Connection, form: _Form, values: Mapping[str, Any], take: Callable[[Any], Any]) -> Any:
-    heard = connection.info.get("trace")
-    if heard:
-        heard(form.text)
-    return _run(connection, form.text, form.bound(values), take)
+    _run(connection, text, (), _row_count)
 
 
 def _run(connection: Connection, text: str, bound: Any, take: Callable[[Any], Any]) -> Any:
     dialect, driver = connection.dialect, connection.connection
+    if heard := driver.info.get("trace"):
+        heard(text)
     cursor = driver.cursor()
     try:
         cursor.execute(text, bound)
@@ -106,17 +107,21 @@ def _run(connection: Connection, text: str, bound: Any, take: Callable[[Any], An
 
 
 def _form(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) -> _Form | None:
-    lengths = tuple(len(value) if isinstance(value, list) else -1 for value in values.values())
-    if any(length > _LONGEST_LIST for length in lengths):
+    shapes = _shapes.get(statement)
+    if shapes is None:
+        _shapes[statement] = {}
         return None
-    known = _forms.get(statement)
-    if known is None:
-        _forms[statement] = {}
+    names = (dialect.name, *values)
+    shape = shapes.get(names)
+    if shape is None:
+        lists = [name for name, value in values.items() if isinstance(value, list)]
+        shape = shapes[names] = _Shape(lists, {})
+    lengths = tuple([len(values[name]) for name in shape.lists]) if shape.lists else ()
+    if lengths and max(lengths) > _LONGEST_LIST:
         return None
-    shape = (dialect.name, tuple(values), lengths)
-    if shape not in known:
-        known[shape] = _made(dialect, statement, values)
-    return known[shape]
+    if lengths not in shape.forms:
+        shape.forms[lengths] = _made(dialect, statement, values)
+    return shape.forms[lengths]
 
 
 def _made(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) -> _Form | None:

@@ -6,7 +6,6 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
@@ -23,6 +22,7 @@ from suimon.store import changes, dialect, schema
 from suimon.store.changes import Change
 from suimon.store.errors import Again, Lost
 from suimon.store.tables import META
+from suimon.store.threads import Threads
 from suimon.store.tx import Context, Tx
 
 T = TypeVar("T")
@@ -103,8 +103,8 @@ class Store:
         self._trace: dialect.Trace | None = None
         self._connections: set[Connection] = set()
         self._local = threading.local()
-        self._writing: ThreadPoolExecutor
-        self._reading: ThreadPoolExecutor
+        self._writing: Threads
+        self._reading: Threads
 
     def open(self) -> None:
         """Claim, migrate, connect. Raises StoreError, whose message is one sentence for the operator."""
@@ -122,14 +122,14 @@ class Store:
         except BaseException:
             self._database.release()
             raise
-        self._writing = ThreadPoolExecutor(self._config.writers if self._database.shared else 1, "store-writer")
-        self._reading = ThreadPoolExecutor(self._config.readers, "store-reader")
+        self._writing = Threads(self._config.writers if self._database.shared else 1, "store-writer")
+        self._reading = Threads(self._config.readers, "store-reader")
         self._database.watch(self._look, self._hear, self._config.look_every_s)
 
     def close(self) -> None:
         """Waits for what is under way. The database is whole by itself afterwards."""
-        self._writing.shutdown()
-        self._reading.shutdown()
+        self._writing.close()
+        self._reading.close()
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -149,7 +149,7 @@ class Store:
 
         `one_statement` saves BEGIN and COMMIT; it is for acts that are a single select, or several that needn't agree.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, act, one_statement)
+        return await self._reading.call(self._read, act, one_statement)
 
     async def write(self, act: Act[T], actor: Actor) -> T:
         """Call `act` in a writing transaction of its own; what it did is durable, or undone if it raised.
@@ -160,7 +160,7 @@ class Store:
             raise Unavailable("Too many changes are waiting for the database. Try again.")
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._writing, self._write, act, actor)
+            return await self._writing.call(self._write, act, actor)
         finally:
             self._waiting -= 1
 
@@ -174,7 +174,7 @@ class Store:
         Its number is the time in seconds, or the next one: a copy that is put back twice must not begin the same epoch
         again, and what it began the first time it can't know.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self._begin_epoch)
+        return await self._writing.call(self._begin_epoch)
 
     def subscribe(self) -> Subscription:
         """An event for the running loop. It starts out unset; read your position after subscribing."""
@@ -196,7 +196,7 @@ class Store:
         `LONGEST_MESSAGE` bytes. Raises Unavailable.
         """
         assert len(message.encode()) <= LONGEST_MESSAGE, "whoever tells has looked"
-        await asyncio.get_running_loop().run_in_executor(self._reading, self._tell, message)
+        await self._reading.call(self._tell, message)
 
     @contextmanager
     def listening(self, heard: dialect.Heard) -> Iterator[None]:

@@ -78,10 +78,11 @@ class NetworkService:
 
     def _within(self, call: Call, resource: Resource, rest: tuple[str, ...]) -> Handler:
         """Below a collection: nothing, an id, or an id and what is below that."""
+        method = call.method
         for path, view in resource.views.items():
-            if (ids := _fit(path, call.method, rest)) is not None:
+            if (ids := _fit(path, method, rest)) is not None:
                 return partial(self._view, call, view, ids)
-        match call.method, rest:
+        match method, rest:
             case "GET", () if resource.list:
                 return partial(self._index, call, resource)
             case "POST", () if resource.create:
