@@ -173,6 +173,12 @@ def test_a_switch_that_died_leaves_a_total_whose_split_is_unknown() -> None:
     assert (at_once[1].out_bytes, at_once[1].out_outside_bytes, at_once[1].out_unsplit_bytes) == (3000, 800, 2200)
 
 
+def test_what_flows_of_another_life_of_the_host_counted_may_not_be_all() -> None:
+    reborn = msgspec.structs.replace(reading(20, 700, 100, born_s=8.0), boot="another")
+    (_, other) = fold(reading(10, 1000, 500), reborn)
+    assert (other.out_bytes, other.out_outside_bytes, other.out_unsplit_bytes) == (700, 100, 600)
+
+
 @pytest.mark.parametrize("jitter_s", [-1.5, 0.0, 1.5])
 def test_an_age_that_is_told_a_little_late_is_the_same_birth(jitter_s: float) -> None:
     kept = fold(reading(10, 1000, 500), reading(20, 2000, 900, born_s=5.0 + jitter_s))
