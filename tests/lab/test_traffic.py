@@ -74,7 +74,8 @@ def test_what_was_enough_ends_well_at_once(sends: str, listens: str) -> None:
         receiver(listens, str(port), "--idle", "0.5") as result,
         subprocess.Popen(command(sends, "127.0.0.1", str(port), "--seconds", "60"), stdout=subprocess.PIPE) as sender,
     ):
-        time.sleep(0.5)
+        assert sender.stdout and sender.stdout.readline() == b"ready\n"
+        time.sleep(0.2)
         sender.terminate()
         assert json.loads(sender.communicate(timeout=30)[0]) and sender.returncode == 0
     assert result.get("bytes", result.get("received")) > 10 and time.monotonic() - begun < 30

@@ -23,6 +23,7 @@ class Probe:
 
     def __init__(self, namespace: str, args: tuple[str, ...], env: dict[str, str]) -> None:
         self._what = " ".join(args)
+        self._ready = False
         program = ["ip", "netns", "exec", namespace, sys.executable, "-I", traffic.__file__, *args]
         self._child = subprocess.Popen(  # noqa: S603
             program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
@@ -38,16 +39,20 @@ class Probe:
         self._child.communicate()
 
     def ready(self, timeout_s: float = 20) -> Probe:
-        """Itself, once it can receive."""
+        """Itself, once it can receive, and be told to end."""
+        if self._ready:
+            return self
         assert self._child.stdout is not None
         if not select.select([self._child.stdout], [], [], timeout_s)[0]:
             raise LabError(f"`traffic {self._what}` was not ready within {timeout_s:g} s.")
         self._child.stdout.readline()
+        self._ready = True
         return self
 
     def enough(self) -> Probe:
         """Itself, told to end now rather than when its time is over."""
-        self._child.terminate()
+        # One that has not begun yet would die of it.
+        self.ready()._child.terminate()
         return self
 
     def result(self, timeout_s: float = 60) -> Json:

@@ -1,7 +1,8 @@
 """Traffic between guests: a program of its own that runs inside their namespaces, with the standard library only.
 
-Every command prints one line of JSON when it ends; receivers print `ready` first, as soon as they can receive. Times
-are CLOCK_MONOTONIC in seconds, which all namespaces share, so that one guest's can be compared with another's.
+Every command prints one line of JSON when it ends, and those that last `ready` first: as soon as they can receive, and
+be told that it is enough. Times are CLOCK_MONOTONIC in seconds, which all namespaces share, so that one guest's can be
+compared with another's.
 
     receive PORT                     numbered UDP packets, until none came for a while
     send HOST PORT                   numbered UDP packets at a steady rate
@@ -86,6 +87,7 @@ def send(args: argparse.Namespace) -> dict[str, Any]:
     refused = 0
     sent = 0
     enough = _enough()
+    _ready()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         begun = time.monotonic()
         while (now := time.monotonic()) < begun + args.seconds and not enough.is_set():
@@ -120,6 +122,7 @@ def stream(args: argparse.Namespace) -> dict[str, Any]:
     """The pattern, at `kbps` or as fast as the peer takes it, for `seconds` or until SIGTERM."""
     sent = 0
     enough = _enough()
+    _ready()
     with socket.create_connection((args.host, args.port), timeout=args.patience) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         begun = time.monotonic()
@@ -199,8 +202,9 @@ def serve(args: argparse.Namespace) -> dict[str, Any]:
     async def run() -> None:
         for port in args.ports:
             await asyncio.start_server(greet, "0.0.0.0", port, backlog=1024)  # noqa: S104 (in a namespace of its own)
+        stopped = _stopped()
         _ready()
-        await _stopped().wait()
+        await stopped.wait()
 
     asyncio.run(run())
     return {"served": served}
@@ -234,6 +238,7 @@ def sessions(args: argparse.Namespace) -> dict[str, Any]:
     async def run() -> float:
         nonlocal begun
         enough, begun_at = _stopped(), time.monotonic()
+        _ready()
         async with asyncio.TaskGroup() as tasks:
             while time.monotonic() < begun_at + args.seconds and not enough.is_set():
                 tasks.create_task(session(servers[begun % len(servers)]))
