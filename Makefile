@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch chaos kernel hypervisor guest clean
+.PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch bench-policy chaos kernel hypervisor guest clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench-flow: $(INSTALLED) ## flow records: CPU, losses and right sums beside nfdu
 	$(ROOT)
 	@.ci/bootstrap nfdump nfdump-sflow pmacct fastnetmon
 	@$(PY) bench/flow.py $(ARGS)
+
+bench-policy: $(INSTALLED) ## violations in a cloud of 50,000 ports, at once and change by change, beside DuckDB, clingo; ARGS="--scale 0.1"
+	@$(PY) -m bench.policy $(ARGS)
 
 chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
 	$(ROOT)

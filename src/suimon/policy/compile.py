@@ -22,7 +22,7 @@ from typing import Any
 
 from suimon.policy.builtins import BUILTINS
 from suimon.policy.plan import bound_columns, is_known, order
-from suimon.policy.relation import Relation
+from suimon.policy.relation import Columns, Relation
 from suimon.policy.terms import Atom, Clause, Term, Test, Variable
 from suimon.policy.values import StoredRow
 
@@ -48,6 +48,7 @@ class Writer:
         self._depth = 1
         self._known: dict[Variable, str] = {}
         self._used = _used(clause)
+        self._is_whole = False
 
     def step(self, at: int) -> Callable[[StoredRow, Out, int], None]:
         """`step(row, out, sign)`: the heads that the row at this place of the body gives, each with `sign`."""
@@ -55,14 +56,20 @@ class Writer:
         assert isinstance(place, Atom)
         self._match(place.arguments, "row")
         self._join(at)
-        self._emit()
-        return self._function("step(row, out, sign)", "len(out)")  # type: ignore[no-any-return]
+        self._line(f"head = {self._head()}")
+        self._line("out[head] = out.get(head, 0) + sign")
+        return self._function("step(row, out, sign)", "check(len(out))")  # type: ignore[no-any-return]
 
-    def whole(self) -> Callable[[Out, int], None]:
-        """`whole(out, sign)`: all heads that the clause gives now."""
+    def whole(self) -> Callable[[Callable[[list[StoredRow]], None]], None]:
+        """`whole(emit)`: all heads that the clause gives now, some at a time. It is called once."""
+        self._is_whole = True
+        self._line("heads = []")
         self._join(None)
-        self._emit()
-        return self._function("whole(out, sign)", "len(out)")  # type: ignore[no-any-return]
+        self._line(f"heads.append({self._head()})")
+        source = "emit(heads); heads.clear()"
+        self._depth = 1
+        self._line(source)
+        return self._function("whole(emit)", source)  # type: ignore[no-any-return]
 
     def proof(self) -> Callable[[StoredRow, list[tuple[StoredRow, ...]]], None]:
         """`proof(row, out)`: for some ways in which the clause gives this head, the rows of its positive atoms."""
@@ -71,10 +78,11 @@ class Writer:
         rows = [f"r{i}" for i, part in enumerate(self._clause.body) if isinstance(part, Atom) and not part.negated]
         self._line(f"out.append(({''.join(f'{r}, ' for r in rows)}))")
         self._line(f"if len(out) >= {MAX_PROOFS}: return")
-        return self._function("proof(row, out)", "0")  # type: ignore[no-any-return]
+        return self._function("proof(row, out)", "check(0)")  # type: ignore[no-any-return]
 
-    def _function(self, signature: str, size: str) -> Any:
-        source = "\n".join([f"def {signature}:", f"    work = {WORK}", *self._lines]).replace("SIZE", size)
+    def _function(self, signature: str, pause: str) -> Any:
+        """`pause` is what is done when some work was done: a look at the limits."""
+        source = "\n".join([f"def {signature}:", f"    work = {WORK}", *self._lines]).replace("PAUSE", pause)
         exec(compile(source, "<clause>", "exec"), self._names)  # noqa: S102 (our own text; values come in by name)
         return self._names[signature.partition("(")[0]]
 
@@ -108,6 +116,7 @@ class Writer:
             there = f"r{place} in rows{place}" + (f" and r{place} != row" if without else "")
             self._unless(there if atom.negated else f"not ({there})")
             return
+        columns = self._indexed(atom, relation, columns)
         if columns:
             self._names[f"index{place}"] = relation.index(columns)
             terms = [self._term(atom.arguments[c]) for c in columns]
@@ -117,12 +126,18 @@ class Writer:
         else:
             self._names[f"found{place}"] = relation.rows
         self._line(f"work -= len(found{place})")
-        self._line(f"if work < 0: check(SIZE); work = {WORK}")
+        self._line(f"if work < 0: PAUSE; work = {WORK}")
         self._line(f"for r{place} in found{place}:")
         self._depth += 1
         if without:
             self._unless(f"r{place} == row")
         self._match(atom.arguments, f"r{place}", skip=columns)
+
+    def _indexed(self, atom: Atom, relation: Relation, columns: Columns) -> Columns:
+        """Which index to look up; none for what is read through once, unless there is one already."""
+        chosen = relation.best_index(columns) if columns else ()
+        once = self._depth == 1 and not any(isinstance(atom.arguments[c], Variable) for c in chosen)
+        return () if self._is_whole and once and chosen not in relation.indexes else chosen
 
     def _match(self, terms: tuple[Term, ...], row: str, skip: tuple[int, ...] = ()) -> None:
         """Binds the variables of `terms` to the columns of `row`, and compares what is known."""
@@ -145,9 +160,8 @@ class Writer:
         self._unless(f"t{place} is None")
         self._match(test.outputs, f"t{place}")
 
-    def _emit(self) -> None:
-        self._line(f"head = ({''.join(f'{self._term(t)}, ' for t in self._clause.head.arguments)})")
-        self._line("out[head] = out.get(head, 0) + sign")
+    def _head(self) -> str:
+        return f"({''.join(f'{self._term(t)}, ' for t in self._clause.head.arguments)})"
 
     def _term(self, term: Term) -> str:
         """What the source calls a term: a variable's name, or that of a constant, which is never part of the text."""

@@ -70,13 +70,20 @@ class Engine:
         with self._changing():
             self._workspace.apply(events)
             changed = self._evaluation.settle()
+        self._evaluation.make_room()
         return _difference(changed)
 
     def facts(self, changes: Sequence[FactChange]) -> Difference:
         """Rows put into and dropped from sources' tables; a row that is there already, or not, changes nothing."""
-        with self._changing():
+        assert not self._busy, "a change within a trial"
+        self._begin()
+        try:
             tables = self._workspace.put(changes)
             changed = self._evaluation.settle()
+        except BaseException:
+            self._evaluation.undo()
+            raise
+        self._evaluation.keep()
         self._evaluation.replan(tables)
         return _difference(changed)
 

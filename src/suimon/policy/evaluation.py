@@ -290,7 +290,23 @@ class Evaluation:
                     aggregator.count(row, 1)
             aggregator.whole(out, sign)
         else:
-            Writer(clause, self._of, self._check).whole()(out, sign)
+            found = self.solve(clause)
+            if out or sign < 0:
+                for row, count in found.items():
+                    out[row] = out.get(row, 0) + sign * count
+            else:
+                out.update(found)
+
+    def solve(self, clause: Clause) -> Counter[StoredRow]:
+        """The heads that a clause gives now, and in how many ways it gives each."""
+        found: Counter[StoredRow] = Counter()
+
+        def emit(heads: list[StoredRow]) -> None:
+            found.update(heads)
+            self._check(len(found))
+
+        Writer(clause, self._of, self._check).whole()(emit)
+        return found
 
     def _of(self, atom: Atom) -> Relation:
         return self.relation(atom.table)
@@ -322,10 +338,16 @@ class Evaluation:
         stale = {c.clause for table in grown for c in self.wiring.consumers.get(table, ())}
         for table in grown:
             self.relations[table].planned_rows = len(self.relations[table].rows)
+            self.relations[table].make_room()
         for table, found in self.wiring.consumers.items():
             self.wiring.consumers[table] = [c for c in found if c.clause not in stale]
         for clause in stale:
             self._wire(clause)
+
+    def make_room(self) -> None:
+        """For rows to come, after a change that may have brought many."""
+        for relation in self.relations.values():
+            relation.make_room()
 
     def _has_grown(self, relation: Relation) -> bool:
         return len(relation.rows) > REPLAN_ROWS + REPLAN_FACTOR * relation.planned_rows

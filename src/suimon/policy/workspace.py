@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from suimon.policy.changes import Event, FactChange, Table
 from suimon.policy.checks import NAMESPACE, Scope
-from suimon.policy.compile import Check, Out, Writer
+from suimon.policy.compile import Check
 from suimon.policy.errors import NOWHERE, Place, PolicyError
 from suimon.policy.evaluation import Evaluation
 from suimon.policy.program import Policy, check_width, evaluated, widths
@@ -26,7 +26,6 @@ class Workspace:
         self.sources: dict[str, dict[str, tuple[str, ...]]] = {}
         self.policies: dict[str, Policy] = {}
         self.evaluation = Evaluation(check)
-        self._check = check
 
     def policy(self, name: str) -> Policy:
         found = self.policies.get(name)
@@ -157,14 +156,7 @@ class Workspace:
                 return []
         elif any(isinstance(term, Variable) for term in part.inputs):
             raise PolicyError(f"{part.builtin} needs values for what goes in")
-        return self.solutions((part,), arguments)
-
-    def solutions(self, body: tuple[Atom | Test, ...], head: tuple[object, ...]) -> list[StoredRow]:
-        """The rows that a clause with this head and body would give."""
-        found: Out = {}
-        relation = self.evaluation.relation
-        Writer(Clause(Atom(_ANSWER, head), body, ""), lambda a: relation(a.table), self._check).whole()(found, 1)
-        return list(found)
+        return list(self.evaluation.solve(Clause(Atom(_ANSWER, arguments), (part,), "")))
 
 
 def _setter(policy: Policy, clauses: dict[Clause, None], facts: dict[Fact, None]) -> Callable[[], None]:
