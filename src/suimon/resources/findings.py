@@ -35,7 +35,9 @@ _LIVE: Final = (
     .limit(bindparam("most"))
 )
 
-_FORGET: Final = delete(FINDINGS).where(FINDINGS.c.seen_at < bindparam("before"))
+_OLD: Final = FINDINGS.c.seen_at < bindparam("before")
+_FORGOTTEN: Final = select(FINDINGS.c.id).where(_OLD)
+_FORGET: Final = delete(FINDINGS).where(_OLD)
 
 
 def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[NotedFinding]:
@@ -58,12 +60,17 @@ def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[Not
             tx.touch("finding", one.id, "")
         elif before != one:
             tx.update(before, one)
+            if one.ended != before.ended:
+                tx.touch("finding", one.id, "")
     return noted
 
 
 def forget(tx: Tx, before: datetime) -> None:
     """Take away what was seen for the last time before that."""
-    tx.run(_FORGET, {"before": time_text(before)})
+    values = {"before": time_text(before)}
+    for (id_,) in tx.rows(_FORGOTTEN, values):
+        tx.touch("finding", id_, "")
+    tx.run(_FORGET, values)
 
 
 def list_findings(tx: Tx, actor: Actor, limit: int = 100) -> list[NotedFinding]:
