@@ -76,6 +76,9 @@ def test_the_neutron_api_says_which_clause_forbids(policed: Cloud) -> None:
         if status == 403:
             assert made.error[1] == "PolicyForbids" and "Ask the network team." in made.error[2]
             assert 'neutronv2:networks(id=x, name="bad")' in made.error[2]
+    assert [one["name"] for one in ask(policed, "POST", "stop").json["results"]] == ["naming"]
+    made = policed.call("POST", "/v2.0/networks", {"network": {"name": "bad"}}, policed.admin.token)
+    assert made.status == 201
 
 
 def test_data_sources_are_what_the_caller_may_see(policed: Cloud) -> None:

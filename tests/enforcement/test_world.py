@@ -125,6 +125,29 @@ def test_a_proactive_policy_forbids_and_says_why(policed: Policed) -> None:
     policed.create("security-group-rules", security_group_id=group, remote_ip_prefix="10.0.0.0/8", **RULE)
 
 
+def test_a_check_costs_one_statement_and_nothing_where_nothing_forbids(policed: Policed) -> None:
+    network = policed.network()
+    policed.subnet(network)
+    policed.port(network)
+
+    def cost() -> int:
+        heard: list[str] = []
+        policed.store.trace(heard.append)
+        policed.port(network)
+        policed.store.trace(None)
+        return len(heard)
+
+    policed.store.guard(None)
+    free = cost()
+    policed.store.guard(policed.engines.check)
+    policed.policy("open", OPEN)
+    policed.rows("open")
+    assert cost() == free
+    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "open", mode="enforced", proactive=True))
+    policed.rows("open")
+    assert cost() == free + 1
+
+
 @pytest.mark.parametrize("mode", [{"mode": "staged", "proactive": True}, {"mode": "enforced"}, {"mode": "draft"}])
 def test_others_forbid_nothing(policed: Policed, mode: dict[str, object]) -> None:
     policed.policy("open", OPEN, **mode)

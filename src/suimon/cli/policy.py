@@ -141,6 +141,14 @@ def mode(name: str, to: str, proactive: bool | None, state: Path | None) -> None
     click.echo(f"{made['name']} is {made['mode']}{' and forbids' if made['proactive'] else ''}.")
 
 
+@policy.command()
+@_state
+def stop(state: Path | None) -> None:
+    """Let no policy forbid anything from now on: all that are enforced are staged."""
+    found = _call(state, "POST", "stop")["results"]
+    click.echo(f"Staged: {', '.join(one['name'] for one in found) or 'none was enforced'}")
+
+
 def _call(state: Path | None, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
     try:
         return request(state, method, f"policy/v1/{path}", body)

@@ -16,6 +16,8 @@ from suimon.store.tables import RBAC_POLICIES
 from suimon.store.tx import Tx
 
 POLICY_TYPES: Final[dict[str, type[msgspec.Struct]]] = {"policy": Policy, "clause": Clause}
+_SHARED_KINDS: Final = frozenset({"network", "group", "address_scope", "subnetpool", "qos"})
+"""Those whose rows say so."""
 _SHARED: Final = select(RBAC_POLICIES.c.object_id).where(
     RBAC_POLICIES.c.action == bindparam("action"), RBAC_POLICIES.c.target_project == bindparam("everybody")
 )
@@ -44,7 +46,12 @@ def read(tx: Tx, keys: Collection[Key]) -> dict[Key, msgspec.Struct | None]:
     return found
 
 
-def shared(tx: Tx, ids: Collection[str] | None = None) -> frozenset[str]:
-    """Which of these (None: of all) everybody may see."""
-    rows = tx.rows(_SHARED, _BY_EVERYBODY) if ids is None else tx.rows(_SHARED_OF, {**_BY_EVERYBODY, "ids": list(ids)})
-    return frozenset(row[0] for row in rows)
+def shared(tx: Tx, keys: Collection[Key]) -> frozenset[str]:
+    """Which ids of these everybody may see."""
+    ids = [id_ for kind, id_ in keys if kind in _SHARED_KINDS]
+    return frozenset(row[0] for row in tx.rows(_SHARED_OF, {**_BY_EVERYBODY, "ids": ids})) if ids else frozenset()
+
+
+def all_shared(tx: Tx) -> frozenset[str]:
+    """What everybody may see."""
+    return frozenset(row[0] for row in tx.rows(_SHARED, _BY_EVERYBODY))

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from suimon.enforcement.forbidding import forbid
-from suimon.enforcement.reading import POLICY_TYPES, read, shared
+from suimon.enforcement.reading import POLICY_TYPES, all_shared, read, shared
 from suimon.enforcement.scope import FACT_TYPES, Key, Limits, Scope, Sources, Told, keyed, sources_of
 from suimon.enforcement.words import account
 from suimon.model.actor import SYSTEM
@@ -102,7 +102,7 @@ class World:
                 self._try(tx, policies, keys)
                 self._behind |= policies
             if facts and (watchful := self._watchful()):
-                forbid(watchful, read(tx, facts), shared(tx, {id_ for _, id_ in facts}))
+                forbid(watchful, read(tx, facts), shared(tx, facts))
 
     def listen(self, tx: Tx) -> list[News]:
         """All that is wrong now, as if it had appeared just now; from here on `news` has what is new."""
@@ -168,7 +168,7 @@ class World:
         if policies:
             self._load_more(tx, policies.values(), cause, ours)
         things = read(tx, [key for key in keys if key[0] in FACT_TYPES]) if self._scopes else {}
-        public = shared(tx, {id_ for _, id_ in things}) if things else frozenset()
+        public = shared(tx, things)
         for scope in self._scopes.values():
             if scope.stale:
                 continue
@@ -206,7 +206,7 @@ class World:
     def _load(self, tx: Tx, project_id: str, ours: Collection[Key]) -> None:
         """All but what the transaction itself did, which is read when it is committed."""
         scope = Scope(project_id, self._hidden, self._limits)
-        public = shared(tx)
+        public = all_shared(tx)
         where = {} if project_id == CLOUD else {"project_id": project_id}
         for type_ in scope.types:
             things = keyed(tx.select(type_, where))

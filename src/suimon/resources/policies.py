@@ -105,6 +105,13 @@ def change_policy(
     return after
 
 
+def stop_enforcing(tx: Tx, actor: Actor) -> list[Policy]:
+    """Stage all that the actor may write and that is enforced. Raises Forbidden."""
+    _require_writer(actor)
+    enforced = [one for one in list_policies(tx, actor) if one.mode == "enforced"]
+    return [change_policy(tx, actor, one.id, mode="staged") for one in enforced]
+
+
 def insert_clause(tx: Tx, actor: Actor, policy_name: str, wanted: WantedClause) -> Clause:
     """Raises Forbidden, NotFound, BadRequest, Conflict when there is such a clause or there are too many."""
     policy = _own(tx, actor, policy_name)

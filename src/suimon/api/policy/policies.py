@@ -97,6 +97,11 @@ class Policies:
 
         return answer(_policy(await self._store.write(act, actor)))
 
+    async def stop(self, _call: Call, actor: Actor) -> Response:
+        """POST: nothing is forbidden any more; what was enforced is staged."""
+        found = await self._store.write(lambda tx: acts.stop_enforcing(tx, actor), actor)
+        return answer({"results": [_policy(one) for one in found]})
+
     async def delete(self, _call: Call, actor: Actor, name: str) -> Response:
         """DELETE: with its rules."""
         return answer(_policy(await self._store.write(lambda tx: acts.delete_policy(tx, actor, name), actor)))

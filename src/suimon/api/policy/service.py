@@ -48,6 +48,7 @@ class PolicyService:
                 "GET v1/data-sources/*/tables/*": sources.table,
                 "GET v1/data-sources/*/tables/*/spec": sources.spec,
                 "GET v1/data-sources/*/tables/*/rows": sources.rows,
+                "POST v1/stop": policies.stop,
                 "GET v1/violations": records.violations,
                 "GET v1/violations/*": records.violation,
                 "GET v1/history": records.history,
