@@ -13,16 +13,19 @@ from tests.resources.world import ADMIN, World
 
 OPEN = 'error(rule) :- neutronv2:security_group_rules(id=rule, direction="ingress", remote_ip_prefix="0.0.0.0/0")'
 
+LIMITS = Limits(max_s=60)
+
 
 class Policed(World):
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = LIMITS) -> None:
         super().__init__()
+        self._limits = limits
         self.engines = self.fresh()
         self.store.guard(self.engines.check)
 
     def fresh(self) -> Engines:
         """What knows nothing yet."""
-        return Engines(hidden_from_projects(), Limits(max_s=60))
+        return Engines(hidden_from_projects(), self._limits)
 
     def policy(self, name: str, *clauses: str, by: Actor = ADMIN, **mode: object) -> None:
         wanted = policies.Wanted(name=name, clauses=tuple(policies.WantedClause(text=text) for text in clauses))

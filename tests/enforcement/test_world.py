@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from suimon.enforcement.scope import Limits
 from suimon.model.actor import SYSTEM
+from suimon.model.policies import CLOUD
 from suimon.resources import policies
 from tests.enforcement.policed import OPEN, Policed
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, refused
@@ -93,13 +95,15 @@ def test_what_is_not_committed_leaves_nothing_behind(policed: Policed) -> None:
         ("error(x) :- not q(x)", "line 1, column "),
         ("p(x) :- neutronv2:ports(nothing=x)", "nothing"),
         ("error(x :- q(x)", "line 1, column "),
+        ("p(1) p(2)", "one rule at a time"),
         (OPEN, "already exists"),
     ],
 )
 def test_clauses_that_cannot_be_in_force_are_refused(policed: Policed, text: str, words: str) -> None:
     policed.policy("open", OPEN)
     before = policed.store.position()
-    with refused("HTTPConflict" if text == OPEN else "PolicyError", words):
+    kinds = {OPEN: "HTTPConflict", "p(1) p(2)": "HTTPBadRequest"}
+    with refused(kinds.get(text, "PolicyError"), words):
         policed.insert("open", text + " ")
     assert policed.store.position() == before
     assert len(policed.read(lambda tx: policies.list_clauses(tx, ADMIN, "open"))) == 1
@@ -164,6 +168,23 @@ def test_what_is_wrong_already_and_what_suimon_does_itself_is_not_forbidden(poli
     policed.create("security-group-rules", security_group_id=group, remote_ip_prefix="0.0.0.0/0", by=SYSTEM, **RULE)
     assert len(policed.rows("open")) == 2
     policed.delete("security-group-rules", rule)
+
+
+def test_what_becomes_too_much_stands_still_and_stops_nobody() -> None:
+    policed = Policed(Limits(max_rows=50, max_s=60))
+    policed.policy("pairs", "error(x, y) :- neutronv2:networks(id=x), neutronv2:networks(id=y)", mode="enforced")
+    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "pairs", proactive=True))
+    policed.create_many("networks", [{} for _ in range(10)], SYSTEM)
+    network = policed.network()
+    with refused("ServiceUnavailable", "stand still since revision"):
+        policed.rows("pairs")
+    told = policed.read(lambda tx: policed.engines.status(tx, CLOUD))
+    assert "stand still" in str(told["last_error"])
+    (clause,) = policed.read(lambda tx: policies.list_clauses(tx, ADMIN, "pairs"))
+    policed.write(lambda tx: policies.delete_clause(tx, ADMIN, "pairs", clause.id))
+    policed.insert("pairs", "error(x) :- neutronv2:networks(id=x)")
+    assert len(policed.rows("pairs")) == 11 and (network,) in policed.rows("pairs")
+    policed.close()
 
 
 def test_projects_have_their_own_facts_and_policies(policed: Policed) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound
 from suimon.model.policies import CLOUD, KINDS, MODES, Clause, Kind, Mode, Policy, PolicyChange
+from suimon.policy.syntax import read
 from suimon.resources.ids import new_id
 from suimon.store.tx import Tx
 
@@ -113,11 +114,14 @@ def stop_enforcing(tx: Tx, actor: Actor) -> list[Policy]:
 
 
 def insert_clause(tx: Tx, actor: Actor, policy_name: str, wanted: WantedClause) -> Clause:
-    """Raises Forbidden, NotFound, BadRequest, Conflict when there is such a clause or there are too many."""
+    """Raises Forbidden, NotFound, BadRequest (PolicyError), Conflict when there is such a clause or too many."""
     policy = _own(tx, actor, policy_name)
     text = wanted.text.strip()
     if not text or len(text) > MOST_TEXT:
         raise BadRequest(f"A clause has from 1 to {MOST_TEXT} characters.")
+    if (many := len(read(text))) != 1:
+        # Two texts that share a clause could not be told apart when one of them goes.
+        raise BadRequest(f"Write one rule at a time: these are {many}.")
     others = tx.select(Clause, {"policy_id": policy.id})
     if len(others) >= MOST_CLAUSES:
         raise Conflict(f"At most {MOST_CLAUSES} clauses in a policy.")
