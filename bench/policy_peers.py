@@ -10,7 +10,7 @@ from pathlib import Path
 import clingo
 import duckdb
 
-from bench.policy_world import COLUMNS, HELPERS, NAMES, SOURCE, VIOLATIONS, Row
+from bench.policy_world import COLUMNS, DERIVED, NAMES, SOURCE, VIOLATIONS, Row
 from suimon.policy.checks import Scope
 from suimon.policy.syntax import read
 from suimon.policy.terms import Atom, Clause, Term, Test, Variable
@@ -20,7 +20,7 @@ _COMPARED = {"lt": "<", "lteq": "<=", "gteq": ">=", "equal": "="}
 
 def clauses() -> list[Clause]:
     scope = Scope("main", "nonrecursive", {SOURCE: COLUMNS})
-    found = [scope.resolved(statement) for statement in read(HELPERS + VIOLATIONS)]
+    found = [scope.resolved(statement) for statement in read(DERIVED + VIOLATIONS)]
     return [clause for clause in found if isinstance(clause, Clause)]
 
 

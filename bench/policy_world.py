@@ -21,7 +21,7 @@ COLUMNS = {
 SOURCE = "cloud"
 ANYWHERE = "0.0.0.0/0"
 
-HELPERS = """
+DERIVED = """
 friends(a, b) :- cloud:members(a, c), cloud:members(b, c)
 on(s, n) :- cloud:ports(network=n, server=s)
 public(n) :- cloud:networks(id=n, kind="public")

@@ -29,16 +29,16 @@ class Aggregator:
         self._aggregates = [term for term in self._head if isinstance(term, Aggregate)]
         self._states: dict[StoredRow, list[_State]] = {}
 
-    def step(self, row: StoredRow, out: Out, sign: int) -> None:
-        """A solution came or went."""
+    def step(self, row: StoredRow, sign: int, gains: Out, losses: Out) -> None:
+        """A solution came or went: its group's row goes, and another comes."""
         key = self.group(row)
         before = self.head(key)
         self.count(row, sign)
         after = self.head(key)
         if before is not None:
-            out[before] = out.get(before, 0) - 1
+            losses[before] = losses.get(before, 0) - 1
         if after is not None:
-            out[after] = out.get(after, 0) + 1
+            gains[after] = gains.get(after, 0) + 1
 
     def whole(self, out: Out, sign: int) -> None:
         """All rows of all groups."""

@@ -226,7 +226,7 @@ class Evaluation:
             effect = sign * direction
             out = head.gains if effect > 0 else head.losses
             step(row, out, effect)
-            if out and not head.queued:
+            if not head.queued and (out or head.losses or head.gains):
                 head.queued = True
                 heappush(self._heap, (head.rank, head.table))
 
@@ -318,15 +318,18 @@ class Evaluation:
                 relation = self.relation(part.table)
                 relation.planned_rows = len(relation.rows)
                 sign = -1 if part.negated else 1
-                step = self._counting(clause) if _aggregates(clause) else Writer(clause, self._of, self._check).step(at)
+                if _aggregates(clause):
+                    step = self._counting(clause, head)
+                else:
+                    step = Writer(clause, self._of, self._check).step(at)
                 self.wiring.consumers.setdefault(part.table, []).append(Consumer(step, head, sign, clause))
 
-    def _counting(self, clause: Clause) -> Callable[[StoredRow, Out, int], None]:
+    def _counting(self, clause: Clause, head: Relation) -> Callable[[StoredRow, Out, int], None]:
         aggregator, counted = self.wiring.aggregators[clause], self._counted
 
-        def step(row: StoredRow, out: Out, sign: int) -> None:
+        def step(row: StoredRow, _: Out, sign: int) -> None:
             counted.append((aggregator, row, sign))
-            aggregator.step(row, out, sign)
+            aggregator.step(row, sign, head.gains, head.losses)
 
         return step
 
