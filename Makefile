@@ -4,7 +4,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants fuzz oracle conformance bench-api bench-port bench-limits bench-switch chaos kernel hypervisor guest clean
+.PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch bench-policy chaos kernel hypervisor guest clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests and exporters
 oracle: $(INSTALLED) ## random clouds: is each packet's fate what the API's resources say? ARGS="--examples 500 --seed 7 --switch"
 	@$(PY) -m tests.oracle $(ARGS)
 
+policy-cases: $(INSTALLED) ## the policy language, case by case; others than tests/policy/cases: CASES=FILE
+	@$(PY) -m tests.policy.run_cases $(CASES)
+
 conformance: $(INSTALLED) ## tempest's network tests against a fresh controller; LIST=FILE, DB=postgresql, ARGS="--regex RE"
 	@$(PY) -m tests.conformance $(if $(LIST),--list $(LIST)) $(if $(DB),--database $(DB)) $(ARGS)
 
@@ -64,6 +67,9 @@ bench-flow: $(INSTALLED) ## flow records: CPU, losses, sums, history, attacks fo
 	@$(PY) bench/flow_kept.py
 	@$(PY) bench/flow_found.py
 	@$(PY) bench/flow_found.py --active-s 10
+
+bench-policy: $(INSTALLED) ## violations in a cloud of 50,000 ports, at once and change by change, beside DuckDB, clingo; ARGS="--scale 0.1"
+	@$(PY) -m bench.policy $(ARGS)
 
 chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
 	$(ROOT)

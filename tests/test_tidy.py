@@ -24,6 +24,7 @@ MANY_PARAMETERS: dict[str, str] = {}
 """`path:function` → why it may take more. Click commands need no entry: each option is a parameter there."""
 UNIMPORTED: dict[str, str] = {
     "suimon.telemetry.flow": "the collector's decoders, for the commands that want flow records",
+    "suimon.policy.engine": "who feeds it facts and asks it",
     "suimon.cli": "the entry point of pyproject.toml",
     "suimon.store.migrations": "alembic loads these by their place",
 }

@@ -23,9 +23,13 @@ from suimon.api.network.openapi_document import OpenApi
 from suimon.api.network.service import NetworkService
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
+from suimon.api.policy.service import PolicyService
 from suimon.api.wire import Service
 from suimon.distribution.presence import HostState
+from suimon.enforcement.scope import Limits
+from suimon.enforcement.world import World
 from suimon.model.settings import Settings
+from suimon.resources.persona import hidden_from_projects
 from suimon.resources.registry import RESOURCES
 from suimon.store.store import Store, StoreConfig
 from tests.databases import empty_database
@@ -95,12 +99,14 @@ class Cloud:
         self.passwords = passwords.Passwords(passwords.Config(log2_n=4))
         gate = Gate(self.store, self.clock)
         login = tokens.Tokens(tokens.Config(), gate, Logins(gate, self.passwords, throttle.Throttle(throttle.Config())))
+        self.engines = World(hidden_from_projects(), Limits(max_s=60))
         self.services: dict[str, Service] = {
             "": Versions(),
             "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
             "identity": IdentityService(gate, self.passwords, login),
             "operations": OperationsService(gate, self.states),
+            "policy": PolicyService(gate, self.engines),
             "healthz": Health(self.store),
         }
         self.app = ClientsApp(Config(), self.services)

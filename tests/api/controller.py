@@ -41,10 +41,10 @@ class Controller:
         with Path(f"{self.state}.log").open("a") as log:
             self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout
-        line = _line(self.process.stdout)
-        if not line.startswith("suimon is ready"):
+        said = line(self.process.stdout)
+        if not said.startswith("suimon is ready"):
             self.stop(signal.SIGKILL)
-            raise AssertionError(line + self.log())
+            raise AssertionError(said + self.log())
 
     def refusal(self) -> str:
         """What it says instead of starting; it has to end with 1."""
@@ -80,7 +80,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _line(stream: IO[str]) -> str:
+def line(stream: IO[str]) -> str:
+    """The next one; "" when none comes."""
     with selectors.DefaultSelector() as selector:
         selector.register(stream, selectors.EVENT_READ)
         return stream.readline() if selector.select(PATIENCE_S) else ""

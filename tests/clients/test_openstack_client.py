@@ -28,7 +28,7 @@ def admin(controller: Controller) -> Client:
 def test_identity(controller: Controller, admin: Client) -> None:
     issued = admin.read("token issue")
     assert issued["project_id"] and issued["expires"]
-    assert {service["Type"] for service in admin.read("catalog list")} == {"identity", "network"}
+    assert {service["Type"] for service in admin.read("catalog list")} == {"identity", "network", "policy"}
     versions = admin.read("versions show")
     assert {(version["Service Type"], version["Status"]) for version in versions} >= {("network", "CURRENT")}
     admin.run("project create team")
@@ -46,7 +46,7 @@ def test_identity(controller: Controller, admin: Client) -> None:
     admin.run("user set mona --password other")
     assert "401" in mona.refusal("network list")
     admin.run("role remove --user mona --project team member")
-    assert len(admin.read("endpoint list")) == 6 and len(admin.read("service list")) == 2
+    assert len(admin.read("endpoint list")) == 9 and len(admin.read("service list")) == 3
     assert [one["Region"] for one in admin.read("region list")] == ["RegionOne"]
     assert {one["Name"] for one in admin.read("project list")} == {"admin", "team"}
     admin.run("network delete monas")

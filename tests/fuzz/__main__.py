@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from tests.fuzz.clauses import policy_parser
 from tests.fuzz.flows import flow_parsers
 from tests.fuzz.parsers import parsers
 from tests.fuzz.run import run
@@ -24,7 +25,7 @@ def main() -> int:
     options = asking.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     missed = 0
-    for parser in [*parsers(), *flow_parsers()]:
+    for parser in [*parsers(), *flow_parsers(), policy_parser()]:
         if options.parser and parser.name not in options.parser:
             continue
         began = time.monotonic()

@@ -8,12 +8,13 @@ import pytest
 
 from tests.fuzz.__main__ import LEAST_SHARE
 from tests.fuzz.branches import Branches
+from tests.fuzz.clauses import policy_parser
 from tests.fuzz.flows import flow_parsers
 from tests.fuzz.parsers import Parser, parsers
 from tests.fuzz.run import run
 
 
-@pytest.mark.parametrize("parser", [*parsers(), *flow_parsers()], ids=lambda parser: parser.name)
+@pytest.mark.parametrize("parser", [*parsers(), *flow_parsers(), policy_parser()], ids=lambda parser: parser.name)
 def test_any_bytes_give_a_value_or_a_declared_error(parser: Parser) -> None:
     ran = run(parser, inputs=3000, seed=7, watched=1500)
     assert ran.share >= LEAST_SHARE, ran.untaken

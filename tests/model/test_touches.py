@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from suimon.model import things, view
-from suimon.model.identity import Role
+from suimon.model.things import Quota
 from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, touches
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,7 +128,7 @@ def test_networks_subnets_routers_and_policies_touch_their_own_scope() -> None:
 def test_nothing_changed_and_what_nobody_follows_touch_nothing() -> None:
     assert touches(BOUND, BOUND) == set()
     assert touches(None, None) == set()
-    assert touches(None, Role(id="i", name="r")) == set()
+    assert touches(None, Quota(project_id="p", resource="port")) == set()
 
 
 def test_a_host_touches_only_itself() -> None:

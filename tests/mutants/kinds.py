@@ -70,6 +70,14 @@ def producers_removed(root: Path) -> Iterator[Mutant]:
                 yield from _elements_removed(source, table, "producer", f"{source.path.stem}.")
 
 
+def builtins_removed(root: Path) -> Iterator[Mutant]:
+    """Each builtin and each aggregate of the policy language taken out."""
+    for source in _sources(root, "policy"):
+        for name in ("BUILTINS", "_STATES"):
+            for table in _tables(source, name):
+                yield from _elements_removed(source, table, "builtin", f"{source.path.stem}.")
+
+
 def checks_skipped(root: Path) -> Iterator[Mutant]:
     """Each `raise` of the acts replaced by `pass`: what the check refused goes through."""
     for source in _sources(root, "resources"):
@@ -209,6 +217,7 @@ KINDS = {
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
     "threshold": Kind(thresholds_ignored, ("tests/detection",), sample=3),
+    "builtin": Kind(builtins_removed, ("tests/policy/test_builtins.py", "tests/policy/test_engine.py"), sample=3),
     "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),
 }
 

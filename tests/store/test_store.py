@@ -14,8 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import Unavailable
-from suimon.model.identity import RoleAssignment
-from suimon.model.things import Network, Subnet
+from suimon.model.things import Network, Quota, Subnet
 from suimon.store import Change, Store, StoreConfig, StoreError, Taken, Tx
 from suimon.store.errors import Stale
 
@@ -88,11 +87,11 @@ def test_one_transaction_is_one_revision(runner: Runner) -> None:
 
 
 def test_a_transaction_that_touches_nothing_has_no_revision(runner: Runner) -> None:
-    runner.write(lambda tx: tx.insert(RoleAssignment(user_id="u", project_id="p", role_id="r")))
+    runner.write(lambda tx: tx.insert(Quota(project_id="p", resource="port")))
     assert runner.store.position()[2] == 0
-    found = runner.read(lambda tx: tx.select(RoleAssignment, {"user_id": "u"}))
+    found = runner.read(lambda tx: tx.select(Quota, {"project_id": "p"}))
     runner.write(lambda tx: tx.delete(found[0]))
-    assert runner.read(lambda tx: tx.select(RoleAssignment)) == []
+    assert runner.read(lambda tx: tx.select(Quota)) == []
 
 
 def test_an_act_that_raises_leaves_nothing(runner: Runner) -> None:

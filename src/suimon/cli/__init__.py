@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "restrictions": ("suimon.cli.restrict", "Show restrictions, in force or over."),
     "findings": ("suimon.cli.incidents", "Show what detectors found."),
     "incidents": ("suimon.cli.incidents", "Show what became of findings, line by line."),
+    "policy": ("suimon.cli.policy", "Policies: what is violated, why, since when; load, stage and enforce them."),
     "approve": ("suimon.cli.incidents", "Say yes to what a rule asks for."),
     "deny": ("suimon.cli.incidents", "Say no to it."),
     "mark": ("suimon.cli.incidents", "Say that an incident was a mistake, or right."),

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
@@ -32,6 +32,7 @@ from suimon.api.nova.config import NovaConfigError, read_config
 from suimon.api.nova.notifier import Notifier, NotifierConfig
 from suimon.api.operations.health import Health
 from suimon.api.operations.service import OperationsService
+from suimon.api.policy.service import PolicyService
 from suimon.api.wire import Service
 from suimon.cli.automation import AutomationConfig, automation, automation_config, automation_options
 from suimon.cli.database import database_options, database_url, metering_url
@@ -52,10 +53,12 @@ from suimon.distribution.application import hosts_app
 from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
+from suimon.enforcement.enforcement import Enforcement, EnforcementConfig
 from suimon.model.settings import Settings
 from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as host_acts
 from suimon.resources import identity
+from suimon.resources.persona import hidden_from_projects
 from suimon.resources.registry import RESOURCES
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store.errors import StoreError
@@ -199,10 +202,13 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         history = History(HistoryConfig(), MeterDatabase(metering_url(config.database)))
         distribution.metering = meters = Meters(MetersConfig(), history)
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)
-        clients = Listener(_clients_app(config, gate, accounts, distribution, meters), config.clients, sockets[0])
+        ours = Lease(LeaseConfig(), store, "enforcement")
+        enforcement = Enforcement(EnforcementConfig(), store, hidden_from_projects(), ours)
+        more: dict[str, Service] = {"identity": accounts, "policy": PolicyService(gate, enforcement.world)}
+        clients = Listener(_clients_app(config, gate, distribution, meters, more), config.clients, sockets[0])
         hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(distribution.run()), tasks.create_task(meters.run())]
+            following = [tasks.create_task(each.run()) for each in (distribution, meters, enforcement)]
             tidying = Lease(LeaseConfig(), store, "metering")
             following.append(tasks.create_task(tidying.run(meters.tidy)))
             expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
@@ -234,7 +240,7 @@ def _say_ready(config: Config) -> None:
 
 
 def _clients_app(
-    config: Config, gate: Gate, accounts: Service, distribution: Distribution, meters: Meters
+    config: Config, gate: Gate, distribution: Distribution, meters: Meters, more: Mapping[str, Service]
 ) -> ClientsApp:
     return ClientsApp(
         ApiConfig(
@@ -246,10 +252,10 @@ def _clients_app(
             "": Versions(),
             "openapi.json": OpenApi(RESOURCES),
             "v2.0": NetworkService(gate, RESOURCES),
-            "identity": accounts,
             "operations": OperationsService(gate, distribution, distribution.questions, meters, config.collectors_tls),
             "healthz": Health(gate.store, lambda: meters.trouble),
             "metrics": Metrics(gate, meters, config.metrics_token),
+            **more,
         },
     )
 

@@ -21,6 +21,9 @@ from typing import Final
 import msgspec
 
 from suimon.model import things
+from suimon.model.identity import Project, Role, RoleAssignment, User
+from suimon.model.incidents import NotedFinding
+from suimon.model.policies import Clause, Policy
 from suimon.model.view import EVERY_HOST
 
 Touch = tuple[str, str, str]
@@ -58,9 +61,19 @@ def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[
     kind, facts = _FACTS[type(thing)]
     old = facts(before) if before is not None else {}
     new = facts(after) if after is not None else {}
-    identity = thing.name if isinstance(thing, things.Host) else thing.id  # type: ignore[attr-defined]
+    identity = identity_of(thing)
     told_of = {touch for touch in old | new if old.get(touch) != new.get(touch)}
     return {(kind, identity, "")} | told_of | _parted(before, after)
+
+
+def identity_of(thing: msgspec.Struct) -> str:
+    """What the log calls it."""
+    match thing:
+        case things.Host():
+            return thing.name
+        case RoleAssignment():
+            return f"{thing.user_id}/{thing.project_id}/{thing.role_id}"
+    return str(thing.id)  # type: ignore[attr-defined]
 
 
 def _network(network: things.Network) -> Facts:
@@ -193,6 +206,17 @@ def _qos_rule(
     return {("qos", rule.policy_id, f"qos:{rule.policy_id}"): told}
 
 
+def _rbac_policy(policy: things.RbacPolicy) -> Facts:
+    """Whether everybody sees an object is shown with the object."""
+    shows = policy.action == "access_as_shared" and policy.target_project == "*"
+    return {(_KINDS_SHARED.get(policy.object_type, policy.object_type), policy.object_id, ""): True} if shows else {}
+
+
+def _of_no_host(_thing: msgspec.Struct) -> Facts:
+    """It concerns only those who follow the resources themselves."""
+    return {}
+
+
 def _values(thing: msgspec.Struct, names: str) -> tuple[object, ...]:
     return tuple(getattr(thing, name) for name in names.split())
 
@@ -216,4 +240,22 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.PortBlockRule: ("port_block_rule", _qos_rule),
     things.Restriction: ("restriction", _restriction),
     things.Host: ("host", _host),
+    things.RbacPolicy: ("rbac_policy", _rbac_policy),
+    things.AddressScope: ("address_scope", _of_no_host),
+    things.SubnetPool: ("subnetpool", _of_no_host),
+    things.Trunk: ("trunk", _of_no_host),
+    things.LocalIp: ("local_ip_address", _of_no_host),
+    things.PortForwarding: ("port_forwarding", _of_no_host),
+    Project: ("project", _of_no_host),
+    User: ("user", _of_no_host),
+    Role: ("role", _of_no_host),
+    RoleAssignment: ("role_assignment", _of_no_host),
+    Policy: ("policy", _of_no_host),
+    Clause: ("clause", _of_no_host),
 }
+_KINDS_SHARED: Final = {"security_group": "group", "qos_policy": "qos"}
+"""RBAC's words for objects, where the log has others."""
+KIND_OF: Final[dict[type[msgspec.Struct], str]] = {type_: kind for type_, (kind, _) in _FACTS.items()} | {
+    NotedFinding: "finding"
+}
+"""What the log calls the things of a type. Of a finding, which is seen every few seconds, its own acts tell."""

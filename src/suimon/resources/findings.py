@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, func, or_, select
+from sqlalchemy import Select, and_, bindparam, delete, func, or_, select
 
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Forbidden
@@ -38,8 +38,8 @@ _LIVE: Final = (
 
 _COUNT: Final = select(func.count()).select_from(FINDINGS)
 _OLDEST: Final = select(FINDINGS.c.id).order_by(FINDINGS.c.seen_at, FINDINGS.c.id).limit(bindparam("most"))
-_DROP: Final = delete(FINDINGS).where(FINDINGS.c.id.in_(_OLDEST))
-_FORGET: Final = delete(FINDINGS).where(FINDINGS.c.seen_at < bindparam("before"))
+_OLD: Final = select(FINDINGS.c.id).where(FINDINGS.c.seen_at < bindparam("before"))
+_FORGET: Final = {which: delete(FINDINGS).where(FINDINGS.c.id.in_(which)) for which in (_OLDEST, _OLD)}
 
 
 def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[NotedFinding]:
@@ -62,12 +62,14 @@ def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[Not
             tx.touch("finding", one.id, "")
         elif before != one:
             tx.update(before, one)
+            if one.ended != before.ended:
+                tx.touch("finding", one.id, "")
     return noted
 
 
 def forget(tx: Tx, before: datetime) -> None:
     """Take away what was seen for the last time before that."""
-    tx.run(_FORGET, {"before": time_text(before)})
+    _forget(tx, _OLD, {"before": time_text(before)})
 
 
 def surplus(tx: Tx, most: int = MOST_KEPT) -> int:
@@ -77,7 +79,7 @@ def surplus(tx: Tx, most: int = MOST_KEPT) -> int:
 
 def drop_surplus(tx: Tx, most: int = MOST_KEPT) -> int:
     """Take away those that were seen longest ago; how many. Incidents stay, as they tell what was found."""
-    return tx.run(_DROP, {"most": too_many}) if (too_many := surplus(tx, most)) else 0
+    return _forget(tx, _OLDEST, {"most": too_many}) if (too_many := surplus(tx, most)) else 0
 
 
 def list_findings(tx: Tx, actor: Actor, limit: int = 100) -> list[NotedFinding]:
@@ -115,6 +117,13 @@ def _noted(finding: Finding, before: NotedFinding | None, now: datetime) -> Note
         noted_at=before.noted_at if before else now,
         body=msgspec.json.encode(finding).decode(),
     )
+
+
+def _forget(tx: Tx, which: Select[tuple[str]], values: dict[str, object]) -> int:
+    """How many it were."""
+    for (id_,) in tx.rows(which, values):
+        tx.touch("finding", id_, "")
+    return tx.run(_FORGET[which], values)
 
 
 def _check(finding: Finding) -> None:

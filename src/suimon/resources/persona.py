@@ -352,6 +352,14 @@ def replace_rules(rules: Mapping[str, Rule]) -> None:
     RULES.update({name: rule for name, rule in rules.items() if name in RULES or ":" in name})
 
 
+def hidden_from_projects() -> frozenset[str]:
+    """The rules about attributes (`get_port:binding:host_id`) that a reader in the thing's own project doesn't pass."""
+    own = Actor("", "own", frozenset({"reader"}))
+    return frozenset(
+        name for name, rule in RULES.items() if name.startswith("get_") and ":" in name and not rule(own, Target("own"))
+    )
+
+
 def sees_all(actor: Actor, singular: str) -> bool:
     """Whether the actor sees this kind of thing in every project."""
     return actor.admin or ("service" in actor.roles and singular in _SEEN_BY_SERVICES)

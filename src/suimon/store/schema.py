@@ -9,7 +9,7 @@ from suimon.store import views
 from suimon.store.dialect import Database
 from suimon.store.errors import StoreError
 
-NEWEST: Final = "0005"
+NEWEST: Final = "0006"
 """The last migration in migrations/versions."""
 
 

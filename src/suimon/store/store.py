@@ -27,6 +27,8 @@ from suimon.store.tx import Context, Tx
 
 T = TypeVar("T")
 Act = Callable[[Tx], T]
+Guard = Callable[[Tx], None]
+"""Looks at what a transaction did before it is committed, and raises what refuses it."""
 log = structlog.get_logger()
 
 
@@ -101,6 +103,7 @@ class Store:
         self._subscriptions: set[Subscription] = set()
         self._listeners: set[dialect.Heard] = set()
         self._trace: dialect.Trace | None = None
+        self._guard: Guard | None = None
         self._connections: set[Connection] = set()
         self._local = threading.local()
         self._writing: Threads
@@ -213,6 +216,10 @@ class Store:
         finally:
             self._listeners.discard(hear)
 
+    def guard(self, guard: Guard | None) -> None:
+        """Ask `guard` about each writing transaction from now on, in the writer's thread."""
+        self._guard = guard
+
     def trace(self, callback: dialect.Trace | None) -> None:
         """Tell `callback` of every statement executed from now on, from whichever thread executes it (for tests)."""
         self._trace = callback
@@ -257,6 +264,8 @@ class Store:
         try:
             self._database.begin_write(connection)
             result = act(tx)
+            if self._guard:
+                self._guard(tx)
             tx.write_log()
             self._database.commit(connection)
         except DBAPIError as error:

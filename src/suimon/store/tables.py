@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-from suimon.model import identity, incidents, things
+from suimon.model import identity, incidents, policies, things
 from suimon.store.columns import Codec
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -368,6 +368,23 @@ DELIVERIES = _keep(
     Index(None, "next_at"),
     Index(None, "made_at"),
     foreign={"subscriber_id": _to("subscribers.id", "CASCADE")},
+)
+
+POLICIES = _keep(policies.Policy, "policies", Index(None, "project_id", "name", unique=True))
+CLAUSES = _keep(
+    policies.Clause,
+    "clauses",
+    Index(None, "policy_id"),
+    foreign={"policy_id": _to("policies.id")},
+)
+POLICY_CHANGES = _keep(policies.PolicyChange, "policy_changes", Index(None, "at"), Index(None, "project_id"))
+VIOLATIONS = _keep(
+    policies.Violation,
+    "violations",
+    Index(None, "digest"),
+    Index(None, "appeared_at"),
+    Index(None, "vanished_at"),
+    Index(None, "project_id"),
 )
 
 IP_ALLOCATIONS = Table(

@@ -89,6 +89,16 @@ class Tx:
         return not any(scope or kind == "host" for kind, _, scope in self._touched)
 
     @property
+    def touched(self) -> Collection[changes.Touch]:
+        """What it will have logged, so far."""
+        return self._touched
+
+    @property
+    def actor(self) -> Actor:
+        """Who does it."""
+        return self._context.actor
+
+    @property
     def viewer(self) -> str:
         """Whose view what is written is shown in."""
         return self._context.actor.viewer

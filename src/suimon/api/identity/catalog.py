@@ -7,6 +7,7 @@ _INTERFACES: Final = ("public", "internal", "admin")
 _SERVICES: Final = {
     "identity": ("keystone", "/identity", "5b1dca8a7a5f4f1d8f0d7a3f6b0e0001"),
     "network": ("neutron", "", "5b1dca8a7a5f4f1d8f0d7a3f6b0e0002"),
+    "policy": ("congress", "/policy", "5b1dca8a7a5f4f1d8f0d7a3f6b0e0003"),
 }
 """Type → name, path below the origin, id. Clients append the version themselves."""
 

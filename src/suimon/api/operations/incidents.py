@@ -53,7 +53,7 @@ class Incidents:
 
     async def findings(self, call: Call, actor: Actor) -> Response:
         """GET: the newest first. A tenant's are without the records behind them."""
-        limit = _limit(call.query())
+        limit = limit_of(call.query())
         found = await self._store.read(lambda tx: list_findings(tx, actor, limit))
         return answer({"findings": [_finding(one, actor) for one in found]})
 
@@ -63,7 +63,7 @@ class Incidents:
         where = {name: value for name, value in query if name in _FILTERS}
         if unknown := [name for name, _ in query if name not in (*_FILTERS, "limit")]:
             raise BadRequest(f"There is no filter {unknown[0][:40]!r}: there are {', '.join(_FILTERS)} and limit.")
-        found = await self._store.read(lambda tx: acts.list_incidents(tx, actor, where, _limit(query)))
+        found = await self._store.read(lambda tx: acts.list_incidents(tx, actor, where, limit_of(query)))
         return answer({"incidents": [_incident(one, actor) for one in found]})
 
     async def show(self, call: Call, actor: Actor, id_: str) -> Response:
@@ -117,7 +117,8 @@ def converted(body: object, type_: type[T]) -> T:
         raise BadRequest(f"That can't be asked for so: {error}.") from None
 
 
-def _limit(query: list[tuple[str, str]]) -> int:
+def limit_of(query: list[tuple[str, str]]) -> int:
+    """How many are asked for at most. Raises BadRequest."""
     text = dict(query).get("limit", "100")
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
         raise BadRequest(f"A limit is a number from 1 to {_MOST}.")

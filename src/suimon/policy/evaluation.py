@@ -1,0 +1,465 @@
+"""What follows from the rows that are there, kept up to date as rows and clauses come and go.
+
+A row that comes or goes is taken to all places of all bodies where its table stands; the functions there (`compile`)
+say which heads gain or lose a derivation. Tables are settled by rank, each after all that it reads. A row is there as
+long as it has derivations; in a recursive table these may hold up each other, so that all rows that lose one are taken
+away first, with what follows from them, and those that still have one come back.
+
+Whatever is done is noted in a journal, and undone by it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from suimon.policy.aggregates import Aggregator
+from suimon.policy.changes import Table
+from suimon.policy.compile import Check, Out, Writer
+from suimon.policy.relation import Relation
+from suimon.policy.strata import HIDDEN, Strata
+from suimon.policy.terms import Aggregate, Atom, Clause
+from suimon.policy.values import StoredRow
+
+REPLAN_FACTOR = 4
+"""A table that grew so many times since the clauses that read it were compiled has them compiled again."""
+REPLAN_ROWS = 1000
+BULK_ROWS = 200
+
+
+class Consumer(NamedTuple):
+    """A place in a clause's body. `sign` is -1 where the row's absence counts."""
+
+    step: Callable[[StoredRow, Out, int], None]
+    head: Relation
+    sign: int
+    clause: Clause
+
+
+class Wiring(NamedTuple):
+    """What depends on the clauses alone. Replaced as a whole, so that an old one can be put back."""
+
+    clauses: Counter[Clause]
+    consumers: dict[Table, list[Consumer]]
+    aggregators: dict[Clause, Aggregator]
+    strata: Strata
+
+
+class Changed(NamedTuple):
+    """Rows that came and went, by table."""
+
+    came: dict[Table, list[StoredRow]]
+    went: dict[Table, list[StoredRow]]
+
+
+class Evaluation:
+    """`check` is called now and then with the number of rows derived so far, and raises when that is too much."""
+
+    def __init__(self, check: Check) -> None:
+        self.relations: dict[Table, Relation] = {}
+        self.wiring = Wiring(Counter(), {}, {}, Strata(()))
+        self._check = check
+        self._journal: list[tuple[Relation, StoredRow, int]] = []
+        self._counted: list[tuple[Aggregator, StoredRow, int]] = []
+        self._undo: list[Callable[[], object]] = []
+        self._waiting: dict[Table, list[Clause]] = {}
+        self._heap: list[tuple[int, Table]] = []
+        self._derived = 0
+        self._proofs: dict[Clause, Callable[[StoredRow, list[tuple[StoredRow, ...]]], None]] = {}
+
+    def relation(self, table: Table) -> Relation:
+        found = self.relations.get(table)
+        if found is None:
+            found = self.relations[table] = Relation(table)
+            found.rank = self.wiring.strata.rank.get(table, -1)
+        return found
+
+    # What comes in. Nothing of it shows before `settle`.
+
+    def gain(self, relation: Relation, row: StoredRow) -> None:
+        relation.gains[row] = relation.gains.get(row, 0) + 1
+        self._queue(relation)
+
+    def lose(self, relation: Relation, row: StoredRow) -> None:
+        relation.losses[row] = relation.losses.get(row, 0) - 1
+        self._queue(relation)
+
+    def assert_row(self, relation: Relation, row: StoredRow, there: bool) -> None:
+        """A policy states a row, or no longer does. Again changes nothing."""
+        if (row in relation.asserted) == there:
+            return
+        if there:
+            relation.asserted.add(row)
+            self._undo.append(lambda: relation.asserted.discard(row))
+            self.gain(relation, row)
+        else:
+            relation.asserted.discard(row)
+            self._undo.append(lambda: relation.asserted.add(row))
+            self.lose(relation, row)
+
+    def rewire(self, clauses: Counter[Clause], strata: Strata) -> None:
+        """From now on these clauses hold, of these strata."""
+        old = self.wiring
+        self._proofs.clear()
+        gone = [clause for clause in old.clauses if clause not in clauses]
+        new = [clause for clause in clauses if clause not in old.clauses]
+        for clause in gone:
+            head = self.relation(clause.head.table)
+            self._whole(clause, head.losses, -1)
+            self._queue(head)
+        consumers = (
+            {t: [c for c in found if c.clause in clauses] for t, found in old.consumers.items()}
+            if gone
+            else {t: [*found] for t, found in old.consumers.items()}
+        )
+        aggregators = {clause: a for clause, a in old.aggregators.items() if clause in clauses}
+        self.wiring = Wiring(clauses, consumers, aggregators, strata)
+        self._undo.append(lambda: self._put_back(old))
+        self._rank()
+        for clause in new:
+            self._waiting.setdefault(clause.head.table, []).append(clause)
+            self._queue(self.relation(clause.head.table))
+
+    def _put_back(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self._rank()
+
+    def _rank(self) -> None:
+        strata = self.wiring.strata
+        recursive = {table for group in strata.recursive.values() for table in group}
+        for table in strata.rank:
+            self.relation(table)
+        for relation in self.relations.values():
+            relation.rank = strata.rank.get(relation.table, -1)
+            self._part_losses(relation, relation.table in recursive)
+        self._heap = sorted((r.rank, r.table) for r in self.relations.values() if r.queued)
+
+    def _part_losses(self, relation: Relation, recursive: bool) -> None:
+        """Losses of a recursive table are kept apart from its gains, those of others with them."""
+        apart = relation.losses is not relation.gains
+        if recursive and not apart:
+            relation.losses = {row: count for row, count in relation.gains.items() if count < 0}
+            relation.gains = {row: count for row, count in relation.gains.items() if count > 0}
+        elif apart and not recursive:
+            for row, count in relation.losses.items():
+                relation.gains[row] = relation.gains.get(row, 0) + count
+            relation.losses = relation.gains
+
+    def _queue(self, relation: Relation) -> None:
+        if not relation.queued:
+            relation.queued = True
+            heappush(self._heap, (relation.rank, relation.table))
+
+    # What follows.
+
+    def settle(self) -> Changed:
+        """Makes it all show, with what follows."""
+        changed = Changed({}, {})
+        heap = self._heap
+        while heap:
+            rank, table = heappop(heap)
+            relation = self.relations[table]
+            relation.queued = False
+            if rank in self.wiring.strata.recursive:
+                self._settle_recursive(self.wiring.strata.recursive[rank], changed)
+                continue
+            if self._waiting:
+                self._start([relation])
+            if relation.gains:
+                self._settle_one(relation, changed)
+        return changed
+
+    def _start(self, relations: list[Relation]) -> None:
+        """Evaluates what is new among the clauses of these tables; then their places in bodies are told of changes."""
+        for relation in relations:
+            for clause in self._waiting.pop(relation.table, ()):
+                self._whole(clause, relation.gains, 1)
+                self._wire(clause)
+
+    def _settle_one(self, relation: Relation, changed: Changed) -> None:
+        pending, relation.gains = relation.gains, {}
+        relation.losses = relation.gains
+        rows, journal = relation.rows, self._journal
+        consumers = self.wiring.consumers.get(relation.table, ())
+        if not rows and not consumers and len(pending) > BULK_ROWS:
+            self._settle_bulk(relation, pending, changed)
+            return
+        came, went = [], []
+        for row, more in pending.items():
+            if more:
+                before = rows.get(row, 0)
+                count = before + more
+                assert count >= 0, "more derivations went than there were"
+                if not before:
+                    came.append((row, count))
+                elif not count:
+                    went.append(row)
+                else:
+                    journal.append((relation, row, before))
+                    rows[row] = count
+        self._count_rows(len(pending))
+        for row in went:
+            journal.append((relation, row, rows[row]))
+            self._tell(consumers, row, -1)
+            relation.remove(row)
+        for row, count in came:
+            journal.append((relation, row, 0))
+            relation.add(row, count)
+            self._tell(consumers, row, 1)
+        if came:
+            changed.came[relation.table] = [row for row, _ in came]
+        if went:
+            changed.went[relation.table] = went
+
+    def _settle_bulk(self, relation: Relation, pending: Out, changed: Changed) -> None:
+        """Into an empty table that nothing reads yet."""
+        found = pending if all(pending.values()) else {row: count for row, count in pending.items() if count}
+        self._count_rows(len(found))
+        self._undo.append(relation.clear)
+        relation.fill(found)
+        changed.came[relation.table] = list(found)
+
+    def _tell(self, consumers: Iterable[Consumer], row: StoredRow, sign: int) -> None:
+        for step, head, direction, _ in consumers:
+            effect = sign * direction
+            out = head.gains if effect > 0 else head.losses
+            step(row, out, effect)
+            if not head.queued and (out or head.losses or head.gains):
+                head.queued = True
+                heappush(self._heap, (head.rank, head.table))
+
+    def _count_rows(self, more: int) -> None:
+        self._derived += more
+        self._check(self._derived)
+
+    # Recursive tables.
+
+    def _settle_recursive(self, tables: list[Table], changed: Changed) -> None:
+        group = [self.relation(table) for table in tables]
+        self._start(group)
+        recursion = _Recursion(group, self._journal)
+        for relation in group:
+            relation.queued = True  # Its own changes are seen to here, not by way of the heap.
+        work: list[tuple[Relation, StoredRow]] = []
+        recursion.take_losses(work)
+        while work:
+            relation, row = work.pop()
+            if row in relation.rows:
+                self._tell(self.wiring.consumers.get(relation.table, ()), row, -1)
+                recursion.hide(relation, row)
+                recursion.take_losses(work)
+                self._count_rows(1)
+        recursion.take_gains(work)
+        work = recursion.hidden()
+        while work:
+            relation, row = work.pop()
+            if recursion.show(relation, row):
+                self._tell(self.wiring.consumers.get(relation.table, ()), row, 1)
+                recursion.take_gains(work)
+                self._count_rows(1)
+        for relation in group:
+            relation.queued = False
+        recursion.report(changed)
+
+    # Clauses.
+
+    def clauses_of(self, table: Table) -> list[Clause]:
+        return [clause for clause in self.wiring.clauses if clause.head.table == table]
+
+    def proofs(self, clause: Clause, head: StoredRow) -> list[tuple[StoredRow, ...]]:
+        """Some ways in which the clause gives this head: the rows of its positive atoms."""
+        if clause not in self._proofs:
+            self._proofs[clause] = Writer(clause, self._of, self._check).proof()
+        found: list[tuple[StoredRow, ...]] = []
+        self._proofs[clause](head, found)
+        return found
+
+    def forget(self, owner: str) -> None:
+        """Drops the tables of an owner that has no rows and no clauses any more."""
+        for table in [t for t in self.relations if t[0].lstrip(HIDDEN) == owner.lstrip(HIDDEN)]:
+            del self.relations[table]
+
+    def _whole(self, clause: Clause, out: Out, sign: int) -> None:
+        if _aggregates(clause):
+            aggregator = self.wiring.aggregators.get(clause)
+            if aggregator is None:
+                aggregator = self.wiring.aggregators[clause] = Aggregator(clause)
+                for row in self.relation(clause.atoms[0].table).rows:
+                    aggregator.count(row, 1)
+            aggregator.whole(out, sign)
+        else:
+            found = self.solve(clause)
+            if out or sign < 0:
+                for row, count in found.items():
+                    out[row] = out.get(row, 0) + sign * count
+            else:
+                out.update(found)
+
+    def solve(self, clause: Clause) -> Counter[StoredRow]:
+        """The heads that a clause gives now, and in how many ways it gives each."""
+        found: Counter[StoredRow] = Counter()
+
+        def emit(heads: list[StoredRow]) -> None:
+            found.update(heads)
+            self._check(len(found))
+
+        Writer(clause, self._of, self._check).whole()(emit)
+        return found
+
+    def _of(self, atom: Atom) -> Relation:
+        return self.relation(atom.table)
+
+    def _wire(self, clause: Clause) -> None:
+        head = self.relation(clause.head.table)
+        for at, part in enumerate(clause.body):
+            if isinstance(part, Atom):
+                relation = self.relation(part.table)
+                relation.planned_rows = len(relation.rows)
+                sign = -1 if part.negated else 1
+                if _aggregates(clause):
+                    step = self._counting(clause, head)
+                else:
+                    step = Writer(clause, self._of, self._check).step(at)
+                self.wiring.consumers.setdefault(part.table, []).append(Consumer(step, head, sign, clause))
+
+    def _counting(self, clause: Clause, head: Relation) -> Callable[[StoredRow, Out, int], None]:
+        aggregator, counted = self.wiring.aggregators[clause], self._counted
+
+        def step(row: StoredRow, _: Out, sign: int) -> None:
+            counted.append((aggregator, row, sign))
+            aggregator.step(row, sign, head.gains, head.losses)
+
+        return step
+
+    def replan(self, tables: Iterable[Table]) -> None:
+        """Compiles anew what reads those of the tables that have grown much since. Changes no row."""
+        grown = {t for t in tables if self._has_grown(self.relations[t])}
+        if not grown:
+            return
+        stale = {c.clause for table in grown for c in self.wiring.consumers.get(table, ())}
+        for table in grown:
+            self.relations[table].planned_rows = len(self.relations[table].rows)
+            self.relations[table].make_room()
+        for table, found in self.wiring.consumers.items():
+            self.wiring.consumers[table] = [c for c in found if c.clause not in stale]
+        for clause in stale:
+            self._wire(clause)
+
+    def make_room(self) -> None:
+        """For rows to come, after a change that may have brought many."""
+        for relation in self.relations.values():
+            relation.make_room()
+
+    def _has_grown(self, relation: Relation) -> bool:
+        return len(relation.rows) > REPLAN_ROWS + REPLAN_FACTOR * relation.planned_rows
+
+    # Undoing.
+
+    def on_undo(self, action: Callable[[], object]) -> None:
+        """What else is to be done if this is undone."""
+        self._undo.append(action)
+
+    def keep(self) -> None:
+        """What was done stays."""
+        self._journal.clear()
+        self._counted.clear()
+        self._undo.clear()
+        self._derived = 0
+
+    def undo(self) -> None:
+        """Everything since the last `keep`, also of a change that broke off in the middle."""
+        for relation in self.relations.values():
+            if relation.gains or relation.losses or relation.queued:
+                relation.gains, relation.queued = {}, False
+                relation.losses = relation.gains
+        self._heap.clear()
+        self._waiting.clear()
+        for relation, row, count in reversed(self._journal):
+            if count or row in relation.rows:
+                relation.set_count(row, count)
+        for aggregator, row, sign in reversed(self._counted):
+            aggregator.count(row, -sign)
+        for undo in reversed(self._undo):
+            undo()
+        self._part_all()
+        self.keep()
+
+    def _part_all(self) -> None:
+        for group in self.wiring.strata.recursive.values():
+            for table in group:
+                self._part_losses(self.relation(table), True)
+
+
+class _Recursion:
+    """A group of tables that read each other, while it is settled: the derivations of rows that don't show."""
+
+    def __init__(self, group: list[Relation], journal: list[tuple[Relation, StoredRow, int]]) -> None:
+        self._group, self._journal = group, journal
+        self._hidden: dict[Table, Out] = {relation.table: {} for relation in group}
+        self._shown: dict[Table, dict[StoredRow, bool]] = {relation.table: {} for relation in group}
+
+    def take_losses(self, work: list[tuple[Relation, StoredRow]]) -> None:
+        """Counts derivations that went. All rows that lost one are to be taken away."""
+        for relation in self._group:
+            if relation.losses:
+                pending, relation.losses = relation.losses, {}
+                work += [(relation, row) for row in self._count(relation, pending)]
+
+    def take_gains(self, work: list[tuple[Relation, StoredRow]]) -> None:
+        for relation in self._group:
+            if relation.gains:
+                pending, relation.gains = relation.gains, {}
+                self._count(relation, pending)
+                work += [(relation, row) for row in pending if row not in relation.rows]
+
+    def _count(self, relation: Relation, pending: Out) -> list[StoredRow]:
+        shown, hidden = [], self._hidden[relation.table]
+        for row, more in pending.items():
+            if row in relation.rows:
+                self._journal.append((relation, row, relation.rows[row]))
+                relation.rows[row] += more
+                shown.append(row)
+            else:
+                hidden[row] = hidden.get(row, 0) + more
+        return shown
+
+    def hide(self, relation: Relation, row: StoredRow) -> None:
+        self._shown[relation.table].setdefault(row, True)
+        count = relation.rows[row]
+        # A count of nothing would be undone as an absence; the row showed, so it has one at least to the journal.
+        self._journal.append((relation, row, count))
+        relation.remove(row)
+        hidden = self._hidden[relation.table]
+        hidden[row] = hidden.get(row, 0) + count
+
+    def show(self, relation: Relation, row: StoredRow) -> bool:
+        if row in relation.rows or self._hidden[relation.table].get(row, 0) <= 0:
+            return False
+        self._shown[relation.table].setdefault(row, False)
+        self._journal.append((relation, row, 0))
+        relation.add(row, self._hidden[relation.table].pop(row))
+        return True
+
+    def hidden(self) -> list[tuple[Relation, StoredRow]]:
+        return [(relation, row) for relation in self._group for row in self._hidden[relation.table]]
+
+    def report(self, changed: Changed) -> None:
+        for relation in self._group:
+            before = self._shown[relation.table]
+            assert not any(self._hidden[relation.table].values()), "a row with derivations does not show"
+            came = [row for row, was in before.items() if not was and row in relation.rows]
+            went = [row for row, was in before.items() if was and row not in relation.rows]
+            if came:
+                changed.came[relation.table] = came
+            if went:
+                changed.went[relation.table] = went
+
+
+def _aggregates(clause: Clause) -> bool:
+    return any(isinstance(term, Aggregate) for term in clause.head.arguments)
+
+
+def is_hidden(table: Table) -> bool:
+    return table[0].startswith(HIDDEN)

@@ -1,0 +1,175 @@
+"""Policies with their evaluation: statements go in, rows come out, and all of it can be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from suimon.policy.changes import Event, FactChange, Table
+from suimon.policy.checks import NAMESPACE, Scope
+from suimon.policy.compile import Check
+from suimon.policy.errors import NOWHERE, Place, PolicyError
+from suimon.policy.evaluation import Evaluation
+from suimon.policy.program import Policy, check_width, evaluated, widths
+from suimon.policy.relation import Relation
+from suimon.policy.strata import HIDDEN, Strata
+from suimon.policy.syntax import read, read_query
+from suimon.policy.terms import Atom, Clause, Fact, Test, Variable
+from suimon.policy.values import NoValue, StoredRow, row_order, stored_row
+
+_ANSWER: Table = (HIDDEN, "answer")
+
+
+class Workspace:
+    """Nothing of what goes in shows before `evaluation.settle`; `evaluation.undo` takes it all back."""
+
+    def __init__(self, check: Check) -> None:
+        self.sources: dict[str, dict[str, tuple[str, ...]]] = {}
+        self.policies: dict[str, Policy] = {}
+        self.evaluation = Evaluation(check)
+
+    def policy(self, name: str) -> Policy:
+        found = self.policies.get(name)
+        if found is None:
+            raise PolicyError(f"there is no policy {name}")
+        return found
+
+    def check_new_name(self, name: str) -> None:
+        if name in self.policies or name in self.sources or name == NAMESPACE:
+            raise PolicyError(f"there is already something called {name}")
+        if not (name.replace("-", "_").isidentifier() and name.isascii()):
+            raise PolicyError(f"{name!r} can't be a name", hint="letters, digits and _")
+
+    def scope(self, policy: str) -> Scope:
+        return Scope(policy, self.policy(policy).kind, self.sources)
+
+    def add_source(self, name: str, tables: Mapping[str, tuple[str, ...]]) -> None:
+        known = {**self.sources.get(name, {})}
+        for table, columns in tables.items():
+            known.setdefault(table, tuple(columns))
+        sources = {**self.sources, name: known}
+        self._widths(sources, [c for policy in self.policies.values() for c in policy.clauses])
+        self.sources = sources
+
+    # Policies' clauses and facts.
+
+    def apply(self, events: Sequence[Event]) -> None:
+        parsed = []
+        for event in events:
+            scope = self.scope(event.policy)
+            parsed.append((event.policy, event.insert, [scope.resolved(statement) for statement in read(event.text)]))
+        for policy, insert, found in parsed:
+            self._edit(policy, found, insert)
+        self._rewire([part for _, insert, found in parsed if insert for part in found])
+
+    def insert(self, policy: str, parts: Sequence[Clause | Fact]) -> None:
+        self._edit(policy, parts, insert=True)
+        self._rewire(parts)
+
+    def delete(self, policy: str, parts: Sequence[Clause | Fact]) -> None:
+        self._edit(policy, parts, insert=False)
+        self._rewire(())
+
+    def _edit(self, name: str, parts: Iterable[Clause | Fact], insert: bool) -> None:
+        policy = self.policy(name)
+        clauses, facts = {**policy.clauses}, {**policy.facts}
+        for part in parts:
+            if isinstance(part, Clause):
+                clauses.setdefault(part) if insert else clauses.pop(part, None)
+            else:
+                facts.setdefault(part) if insert else facts.pop(part, None)
+                self.evaluation.assert_row(self.evaluation.relation(part.table), part.row, insert)
+        self.evaluation.on_undo(_setter(policy, policy.clauses, policy.facts))
+        policy.clauses, policy.facts = clauses, facts
+
+    def _rewire(self, new: Sequence[Clause | Fact]) -> None:
+        clauses = [c for policy in self.policies.values() for c in policy.clauses]
+        self._check_widths(clauses, new)
+        counted = evaluated(clauses)
+        if counted.keys() == self.evaluation.wiring.clauses.keys():
+            return
+        strata = Strata(counted)
+        kinds = {name: policy.kind for name, policy in self.policies.items()}
+        strata.check(kinds, [part for part in new if isinstance(part, Clause)])
+        self.evaluation.rewire(counted, strata)
+
+    def _check_widths(self, clauses: Sequence[Clause], new: Sequence[Clause | Fact]) -> None:
+        fresh = {part for part in new if isinstance(part, Clause)}
+        known = self._widths(self.sources, [c for c in clauses if c not in fresh])
+        facts = {part for part in new if isinstance(part, Fact)}
+        for relation in self.evaluation.relations.values():
+            for row in relation.asserted:
+                if Fact(relation.table, row) not in facts:
+                    check_width(relation.table, len(row), NOWHERE, known)
+                    break
+        for part in new:
+            if isinstance(part, Clause):
+                widths([part], known)
+            else:
+                check_width(part.table, len(part.row), NOWHERE, known)
+
+    def _widths(
+        self, sources: Mapping[str, Mapping[str, tuple[str, ...]]], clauses: Iterable[Clause]
+    ) -> dict[Table, tuple[int, Place]]:
+        known = {(s, t): (len(columns), NOWHERE) for s, tables in sources.items() for t, columns in tables.items()}
+        return widths(clauses, known)
+
+    # Sources' rows.
+
+    def put(self, changes: Sequence[FactChange]) -> list[Table]:
+        """Says of which tables there were changes."""
+        tables = []
+        for change in changes:
+            columns = self.sources.get(change.source, {}).get(change.table)
+            if columns is None:
+                raise PolicyError(f"there is no table {change.table} of a source {change.source}")
+            relation = self.evaluation.relation((change.source, change.table))
+            tables.append(relation.table)
+            put = [_row(row, columns, relation.table) for row in change.put]
+            drop: Iterable[StoredRow] = [_row(row, columns, relation.table) for row in change.drop]
+            if change.whole:
+                whole = set(put)
+                drop = [row for row in {**relation.rows, **relation.gains} if row not in whole]
+            self._exchange(relation, put, drop)
+        return tables
+
+    def _exchange(self, relation: Relation, put: Iterable[StoredRow], drop: Iterable[StoredRow]) -> None:
+        rows, gains = relation.rows, relation.gains
+        for row in drop:
+            if rows.get(row, 0) + gains.get(row, 0) > 0:
+                self.evaluation.lose(relation, row)
+        for row in put:
+            if rows.get(row, 0) + gains.get(row, 0) <= 0:
+                self.evaluation.gain(relation, row)
+
+    # Questions.
+
+    def matches(self, policy: str, query: str) -> list[StoredRow]:
+        """The rows of an atom's table that match it, sorted."""
+        literal = read_query(query)
+        return sorted(self.answers(self.scope(policy).query(literal)), key=row_order)
+
+    def answers(self, part: Atom | Test) -> list[StoredRow]:
+        arguments = part.arguments if isinstance(part, Atom) else part.inputs + part.outputs
+        if isinstance(part, Atom):
+            relation = self.evaluation.relations.get(part.table)
+            if relation is None or len(next(iter(relation.rows), ())) != len(arguments):
+                return []
+        elif any(isinstance(term, Variable) for term in part.inputs):
+            raise PolicyError(f"{part.builtin} needs values for what goes in")
+        return list(self.evaluation.solve(Clause(Atom(_ANSWER, arguments), (part,), "")))
+
+
+def _setter(policy: Policy, clauses: dict[Clause, None], facts: dict[Fact, None]) -> Callable[[], None]:
+    def undo() -> None:
+        policy.clauses, policy.facts = clauses, facts
+
+    return undo
+
+
+def _row(row: Sequence[object], columns: tuple[str, ...], table: Table) -> StoredRow:
+    if len(row) != len(columns):
+        raise PolicyError(f"{table[0]}:{table[1]} has {len(columns)} columns, not {len(row)}")
+    try:
+        return stored_row(row)
+    except (NoValue, TypeError) as error:
+        raise PolicyError(f"a row of {table[0]}:{table[1]}: {error}") from error

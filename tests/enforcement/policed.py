@@ -1,0 +1,46 @@
+"""A world of acts whose transactions are checked by policies."""
+
+from __future__ import annotations
+
+from suimon.enforcement.scope import Limits
+from suimon.enforcement.world import World as Engines
+from suimon.model.actor import Actor
+from suimon.model.policies import CLOUD, News
+from suimon.policy.changes import Row
+from suimon.resources import policies
+from suimon.resources.persona import hidden_from_projects
+from tests.resources.world import ADMIN, World
+
+OPEN = 'error(rule) :- neutronv2:security_group_rules(id=rule, direction="ingress", remote_ip_prefix="0.0.0.0/0")'
+
+LIMITS = Limits(max_s=60)
+
+
+class Policed(World):
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        super().__init__()
+        self._limits = limits
+        self.engines = self.fresh()
+        self.store.guard(self.engines.check)
+
+    def fresh(self) -> Engines:
+        """What knows nothing yet."""
+        return Engines(hidden_from_projects(), self._limits)
+
+    def policy(self, name: str, *clauses: str, by: Actor = ADMIN, **mode: object) -> None:
+        wanted = policies.Wanted(name=name, clauses=tuple(policies.WantedClause(text=text) for text in clauses))
+        self.write(lambda tx: policies.create_policy(tx, by, wanted), by)
+        if mode:
+            self.write(lambda tx: policies.change_policy(tx, by, name, **mode), by)  # type: ignore[arg-type]
+
+    def insert(self, name: str, text: str, by: Actor = ADMIN) -> str:
+        return self.write(lambda tx: policies.insert_clause(tx, by, name, policies.WantedClause(text=text)), by).id
+
+    def rows(self, name: str, table: str = "error", project: str = CLOUD) -> list[Row]:
+        return self.read(lambda tx: self.engines.ask(tx, project, lambda scope: scope.engine.rows(name, table)))
+
+    def news(self) -> list[News]:
+        self.read(self.engines.catch_up)
+        told = self.engines.news()
+        assert told is not None
+        return told
