@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding, Subject
@@ -133,6 +135,28 @@ def test_a_clean_stop_keeps_what_was_in_memory(tmp_path: Path) -> None:
     async def scenario() -> None:
         await site.send(netflow5(4))
         assert site.collecting.kept == 0
+
+    at_work(site, scenario)
+    assert site.collecting.kept == 4 and len(list((tmp_path / "open").iterdir())) == 1
+
+
+def test_a_stop_in_the_middle_of_writing_waits_for_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, freshen_s=0.0)
+    begun, goes_on, write = threading.Event(), threading.Event(), site.collecting._segments.write
+
+    def slowly(*what: Any) -> None:
+        begun.set()
+        assert goes_on.wait(10)
+        write(*what)
+
+    site.collecting._segments.write = slowly  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        await site.send(netflow5(4))
+        asking = asyncio.create_task(site.ask())
+        await asyncio.to_thread(begun.wait, 10)
+        asking.cancel()
+        asyncio.get_running_loop().call_later(0.1, goes_on.set)
 
     at_work(site, scenario)
     assert site.collecting.kept == 4 and len(list((tmp_path / "open").iterdir())) == 1

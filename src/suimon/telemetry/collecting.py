@@ -210,6 +210,10 @@ class Collecting:
             await self._kept(self._segments.prune)
 
     async def _flush(self) -> None:
+        # What is being written is written to its end, and counted, though who waits for it is told to stop.
+        await asyncio.shield(self._flushed())
+
+    async def _flushed(self) -> None:
         async with self._writing:
             waiting, self._waiting, self._count, self._wrote_at = self._waiting, [], 0, time.monotonic()
             self._full.clear()
