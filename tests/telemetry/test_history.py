@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -240,3 +241,12 @@ def _small_disk(directory: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", directory], check=True)
+
+
+def test_closing_ends_what_still_goes_on(kept: Kept) -> None:
+    with ThreadPoolExecutor() as threads, kept.segments.asked(None, None) as (cursor, _):
+        endless = threads.submit(cursor.execute, "SELECT count(*) FROM range(1_000_000_000_000)")
+        while not endless.done():  # It may not have begun.
+            kept.segments.close()
+        with pytest.raises(duckdb.InterruptException):
+            endless.result(30)
