@@ -38,7 +38,7 @@ def test_a_public_url_wins_over_the_host_header(cloud: Cloud, monkeypatch: pytes
     monkeypatch.setattr(cloud, "app", ClientsApp(config, cloud.services))
     told = cloud.call("GET", "/identity/v3/auth/catalog", token=cloud.admin.token).json["catalog"]
     assert {endpoint["url"] for service in told for endpoint in service["endpoints"]} == {
-        "https://cloud.example", "https://cloud.example/identity"
+        "https://cloud.example", "https://cloud.example/identity", "https://cloud.example/policy"
     }  # fmt: skip
 
 

@@ -21,6 +21,19 @@ def test_results_and_errors_come_back() -> None:
     asyncio.run(body())
 
 
+def test_a_thread_is_started_when_all_others_are_at_work() -> None:
+    async def body() -> None:
+        threads = Threads(3, "test")
+        together = threading.Barrier(3)
+        for _ in range(5):
+            assert await threads.call(lambda: threading.current_thread().name) == "test_0"
+        await asyncio.gather(*(threads.call(together.wait, 10) for _ in range(3)))
+        assert len(threads._threads) == 3
+        threads.close()
+
+    asyncio.run(body())
+
+
 def test_who_leaves_early_is_not_called_for_and_who_leaves_late_does_not_stop_it() -> None:
     async def body() -> None:
         threads = Threads(1, "test")

@@ -407,7 +407,7 @@ def test_samples_are_exported_by_the_interface_s_index_until_it_is_switched_off(
     collector = inside(switch.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     collector.bind(("127.0.0.1", 0))
     collector.settimeout(10)
-    wanted = Layout(export=Export(f"127.0.0.1:{collector.getsockname()[1]}", "192.0.2.1", 1, polling_s=1))
+    wanted = Layout(export=Export(f"127.0.0.1:{collector.getsockname()[1]}", "192.0.2.1", sampling=1, every_s=1))
 
     async def scenario() -> None:
         async with followed(switch) as model:

@@ -18,20 +18,26 @@ _Call = tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Callable[..., Any]
 
 
 class Threads:
-    """`count` threads of this name, from now until `close()`."""
+    """At most so many threads of this name, until `close()`; another is started when all of them are at work.
 
-    def __init__(self, count: int, name: str) -> None:
+    Few are better: each has a connection of its own, with what it has read and prepared.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._under_way = 0
+        """Calls that wait or are worked on, as the loop knows; those of a loop that was closed are counted for ever."""
         self._closed = False
-        # A process may end with a store left open: what isn't committed then is undone, as by a kill.
-        self._threads = [Thread(target=self._work, name=f"{name}_{n}", daemon=True) for n in range(count)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[Thread] = []
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """What `function` gives or raises. Cancelled before a thread took it, it is not called; later, it goes on."""
         if self._closed:
             raise RuntimeError("the threads are closed")
+        self._under_way += 1
+        if len(self._threads) < min(self._under_way, self._most):
+            self._start()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._calls.put((loop, future, function, arguments))
@@ -45,25 +51,30 @@ class Threads:
         for thread in self._threads:
             thread.join()
 
+    def _start(self) -> None:
+        # A process may end with a store left open: what isn't committed then is undone, as by a kill.
+        thread = Thread(target=self._work, name=f"{self._name}_{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             loop, future, function, arguments = call
-            if future.cancelled():
-                continue
             result, failure = None, None
             try:
-                result = function(*arguments)
+                if not future.cancelled():
+                    result = function(*arguments)
             except BaseException as error:
                 failure = error
             with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
-                loop.call_soon_threadsafe(_tell, future, result, failure)
+                loop.call_soon_threadsafe(self._tell, future, result, failure)
             del call, future, function, arguments, result, failure
 
-
-def _tell(future: asyncio.Future[Any], result: object, failure: BaseException | None) -> None:
-    if future.done():
-        return
-    if failure is None:
-        future.set_result(result)
-    else:
-        future.set_exception(failure)
+    def _tell(self, future: asyncio.Future[Any], result: object, failure: BaseException | None) -> None:
+        self._under_way -= 1
+        if future.done():
+            return
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)

@@ -66,10 +66,12 @@ def _cut(guide: Guide) -> None:
         for receiver in (server, far, other):
             receiver.ready()
         with (
-            probe("blue1", "stream", address, "22", *lasts, "--kbps", "800", *_PATIENCE),
+            probe("blue1", "stream", address, "22", *lasts, "--kbps", "800", *_PATIENCE) as client,
             probe("blue1", "duplex", "5000", "--peer", address, *lasts) as near,
             probe("blue1", "send", address, "5001", *lasts, "--pps", "100") as sender,
         ):
+            for begun in (client, near, sender):
+                begun.ready()
             guide.cloud.run("security", "group", "rule", "delete", str(conversation["id"]), str(ssh))
             deleted_at = time.monotonic()
             # The stream is cut when the server has waited for more in vain; the rest goes on as long.

@@ -78,7 +78,7 @@ class Segments:
         self._database = database
 
     def close(self) -> None:
-        """What goes on in other threads ends with duckdb.InterruptException: to pack an hour takes minutes."""
+        """What goes on in other threads ends with duckdb.Error: to pack an hour takes minutes."""
         stops = [cursor.interrupt for cursor in list(self._cursors)]
         for stop in [*stops, self._database.close] if self._database else stops:
             with suppress(duckdb.Error):  # What is just beginning a statement goes on to its end.
