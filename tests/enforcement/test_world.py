@@ -209,6 +209,18 @@ def test_projects_have_their_own_facts_and_policies(policed: Policed) -> None:
         policed.port(own)
 
 
+def test_a_project_may_conclude_less_than_the_cloud_and_what_was_too_much_leaves_nothing(policed: Policed) -> None:
+    numbers, cube = [f"n({number})" for number in range(50)], "t(a, b, c) :- n(a), n(b), n(c)"
+    policed.policy("ours", *numbers, cube)
+    assert len(policed.rows("ours", "t")) == 125_000
+    policed.policy("mine", *numbers, by=ALICE)
+    with refused("PolicyTooMuch", "than"):
+        policed.insert("mine", cube, ALICE)
+    assert policed.rows("mine", "t", "red") == []
+    policed.insert("mine", "t(a) :- n(a)", ALICE)
+    assert len(policed.rows("mine", "t", "red")) == 50
+
+
 def test_a_draft_is_nobodys_news(policed: Policed) -> None:
     rule = opened(policed)
     policed.policy("open", OPEN, mode="draft")

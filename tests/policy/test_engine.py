@@ -114,6 +114,18 @@ def test_a_trial_shows_what_would_be_and_leaves_nothing() -> None:
     assert made.select("main", "error(p)") == []
 
 
+def test_a_trial_of_clauses_leaves_nothing() -> None:
+    made = engine("error(p) :- net:rules(port=p, low=25)")
+    made.facts([FactChange("net", "rules", put=(("p1", 25),))])
+    before = held(made)
+    new, gone = Event("main", "worse(p) :- error(p)"), Event("main", "error(p) :- net:rules(port=p, low=25)", False)
+    with made.trial(events=[new]) as difference:
+        assert difference.appeared == {("main", "worse"): [("p1",)]} and len(made.clauses("main")) == 2
+    with made.trial(events=[new, gone]) as difference:
+        assert made.select("main", "error(p)") == made.select("main", "worse(p)") == []
+    assert held(made) == before and len(made.clauses("main")) == 1
+
+
 def test_an_action_s_result_leads_to_the_next() -> None:
     made = engine("has(v) :- p(x, v)")
     made.create_policy("act", "action")

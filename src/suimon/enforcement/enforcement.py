@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from suimon.enforcement.scope import Limits
+from suimon.enforcement.scope import OF_PROJECTS, Limits
 from suimon.enforcement.world import World
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
@@ -28,6 +28,8 @@ class EnforcementConfig(msgspec.Struct, frozen=True):
     """What engines may take, and how long the history of violations is kept when they are over."""
 
     limits: Limits = Limits()
+    """Of operators' policies."""
+    of_projects: Limits = OF_PROJECTS
     keep_days: float = 400.0
     forget_every_s: float = 3600.0
     pause_s: float = 1.0
@@ -43,7 +45,7 @@ class Enforcement:
         self._config = config
         self._store = store
         self._turn = turn
-        self.world = World(hidden, config.limits)
+        self.world = World(hidden, config.limits, config.of_projects)
 
     async def run(self) -> None:
         """Until cancelled."""

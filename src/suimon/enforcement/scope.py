@@ -23,10 +23,14 @@ FACT_TYPES: Final = {KIND_OF[type_]: type_ for type_ in TYPES}
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one change may make an engine derive. A clause that is more is refused."""
+    """What one change may make an engine derive, and how long that may take. A clause that is more is refused."""
 
     max_rows: int = 1_000_000
     max_s: float = 5.0
+
+
+OF_PROJECTS: Final = Limits(100_000, 0.5)
+"""Others wait meanwhile: for the cloud's sake that is an operator's choice, and not any tenant's."""
 
 
 log = structlog.get_logger()
@@ -40,13 +44,12 @@ Told = tuple[Policy, Row, bool]
 class Scope:
     """What it holds is changed by who has the world's lock."""
 
-    def __init__(self, project_id: str, hidden: Collection[str], limits: Limits) -> None:
+    def __init__(self, project_id: str, hidden: Collection[str]) -> None:
         self.project_id = project_id
         self.types = TYPES if project_id == CLOUD else tuple(type_ for type_ in TYPES if type_ in TENANTS_TYPES)
         self._seen = {} if project_id == CLOUD else seen_columns(hidden)
         self.sources = sources_of(project_id, hidden)
         self.engine = Engine(self.sources, time.monotonic)
-        self.engine.limits(limits.max_rows, limits.max_s)
         self.policies: dict[str, Policy] = {}
         self.clauses: dict[str, Clause] = {}
         self.faults: dict[str, str] = {}
@@ -119,22 +122,19 @@ class Scope:
         """
         new = [policy for policy in policies if policy.id not in self.policies]
         left = [self.clauses[id_] for id_ in gone if id_ in self.clauses and id_ not in self.faults]
-        done: list[Event] = []
         try:
             for policy in new:
                 self._take_policy(policy)
             events = [self._event(one, insert=False) for one in left] + [self._event(one) for one in came]
-            for event in events:
-                known = len(self.engine.clauses(event.policy))
-                self.engine.change([event])
-                if len(self.engine.clauses(event.policy)) != known:
-                    done.append(event)
-                elif event.insert:
-                    raise Conflict(f"Rule already exists in policy {event.policy}: {event.text}")
+            before = self._size()
+            with self.engine.trial(events=events):
+                if self._size() - before + len(left) < len(events) - len(left):
+                    raise Conflict(f"Rule already exists in policy {events[-1].policy}: {events[-1].text}")
         finally:
-            for event in reversed(done):
-                self.engine.change([msgspec.structs.replace(event, insert=not event.insert)])
             self.take_policies({("policy", policy.id): None for policy in new})
+
+    def _size(self) -> int:
+        return sum(len(self.engine.clauses(policy.name)) for policy in self.policies.values())
 
     def _take_policy(self, policy: Policy) -> list[Told]:
         before = self.policies.get(policy.id)

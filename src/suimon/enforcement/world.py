@@ -15,7 +15,7 @@ import structlog
 
 from suimon.enforcement.forbidding import forbid
 from suimon.enforcement.reading import POLICY_TYPES, all_shared, read, shared
-from suimon.enforcement.scope import FACT_TYPES, Key, Limits, Scope, Sources, Told, keyed, sources_of
+from suimon.enforcement.scope import FACT_TYPES, OF_PROJECTS, Key, Limits, Scope, Sources, Told, keyed, sources_of
 from suimon.enforcement.words import account
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
@@ -42,9 +42,9 @@ class Cause(NamedTuple):
 class World:
     """`hidden` are the names of the API's rules that a project's readers don't pass (`get_port:binding:host_id`)."""
 
-    def __init__(self, hidden: Collection[str], limits: Limits) -> None:
+    def __init__(self, hidden: Collection[str], limits: Limits, of_projects: Limits = OF_PROJECTS) -> None:
         self._hidden = frozenset(hidden)
-        self._limits = limits
+        self._limits, self._of_projects = limits, of_projects
         self._lock = Lock()
         self._revision: int | None = None
         self._scopes: dict[str, Scope] = {}
@@ -205,12 +205,15 @@ class World:
 
     def _load(self, tx: Tx, project_id: str, ours: Collection[Key]) -> None:
         """All but what the transaction itself did, which is read when it is committed."""
-        scope = Scope(project_id, self._hidden, self._limits)
+        scope = Scope(project_id, self._hidden)
         public = all_shared(tx)
         where = {} if project_id == CLOUD else {"project_id": project_id}
         for type_ in scope.types:
             things = keyed(tx.select(type_, where))
             scope.take({key: thing for key, thing in things.items() if key not in ours}, public)
+        # Facts are as many as there are; what follows from them is bounded.
+        limits = self._limits if project_id == CLOUD else self._of_projects
+        scope.engine.limits(limits.max_rows, limits.max_s)
         policies = tx.select(Policy, {"project_id": project_id})
         clauses = tx.select(Clause, {"policy_id": [one.id for one in policies]}) if policies else []
         kept: list[msgspec.Struct] = [*policies, *sorted(clauses, key=lambda one: (one.made_at, one.id))]

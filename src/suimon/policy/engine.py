@@ -88,10 +88,13 @@ class Engine:
         return _difference(changed)
 
     @contextmanager
-    def trial(self, changes: Sequence[FactChange]) -> Iterator[Difference]:
-        """What `facts` would do; inside, `select` and `explain` see it done. Undone on exit. Trials don't nest."""
+    def trial(self, changes: Sequence[FactChange] = (), events: Sequence[Event] = ()) -> Iterator[Difference]:
+        """What `facts` and `change` would do together; inside, questions see it done. Undone on exit, which no limit
+        hinders. Trials don't nest.
+        """
         with self._trying():
             self._workspace.put(changes)
+            self._workspace.apply(events)
             yield _difference(self._evaluation.settle())
 
     def select(self, policy: str, query: str) -> list[Row]:
