@@ -32,8 +32,10 @@ class EnforcementConfig(msgspec.Struct, frozen=True):
     of_projects: Limits = OF_PROJECTS
     keep_days: float = 400.0
     forget_every_s: float = 3600.0
+    gather_s: float = 0.2
+    """Changes that come so soon after each other are looked at together."""
     pause_s: float = 1.0
-    """After the database was away."""
+    """After the database was away, and between two looks at the log by who records nothing."""
 
 
 class Enforcement:
@@ -77,6 +79,8 @@ class Enforcement:
                 changed.clear()
                 await self._reading(self.world.catch_up)
                 await changed.wait()
+                # Who asks or is checked catches up by himself: this is for what they would have to wait for.
+                await asyncio.sleep(self._config.pause_s)
 
     async def _record(self) -> None:
         with self._store.subscribe() as changed:
@@ -87,6 +91,7 @@ class Enforcement:
                 try:
                     async with asyncio.timeout(self._config.forget_every_s):
                         await changed.wait()
+                    await asyncio.sleep(self._config.gather_s)
                 except TimeoutError:
                     await self._writing(self._forget)
 
