@@ -4,7 +4,8 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
-.PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch bench-policy chaos kernel hypervisor guest clean
+.PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch \
+	bench-flow bench-policy chaos kernel hypervisor guest clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
