@@ -88,6 +88,7 @@ def records(count: int = 4, at_s: float = NOON) -> Batch:
         ("mac 02:00:00:00:00:03", [3]),
         ("since 2026-11-21T12:00:02Z", [2, 3]),
         ("until 2026-11-21T12:00:02", [0, 1]),
+        ("since 1795262402", [2, 3]),
         ("port port-1' or 1=1 --", None),
         ("port x;drop", []),
     ],
@@ -106,6 +107,7 @@ def test_a_filter_finds_what_it_says(kept: Kept, asked: str, found: list[int] | 
     [
         *("colour red", "source", "source 10.0.0.300", "(source 10.0.0.1", "source 10.0.0.1)", "protocol > 6", "and"),
         *("destination_port 65536", "destination_port -1", "bytes 1e3", "since yesterday", "mac 02:00", "not", "= ="),
+        *("port and host h1", "source_port >= 1-2", "bytes !", "bytes 1 !"),
         *("(" * 30 + "bytes 1" + ")" * 30, "bytes 1 " * 300, "source_port " + ",".join(["1"] * 201)),
     ],
 )
@@ -144,6 +146,19 @@ def test_a_project_sees_its_own_records_only_whatever_it_asks(kept: Kept) -> Non
         answer = kept.ask(asked, project_id="project-0")
         assert {row["port_id"] for row in answer.rows} <= {"port-0", "port-2"}
         assert answer.total.records == len(answer.rows)
+
+
+def test_rows_are_told_as_people_read_them(kept: Kept) -> None:
+    batch = records(2)
+    batch["ip_version"][1], batch["source_high"][1], batch["protocol"][1] = 6, 0x20010DB8 << 32, 99
+    batch["destination_mac"][1], batch["ip_version"][0] = 0x0A0B0C0D0E0F, 0
+    kept.write(batch)
+    six, none = kept.ask().rows
+    assert (six["source"], six["protocol"], six["direction"]) == ("2001:db8::a00:1", "99", "in")
+    assert (six["source_mac"], six["destination_mac"]) == ("02:00:00:00:00:01", "0a:0b:0c:0d:0e:0f")
+    assert (none["source"], none["protocol"]) == ("", "udp")
+    assert [row["direction"] for row in kept.ask(by="direction").rows] == ["in", "out"]
+    assert [(row["protocol"], row["source_port"]) for row in kept.ask(by="source_port").rows] == [("99", 1), ("udp", 0)]
 
 
 def test_questions_are_bounded(kept: Kept) -> None:

@@ -10,10 +10,11 @@ from msgspec import Meta
 
 from suimon.detection.distinct import Distinct
 from suimon.detection.rates import Rates
-from suimon.detection.seen import ACK, PSH, RST, SYN, TCP, Bools, Integers, Seen, mixed
+from suimon.detection.seen import ACK, PSH, RST, SYN, TCP, Bools, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
-from suimon.detection.table import Table
+from suimon.detection.table import Table, touched
 from suimon.model.findings import Subject, Suggestion
+from suimon.model.loops import mixed
 
 _ROWS = 8192
 _LONGEST_S = 60
@@ -63,17 +64,16 @@ class BruteForce:
         return told
 
     def _above(self, seen: Seen, rows: Integers) -> list[Sighting]:
-        touched = np.unique(rows)
-        touched = touched[touched >= 0]
-        sessions = self._sessions.count(touched, self._table.since(touched, self._config.window_s))
+        own = touched(rows)
+        sessions = self._sessions.count(own, self._table.since(own, self._config.window_s))
         many = sessions >= self._config.sessions
         if not many.any():
             return []
-        touched, sessions = touched[many], sessions[many]
-        times_s = (self._table.begun_s[touched], self._table.ended_s[touched])
-        octets = self._rates.peak(touched, 0, self._config.window_s, times_s).amounts[0]
+        own, sessions = own[many], sessions[many]
+        times_s = (self._table.begun_s[own], self._table.ended_s[own])
+        octets = self._rates.peak(own, 0, self._config.window_s, times_s).amounts[0]
         short = octets <= self._config.session_bytes * sessions
-        return [self._sighting(seen, int(touched[i]), sessions[i], octets[i]) for i in np.flatnonzero(short)]
+        return [self._sighting(seen, int(own[i]), sessions[i], octets[i]) for i in np.flatnonzero(short)]
 
     def _sighting(self, seen: Seen, row: int, sessions: float, octets: float) -> Sighting:
         label, until_s = self._table.label(row, seen), float(self._table.ended_s[row])

@@ -8,7 +8,7 @@ import numpy as np
 
 from suimon.detection.rates import Rates
 from suimon.detection.seen import Floats, Integers, Seen, peer_text
-from suimon.detection.table import Table
+from suimon.detection.table import Table, touched
 
 
 class Above(NamedTuple):
@@ -36,8 +36,7 @@ class Watched:
 
         The rates that are told are of the part of the window that has records, so that they are right while it fills.
         """
-        touched = np.unique(rows)
-        busy = self.rates.busy(touched[touched >= 0], metric, threshold * self._window_s)
+        busy = self.rates.busy(touched(rows), metric, threshold * self._window_s)
         if not len(busy):
             return []
         peak = self.rates.peak(busy, metric, self._window_s, (self.table.begun_s[busy], self.table.ended_s[busy]))

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from suimon.detection.seen import ICMP, ICMP6, TCP, UDP, Hashes, Integers, Seen, mixed
+from suimon.detection.seen import ICMP, ICMP6, TCP, UDP, Hashes, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
+from suimon.model.loops import mixed
 
 _ROWS = 8192
 

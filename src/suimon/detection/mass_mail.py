@@ -13,10 +13,11 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.distinct import Distinct
-from suimon.detection.seen import Floats, Integers, Seen, mixed
+from suimon.detection.seen import Floats, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
+from suimon.model.loops import mixed
 
 _ROWS = 4096
 _CELLS = 1024

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from suimon.detection.seen import Floats, Integers, Seen
+from suimon.model.loops import lay
 
 _LOOK_BACK_S: Final = 3
 """What a port's records tell may be that much behind its last record: so many windows are looked at."""
@@ -49,17 +50,11 @@ class Rates:
         if not len(rows):
             return
         self._high = max(self._high, int(rows.max()) + 1)
-        oldest = self._clock - self._slots + 1
-        first, last = seen.first_second[chosen], seen.last_second[chosen]
-        held = (rows >= 0) & (last >= oldest)
-        short = np.flatnonzero(held & (first == last))
-        at, flat = first[short] % self._slots, self._ring.reshape(-1)
-        record, slot, share = _shares(seen, chosen, np.flatnonzero(held & (first < last)), oldest)
+        spans = seen.spans(chosen)
+        rings = self._ring.reshape(-1, self._slots)
         for metric, amount in amounts:
-            line = (rows * self._ring.shape[1] + metric) * self._slots
-            np.add.at(flat, line[short] + at, amount[short].astype(np.float32))
-            if len(record):
-                np.add.at(flat, line[record] + slot % self._slots, (amount[record] * share).astype(np.float32))
+            lines = np.where(rows >= 0, rows * self._ring.shape[1] + metric, -1)
+            lay(rings, self._clock - self._slots + 1, lines, spans, amount)
 
     def peak(self, rows: Integers, metric: int, window_s: int, times_s: tuple[Floats, Floats]) -> Peak:
         """For each row the `window_s` seconds that have the most of `metric`, of those just over.
@@ -82,15 +77,3 @@ class Rates:
         """Those of the rows that have at least so much in the whole ring."""
         found: Integers = rows[self._ring[rows, metric].sum(axis=1) >= amount]
         return found
-
-
-def _shares(seen: Seen, chosen: Integers, long: Integers, oldest: int) -> tuple[Integers, Integers, Floats]:
-    """The seconds of the ring in which records have a share that are longer than one: which record, when, how much."""
-    records = chosen[long]
-    begun, ended = seen.begun[records], seen.ended[records]
-    begins = np.maximum(seen.first_second[records], oldest)
-    spans = seen.last_second[records] - begins + 1
-    nth = np.repeat(np.arange(len(long)), spans)
-    slot = np.arange(len(nth)) - np.repeat(np.cumsum(spans) - spans - begins, spans)
-    overlap = np.minimum(ended[nth], slot + 1) - np.maximum(begun[nth], slot)
-    return long[nth], slot, overlap / (ended[nth] - begun[nth])

@@ -10,9 +10,10 @@ from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
 from suimon.detection.reflectors import IS_SERVICE, SERVICES
-from suimon.detection.seen import UDP, Bools, Integers, Seen, mixed
+from suimon.detection.seen import UDP, Bools, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
+from suimon.model.loops import mixed
 
 _ROWS = 16384
 _BYTES, _PACKETS, _ASKED_BYTES, _ASKED_PACKETS = range(4)

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.model.loops import Spans, columns, mixed
 from suimon.model.records import FROM_GUEST, TO_GUEST, Batch
 
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 _OPENING: Final = FIN | SYN | RST | PSH | ACK
 """The flags that tell the steps of a connection; URG and those of ECN (RFC 3168) don't."""
+
+_READ: Final = (
+    *("port", "direction", "protocol", "tcp_flags", "begun", "ended", "sampling", "packets", "bytes"),
+    *("source_port", "destination_port", "source_high", "source_low", "destination_high", "destination_low"),
+)
 
 HISTORY_S: Final = 120.0
 """Records that ended longer ago are no news; those that end in more than a second are of a wrong clock."""
@@ -40,26 +46,29 @@ class Seen:
     """The records of one batch that are of a cloud port, with their direction, and in time; arrays of one length."""
 
     def __init__(self, batch: Batch, tags: Sequence[Tag], keys: Hashes, clock_s: float, seed: int = 0) -> None:
-        direction, port = batch["direction"], batch["port"]
+        read = dict(zip(_READ, columns(batch, _READ), strict=True))
+        direction, port = read["direction"], read["port"]
         known = (port >= 0) & (port < len(tags)) & ((direction == FROM_GUEST) | (direction == TO_GUEST))
-        known &= (batch["ended"] > clock_s - HISTORY_S) & (batch["ended"] <= clock_s + 1.0)
-        known &= batch["begun"] <= batch["ended"]
-        own = batch if known.all() else batch[known]
-        self.skipped = len(batch) - len(own)
+        known &= (read["ended"] > clock_s - HISTORY_S) & (read["ended"] <= clock_s + 1.0)
+        known &= read["begun"] <= read["ended"]
+        self._places: Integers | None = None if known.all() else np.flatnonzero(known)
+        if self._places is not None:
+            read = {name: column[self._places] for name, column in read.items()}
+        self.skipped = len(batch) - len(read["port"])
         self.tags, self.keys, self.clock_s = tags, keys, clock_s
-        self.port: Integers = own["port"].astype(np.int64)
-        self.out: Bools = own["direction"] == FROM_GUEST
-        self.protocol: NDArray[np.uint8] = own["protocol"].copy()
-        self.flags: NDArray[np.uint8] = own["tcp_flags"] & np.uint8(_OPENING)
-        self.begun: Floats = own["begun"].copy()
-        self.ended: Floats = own["ended"].copy()
-        self.sampling: Floats = np.maximum(own["sampling"], 1).astype(np.float64)
-        self.packets: Floats = own["packets"] * self.sampling
-        self.bytes: Floats = own["bytes"] * self.sampling
-        source, destination = own["source_port"], own["destination_port"]
+        self.port: Integers = read["port"].astype(np.int64)
+        self.out: Bools = read["direction"] == FROM_GUEST
+        self.protocol: NDArray[np.uint8] = read["protocol"]
+        self.flags: NDArray[np.uint8] = read["tcp_flags"] & np.uint8(_OPENING)
+        self.begun: Floats = read["begun"]
+        self.ended: Floats = read["ended"]
+        self.sampling: Floats = np.maximum(read["sampling"], 1).astype(np.float64)
+        self.packets: Floats = read["packets"] * self.sampling
+        self.bytes: Floats = read["bytes"] * self.sampling
+        source, destination = read["source_port"], read["destination_port"]
         self.own_l4: NDArray[np.uint16] = np.where(self.out, source, destination)
         self.peer_l4: NDArray[np.uint16] = np.where(self.out, destination, source)
-        self._own, self._salt = own, np.uint64(seed)
+        self._read, self._batch, self._salt = read, batch, np.uint64(seed)
 
     def __len__(self) -> int:
         return len(self.port)
@@ -74,11 +83,15 @@ class Seen:
         """The last one that it has a share in: what ends as a second begins has none in it, unless it began there."""
         return np.maximum(np.ceil(self.ended).astype(np.int64) - 1, self.first_second)
 
+    def spans(self, chosen: Integers) -> Spans:
+        """When those were."""
+        return Spans(self.first_second, self.last_second, self.begun, self.ended).some(chosen)
+
     @cached_property
     def peer(self) -> Hashes:
         """A hash of the other side's address. Who doesn't know the seed can't choose addresses of one hash."""
-        high = np.where(self.out, self._own["destination_high"], self._own["source_high"])
-        low = np.where(self.out, self._own["destination_low"], self._own["source_low"])
+        high = np.where(self.out, self._read["destination_high"], self._read["source_high"])
+        low = np.where(self.out, self._read["destination_low"], self._read["source_low"])
         return mixed(low, mixed(high, self._salt))
 
     @cached_property
@@ -115,7 +128,7 @@ class Seen:
 
     def whole(self, indexes: Integers) -> Batch:
         """The records as they came."""
-        return self._own[indexes]
+        return self._batch[indexes if self._places is None else self._places[indexes]]
 
     def tag_of(self, key: int) -> Tag:
         """Whose key it is, of a port that is in the table."""
@@ -134,12 +147,3 @@ def keys_of(tags: Sequence[Tag], seed: int) -> Hashes:
     salt = seed.to_bytes(8, "little")
     digests = [blake2b(tag.id.encode(), digest_size=8, key=salt).digest() for tag in tags]
     return np.frombuffer(b"".join(digests), np.uint64)
-
-
-def mixed(values: NDArray[Any], salt: Hashes | np.uint64) -> Hashes:
-    """Hashes of values and of what they are to be told apart by (the finalizer of splitmix64)."""
-    with np.errstate(over="ignore"):
-        x: Hashes = values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + salt
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))

@@ -13,9 +13,10 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.seen import ACK, FIN, RST, SYN, Hashes, Integers, Seen, mixed
+from suimon.detection.seen import ACK, FIN, RST, SYN, Hashes, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
+from suimon.model.loops import mixed
 
 _ROWS = 16384
 _SYN, _CLOSING, _TCP = range(3)

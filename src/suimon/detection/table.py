@@ -144,6 +144,11 @@ class Table:
         return rows
 
 
+def touched(rows: Integers) -> Integers:
+    """The different rows, in their order, without -1. They are few numbers, so that counting finds them soonest."""
+    return np.flatnonzero(np.bincount(rows + 1)[1:])
+
+
 def _grouped(keys: Hashes) -> tuple[Integers, Integers]:
     """An order that puts equal keys together, those of one key as they came, and where in it each key begins.
 

@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True):
 
     allowed: tuple[Allowed, ...] = ()
     segment_s: float = 20.0
-    segment_records: int = 500_000
+    segment_records: int = 1_000_000
     most_waiting: int = 2_000_000
     question_timeout_s: float = 15.0
     freshen_s: float = 2.0

@@ -280,8 +280,9 @@ class _Reading:
         header = Header(arrived_s[owner], exported_s[owner], uptime_ms[owner])
         batch, doubted = meant(found.columns, header)
         self._sample(batch, stream, samplers(found.columns))
-        once = ~self._again(found.columns, stream)
-        yield self._collector._owned(batch[once], stream[once], doubted[once])
+        if (again := self._again(found.columns, stream)).any():
+            batch, stream, doubted = batch[~again], stream[~again], doubted[~again]
+        yield self._collector._owned(batch, stream, doubted)
 
     def _again(self, columns: Columns, stream: Places) -> NDArray[np.bool_]:
         """Which records tell of packets where they left, that others told of where they came in.

@@ -25,6 +25,10 @@ _CALLS: Final = 8
 """In a row to one socket."""
 _ROW_BYTES: Final = 1536
 """What a datagram has room for at first. With rows as long as the longest, fields would lie on pages of their own."""
+_SHORTEST_NAP_S: Final = 0.05
+"""While more than AT_ONCE come in that time."""
+_FILLS_BYTES_S: Final = 20_000_000
+"""What the kernel counts of 200,000 records a second, for which a smaller buffer has room while nobody reads."""
 _REST_BYTES: Final = 7680
 """What is behind that of longer ones, up to jumbo frames."""
 _SO_RCVBUFFORCE: Final = 33
@@ -46,13 +50,13 @@ _LOG = structlog.get_logger()
 
 
 class Config(msgspec.Struct, frozen=True):
-    """`listen` are (address, UDP port); "::" also hears IPv4. `nap_s` lets datagrams gather, so that a call takes many:
-    the buffer has to have room for what comes meanwhile, and while detectors look at what came: of 400,000 records a
-    second the kernel counts some 35 MB. Without CAP_NET_ADMIN it is net.core.rmem_max at most."""
+    """`listen` are (address, UDP port); "::" also hears IPv4. Datagrams gather for `nap_s` at most: a call takes many
+    then, and so do decoders. The buffer has to have room for what comes meanwhile, and while detectors look at it: of
+    400,000 records a second the kernel counts 35 MB. Without CAP_NET_ADMIN it is net.core.rmem_max at most."""
 
     listen: tuple[tuple[str, int], ...] = (("::", 2055), ("::", 4739), ("::", 6343))
     buffer_bytes: int = 32 << 20
-    nap_s: float = 0.05
+    nap_s: float = 0.2
 
 
 class Receiver:
@@ -106,14 +110,18 @@ class Receiver:
         try:
             for each in self._sockets:
                 self._listen(loop, each, news)
+            nap_s = longest_s = min(self._config.nap_s, min(map(_buffer_bytes, self._sockets)) / _FILLS_BYTES_S)
+            read_at = loop.time()
             while True:
                 await news.wait()
-                await asyncio.sleep(self._config.nap_s)
+                await asyncio.sleep(nap_s)
                 news.clear()
+                taken = 0
                 for each in self._sockets:
-                    # Not until nothing is left: others on this loop get their turn, too.
-                    any(self._receive(each) < AT_ONCE for _ in range(_CALLS))
+                    taken += self._emptied(each)
                     self._listen(loop, each, news)
+                pace_s, read_at = loop.time() - read_at, loop.time()
+                nap_s = min(longest_s, max(_SHORTEST_NAP_S, pace_s * AT_ONCE / max(taken, 1)))
         finally:
             for each in self._sockets:
                 loop.remove_reader(each)
@@ -130,6 +138,16 @@ class Receiver:
     def receive(self) -> int:
         """Gives what is there to the sink (AT_ONCE of a socket at most); how many these were. Doesn't wait."""
         return sum(self._receive(each) for each in self._sockets)
+
+    def _emptied(self, source: socket.socket) -> int:
+        """Not until nothing is left: others on this loop get their turn, too."""
+        taken = 0
+        for _ in range(_CALLS):
+            count = self._receive(source)
+            taken += count
+            if count < AT_ONCE:
+                break
+        return taken
 
     def _receive(self, source: socket.socket) -> int:
         self._messages["name_bytes"] = _NAME_BYTES
@@ -185,10 +203,13 @@ def _bound(host: str, port: int, buffer_bytes: int) -> socket.socket:
     except OSError:
         found.close()
         raise
-    # The kernel doubles what it was asked for, to have room for its own.
-    granted = found.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
-    _LOG.info("flow_records_listening", address=host, port=found.getsockname()[1], buffer_bytes=granted)
+    _LOG.info("flow_records_listening", address=host, port=found.getsockname()[1], buffer_bytes=_buffer_bytes(found))
     return found
+
+
+def _buffer_bytes(source: socket.socket) -> int:
+    """As it was asked for: the kernel doubles that, to have room for its own."""
+    return source.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
 
 
 def _drops(source: socket.socket) -> int:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from suimon.model.collectors import MappedPort
+from suimon.model.loops import columns
 from suimon.model.records import Batch
 
 COLUMNS: Final = {
@@ -45,15 +47,16 @@ _LONGEST_MS: Final = (1 << 32) - 1
 
 def numbers(batch: Batch) -> dict[str, Any]:
     """The columns that are numbers; `port` and `exporter` are indexes still."""
-    begun_ms = np.clip(batch["begun"] * 1000, 0, _LATEST_MS)
-    duration_ms = np.clip((batch["ended"] - batch["begun"]) * 1000, 0, _LONGEST_MS)
-    plain = {name: batch[name] for name in (*(each for each in COLUMNS if each not in _MADE), "exporter", "port")}
-    return {"begun_ms": begun_ms.astype(np.int64), "duration_ms": duration_ms.astype(np.uint32), **plain}
+    plain = [*(each for each in COLUMNS if each not in _MADE), "exporter", "port"]
+    begun, ended, *found = columns(batch, ["begun", "ended", *plain])
+    begun_ms = np.clip(begun * 1000, 0, _LATEST_MS).astype(np.int64)
+    duration_ms = np.clip((ended - begun) * 1000, 0, _LONGEST_MS).astype(np.uint32)
+    return {"begun_ms": begun_ms, "duration_ms": duration_ms, **dict(zip(plain, found, strict=True))}
 
 
-def labels(batch: Batch, ports: Sequence[MappedPort]) -> dict[str, Any]:
-    """What those columns say for each port of the batch, by its index."""
-    used = [int(each) for each in np.unique(batch["port"]) if each >= 0]
+def labels(port: NDArray[np.int32], ports: Sequence[MappedPort]) -> dict[str, Any]:
+    """What those columns say for each port that is there, by its index."""
+    used = np.flatnonzero(np.bincount(port[port >= 0])).tolist()
     told = [(ports[each].id, ports[each].project_id, ports[each].network_id, ports[each].host) for each in used]
     columns = zip(*told, strict=True) if told else [()] * len(LABELS)
     texts = {name: np.array(values, object) for name, values in zip(LABELS, columns, strict=True)}

@@ -33,7 +33,7 @@ _SCALE: Final = "greatest(coalesce(sampling, 1), 1)"
 _SUMS: Final = (
     # Exact up to 2^53, and never too large: an exporter may say anything. Integers of 128 bits cost twice as much.
     f"count(*) AS records, sum(packets::DOUBLE * {_SCALE}) AS packets, sum(bytes::DOUBLE * {_SCALE}) AS bytes, "
-    "count(*) FILTER (sampling > 1) AS sampled, count(*) FILTER (coalesce(sampling, 0) = 0) AS unscaled"
+    "count(*) FILTER (WHERE sampling > 1) AS sampled, count(*) FILTER (WHERE coalesce(sampling, 0) = 0) AS unscaled"
 )
 _EACH: Final = ", ".join(f"{name}::HUGEINT AS {name}" for name in Sums.__struct_fields__)
 _WHOLE: Final = ", ".join(f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in Sums.__struct_fields__)
@@ -80,7 +80,7 @@ def _answer(cursor: duckdb.DuckDBPyConnection, source: str, condition: Condition
     keys = ", ".join(_BY.get(question.by, ()))
     # All records are read once: what they are in all follows from the groups.
     grouped = f"SELECT {keys}, {_SUMS} {where} GROUP BY {keys}" if keys else f"SELECT {_SUMS} {where}"
-    cursor.execute(f"CREATE TEMP TABLE found AS {grouped}", parameters)
+    cursor.execute(f"CREATE TEMPORARY TABLE found AS {grouped}", parameters)
     total = Sums(**_rows(cursor, _TOTAL, [])[0])
     if keys:
         order = f"ORDER BY {question.order} DESC, {keys} LIMIT {question.limit:d}"

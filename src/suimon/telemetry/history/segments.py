@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ _ORDER: Final = (
 _SLACK_BEFORE_S: Final = 600.0
 _SLACK_AFTER_S: Final = 2 * HOUR_S
 """Records come up to an exporter's active timeout after they begin, and its clock may be wrong."""
+_CLOSING_S: Final = 1.0
+"""In which those at work see that they are interrupted."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -79,10 +82,16 @@ class Segments:
 
     def close(self) -> None:
         """What goes on in other threads ends with duckdb.Error: to pack an hour takes minutes."""
-        stops = [cursor.interrupt for cursor in list(self._cursors)]
-        for stop in [*stops, self._database.close] if self._database else stops:
-            with suppress(duckdb.Error):  # What is just beginning a statement goes on to its end.
-                stop()
+        until_s = time.monotonic() + _CLOSING_S
+        # Who is just beginning a statement forgets that it was interrupted, and closing would wait for its end.
+        while self._cursors and time.monotonic() < until_s:
+            for cursor in list(self._cursors):
+                with suppress(duckdb.Error):
+                    cursor.interrupt()
+            time.sleep(0.01)
+        if self._database:
+            with suppress(duckdb.Error):
+                self._database.close()
 
     def write(self, batch: Batch, ports: Sequence[MappedPort], exporters: Sequence[str]) -> None:
         """Keep them in a file of their own."""
@@ -91,9 +100,13 @@ class Segments:
             hour += 1
         self._number += 1
         with self._cursor() as cursor:
-            cursor.register("batch", numbers(batch))
-            cursor.register("labels", labels(batch, ports))
-            cursor.register("exporters", names(exporters))
+            columns = numbers(batch)
+            cursor.register("batch", columns)
+            for name, table in (("labels", labels(columns["port"], ports)), ("exporters", names(exporters))):
+                # Python's objects are looked at anew by every statement that reads them.
+                cursor.register("given", table)
+                cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM given")  # noqa: S608
+                cursor.unregister("given")
             _enumerate(cursor, "labels", LABELS)
             _enumerate(cursor, "exporters", ("exporter",))
             # Turned into enums before they are joined: once for each port, not for each record.
@@ -104,7 +117,9 @@ class Segments:
                 "SELECT batch.* EXCLUDE (exporter, port), named.exporter, port_labels.* EXCLUDE (port) FROM batch "
                 "LEFT JOIN port_labels USING (port) LEFT JOIN named ON named.number = batch.exporter"
             )
-            self._store(cursor, source, self._open / f"{hour}-{self._number}.parquet", "CODEC lz4_raw")
+            # Looking for numbers that come again costs twice what writing them does. Enums have their dictionary.
+            how = "CODEC lz4_raw, DICTIONARY_SIZE_LIMIT 1"
+            self._store(cursor, source, self._open / f"{hour}-{self._number}.parquet", how)
 
     def compact(self) -> None:
         """Make one file of each hour that is over."""

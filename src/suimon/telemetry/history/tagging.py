@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
 
@@ -17,12 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.collectors import MappedPort
+from suimon.model.loops import Index, columns
 from suimon.model.records import FROM_GUEST, TO_GUEST, Batch
 
 Numbers = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 _NOWHERE: Final = 0xFFFF
 """The host of exporters that are none: there whatever is one port's alone in the cloud counts."""
+_OF_RECEIVER: Final = ("destination_mac", "destination_high", "destination_low")
+_READ: Final = ("exporter", "input", "output", "source_mac", "source_high", "source_low", *_OF_RECEIVER)
+_Fields = Mapping[str, NDArray[Any]]
+"""Of records: what decides whose they are."""
 _MULTIPLIERS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
 
 
@@ -111,48 +117,63 @@ class Tagger:
         self._host_of_exporter = np.array([by_address.get(each, _NOWHERE) for each in self.exporters], np.int64)
 
     def tag(self, batch: Batch) -> Batch:
-        """The records with `port` and `direction`. One that two ports of a host share is there twice, once for each.
+        """The records with `port` and `direction` filled in. One that two ports of a host share is there twice.
 
         So the records of one port and direction are all that it sent, or got, as one exporter saw it; what belongs to
         no port keeps the port -1.
         """
         if not self._places or not len(batch):
             return batch
-        sender, receiver = self._found(batch)
+        sender, receiver = self._found(dict(zip(_READ, columns(batch, _READ), strict=True)))
         receiver[receiver == sender] = -1
-        both = (sender >= 0) & (receiver >= 0)
-        tagged = np.concatenate([batch, batch[both]])
-        port = np.where(sender >= 0, sender, receiver)
-        direction = np.where(sender >= 0, FROM_GUEST, np.where(receiver >= 0, TO_GUEST, batch["direction"]))
-        tagged["port"] = np.concatenate([port, receiver[both]])
-        tagged["direction"] = np.concatenate([direction, np.full(int(both.sum()), TO_GUEST)])
+        sends, gets = sender >= 0, receiver >= 0
+        both = np.flatnonzero(sends & gets)
+        tagged = np.concatenate([batch, batch[both]]) if len(both) else batch
+        own, shared = tagged[: len(batch)], tagged[len(batch) :]
+        own["port"] = np.where(sends, sender, receiver)
+        own["direction"][gets] = TO_GUEST
+        own["direction"][sends] = FROM_GUEST
+        shared["port"], shared["direction"] = receiver[both], TO_GUEST
         return tagged
 
-    def _found(self, batch: Batch) -> tuple[Numbers, Numbers]:
-        exporter = batch["exporter"].astype(np.int64)
-        host = np.full(len(batch), _NOWHERE)
-        known = exporter < len(self._host_of_exporter)
-        host[known] = self._host_of_exporter[exporter[known]]
+    def _found(self, of: _Fields) -> tuple[Numbers, Numbers]:
+        host = self._host_of(of["exporter"])
         ours = host != _NOWHERE
-        sender = np.where(ours, self._guest_at(host, batch["input"], batch["source_mac"]), -1)
-        receiver = np.where(ours, self._guest_at(host, batch["output"], batch["destination_mac"]), -1)
-        wanting = ours & (receiver < 0)
-        receiver[wanting] = self._receiver(batch[wanting], host[wanting], sender[wanting])
-        away = ~ours
-        for found, side in ((sender, "source"), (receiver, "destination")):
-            found[away] = self._anywhere(batch[away], side)
+        if ours.all():
+            return self._here(of, host)
+        sender, receiver = (self._anywhere(of, side) for side in ("source", "destination"))
+        if ours.any():
+            here = self._here({name: column[ours] for name, column in of.items()}, host[ours])
+            sender[ours], receiver[ours] = here
+        return sender, receiver
+
+    def _host_of(self, exporter: NDArray[np.uint32]) -> Numbers:
+        hosts = np.append(self._host_of_exporter, _NOWHERE)
+        found: Numbers = hosts[np.minimum(exporter, len(hosts) - 1)]
+        return found
+
+    def _here(self, of: _Fields, host: Numbers) -> tuple[Numbers, Numbers]:
+        """At an exporter that is a host of the cloud."""
+        sender = self._guest_at(host, of["input"], of["source_mac"])
+        receiver = self._guest_at(host, of["output"], of["destination_mac"])
+        wanting = np.flatnonzero(receiver < 0)
+        if len(wanting):
+            some = {name: of[name][wanting] for name in _OF_RECEIVER}
+            receiver[wanting] = self._receiver(some, host[wanting], sender[wanting])
         return sender, receiver
 
     def _guest_at(self, host: Numbers, ifindex: NDArray[Any], mac: NDArray[Any]) -> Numbers:
         found = self._seats.find(_joined(host, 32, ifindex), any_of_several=True)
+        if not mac.any():
+            return found
         by_mac = self._macs.find(_joined(host, 48, mac))
         same = (found >= 0) & (by_mac >= 0) & (self._ifindex[by_mac] == ifindex)
         return np.where(same, by_mac, found)
 
-    def _receiver(self, batch: Batch, host: Numbers, sender: Numbers) -> Numbers:
+    def _receiver(self, of: _Fields, host: Numbers, sender: Numbers) -> Numbers:
         """By MAC; of what goes to a router, by address: of the sender's project, or one that is nobody else's."""
-        found = self._macs.find(_joined(host, 48, batch["destination_mac"]))
-        high, low = batch["destination_high"], batch["destination_low"]
+        found = self._macs.find(_joined(host, 48, of["destination_mac"]))
+        high, low = of["destination_high"], of["destination_low"]
         unique = self._address.find(_mix(high, low))
         # A project may have an address twice: it then is nobody's.
         project = np.where(sender >= 0, self._project[sender], -1)
@@ -162,10 +183,10 @@ class Tagger:
             found = np.where(there, other, found)
         return found
 
-    def _anywhere(self, batch: Batch, side: str) -> Numbers:
-        mac = batch[f"{side}_mac"]
+    def _anywhere(self, of: _Fields, side: str) -> Numbers:
+        mac = of[f"{side}_mac"]
         found = np.where(mac > 0, self._any_mac.find(mac), -1)
-        address = self._address.find(_mix(batch[f"{side}_high"], batch[f"{side}_low"]))
+        address = self._address.find(_mix(of[f"{side}_high"], of[f"{side}_low"]))
         return np.where(found >= 0, found, address)
 
 
@@ -177,6 +198,10 @@ class _Lookup:
         self._numbers = np.empty(0, np.int64) if numbers is None else numbers
         alike = self._keys[1:] == self._keys[:-1]
         self._several = np.append(alike, False) | np.insert(alike, 0, False) if len(self._keys) else np.empty(0, bool)
+
+    @cached_property
+    def _index(self) -> Index:
+        return Index(self._keys)
 
     def after(self, gone: Numbers, keys: Keys, numbers: Numbers) -> _Lookup:
         """Without those numbers, and with these pairs."""
@@ -190,8 +215,8 @@ class _Lookup:
         """-1 for a key that is not there, or that several have."""
         if not len(self._keys):
             return np.full(len(keys), -1, np.int64)
-        at = np.minimum(np.searchsorted(self._keys, keys.astype(np.uint64)), len(self._keys) - 1)
-        found = self._keys[at] == keys
+        at = self._index.find(keys.astype(np.uint64, copy=False))
+        found = at >= 0
         return np.where(found if any_of_several else found & ~self._several[at], self._numbers[at], -1)
 
 

@@ -1,0 +1,107 @@
+/* What numpy needs many passes over memory for, in one: loops.py says what each does, and does the same without it.
+ *
+ * Callers own all arrays, which have the lengths that are given; nothing here is told a place by strangers.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+#define AT_ONCE 512 /* Rows whose fields are copied together: as many as stay in the nearest cache. */
+
+typedef struct {
+    int64_t offset, width; /* Where in a row, and how many bytes: 1, 2, 4 or 8. */
+    uint8_t *into;
+} part;
+
+EXPORTED int64_t suimon_loops(void) { return 2; }
+
+#define COPY(TYPE)                                                                                                     \
+    for (int64_t i = 0; i < some; i++)                                                                                 \
+        memcpy(into + i * sizeof(TYPE), from + i * row_bytes, sizeof(TYPE));                                           \
+    break;
+
+/* Rows of `row_bytes` each, one after the other, to an array for each of those parts. */
+EXPORTED void suimon_columns(const uint8_t *rows, int64_t row_bytes, int64_t count, const part *parts, int64_t part_count) {
+    for (int64_t first = 0; first < count; first += AT_ONCE) {
+        int64_t some = count - first < AT_ONCE ? count - first : AT_ONCE;
+        for (int64_t p = 0; p < part_count; p++) {
+            const uint8_t *from = rows + first * row_bytes + parts[p].offset;
+            uint8_t *into = parts[p].into + first * parts[p].width;
+            switch (parts[p].width) {
+            case 1: COPY(uint8_t)
+            case 2: COPY(uint16_t)
+            case 4: COPY(uint32_t)
+            default: COPY(uint64_t)
+            }
+        }
+    }
+}
+
+static uint64_t mixed(uint64_t x) { /* The finalizer of splitmix64. */
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
+/* `salted` is 1 when each value has a salt of its own, 0 when all have the first. */
+EXPORTED void suimon_mix(const uint64_t *values, const uint64_t *salt, int64_t salted, int64_t count, uint64_t *found) {
+    for (int64_t i = 0; i < count; i++)
+        found[i] = mixed(values[i] * 0x9E3779B97F4A7C15u + salt[salted ? i : 0]);
+}
+
+/* Slots are a power of two, more than keys, and -1 at first. Of equal keys the first is what is found. */
+EXPORTED void suimon_index(const uint64_t *keys, int64_t count, int32_t *slots, int64_t slot_count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t slot = mixed(keys[i]) & (uint64_t)(slot_count - 1);
+        while (slots[slot] >= 0 && keys[slots[slot]] != keys[i])
+            slot = (slot + 1) & (uint64_t)(slot_count - 1);
+        if (slots[slot] < 0)
+            slots[slot] = (int32_t)i;
+    }
+}
+
+EXPORTED void suimon_find(const uint64_t *keys, const int32_t *slots, int64_t slot_count, const uint64_t *wanted,
+                          int64_t count, int64_t *found) {
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t slot = mixed(wanted[i]) & (uint64_t)(slot_count - 1);
+        while (slots[slot] >= 0 && keys[slots[slot]] != wanted[i])
+            slot = (slot + 1) & (uint64_t)(slot_count - 1);
+        found[i] = slots[slot];
+    }
+}
+
+#ifdef __x86_64__
+__attribute__((target_clones("avx2", "default"))) /* Which eight cells at once are worth a copy for. */
+#endif
+/* How many cells of each row are above its bound. */
+EXPORTED void suimon_hits(const uint32_t *cells, int64_t row_cells, const int64_t *rows, const uint32_t *above,
+                          int64_t count, int64_t *found) {
+    for (int64_t i = 0; i < count; i++) {
+        const uint32_t *row = cells + rows[i] * row_cells;
+        uint32_t bound = above[i], hits = 0;
+        for (int64_t c = 0; c < row_cells; c++)
+            hits += row[c] > bound;
+        found[i] = hits;
+    }
+}
+
+/* Amounts of records, each laid evenly over the seconds from `first` to `last`, those before `oldest` left out. A ring has
+ * a row of `slots` seconds for each line; records of line -1 are passed over. Those within a second come first, as numpy
+ * does it: sums of floats depend on their order. */
+EXPORTED void suimon_lay(float *rings, int64_t slots, int64_t oldest, const int64_t *lines, const int64_t *first,
+                         const int64_t *last, const double *begun, const double *ended, const double *amounts,
+                         int64_t count) {
+    for (int longer = 0; longer < 2; longer++)
+        for (int64_t i = 0; i < count; i++) {
+            if (lines[i] < 0 || last[i] < oldest || (first[i] < last[i]) != longer)
+                continue;
+            float *ring = rings + lines[i] * slots;
+            int64_t since = first[i] > oldest ? first[i] : oldest;
+            for (int64_t second = since; second <= last[i] && second < since + slots; second++) {
+                double from = begun[i] > (double)second ? begun[i] : (double)second;
+                double to = ended[i] < (double)(second + 1) ? ended[i] : (double)(second + 1);
+                double share = longer ? (to - from) / (ended[i] - begun[i]) : 1.0;
+                ring[(second % slots + slots) % slots] += (float)(amounts[i] * share);
+            }
+        }
+}

@@ -1,0 +1,157 @@
+"""Loops over arrays of records: compiled (loops.c) where there was a compiler, by numpy where not, with equal results.
+
+`.ci/bootstrap` compiles them. Like `records.py`, for telemetry and detection only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Places = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+_INTERFACE: Final = 2
+"""What loops.c says it is: another file's functions may want other arguments."""
+
+
+def compiled() -> bool:
+    """Whether these are those of loops.c."""
+    return _LIBRARY is not None
+
+
+def columns(batch: NDArray[np.void], names: Sequence[str]) -> list[NDArray[Any]]:
+    """Those fields of a structured array, each as an array of its own."""
+    kinds = batch.dtype.fields
+    assert kinds is not None, "an array of records has fields"
+    found = [np.empty(len(batch), kinds[name][0]) for name in names]
+    if _LIBRARY is None or batch.strides[0] != batch.itemsize:
+        for name, column in zip(names, found, strict=True):
+            column[...] = batch[name]
+        return found
+    offsets = (kinds[name][1] for name in names)
+    parts = [(offset, each.itemsize, _at(each)) for offset, each in zip(offsets, found, strict=True)]
+    told = np.array(parts, np.int64)
+    _LIBRARY.suimon_columns(_at(batch), batch.itemsize, len(batch), _at(told), len(told))
+    return found
+
+
+def mixed(values: NDArray[Any], salt: Keys | np.uint64) -> Keys:
+    """Hashes of values and of what they are to be told apart by (the finalizer of splitmix64)."""
+    if _LIBRARY is None:
+        with np.errstate(over="ignore"):
+            x: Keys = values.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + salt
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            return x ^ (x >> np.uint64(31))
+    plain, salts = np.ascontiguousarray(values, np.uint64), np.ascontiguousarray(salt, np.uint64)
+    assert salts.size in (1, len(plain)), "a salt for each, or one for all"
+    found = np.empty(len(plain), np.uint64)
+    _LIBRARY.suimon_mix(_at(plain), _at(salts), int(salts.size > 1), len(plain), _at(found))
+    return found
+
+
+class Index:
+    """Where in an array of sorted keys a key is."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = np.ascontiguousarray(keys)
+        self._slots = np.empty(0, np.int32)
+        if _LIBRARY is not None:
+            self._slots = np.full(1 << max(4, (2 * len(keys)).bit_length()), -1, np.int32)
+            _LIBRARY.suimon_index(_at(self._keys), len(keys), _at(self._slots), len(self._slots))
+
+    def find(self, wanted: Keys) -> Places:
+        """The first that is equal, -1 for none."""
+        if _LIBRARY is None or not len(self._slots):
+            if not len(self._keys):
+                return np.full(len(wanted), -1, np.int64)
+            at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+            return np.where(self._keys[at] == wanted, at, -1)
+        plain, found = np.ascontiguousarray(wanted, np.uint64), np.empty(len(wanted), np.int64)
+        slots = _at(self._slots), len(self._slots)
+        _LIBRARY.suimon_find(_at(self._keys), *slots, _at(plain), len(plain), _at(found))
+        return found
+
+
+def hits(cells: NDArray[np.uint32], rows: Places, above: NDArray[np.uint32]) -> Places:
+    """How many cells of each of these rows are above the row's bound."""
+    if _LIBRARY is None:
+        # Bits are counted faster than added.
+        found: Places = np.bitwise_count(np.packbits(cells[rows] > above[:, None], axis=1)).sum(axis=1, dtype=np.int64)
+        return found
+    assert not len(rows) or (rows.min() >= 0 and rows.max() < len(cells)), "rows are rows of the cells"
+    rows, above, found = np.ascontiguousarray(rows), np.ascontiguousarray(above), np.empty(len(rows), np.int64)
+    _LIBRARY.suimon_hits(_at(cells), cells.shape[1], _at(rows), _at(above), len(rows), _at(found))
+    return found
+
+
+class Spans(NamedTuple):
+    """When each record was: the seconds that it has a share in, and exactly."""
+
+    first: Places
+    last: Places
+    begun: NDArray[np.float64]
+    ended: NDArray[np.float64]
+
+    def some(self, which: Places) -> Spans:
+        return Spans(self.first[which], self.last[which], self.begun[which], self.ended[which])
+
+
+def lay(rings: NDArray[np.float32], oldest: int, lines: Places, spans: Spans, amounts: NDArray[np.float64]) -> None:
+    """Adds each record's amount to its line of the rings, evenly over its seconds from `oldest` on; -1 is no line.
+
+    A line has a place for each of so many seconds, by the remainder.
+    """
+    assert not len(lines) or (lines.min() >= -1 and lines.max() < len(rings)), "lines are lines of the rings"
+    slots = rings.shape[1]
+    if _LIBRARY is not None:
+        columns = [np.ascontiguousarray(each) for each in (lines, *spans, amounts)]
+        assert all(len(each) == len(lines) for each in columns), "arrays of one length"
+        _LIBRARY.suimon_lay(_at(rings), slots, oldest, *map(_at, columns), len(lines))
+        return
+    flat, held = rings.reshape(-1), (lines >= 0) & (spans.last >= oldest)
+    short = np.flatnonzero(held & (spans.first == spans.last))
+    np.add.at(flat, lines[short] * slots + spans.first[short] % slots, amounts[short].astype(np.float32))
+    long = np.flatnonzero(held & (spans.first < spans.last))
+    nth, second, share = _shares(spans.some(long), oldest)
+    record = long[nth]
+    np.add.at(flat, lines[record] * slots + second % slots, (amounts[record] * share).astype(np.float32))
+
+
+def _shares(spans: Spans, oldest: int) -> tuple[Places, Places, NDArray[np.float64]]:
+    """The seconds in which records have a share that are longer than one: which record, when, how much."""
+    begins = np.maximum(spans.first, oldest)
+    counts = spans.last - begins + 1
+    nth = np.repeat(np.arange(len(counts)), counts)
+    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
+    overlap = np.minimum(spans.ended[nth], second + 1) - np.maximum(spans.begun[nth], second)
+    return nth, second, overlap / (spans.ended[nth] - spans.begun[nth])
+
+
+def _at(array: NDArray[Any]) -> int:
+    return int(array.ctypes.data)
+
+
+def _loaded(path: str) -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(path)
+        suits = library.suimon_loops() == _INTERFACE
+    except (OSError, AttributeError):
+        return None
+    number, at = ctypes.c_int64, ctypes.c_void_p
+    if not suits:
+        return None
+    library.suimon_columns.argtypes = (at, number, number, at, number)
+    library.suimon_mix.argtypes = (at, at, number, number, at)
+    library.suimon_index.argtypes = (at, number, at, number)
+    library.suimon_find.argtypes = (at, at, number, at, number, at)
+    library.suimon_hits.argtypes = (at, number, at, at, number, at)
+    library.suimon_lay.argtypes = (at, number, number, *[at] * 6, number)
+    return library
+
+
+_LIBRARY = _loaded(__file__.removesuffix("loops.py") + "libloops.so")

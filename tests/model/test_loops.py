@@ -1,0 +1,94 @@
+"""The compiled loops and numpy's find the same, of whatever arrays."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from suimon.model import loops
+from suimon.model.records import RECORD
+
+chance = np.random.default_rng(5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """As `.ci/bootstrap` does it."""
+    made = tmp_path_factory.mktemp("loops") / "libloops.so"
+    source = Path(loops.__file__).with_name("loops.c")
+    subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", made, source], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "_LIBRARY", loops._loaded(str(made)))
+        assert loops.compiled()
+        yield
+
+
+def both(found: Callable[[], Any]) -> Iterator[Any]:
+    """By loops.c, then by numpy."""
+    yield found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "_LIBRARY", None)
+        yield found()
+
+
+def test_what_is_no_library_of_these_is_left(tmp_path: Path) -> None:
+    (tmp_path / "other.c").write_text("long suimon_loops(void) { return 0; }")
+    subprocess.run(["gcc", "-shared", "-o", tmp_path / "other.so", tmp_path / "other.c"], check=True)
+    assert [loops._loaded(str(tmp_path / name)) for name in ("other.so", "other.c", "none.so")] == [None] * 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 511, 1500])
+def test_columns_of_records(count: int) -> None:
+    batch = np.frombuffer(chance.bytes(count * RECORD.itemsize), RECORD)
+    names = RECORD.names or ()
+    for rows in (batch, batch[::2]):
+        for found in both(lambda rows=rows: loops.columns(rows, names)):
+            assert [each.tobytes() for each in found] == [rows[name].tobytes() for name in names]
+
+
+@pytest.mark.parametrize("salt", [np.uint64(7), chance.integers(0, 1 << 63, 100).astype(np.uint64)])
+def test_hashes(salt: Any) -> None:
+    for values in (chance.integers(0, 255, 100).astype(np.uint8), chance.integers(0, 1 << 60, 100)[::-1]):
+        compiled, plain = both(lambda values=values: loops.mixed(values, salt))
+        assert (compiled == plain).all()
+        assert len(np.unique(compiled)) == len(np.unique(values if isinstance(salt, np.uint64) else salt))
+
+
+@pytest.mark.parametrize("most", [3, 1 << 63])
+def test_the_first_of_equal_keys_is_found(most: int) -> None:
+    for count in (0, 1, 7, 300):
+        keys = np.sort(chance.integers(0, most, count).astype(np.uint64))
+        wanted = np.concatenate([chance.permutation(keys), chance.integers(0, most, 50).astype(np.uint64)])
+        known = {key: at for at, key in reversed([*enumerate(keys.tolist())])}
+        for found in both(lambda keys=keys, wanted=wanted: loops.Index(keys).find(wanted)):
+            assert found.tolist() == [known.get(key, -1) for key in wanted.tolist()]
+
+
+def test_cells_above_a_bound() -> None:
+    cells = chance.integers(0, 1 << 32, (20, 256)).astype(np.uint32)
+    cells[3] = 0xFFFFFFFF
+    rows, above = np.array([3, 3, 19, 0]), np.array([0xFFFFFFFE, 0xFFFFFFFF, 1 << 31, 7], np.uint32)
+    for found in both(lambda: loops.hits(cells, rows, above)):
+        assert found.tolist() == [256, 0, int((cells[19] > 1 << 31).sum()), int((cells[0] > 7).sum())]
+    with pytest.raises(AssertionError, match="rows of the cells"):
+        loops.hits(cells, np.array([20]), above[:1])
+
+
+def test_amounts_over_seconds() -> None:
+    begun = 100.0 + chance.random(2000) * 60
+    begun[:500] = np.floor(begun[:500])
+    ended = begun + np.where(chance.random(2000) < 0.3, 0.0, chance.exponential(8.0, 2000))
+    first = np.floor(begun).astype(np.int64)
+    spans = loops.Spans(first, np.maximum(np.ceil(ended).astype(np.int64) - 1, first), begun, np.minimum(ended, 190.0))
+    lines, amounts = chance.integers(-1, 6, 2000), chance.random(2000) * 1e6
+    found = []
+    for _ in both(lambda: None):
+        rings = np.zeros((6, 64), np.float32)
+        loops.lay(rings, 127, lines, spans, amounts)
+        found.append(rings)
+    assert (found[0] == found[1]).all()
+    with pytest.raises(AssertionError, match="lines of the rings"):
+        loops.lay(found[0], 127, lines + 1, spans, amounts)
