@@ -7,15 +7,7 @@ from click.testing import CliRunner
 
 from suimon.agent.saved import HostIdentity, StateDirectory
 from suimon.cli import main
-from tests.agent.fake_controller import CREDENTIAL, TOKEN, FakeController
-
-
-@pytest.fixture
-def fake():
-    one = FakeController()
-    one.start()
-    yield one
-    one.stop()
+from tests.agent.fake_controller import CREDENTIAL, TOKEN
 
 
 def suimon(*arguments, stdin=""):

@@ -8,15 +8,7 @@ from aiohttp import web
 
 from suimon.agent.controller import Config, Controller, ControllerError, load_ca
 from suimon.model.view import Join, Network, Position, Report, Snapshot, Watch
-from tests.agent.fake_controller import CREDENTIAL, TOKEN, FakeController
-
-
-@pytest.fixture
-def fake():
-    one = FakeController()
-    one.start()
-    yield one
-    one.stop()
+from tests.agent.fake_controller import CREDENTIAL, TOKEN
 
 
 def with_controller(url, play, credential=CREDENTIAL, **config):

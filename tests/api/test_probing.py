@@ -54,16 +54,15 @@ def leg(host: str, entry: str, *ways: str) -> Leg:
 LEG = leg("host-a", "port/a")
 
 
-@pytest.mark.parametrize("sent, arrived", [(("port/b",), True), ((), False)])
-def test_it_is_awaited_then_sent_then_asked_for(sent: tuple[str, ...], arrived: bool) -> None:
-    hosts = Hosts(Traced("1"), Traced("2"), Traced("3", sent))
+@pytest.mark.parametrize("first, second, arrived", [(True, True, True), (False, True, True), (False, False, False)])
+def test_it_is_awaited_then_sent_then_asked_for_twice_if_need_be(first: bool, second: bool, arrived: bool) -> None:
+    answers = [Traced("x", ("port/b",) * seen) for came in (first, second) for seen in (0, 0, came)]
+    hosts = Hosts(*answers)
     assert asyncio.run(Prober(hosts).probe(told(LEG)))["arrived"] is arrived
-    assert [(host, question.act, question.entry) for host, question in hosts.asked] == [
-        ("host-b", "expect", "port/b"),
-        ("host-a", "send", "port/a"),
-        ("host-b", "seen", "port/b"),
-    ]
-    assert len({question.nonce for _, question in hosts.asked}) == 1 and len(hosts.asked[0][1].nonce) == 32
+    once = [("host-b", "expect", "port/b"), ("host-a", "send", "port/a"), ("host-b", "seen", "port/b")]
+    times = 1 if first else 2
+    assert [(host, question.act, question.entry) for host, question in hosts.asked] == once * times
+    assert len({question.nonce for _, question in hosts.asked}) == times and len(hosts.asked[0][1].nonce) == 32
     assert hosts.asked[1][1].fields["tcp_src"] == 61001 and "in_port" not in hosts.asked[1][1].fields
 
 

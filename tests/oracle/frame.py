@@ -11,6 +11,8 @@ BROADCAST: Final = "ff:ff:ff:ff:ff:ff"
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 ECHO: Final = {ICMP: 8, ICMPV6: 128}
 ECHO_REPLY: Final = {ICMP: 0, ICMPV6: 129}
+ERRORS: Final = {ICMP: ((3, 3), (3, 1), (11, 0), (12, 0)), ICMPV6: ((1, 4), (1, 0), (3, 0), (4, 0))}
+"""Type and code of what is sent back about a packet (RFC 792, RFC 4443)."""
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,8 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """The address that neighbour discovery is about."""
     mac: str = ""
     """What ARP says is the sender's, what neighbour discovery says in its option; "" if it has none."""
+    quoted: Frame | None = None
+    """What an ICMP error is about, as who sends the error has got it."""
 
     @property
     def ipv6(self) -> bool:

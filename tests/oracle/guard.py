@@ -143,6 +143,8 @@ class Connections:
     def opener(self, port: Body, direction: str, frame: Frame) -> tuple[str, Frame] | None:
         """The direction and the packet that opened this packet's connection; itself if it opens one; None: neither."""
         known = self._opened.get(_seat(port), set())
+        if frame.quoted:
+            return _opener_of_quoted(known, direction, frame.quoted)
         tuple_, other = _tuple(frame), _tuple(_answer(frame))
         if tuple_ not in known and other in known:
             return ("ingress" if direction == "egress" else "egress"), other
@@ -155,6 +157,15 @@ class Connections:
         """A port that went, or moved, took its connections with it."""
         seats = {_seat(port) for port in ports}
         self._opened = {seat: opened for seat, opened in self._opened.items() if seat in seats}
+
+
+def _opener_of_quoted(known: set[Frame], direction: str, quoted: Frame) -> tuple[str, Frame] | None:
+    """An error goes against what it quotes; about what nobody knows, it is nobody's business."""
+    against = "ingress" if direction == "egress" else "egress"
+    tuple_, answered = _tuple(quoted), _tuple(_answer(quoted))
+    if tuple_ in known:
+        return against, tuple_
+    return (direction, answered) if answered in known else None
 
 
 def _seat(port: Body) -> tuple[str, str]:

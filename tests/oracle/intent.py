@@ -46,6 +46,10 @@ class Way(NamedTuple):
     extra: bool = False
 
 
+class Unsaid(Exception):
+    """What becomes of an ICMP error whose quotation is translated: that is the agents' part, whom nobody has here."""
+
+
 class Memory:
     """What survives changes of the cloud: connections of ports and of routers that lead outside, which of several next
     hops a connection took, and who found whom at a local IP.
@@ -136,6 +140,8 @@ class Oracle:
         if asked and frame.src != "::" and (mac := self._answering(network_id, asked, sender)):
             return {Arrival(sender["id"], _answered(frame, asked, mac))}
         if guest:
+            if frame.quoted and self._local.concerns(sender, frame):
+                raise Unsaid
             frame = self._local.on_its_way(sender, frame)
         if not frame.flooded:
             for leg in self._legs(network_id):
@@ -308,6 +314,7 @@ class Oracle:
 
     def _leaving(self, router_id: str, frame: Frame, sender: Body, nexthop: str, hops: int) -> set[Arrival]:
         """By the sender's floating IP, or else as the router."""
+        _require_translatable(frame)
         gateway = self._gateway(router_id)
         assert gateway, "it has a way out"
         hides = not frame.ipv6 and self._routers[router_id]["external_gateway_info"]["enable_snat"]
@@ -341,6 +348,7 @@ class Oracle:
 
     def _from_outside(self, router_id: str, frame: Frame, sender: Body, hops: int) -> set[Arrival]:
         """What came to the gateway's MAC: an answer, a forwarded L4 port, or, where nothing is hidden, any packet."""
+        _require_translatable(frame)
         gateway = self._gateway(router_id)
         if frame.ipv6:
             if gateway and frame.dst in _fixed(gateway):
@@ -394,6 +402,7 @@ class Oracle:
         return own | {one["floating_ip_address"] for one in self._forwardings(router_id)}
 
     def _to_floating(self, floating: Body, frame: Frame, sender: Body, hops: int) -> set[Arrival]:
+        _require_translatable(frame)
         router = self._routers[floating["router_id"]]
         port = self.ports[floating["port_id"]]
         if not router["admin_state_up"] or frame.ttl <= 1 or frame.what != "ip":
@@ -481,6 +490,12 @@ class Oracle:
             for group in port["security_groups"]:
                 found.setdefault(group, set()).update(cidr for _, cidr in identities(port))
         return found
+
+
+def _require_translatable(frame: Frame) -> None:
+    """Raises Unsaid."""
+    if frame.quoted and not frame.ipv6:
+        raise Unsaid
 
 
 def _seated(port: Body) -> bool:

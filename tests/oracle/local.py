@@ -44,6 +44,11 @@ class LocalIps:
         found = self._led.get(_seat(sender), {}).get(_ends(frame))
         return frame.but(src=found) if found and frame.src in self._translated(sender) else frame
 
+    def concerns(self, sender: Body, frame: Frame) -> bool:
+        """Whether what a guest sends may be to a local IP, or to who found it at one."""
+        meant = self._meant(sender["network_id"], sender["binding:host_id"], frame.dst)
+        return meant is not None or frame.src in self._translated(sender)
+
     def silences(self, network_id: str, host: str, frame: Frame) -> bool:
         """Nobody is told on a host that the address is elsewhere."""
         announced = frame.what == "arp" and frame.src == frame.dst

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from random import Random
 from typing import Final, NamedTuple
 
-from tests.oracle.frame import BROADCAST, ECHO, ECHO_REPLY, ICMP, ICMPV6, TCP, UDP, Arrival, Frame, link_local
-from tests.oracle.guard import Body, within
+from tests.oracle.frame import BROADCAST, ECHO, ECHO_REPLY, ERRORS, ICMP, ICMPV6, TCP, UDP, Arrival, Frame, link_local
+from tests.oracle.guard import Body, may_open, within
 from tests.oracle.intent import Resources
 
 _NOBODY: Final = "02:00:00:00:0a:0a"
@@ -56,6 +56,21 @@ class Asker:
         if frame.protocol in ECHO:
             return Question(receiver["id"], back.but(first=ECHO_REPLY[frame.protocol]))
         return Question(receiver["id"], back.but(first=frame.second, second=frame.first))
+
+    def error(self, to: Question, arrival: Arrival) -> Question | None:
+        """What the receiver of a packet says back about it, or about one like it that nobody sent."""
+        frame, back = arrival.frame, self.answer(to, arrival)
+        if back is None or frame.flooded or frame.quoted or not may_open(frame.but(opens=True)):
+            return None
+        protocol = ICMPV6 if frame.ipv6 else ICMP
+        kind, code = self._random.choice(ERRORS[protocol])
+        quoted = frame
+        if self._random.random() < 0.2 and frame.protocol in (TCP, UDP):
+            quoted = frame.but(second=frame.second ^ 1)
+        elif self._random.random() < 0.2 and frame.protocol in ECHO:
+            quoted = frame.but(ident=frame.ident ^ 1)
+        about = {"protocol": protocol, "first": kind, "second": code, "ident": 0, "opens": True, "quoted": quoted}
+        return back._replace(frame=back.frame.but(**about))
 
     def _frame(self, sender: Body) -> Frame:
         random = self._random

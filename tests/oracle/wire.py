@@ -37,7 +37,8 @@ def packet_of(frame: Frame) -> Packet:
         case "ip":
             fields |= _ip(frame)
     flags = 0 if frame.protocol != TCP else SYN if frame.opens else SYN | ACK
-    return Packet({name: value for name, value, _ in match(fields)}, flags, frame.ident)
+    quoted = packet_of(frame.quoted) if frame.quoted else None
+    return Packet({name: value for name, value, _ in match(fields)}, flags, frame.ident, quoted)
 
 
 def _ip(frame: Frame) -> dict[str, object]:
@@ -68,7 +69,8 @@ def frame_of(packet: Packet) -> Frame:
         return Frame(**ends, **ip, **told, what="nd", asks=asks, ttl=fields["ip_ttl"])
     first, second = (fields[name] for name in _L4.get(fields["ip_proto"], ())) if fields["ip_proto"] in _L4 else (0, 0)
     l4 = {"protocol": fields["ip_proto"], "first": first, "second": second, "ident": packet.icmp_id}
-    return Frame(**ends, **ip, **l4, what="ip", ttl=fields["ip_ttl"], opens=not packet.tcp_flags & ACK)
+    quoted = frame_of(packet.quoted) if packet.quoted else None
+    return Frame(**ends, **ip, **l4, what="ip", ttl=fields["ip_ttl"], opens=not packet.tcp_flags & ACK, quoted=quoted)
 
 
 def _mac(number: int) -> str:

@@ -195,7 +195,7 @@ class Underlay:
         address_of = {ip: address for address, ip in own_of.items()}
         stages = [step.stage for step in result.steps for _ in range(step.handed)]
         for stage, packet in zip(stages, result.to_controller, strict=True):
-            if packet.quoted is None:
+            if packet.quoted is None or "ipv4_src" not in packet.fields:
                 continue
             src, dst = packet.fields["ipv4_src"], packet.fields["ipv4_dst"]
             about, said = packet.quoted.fields, {}

@@ -142,7 +142,8 @@ def _l4(packet: Packet) -> Layer | None:
     fields = packet.fields
     match fields["ip_proto"]:
         case 1:
-            return ICMP(type=fields["icmp_type"], code=fields["icmp_code"], id=packet.icmp_id)
+            header = ICMP(type=fields["icmp_type"], code=fields["icmp_code"], id=packet.icmp_id)
+            return header / Raw(_quotation(packet.quoted)) if packet.quoted else header
         case 6:
             numbers = {"seq": 2000, "ack": 1001} if packet.tcp_flags & ACK else {"seq": 1000}
             ports = {"sport": fields["tcp_src"], "dport": fields["tcp_dst"]}
@@ -153,8 +154,14 @@ def _l4(packet: Packet) -> Layer | None:
             kind = {128: ICMPv6EchoRequest, 129: ICMPv6EchoReply}.get(fields["icmpv6_type"])
             if kind:
                 return kind(code=fields["icmpv6_code"], id=packet.icmp_id)
-            return ICMPv6Unknown(type=fields["icmpv6_type"], code=fields["icmpv6_code"])
+            body = bytes(4) + _quotation(packet.quoted) if packet.quoted else b""
+            return ICMPv6Unknown(type=fields["icmpv6_type"], code=fields["icmpv6_code"], msgbody=body)
     return None
+
+
+def _quotation(quoted: Packet) -> bytes:
+    """From the IP header on."""
+    return frame(quoted.with_fields({"vlan_vid": 0}), b"")[14:]
 
 
 def _mac(number: int) -> str:

@@ -137,7 +137,7 @@ class Inquiries:
                 found[why] += counted.get(flow.key, 0)
         for meter in program.meters:
             if (why := reason(meter)) is not None:
-                found[why] += await bridge.metered(meter.meter_id)
+                found[why] += (await bridge.metered(meter.meter_id)).dropped
         tracked = [zone.number for zone in program.zones if zone.number < LOCAL_ZONES]
         filled = await counters.zones.filled(tracked[0]) if tracked else None
         most = (filled.connections, filled.most) if filled else None

@@ -11,6 +11,7 @@ import msgspec
 
 from suimon.agent.meter import Counting as Metering
 from suimon.agent.meter import Meter
+from suimon.dataplane.openflow.messages import Metered
 from suimon.dataplane.switch import Plugged
 from suimon.dataplane.unixctl import command, vswitchd
 from suimon.dataplane.zones import Filled, Tracked
@@ -18,7 +19,7 @@ from suimon.model.counts import Activity, Count
 from suimon.model.owner import Owner
 from suimon.model.questions import Look
 from suimon.model.view import Port
-from suimon.pipeline.drops import Restraint, restraints
+from suimon.pipeline.drops import Restraint, entrances, restraints
 from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.world import World
@@ -39,7 +40,7 @@ class Counting(Metering, Protocol):
 
     async def packets_of(self, cookie: int) -> dict[FlowKey, int]: ...
 
-    async def metered(self, meter_id: int) -> int: ...
+    async def metered(self, meter_id: int) -> Metered: ...
 
 
 class Tracking(Protocol):
@@ -59,7 +60,7 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """At one moment. `found` are the connections that were asked about."""
+    """At one moment. `found` are the connections that were asked about, `let_on` is by meter (0: before them all)."""
 
     clock_s: float
     sent: Count
@@ -67,6 +68,7 @@ class _Seen(msgspec.Struct, frozen=True):
     connections: int | None
     found: frozenset[Tracked] | None
     dropped: dict[Restraint, int]
+    let_on: dict[int, int]
 
 
 class Looks:
@@ -97,6 +99,7 @@ class Looks:
             restricted_out=dropped.get("out"),
             restricted_in=dropped.get("in"),
             forged=dropped.get("forged"),
+            let_on=_let_on(first.let_on, last.let_on),
         )
 
     async def _seen(self, asked: Look, counters: Counters) -> _Seen:
@@ -106,13 +109,13 @@ class Looks:
         if asked.drops:
             # What the datapath counted comes to flows by and by; without this, as much as half a second late.
             await command(vswitchd(self._config.rundir), "revalidator/wait")
-        dropped = await self._dropped(asked.port_id, counters.bridge) if asked.drops else {}
+        dropped, let_on = await self._restrained(asked.port_id, counters.bridge) if asked.drops else ({}, {})
         reading = await self._meter.read(counters.bridge, counters.plugged, youngest_s=0.0)
         counts = next((each for each in reading.ports if each.port_id == asked.port_id), None)
         if counts is None or counts.sent is None or counts.received is None:
             raise ValueError("the port's interface is just changing")
         connections, found = await self._connections(asked, port, counters.zones)
-        return _Seen(reading.clock_s, counts.sent, counts.received, connections, found, dropped)
+        return _Seen(reading.clock_s, counts.sent, counts.received, connections, found, dropped, let_on)
 
     async def _connections(
         self, asked: Look, port: Port, zones: Tracking
@@ -126,14 +129,30 @@ class Looks:
         found = await zones.tracked(zone)
         return len(found), frozenset(each for each in found if _is_asked(each, asked, own))
 
-    async def _dropped(self, port_id: str, bridge: Counting) -> dict[Restraint, int]:
-        """All that is counted since the port's flows are in the switch."""
+    async def _restrained(self, port_id: str, bridge: Counting) -> tuple[dict[Restraint, int], dict[int, int]]:
+        """All that is counted since the port's flows are in the switch: what they dropped, and what they let on.
+
+        Each place is compared with what came to it by its own counters, which were read at once.
+        """
         owner = Owner("port", port_id)
-        counted = await bridge.packets_of(owner.cookie)
-        found: dict[Restraint, int] = {"out": 0, "in": 0, "forged": 0}
-        for thing, what in restraints(self._world.compile(owner)):
-            found[what] += counted.get(thing, 0) if isinstance(thing, FlowKey) else await bridge.metered(thing)
-        return found
+        program, counted = self._world.compile(owner), await bridge.packets_of(owner.cookie)
+        dropped: dict[Restraint, int] = {"out": 0, "in": 0, "forged": 0}
+        let_on = {0: sum(counted.get(key, 0) for key in entrances(program))}
+        for thing, what in restraints(program):
+            if isinstance(thing, FlowKey):
+                dropped[what] += counted.get(thing, 0)
+                let_on[0] -= counted.get(thing, 0) if what != "in" else 0
+            else:
+                metered = await bridge.metered(thing)
+                dropped[what] += metered.dropped
+                if what == "out":
+                    let_on[thing] = metered.came - metered.dropped
+        return dropped, let_on
+
+
+def _let_on(first: Mapping[int, int], last: Mapping[int, int]) -> int | None:
+    """What gets through all of them is no more than what gets through each. None when nobody asked."""
+    return min((max(last[place] - first[place], 0) for place in last if place in first), default=None)
 
 
 def _goes_on(first: Count, last: Count) -> bool:

@@ -92,13 +92,7 @@ class Udp(msgspec.Struct, frozen=True):
         start, total = _ipv4_bounds(raw)
         if raw[9] != IP_UDP:
             raise PacketError(f"IP protocol {raw[9]} where UDP is needed")
-        if total - start < 8:
-            raise PacketError("the UDP header is cut off")
-        src_l4_port, dst_l4_port, length = struct.unpack("!HHH", raw[start : start + 6])
-        if not 8 <= length <= total - start:
-            raise PacketError(f"UDP length {length} does not fit its IP packet")
-        payload = raw[start + 8 : start + length]
-        return cls(ip_text(raw[12:16]), ip_text(raw[16:20]), src_l4_port, dst_l4_port, payload)
+        return cls(ip_text(raw[12:16]), ip_text(raw[16:20]), *udp_parts(raw[start:total]))
 
     def pack(self) -> bytes:
         src, dst, length = ip_bytes(self.src), ip_bytes(self.dst), 8 + len(self.payload)
@@ -163,6 +157,16 @@ def ipv4_destination(packet: bytes) -> str:
     """The destination address of an IPv4 packet."""
     _ipv4_bounds(packet)
     return ip_text(packet[16:20])
+
+
+def udp_parts(datagram: bytes) -> tuple[int, int, bytes]:
+    """Source and destination port, and the payload, of what an IP packet carries. Raises PacketError."""
+    if len(datagram) < 8:
+        raise PacketError("the UDP header is cut off")
+    src_l4_port, dst_l4_port, length = struct.unpack("!HHH", datagram[:6])
+    if not 8 <= length <= len(datagram):
+        raise PacketError(f"UDP length {length} does not fit its IP packet")
+    return src_l4_port, dst_l4_port, datagram[8:length]
 
 
 def checksum(data: bytes) -> int:

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 import msgspec
 
-from suimon.agent.packets import PacketError, checksum
+from suimon.agent.packets import PacketError, checksum, udp_parts
 
 ETH_IPV6: Final = 0x86DD
 IP_ICMPV6: Final = 58
@@ -65,12 +65,7 @@ class Udp6(msgspec.Struct, frozen=True):
         packet = Ipv6.parse(raw)
         if packet.protocol != _IP_UDP:
             raise PacketError(f"next header {packet.protocol} where UDP is needed")
-        if len(packet.payload) < 8:
-            raise PacketError("the UDP header is cut off")
-        src_l4_port, dst_l4_port, length = struct.unpack("!HHH", packet.payload[:6])
-        if not 8 <= length <= len(packet.payload):
-            raise PacketError(f"UDP length {length} does not fit its IP packet")
-        return cls(packet.src, packet.dst, src_l4_port, dst_l4_port, packet.payload[8:length])
+        return cls(packet.src, packet.dst, *udp_parts(packet.payload))
 
     def pack(self) -> bytes:
         ports = struct.pack("!HHH", self.src_l4_port, self.dst_l4_port, 8 + len(self.payload))

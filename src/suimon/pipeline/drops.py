@@ -49,6 +49,11 @@ Restraint = Literal["out", "in", "forged"]
 """What drops a guest's packets: a restriction, block or limit of what it sends, or gets; or anti-spoofing."""
 
 
+def entrances(program: Program) -> Iterator[FlowKey]:
+    """The flows that count what of a port's packets the switch takes."""
+    return (flow.key for flow in program.flows if flow.key.stage is Stage.CLASSIFY)
+
+
 def restraints(program: Program) -> Iterator[tuple[FlowKey | int, Restraint]]:
     """The flows, and meters by their ids, of a port's program that restrain it."""
     sending = {

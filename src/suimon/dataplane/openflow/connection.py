@@ -231,8 +231,8 @@ class Connection:
         """What the devices behind the bridge's ports have counted, by number."""
         return messages.decode_interfaces(await self._request(messages.DUMP_INTERFACES))
 
-    async def metered(self, meter_id: int) -> int:
-        """How many packets a meter has dropped."""
+    async def metered(self, meter_id: int) -> messages.Metered:
+        """How many packets a meter has got, and dropped."""
         return messages.decode_metered(await self._request(messages.meter_stats_of(meter_id)))
 
     async def packet_out(self, actions: Actions, data: bytes, fields: Match) -> None:

@@ -321,19 +321,27 @@ def _statistic(flow: bytes, header: int) -> bytes:
     raise ValueError("a flow that doesn't say what it counted")
 
 
-def decode_metered(parts: Iterable[bytes]) -> int:
-    """How many packets the bands of one meter have dropped, from the complete reply to `meter_stats_of`."""
-    dropped = 0
+class Metered(NamedTuple):
+    """Packets that came to a meter, and those of them that its bands dropped."""
+
+    came: int
+    dropped: int
+
+
+def decode_metered(parts: Iterable[bytes]) -> Metered:
+    """What one meter has counted, from the complete reply to `meter_stats_of`."""
+    came = dropped = 0
     for part in parts:
         at = _MULTIPART.size
         while at < len(part):
-            length = _METER_ENTRY.unpack_from(part, at)[1]
+            _, length, _, packets, *_ = _METER_ENTRY.unpack_from(part, at)
             if length < _METER_ENTRY.size or at + length > len(part):
                 raise ValueError(f"a meter's counters of {length} bytes")
             bands = range(at + _METER_ENTRY.size, at + length, _BAND_ENTRY.size)
+            came += packets
             dropped += sum(_BAND_ENTRY.unpack_from(part, band)[0] for band in bands)
             at += length
-    return dropped
+    return Metered(came, dropped)
 
 
 def _flow_parts(flow: bytes) -> tuple[int, int]:
