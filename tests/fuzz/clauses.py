@@ -1,4 +1,4 @@
-"""Policies' texts: those of the cases, and what mutation makes of them."""
+"""Policies' texts: those of the cases and those that are refused, and what mutation makes of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from suimon.policy import checks, syntax
 from suimon.policy.engine import Engine, Event, PolicyError, TooMuch
 from tests.fuzz.parsers import Parser
 from tests.policy.run_cases import CASES, cases
+from tests.policy.test_refusals import TEXTS
 
 SOURCES = {"vm": {"servers": ("id", "name", "tenant", "status"), "tags": ("server", "tag")}}
 STRANGE = (
@@ -58,7 +59,7 @@ def policy_parser() -> Parser:
         if callable(member) and name != "query"
     ]
     functions += [checks._test, checks._builtin_name, checks._needs]
-    valid = [text.encode() for text in (*STRANGE, *sorted(texts))]
+    valid = [text.encode() for text in (*STRANGE, *(refused[0] for refused in TEXTS), *sorted(texts))]
     return Parser("policy", valid, _take, (PolicyError, TooMuch), tuple(functions), most_bytes=100_000)
 
 

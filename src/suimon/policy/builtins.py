@@ -34,6 +34,8 @@ class Builtin(NamedTuple):
         return len(self.kinds)
 
 
+MAX_MADE = 1024
+"""Characters of a text that a builtin makes: a few clauses that double a text would otherwise fill the memory."""
 _NO_ANSWER = (TypeError, ValueError, ArithmeticError)
 
 
@@ -58,11 +60,17 @@ def _values(kinds: str, outputs: int, of: Callable[..., tuple[object, ...]]) -> 
         try:
             for i in numeric:
                 _number(inputs[i])
-            return tuple([stored(value) for value in of(*inputs)])
+            return tuple([_made(value) for value in of(*inputs)])
         except _NO_ANSWER:
             return None
 
     return Builtin(kinds, outputs, answer)
+
+
+def _made(value: object) -> Stored:
+    if isinstance(value, str) and len(value) > MAX_MADE:
+        raise ValueError("text too long")
+    return stored(value)
 
 
 def _number(value: Stored) -> Stored:

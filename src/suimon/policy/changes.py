@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -40,14 +41,30 @@ class Call(msgspec.Struct, frozen=True, order=True):
     arguments: Row
 
 
+class Shown(Mapping[Table, list[Row]]):
+    """Rows by table, of which each list is made when it is asked for: a change may move many that nobody asks for."""
+
+    def __init__(self, kept: dict[Table, list[Any]], shown: Callable[[Any], Row]) -> None:
+        self._kept, self._shown = kept, shown
+
+    def __getitem__(self, table: Table) -> list[Row]:
+        return [self._shown(row) for row in self._kept[table]]
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
 class Difference(msgspec.Struct):
     """What a change made of the policies' tables (not of the sources', which the caller knows).
 
     A row that came and went within the change is in neither. `tables()` are those that changed.
     """
 
-    appeared: dict[Table, list[Row]] = {}
-    vanished: dict[Table, list[Row]] = {}
+    appeared: Mapping[Table, list[Row]] = {}
+    vanished: Mapping[Table, list[Row]] = {}
     calls: list[Call] = []
 
     def tables(self) -> Iterator[Table]:

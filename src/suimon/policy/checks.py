@@ -15,6 +15,7 @@ from suimon.policy.terms import Aggregate, Atom, Clause, Fact, Literal, Statemen
 NAMESPACE = "builtin"
 KINDS = ("nonrecursive", "action", "database", "recursive", "materialized", "z3")
 RECURSIVE_KINDS = ("recursive", "materialized", "z3")
+_CONSTANTS = {"true": "write true", "false": "write false", "null": "write null", "none": "write null"}
 _KIND_NAMES = {"n": "a number", "t": "text", "o": "text or a number"}
 
 Sources = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -49,7 +50,10 @@ class Scope:
             _refuse(literal, f"{literal.modal}[…] is no table")
         if literal.modal:
             return Atom(self._action_table(literal), self._plain(literal))
-        return self._part(literal)
+        part = self._part(literal)
+        if isinstance(part, Test) and variables(part.inputs):
+            _refuse(literal, f"{part.builtin} needs values for what goes in", "only what comes out may be a variable")
+        return part
 
     def table_of(self, literal: Literal) -> Table:
         """Whose table a name means: a bare one is the policy's own."""
@@ -72,7 +76,7 @@ class Scope:
             )
         if ":" in head.name and not (head.update and statement.body):
             _refuse(head, f"{head.name} is not this policy's", "a head names no policy")
-        if _is_true(head):
+        if head.name == "true":
             _refuse(head, "true is not a table")
         table = (self.policy, head.name + head.update)
         return Atom(table, self._plain(head))
@@ -95,8 +99,9 @@ class Scope:
         if free and statement.body is not None:
             _refuse(statement.heads[0], f"{free[0]} is in the head, and nowhere in the body")
         if free:
-            _refuse(statement.heads[0], f"a fact has no variables: {free[0]}", "text stands in quotes")
-        return Fact(head.table, head.arguments)
+            hint = _CONSTANTS.get(str(free[0]).lower(), "text stands in quotes, and literals of a body between commas")
+            _refuse(statement.heads[0], f"a fact has no variables: {free[0]}", hint)
+        return Fact(head.table, head.arguments, statement.place)
 
     def _part(self, literal: Literal) -> Atom | Test:
         if literal.modal:
@@ -107,6 +112,8 @@ class Scope:
         name = _builtin_name(literal)
         if name:
             return _test(literal, name)
+        if literal.name == "true":
+            _refuse(literal, "true is not a table", "alone it always holds")
         if literal.update and self._kind != "action":
             _refuse(literal, f"{literal.name}{literal.update} has no rows outside a policy of kind action")
         table = self.table_of(literal)
@@ -136,7 +143,8 @@ class Scope:
             else:
                 place = columns.index(name) if name in columns else len(columns)
             if place >= len(columns):
-                _refuse(literal, f"{literal.name} has no column {name}", _near(name, columns))
+                hint = _near(name, columns) or f"its columns are {', '.join(columns)}"
+                _refuse(literal, f"{literal.name} has no column {name}", hint)
             if place in given:
                 _refuse(literal, f"the column {columns[place]} of {literal.name} is given twice")
             given[place] = term

@@ -2,25 +2,28 @@
 
 For `r(x, z) :- e(x, y), f(y, z), not g(z)` and a row of `e`:
 
-    def step(row, out, sign):
-        v0, v1 = row[0], row[1]
-        for r1 in index1.get(v1, ()):
-            v2 = r1[1]
-            if (v2,) in rows2: continue
-            head = (v0, v2)
-            out[head] = out.get(head, 0) + sign
+    def steps(rows, out, sign):
+        for row in rows:
+            v0, v1 = row[0], row[1]
+            for r1 in index1.get(v1, ()):
+                v2 = r1[1]
+                if (v2,) in rows2: continue
+                head = (v0, v2)
+                out[head] = out.get(head, 0) + sign
 
-A function is called while the row is in its table. Where the table stands at several places of a body, each derivation
-must be found once: places before the function's own are looked up as if the row were not there.
+A function is called while the rows are in their table. Where the table stands at several places of a body
+(`meets_itself`), each derivation must be found once: rows come and go one at a time, and places before the function's
+own are looked up as if the row were not there.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from suimon.policy.builtins import BUILTINS
+from suimon.policy.changes import Table
 from suimon.policy.plan import bound_columns, is_known, order
 from suimon.policy.relation import Columns, Relation
 from suimon.policy.terms import Atom, Clause, Term, Test, Variable
@@ -33,6 +36,7 @@ WORK = 20_000
 """Rows looked at between two looks at the limits."""
 
 Out = dict[StoredRow, int]
+Steps = Callable[[Iterable[StoredRow], Out, int], None]
 Check = Callable[[int], None]
 """Told how many rows were found; raises when that, or the time, is too much."""
 Relations = Callable[[Atom], Relation]
@@ -50,15 +54,17 @@ class Writer:
         self._used = _used(clause)
         self._is_whole = False
 
-    def step(self, at: int) -> Callable[[StoredRow, Out, int], None]:
-        """`step(row, out, sign)`: the heads that the row at this place of the body gives, each with `sign`."""
+    def steps(self, at: int) -> Steps:
+        """`steps(rows, out, sign)`: the heads that the rows at this place of the body give, each with `sign`."""
         place = self._clause.body[at]
         assert isinstance(place, Atom)
+        self._line("for row in rows:")
+        self._depth += 1
         self._match(place.arguments, "row")
         self._join(at)
         self._line(f"head = {self._head()}")
         self._line("out[head] = out.get(head, 0) + sign")
-        return self._function("step(row, out, sign)", "check(len(out))")  # type: ignore[no-any-return]
+        return self._function("steps(rows, out, sign)", "check(len(out))")  # type: ignore[no-any-return]
 
     def whole(self) -> Callable[[Callable[[list[StoredRow]], None]], None]:
         """`whole(emit)`: all heads that the clause gives now, some at a time. It is called once."""
@@ -170,6 +176,11 @@ class Writer:
         name = f"c{len(self._names)}"
         self._names[name] = term
         return name
+
+
+def meets_itself(clause: Clause, table: Table) -> bool:
+    """Whether rows of the table may meet others of it in the clause's body."""
+    return sum(atom.table == table for atom in clause.atoms) > 1
 
 
 def _used(clause: Clause) -> set[Variable]:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from suimon.policy import explanation, whatif
-from suimon.policy.changes import Call, Difference, Event, Explanation, FactChange, Row
+from suimon.policy.changes import Call, Difference, Event, Explanation, FactChange, Row, Shown, Table
 from suimon.policy.checks import KINDS
 from suimon.policy.errors import PolicyError, TooMuch
 from suimon.policy.evaluation import Changed
 from suimon.policy.program import Policy
-from suimon.policy.strata import HIDDEN
 from suimon.policy.terms import fact_text
 from suimon.policy.values import row_order, shown_row, stored_row
 from suimon.policy.workspace import Workspace
@@ -78,13 +77,13 @@ class Engine:
         assert not self._busy, "a change within a trial"
         self._begin()
         try:
-            tables = self._workspace.put(changes)
+            relations = self._workspace.put(changes)
             changed = self._evaluation.settle()
         except BaseException:
             self._evaluation.undo()
             raise
         self._evaluation.keep()
-        self._evaluation.replan(tables)
+        self._evaluation.replan(relations)
         return _difference(changed)
 
     @contextmanager
@@ -113,6 +112,10 @@ class Engine:
             return sorted(self._workspace.sources[policy])
         found = self._workspace.policy(policy)
         return sorted({c.head.table[1] for c in found.clauses} | {fact.table[1] for fact in found.facts})
+
+    def reads(self, policy: str, table: str) -> set[Table]:
+        """The table, and all others that what is in it may follow from."""
+        return self._workspace.reads((policy, table))
 
     def clauses(self, policy: str) -> list[str]:
         """A policy's clauses, then its facts, as text, each in the order in which they came."""
@@ -173,13 +176,10 @@ class Engine:
 
 
 def _difference(changed: Changed) -> Difference:
-    difference = Difference()
-    for found, shown in ((changed.came, difference.appeared), (changed.went, difference.vanished)):
-        for table, rows in found.items():
-            if not table[0].startswith(HIDDEN):
-                shown[table] = [shown_row(row) for row in rows]
-    for (policy, name), appeared in difference.appeared.items():
-        if name.endswith("]"):
+    appeared = Shown(changed.came, shown_row)
+    calls = []
+    for policy, name in changed.came:
+        if name[-1] == "]":
             service, _, action = name[len("execute[") : -1].rpartition(":")
-            difference.calls += [Call(policy, service or policy, action, row) for row in sorted(appeared, key=str)]
-    return difference
+            calls += [Call(policy, service or policy, action, row) for row in sorted(appeared[policy, name], key=str)]
+    return Difference(appeared, Shown(changed.went, shown_row), calls)

@@ -11,13 +11,13 @@ Whatever is done is noted in a journal, and undone by it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from suimon.policy.aggregates import Aggregator
 from suimon.policy.changes import Table
-from suimon.policy.compile import Check, Out, Writer
+from suimon.policy.compile import Check, Out, Steps, Writer, meets_itself
 from suimon.policy.relation import Relation
 from suimon.policy.strata import HIDDEN, Strata
 from suimon.policy.terms import Aggregate, Atom, Clause
@@ -29,10 +29,14 @@ REPLAN_ROWS = 1000
 BULK_ROWS = 200
 
 
+_Noted = tuple[Relation, Collection[tuple[StoredRow, int]]]
+"""Rows of a relation, and how many derivations each had before."""
+
+
 class Consumer(NamedTuple):
     """A place in a clause's body. `sign` is -1 where the row's absence counts."""
 
-    step: Callable[[StoredRow, Out, int], None]
+    steps: Steps
     head: Relation
     sign: int
     clause: Clause
@@ -61,7 +65,7 @@ class Evaluation:
         self.relations: dict[Table, Relation] = {}
         self.wiring = Wiring(Counter(), {}, {}, Strata(()))
         self._check = check
-        self._journal: list[tuple[Relation, StoredRow, int]] = []
+        self._journal: list[_Noted] = []
         self._counted: list[tuple[Aggregator, StoredRow, int]] = []
         self._undo: list[Callable[[], object]] = []
         self._waiting: dict[Table, list[Clause]] = {}
@@ -72,7 +76,7 @@ class Evaluation:
     def relation(self, table: Table) -> Relation:
         found = self.relations.get(table)
         if found is None:
-            found = self.relations[table] = Relation(table)
+            found = self.relations[table] = Relation(table, is_told=not table[0].startswith(HIDDEN))
             found.rank = self.wiring.strata.rank.get(table, -1)
         return found
 
@@ -80,11 +84,11 @@ class Evaluation:
 
     def gain(self, relation: Relation, row: StoredRow) -> None:
         relation.gains[row] = relation.gains.get(row, 0) + 1
-        self._queue(relation)
+        self.queue(relation)
 
     def lose(self, relation: Relation, row: StoredRow) -> None:
         relation.losses[row] = relation.losses.get(row, 0) - 1
-        self._queue(relation)
+        self.queue(relation)
 
     def assert_row(self, relation: Relation, row: StoredRow, there: bool) -> None:
         """A policy states a row, or no longer does. Again changes nothing."""
@@ -108,7 +112,7 @@ class Evaluation:
         for clause in gone:
             head = self.relation(clause.head.table)
             self._whole(clause, head.losses, -1)
-            self._queue(head)
+            self.queue(head)
         consumers = (
             {t: [c for c in found if c.clause in clauses] for t, found in old.consumers.items()}
             if gone
@@ -120,7 +124,7 @@ class Evaluation:
         self._rank()
         for clause in new:
             self._waiting.setdefault(clause.head.table, []).append(clause)
-            self._queue(self.relation(clause.head.table))
+            self.queue(self.relation(clause.head.table))
 
     def _put_back(self, wiring: Wiring) -> None:
         self.wiring = wiring
@@ -147,7 +151,7 @@ class Evaluation:
                 relation.gains[row] = relation.gains.get(row, 0) + count
             relation.losses = relation.gains
 
-    def _queue(self, relation: Relation) -> None:
+    def queue(self, relation: Relation) -> None:
         if not relation.queued:
             relation.queued = True
             heappush(self._heap, (relation.rank, relation.table))
@@ -175,43 +179,50 @@ class Evaluation:
         """Evaluates what is new among the clauses of these tables; then their places in bodies are told of changes."""
         for relation in relations:
             for clause in self._waiting.pop(relation.table, ()):
-                self._whole(clause, relation.gains, 1)
+                if relation.gains or _aggregates(clause):
+                    self._whole(clause, relation.gains, 1)
+                else:
+                    relation.gains.update(self.solve(clause))
                 self._wire(clause)
 
     def _settle_one(self, relation: Relation, changed: Changed) -> None:
         pending, relation.gains = relation.gains, {}
         relation.losses = relation.gains
-        rows, journal = relation.rows, self._journal
+        rows = relation.rows
         consumers = self.wiring.consumers.get(relation.table, ())
         if not rows and not consumers and len(pending) > BULK_ROWS:
             self._settle_bulk(relation, pending, changed)
             return
+        self._count_rows(len(pending))
         came, went = [], []
+        befores: list[tuple[StoredRow, int]] = []
+        self._journal.append((relation, befores))
         for row, more in pending.items():
             if more:
                 before = rows.get(row, 0)
+                befores.append((row, before))
                 count = before + more
                 assert count >= 0, "more derivations went than there were"
                 if not before:
-                    came.append((row, count))
+                    came.append(row)
                 elif not count:
                     went.append(row)
                 else:
-                    journal.append((relation, row, before))
                     rows[row] = count
-        self._count_rows(len(pending))
-        for row in went:
-            journal.append((relation, row, rows[row]))
-            self._tell(consumers, row, -1)
-            relation.remove(row)
-        for row, count in came:
-            journal.append((relation, row, 0))
-            relation.add(row, count)
-            self._tell(consumers, row, 1)
-        if came:
-            changed.came[relation.table] = [row for row, _ in came]
-        if went:
-            changed.went[relation.table] = went
+        alone = len(pending) > 1 and any(meets_itself(c.clause, relation.table) for c in consumers)
+        for some in [[row] for row in went] if alone else [went]:
+            self._tell(consumers, some, -1)
+            relation.remove(some)
+            self._check(self._derived)
+        for some in [[row] for row in came] if alone else [came]:
+            relation.add(some, pending)
+            self._tell(consumers, some, 1)
+            self._check(self._derived)
+        if relation.is_told:
+            if came:
+                changed.came[relation.table] = came
+            if went:
+                changed.went[relation.table] = went
 
     def _settle_bulk(self, relation: Relation, pending: Out, changed: Changed) -> None:
         """Into an empty table that nothing reads yet."""
@@ -219,13 +230,16 @@ class Evaluation:
         self._count_rows(len(found))
         self._undo.append(relation.clear)
         relation.fill(found)
-        changed.came[relation.table] = list(found)
+        if relation.is_told:
+            changed.came[relation.table] = list(found)
 
-    def _tell(self, consumers: Iterable[Consumer], row: StoredRow, sign: int) -> None:
-        for step, head, direction, _ in consumers:
+    def _tell(self, consumers: Iterable[Consumer], rows: Sequence[StoredRow], sign: int) -> None:
+        if not rows:
+            return
+        for steps, head, direction, _ in consumers:
             effect = sign * direction
             out = head.gains if effect > 0 else head.losses
-            step(row, out, effect)
+            steps(rows, out, effect)
             if not head.queued and (out or head.losses or head.gains):
                 head.queued = True
                 heappush(self._heap, (head.rank, head.table))
@@ -247,7 +261,7 @@ class Evaluation:
         while work:
             relation, row = work.pop()
             if row in relation.rows:
-                self._tell(self.wiring.consumers.get(relation.table, ()), row, -1)
+                self._tell(self.wiring.consumers.get(relation.table, ()), (row,), -1)
                 recursion.hide(relation, row)
                 recursion.take_losses(work)
                 self._count_rows(1)
@@ -256,7 +270,7 @@ class Evaluation:
         while work:
             relation, row = work.pop()
             if recursion.show(relation, row):
-                self._tell(self.wiring.consumers.get(relation.table, ()), row, 1)
+                self._tell(self.wiring.consumers.get(relation.table, ()), (row,), 1)
                 recursion.take_gains(work)
                 self._count_rows(1)
         for relation in group:
@@ -290,12 +304,8 @@ class Evaluation:
                     aggregator.count(row, 1)
             aggregator.whole(out, sign)
         else:
-            found = self.solve(clause)
-            if out or sign < 0:
-                for row, count in found.items():
-                    out[row] = out.get(row, 0) + sign * count
-            else:
-                out.update(found)
+            for row, count in self.solve(clause).items():
+                out[row] = out.get(row, 0) + sign * count
 
     def solve(self, clause: Clause) -> Counter[StoredRow]:
         """The heads that a clause gives now, and in how many ways it gives each."""
@@ -319,29 +329,30 @@ class Evaluation:
                 relation.planned_rows = len(relation.rows)
                 sign = -1 if part.negated else 1
                 if _aggregates(clause):
-                    step = self._counting(clause, head)
+                    steps = self._counting(clause, head)
                 else:
-                    step = Writer(clause, self._of, self._check).step(at)
-                self.wiring.consumers.setdefault(part.table, []).append(Consumer(step, head, sign, clause))
+                    steps = Writer(clause, self._of, self._check).steps(at)
+                self.wiring.consumers.setdefault(part.table, []).append(Consumer(steps, head, sign, clause))
 
-    def _counting(self, clause: Clause, head: Relation) -> Callable[[StoredRow, Out, int], None]:
+    def _counting(self, clause: Clause, head: Relation) -> Steps:
         aggregator, counted = self.wiring.aggregators[clause], self._counted
 
-        def step(row: StoredRow, _: Out, sign: int) -> None:
-            counted.append((aggregator, row, sign))
-            aggregator.step(row, sign, head.gains, head.losses)
+        def steps(rows: Iterable[StoredRow], _: Out, sign: int) -> None:
+            for row in rows:
+                counted.append((aggregator, row, sign))
+                aggregator.step(row, sign, head.gains, head.losses)
 
-        return step
+        return steps
 
-    def replan(self, tables: Iterable[Table]) -> None:
+    def replan(self, relations: Iterable[Relation]) -> None:
         """Compiles anew what reads those of the tables that have grown much since. Changes no row."""
-        grown = {t for t in tables if self._has_grown(self.relations[t])}
+        grown = [r for r in relations if len(r.rows) > REPLAN_ROWS + REPLAN_FACTOR * r.planned_rows]
         if not grown:
             return
-        stale = {c.clause for table in grown for c in self.wiring.consumers.get(table, ())}
-        for table in grown:
-            self.relations[table].planned_rows = len(self.relations[table].rows)
-            self.relations[table].make_room()
+        stale = {c.clause for relation in grown for c in self.wiring.consumers.get(relation.table, ())}
+        for relation in grown:
+            relation.planned_rows = len(relation.rows)
+            relation.make_room()
         for table, found in self.wiring.consumers.items():
             self.wiring.consumers[table] = [c for c in found if c.clause not in stale]
         for clause in stale:
@@ -351,9 +362,6 @@ class Evaluation:
         """For rows to come, after a change that may have brought many."""
         for relation in self.relations.values():
             relation.make_room()
-
-    def _has_grown(self, relation: Relation) -> bool:
-        return len(relation.rows) > REPLAN_ROWS + REPLAN_FACTOR * relation.planned_rows
 
     # Undoing.
 
@@ -376,9 +384,8 @@ class Evaluation:
                 relation.losses = relation.gains
         self._heap.clear()
         self._waiting.clear()
-        for relation, row, count in reversed(self._journal):
-            if count or row in relation.rows:
-                relation.set_count(row, count)
+        for relation, befores in reversed(self._journal):
+            relation.put_back(befores)
         for aggregator, row, sign in reversed(self._counted):
             aggregator.count(row, -sign)
         for undo in reversed(self._undo):
@@ -395,10 +402,11 @@ class Evaluation:
 class _Recursion:
     """A group of tables that read each other, while it is settled: the derivations of rows that don't show."""
 
-    def __init__(self, group: list[Relation], journal: list[tuple[Relation, StoredRow, int]]) -> None:
-        self._group, self._journal = group, journal
+    def __init__(self, group: list[Relation], journal: list[_Noted]) -> None:
+        self._group = group
         self._hidden: dict[Table, Out] = {relation.table: {} for relation in group}
-        self._shown: dict[Table, dict[StoredRow, bool]] = {relation.table: {} for relation in group}
+        self._befores: dict[Table, Out] = {relation.table: {} for relation in group}
+        journal += [(relation, self._befores[relation.table].items()) for relation in group]
 
     def take_losses(self, work: list[tuple[Relation, StoredRow]]) -> None:
         """Counts derivations that went. All rows that lost one are to be taken away."""
@@ -415,10 +423,10 @@ class _Recursion:
                 work += [(relation, row) for row in pending if row not in relation.rows]
 
     def _count(self, relation: Relation, pending: Out) -> list[StoredRow]:
-        shown, hidden = [], self._hidden[relation.table]
+        shown, hidden, befores = [], self._hidden[relation.table], self._befores[relation.table]
         for row, more in pending.items():
             if row in relation.rows:
-                self._journal.append((relation, row, relation.rows[row]))
+                befores.setdefault(row, relation.rows[row])
                 relation.rows[row] += more
                 shown.append(row)
             else:
@@ -426,20 +434,15 @@ class _Recursion:
         return shown
 
     def hide(self, relation: Relation, row: StoredRow) -> None:
-        self._shown[relation.table].setdefault(row, True)
-        count = relation.rows[row]
-        # A count of nothing would be undone as an absence; the row showed, so it has one at least to the journal.
-        self._journal.append((relation, row, count))
-        relation.remove(row)
         hidden = self._hidden[relation.table]
-        hidden[row] = hidden.get(row, 0) + count
+        hidden[row] = hidden.get(row, 0) + relation.rows[row]
+        relation.remove((row,))
 
     def show(self, relation: Relation, row: StoredRow) -> bool:
         if row in relation.rows or self._hidden[relation.table].get(row, 0) <= 0:
             return False
-        self._shown[relation.table].setdefault(row, False)
-        self._journal.append((relation, row, 0))
-        relation.add(row, self._hidden[relation.table].pop(row))
+        self._befores[relation.table].setdefault(row, 0)
+        relation.add((row,), {row: self._hidden[relation.table].pop(row)})
         return True
 
     def hidden(self) -> list[tuple[Relation, StoredRow]]:
@@ -447,19 +450,15 @@ class _Recursion:
 
     def report(self, changed: Changed) -> None:
         for relation in self._group:
-            before = self._shown[relation.table]
+            befores = self._befores[relation.table]
             assert not any(self._hidden[relation.table].values()), "a row with derivations does not show"
-            came = [row for row, was in before.items() if not was and row in relation.rows]
-            went = [row for row, was in before.items() if was and row not in relation.rows]
-            if came:
+            came = [row for row, count in befores.items() if not count and row in relation.rows]
+            went = [row for row, count in befores.items() if count and row not in relation.rows]
+            if came and relation.is_told:
                 changed.came[relation.table] = came
-            if went:
+            if went and relation.is_told:
                 changed.went[relation.table] = went
 
 
 def _aggregates(clause: Clause) -> bool:
     return any(isinstance(term, Aggregate) for term in clause.head.arguments)
-
-
-def is_hidden(table: Table) -> bool:
-    return table[0].startswith(HIDDEN)

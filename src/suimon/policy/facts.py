@@ -1,5 +1,5 @@
 """Things as rows of the tables that clauses ask: under Neutron's names, as Congress had them, and derived from the
-attributes that the API declares.
+attributes that the API declares; and the tables of what comes from elsewhere (`OUTSIDE`), whose rows others read.
 
 A table has Congress's columns first and in Congress's order, for whoever counts them (neutronv2_driver.py and
 keystonev3_driver.py of Congress 11), then what else the API shows of a thing. A colon in an attribute's name becomes an
@@ -21,7 +21,7 @@ import msgspec
 from suimon.model import things
 from suimon.model.attributes import Attribute, Spec, when
 from suimon.model.identity import DOMAIN_ID, Project, Role, RoleAssignment, User
-from suimon.model.incidents import NotedFinding
+from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.specs import (
     address_groups,
     address_scopes,
@@ -43,6 +43,32 @@ from suimon.policy.changes import Row, Value
 NEUTRON: Final = "neutronv2"
 KEYSTONE: Final = "keystone"
 OURS: Final = "suimon"
+NOVA: Final = "nova"
+CLOCK: Final = "clock"
+OWNER: Final = "project_id"
+"""The column of a table from elsewhere that says whose a row is. Without one, projects don't have the table."""
+_OUTSIDE: Final = {
+    NOVA: {
+        "servers": "id name host_id status tenant_id user_id image_id flavor_id zone host_name created_at",
+        "servers.addresses": "server_id network_name address version mac_address address_type",
+        "tags": "server_id tag",
+        "flavors": "id name vcpus ram disk ephemeral rxtx_factor",
+        "hypervisors": "hypervisor_hostname id state status",
+        "services": "service_id binary host zone status state updated_at disabled_reason",
+        "availability_zones": "zone state",
+    },
+    CLOCK: {"now": "at date hour minute weekday month day"},
+    OURS: {
+        "usage": "port_id project_id in_bytes_today out_bytes_today in_bytes_month out_bytes_month in_kbps out_kbps",
+        "project_usage": "project_id in_bytes_today out_bytes_today in_bytes_month out_bytes_month in_kbps out_kbps",
+        "host_states": "host up linked held refused orphans",
+        "drifts": "host found_at owner missing changed extra repaired",
+    },
+}
+OUTSIDE: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+    source: {name: tuple(columns.split()) for name, columns in tables.items()} for source, tables in _OUTSIDE.items()
+}
+"""Source → table → columns, of what is read elsewhere: Nova's as Congress had them (nova_driver.py of Congress 11)."""
 
 
 _PARENTS: Final = {"qos_policies": "qos_policy"}
@@ -211,11 +237,12 @@ def _qos_rule(spec: Spec, name: str) -> tuple[_Table, ...]:
     return (*tables[:-1], whole._replace(columns=(*whole.columns, "policy_id"), rights=(*whole.rights, ""), rows=rows))
 
 
-def _while_active(tables: Iterable[_Table]) -> tuple[_Table, ...]:
+def _until_over(tables: Iterable[_Table]) -> tuple[_Table, ...]:
     """What is over is history, and forgotten some time."""
 
-    def rows(table: _Table, restriction: things.Restriction) -> Sequence[Row]:
-        return table.rows(restriction) if restriction.state == "active" else ()
+    def rows(table: _Table, thing: things.Restriction | Incident) -> Sequence[Row]:
+        over = thing.state == "closed" if isinstance(thing, Incident) else thing.state != "active"
+        return () if over else table.rows(thing)
 
     return tuple(table._replace(rows=partial(rows, table)) for table in tables)
 
@@ -253,18 +280,26 @@ _TABLES: Final[Mapping[type[msgspec.Struct], tuple[_Table, ...]]] = {
     things.SubnetPool: tuple(_of(subnet_pools.SUBNET_POOL, "subnet_pools", "id tenant_id name")),
     things.RbacPolicy: tuple(_of(rbac.RBAC_POLICY, "rbac_policies", "id tenant_id object_type object_id action")),
     things.Trunk: tuple(_of(trunks.TRUNK, "trunks", "id tenant_id name port_id")),
+    things.Subport: (
+        _fields(things.Subport, NEUTRON, "subports", "trunk_id port_id segmentation_type segmentation_id"),
+    ),
+    things.PortBinding: (_fields(things.PortBinding, NEUTRON, "inactive_bindings", "port_id host vnic_type"),),
     things.LocalIp: tuple(_of(local_ips.LOCAL_IP, "local_ips", "id tenant_id name")),
     things.PortForwarding: (_fields(things.PortForwarding, NEUTRON, "port_forwardings", _FORWARDING),),
     things.QosPolicy: tuple(_of(qos.QOS_POLICY, "qos_policies", "id tenant_id name")),
     things.BandwidthLimitRule: _qos_rule(qos.BANDWIDTH_LIMIT_RULE, "qos_bandwidth_limit_rules"),
     things.PacketRateLimitRule: _qos_rule(qos.PACKET_RATE_LIMIT_RULE, "qos_packet_rate_limit_rules"),
     things.DscpMarkingRule: _qos_rule(qos.DSCP_MARKING_RULE, "qos_dscp_marking_rules"),
-    things.Restriction: _while_active(
+    things.Restriction: _until_over(
         _of(restrictions.RESTRICTION, "restrictions", "id kind target_kind target", OURS)
     ),
     things.Host: (_fields(things.Host, OURS, "hosts", "name tunnel_ip schema drained joined_at"),
                   _Table(OURS, "host_physnets", ("host", "physnet"),
                          lambda host: [(host.name, each) for each in host.physnets])),
+    Incident: _until_over(
+        [_fields(Incident, OURS, "incidents",
+                 "id rule finding_id subject_kind subject_id project_id state mode opened_at")]
+    ),
     NotedFinding: (
         _fields(NotedFinding, OURS, "findings", "id detector subject_kind subject_id project_id since ended"),
     ),
@@ -278,12 +313,29 @@ _TABLES: Final[Mapping[type[msgspec.Struct], tuple[_Table, ...]]] = {
 """What becomes of each type. A password's hash is in none of them."""
 TYPES: Final = tuple(_TABLES)
 """Of what there are facts."""
-TENANTS_TYPES: Final = frozenset(type_ for type_, tables in _TABLES.items() if tables[0].source == NEUTRON) | {
-    things.Restriction
-}
-"""Of what a project's own policies have facts: those of its own things."""
+TENANTS_TYPES: Final = frozenset(type_ for type_, tables in _TABLES.items() if tables[0].source == NEUTRON) - {
+    things.Subport,
+    things.PortBinding,
+} | {things.Restriction}
+"""Of what a project's own policies have facts: those of its own things, where these say whose they are."""
 SOURCES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     source: {table.name: table.columns for tables in _TABLES.values() for table in tables if table.source == source}
-    for source in (NEUTRON, KEYSTONE, OURS)
+    | dict(OUTSIDE.get(source, {}))
+    for source in (NEUTRON, KEYSTONE, OURS, NOVA, CLOCK)
 }
 """Source → table → columns."""
+
+
+def types_of(source: str, table: str) -> list[type[msgspec.Struct]]:
+    """The things whose rows are in a table; none of one that is read elsewhere."""
+    return [type_ for type_, tables in _TABLES.items() if any(each[:2] == (source, table) for each in tables)]
+
+
+def own_rows(source: str, columns: Sequence[str], rows: Sequence[Row], project_id: str) -> Sequence[Row] | None:
+    """What a project has of a table from elsewhere: its own rows; but time is everybody's. None: no table."""
+    if source == CLOCK:
+        return rows
+    if OWNER not in columns:
+        return None
+    place = columns.index(OWNER)
+    return [row for row in rows if row[place] == project_id]

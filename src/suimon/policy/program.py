@@ -90,4 +90,5 @@ def check_width(table: Table, width: int, place: Place, known: dict[Table, tuple
     before, first = known.setdefault(table, (width, place))
     if before != width:
         where = f", line {first.line}" if first != NOWHERE else ""
-        raise PolicyError(f"{table[0]}:{table[1]} has {before} columns elsewhere{where}, not {width}", place)
+        name = table[1] if table[0].startswith(HIDDEN) else f"{table[0]}:{table[1]}"
+        raise PolicyError(f"{name} has {before} columns elsewhere{where}, not {width}", place)

@@ -156,13 +156,14 @@ class _Reader:
 
     def _name(self) -> _Token:
         if self._next.kind != "name":
-            self._refuse(f"a table's name expected, found {self._next.text}")
+            hint = "compare with builtin:equal(x, y)" if self._next.text == "=" else ""
+            self._refuse(f"a table's name expected, found {self._next.text}", hint)
         return self._take()
 
     def _arguments(self) -> tuple[tuple[Term, ...], tuple[tuple[str, Term], ...]]:
         positions: list[Term] = []
         columns: list[tuple[str, Term]] = []
-        while not (self._if(")") and not positions and not columns):
+        while columns or positions or not self._if(")"):
             if self._next.kind in ("name", "number") and self._tokens[self._at + 1].text == "=":
                 column = self._take().text
                 self._take()

@@ -100,11 +100,13 @@ class Clause:
         return [part for part in self.body if isinstance(part, Atom)]
 
 
-class Fact(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fact:
     """A row that a policy states."""
 
     table: Table
     row: StoredRow
+    place: Place = field(default=NOWHERE, compare=False)
 
 
 def variables(terms: tuple[Term, ...]) -> list[Variable]:

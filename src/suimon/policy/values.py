@@ -7,7 +7,7 @@ as a `Real`, which equals no integer, a boolean as `TRUE` or `FALSE`, which equa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from suimon.policy.changes import Row, Value
@@ -74,8 +74,10 @@ def stored(value: object) -> Stored:
     return value
 
 
-def stored_row(row: Iterable[object]) -> StoredRow:
-    return tuple([v if type(v) is str and len(v) <= MAX_TEXT else stored(v) for v in row])
+def stored_row(row: Sequence[object]) -> StoredRow:
+    """The row itself where it is kept as it is, as most are."""
+    kept = tuple([v if type(v) is str and len(v) <= MAX_TEXT else stored(v) for v in row])
+    return row if kept == row and type(row) is tuple else kept
 
 
 def shown(value: Stored) -> Value:

@@ -56,10 +56,10 @@ def _update(workspace: Workspace, policy: str, statement: Statement) -> None:
     text = statement.text.replace(f"{head.name}{head.update}", name, 1)
     target = owner or policy
     if target in workspace.sources:
-        fact = Fact((target, name), head.arguments)
-        if statement.body is not None or variables(head.arguments):
+        row = workspace.scope(policy).query(Literal(head.name, head.arguments, head.columns, place=head.place))
+        if statement.body is not None or not isinstance(row, Atom) or variables(row.arguments):
             raise PolicyError(f"{target} is a source: its rows have no variables", head.place)
-        _change(workspace, fact, head.update == "+")
+        _change(workspace, Fact(row.table, row.arguments), head.update == "+")
     else:
         part = workspace.scope(target).resolved(Statement((plain,), statement.body, text))
         (workspace.insert if head.update == "+" else workspace.delete)(target, [part])
@@ -139,7 +139,7 @@ class _Actions:
             (head.name, [bound.get(t, t) if isinstance(t, Variable) else t for t in head.arguments])
             for head in statement.heads
         ]
-        return [Fact((TRIAL, name), tuple(row)) for name, row in heads]
+        return [Fact((TRIAL, name), tuple(row), statement.place) for name, row in heads]
 
     def _updates(self) -> tuple[list[_Update], list[_Update]]:
         """Rows to add and rows to remove; what is both is added."""

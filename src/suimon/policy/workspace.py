@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from suimon.policy.changes import Event, FactChange, Table
+from suimon.policy.changes import Event, FactChange, Row, Table
 from suimon.policy.checks import NAMESPACE, Scope
 from suimon.policy.compile import Check
 from suimon.policy.errors import NOWHERE, Place, PolicyError
@@ -13,7 +13,7 @@ from suimon.policy.program import Policy, check_width, evaluated, widths
 from suimon.policy.relation import Relation
 from suimon.policy.strata import HIDDEN, Strata
 from suimon.policy.syntax import read, read_query
-from suimon.policy.terms import Atom, Clause, Fact, Test, Variable
+from suimon.policy.terms import Atom, Clause, Fact, Test
 from suimon.policy.values import NoValue, StoredRow, row_order, stored_row
 
 _ANSWER: Table = (HIDDEN, "answer")
@@ -49,6 +49,8 @@ class Workspace:
         sources = {**self.sources, name: known}
         self._widths(sources, [c for policy in self.policies.values() for c in policy.clauses])
         self.sources = sources
+        for table in known:
+            self.evaluation.relation((name, table)).is_told = False
 
     # Policies' clauses and facts.
 
@@ -94,7 +96,9 @@ class Workspace:
 
     def _check_widths(self, clauses: Sequence[Clause], new: Sequence[Clause | Fact]) -> None:
         fresh = {part for part in new if isinstance(part, Clause)}
-        known = self._widths(self.sources, [c for c in clauses if c not in fresh])
+        # Where the others were written is another text's matter.
+        others = self._widths(self.sources, [c for c in clauses if c not in fresh])
+        known = {table: (width, NOWHERE) for table, (width, _) in others.items()}
         facts = {part for part in new if isinstance(part, Fact)}
         for relation in self.evaluation.relations.values():
             for row in relation.asserted:
@@ -105,7 +109,7 @@ class Workspace:
             if isinstance(part, Clause):
                 widths([part], known)
             else:
-                check_width(part.table, len(part.row), NOWHERE, known)
+                check_width(part.table, len(part.row), part.place, known)
 
     def _widths(
         self, sources: Mapping[str, Mapping[str, tuple[str, ...]]], clauses: Iterable[Clause]
@@ -113,33 +117,48 @@ class Workspace:
         known = {(s, t): (len(columns), NOWHERE) for s, tables in sources.items() for t, columns in tables.items()}
         return widths(clauses, known)
 
+    def reads(self, table: Table) -> set[Table]:
+        """The table, and all others that its clauses lead to."""
+        bodies: dict[Table, set[Table]] = {}
+        for policy in self.policies.values():
+            for clause in policy.clauses:
+                bodies.setdefault(clause.head.table, set()).update(atom.table for atom in clause.atoms)
+        found, left = {table}, [table]
+        while left:
+            new = bodies.get(left.pop(), set()) - found
+            found |= new
+            left += new
+        return found
+
     # Sources' rows.
 
-    def put(self, changes: Sequence[FactChange]) -> list[Table]:
+    def put(self, changes: Sequence[FactChange]) -> list[Relation]:
         """Says of which tables there were changes."""
-        tables = []
+        changed = []
         for change in changes:
             columns = self.sources.get(change.source, {}).get(change.table)
             if columns is None:
                 raise PolicyError(f"there is no table {change.table} of a source {change.source}")
-            relation = self.evaluation.relation((change.source, change.table))
-            tables.append(relation.table)
-            put = [_row(row, columns, relation.table) for row in change.put]
-            drop: Iterable[StoredRow] = [_row(row, columns, relation.table) for row in change.drop]
+            relation = self.evaluation.relations[change.source, change.table]
+            changed.append(relation)
+            put = _rows(change.put, len(columns), relation.table)
+            drop: Iterable[StoredRow] = _rows(change.drop, len(columns), relation.table)
             if change.whole:
                 whole = set(put)
                 drop = [row for row in {**relation.rows, **relation.gains} if row not in whole]
             self._exchange(relation, put, drop)
-        return tables
+        return changed
 
     def _exchange(self, relation: Relation, put: Iterable[StoredRow], drop: Iterable[StoredRow]) -> None:
         rows, gains = relation.rows, relation.gains
         for row in drop:
             if rows.get(row, 0) + gains.get(row, 0) > 0:
-                self.evaluation.lose(relation, row)
+                gains[row] = gains.get(row, 0) - 1
         for row in put:
             if rows.get(row, 0) + gains.get(row, 0) <= 0:
-                self.evaluation.gain(relation, row)
+                gains[row] = gains.get(row, 0) + 1
+        if gains:
+            self.evaluation.queue(relation)
 
     # Questions.
 
@@ -154,8 +173,6 @@ class Workspace:
             relation = self.evaluation.relations.get(part.table)
             if relation is None or len(next(iter(relation.rows), ())) != len(arguments):
                 return []
-        elif any(isinstance(term, Variable) for term in part.inputs):
-            raise PolicyError(f"{part.builtin} needs values for what goes in")
         return list(self.evaluation.solve(Clause(Atom(_ANSWER, arguments), (part,), "")))
 
 
@@ -166,10 +183,12 @@ def _setter(policy: Policy, clauses: dict[Clause, None], facts: dict[Fact, None]
     return undo
 
 
-def _row(row: Sequence[object], columns: tuple[str, ...], table: Table) -> StoredRow:
-    if len(row) != len(columns):
-        raise PolicyError(f"{table[0]}:{table[1]} has {len(columns)} columns, not {len(row)}")
+def _rows(rows: Sequence[Row], width: int, table: Table) -> list[StoredRow]:
     try:
-        return stored_row(row)
+        stored = [stored_row(row) for row in rows]
     except (NoValue, TypeError) as error:
         raise PolicyError(f"a row of {table[0]}:{table[1]}: {error}") from error
+    for row in stored:
+        if len(row) != width:
+            raise PolicyError(f"{table[0]}:{table[1]} has {width} columns, not {len(row)}")
+    return stored
