@@ -12,6 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from unittest.mock import patch
+
+from click.testing import CliRunner
+
+from suimon.cli import main, serve
 
 SUIMON = Path(sys.executable).with_name("suimon")
 PATIENCE_S = 120.0
@@ -50,6 +55,14 @@ class Controller:
         """What it says instead of starting; it has to end with 1."""
         done = subprocess.run(self.command(), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert done.returncode == 1, done
+        assert done.stdout == ""
+        return done.stderr
+
+    def refusal_of_options(self) -> str:
+        """The same of options, which are all read before anything begins: without a process, whose start takes long."""
+        with patch.object(serve, "log_to_stderr"), patch.object(serve, "run", side_effect=AssertionError("it starts")):
+            done = CliRunner().invoke(main, self.command()[1:])
+        assert isinstance(done.exception, SystemExit) and done.exit_code == 1, done
         assert done.stdout == ""
         return done.stderr
 

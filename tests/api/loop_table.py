@@ -140,6 +140,8 @@ LOOP = [
     LoopCall("POST", "incidents/{}/approve", body=_why, new=incident),
     LoopCall("POST", "incidents/{}/deny", body=_why, new=incident),
     LoopCall("POST", "incidents/{}/mark", body=_why, new=incident),
+    LoopCall("POST", "incidents/{}/undo", status=409, body=_why, new=incident),
+    LoopCall("POST", "incidents/undo", body=_why),
     LoopCall("GET", "report?month=2026-01"),
     LoopCall("GET", "rulebook"),
     LoopCall("PUT", "rulebook", body=_rulebook),

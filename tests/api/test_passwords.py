@@ -4,11 +4,10 @@ import asyncio
 
 import pytest
 
-from suimon.api.errors import TooManyRequests
 from suimon.api.identity import passwords, throttle
 from suimon.api.identity.passwords import NO_PASSWORD, Passwords
 from suimon.api.identity.throttle import Throttle
-from suimon.model.errors import Unavailable
+from suimon.model.errors import TooManyRequests, Unavailable
 
 
 def test_a_hash_is_salted_and_says_its_cost() -> None:

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from suimon.resources import persona
-from suimon.resources.persona import RULES, replace_rules
-from suimon.resources.policy_file import read_rules
 from suimon.resources.registry import RESOURCES
 from tests.api.cloud import Cloud
 from tests.api.controller import Controller, free_port, started
 from tests.api.matrix_table import TABLE
 from tests.api.personas import Stage
-
-Put = Callable[[str], None]
+from tests.resources.operator_rules import Put, operator_rules
 
 
 @pytest.fixture
 def put(tmp_path: Path) -> Iterator[Put]:
     """Puts an operator's rules in place for one test."""
-    before = dict(RULES)
-    specs = [resource.spec for resource in RESOURCES.values()]
-
-    def forget() -> None:
-        for spec in specs:
-            spec.__dict__.pop("_visible", None)
-
-    def put(text: str) -> None:
-        path = tmp_path / "policy.yaml"
-        path.write_text(text)
-        replace_rules(read_rules(path, specs))
-        forget()
-
-    yield put
-    RULES.clear()
-    RULES.update(before)
-    persona._REPLACED.clear()
-    forget()
+    with operator_rules(tmp_path) as made:
+        yield made
 
 
 def names(cloud: Cloud, path: str, token: str) -> list[str]:
@@ -128,5 +108,5 @@ def test_what_cant_be_meant_is_refused_at_the_start(tmp_path: Path, options: tup
     (tmp_path / "account.yaml").write_text("username: a\npassword: b\n")
     given = [option.replace("{}", str(tmp_path)) for option in options]
     controller = Controller(tmp_path / "state", free_port(), free_port(), *given)
-    assert words.replace("{}", str(tmp_path)) in controller.refusal()
+    assert words.replace("{}", str(tmp_path)) in controller.refusal_of_options()
     assert not (tmp_path / "state").exists()

@@ -171,7 +171,7 @@ def test_a_newer_or_damaged_database_is_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_make_no_sense_are_said(tmp_path: Path, options: tuple[str, ...], words: str) -> None:
-    said = Controller(tmp_path / "state", free_port(), free_port(), *options).refusal()
+    said = Controller(tmp_path / "state", free_port(), free_port(), *options).refusal_of_options()
     assert words in said and said.count("\n") == 1
     assert not (tmp_path / "state").exists()
 

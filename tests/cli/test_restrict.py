@@ -15,6 +15,7 @@ TOLD: dict[str, Any] = {
     "kind": "port_block", "protocol": "tcp", "port_min": 25, "port_max": 25, "state": "active", "reason": "spam",
     "expires_at": "2026-01-02T00:00:00Z", "released_at": None, "author": "root",
 }  # fmt: skip
+INCIDENT = {"id": "i1", "rule": "policy:open", "subject_kind": "port", "subject_id": "p1"}
 
 
 def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tuple[str, str, Any]]]:
@@ -22,6 +23,8 @@ def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tup
 
     def call(_state: object, method: str, path: str, body: Any = None) -> Any:
         asked.append((method, path, body))
+        if path == "incidents/undo":
+            return {"undone": [INCIDENT], "left": [{**INCIDENT, "id": "i2", "why": "changed since"}]}
         return {"restriction": TOLD, "restrictions": [TOLD]}
 
     monkeypatch.setattr(module, "call", call)
@@ -96,8 +99,10 @@ def test_releasing_by_id_and_all_since(monkeypatch: pytest.MonkeyPatch) -> None:
     _, asked = said(monkeypatch, "release", "r1", "r/2", "--why", "mended")
     assert [path for _, path, _ in asked] == ["restrictions/r1/release", "restrictions/r%2F2/release"]
     result, asked = said(monkeypatch, "release", "--all", "--since", "2h", "--why", "mended")
-    assert asked == [("POST", "restrictions/release", {"why": "mended", "within_s": 7200})]
+    body = {"why": "mended", "within_s": 7200}
+    assert asked == [("POST", "restrictions/release", body), ("POST", "incidents/undo", body)]
     assert result.output.startswith("1 released.")
+    assert "1 undone." in result.output and "i2  policy:open  port p1: not undone: changed since" in result.output
 
 
 def test_the_list(monkeypatch: pytest.MonkeyPatch) -> None:

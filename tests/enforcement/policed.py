@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from suimon.enforcement.scope import Limits
+import msgspec
+
+from suimon.enforcement.purse import Purse
+from suimon.enforcement.scope import OF_PROJECTS, Limits
 from suimon.enforcement.world import World as Engines
 from suimon.model.actor import Actor
 from suimon.model.policies import CLOUD, News
@@ -17,21 +20,22 @@ LIMITS = Limits(max_s=60)
 
 
 class Policed(World):
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: Limits = LIMITS, purse: Purse | None = None) -> None:
         super().__init__()
-        self._limits = limits
+        self._limits, self._purse = limits, purse
         self.engines = self.fresh()
         self.store.guard(self.engines.check)
 
     def fresh(self) -> Engines:
         """What knows nothing yet."""
-        return Engines(hidden_from_projects(), self._limits)
+        of_projects = Limits(OF_PROJECTS.max_rows, self._limits.max_s)
+        return Engines(hidden_from_projects(), self._limits, of_projects, self._purse)
 
     def policy(self, name: str, *clauses: str, by: Actor = ADMIN, **mode: object) -> None:
         wanted = policies.Wanted(name=name, clauses=tuple(policies.WantedClause(text=text) for text in clauses))
         self.write(lambda tx: policies.create_policy(tx, by, wanted), by)
         if mode:
-            self.write(lambda tx: policies.change_policy(tx, by, name, **mode), by)  # type: ignore[arg-type]
+            self.write(lambda tx: policies.change_policy(tx, by, name, msgspec.convert(mode, policies.Ways)), by)
 
     def insert(self, name: str, text: str, by: Actor = ADMIN) -> str:
         return self.write(lambda tx: policies.insert_clause(tx, by, name, policies.WantedClause(text=text)), by).id

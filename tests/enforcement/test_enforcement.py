@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from suimon.enforcement.enforcement import Enforcement, EnforcementConfig
 from suimon.enforcement.scope import Limits
-from suimon.model.policies import Violation
+from suimon.model.policies import Called, Violation
 from suimon.resources import policies, violations
 from tests.enforcement.policed import OPEN, Policed
 from tests.enforcement.test_world import opened
@@ -111,3 +111,48 @@ def test_congress_policies_are_there(recorded: Recorded) -> None:
     ]
     with refused("HTTPConflict"):
         recorded.write(lambda tx: policies.delete_policy(tx, ADMIN, "action"))
+
+
+def test_who_had_nothing_to_look_at_looks_when_there_are_clauses(recorded: Recorded) -> None:
+    recorded.store.guard(None)
+    noted = asyncio.Event()
+
+    def said(statement: str) -> None:
+        if statement.startswith("INSERT INTO violations"):
+            recorded.loop.call_soon_threadsafe(noted.set)
+
+    def wait_for_violations(there: int) -> None:
+        recorded.loop.run_until_complete(asyncio.wait_for(noted.wait(), 30))
+        noted.clear()
+        # As a writer, who comes after the one that was just heard at work.
+        assert len(recorded.write(lambda tx: violations.list_violations(tx, ADMIN))) == there
+
+    running = recorded.loop.create_task(recorded.component.run())
+    recorded.store.trace(said)
+    opened(recorded)
+    recorded.read(recorded.component.world.catch_up)
+    assert recorded.component.world.idle
+    recorded.policy("open", OPEN)
+    wait_for_violations(1)
+    assert not recorded.component.world.idle
+    opened(recorded)
+    wait_for_violations(2)
+    running.cancel()
+    recorded.loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
+
+
+def test_what_is_called_for_is_kept_apart(recorded: Recorded) -> None:
+    recorded.policy("open", OPEN, "execute[suimon:close(rule)] :- error(rule)")
+    rule = opened(recorded)
+    recorded.note()
+    (called,) = recorded.read(lambda tx: tx.select(Called))
+    assert (called.action, json.loads(called.row), called.decided) == ("suimon:close", [rule], "")
+    assert called.why.startswith(f'execute[suimon:close("{rule}")]')
+    assert len(recorded.history()) == 1
+    recorded.restart()
+    recorded.delete("security-group-rules", rule)
+    recorded.note()
+    (over,) = recorded.read(lambda tx: tx.select(Called))
+    assert (over.id, over.vanished_revision) == (called.id, recorded.store.position()[2])
+    recorded.write(lambda tx: violations.forget_violations(tx, tx.now + timedelta(days=1)))
+    assert recorded.read(lambda tx: tx.select(Called)) == []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+from suimon.enforcement import world
 from suimon.enforcement.scope import Limits
 from suimon.model.actor import SYSTEM
 from suimon.model.policies import CLOUD
@@ -147,7 +150,7 @@ def test_a_check_costs_one_statement_and_nothing_where_nothing_forbids(policed: 
     policed.policy("open", OPEN)
     policed.rows("open")
     assert cost() == free
-    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "open", mode="enforced", proactive=True))
+    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "open", policies.Ways(mode="enforced", proactive=True)))
     policed.rows("open")
     assert cost() == free + 1
 
@@ -173,7 +176,7 @@ def test_what_is_wrong_already_and_what_suimon_does_itself_is_not_forbidden(poli
 def test_what_becomes_too_much_stands_still_and_stops_nobody() -> None:
     policed = Policed(Limits(max_rows=50, max_s=60))
     policed.policy("pairs", "error(x, y) :- neutronv2:networks(id=x), neutronv2:networks(id=y)", mode="enforced")
-    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "pairs", proactive=True))
+    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "pairs", policies.Ways(proactive=True)))
     policed.create_many("networks", [{} for _ in range(10)], SYSTEM)
     network = policed.network()
     with refused("ServiceUnavailable", "stand still since revision"):
@@ -203,7 +206,9 @@ def test_projects_have_their_own_facts_and_policies(policed: Policed) -> None:
         policed.insert("mine", "error(1)", BOB)
     with refused("PolicyNotAuthorized"):
         policed.insert("mine", "error(1)", ANN)
-    policed.write(lambda tx: policies.change_policy(tx, ALICE, "mine", mode="enforced", proactive=True), ALICE)
+    policed.write(
+        lambda tx: policies.change_policy(tx, ALICE, "mine", policies.Ways(mode="enforced", proactive=True)), ALICE
+    )
     policed.port(other, BOB)
     with refused("PolicyForbids"):
         policed.port(own)
@@ -226,6 +231,44 @@ def test_a_draft_is_nobodys_news(policed: Policed) -> None:
     policed.policy("open", OPEN, mode="draft")
     assert policed.read(policed.engines.listen) == []
     for mode, appeared in (("staged", True), ("enforced", None), ("draft", False)):
-        policed.write(lambda tx, mode=mode: policies.change_policy(tx, ADMIN, "open", mode=mode))  # type: ignore[misc]
+        policed.write(lambda tx, mode=mode: policies.change_policy(tx, ADMIN, "open", policies.Ways(mode=mode)))  # type: ignore[misc]
         told = [(one.row, one.appeared) for one in policed.news()]
         assert told == ([] if appeared is None else [((rule,), appeared)]), mode
+
+
+def test_calls_come_and_go_with_what_they_follow_from(policed: Policed) -> None:
+    policed.policy("open", OPEN, "execute[suimon:close(rule)] :- error(rule)", "execute[tell(rule)] :- error(rule)")
+    policed.policy("mine", "execute[suimon:close(x)] :- neutronv2:networks(id=x)", by=ALICE)
+    policed.read(policed.engines.listen)
+    rule = opened(policed)
+    policed.network()
+    told = [(one.action, one.row, one.appeared) for one in policed.news()]
+    assert sorted(told) == [(action, (rule,), True) for action in ("", "open:tell", "suimon:close")]
+    policed.delete("security-group-rules", rule)
+    assert {(one.action, one.appeared) for one in policed.news()} == {
+        ("", False), ("open:tell", False), ("suimon:close", False)
+    }  # fmt: skip
+    again = opened(policed)
+    policed.news()
+    policed.write(lambda tx: policies.change_policy(tx, ADMIN, "open", policies.Ways(mode="draft")))
+    assert ("suimon:close", (again,), False) in [(one.action, one.row, one.appeared) for one in policed.news()]
+
+
+def test_only_the_clouds_policies_act(policed: Policed) -> None:
+    policed.policy("mine", "error(x) :- neutronv2:networks(id=x)", by=ALICE)
+    with refused("PolicyNotAuthorized", "Only the cloud"):
+        policed.write(lambda tx: policies.change_policy(tx, ALICE, "mine", policies.Ways(acts="act")), ALICE)
+
+
+def test_the_collector_leaves_a_large_engine_alone(policed: Policed, monkeypatch: pytest.MonkeyPatch) -> None:
+    policed.policy("open", OPEN)
+    opened(policed)
+    frozen = gc.get_freeze_count()
+    monkeypatch.setattr(world, "_MANY", 0)
+    try:
+        late = policed.fresh()
+        policed.read(late.catch_up)
+        assert policed.read(lambda tx: late.ask(tx, "", lambda scope: scope.size)) > 0
+        assert gc.get_freeze_count() > frozen and gc.isenabled()
+    finally:
+        gc.unfreeze()

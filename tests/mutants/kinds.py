@@ -78,6 +78,12 @@ def builtins_removed(root: Path) -> Iterator[Mutant]:
                 yield from _elements_removed(source, table, "builtin", f"{source.path.stem}.")
 
 
+def derivations_misled(root: Path) -> Iterator[Mutant]:
+    """Each condition of what derives rows and takes them back taken for false."""
+    for stem in ("aggregates", "evaluation"):
+        yield from _conditions_false(root, f"policy/{stem}.py", "derive")
+
+
 def checks_skipped(root: Path) -> Iterator[Mutant]:
     """Each `raise` of the acts replaced by `pass`: what the check refused goes through."""
     for source in _sources(root, "resources"):
@@ -98,8 +104,29 @@ def rules_loosened(root: Path) -> Iterator[Mutant]:
 
 def gates_opened(root: Path) -> Iterator[Mutant]:
     """Each condition of what acts by itself, taken for false: whatever it kept from happening happens."""
-    for stem in ("gate", "accusations", "acts", "aftercare", "usage", "verify"):
+    for stem in ("gate", "accusations", "acts", "aftercare", "asked", "responder", "usage", "verify"):
         yield from _conditions_false(root, f"response/{stem}.py", "gate")
+
+
+def actions_broken(root: Path) -> Iterator[Mutant]:
+    """Each action taken out, and each condition of what policies have done taken for false."""
+    for source in _sources(root, "resources"):
+        for table in _tables(source, "ACTIONS"):
+            named = [key for key in table.keys if key is not None]
+            kept = ast.Dict(
+                named, [value for key, value in zip(table.keys, table.values, strict=True) if key is not None]
+            )
+            yield from _elements_removed(source, ast.copy_location(kept, table), "action", "")
+    for path in ("response/executor.py", "resources/actions.py", "resources/calls.py", "resources/remedies.py"):
+        yield from _conditions_false(root, path, "action")
+
+
+def policies_ignored(root: Path) -> Iterator[Mutant]:
+    """The same of what policies forbid, who sees what of them, and what is kept of the past and replayed."""
+    for stem in ("forbidding", "scope", "world", "history", "past", "replay"):
+        yield from _conditions_false(root, f"enforcement/{stem}.py", "enforcement")
+    for stem in ("evaluations", "fact_history"):
+        yield from _conditions_false(root, f"resources/{stem}.py", "enforcement")
 
 
 def meters_misread(root: Path) -> Iterator[Mutant]:
@@ -201,25 +228,49 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _own_statements(child)
 
 
-_OF_THE_GATE = tuple(f"tests/response/test_{name}.py" for name in ("gate", "accusations", "responder", "usage"))
+_OF_THE_GATE = tuple(
+    f"tests/response/test_{name}.py" for name in ("gate", "accusations", "verify", "responder", "usage")
+)
+_OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
 _OF_METERS = (
     *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history")),
     *("tests/agent/test_meter.py", "tests/api/test_usage.py"),
 )
+_OF_ENFORCEMENT = tuple(
+    f"tests/enforcement/test_{name}.py"
+    for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse")
+)
 _OF_HISTORY = ("tests/telemetry/test_history.py", "tests/telemetry/test_collecting.py")
+
+_OF_DERIVING = tuple(f"tests/policy/test_{name}.py" for name in ("engine", "cases", "refusals", "law"))
 
 KINDS = {
     "stage": Kind(stages_removed, ("tests/pipeline",), sample=4),
     "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
+    "action": Kind(actions_broken, _OF_ACTIONS, sample=4),
+    "enforcement": Kind(policies_ignored, _OF_ENFORCEMENT, sample=4),
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
     "threshold": Kind(thresholds_ignored, ("tests/detection",), sample=3),
     "builtin": Kind(builtins_removed, ("tests/policy/test_builtins.py", "tests/policy/test_engine.py"), sample=3),
+    "derive": Kind(derivations_misled, _OF_DERIVING, sample=3),
     "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),
 }
 
-EQUIVALENT: dict[str, str] = {}
+_TWICE = "reached only when two controllers do the same at once, which the lease keeps from happening"
+EQUIVALENT: dict[str, str] = {
+    "action:executor.Executor._decide.1": "a line in the log",
+    "action:executor.Executor._look.1": _TWICE,
+    "action:executor._forgo.1": _TWICE,
+    "action:executor._refused.1": _TWICE,
+    "derive:evaluation.Evaluation._settle_one.1": "what comes in bulk comes row by row, later",
+    "derive:evaluation.Evaluation._tell.1": "no rows give no heads, after a look at each place",
+    "derive:evaluation.Evaluation.replan.1": "where nothing grew there is nothing to compile",
+    "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
+    "meter:history.History.samples.1": "hosts that never had the subject are read for nothing",
+    "meter:history._rows.1": "as above",
+}
 """Mutant → why no test can notice: what it removes is a second line of defence, or can't be reached."""

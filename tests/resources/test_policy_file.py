@@ -10,10 +10,9 @@ import pytest
 
 from suimon.model.actor import Actor
 from suimon.model.attributes import Rule, Target
-from suimon.resources import persona
-from suimon.resources.persona import RULES, replace_rules
 from suimon.resources.policy_file import PolicyError, read_rules
 from suimon.resources.registry import RESOURCES
+from tests.resources.operator_rules import operator_rules
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, World, refused
 
 SPECS = [resource.spec for resource in RESOURCES.values()]
@@ -157,24 +156,8 @@ def test_other_files(tmp_path: Path) -> None:
 @pytest.fixture
 def replaced(tmp_path: Path) -> Iterator[Any]:
     """Puts an operator's rules in place for one test."""
-    before = dict(RULES)
-
-    def put(text: str) -> None:
-        (tmp_path / "policy.yaml").write_text(text)
-        replace_rules(read_rules(tmp_path / "policy.yaml", SPECS))
-        forget()
-
-    yield put
-    RULES.clear()
-    RULES.update(before)
-    persona._REPLACED.clear()
-    forget()
-
-
-def forget() -> None:
-    """What specs remember of the rules: outside of tests they don't change."""
-    for spec in SPECS:
-        spec.__dict__.pop("_visible", None)
+    with operator_rules(tmp_path) as made:
+        yield made
 
 
 def test_an_act_is_as_the_operator_says(world: World, replaced: Any) -> None:

@@ -1,6 +1,6 @@
 """Restrictions: who may make them of what, who sees what of them, and how they end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from suimon.model.actor import Actor
 from suimon.model.settings import Settings
 from suimon.model.things import Restriction
 from suimon.resources import restrictions
+from suimon.resources.incidents import list_incidents
 from suimon.resources.restrictions import RESTRICTIONS, SPEC
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, NOBODY, Body, World, refused
 
@@ -18,6 +19,7 @@ BLOCK: Body = {"kind": "port_block", "protocol": "tcp", "port_min": 25, "reason"
 HIDDEN = ("finding_id", "evidence", "author", "author_kind", "released_by", "release_reason")
 """From tenants: who found out, how, and whom it concerns besides."""
 DAY_S = 86_400
+OUTSIDE = "192.0.2.99"
 
 
 @pytest.fixture
@@ -126,6 +128,62 @@ def test_an_address_is_of_the_project_that_has_it(world: World) -> None:
     world.port(other, BOB, fixed_ips=[{"ip_address": address}])
     with refused("HTTPConflict", "name the port"):
         restrict(world, "address", address)
+
+
+def _floating(world: World) -> None:
+    world.create("floatingips", floating_network_id=world.outside(), floating_ip_address=OUTSIDE, by=ADMIN)
+
+
+def _gateway(world: World) -> None:
+    told = {"network_id": world.outside(), "external_fixed_ips": [{"ip_address": OUTSIDE}]}
+    world.create("routers", external_gateway_info=told, by=ADMIN)
+
+
+def _of_a_shared_pool(world: World) -> None:
+    made = world.create("subnetpools", name="p", prefixes=["192.0.2.0/24"], by=ADMIN, shared=True)["id"]
+    network = world.network()
+    world.create("subnets", network_id=network, ip_version=4, cidr="192.0.2.0/24", subnetpool_id=made)
+    world.port(network, fixed_ips=[{"ip_address": OUTSIDE}])
+
+
+def _changed_to(world: World) -> None:
+    port = world.port(world.outside(shared=True))
+    world.update("ports", port["id"], {"fixed_ips": [{"ip_address": OUTSIDE}]}, ADMIN)
+
+
+def _of_a_tenants_own(world: World) -> None:
+    network = world.network()
+    world.subnet(network, "192.0.2.0/24")
+    world.port(network, fixed_ips=[{"ip_address": OUTSIDE}])
+
+
+def _of_a_tenants_own_pool(world: World) -> None:
+    made = world.create("subnetpools", name="p", prefixes=["192.0.2.0/24"])["id"]
+    network = world.network()
+    world.create("subnets", network_id=network, ip_version=4, cidr="192.0.2.0/24", subnetpool_id=made)
+    world.port(network, fixed_ips=[{"ip_address": OUTSIDE}])
+
+
+@pytest.mark.parametrize("give", [_floating, _gateway, _of_a_shared_pool, _changed_to])
+def test_an_outside_address_that_the_cloud_hands_out_is_released_and_told(
+    world: World, give: Callable[[World], None]
+) -> None:
+    made = restrict(world, "outside_address", OUTSIDE, **of("port_block"))
+    other = restrict(world, "outside_address", "203.0.113.9", **of("port_block"))
+    give(world)
+    seen = shown(world, made.id, ADMIN)
+    assert (seen["state"], seen["released_by"]) == ("released", "suimon")
+    assert OUTSIDE in seen["release_reason"]
+    assert shown(world, other.id, ADMIN)["state"] == "active"
+    (alarm,) = world.read(lambda tx: list_incidents(tx, ADMIN))
+    assert (alarm.mode, alarm.subject_kind, alarm.subject_id, alarm.project_id) == ("alarm", "address", OUTSIDE, None)
+
+
+@pytest.mark.parametrize("give", [_of_a_tenants_own, _of_a_tenants_own_pool])
+def test_no_tenant_lifts_one_by_numbering_his_own_network_so(world: World, give: Callable[[World], None]) -> None:
+    made = restrict(world, "outside_address", OUTSIDE, **of("port_block"))
+    give(world)
+    assert shown(world, made.id, ADMIN)["state"] == "active"
 
 
 @pytest.mark.parametrize(

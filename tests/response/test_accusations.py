@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from suimon.model.counts import Activity
-from suimon.model.findings import Direction, Finding, Role, Subject
+from suimon.model.findings import Direction, Finding, Role, Subject, Suggestion
 from suimon.model.questions import Look, Traced
 from suimon.model.rulebook import Place, UsageRule
 from suimon.response.accusations import Accusation, accused, judged, tried, verified
@@ -17,12 +17,13 @@ from suimon.response.asked import Asked
 from suimon.response.senses import Looked, Rate, Verification
 
 EGRESS = {"direction": "egress"}
-EGRESS = {"direction": "egress"}
 MAIL = Accusation("sessions", "egress", 50.0, 6, 25)
 FLOOD = Accusation("packets", "egress", 40_000.0)
 TOWARDS = Accusation("packets", "ingress", 40_000.0)
 QUIET = Activity(1.0, 0, 0, 0, 0, sessions=0, connections=0)
 with_ = msgspec.structs.replace
+SOME = with_(QUIET, sent_packets=100, sent_bytes=125_000, restricted_out=20, let_on=10)
+"""1000 kbit/s sent, of which a tenth was let on."""
 
 
 def finding(detector: str = "mass_mail", role: Role = "source", **numbers: float) -> Finding:
@@ -48,6 +49,12 @@ def finding(detector: str = "mass_mail", role: Role = "source", **numbers: float
 )
 def test_what_is_said_is_what_is_looked_for(said: Finding, accusation: Accusation | None) -> None:
     assert accused(said) == accusation
+
+
+def test_of_a_scan_of_hosts_the_service_that_it_tries_is_looked_for() -> None:
+    tries = Suggestion(kind="port_block", target_kind="port", target="p1", protocol="tcp", port_min=23, port_max=23)
+    said = msgspec.structs.replace(finding("host_scan", hosts=100, window_s=10), suggestion=tries)
+    assert accused(said) == Accusation("sessions", "egress", 10.0, 6, 23)
 
 
 def test_what_is_slow_is_looked_for_longer() -> None:
@@ -98,12 +105,33 @@ def test_a_quarter_of_what_was_said_goes_on(accusation: Accusation, seen: Activi
             with_(QUIET, received_packets=9, received_bytes=20_000),
             False,
         ),
+        # Another direction's traffic is none of it.
         (
             {"rate_kbps": 100} | EGRESS,
             FLOOD,
-            with_(QUIET, received_packets=9, received_bytes=20_000),
+            with_(QUIET, received_packets=9, received_bytes=20_000, restricted_out=1),
             True,
         ),
+        # Where nothing was dropped, it may have stopped by itself; but who has all that he may is held.
+        ({"kind": "port_block"}, MAIL, QUIET, None),
+        ({"kind": "quarantine"}, FLOOD, with_(QUIET, sent_packets=19_000), None),
+        ({"rate_kpps": 1} | EGRESS, FLOOD, with_(QUIET, sent_packets=499), None),
+        ({"rate_kpps": 1} | EGRESS, FLOOD, with_(QUIET, sent_packets=500), True),
+        # Of a flood the switch gets a part: what it let on is what passed.
+        (
+            {"rate_kpps": 1} | EGRESS,
+            FLOOD,
+            with_(QUIET, sent_packets=90_000, restricted_out=50_000, let_on=1_000),
+            True,
+        ),
+        (
+            {"rate_kpps": 1} | EGRESS,
+            FLOOD,
+            with_(QUIET, sent_packets=90_000, restricted_out=50_000, let_on=1_300),
+            False,
+        ),
+        ({"rate_kbps": 100} | EGRESS, FLOOD, SOME, True),
+        ({"rate_kbps": 70} | EGRESS, FLOOD, SOME, False),
     ],
 )
 def test_what_passes_says_whether_it_bites(
@@ -158,6 +186,12 @@ def place(ports: int = 1) -> Place:
 
 
 SPAM = finding(sessions=500, window_s=10, l4_port=25)
+
+
+def test_what_no_host_counts_is_left_to_the_samples() -> None:
+    asked, used = Asked(host := Host(QUIET), Samples(), Samples().offsets), finding("usage:heavy", used_gb=60)
+    assert asyncio.run(asked.look(used, place())) == Looked(True, "0.050 kpps")
+    assert asyncio.run(asked.bites(used, place(), {})) is None and host.asked == []
 
 
 def test_the_ports_hosts_are_asked_and_believed() -> None:

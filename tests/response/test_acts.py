@@ -9,7 +9,7 @@ from suimon.model.actor import SYSTEM
 from suimon.model.incidents import ALARMS, Incident, NotedFinding
 from suimon.resources.breaker import open_breaker
 from suimon.resources.findings import drop_surplus
-from suimon.resources.incidents import mark
+from suimon.resources.remedies import mark
 from suimon.resources.subscribers import add_subscriber, due
 from suimon.response.acts import Seen, settle
 from suimon.response.senses import Looked

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from suimon.resources.incidents import mark
+from suimon.resources.remedies import mark
 from suimon.response.aftercare import attend, due, going_on, note_verification
 from suimon.response.senses import Verification
 from tests.resources.world import ADMIN

@@ -7,6 +7,7 @@ import pytest
 
 from suimon.model.findings import Finding, Subject
 from suimon.model.rulebook import DetectorRule, Limits, Measure, Never, Place, Rulebook, Selector, rules_for
+from suimon.response.acts import case_of
 from suimon.response.gate import Case, Counted, allowance, decide, duration_s
 
 NOW_S = 1_800_000_000.0
@@ -41,9 +42,7 @@ with_ = msgspec.structs.replace
 
 
 def case(finding: dict[str, Any] | None = None, rule: dict[str, Any] | None = None, **place: Any) -> Case:
-    return Case(
-        finding=with_(FINDING, **(finding or {})), rule=with_(RULE, **(rule or {})), place=with_(PLACE, **place)
-    )
+    return case_of(with_(RULE, **(rule or {})), with_(FINDING, **(finding or {})), with_(PLACE, **place))
 
 
 @pytest.mark.parametrize(
@@ -51,13 +50,17 @@ def case(finding: dict[str, Any] | None = None, rule: dict[str, Any] | None = No
     [
         (case(), "act", "rule spam says so"),
         (case(rule={"mode": "dry_run"}), "dry_run", "dry run"),
-        (case(rule={"mode": "approve"}), "ask", "the rule asks"),
+        (case(rule={"mode": "approve"}), "ask", "rule spam asks"),
         (case({"ended": True}), "skip", "over already"),
         (case({"seen_s": NOW_S - 119}), "act", ""),
         (case({"seen_s": NOW_S - 121}), "skip", "121 s ago"),
         (case({"seen_s": NOW_S + 29}), "act", ""),
         (case({"seen_s": NOW_S + 31}), "skip", "from now"),
         (case(ports=0), "refuse", "nothing of it"),
+        (case(ports=0, there=True), "act", ""),
+        (with_(case(), doubts=("it was undone",)), "ask", "it was undone"),
+        (with_(case(), seen_s=None), "act", ""),
+        (with_(case(), seen_s=None, ended=True), "skip", "over already"),
         (case(infrastructure=True), "refuse", "own ports"),
         (case(ours=False), "refuse", "outside"),
         (case(target=Subject("address", "10.0.0.5"), projects=frozenset({"red", "blue"})), "refuse", "several"),
@@ -120,7 +123,7 @@ def test_who_is_not_listed_is() -> None:
 
 @pytest.mark.parametrize(("earlier", "hours"), [(0, 1), (1, 2), (3, 8), (7, 128), (8, 168), (10_000, 168)])
 def test_twice_as_long_each_time_up_to_the_longest(earlier: int, hours: float) -> None:
-    assert duration_s(RULE, earlier, Limits()) == hours * 3600
+    assert duration_s(RULE.do.lasts_h, earlier, Limits()) == hours * 3600
 
 
 @pytest.mark.parametrize(

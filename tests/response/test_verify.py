@@ -21,7 +21,13 @@ MUCH, LITTLE, NOTHING = Rate(90_000.0, 90.0), Rate(9_000.0, 9.0), Rate(0.0, 0.0)
         (PACKETS, LITTLE, MUCH, False, False),
         (QUARANTINE, MUCH, LITTLE, True, True),
         (QUARANTINE, MUCH, MUCH, False, False),
-        (BLOCK, MUCH, MUCH, False, True),
+        (BLOCK, MUCH, MUCH, False, None),
+        (BLOCK, MUCH, LITTLE, True, True),
+        # Less, and nobody reports it: it may have stopped by itself. Who uses what he is left with has not.
+        (QUARANTINE, MUCH, LITTLE, False, None),
+        (LIMIT, MUCH, NOTHING, False, None),
+        (LIMIT, MUCH, NOTHING, True, True),
+        (LIMIT, MUCH, Rate(5_000.0, 5.0), False, True),
         # Who was not counted before, or sent nothing, can't have become less.
         (QUARANTINE, None, NOTHING, True, False),
         (QUARANTINE, NOTHING, NOTHING, True, False),

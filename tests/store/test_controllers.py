@@ -20,6 +20,7 @@ from suimon.model.things import Network
 from suimon.store import Store, StoreConfig, StoreError, Tx
 from suimon.store import postgresql as dialect
 from suimon.store.dialect import database
+from tests.databases import empty_database
 from tests.distribution.world import make, make_host, make_port, put, running
 from tests.postgresql import cluster, name_of
 from tests.store.test_store import network
@@ -30,6 +31,13 @@ CUT = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datna
 
 @pytest.fixture
 def url() -> Iterator[str]:
+    with empty_database(on_postgresql=True) as made:
+        yield made
+
+
+@pytest.fixture
+def bare_url() -> Iterator[str]:
+    """Without tables."""
     made = cluster().url()
     yield made
     cluster().drop(made)
@@ -74,6 +82,18 @@ def test_what_another_controller_committed_between_is_looked_at_before_it_is_hea
             net = await one.write(network, SYSTEM)
             await deaf.write(lambda tx: renamed(tx, net.id), SYSTEM)
             assert (deaf.position()[2], deaf.quiet_until(0)) == (2, 0)
+
+    with patch.object(Store, "_look", lambda *_: None):
+        asyncio.run(body())
+
+
+def test_what_others_committed_is_heard_of_whatever_it_was(url: str) -> None:
+    async def body() -> None:
+        async with opened(url) as (one, deaf):
+            net = await one.write(network, SYSTEM)
+            with deaf.subscribe({"port"}) as changed:
+                await deaf.write(lambda tx: renamed(tx, net.id), SYSTEM)
+                await asyncio.wait_for(changed.wait(), 5)
 
     with patch.object(Store, "_look", lambda *_: None):
         asyncio.run(body())
@@ -261,7 +281,9 @@ def test_what_postgresql_can_not_keep_is_the_callers_fault(url: str) -> None:
     asyncio.run(work())
 
 
-def test_what_is_in_the_way_of_opening_is_said_in_a_sentence(url: str) -> None:
+def test_what_is_in_the_way_of_opening_is_said_in_a_sentence(bare_url: str) -> None:
+    url = bare_url
+
     def said(url: str) -> str:
         with pytest.raises(StoreError) as caught:
             Store(StoreConfig(url)).open()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import text
@@ -219,6 +220,19 @@ def test_subscribers_hear_of_commits(runner: Runner) -> None:
         return [*heard, changed.is_set()]
 
     assert runner.wait(listen()) == [False, False]
+
+
+def test_who_asks_for_kinds_hears_of_no_others(store_url: str) -> None:
+    async def listen() -> bool:
+        with runner.store.subscribe({"port"}) as ports, runner.store.subscribe({"port", "network"}) as both:
+            await runner.store.write(network, SYSTEM)
+            await asyncio.wait_for(both.wait(), 5)
+            return ports.is_set()
+
+    with patch.object(Store, "_look", lambda *_: None):  # A bell doesn't say of what it tells.
+        runner = Runner(StoreConfig(store_url))
+        assert not runner.wait(listen())
+        runner.close()
 
 
 def test_the_log_reaches_back_only_so_far(store_url: str) -> None:

@@ -55,13 +55,6 @@ class UnsupportedMediaType(CallerError):
     default_kind = "HTTPUnsupportedMediaType"
 
 
-class TooManyRequests(CallerError):
-    """Too many attempts in too short a time."""
-
-    status = 429
-    default_kind = "TooManyRequests"
-
-
 class NotImplementedHere(CallerError):
     """A call that the API has and this cloud doesn't."""
 

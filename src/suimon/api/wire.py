@@ -7,7 +7,7 @@ an integer beyond 64 bits). Everything after this file deals with plain, small P
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -24,6 +24,9 @@ DEPTH_LIMIT: Final = 16
 QUERY_LIMIT: Final = 1000
 """Parameters in a query. Clients repeat a key for every id they ask for."""
 _INT64: Final = 1 << 63
+MOST_LISTED: Final = 1000
+"""Of what has no pages: as many as one call shows, or brings."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,22 @@ def require_json_accepted(call: Call) -> None:
 def int_or_zero(text: str) -> int:
     """A decimal number of a header; 0 for anything else."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def converted(body: object, type_: type[T]) -> T:
+    """The body as that. Raises BadRequest."""
+    try:
+        return msgspec.convert({} if body is None else body, type_)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"That can't be asked for so: {error}.") from None
+
+
+def limit_of(query: list[tuple[str, str]]) -> int:
+    """How many are asked for at most. Raises BadRequest."""
+    text = dict(query).get("limit", "100")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_LISTED):
+        raise BadRequest(f"A limit is a number from 1 to {MOST_LISTED}.")
+    return int(text)
 
 
 def _too_large() -> TooLarge:

@@ -21,7 +21,8 @@ from suimon.telemetry.meter.meters import Meters
 
 
 class AutomationConfig(msgspec.Struct, frozen=True):
-    """`acts`: whether findings and usage lead to anything here. What is in force ends on time all the same.
+    """`acts`: whether findings, usage and what policies call for lead to anything here. What is in force ends on time
+    all the same.
 
     `usage_every_s`: how often what usage rules count is summed, which costs what the cloud's ports are.
     """
@@ -38,7 +39,7 @@ class Component(Protocol):
 
 def automation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that `automation_config` reads."""
-    words = "Whether this controller takes part in acting on findings and usage, as the rulebook says."
+    words = "Whether this controller takes part in acting on findings, usage and what policies call for."
     every = "Seconds between two looks of usage rules at what the meter counted."
     seconds = click.FloatRange(min=1.0, max=600.0)
     for option in (

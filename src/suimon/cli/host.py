@@ -5,7 +5,8 @@ import json
 import os
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,6 +16,8 @@ import click
 import msgspec
 
 _TIMEOUT_S: Final = 30.0
+_LONGEST_S: Final = 300.0
+"""Of an answer that tells how far it is."""
 _CLOCK_OFF_S: Final = 5.0
 """Restrictions are lifted by the host's clock: so much too early or too late nobody minds."""
 _ASK_EVERY_S: Final = 0.5
@@ -148,10 +151,12 @@ def remove(state: Path | None, name: str) -> None:
 
 def call(state: Path | None, method: str, path: str, body: object = None) -> Any:
     """What `/operations/v1/<path>` answers the clouds.yaml's account. Raises ClickException with its words."""
-    try:
-        return request(state, method, f"operations/v1/{path}", body)
-    except CloudError as error:
-        raise click.ClickException(str(error)) from None
+    return _called(state, method, f"operations/v1/{path}", body)
+
+
+def call_policy(state: Path | None, method: str, path: str, body: object = None) -> Any:
+    """The same of `/policy/v1/<path>`."""
+    return _called(state, method, f"policy/v1/{path}", body)
 
 
 def request(state: Path | None, method: str, path: str, body: object = None) -> Any:
@@ -164,9 +169,41 @@ def request(state: Path | None, method: str, path: str, body: object = None) -> 
         raise CloudError(f"The controller behind {url} can't be reached ({error or 'no answer'}).") from error
 
 
+def _called(state: Path | None, method: str, path: str, body: object) -> Any:
+    try:
+        return request(state, method, path, body)
+    except CloudError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def follow(state: Path | None, path: str, body: object, heard: Callable[[Any], None]) -> None:
+    """POST what is answered in lines of JSON, one after the other as they come. Raises CloudError."""
+    cloud = _cloud_entry(state)
+
+    async def ask() -> None:
+        async with _answered(cloud, "POST", path, body, _LONGEST_S) as answer:
+            if answer.status >= 400:
+                await _checked(answer)
+            async for line in answer.content:
+                heard(msgspec.json.decode(line))
+
+    try:
+        asyncio.run(ask())
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise CloudError(f"The answer broke off ({error or 'nothing came'}).") from error
+
+
 async def _ask(cloud: CloudEntry, method: str, path: str, body: object) -> Any:
+    async with _answered(cloud, method, path, body, _TIMEOUT_S) as answer:
+        return await _checked(answer)
+
+
+@asynccontextmanager
+async def _answered(
+    cloud: CloudEntry, method: str, path: str, body: object, timeout_s: float
+) -> AsyncIterator[aiohttp.ClientResponse]:
     tls = ssl.create_default_context(cafile=cloud.cacert) if cloud.cacert else True
-    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), timeout=timeout) as session:
         auth = cloud.auth
         async with session.post(f"{auth.auth_url}/auth/tokens", json=_login(auth)) as answer:
@@ -174,7 +211,7 @@ async def _ask(cloud: CloudEntry, method: str, path: str, body: object) -> Any:
             token = answer.headers["X-Subject-Token"]
         root = auth.auth_url.removesuffix("/").removesuffix("/v3").removesuffix("/identity")
         async with session.request(method, f"{root}/{path}", json=body, headers={"X-Auth-Token": token}) as answer:
-            return await _checked(answer)
+            yield answer
 
 
 def _cloud_entry(state: Path | None) -> CloudEntry:

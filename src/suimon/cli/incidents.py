@@ -93,6 +93,17 @@ def mark(id_: str, mistake: bool, why: str, state: Path | None) -> None:
 
 
 @click.command()
+@_id
+@_why
+@_state
+def undo(id_: str, why: str, state: Path | None) -> None:
+    """Take back what was done in an incident: the restriction ends, the rule is there again. The policy that called for
+    it asks before it does it again. `suimon release --all` takes back everything.
+    """
+    _answer(state, id_, "undo", {"why": why})
+
+
+@click.command()
 @click.option("--month", required=True, help="As in 2026-11.")
 @click.option("--csv", "as_csv", is_flag=True, help="A line for each rule, and one for all.")
 @_json

@@ -75,13 +75,14 @@ def restrict(kind: str, target: str, state: Path | None, **options: Any) -> None
 @click.option("--why", required=True, help="For the record.")
 @_state
 def release(ids: tuple[str, ...], all_: bool, within_s: int | None, why: str, state: Path | None) -> None:
-    """End restrictions now: those with these ids, or all."""
+    """End restrictions now: those with these ids, or all. With --all, what policies did is undone as well."""
     if all_ == bool(ids) or (within_s and not all_):
         raise click.UsageError("Name restrictions, or say --all, with --since if not all of them.")
     if all_:
         asked: dict[str, object] = {"why": why, "within_s": within_s}
         released = call(state, "POST", "restrictions/release", asked)["restrictions"]
         click.echo(f"{len(released)} released.")
+        _undo_all(state, asked)
     else:
         paths = [f"restrictions/{quote(id_, safe='')}/release" for id_ in ids]
         released = [call(state, "POST", path, {"why": why})["restriction"] for path in paths]
@@ -101,6 +102,15 @@ def restrictions(all_: bool, as_json: bool, state: Path | None) -> None:
         return
     titles = ("ID", "TARGET", "WHAT", "STATE", "UNTIL", "BY", "REASON")
     print_table(titles, [_row(each) for each in found])
+
+
+def _undo_all(state: Path | None, asked: dict[str, object]) -> None:
+    told = call(state, "POST", "incidents/undo", asked)
+    if told["undone"] or told["left"]:
+        click.echo(f"{len(told['undone'])} undone.")
+    for one in (*told["undone"], *told["left"]):
+        why = f": not undone: {one['why']}" if "why" in one else ""
+        click.echo(f"{one['id']}  {one['rule']}  {one['subject_kind']} {one['subject_id']}{why}")
 
 
 def _what(kind: str, options: dict[str, Any]) -> dict[str, object]:

@@ -36,6 +36,7 @@ from suimon.api.policy.service import PolicyService
 from suimon.api.wire import Service
 from suimon.cli.automation import AutomationConfig, automation, automation_config, automation_options
 from suimon.cli.database import database_options, database_url, metering_url
+from suimon.cli.facts import facts_options, gatherers
 from suimon.cli.identity import (
     IdentityConfig,
     IdentityError,
@@ -54,12 +55,14 @@ from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.enforcement.enforcement import Enforcement, EnforcementConfig
+from suimon.enforcement.history import FactHistory, FactHistoryConfig
 from suimon.model.settings import Settings
 from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as host_acts
 from suimon.resources import identity
 from suimon.resources.persona import hidden_from_projects
 from suimon.resources.registry import RESOURCES
+from suimon.response.executor import Executor, ExecutorConfig
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store.errors import StoreError
 from suimon.store.leases import Lease, LeaseConfig
@@ -91,6 +94,7 @@ class Config(msgspec.Struct, frozen=True):
     identity: IdentityConfig = IdentityConfig()
     nova: NovaConfig | None = None
     automation: AutomationConfig = AutomationConfig()
+    facts_directory: str = ""
     metrics_token: str = ""
     """What Prometheus shows to read /metrics."""
     collectors_tls: ssl.SSLContext | None = None
@@ -113,6 +117,7 @@ class Config(msgspec.Struct, frozen=True):
 @identity_options
 @restriction_options
 @automation_options
+@facts_options
 @click.option(
     "--metrics-token-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -148,6 +153,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
             identity=identity_config(options),
             automation=automation_config(options),
+            facts_directory=str(options["facts_directory"].absolute()) if options["facts_directory"] else "",
         )
         apply_policy(config.identity)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -211,10 +217,15 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
             following = [tasks.create_task(each.run()) for each in (distribution, meters, enforcement)]
             tidying = Lease(LeaseConfig(), store, "metering")
             following.append(tasks.create_task(tidying.run(meters.tidy)))
+            kept = FactHistory(FactHistoryConfig(), store, Lease(LeaseConfig(), store, "fact-history"))
+            following.append(tasks.create_task(kept.run()))
             expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
             following.append(tasks.create_task(expiry.run()))
             acting = automation(config.automation, store, meters, distribution)
-            following += [tasks.create_task(each.run()) for each in acting]
+            if config.automation.acts:
+                enforcement.after_round = Executor(ExecutorConfig(), store, enforcement.world).round
+            reading = gatherers(store, meters, config.facts_directory, config.nova)
+            following += [tasks.create_task(each.run()) for each in (*acting, *reading)]
             if config.nova:
                 turn = Lease(LeaseConfig(), store, "nova")
                 notifier = Notifier(NotifierConfig(), store, Nova(config.nova), turn)

@@ -9,10 +9,11 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from suimon.enforcement.scope import FACT_TYPES, Key
+from suimon.model import fact_tables
 from suimon.model.identity import RoleAssignment
 from suimon.model.policies import Clause, Policy
-from suimon.model.things import Host
-from suimon.store.tables import RBAC_POLICIES
+from suimon.resources.fact_tables import told_tables
+from suimon.store.tables import KEPT, RBAC_POLICIES
 from suimon.store.tx import Tx
 
 POLICY_TYPES: Final[dict[str, type[msgspec.Struct]]] = {"policy": Policy, "clause": Clause}
@@ -31,6 +32,8 @@ def read(tx: Tx, keys: Collection[Key]) -> dict[Key, msgspec.Struct | None]:
     by_kind: dict[str, list[str]] = {}
     for kind, id_ in keys:
         by_kind.setdefault(kind, []).append(id_)
+    if tables := by_kind.pop(fact_tables.KIND, None):
+        found |= {(fact_tables.KIND, id_): told for id_, told in told_tables(tx, tables).items()}
     for kind, ids in by_kind.items():
         type_ = FACT_TYPES.get(kind) or POLICY_TYPES[kind]
         if type_ is RoleAssignment:
@@ -40,7 +43,7 @@ def read(tx: Tx, keys: Collection[Key]) -> dict[Key, msgspec.Struct | None]:
         elif len(ids) == 1:
             found[kind, ids[0]] = tx.get(type_, ids[0])
         else:
-            name = "name" if type_ is Host else "id"
+            name = KEPT[type_].key[0]
             for thing in tx.select(type_, {name: ids}):
                 found[kind, getattr(thing, name)] = thing
     return found

@@ -18,8 +18,11 @@ NO_SOURCES: Final[Sources] = {}
 def account(engine: Engine, sources: Sources, policy: str, table: str, row: Row) -> str:
     """Why a row is in a policy's table, in at most 40 lines; "" if it isn't there."""
     found = engine.explain(policy, table, row)
-    if found is None:
-        return ""
+    return spelled(found, sources) if found else ""
+
+
+def spelled(found: Explanation, sources: Sources) -> str:
+    """An explanation in at most 40 lines."""
     lines = list(_lines(found, sources, 0))
     return "\n".join(lines[:_MOST_LINES] + ["…"] * (len(lines) > _MOST_LINES))
 
@@ -28,7 +31,8 @@ def atom(table: tuple[str, str], row: Row, sources: Sources = NO_SOURCES) -> str
     """A row as it would be written in a clause."""
     columns = sources.get(table[0], {}).get(table[1])
     if columns is None:
-        return f"{table[1]}({', '.join(map(_value, row))})"
+        name, end = (table[1][:-1], "]") if table[1].endswith("]") else (table[1], "")
+        return f"{name}({', '.join(map(_value, row))}){end}"
     named = [
         f"{column}={_value(value)}" for column, value in zip(columns, row, strict=False) if value not in (None, "")
     ]

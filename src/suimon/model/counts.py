@@ -78,6 +78,8 @@ class Activity(msgspec.Struct, frozen=True):
     restricted_in: int | None = None
     forged: int | None = None
     """Packets of the guest that anti-spoofing dropped."""
+    let_on: int | None = None
+    """Packets of the guest that the switch took and nothing of the above dropped. A flood loses some before."""
 
 
 class Metered(msgspec.Struct, frozen=True):

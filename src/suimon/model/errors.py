@@ -3,7 +3,7 @@
     CallerError
     ├── BadRequest 400     ├── Unauthorized 401    ├── Forbidden 403
     ├── NotFound 404       ├── Conflict 409        ├── PreconditionFailed 412
-    ├── Unsupported 501    └── Unavailable 503
+    ├── TooManyRequests 429    ├── Unsupported 501    └── Unavailable 503
 
 Acts and checks raise them; `api` turns them into a body in one place. `kind` is the `type` of Neutron's error body,
 which clients match on; the message says what was wrong with which thing, for people.
@@ -59,6 +59,13 @@ class PreconditionFailed(CallerError):
 
     status = 412
     default_kind = "RevisionNumberConstraintFailed"
+
+
+class TooManyRequests(CallerError):
+    """Too many attempts in too short a time."""
+
+    status = 429
+    default_kind = "TooManyRequests"
 
 
 class Unsupported(CallerError):

@@ -6,7 +6,11 @@ from typing import Literal
 
 import msgspec
 
-SubjectKind = Literal["port", "address", "network", "project", "host"]
+SubjectKind = Literal[
+    "port", "address", "network", "project", "host",
+    "router", "security_group", "security_group_rule", "floating_ip", "cloud",
+]  # fmt: skip
+"""Detectors find the first five; policies act on the others, too."""
 Role = Literal["source", "victim"]
 Direction = Literal["egress", "ingress"]
 """As Neutron says it: egress is what a guest sends, ingress what is sent to it."""

@@ -8,17 +8,19 @@ from typing import Final, Literal
 import msgspec
 
 EntryKind = Literal[
-    "finding", "evidence", "decision", "warning", "restriction", "verification", "alarm", "prolonged", "release",
-    "mark", "answer", "breaker",
+    "finding", "evidence", "decision", "warning", "restriction", "action", "verification", "alarm", "prolonged",
+    "release", "mark", "answer", "breaker",
 ]  # fmt: skip
 PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "breaker"})
 """Kinds of entries that tenants don't see: how we decide, and records that name others."""
 BREAKER_OPEN: Final = "breaker-open"
 DOES_NOT_BITE: Final = "restriction-does-not-bite"
 CLOCK_OFF: Final = "host-clock-off"
-ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF)
+OUTSIDE_BECAME_OURS: Final = "outside-address-became-ours"
+ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OUTSIDE_BECAME_OURS)
 """What somebody has to look at now."""
-State = Literal["noted", "waiting", "restricted", "closed"]
+State = Literal["noted", "waiting", "restricted", "acted", "closed"]
+"""`restricted` until its end; `acted`: done, and to be looked at."""
 
 
 def runbook(what: str) -> str:
@@ -43,10 +45,11 @@ class NotedFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule and one finding: what was decided, what was done and what came of it.
+    """One rule and one finding, or one call of a policy: what was decided, what was done and what came of it.
 
-    `weight` is how many ports the restriction binds. `acted_at` is set when a rule, and no person, acted: those are
-    counted. `wanted` is the restriction, for whoever approves it.
+    `weight` is how many ports it binds. `acted_at` is set when a rule or policy, and no person, acted: those are
+    counted. `wanted` is the restriction, or the action with its arguments, for whoever approves it. `undo` is how what
+    was done is undone (`resources.actions`), until `undone_at`; restrictions are released.
     """
 
     id: str
@@ -71,6 +74,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     verify_at: datetime | None = None
     closed_at: datetime | None = None
     false_positive: bool | None = None
+    done_at: datetime | None = None
+    undo: dict[str, object] | None = None
+    undone_at: datetime | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`acts` are restrictions made by rules, `approved` those that people allowed."""
+    """`acts` are what rules and policies did, `approved` what people allowed."""
 
     findings: int = 0
     dry_runs: int = 0
@@ -55,7 +55,8 @@ def report(entries: Iterable[Entry]) -> Report:
     answers = by_kind.get("answer", ())
     approved = {line.incident_id for line in answers if line.details.get("approved") is True}
     people = [line for line in answers if line.author != "suimon"]
-    acts = [line for line in by_kind.get("restriction", ()) if line.author.startswith("rule:")]
+    done = [*by_kind.get("restriction", ()), *by_kind.get("action", ())]
+    acts = [line for line in done if line.author.startswith(("rule:", "policy:"))]
     marks = [line for line in by_kind.get("mark", ()) if line.details.get("false_positive") is True]
     wrong = {line.incident_id for line in marks}
     undone = [line for line in by_kind.get("release", ()) if line.incident_id in wrong]

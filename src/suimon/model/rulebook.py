@@ -129,6 +129,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     target: Subject
     ours: bool = True
     """An address that no port has is outside."""
+    there: bool = False
+    """It is something that can be acted on, whether or not a port is bound by it."""
     project_id: str | None = None
     ports: int = 0
     projects: frozenset[str] = frozenset()

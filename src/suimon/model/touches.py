@@ -22,7 +22,7 @@ import msgspec
 
 from suimon.model import things
 from suimon.model.identity import Project, Role, RoleAssignment, User
-from suimon.model.incidents import NotedFinding
+from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.policies import Clause, Policy
 from suimon.model.view import EVERY_HOST
 
@@ -71,6 +71,8 @@ def identity_of(thing: msgspec.Struct) -> str:
     match thing:
         case things.Host():
             return thing.name
+        case things.Subport():
+            return thing.port_id
         case RoleAssignment():
             return f"{thing.user_id}/{thing.project_id}/{thing.role_id}"
     return str(thing.id)  # type: ignore[attr-defined]
@@ -244,6 +246,7 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     things.AddressScope: ("address_scope", _of_no_host),
     things.SubnetPool: ("subnetpool", _of_no_host),
     things.Trunk: ("trunk", _of_no_host),
+    things.Subport: ("subport", _of_no_host),
     things.LocalIp: ("local_ip_address", _of_no_host),
     things.PortForwarding: ("port_forwarding", _of_no_host),
     Project: ("project", _of_no_host),
@@ -252,6 +255,7 @@ _FACTS: Final[dict[type[msgspec.Struct], tuple[str, Callable[..., Facts]]]] = {
     RoleAssignment: ("role_assignment", _of_no_host),
     Policy: ("policy", _of_no_host),
     Clause: ("clause", _of_no_host),
+    Incident: ("incident", _of_no_host),
 }
 _KINDS_SHARED: Final = {"security_group": "group", "qos_policy": "qos"}
 """RBAC's words for objects, where the log has others."""

@@ -17,6 +17,7 @@ from suimon.model.errors import Conflict
 from suimon.model.ranges import Range, contains, lowest, merged, without
 from suimon.model.things import Pool, Subnet
 from suimon.model.view import FixedIp
+from suimon.resources.outside_addresses import release_given
 from suimon.store.columns import digits_of
 from suimon.store.errors import Stale, Taken
 from suimon.store.tables import IP_ALLOCATIONS, IP_FREE, KEPT, SUBNETS
@@ -114,15 +115,17 @@ def take(tx: Tx, subnet: Subnet, ips: Collection[str]) -> None:
 
 
 def record(tx: Tx, holders: Iterable[tuple[Subnet, str, str]]) -> None:
-    """Write down (subnet, address, port id) for addresses that were taken before."""
+    """Write down (subnet, address, port id) for addresses that were taken before. None of them is outside any more."""
+    held = list(holders)
     rows = [
         {"subnet_id": subnet.id, "ip": _text(subnet, int(ip_address(ip))), "port_id": port_id}
-        for subnet, ip, port_id in holders
+        for subnet, ip, port_id in held
     ]
     try:
         tx.insert_rows(IP_ALLOCATIONS, rows)
     except Taken as taken:
         raise Stale from taken
+    release_given(tx, held)
 
 
 def give_back(tx: Tx, fixed_ips: Iterable[FixedIp]) -> None:

@@ -1,9 +1,11 @@
-"""Alarms that belong to no restriction: incidents that are over as soon as they are told, for subscribers to hear."""
+"""What belongs to no restriction: incidents that are over as soon as they are told, for subscribers to hear."""
 
 from __future__ import annotations
 
 from typing import Final
 from uuid import UUID, uuid5
+
+import msgspec
 
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.incidents import CLOCK_OFF, Incident, runbook
@@ -12,30 +14,44 @@ from suimon.resources.rulebooks import rulebook
 from suimon.store.tx import Tx
 
 _FAMILY: Final = UUID("0d5b1d0c-6a5e-5d2a-8a63-55f0a8c0c1e7")
-"""The UUID namespace in which an alarm's name becomes its incident's id (RFC 9562, section 5.5)."""
+"""The UUID namespace in which the name of what is told becomes its incident's id (RFC 9562, section 5.5)."""
 
 
-def tell_alarm(tx: Tx, actor: Actor, name: str, subject: tuple[str, str], line: Line) -> None:
-    """Once for each name, which begins with what the incident has for its rule. `subject` is a kind and an id."""
+class Told(msgspec.Struct, frozen=True):
+    """What the incident has for its rule, whom it is about, and whose half it is in; None: operators'."""
+
+    rule: str
+    subject_kind: str
+    subject_id: str
+    project_id: str | None = None
+    mode: str = "alarm"
+
+
+def tell_once(tx: Tx, actor: Actor, name: str, told: Told, line: Line) -> None:
+    """Once for each name."""
     if tx.get(Incident, id_ := str(uuid5(_FAMILY, name))) is not None:
         return
-    kind, subject_id = subject
     incident = Incident(
         id=id_,
-        rule=name.partition("/")[0],
+        rule=told.rule,
         rulebook_version=rulebook(tx)[0],
         finding_id="",
-        subject_kind=kind,
-        subject_id=subject_id,
-        project_id=None,
+        subject_kind=told.subject_kind,
+        subject_id=told.subject_id,
+        project_id=told.project_id,
         state="closed",
-        mode="alarm",
+        mode=told.mode,
         opened_at=tx.now,
         weight=0,
         wanted={},
         closed_at=tx.now,
     )
     open_incident(tx, actor, incident, [line])
+
+
+def tell_alarm(tx: Tx, actor: Actor, name: str, subject: tuple[str, str], line: Line) -> None:
+    """To operators, once for each name, which begins with what the incident has for its rule. `subject`: kind, id."""
+    tell_once(tx, actor, name, Told(name.partition("/")[0], *subject), line)
 
 
 def tell_clock(tx: Tx, host: str, offset_s: float) -> None:

@@ -1,23 +1,22 @@
 """Incidents: what was decided about a finding, what was done, and what came of it, line by line.
 
-The lines are only ever added to. A person's answers are acts here, too: approve, deny, mark.
+The lines are only ever added to. What is done about them is in `remedies`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from sqlalchemy import and_, bindparam, delete, func, or_, select
 
 from suimon.model.actor import Actor
-from suimon.model.errors import Conflict, NotFound
-from suimon.model.incidents import PRIVATE, Entry, EntryKind, Incident, NotedFinding
-from suimon.model.things import Restriction
-from suimon.resources import restrictions, subscribers
-from suimon.resources.rulebooks import require_operator, require_words, rulebook
+from suimon.model.errors import NotFound
+from suimon.model.incidents import PRIVATE, Entry, EntryKind, Incident
+from suimon.resources import subscribers
+from suimon.resources.rulebooks import require_operator
 from suimon.store.columns import time_text
 from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT
 from suimon.store.tx import Tx
@@ -96,41 +95,6 @@ def add_lines(tx: Tx, actor: Actor, incident: Incident, lines: Sequence[Line]) -
     subscribers.tell(tx, incident, entries)
 
 
-def restrict(tx: Tx, actor: Actor, incident: Incident) -> Incident:
-    """Make the restriction that the incident wants, and say so in its timeline.
-
-    Raises what `create_restrictions` does: the target may be gone, or have too many already.
-    """
-    by = {"author": incident.rule, "author_kind": "rule"} if incident.acted_at is not None else {}
-    wanted = {**restrictions.SPEC.for_create(incident.wanted, actor), **by}
-    made = restrictions.create_restrictions(tx, actor, [wanted])[0]
-    assert made.expires_at is not None
-    finding = tx.get(NotedFinding, incident.finding_id)
-    after = change_incident(
-        tx,
-        incident,
-        state="restricted",
-        restriction_id=made.id,
-        restricted_at=tx.now,
-        ends_at=made.expires_at,
-        verify_at=tx.now + timedelta(seconds=rulebook(tx)[1].limits.verify_after_s),
-        answer_by=None,
-    )
-    words = f"{made.kind} of {made.target_kind} {made.target} until {made.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-    took_s = (tx.now - finding.since).total_seconds() if finding else 0.0
-    line = Line("restriction", words, {"restriction_id": made.id, "ports": incident.weight, "took_s": round(took_s, 3)})
-    add_lines(tx, actor, after, [line])
-    return after
-
-
-def end_restriction(tx: Tx, actor: Actor, incident: Incident, why: str) -> Incident:
-    """Release what is still in force of it, and close the incident."""
-    found = tx.get(Restriction, incident.restriction_id or "")
-    if found is not None and found.state == "active":
-        restrictions.release(tx, actor, found.id, why)
-    return close(tx, actor, incident, Line("release", why))
-
-
 def close(tx: Tx, actor: Actor, incident: Incident, line: Line) -> Incident:
     """Its last line, but for what people say of it later."""
     took = (tx.now - incident.restricted_at).total_seconds() if incident.restricted_at else None
@@ -138,29 +102,6 @@ def close(tx: Tx, actor: Actor, incident: Incident, line: Line) -> Incident:
     after = change_incident(tx, incident, state="closed", closed_at=tx.now, verify_at=None, answer_by=None)
     add_lines(tx, actor, after, [Line(line.kind, line.words, details)])
     return after
-
-
-def approve(tx: Tx, actor: Actor, id_: str, why: str) -> Incident:
-    """A person says yes to what is waiting. Raises Forbidden, NotFound, BadRequest, and Conflict when nothing waits."""
-    incident = _waiting(tx, actor, id_, why)
-    add_lines(tx, actor, incident, [Line("answer", f"approved: {why}", {"approved": True})])
-    return restrict(tx, actor, incident)
-
-
-def deny(tx: Tx, actor: Actor, id_: str, why: str) -> Incident:
-    """A person says no. Raises as `approve` does."""
-    incident = _waiting(tx, actor, id_, why)
-    return close(tx, actor, incident, Line("answer", f"denied: {why}", {"approved": False}))
-
-
-def mark(tx: Tx, actor: Actor, id_: str, why: str, *, false_positive: bool) -> Incident:
-    """A person says whether it was right. What is restricted by mistake is released. Raises Forbidden, NotFound."""
-    require_operator(actor, "judge incidents")
-    require_words(why)
-    incident = _get(tx, id_)
-    after = change_incident(tx, incident, false_positive=false_positive)
-    add_lines(tx, actor, after, [Line("mark", why, {"false_positive": false_positive})])
-    return end_restriction(tx, actor, after, why) if false_positive and after.state == "restricted" else after
 
 
 def list_incidents(tx: Tx, actor: Actor, where: Mapping[str, object] | None = None, limit: int = 100) -> list[Incident]:
@@ -174,7 +115,7 @@ def list_incidents(tx: Tx, actor: Actor, where: Mapping[str, object] | None = No
 
 def get_incident(tx: Tx, actor: Actor, id_: str) -> tuple[Incident, list[Entry]]:
     """With its timeline, or the tenant's half of it. Raises NotFound."""
-    incident = _get(tx, id_)
+    incident = find_incident(tx, id_)
     if not actor.admin and (incident.project_id is None or incident.project_id != actor.viewer):
         raise _missing(id_)
     where = {"incident_id": id_} if actor.admin else {"incident_id": id_, "project_id": actor.viewer}
@@ -182,6 +123,14 @@ def get_incident(tx: Tx, actor: Actor, id_: str) -> tuple[Incident, list[Entry]]
     if not entries:
         raise _missing(id_)
     return incident, entries
+
+
+def find_incident(tx: Tx, id_: str) -> Incident:
+    """Whosever it is. Raises NotFound."""
+    incident = tx.get(Incident, id_)
+    if incident is None:
+        raise _missing(id_)
+    return incident
 
 
 def entries_between(tx: Tx, actor: Actor, begin: datetime, end: datetime) -> list[Entry]:
@@ -205,22 +154,6 @@ def restricted_before(tx: Tx, rule: str, subject_id: str, since: datetime) -> in
     """How often the rule restricted the subject since then, but for mistakes."""
     values = {"rule": rule, "subject_id": subject_id, "since": time_text(since)}
     return int(tx.rows(_EARLIER, values)[0][0])
-
-
-def _waiting(tx: Tx, actor: Actor, id_: str, why: str) -> Incident:
-    require_operator(actor, "answer for incidents")
-    require_words(why)
-    incident = _get(tx, id_)
-    if incident.state != "waiting" or (incident.answer_by is not None and incident.answer_by <= tx.now):
-        raise Conflict(f"Incident {id_} waits for no answer (any more).")
-    return incident
-
-
-def _get(tx: Tx, id_: str) -> Incident:
-    incident = tx.get(Incident, id_)
-    if incident is None:
-        raise _missing(id_)
-    return incident
 
 
 def _missing(id_: str) -> NotFound:

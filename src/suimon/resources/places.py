@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Final
 
+import msgspec
 from sqlalchemy import bindparam, func, not_, or_, select
 
 from suimon.model.findings import Subject
 from suimon.model.rulebook import Place
-from suimon.model.things import FloatingIp, Network, Port
-from suimon.model.touches import OWNERS_OF_THE_CLOUD, of_the_cloud
+from suimon.model.things import FloatingIp, Network, Port, Router, SecurityGroup, SecurityGroupRule, Thing
+from suimon.model.touches import OWNERS_OF_THE_CLOUD, ROUTER_PORTS, of_the_cloud
 from suimon.store.columns import address_digits
-from suimon.store.tables import IP_ALLOCATIONS, PORTS
+from suimon.store.tables import IP_ALLOCATIONS, PORT_SECURITY_GROUPS, PORTS
 from suimon.store.tx import Tx
 
 _COUNT: Final = select(func.count()).where(
     not_(or_(*(PORTS.c.device_owner.startswith(own) for own in OWNERS_OF_THE_CLOUD)))
 )
+_MEMBERS: Final = select(PORT_SECURITY_GROUPS.c.port_id).where(PORT_SECURITY_GROUPS.c.group_id == bindparam("group"))
 _HAVING: Final = select(IP_ALLOCATIONS.c.port_id).where(IP_ALLOCATIONS.c.ip == bindparam("ip"))
 
 
@@ -39,7 +41,37 @@ def place_of(tx: Tx, subject: Subject) -> Place:
             return _place(tx, subject, [port for port in ports if not of_the_cloud(port.device_owner)])
         case "address":
             return _address(tx, subject)
+        case "security_group" | "security_group_rule":
+            rule = tx.get(SecurityGroupRule, subject.id)
+            group = tx.get(SecurityGroup, rule.security_group_id if rule else subject.id)
+            return _thing(
+                tx, subject, group, [row[0] for row in tx.rows(_MEMBERS, {"group": group.id if group else ""})]
+            )
+        case "floating_ip":
+            floating = tx.get(FloatingIp, subject.id)
+            return _thing(tx, subject, floating, [floating.port_id] if floating and floating.port_id else [])
+        case "router":
+            return _thing(tx, subject, tx.get(Router, subject.id), _behind(tx, subject.id))
     return Place(target=subject)
+
+
+def _behind(tx: Tx, router_id: str) -> list[str]:
+    """The ports on the networks of tenants that a router joins."""
+    legs = tx.select(Port, {"device_id": router_id, "device_owner": ROUTER_PORTS})
+    known = tx.select(Network, {"id": {leg.network_id for leg in legs}, "external": False}) if legs else []
+    return [port.id for port in tx.select(Port, {"network_id": [one.id for one in known]})] if known else []
+
+
+def _thing(tx: Tx, subject: Subject, thing: Thing | None, port_ids: Sequence[str]) -> Place:
+    """Something that has guests' ports, or none."""
+    if thing is None:
+        return Place(target=subject)
+    ports = (
+        [port for port in tx.select(Port, {"id": port_ids}) if not of_the_cloud(port.device_owner)] if port_ids else []
+    )
+    place = _place(tx, subject, ports)
+    projects = place.projects | {thing.project_id}
+    return msgspec.structs.replace(place, there=True, project_id=thing.project_id, projects=projects)
 
 
 def _address(tx: Tx, subject: Subject) -> Place:

@@ -12,8 +12,10 @@ import msgspec
 
 from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound
-from suimon.model.policies import CLOUD, KINDS, MODES, Clause, Kind, Mode, Policy, PolicyChange
+from suimon.model.fact_tables import FactSource
+from suimon.model.policies import CLOUD, KINDS, MODES, Acts, Clause, Kind, LibraryPolicy, Mode, Policy, PolicyChange
 from suimon.policy.syntax import read
+from suimon.resources.evaluations import begin_tally
 from suimon.resources.ids import new_id
 from suimon.store.tx import Tx
 
@@ -25,7 +27,7 @@ MOST_TEXT: Final = 10_000
 """Characters of one clause."""
 STANDING: Final[dict[str, Kind]] = {"classification": "nonrecursive", "action": "action"}
 """The cloud's policies that Congress's users find there."""
-RESERVED: Final = frozenset({"neutronv2", "keystone", "suimon", "builtin"})
+RESERVED: Final = frozenset({"neutronv2", "keystone", "suimon", "nova", "clock", "builtin"})
 """What clauses mean by these names are no policies."""
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
@@ -57,8 +59,9 @@ def create_policy(tx: Tx, actor: Actor, wanted: Wanted) -> tuple[Policy, list[Cl
     """Raises Forbidden, BadRequest, and Conflict when there is one of that name, or too many."""
     _require_writer(actor)
     scope = scope_of(actor)
-    if not _NAME.fullmatch(wanted.name) or wanted.name in RESERVED:
-        raise BadRequest(f"{wanted.name[:80]!r} can't be a policy's name: letters, digits and _, and no data source's.")
+    require_name(wanted.name)
+    if tx.get(FactSource, wanted.name) is not None:
+        raise Conflict(f"There is a data source called {wanted.name}.")
     others = tx.select(Policy, {"project_id": scope})
     if any(other.name == wanted.name for other in others):
         raise Conflict(f"Policy with name {wanted.name} already exists.")
@@ -71,11 +74,13 @@ def create_policy(tx: Tx, actor: Actor, wanted: Wanted) -> tuple[Policy, list[Cl
         kind=wanted.kind or KINDS[0],
         description=(wanted.description or "")[:1000],
         abbreviation=(wanted.abbreviation or wanted.name)[:5],
+        acts="never" if scope else "ask",
         made_at=tx.now,
         author=actor.user_id,
     )
     tx.insert(made)
-    _note(tx, actor, made, "created")
+    begin_tally(tx, made)
+    note_change(tx, actor, made, "created")
     return made, [insert_clause(tx, actor, made.id, clause) for clause in wanted.clauses]
 
 
@@ -87,22 +92,30 @@ def delete_policy(tx: Tx, actor: Actor, name: str) -> Policy:
     clauses = tx.select(Clause, {"policy_id": policy.id})
     tx.delete_many(clauses)
     tx.delete(policy)
-    _note(tx, actor, policy, "deleted", _diff("-", *clauses))
+    note_change(tx, actor, policy, "deleted", _diff("-", *clauses))
     return policy
 
 
-def change_policy(
-    tx: Tx, actor: Actor, name: str, *, mode: Mode | None = None, proactive: bool | None = None
-) -> Policy:
-    """Put it into another mode, or let it forbid. Raises Forbidden, NotFound."""
+class Ways(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may come of a policy; None leaves it as it is."""
+
+    mode: Mode | None = None
+    proactive: bool | None = None
+    acts: Acts | None = None
+
+
+def change_policy(tx: Tx, actor: Actor, name: str, ways: Ways) -> Policy:
+    """Put it into another mode, let it forbid or act. Raises Forbidden, NotFound."""
     before = _own(tx, actor, name)
-    assert mode is None or mode in MODES
-    after = msgspec.structs.replace(
-        before, mode=mode or before.mode, proactive=before.proactive if proactive is None else proactive
-    )
+    assert ways.mode is None or ways.mode in MODES
+    if before.project_id != CLOUD and ways.acts in ("ask", "act"):
+        raise Forbidden("Only the cloud's policies act.")
+    said = {way: value for way, value in msgspec.structs.asdict(ways).items() if value is not None}
+    after = msgspec.structs.replace(before, **said)
     if after != before:
         tx.update(before, after)
-        _note(tx, actor, after, f"{after.mode}{', proactive' if after.proactive else ''}")
+        begin_tally(tx, after)
+        note_change(tx, actor, after, f"{after.mode}{', proactive' if after.proactive else ''}, acts: {after.acts}")
     return after
 
 
@@ -110,18 +123,13 @@ def stop_enforcing(tx: Tx, actor: Actor) -> list[Policy]:
     """Stage all that the actor may write and that is enforced. Raises Forbidden."""
     _require_writer(actor)
     enforced = [one for one in list_policies(tx, actor) if one.mode == "enforced"]
-    return [change_policy(tx, actor, one.id, mode="staged") for one in enforced]
+    return [change_policy(tx, actor, one.id, Ways(mode="staged")) for one in enforced]
 
 
 def insert_clause(tx: Tx, actor: Actor, policy_name: str, wanted: WantedClause) -> Clause:
     """Raises Forbidden, NotFound, BadRequest (PolicyError), Conflict when there is such a clause or too many."""
     policy = _own(tx, actor, policy_name)
-    text = wanted.text.strip()
-    if not text or len(text) > MOST_TEXT:
-        raise BadRequest(f"A clause has from 1 to {MOST_TEXT} characters.")
-    if (many := len(read(text))) != 1:
-        # Two texts that share a clause could not be told apart when one of them goes.
-        raise BadRequest(f"Write one rule at a time: these are {many}.")
+    text = one_clause(wanted.text)
     others = tx.select(Clause, {"policy_id": policy.id})
     if len(others) >= MOST_CLAUSES:
         raise Conflict(f"At most {MOST_CLAUSES} clauses in a policy.")
@@ -137,7 +145,7 @@ def insert_clause(tx: Tx, actor: Actor, policy_name: str, wanted: WantedClause) 
         author=actor.user_id,
     )
     tx.insert(made)
-    _note(tx, actor, policy, "clause inserted", _diff("+", made))
+    note_change(tx, actor, policy, "clause inserted", _diff("+", made))
     return made
 
 
@@ -146,7 +154,7 @@ def delete_clause(tx: Tx, actor: Actor, policy_name: str, id_: str) -> Clause:
     policy = _own(tx, actor, policy_name)
     clause = _clause(tx, policy, id_)
     tx.delete(clause)
-    _note(tx, actor, policy, "clause deleted", _diff("-", clause))
+    note_change(tx, actor, policy, "clause deleted", _diff("-", clause))
     return clause
 
 
@@ -174,10 +182,42 @@ def get_clause(tx: Tx, actor: Actor, policy_name: str, id_: str) -> Clause:
     return _clause(tx, find_policy(tx, actor, policy_name), id_)
 
 
+def require_name(name: str) -> None:
+    """Raises BadRequest for what can't be a policy's."""
+    if not _NAME.fullmatch(name) or name in RESERVED:
+        raise BadRequest(f"{name[:80]!r} can't be a policy's name: letters, digits and _, and no data source's.")
+
+
+def one_clause(text: str) -> str:
+    """As it is kept. Raises BadRequest (PolicyError) for what is too long, can't be read, or is several."""
+    text = text.strip()
+    if not text or len(text) > MOST_TEXT:
+        raise BadRequest(f"A clause has from 1 to {MOST_TEXT} characters.")
+    if (many := len(read(text))) != 1:
+        # Two texts that share a clause could not be told apart when one of them goes.
+        raise BadRequest(f"Write one rule at a time: these are {many}.")
+    return text
+
+
 def list_changes(tx: Tx, actor: Actor, limit: int = 100) -> list[PolicyChange]:
     """Who changed what, the newest first."""
     where = {} if actor.admin else {"project_id": actor.viewer}
     return tx.select(PolicyChange, where, order=("-at", "id"), limit=limit)
+
+
+def note_change(tx: Tx, actor: Actor, policy: Policy | LibraryPolicy, words: str, diff: str = "") -> None:
+    """Write down who changed what."""
+    tx.insert(
+        PolicyChange(
+            id=new_id(),
+            project_id=policy.project_id if isinstance(policy, Policy) else CLOUD,
+            policy=policy.name,
+            at=tx.now,
+            author=actor.user_id,
+            words=words,
+            diff=diff,
+        )
+    )
 
 
 def ensure_standing(tx: Tx) -> None:
@@ -209,17 +249,3 @@ def _clause(tx: Tx, policy: Policy, id_: str) -> Clause:
 
 def _diff(sign: str, *clauses: Clause) -> str:
     return "\n".join(f"{sign}{line}" for clause in clauses for line in clause.text.splitlines())
-
-
-def _note(tx: Tx, actor: Actor, policy: Policy, words: str, diff: str = "") -> None:
-    tx.insert(
-        PolicyChange(
-            id=new_id(),
-            project_id=policy.project_id,
-            policy=policy.name,
-            at=tx.now,
-            author=actor.user_id,
-            words=words,
-            diff=diff,
-        )
-    )

@@ -22,35 +22,28 @@ from ipaddress import ip_network
 from typing import Final
 
 import msgspec
-import yaml  # type: ignore[import-untyped]
 
 from suimon.model.errors import BadRequest
 from suimon.model.rulebook import DetectorRule, Measure, Rulebook, UsageRule
+from suimon.resources.yaml_text import Path, nearest, read_yaml, wrong_at
 
 MOST_BYTES: Final = 256 * 1024
 _AT: Final = re.compile(r" - at `\$(.*)`$")
 _STEP: Final = re.compile(r"\.([\w-]+)|\[(\d+|\.\.\.)\]")
-_DEPTH: Final = 10
-Path = tuple[str | int, ...]
 
 
 def read_rulebook(text: str) -> Rulebook:
     """Raises BadRequest with line, column and what is wrong there."""
     if len(text.encode(errors="replace")) > MOST_BYTES:
         raise BadRequest(f"A rulebook has at most {MOST_BYTES} bytes.")
-    marks: dict[Path, yaml.Mark] = {}
-    try:
-        plain = _plain(_composed(text), (), marks)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise _wrong(mark, str(getattr(error, "problem", None) or "this is not YAML")) from None
+    plain, marks = read_yaml(text)
     try:
         book = msgspec.convert(plain if plain is not None else {}, Rulebook)
     except msgspec.ValidationError as error:
         words, at = str(error), _AT.search(str(error))
-        raise _wrong(_nearest(marks, _path(at[1] if at else "")), _AT.sub("", words)) from None
+        raise wrong_at(nearest(marks, _path(at[1] if at else "")), _AT.sub("", words)) from None
     for path, words in _doubts(book):
-        raise _wrong(_nearest(marks, path), words)
+        raise wrong_at(nearest(marks, path), words)
     return book
 
 
@@ -62,42 +55,6 @@ def require_dry_first(text: str, before: Rulebook) -> Rulebook:
         if rule.name not in known and rule.mode != "dry_run":
             raise BadRequest(f"Rule {rule.name} is new: its first mode is dry_run. Look at what it would have done.")
     return book
-
-
-def _composed(text: str) -> yaml.Node | None:
-    """Raises YAMLError, also for aliases: they would make much of a short text."""
-    for token in yaml.scan(text, yaml.SafeLoader):
-        if isinstance(token, yaml.AliasToken):
-            raise yaml.MarkedYAMLError(problem="aliases are not read", problem_mark=token.start_mark)
-    try:
-        return yaml.compose(text, yaml.SafeLoader)
-    except RecursionError:
-        raise yaml.YAMLError("too deep") from None
-
-
-def _plain(node: yaml.Node | None, path: Path, marks: dict[Path, yaml.Mark]) -> object:
-    """The node's values; where each of them stands goes into `marks`. Raises YAMLError."""
-    if node is None:
-        return None
-    marks[path] = node.start_mark
-    if len(path) > _DEPTH:
-        raise yaml.MarkedYAMLError(problem="too deep", problem_mark=node.start_mark)
-    match node:
-        case yaml.MappingNode():
-            made: dict[str, object] = {}
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode) or key.value in made:
-                    raise yaml.MarkedYAMLError(problem="a key twice, or no word", problem_mark=key.start_mark)
-                made[key.value] = _plain(value, (*path, key.value), marks)
-                marks[*path, key.value] = key.start_mark
-            return made
-        case yaml.SequenceNode():
-            return [_plain(value, (*path, number), marks) for number, value in enumerate(node.value)]
-    try:
-        # Only for the value of one scalar, by the same safe rules as the rest.
-        return yaml.SafeLoader("").construct_object(node)
-    except ValueError:
-        raise yaml.MarkedYAMLError(problem="no such value", problem_mark=node.start_mark) from None
 
 
 def _doubts(book: Rulebook) -> list[tuple[Path, str]]:
@@ -139,15 +96,3 @@ def _doubt(do: Measure) -> str:
 
 def _path(text: str) -> Path:
     return tuple(int(number) if number.isdigit() else name or number for name, number in _STEP.findall(text))
-
-
-def _nearest(marks: dict[Path, yaml.Mark], path: Path) -> yaml.Mark | None:
-    """Where that stands; where what it is part of stands, when it doesn't."""
-    while path and path not in marks:
-        path = path[:-1]
-    return marks.get(path)
-
-
-def _wrong(mark: yaml.Mark | None, words: str) -> BadRequest:
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return BadRequest(f"{where}{words}")

@@ -86,6 +86,18 @@ def delete_rule(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = 
     tx.change(group)
 
 
+def restore_rule(tx: Tx, actor: Actor, rule: SecurityGroupRule) -> SecurityGroupRule:
+    """One that was deleted, as it was, under its id. Raises as `create_rule`."""
+    group = SECURITY_GROUPS.find(tx, actor, rule.security_group_id)
+    require_act(actor, "create_security_group_rule", RULE_SPEC, {}, Target(group.project_id))
+    tx.limit(SecurityGroupRule, {group.project_id: 1})
+    require_remotes(tx, actor, [rule])
+    _require_new(tx, group.id, [rule])
+    tx.change(group)
+    tx.insert(rule)
+    return rule
+
+
 def sound(rule: RuleT) -> RuleT:
     """The rule in its usual spelling. Raises BadRequest for what no packet could match."""
     rule = _spelled(rule)

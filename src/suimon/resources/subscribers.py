@@ -85,12 +85,19 @@ def tell(tx: Tx, incident: Incident, entries: Sequence[Entry]) -> None:
         for one in listening
         if one.project_id in (None, entry.project_id)
     ]
-    if not made:
-        return
-    over = int(tx.rows(_COUNT, {})[0][0]) + len(made) - MOST_DELIVERIES
-    if over > 0:
-        tx.run(_FORGET, {"ids": [row[0] for row in tx.rows(_OLDEST, {"most": over})]})
-    tx.insert_many(made)
+    _keep(tx, made)
+
+
+def call(tx: Tx, actor: Actor, url: str, text: str) -> str:
+    """Tell a text to the operators' subscriber at this URL; by which id. Raises NotFound when none is registered."""
+    found = tx.select(Subscriber, {"project_id": None, "url": url}, limit=1)
+    if not found:
+        raise NotFound(f"No subscriber of the operators has the URL {url[:255]}.")
+    id_ = new_id()
+    told = {"id": id_, "kind": "call", "at": tx.now, "words": text, "rule": actor.user_id}
+    body = msgspec.json.encode(told).decode()
+    _keep(tx, [Delivery(id=id_, subscriber_id=found[0].id, made_at=tx.now, next_at=tx.now, body=body)])
+    return id_
 
 
 def due(tx: Tx, most: int) -> list[tuple[Delivery, Subscriber]]:
@@ -112,6 +119,15 @@ def postpone(tx: Tx, delivery: Delivery, until: datetime) -> None:
     found = tx.get(Delivery, delivery.id)
     if found is not None:
         tx.update(found, msgspec.structs.replace(found, tries=found.tries + 1, next_at=until))
+
+
+def _keep(tx: Tx, made: Sequence[Delivery]) -> None:
+    if not made:
+        return
+    over = int(tx.rows(_COUNT, {})[0][0]) + len(made) - MOST_DELIVERIES
+    if over > 0:
+        tx.run(_FORGET, {"ids": [row[0] for row in tx.rows(_OLDEST, {"most": over})]})
+    tx.insert_many(made)
 
 
 def _require_member(actor: Actor) -> None:

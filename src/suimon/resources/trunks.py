@@ -85,7 +85,9 @@ def delete_trunk(tx: Tx, actor: Actor, id_: str, expected_revision: int | None =
     parent = tx.get(Port, trunk.port_id)
     if parent and parent.binding_host:
         raise Conflict(f"Trunk {id_} is currently in use.", "TrunkInUse")
-    trunk_bindings.free(tx, [subport.port_id for subport in tx.select(Subport, {"trunk_id": id_})])
+    subports = tx.select(Subport, {"trunk_id": id_})
+    trunk_bindings.free(tx, [subport.port_id for subport in subports])
+    tx.delete_many(subports)  # A cascade would say nothing.
     tx.delete(trunk)
 
 

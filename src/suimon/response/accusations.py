@@ -11,7 +11,7 @@ from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding
 from suimon.model.questions import Look
 from suimon.response.senses import Looked, Verification
-from suimon.response.verify import LESS, OVERSHOOT
+from suimon.response.verify import BY_ITSELF, LESS, OVERSHOOT
 
 Figure = Literal["sessions", "packets", "kbits", "forged packets"]
 _STILL: Final = 0.25
@@ -97,14 +97,24 @@ def verified(wanted: Mapping[str, object], accusation: Accusation, seen: Sequenc
             of = [Accusation(figure, way, 1.0) for way in ways if wanted.get("direction") in (None, way)]
             unit = 1.0 if name == "rate_kbps" else 1000.0
             passes = max(_a_second(each, seen, _passed) for each in of) / unit
-            return Verification(passes <= most * OVERSHOOT, f"{passes:.1f} {name[5:]} go through, {most} may")
+            dropped = sum(_dropped(each, one) for each in of for one in seen)
+            words = f"{passes:.1f} {name[5:]} go through, {most} may; {dropped} packets dropped"
+            # What is shaped waits, and is dropped where no meter counts it: who has all of his limit is held by it.
+            return _verdict(words, passes <= most * OVERSHOOT, shown=dropped > 0 or passes >= most * LESS)
     if accusation.figure == "forged packets" or (accusation.figure == "sessions" and not _countable(seen)):
         return None
     passes, dropped = _a_second(accusation, seen, _passed), sum(_dropped(accusation, one) for one in seen)
     words = (
         f"{passes:.1f} {accusation.figure} a second pass, {accusation.per_s:.1f} were said; {dropped} packets dropped"
     )
-    return Verification(passes <= accusation.per_s * LESS, words)
+    return _verdict(words, passes <= accusation.per_s * LESS, shown=dropped > 0)
+
+
+def _verdict(words: str, holds: bool, *, shown: bool) -> Verification:
+    """Where nothing was dropped, little passes because little is tried."""
+    if holds and not shown:
+        return Verification(None, f"{words}: {BY_ITSELF}")
+    return Verification(holds, words)
 
 
 def _countable(seen: Sequence[Activity]) -> bool:
@@ -132,9 +142,15 @@ def _passed(accusation: Accusation, one: Activity) -> float:
     if accusation.figure == "sessions":
         return one.sessions or 0
     packets, octets = _counted(accusation, one)
-    dropped = _dropped(accusation, one) if accusation.direction == "egress" else 0
-    share = max(packets - dropped, 0) / packets if packets else 0.0
+    share = min(_let_on(accusation, one), packets) / packets if packets else 0.0
     return share * (octets * 8 / 1000 if accusation.figure == "kbits" else packets)
+
+
+def _let_on(accusation: Accusation, one: Activity) -> int:
+    """Packets. An agent that doesn't tell leaves what its device counted, some of which the switch never got."""
+    if accusation.direction == "ingress":
+        return one.received_packets
+    return max(one.sent_packets - (one.restricted_out or 0), 0) if one.let_on is None else one.let_on
 
 
 def _counted(accusation: Accusation, one: Activity) -> tuple[int, int]:

@@ -12,14 +12,15 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from suimon.model.actor import SYSTEM, Actor
+from suimon.model.actor import SYSTEM
 from suimon.model.findings import Finding
 from suimon.model.incidents import Incident, NotedFinding
-from suimon.model.rulebook import DetectorRule, Place, Rulebook, UsageRule, rules_for
+from suimon.model.rulebook import DetectorRule, Place, UsageRule, rules_for
 from suimon.resources.breaker import breaker, open_breaker
 from suimon.resources.findings import finding_of
-from suimon.resources.incidents import Line, bound_since, open_incident, restrict, restricted_before
+from suimon.resources.incidents import Line, bound_since, open_incident, restricted_before
 from suimon.resources.places import count_ports, place_of
+from suimon.resources.remedies import carry_out, rule_actor
 from suimon.resources.rulebooks import rulebook
 from suimon.response.gate import WINDOW_S, Case, Counted, Decision, decide, weight
 from suimon.response.senses import Looked
@@ -28,6 +29,25 @@ from suimon.store.tx import Tx
 _FAMILY: Final = UUID("0d5b1d0c-6a5e-5d2a-8a63-55f0a8c0c1e7")
 """The UUID namespace in which a rule, its mode and a finding become an incident's id (RFC 9562, section 5.5)."""
 _OPEN: Final = ("waiting", "restricted")
+
+
+class Matter(msgspec.Struct, frozen=True, kw_only=True):
+    """A case, and what its incident says of it: by whom, about what, and the first lines of its timeline.
+
+    `source` is the id of the finding, or of the call.
+    """
+
+    case: Case
+    rule: str
+    source: str
+    subject_kind: str
+    subject_id: str
+    lines: tuple[Line, ...]
+
+    @property
+    def id(self) -> str:
+        """One incident for each source and rule, and for each mode that the rule had while it went on."""
+        return str(uuid5(_FAMILY, f"{self.rule}/{self.case.mode}/{self.source}"))
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -47,14 +67,60 @@ class Seen(msgspec.Struct, frozen=True):
     offset_s: float = 0.0
 
 
-def rule_actor(rule: str) -> Actor:
-    """A rule, as the author of what it does."""
-    return Actor(f"rule:{rule}", "", frozenset({"admin"}))
+def weigh(tx: Tx, matter: Matter) -> Decision:
+    """What the gate says, by what is counted in this transaction."""
+    _, book = rulebook(tx)
+    now, state = tx.now, breaker(tx)
+    repeats = now - timedelta(hours=book.limits.repeats_within_h)
+    counted = Counted(
+        ports=count_ports(tx),
+        bound=bound_since(tx, now - timedelta(seconds=WINDOW_S)),
+        breaker_open=state.why if state and state.is_open else "",
+        earlier=restricted_before(tx, matter.rule, matter.subject_id, repeats),
+    )
+    return decide(book, matter.case, counted, now.timestamp())
 
 
-def incident_id(rule: DetectorRule | UsageRule, finding: Finding) -> str:
-    """One incident for each finding and rule, and for each mode that the rule had while the finding went on."""
-    return str(uuid5(_FAMILY, f"{rule.name}/{rule.mode}/{finding.id}"))
+def settled(tx: Tx, matter: Matter, decision: Decision, wanted: dict[str, object]) -> Incident:
+    """The decision as an incident, and what was decided done. Raises what the act does."""
+    version, book = rulebook(tx)
+    acts, asks = decision.verdict == "act", decision.verdict == "ask"
+    incident = Incident(
+        id=matter.id,
+        rule=matter.rule,
+        rulebook_version=version,
+        finding_id=matter.source,
+        subject_kind=matter.subject_kind,
+        subject_id=matter.subject_id,
+        project_id=matter.case.place.project_id,
+        state="waiting" if acts or asks else "noted" if decision.verdict == "dry_run" else "closed",
+        mode=matter.case.mode,
+        opened_at=tx.now,
+        weight=weight(matter.case.place),
+        wanted=wanted,
+        answer_by=tx.now + timedelta(hours=book.limits.answer_within_h) if asks else None,
+        acted_at=tx.now if acts else None,
+        closed_at=tx.now if decision.verdict == "refuse" else None,
+    )
+    if decision.opens_breaker:
+        open_breaker(tx, SYSTEM, f"{decision.reasons[0]} (incident {incident.id})")
+    said = f"{decision.verdict}: {'; '.join(decision.reasons)}"
+    line = Line("decision", said, {"verdict": decision.verdict, "reasons": list(decision.reasons)})
+    open_incident(tx, rule_actor(matter.rule), incident, [*matter.lines, line])
+    return carry_out(tx, rule_actor(matter.rule), incident) if acts else incident
+
+
+def case_of(rule: DetectorRule | UsageRule, finding: Finding, place: Place, offset_s: float = 0.0) -> Case:
+    """What a rule that is for a finding would do."""
+    return Case(
+        by=f"rule {rule.name}",
+        mode=rule.mode,
+        place=place,
+        lasts_h=rule.do.lasts_h,
+        seen_s=finding.seen_s,
+        ended=finding.ended,
+        offset_s=offset_s,
+    )
 
 
 def proposals(tx: Tx, finding: Finding, offsets: Mapping[str, float]) -> list[Proposal]:
@@ -66,78 +132,62 @@ def proposals(tx: Tx, finding: Finding, offsets: Mapping[str, float]) -> list[Pr
     offset_s = max((offsets.get(host, 0.0) for host in place.hosts), key=abs, default=0.0)
     made = []
     for rule in rules_for(book, finding, place):
-        if not _known(tx, rule, finding):
-            case = Case(finding=finding, rule=rule, place=place, offset_s=offset_s)
-            decision = decide(book, case, _counted(tx, book, case), _now_s(tx))
-            made.append(Proposal(finding, rule, place, decision, offset_s))
+        matter = _matter(rule, finding, place, offset_s)
+        if not _known(tx, matter):
+            made.append(Proposal(finding, rule, place, weigh(tx, matter), offset_s))
     return made
 
 
 def settle(tx: Tx, finding_id: str, rule_name: str, seen: Seen) -> Incident | None:
     """Decide again, by what is so now, and do it. None when there is nothing (any more) to decide."""
-    version, book = rulebook(tx)
+    _, book = rulebook(tx)
     noted = tx.get(NotedFinding, finding_id)
     if noted is None:
         return None
     finding = finding_of(noted)
     place = place_of(tx, finding.subject)
     rule = next((rule for rule in rules_for(book, finding, place) if rule.name == rule_name), None)
-    if rule is None or _known(tx, rule, finding):
+    if rule is None:
         return None
-    case = Case(finding=finding, rule=rule, place=place, offset_s=seen.offset_s)
-    decision = decide(book, case, _counted(tx, book, case), _now_s(tx))
+    matter = _matter(rule, finding, place, seen.offset_s)
+    if _known(tx, matter):
+        return None
+    decision = weigh(tx, matter)
     holds = seen.looked.holds if seen.looked else None
     if decision.verdict == "skip" or (decision.verdict == "act" and holds is None):
         return None
     if decision.verdict == "act" and seen.looked and not holds:
         decision = Decision(verdict="refuse", reasons=(f"it did not hold at the second look: {seen.looked.words}",))
-    return _done(tx, _incident(tx, case, decision, (version, book)), case, decision, seen)
+    lines = _lines(finding, tx.now.timestamp(), seen)
+    told = msgspec.structs.replace(matter, lines=lines)
+    return settled(tx, told, decision, _wanted(rule, finding, place, decision.lasts_s))
 
 
-def _done(tx: Tx, incident: Incident, case: Case, decision: Decision, seen: Seen) -> Incident:
-    actor = rule_actor(case.rule.name)
-    finding = case.finding
-    late = incident.opened_at.timestamp() - finding.since_s
-    told: dict[str, object] = {"finding_id": finding.id, "confidence": finding.confidence, "late_s": round(late, 3)}
-    told["numbers"] = finding.numbers
-    said = f"{decision.verdict}: {'; '.join(decision.reasons)}"
-    looked = [Line("evidence", f"second look: {seen.looked.words}")] if seen.looked else []
-    lines = [
-        Line("finding", finding.words, told),
-        Line("evidence", "; ".join(finding.evidence) or "no records named", {"records": list(finding.evidence)}),
-        *looked,
-        Line("decision", said, {"verdict": decision.verdict, "reasons": list(decision.reasons)}),
-    ]
-    if decision.opens_breaker:
-        open_breaker(tx, SYSTEM, f"{decision.reasons[0]} (incident {incident.id})")
-    open_incident(tx, actor, incident, lines)
-    return restrict(tx, actor, incident) if decision.verdict == "act" else incident
-
-
-def _incident(tx: Tx, case: Case, decision: Decision, book: tuple[int, Rulebook]) -> Incident:
-    rule, finding, limits = case.rule, case.finding, book[1].limits
-    acts, asks = decision.verdict == "act", decision.verdict == "ask"
-    return Incident(
-        id=incident_id(rule, finding),
+def _matter(rule: DetectorRule | UsageRule, finding: Finding, place: Place, offset_s: float) -> Matter:
+    return Matter(
+        case=case_of(rule, finding, place, offset_s),
         rule=rule.name,
-        rulebook_version=book[0],
-        finding_id=finding.id,
+        source=finding.id,
         subject_kind=finding.subject.kind,
         subject_id=finding.subject.id,
-        project_id=case.place.project_id,
-        state="waiting" if acts or asks else "noted" if decision.verdict == "dry_run" else "closed",
-        mode=rule.mode,
-        opened_at=tx.now,
-        weight=weight(case.place),
-        wanted=_wanted(case, decision.lasts_s),
-        answer_by=tx.now + timedelta(hours=limits.answer_within_h) if asks else None,
-        acted_at=tx.now if acts else None,
+        lines=(),
     )
 
 
-def _wanted(case: Case, lasts_s: float) -> dict[str, object]:
+def _lines(finding: Finding, now_s: float, seen: Seen) -> tuple[Line, ...]:
+    told: dict[str, object] = {"finding_id": finding.id, "confidence": finding.confidence}
+    told |= {"late_s": round(now_s - finding.since_s, 3), "numbers": finding.numbers}
+    looked = [Line("evidence", f"second look: {seen.looked.words}")] if seen.looked else []
+    return (
+        Line("finding", finding.words, told),
+        Line("evidence", "; ".join(finding.evidence) or "no records named", {"records": list(finding.evidence)}),
+        *looked,
+    )
+
+
+def _wanted(rule: DetectorRule | UsageRule, finding: Finding, place: Place, lasts_s: float) -> dict[str, object]:
     """The restriction, as a person would ask for it."""
-    do, finding, place = case.rule.do, case.finding, case.place
+    do = rule.do
     told = {
         "kind": do.kind,
         "target_kind": place.target.kind,
@@ -156,23 +206,8 @@ def _wanted(case: Case, lasts_s: float) -> dict[str, object]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _counted(tx: Tx, book: Rulebook, case: Case) -> Counted:
-    now, state = tx.now, breaker(tx)
-    repeats = now - timedelta(hours=book.limits.repeats_within_h)
-    return Counted(
-        ports=count_ports(tx),
-        bound=bound_since(tx, now - timedelta(seconds=WINDOW_S)),
-        breaker_open=state.why if state and state.is_open else "",
-        earlier=restricted_before(tx, case.rule.name, case.finding.subject.id, repeats),
-    )
-
-
-def _known(tx: Tx, rule: DetectorRule | UsageRule, finding: Finding) -> bool:
-    if tx.get(Incident, incident_id(rule, finding)):
+def _known(tx: Tx, matter: Matter) -> bool:
+    if tx.get(Incident, matter.id):
         return True
-    where = {"rule": rule.name, "subject_id": finding.subject.id, "state": _OPEN}
+    where = {"rule": matter.rule, "subject_id": matter.subject_id, "state": _OPEN}
     return bool(tx.select(Incident, where, limit=1))
-
-
-def _now_s(tx: Tx) -> float:
-    return tx.now.timestamp()

@@ -7,12 +7,13 @@ from typing import Final, Literal
 
 from suimon.model.actor import SYSTEM
 from suimon.model.incidents import DOES_NOT_BITE, Incident, NotedFinding, runbook
+from suimon.model.policies import Called
 from suimon.model.rulebook import USAGE
 from suimon.model.things import Restriction
 from suimon.resources import restrictions
-from suimon.resources.incidents import Line, add_lines, change_incident, close, end_restriction
+from suimon.resources.incidents import Line, add_lines, change_incident, close
+from suimon.resources.remedies import end_restriction, rule_actor
 from suimon.resources.rulebooks import rulebook
-from suimon.response.acts import rule_actor
 from suimon.response.senses import Verification
 from suimon.store.tx import Tx
 
@@ -51,7 +52,7 @@ def due(tx: Tx, id_: str, *, tries: bool = False) -> Step:
     if incident.ends_at - AHEAD > tx.now:
         return "nothing"
     fresh = timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
-    if tries or going_on(tx, incident, tx.now - fresh):
+    if tries or going_on(tx, incident, tx.now - fresh) or _is_called(tx, incident):
         return "prolong"
     return "end" if incident.ends_at <= tx.now else "nothing"
 
@@ -93,6 +94,11 @@ def going_on(tx: Tx, incident: Incident, since: datetime) -> bool:
         return False
     where = {"detector": finding.detector, "subject_id": finding.subject_id}
     return any(not one.ended and one.seen_at > since for one in tx.select(NotedFinding, where))
+
+
+def _is_called(tx: Tx, incident: Incident) -> bool:
+    call = tx.get(Called, incident.finding_id)
+    return call is not None and call.vanished_at is None
 
 
 def _prolong(tx: Tx, incident: Incident, restriction: Restriction) -> Incident:

@@ -1,4 +1,4 @@
-"""The gate: may this rule act on this finding now? Pure; every answer has its reasons.
+"""The gate: may this rule act on this finding now, or this policy as it calls for? Pure; every answer has its reasons.
 
 What it refuses, it refuses to everybody. What it doesn't want to do by itself, it asks a person for.
 """
@@ -11,8 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from suimon.model.findings import Finding
-from suimon.model.rulebook import DetectorRule, Limits, Never, Place, Rulebook, UsageRule
+from suimon.model.rulebook import Limits, Mode, Never, Place, Rulebook
 
 WINDOW_S: Final = 3600.0
 Verdict = Literal["skip", "refuse", "dry_run", "ask", "act"]
@@ -27,7 +26,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     breaker_open: str = ""
     """Why it is open."""
     earlier: int = 0
-    """How often this rule restricted this subject within `Limits.repeats_within_h`."""
+    """How often this rule, or policy, restricted this subject within `Limits.repeats_within_h`."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,23 +39,32 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One finding and one rule that is for it. `offset_s` is how far the clocks of its hosts are off, at the worst."""
+    """What a rule would do about a finding, or a policy calls for, and what that would bind.
 
-    finding: Finding
-    rule: DetectorRule | UsageRule
+    `by` names the rule or policy for people. `seen_s` is when a finding was seen last; None: it holds, as a call does.
+    `offset_s` is how far the clocks of its hosts are off, at the worst.
+    """
+
+    by: str
+    mode: Mode
     place: Place
+    lasts_h: float = 1.0
+    seen_s: float | None = None
+    ended: bool = False
     offset_s: float = 0.0
+    doubts: tuple[str, ...] = ()
+    """Why a person is asked in any case."""
 
 
 def decide(book: Rulebook, case: Case, counted: Counted, now_s: float) -> Decision:
     """The one place where it is decided whether something happens by itself."""
-    lasts_s = duration_s(case.rule, counted.earlier, book.limits)
+    lasts_s = duration_s(case.lasts_h, counted.earlier, book.limits)
     if refused := _refusals(book.never, case):
         return Decision(verdict="refuse", reasons=refused)
-    if over := _over(case.finding, book.limits, now_s):
+    if over := _over(case, book.limits, now_s):
         return Decision(verdict="skip", reasons=(over,))
-    if case.rule.mode == "dry_run":
-        return Decision(verdict="dry_run", reasons=("the rule is in dry run",), lasts_s=lasts_s)
+    if case.mode == "dry_run":
+        return Decision(verdict="dry_run", reasons=(f"{case.by} is in dry run",), lasts_s=lasts_s)
     asks = _asks(case, counted, book.limits)
     opens = not asks and counted.bound + weight(case.place) > allowance(counted.ports, book.limits)
     if opens:
@@ -66,7 +74,7 @@ def decide(book: Rulebook, case: Case, counted: Counted, now_s: float) -> Decisi
         )
     if asks:
         return Decision(verdict="ask", reasons=asks, lasts_s=lasts_s, opens_breaker=opens)
-    reasons = (f"rule {case.rule.name} says so", *_repeated(counted.earlier))
+    reasons = (f"{case.by} says so", *_repeated(counted.earlier))
     return Decision(verdict="act", reasons=reasons, lasts_s=lasts_s)
 
 
@@ -80,9 +88,9 @@ def weight(place: Place) -> int:
     return max(1, place.ports)
 
 
-def duration_s(rule: DetectorRule | UsageRule, earlier: int, limits: Limits) -> float:
+def duration_s(lasts_h: float, earlier: int, limits: Limits) -> float:
     """Twice as long each time, up to the longest."""
-    return 3600.0 * min(rule.do.lasts_h * 2.0 ** min(earlier, 64), limits.longest_h)
+    return 3600.0 * min(lasts_h * 2.0 ** min(earlier, 64), limits.longest_h)
 
 
 def spared(never: Never, place: Place) -> str:
@@ -103,28 +111,30 @@ def _refusals(never: Never, case: Case) -> tuple[str, ...]:
         return (why,)
     if not case.place.ours:
         return ("it is outside: what cuts an address off from the whole cloud is for people",)
-    if not case.place.ports:
+    if not (case.place.ports or case.place.there):
         return ("there is nothing of it in the cloud (any more) that could be restricted",)
     if case.place.target.kind == "address" and len(case.place.projects) > 1:
         return ("several projects have this address",)
     return ()
 
 
-def _over(finding: Finding, limits: Limits, now_s: float) -> str:
+def _over(case: Case, limits: Limits, now_s: float) -> str:
     """Why there is nothing to stop. A finding of the future is none: somebody's clock is wrong."""
-    if finding.ended:
+    if case.ended:
         return "it is over already"
-    if now_s - finding.seen_s > limits.fresh_s:
-        return f"it was last seen {now_s - finding.seen_s:.0f} s ago"
-    if finding.seen_s - now_s > limits.clock_offset_s:
-        return f"it is said to be seen {finding.seen_s - now_s:.0f} s from now: a clock is wrong"
+    if case.seen_s is None:
+        return ""
+    if now_s - case.seen_s > limits.fresh_s:
+        return f"it was last seen {now_s - case.seen_s:.0f} s ago"
+    if case.seen_s - now_s > limits.clock_offset_s:
+        return f"it is said to be seen {case.seen_s - now_s:.0f} s from now: a clock is wrong"
     return ""
 
 
 def _asks(case: Case, counted: Counted, limits: Limits) -> tuple[str, ...]:
-    reasons = []
-    if case.rule.mode == "approve":
-        reasons.append("the rule asks")
+    reasons = list(case.doubts)
+    if case.mode == "approve":
+        reasons.append(f"{case.by} asks")
     if abs(case.offset_s) > limits.clock_offset_s:
         reasons.append(f"the clock of its host is {case.offset_s:.0f} s off: it could not be lifted in time there")
     if counted.breaker_open:

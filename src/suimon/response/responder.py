@@ -82,7 +82,7 @@ class Responder:
             tasks.create_task(self._follow())
 
     async def _find(self) -> None:
-        with self._store.subscribe() as changed:
+        with self._store.subscribe({"finding"}) as changed:
             while True:
                 changed.clear()
                 revision = self._store.position()[2]

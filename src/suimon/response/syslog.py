@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _LOCAL0: Final = 16
-_SEVERITIES: Final = {"alarm": 4, "breaker": 4, "restriction": 5, "release": 5, "prolonged": 5}
+_SEVERITIES: Final = {"alarm": 4, "breaker": 4, "restriction": 5, "action": 5, "release": 5, "prolonged": 5}
 """By kind of line: warning, notice; of others informational."""
 _INFORMATIONAL: Final = 6
 _MOST: Final = 1900

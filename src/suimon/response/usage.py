@@ -17,8 +17,9 @@ from suimon.model.actor import SYSTEM
 from suimon.model.findings import Finding, Subject
 from suimon.model.incidents import Incident
 from suimon.model.rulebook import USAGE, UsageRule, is_for
+from suimon.resources.alarms import Told, tell_once
 from suimon.resources.findings import note_findings
-from suimon.resources.incidents import Line, open_incident
+from suimon.resources.incidents import Line
 from suimon.resources.places import place_of
 from suimon.resources.rulebooks import rulebook
 from suimon.response.senses import Senses
@@ -26,7 +27,7 @@ from suimon.store.store import Store
 from suimon.store.tx import Tx
 
 _FAMILY: Final = UUID("b7c1d1f2-51a4-5a0b-9f0e-2f6d1f9a7c55")
-"""The UUID namespace in which a rule, a subject and a window become a warning's id (RFC 9562, section 5.5)."""
+"""The UUID namespace in which a rule, a subject and a window become a finding's id (RFC 9562, section 5.5)."""
 _GB: Final = 1e9
 
 
@@ -79,7 +80,7 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
     numbers = {"used_gb": round(used_gb, 3), "allowed_gb": rule.more_than_gb, "within_h": rule.within_h}
     if found.used > rule.more_than_gb * _GB:
         finding = Finding(
-            id=str(uuid5(_FAMILY, f"finding/{id_}")),
+            id=str(uuid5(_FAMILY, id_)),
             detector=f"{USAGE}{rule.name}",
             subject=found.subject,
             role="source",
@@ -93,26 +94,6 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
         )
         note_findings(tx, SYSTEM, [finding])
     elif rule.mode != "dry_run":
-        _warn(tx, rule, found.subject, Line("warning", words, dict(numbers)), str(uuid5(_FAMILY, id_)))
-
-
-def _warn(tx: Tx, rule: UsageRule, subject: Subject, line: Line, id_: str) -> None:
-    """Once in each window."""
-    if tx.get(Incident, id_) is not None:
-        return
-    warned = Incident(
-        id=id_,
-        rule=rule.name,
-        rulebook_version=rulebook(tx)[0],
-        finding_id="",
-        subject_kind=subject.kind,
-        subject_id=subject.id,
-        project_id=place_of(tx, subject).project_id,
-        state="closed",
-        mode="warn",
-        opened_at=tx.now,
-        weight=0,
-        wanted={},
-        closed_at=tx.now,
-    )
-    open_incident(tx, SYSTEM, warned, [line])
+        # Once in each window.
+        told = Told(rule.name, found.subject.kind, found.subject.id, place.project_id, mode="warn")
+        tell_once(tx, SYSTEM, f"warning/{id_}", told, Line("warning", words, dict(numbers)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
@@ -58,20 +58,25 @@ class StoreConfig(msgspec.Struct, frozen=True):
 
 
 class Subscription(asyncio.Event):
-    """Set after every commit that has a revision, until closed.
+    """Set after every commit that has a revision, until closed; with `kinds` only after those that changed something of
+    these kinds, or may have, as other controllers' commits.
 
     with store.subscribe() as changed:
         await changed.wait()
         changed.clear()
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, kinds: Collection[str] | None) -> None:
         super().__init__()
+        self.kinds = kinds
         self._store = store
         self._loop = asyncio.get_running_loop()
 
-    def ring(self) -> None:
-        """From the writer's thread."""
+    def ring(self, kinds: Collection[str] | None) -> None:
+        """From the writer's thread; None: whatever was changed."""
+        wanted = self.kinds
+        if kinds is not None and wanted is not None and not any(kind in wanted for kind in kinds):
+            return
         with suppress(RuntimeError):  # The loop is closed: nobody waits any more.
             self._loop.call_soon_threadsafe(self.set)
 
@@ -179,9 +184,9 @@ class Store:
         """
         return await self._writing.call(self._begin_epoch)
 
-    def subscribe(self) -> Subscription:
+    def subscribe(self, kinds: Collection[str] | None = None) -> Subscription:
         """An event for the running loop. It starts out unset; read your position after subscribing."""
-        subscription = Subscription(self)
+        subscription = Subscription(self, kinds)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -286,7 +291,7 @@ class Store:
 
     def _committed(self, connection: Connection, tx: Tx) -> None:
         revision = tx.revision
-        self._move((*self._position[:2], revision), quiet=tx.quiet)
+        self._move((*self._position[:2], revision), tx)
         if revision % self._config.shorten_every == 0:
             try:
                 changes.shorten(connection, self._config.keep_changes, revision)
@@ -312,19 +317,25 @@ class Store:
         for hear in tuple(self._listeners):
             hear(message)
 
-    def _move(self, position: tuple[str, int, int], *, quiet: bool = False) -> None:
-        """Threads and controllers tell of their commits in any order; ours only grows."""
+    def _move(self, position: tuple[str, int, int], own: Tx | None = None) -> None:
+        """Threads and controllers tell of their commits in any order; ours only grows. `own` is a commit of ours."""
+        quiet = own is not None and own.quiet
+        kinds: Collection[str] | None = None
         with self._moving:
             if position[1:] <= self._position[1:]:
                 if quiet and position[1:] == self._position[1:]:  # The bell told of it before the writer did.
                     self._concerning = self._concerned
                 return
             # After a longer step, others may have committed between.
-            self._concerned = self._concerning if position[2] == self._position[2] + 1 else position[2]
+            if position[2] == self._position[2] + 1:
+                self._concerned = self._concerning
+                kinds = {kind for kind, _, _ in own.touched} if own else None
+            else:
+                self._concerned = position[2]
             self._concerning = self._concerned if quiet else position[2]
             self._position = position
         for subscription in tuple(self._subscriptions):
-            subscription.ring()
+            subscription.ring(kinds)
 
     def _begin_epoch(self) -> int:
         before = self._position[1]

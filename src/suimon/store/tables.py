@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-from suimon.model import identity, incidents, policies, things
+from suimon.model import fact_history, fact_tables, identity, incidents, policies, things
 from suimon.store.columns import Codec
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -349,6 +349,7 @@ INCIDENTS = _keep(
     Index(None, "state"),
     Index(None, "opened_at"),
     Index(None, "acted_at"),
+    Index(None, "done_at"),
     Index(None, "rule", "subject_id"),
     Index(None, "project_id"),
 )
@@ -377,6 +378,7 @@ CLAUSES = _keep(
     Index(None, "policy_id"),
     foreign={"policy_id": _to("policies.id")},
 )
+LIBRARY_POLICIES = _keep(policies.LibraryPolicy, "library_policies", Index(None, "name", unique=True))
 POLICY_CHANGES = _keep(policies.PolicyChange, "policy_changes", Index(None, "at"), Index(None, "project_id"))
 VIOLATIONS = _keep(
     policies.Violation,
@@ -386,6 +388,28 @@ VIOLATIONS = _keep(
     Index(None, "vanished_at"),
     Index(None, "project_id"),
 )
+CALLS = _keep(
+    policies.Called,
+    "calls",
+    Index(None, "digest"),
+    Index(None, "appeared_at"),
+    Index(None, "vanished_at"),
+    Index(None, "project_id"),
+)
+EVALUATIONS = _keep(policies.Evaluation, "evaluations", Index(None, "at"), key=("project_id", "number"))
+TALLIES = _keep(policies.Tally, "tallies", key=("policy_id",), foreign={"policy_id": _to("policies.id", "CASCADE")})
+
+FACT_SOURCES = _keep(fact_tables.FactSource, "fact_sources", key=("name",))
+FACT_TABLES = _keep(fact_tables.FactTable, "fact_tables", Index(None, "source"))
+FACT_ROWS = _keep(fact_tables.FactRows, "fact_rows", foreign={"id": _to("fact_tables.id")})
+FACT_VERSIONS = _keep(
+    fact_history.FactVersion,
+    "fact_versions",
+    Index(None, "revision"),
+    Index(None, "until_revision"),
+    key=("kind", "id", "revision"),
+)
+FACT_MOMENTS = _keep(fact_history.Moment, "fact_moments", Index(None, "at"), key=("revision",))
 
 IP_ALLOCATIONS = Table(
     "ip_allocations",

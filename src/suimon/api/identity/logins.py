@@ -12,13 +12,12 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from suimon.api.errors import TooManyRequests
 from suimon.api.gate import Gate, token_hash
 from suimon.api.identity.passwords import Passwords
 from suimon.api.identity.proofs import CredentialProof, Proof, TokenProof, UserProof
 from suimon.api.identity.throttle import Throttle
 from suimon.api.wire import Call
-from suimon.model.errors import BadRequest, Unauthorized
+from suimon.model.errors import BadRequest, TooManyRequests, Unauthorized
 from suimon.model.identity import ApplicationCredential, User
 from suimon.resources import identity
 from suimon.resources.application_credentials import credential_for_login

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import msgspec
 
-from suimon.api.errors import TooManyRequests
+from suimon.model.errors import TooManyRequests
 
 
 class Config(msgspec.Struct, frozen=True):

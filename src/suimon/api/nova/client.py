@@ -1,4 +1,4 @@
-"""The way to Nova: a token and an address from Keystone, and one request."""
+"""The way to Nova: a token and an address from Keystone; events go there, lists come from there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ import structlog
 from suimon.api.nova.config import Config
 from suimon.resources.nova_events import Event
 
-_MOST_BYTES: Final = 1 << 20
+_MOST_BYTES: Final = 16 << 20
+"""Of an answer: 500 servers have less than 2 MiB."""
+_CHUNK_BYTES: Final = 64 << 10
+_VERSION: Final = {"OpenStack-API-Version": "compute 2.26"}
+"""From here on servers have tags; from 2.47 on their flavors have no id any more."""
 _AGAIN: Final = frozenset({401, 403, 408, 409, 429})
 """Answers that say nothing about the events: a token that ended, a role that is missing still, too much at once."""
 log = structlog.get_logger()
@@ -53,10 +57,7 @@ class Nova:
 
     async def send(self, events: Sequence[Event]) -> None:
         """Returns when Nova has heard them, whatever it made of them. Raises NovaError."""
-        known = self._access is not None
-        status, body = await self._post(events)
-        if status == 401 and known:
-            status, body = await self._post(events)
+        status, body = await self._with_token("os-server-external-events", {"events": events})
         if status in _AGAIN or status >= 500:
             raise NovaError(f"Nova answered {status}")
         if status in (200, 207):
@@ -68,17 +69,36 @@ class Nova:
             # The same words again would be refused again, and hold up all that follow.
             log.warning("nova_refused", status=status, events=len(events), answer=body[:300].decode(errors="replace"))
 
-    async def _post(self, events: Sequence[Event]) -> tuple[int, bytes]:
-        access = self._access = self._access or await self._authenticate()
-        url = f"{access.url.rstrip('/')}/os-server-external-events"
+    async def get(self, path: str) -> dict[str, Any]:
+        """What Nova answers, an object. Raises NovaError."""
+        status, body = await self._with_token(path, None)
+        if status != 200:
+            raise NovaError(f"Nova answered {status}")
         try:
-            status, _, body = await self._ask(url, {"events": events}, {"X-Auth-Token": access.token})
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+            raise NovaError(f"Nova's answer is none: {error}") from error
+
+    async def _with_token(self, path: str, body: object) -> tuple[int, bytes]:
+        """Asked again with a new token if an old one has ended."""
+        known = self._access is not None
+        status, answer = await self._asked(path, body)
+        if status == 401 and known:
+            status, answer = await self._asked(path, body)
+        return status, answer
+
+    async def _asked(self, path: str, body: object) -> tuple[int, bytes]:
+        access = self._access = self._access or await self._authenticate()
+        url = f"{access.url.rstrip('/')}/{path}"
+        headers = {"X-Auth-Token": access.token, **({} if body is not None else _VERSION)}
+        try:
+            status, _, answer = await self._ask(url, body, headers)
         except NovaError:
             self._access = None  # It may have moved.
             raise
         if status in (401, 403):
             self._access = None
-        return status, body
+        return status, answer
 
     async def _authenticate(self) -> _Access:
         config = self._config
@@ -97,14 +117,26 @@ class Nova:
 
     async def _ask(self, url: str, body: object, headers: dict[str, str]) -> tuple[int, Any, bytes]:
         assert self._session is not None, "it is a context"
-        encoded = msgspec.json.encode(body)
+        method, encoded = ("GET", None) if body is None else ("POST", msgspec.json.encode(body))
         headers = {"Content-Type": "application/json", "Accept": "application/json", **headers}
         try:
             # A redirect would take our token along.
-            async with self._session.post(url, data=encoded, headers=headers, allow_redirects=False) as response:
-                return response.status, response.headers, await response.content.read(_MOST_BYTES)
+            asked = self._session.request(method, url, data=encoded, headers=headers, allow_redirects=False)
+            async with asked as response:
+                return response.status, response.headers, await _bounded(response.content)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise NovaError(f"{url}: {str(error) or type(error).__name__}") from error
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer. Raises NovaError when that is too much."""
+    parts, size = [], 0
+    async for part in content.iter_chunked(_CHUNK_BYTES):
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise NovaError(f"an answer of more than {_MOST_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _password(config: Config) -> object:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from suimon.api.errors import TooManyRequests
+from suimon.model.errors import TooManyRequests
 
 _BURST: Final = 10
 _RATE_PER_S: Final = 1.0

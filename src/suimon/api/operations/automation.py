@@ -8,8 +8,8 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from suimon.api.gate import Gate
-from suimon.api.operations.incidents import Why, converted
-from suimon.api.wire import Call, answer, no_content
+from suimon.api.operations.incidents import Why
+from suimon.api.wire import Call, answer, converted, no_content
 from suimon.model.actor import Actor
 from suimon.model.errors import NotFound
 from suimon.model.incidents import Breaker, RulebookVersion, Subscriber

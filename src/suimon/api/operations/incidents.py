@@ -2,26 +2,26 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Annotated, Final, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 from starlette.responses import Response
 
 from suimon.api.gate import Gate
-from suimon.api.wire import Call, answer
+from suimon.api.operations.restrictions import Release
+from suimon.api.wire import MOST_LISTED, Call, answer, converted, limit_of
 from suimon.model.actor import Actor
-from suimon.model.errors import BadRequest
+from suimon.model.errors import BadRequest, CallerError, Unavailable
 from suimon.model.findings import Finding
 from suimon.model.incidents import Entry, Incident, NotedFinding, runbook
 from suimon.model.report import report
 from suimon.resources import incidents as acts
+from suimon.resources import remedies
 from suimon.resources.findings import finding_of, list_findings, note_findings
 from suimon.store.tx import Tx
 
-T = TypeVar("T")
-_MOST: Final = 1000
 _MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _FILTERS: Final = ("state", "rule", "subject_id", "project_id", "mode")
 
@@ -29,7 +29,7 @@ _FILTERS: Final = ("state", "rule", "subject_id", "project_id", "mode")
 class Told(msgspec.Struct, forbid_unknown_fields=True):
     """What a detector tells at once."""
 
-    findings: Annotated[list[Finding], Meta(max_length=_MOST)]
+    findings: Annotated[list[Finding], Meta(max_length=MOST_LISTED)]
 
 
 class Why(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,19 +73,42 @@ class Incidents:
 
     async def approve(self, call: Call, actor: Actor, id_: str) -> Response:
         """POST: what waits is done."""
-        return await self._answered(call, actor, lambda tx, said: acts.approve(tx, actor, id_, said.why))
+        return await self._answered(call, actor, lambda tx, said: remedies.approve(tx, actor, id_, said.why))
 
     async def deny(self, call: Call, actor: Actor, id_: str) -> Response:
         """POST: what waits is not done."""
-        return await self._answered(call, actor, lambda tx, said: acts.deny(tx, actor, id_, said.why))
+        return await self._answered(call, actor, lambda tx, said: remedies.deny(tx, actor, id_, said.why))
 
     async def mark(self, call: Call, actor: Actor, id_: str) -> Response:
-        """POST: whether it was a mistake; one that was is released."""
+        """POST: whether it was a mistake; one that was is undone."""
 
         def act(tx: Tx, said: Why) -> Incident:
-            return acts.mark(tx, actor, id_, said.why, false_positive=said.false_positive)
+            return remedies.mark(tx, actor, id_, said.why, false_positive=said.false_positive)
 
         return await self._answered(call, actor, act)
+
+    async def undo(self, call: Call, actor: Actor, id_: str) -> Response:
+        """POST: what was done is taken back."""
+        return await self._answered(call, actor, lambda tx, said: remedies.undo(tx, actor, id_, said.why))
+
+    async def undo_all(self, call: Call, actor: Actor) -> Response:
+        """POST: so is all that was done within a time but restrictions, the newest first; what can't be, and why."""
+        said = converted(await call.json(), Release)
+
+        def which(tx: Tx) -> list[Incident]:
+            since = None if said.within_s is None else tx.now - timedelta(seconds=said.within_s)
+            return remedies.done_since(tx, actor, since)
+
+        undone, left = [], []
+        for one in await self._store.read(which):
+            try:
+                after = await self._store.write(lambda tx, id_=one.id: remedies.undo(tx, actor, id_, said.why), actor)  # type: ignore[misc]
+                undone.append(_incident(after, actor))
+            except Unavailable:
+                raise
+            except CallerError as error:
+                left.append({**_incident(one, actor), "why": error.message})
+        return answer({"undone": undone, "left": left})
 
     async def report(self, call: Call, actor: Actor) -> Response:
         """GET: the figures of a `month` (2026-11), and of each rule in it."""
@@ -109,22 +132,6 @@ class Incidents:
         return answer({"incident": _incident(incident, actor)})
 
 
-def converted(body: object, type_: type[T]) -> T:
-    """The body as that. Raises BadRequest."""
-    try:
-        return msgspec.convert({} if body is None else body, type_)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"That can't be asked for so: {error}.") from None
-
-
-def limit_of(query: list[tuple[str, str]]) -> int:
-    """How many are asked for at most. Raises BadRequest."""
-    text = dict(query).get("limit", "100")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST):
-        raise BadRequest(f"A limit is a number from 1 to {_MOST}.")
-    return int(text)
-
-
 def _month(text: str) -> tuple[datetime, datetime]:
     found = _MONTH.fullmatch(text)
     if not found or not 1970 <= int(found[1]) < 9999:
@@ -142,7 +149,7 @@ def _finding(noted: NotedFinding, actor: Actor) -> dict[str, object]:
 
 def _incident(incident: Incident, actor: Actor) -> dict[str, object]:
     told = msgspec.structs.asdict(incident)
-    hidden = () if actor.admin else ("wanted", "rulebook_version", "weight", "verify_at", "answer_by")
+    hidden = () if actor.admin else ("wanted", "undo", "rulebook_version", "weight", "verify_at", "answer_by")
     return {name: value for name, value in told.items() if name not in hidden}
 
 

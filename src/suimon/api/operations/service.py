@@ -40,9 +40,8 @@ class OperationsService:
         hosts, readiness, allowance = Hosts(gate, states), Readiness(gate, states), Allowance()
         checks = (Comparer(questions), Prober(questions)) if questions else None
         reachability = Reachability(gate, states, allowance, checks)
-        drops = Drops(gate, allowance, questions)
+        drops, usage = Drops(gate, allowance, questions), Usage(gate, meters)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
-        usage = Usage(gate, meters)
         flows = FlowRecords(gate, allowance, collectors_tls)
         self._gate = gate
         self._routes = Routes(
@@ -75,6 +74,8 @@ class OperationsService:
                 "POST v1/incidents/*/approve": incidents.approve,
                 "POST v1/incidents/*/deny": incidents.deny,
                 "POST v1/incidents/*/mark": incidents.mark,
+                "POST v1/incidents/undo": incidents.undo_all,
+                "POST v1/incidents/*/undo": incidents.undo,
                 "GET v1/report": incidents.report,
                 "GET v1/rulebook": automation.rulebook,
                 "PUT v1/rulebook": automation.write,

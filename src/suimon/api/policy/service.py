@@ -6,7 +6,11 @@ from starlette.responses import Response
 
 from suimon.api.errors import identity_error
 from suimon.api.gate import Gate
+from suimon.api.policy.execution import Execution
+from suimon.api.policy.library import Library
+from suimon.api.policy.past import Pasts
 from suimon.api.policy.policies import Policies
+from suimon.api.policy.pushing import Pushing
 from suimon.api.policy.records import Records
 from suimon.api.policy.sources import DataSources
 from suimon.api.policy.tables import Tables
@@ -22,7 +26,8 @@ class PolicyService:
 
     def __init__(self, gate: Gate, world: World) -> None:
         policies, tables = Policies(gate, world), Tables(gate, world)
-        sources, records = DataSources(gate, world), Records(gate)
+        sources, records, pushing = DataSources(gate, world), Records(gate, world), Pushing(gate)
+        library, pasts = Library(gate), Pasts(gate, world)
         self._gate = gate
         self._routes = Routes(
             {
@@ -39,8 +44,17 @@ class PolicyService:
                 "GET v1/policies/*/tables": tables.index,
                 "GET v1/policies/*/tables/*": tables.show,
                 "GET v1/policies/*/tables/*/rows": tables.rows,
+                "GET v1/librarypolicies": library.index,
+                "POST v1/librarypolicies": library.create,
+                "GET v1/librarypolicies/*": library.show,
+                "PUT v1/librarypolicies/*": library.replace,
+                "DELETE v1/librarypolicies/*": library.delete,
                 "GET v1/data-sources": sources.index,
+                "POST v1/data-sources": pushing.create,
                 "GET v1/data-sources/*": sources.show,
+                "DELETE v1/data-sources/*": pushing.delete,
+                "POST v1/data-sources/*": Execution(gate).by_source,
+                "POST v1/data-sources/*/webhook": pushing.tell,
                 "GET v1/data-sources/*/schema": sources.schema,
                 "GET v1/data-sources/*/status": sources.status,
                 "GET v1/data-sources/*/actions": sources.actions,
@@ -48,9 +62,17 @@ class PolicyService:
                 "GET v1/data-sources/*/tables/*": sources.table,
                 "GET v1/data-sources/*/tables/*/spec": sources.spec,
                 "GET v1/data-sources/*/tables/*/rows": sources.rows,
+                "PUT v1/data-sources/*/tables/*/rows": pushing.replace,
+                "POST v1/data-sources/*/tables/*/webhook": pushing.tell_row,
+                "GET v1/system/drivers": pushing.drivers,
+                "GET v1/system/drivers/*": pushing.driver,
                 "POST v1/stop": policies.stop,
                 "GET v1/violations": records.violations,
                 "GET v1/violations/*": records.violation,
+                "GET v1/evaluations": records.evaluations,
+                "GET v1/calls": records.calls,
+                "POST v1/policies/*/replay": pasts.replay,
+                "GET v1/past/*/*": pasts.rows,
                 "GET v1/history": records.history,
             }
         )

@@ -107,7 +107,7 @@ def _subnet_cidr(value: object) -> object:
 
 
 @checks.takes({"type": "array", "items": {"type": "string"}, "uniqueItems": True})
-def zone_hints(value: object) -> object:
+def _zone_hints(value: object) -> object:
     """A list of different texts that fits into 255 bytes of JSON, as a tuple."""
     if not isinstance(value, list):
         raise Unfit(f"'{value}' is not a list")
@@ -118,6 +118,17 @@ def zone_hints(value: object) -> object:
     if len(msgspec.json.encode(value)) > MAX_HINTS_BYTES:
         raise checks.invalid("Too many availability_zone_hints specified")
     return tuple(value)
+
+
+ZONE_HINTS: Final = Attribute(
+    name="availability_zone_hints",
+    field="availability_zone_hints",
+    check=_zone_hints,
+    put=False,
+    default=(),
+    show=list,
+    filter=None,
+)
 
 
 @checks.takes(checks.listed({"type": "string", "pattern": f"^({'|'.join(_DEVICE_OWNERS)})"}))
@@ -178,15 +189,7 @@ NETWORK: Final = Spec(
         Attribute(name="qos_policy_id", field="qos_policy_id", check=checks.optional(checks.uuid), default=None),
         Attribute(name="is_default", field="is_default", check=checks.boolean, default=False, filter=boolean_filter),
         Attribute(name="dns_domain", field="dns_domain", check=dns_names.domain, default=""),
-        Attribute(
-            name="availability_zone_hints",
-            field="availability_zone_hints",
-            check=zone_hints,
-            put=False,
-            default=(),
-            show=list,
-            filter=None,
-        ),
+        ZONE_HINTS,
         _told("subnets"),
         _told("ipv4_address_scope"),
         _told("ipv6_address_scope"),

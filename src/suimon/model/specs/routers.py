@@ -10,7 +10,7 @@ from suimon.model import checks, things
 from suimon.model.attributes import REQUIRED, Attribute, Spec, boolean_filter, constant, standard, standard_unnamed
 from suimon.model.checks import Unfit
 from suimon.model.specs.dns import dns_domain, dns_name
-from suimon.model.specs.networks import routes, show_routes, zone_hints
+from suimon.model.specs.networks import ZONE_HINTS, routes, show_routes
 from suimon.model.specs.ports import WantedIp, fixed_ips
 from suimon.model.specs.tags import TAGS
 
@@ -100,15 +100,7 @@ ROUTER: Final = Spec(
             filter=boolean_filter,
         ),
         Attribute(name="flavor_id", field="flavor_id", check=checks.optional(checks.uuid), put=False, default=None),
-        Attribute(
-            name="availability_zone_hints",
-            field="availability_zone_hints",
-            check=zone_hints,
-            put=False,
-            default=(),
-            show=list,
-            filter=None,
-        ),
+        ZONE_HINTS,
         constant("availability_zones", []),
         _told("conntrack_helpers", []),
         constant("status", "ACTIVE"),

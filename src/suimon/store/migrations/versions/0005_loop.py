@@ -59,9 +59,11 @@ def _incidents() -> None:
         sa.Column("verify_at", sa.Text(), nullable=True),
         sa.Column("closed_at", sa.Text(), nullable=True),
         sa.Column("false_positive", sa.Boolean(), nullable=True),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in ("done_at", "undo", "undone_at")),
         sa.PrimaryKeyConstraint("id", name="pk_incidents"),
     )
     op.create_index("ix_incidents_acted_at", "incidents", ["acted_at"])
+    op.create_index("ix_incidents_done_at", "incidents", ["done_at"])
     op.create_index("ix_incidents_opened_at", "incidents", ["opened_at"])
     op.create_index("ix_incidents_project_id", "incidents", ["project_id"])
     op.create_index("ix_incidents_rule_subject_id", "incidents", ["rule", "subject_id"])
