@@ -1,7 +1,9 @@
 # `make` lists the commands. Each installs what it needs first, once, and as root the first time.
 MAKEFLAGS += --no-print-directory
+# Tests start hundreds of Python programs: each would compile all it imports where the environment forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
-INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap | sha256sum | cut -c1-16)
+INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap src/suimon/model/loops.c | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
 .PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch \
@@ -92,7 +94,7 @@ guest: $(INSTALLED) ## a virtual machine boots in a lab, finds its addresses and
 	@$(PY) -m pytest -o faulthandler_timeout=0 tests/kernel/guest.py $(ARGS)
 
 clean: ## remove what these commands made in this folder
-	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf src/suimon/model/libloops.so .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(INSTALLED):

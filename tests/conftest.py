@@ -3,23 +3,32 @@
 import fcntl
 import os
 import shutil
+import signal
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler.loadfile import LoadFileScheduling
+from xdist.workermanage import NodeManager
 
-from tests.turns import Turn, turn
+from tests.turns import Turn, in_turn, turn
 
 # A slow machine is no fault: nothing in the suite is timed. Where CI is set, Hypothesis draws the same every time.
 settings.register_profile("patient", settings(), deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_configure() -> None:
+    """`timeout` and CI end tests by SIGTERM: what these started is taken down then, too, as it is at Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    NodeManager.EXIT_TIMEOUT = 25  # In seconds: a lab takes longer to go than the ten that there are.
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In the order of their turns. `make test` runs as root with Open vSwitch installed: there nothing is skipped."""
-    items.sort(key=lambda item: turn(item.nodeid))
+    place = in_turn(item.nodeid for item in items)
+    items.sort(key=lambda item: place[item.nodeid.partition("::")[0]])
     lacking = _lacking()
     for item in items:
         if lacking and turn(item.nodeid) != Turn.FAST:
@@ -48,6 +57,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         # Not only closed: a process that the test left behind may have it, too.
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    # Once: a second one would end the taking down.
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _lacking() -> str:

@@ -26,9 +26,9 @@ def but_the_lock(heard: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def empty_database() -> Iterator[str]:
+def empty_database(*, on_postgresql: bool = ON_POSTGRESQL) -> Iterator[str]:
     """The URL of one with all tables and nothing in them. Migrating takes longer than most tests: it is done once."""
-    if ON_POSTGRESQL:
+    if on_postgresql:
         url = cluster().url(template=_template_on_server())
         yield url
         cluster().drop(url)

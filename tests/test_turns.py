@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.turns import ALONE, SYSTEM, Turn, turn
+from tests.turns import ALONE, SYSTEM, Turn, in_turn, turn
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST = """
@@ -38,6 +38,14 @@ def test_who_is_named_is_there() -> None:
 )
 def test_turns(nodeid: str, expected: Turn) -> None:
     assert turn(nodeid) == expected
+
+
+def test_system_tests_are_spread_among_fast_ones() -> None:
+    fast, beside = [f"tests/test_{n}.py" for n in range(6)], [f"{SYSTEM}test_{n}.py" for n in range(2)]
+    alone = f"{SYSTEM}test_limits.py"
+    place = in_turn(f"{file}::test_x[tests/y::z]" for file in (alone, *beside, *fast))
+    ordered = sorted(place, key=lambda file: place[file])
+    assert ordered == [beside[0], *fast[:3], beside[1], *fast[3:], alone]
 
 
 def test_nothing_runs_beside_those_that_are_alone(tmp_path: Path) -> None:

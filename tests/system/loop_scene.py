@@ -13,6 +13,7 @@ from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.measure import Measure, Probe
 from suimon.lab.openstack import OpenStack
+from tests.system import later
 from tests.system.clouds import eventually, guest, inside_network, outside_network
 
 SERVERS, SERVER = IPv4Network("198.18.0.0/24"), "198.18.0.9"
@@ -37,6 +38,18 @@ class Scene:
         # The way out is there once the hosts have all of it.
         eventually(lambda: self.seen(made, 80) == "refused", PATIENCE_S)
         return made
+
+    def restart(self, ahead_s: int) -> None:
+        """Controller and agent are killed, and come back when it is that much later than here."""
+        cloud, (host,) = self.lab.cloud, self.lab.layout.hosts
+        cloud.kill_controller()
+        cloud.kill_agent(host)
+        cloud.program = [sys.executable, later.__file__, str(ahead_s)]
+        cloud.start_controller()
+        cloud.start_agent(host)
+        cloud.await_agent(host)
+        # The token of before may be over.
+        self._cloud = OpenStack(self.lab.layout)
 
     def ask(self, path: str, method: str = "GET", body: Json | None = None) -> Json:
         return self._cloud.ask(f"/operations/v1/{path}", method, body)

@@ -22,6 +22,8 @@ rules:
      do: {kind: port_block, protocol: tcp, port_min: 25, port_max: 25, lasts_h: 1}}
   - {name: syn, detector: syn_flood, for: {everyone: true}, mode: MODE,
      do: {kind: packet_rate_limit, rate_kpps: 1, lasts_h: 1}}
+  - {name: udp, detector: udp_flood, for: {everyone: true}, mode: MODE,
+     do: {kind: packet_rate_limit, rate_kpps: 1, lasts_h: 1}}
   - {name: scan, detector: port_scan, for: {everyone: true}, mode: MODE, do: {kind: quarantine, lasts_h: 1}}
 """
 
@@ -101,6 +103,19 @@ while time.monotonic() < begun + 60:
     sent += 1
     time.sleep(max(0, begun + sent / 3000 - time.monotonic()))
 """
+UDP = """
+import contextlib, socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.connect((sys.argv[1], 9999))
+    s.setblocking(False)
+    begun, sent = time.monotonic(), 0
+    while time.monotonic() < begun + 120:
+        for _ in range(240):
+            with contextlib.suppress(OSError):
+                s.send(b"flood")
+        sent += 240
+        time.sleep(max(0, begun + sent / 24000 - time.monotonic()))
+"""
 SCAN = """
 import socket, sys, time
 for port in range(1000, 60000):
@@ -112,7 +127,8 @@ for port in range(1000, 60000):
 
 
 @pytest.mark.parametrize(
-    ("rule", "program", "kind"), [("syn", FLOOD, "packet_rate_limit"), ("scan", SCAN, "quarantine")]
+    ("rule", "program", "kind"),
+    [("syn", FLOOD, "packet_rate_limit"), ("udp", UDP, "packet_rate_limit"), ("scan", SCAN, "quarantine")],
 )
 def test_floods_and_scans_are_found_and_restricted(scene: Scene, rule: str, program: str, kind: str) -> None:
     bad = scene.guest(f"bad-{rule}")

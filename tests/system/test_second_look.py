@@ -5,10 +5,9 @@ itself and blocked, soon after the detector's threshold; a neighbour that is as 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,36 +42,17 @@ from tests.response.cloud import Cloud
 from tests.system.live import LiveCloud
 from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
+from tests.system.senders import GUESTS, MAC, SERVERS, going_on, senders, session
 from tests.system.test_flow_records import running
-from tests.system.test_looks import going_on
 
-MAC = "02:00:00:00:00:"
-WORLD = f"""
-host h1
-network blue vxlan 100
-subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1
-group open egress:any ingress:any
-port spammer h1 blue {MAC}01 10.0.0.11 groups=open
-port busy h1 blue {MAC}02 10.0.0.12 groups=open
-port server h1 blue {MAC}03 10.0.0.13 groups=open pairs={MAC}03@10.0.0.128/25
-"""
-SERVERS = [f"10.0.0.{number}" for number in range(130, 194)]
-GUESTS = {"spammer": "10.0.0.11", "busy": "10.0.0.12", "server": "10.0.0.13"}
 THRESHOLD = Thresholds().mass_mail.servers
 SOON_S = 3.0
 
 
 @pytest.fixture(scope="module")
 def live(kept_switch: OpenVSwitch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
-    made = LiveCloud(kept_switch, WORLD)
-    kept_switch.vsctl("set", "bridge", "br-int", "external_ids:suimon-owner=bridge/br-int")
-    batch = tmp_path_factory.mktemp("ip") / "addresses"
-    batch.write_text("".join(f"address add {each}/24 dev eth0\n" for each in SERVERS))
-    made.run("server", "ip", "-batch", str(batch))
-    made.run("server", "sysctl", "-qw", "net.core.somaxconn=8192")
-    with ExitStack() as opened:
-        for l4_port in (25, 80):
-            opened.enter_context(made.socket("server", socket.SOCK_STREAM, l4_port)).listen(8192)
+    with senders(kept_switch, tmp_path_factory.mktemp("ip"), 25, 80) as made:
+        kept_switch.vsctl("set", "bridge", "br-int", "external_ids:suimon-owner=bridge/br-int")
         yield made
 
 
@@ -153,13 +133,14 @@ async def _scenario(live: LiveCloud, cloud: Cloud, directory: Path) -> None:
     _judge(controller.at)
 
 
-def _session(controller: Controller, l4_port: int):
+def _session(controller: Controller, l4_port: int) -> Callable[[int], None]:
+    begin = session(l4_port, SERVERS)
+
     def act(number: int) -> None:
         if l4_port == 25 and number == THRESHOLD:
             controller.happened("threshold")
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as near, suppress(TimeoutError):
-            near.settimeout(patient(5))
-            near.connect((SERVERS[number % len(SERVERS)], l4_port))
+        with suppress(TimeoutError):
+            begin(number)
 
     return act
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ _START_TIMEOUT_S = 60.0
 
 
 class Cloud:
-    """Keeps a pid file and a log a process. `record` is called with each process that it starts."""
+    """Keeps a pid file and a log a process. `record` is called with each process that it starts; `program` is how."""
 
     def __init__(self, layout: Layout, record: Callable[[str, processes.Process], None]) -> None:
         self._layout = layout
         self._record = record
+        self.program: Sequence[str] = [str(Path(sys.executable).with_name("suimon"))]
         self._env = processes.environment(layout.directory)
 
     def start_controller(self) -> None:
@@ -35,7 +36,7 @@ class Cloud:
         state.mkdir(parents=True, exist_ok=True)
         listen = ["--listen", f"127.0.0.1:{self._layout.config.api_port}"]
         hosts_listen = ["--hosts-listen", f"{self._layout.controller_ip}:9697"]
-        serve = [_suimon(), "serve", "--state", str(state), *listen, *hosts_listen, "--physnets", PHYSNET]
+        serve = [*self.program, "serve", "--state", str(state), *listen, *hosts_listen, "--physnets", PHYSNET]
         # Few ports, and somebody who watches.
         serve += ["--usage-every", "5"]
         self._await_listening(CONTROLLER, self._start(CONTROLLER, serve), ("127.0.0.1", self._layout.config.api_port))
@@ -49,13 +50,13 @@ class Cloud:
         state = self._layout.collector_state
         state.mkdir(parents=True, exist_ok=True)
         where = ["--name", "flows", "--ask-url", f"http://{self._layout.records_listen}"]
-        join = [_suimon(), "collector", "--state", str(state), "join", self._layout.hosts_url, *where]
+        join = [*self.program, "collector", "--state", str(state), "join", self._layout.hosts_url, *where]
         processes.run(join, stdin=self._token("--collector", "flows"), env=self._env, timeout_s=60)
 
     def start_collector(self) -> None:
         """Returns once it can be asked, and takes what hosts export."""
         where = ["--listen", self._layout.records_listen, "--flows", self._layout.export_to]
-        collect = [_suimon(), "collector", "--state", str(self._layout.collector_state), *where]
+        collect = [*self.program, "collector", "--state", str(self._layout.collector_state), *where]
         address, _, l4_port = self._layout.records_listen.rpartition(":")
         self._await_listening(COLLECTOR, self._start(COLLECTOR, collect), (address, int(l4_port)))
 
@@ -74,7 +75,7 @@ class Cloud:
         token_file.touch(mode=0o600)
         token_file.write_text(token)
         where = ["--host", host.name, "--tunnel-ip", host.tunnel_ip, "--physnet", PHYSNET]
-        join = [_suimon(), "join", self._layout.hosts_url, "--token-file", str(token_file), *where]
+        join = [*self.program, "join", self._layout.hosts_url, "--token-file", str(token_file), *where]
         processes.run(_inside(host, [*join, "--state", str(host.agent_state)]), env=self._env, timeout_s=60)
         token_file.unlink()
 
@@ -92,7 +93,7 @@ class Cloud:
             *self._export(),
         ]
         # Not `ip netns exec`: namespaces that the agent makes there would be gone with it (ip-netns(8)).
-        self._start(host.name, ["nsenter", f"--net=/run/netns/{host.namespace}", _suimon(), "agent", *where])
+        self._start(host.name, ["nsenter", f"--net=/run/netns/{host.namespace}", *self.program, "agent", *where])
 
     def await_agent(self, host: Host, *, timeout_s: float = 30) -> None:
         """Returns once the agent answers and its view is in the switch."""
@@ -130,7 +131,7 @@ class Cloud:
     def hosts(self) -> list[dict[str, Any]]:
         """What `suimon host list --json` prints."""
         state = str(self._layout.controller_state)
-        said = processes.run([_suimon(), "host", "list", "--json", "--state", state], env=self._env, timeout_s=60)
+        said = processes.run([*self.program, "host", "list", "--json", "--state", state], env=self._env, timeout_s=60)
         return msgspec.json.decode(said, type=list[dict[str, Any]])
 
     def kill_agent(self, host: Host) -> None:
@@ -156,7 +157,7 @@ class Cloud:
         return "\n".join(lines[-8:]) or "(it said nothing)"
 
     def _token(self, *whom: str) -> str:
-        make = [_suimon(), "host", "token", "--state", str(self._layout.controller_state), *whom]
+        make = [*self.program, "host", "token", "--state", str(self._layout.controller_state), *whom]
         return processes.run(make, env=self._env, timeout_s=60)
 
     def _export(self) -> list[str]:
@@ -193,10 +194,6 @@ class Cloud:
             # Nothing tells another process that a TCP port begins to listen; this is at start only.
             time.sleep(0.05)
         raise LabError(f"The {name} did not answer within {_START_TIMEOUT_S:g} s; see {self.log(name)}.")
-
-
-def _suimon() -> str:
-    return str(Path(sys.executable).with_name("suimon"))
 
 
 def _inside(host: Host, args: list[str]) -> list[str]:

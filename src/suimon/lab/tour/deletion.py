@@ -1,4 +1,4 @@
-"""Step 11: everything is deleted through the API, and every bridge is as it was before step 1."""
+"""Step 12: everything is deleted through the API, and every bridge is as it was before step 1."""
 
 from __future__ import annotations
 

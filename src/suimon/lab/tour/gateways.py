@@ -1,4 +1,4 @@
-"""Step 10: out without a floating IP, by a gateway host; it is taken out of service, and then it dies."""
+"""Step 11: out without a floating IP, by a gateway host; it is taken out of service, and then it dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 8: a guest moves to another hypervisor while it is talked to."""
+"""Step 9: a guest moves to another hypervisor while it is talked to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 9: agents and the controller are killed under traffic, and nothing is lost, touched or opened."""
+"""Step 10: agents and the controller are killed under traffic, and nothing is lost, touched or opened."""
 
 from __future__ import annotations
 

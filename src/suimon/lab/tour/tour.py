@@ -8,7 +8,20 @@ from typing import Final
 
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
-from suimon.lab.tour import deletion, gateways, groups, ipv6, limits, loop, moves, restarts, routing, services, walk
+from suimon.lab.tour import (
+    deletion,
+    gateways,
+    groups,
+    ipv6,
+    limits,
+    loop,
+    moves,
+    policy,
+    restarts,
+    routing,
+    services,
+    walk,
+)
 from suimon.lab.tour.guide import Guide
 
 STEPS: Final[dict[int, tuple[str, Callable[[Guide], None]]]] = {
@@ -19,10 +32,11 @@ STEPS: Final[dict[int, tuple[str, Callable[[Guide], None]]]] = {
     5: ("Security groups, guests that lie, and why a packet gets there or not", groups.show),
     6: ("A rate limit and a port block on one port", limits.show),
     7: ("A guest sends spam, another uses too much: found, restricted, released", loop.show),
-    8: ("A guest moves to another hypervisor", moves.show),
-    9: ("Agents, the controller and a switch die", restarts.show),
-    10: ("Out without a floating IP; the gateway host goes, and dies", gateways.show),
-    11: ("Everything deleted: nothing is left on any bridge", deletion.show),
+    8: ("A policy forbids, repairs and asks", policy.show),
+    9: ("A guest moves to another hypervisor", moves.show),
+    10: ("Agents, the controller and a switch die", restarts.show),
+    11: ("Out without a floating IP; the gateway host goes, and dies", gateways.show),
+    12: ("Everything deleted: nothing is left on any bridge", deletion.show),
 }
 
 
