@@ -60,7 +60,7 @@ class Asked:
         self._lease("a", "b", "near")
         self._claim("near", self.ids["virtual4"])
         # Agents ask for a next hop outside when a guest uses it, and remember who answered.
-        for name, address in (("a", INTERNET), ("b", INTERNET), ("a", self.ids["floating"])):
+        for name, address in (("a", INTERNET), ("b", INTERNET), ("a", self.ids["floating"]), ("a", self.ids["lifted"])):
             self.lab.guests.run(self.lab.guests.get(name), ["ping", "-c3", "-i0.2", "-W1", address])
 
     def ask(self, source: str, target: str, **more: object) -> dict[str, Any]:
