@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-
 from suimon.detection.episodes import Episodes
 from suimon.detection.seen import Hashes, Seen, Tag, keys_of
 from suimon.detection.sightings import Sighting
 from suimon.detection.thresholds import OF_DROPS, OF_RECORDS, OF_SAMPLES, Thresholds
 from suimon.model.findings import Finding
-from suimon.model.records import Batch
+from suimon.model.records import Batch, joined
 from suimon.model.samples import Dropped, Sample
 
 News = TypeVar("News")
@@ -113,7 +111,7 @@ class Records:
         if not self._count:
             self._waiting.clear()
             return self.engine.tick(now_s)
-        batch = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+        batch = joined(self._waiting)
         self._waiting, self._count = [], 0
         found: list[Finding] = []
         for start in range(0, len(batch), self.MOST):

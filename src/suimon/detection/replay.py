@@ -10,7 +10,7 @@ from suimon.detection.engine import Records
 from suimon.detection.seen import Tag
 from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding
-from suimon.model.records import Batch
+from suimon.model.records import Batch, some
 
 _STEP_S = 0.25
 
@@ -26,5 +26,5 @@ def replay(batch: Batch, tags: Sequence[Tag], thresholds: Thresholds, seed: int 
     for part in np.split(order, np.flatnonzero(np.diff(steps)) + 1):
         if len(part):
             now_s = float(batch["ended"][part[-1]])
-            found = records.take(batch[part], tags, now_s)
+            found = records.take(some(batch, part), tags, now_s)
             yield from ((now_s, finding) for finding in (*found, *records.flush(now_s)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.loops import Spans, columns, mixed
-from suimon.model.records import FROM_GUEST, TO_GUEST, Batch
+from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, some
 
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -128,7 +128,7 @@ class Seen:
 
     def whole(self, indexes: Integers) -> Batch:
         """The records as they came."""
-        return self._batch[indexes if self._places is None else self._places[indexes]]
+        return some(self._batch, indexes if self._places is None else self._places[indexes])
 
     def tag_of(self, key: int) -> Tag:
         """Whose key it is, of a port that is in the table."""

@@ -4,7 +4,8 @@ A batch is one structured array of RECORD. Of `model` only this and `loops.py` n
 telemetry and detection may import them: numpy may be missing where those are left out (docs/decisions/0045).
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ RECORD: Final = np.dtype(
     ]
 )
 
+_BYTES: Final = np.dtype(f"V{RECORD.itemsize}")
+"""A record as plain bytes: as a record it would be copied field by field."""
+
 Batch = NDArray[np.void]
 """An array of RECORD."""
 
@@ -48,6 +52,20 @@ def batch_of(length: int) -> Batch:
     batch: Batch = np.zeros(length, RECORD)
     batch["port"] = -1
     return batch
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """All of them in one array; at least one."""
+    if len(batches) == 1:
+        return batches[0]
+    found: Batch = np.concatenate([each.view(_BYTES) for each in batches]).view(RECORD)
+    return found
+
+
+def some(batch: Batch, which: NDArray[Any]) -> Batch:
+    """Copies of those records, by their indexes or a bool for each."""
+    found: Batch = batch.view(_BYTES)[which].view(RECORD)
+    return found
 
 
 def scaled(batch: Batch, column: str) -> NDArray[np.uint64]:

@@ -15,12 +15,11 @@ from typing import Any, Final, Never, Protocol
 
 import duckdb
 import msgspec
-import numpy as np
 import structlog
 
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding
-from suimon.model.records import Batch
+from suimon.model.records import Batch, joined
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.datagrams import Datagrams
 from suimon.telemetry.flow.exporters import Allowed, Losses
@@ -218,7 +217,7 @@ class Collecting:
             waiting, self._waiting, self._count, self._wrote_at = self._waiting, [], 0, time.monotonic()
             self._full.clear()
             for tagger, batches in _by_tagger(waiting):
-                batch = np.concatenate(batches)
+                batch = joined(batches)
                 write = self._segments.write
                 if await self._kept(lambda: write(batch, tagger.ports, tagger.exporters)):  # noqa: B023 (awaited)
                     self.kept += len(batch)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.records import Batch, batch_of
+from suimon.model.records import Batch, batch_of, joined, some
 from suimon.telemetry.flow import netflow5, sflow, templated
 from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams, Places, read
@@ -48,7 +48,7 @@ class Collector:
                 found += decode(datagrams, which, stream[which])
         if len(datagrams.lengths):
             self._expire(float(datagrams.arrived_s[-1]))
-        batch = found[0] if len(found) == 1 else np.concatenate([batch_of(0), *found])
+        batch = joined(found or [batch_of(0)])
         self._count("records", batch["exporter"])
         self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
         return batch
@@ -281,7 +281,7 @@ class _Reading:
         batch, doubted = meant(found.columns, header)
         self._sample(batch, stream, samplers(found.columns))
         if (again := self._again(found.columns, stream)).any():
-            batch, stream, doubted = batch[~again], stream[~again], doubted[~again]
+            batch, stream, doubted = some(batch, ~again), stream[~again], doubted[~again]
         yield self._collector._owned(batch, stream, doubted)
 
     def _again(self, columns: Columns, stream: Places) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.records import Batch, batch_of
+from suimon.model.records import Batch, batch_of, some
 from suimon.telemetry.flow.datagrams import Bytes, Places, Rows, any_of, read
 from suimon.telemetry.flow.frames import Kind, parse
 
@@ -143,7 +143,7 @@ def _flows(
     batch["sampling"] = head.one_of(8, 12)[sample]
     batch["input"], batch["output"] = head.interface(20, 24)[sample], head.interface(24, 32)[sample]
     batch["begun"] = batch["ended"] = arrived_s[owner]
-    return (batch, owner) if whole.all() else (batch[whole], owner[whole])
+    return (batch, owner) if whole.all() else (some(batch, whole), owner[whole])
 
 
 class _Head(NamedTuple):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from suimon.model.collectors import MappedPort
 from suimon.model.loops import Index, columns
-from suimon.model.records import FROM_GUEST, TO_GUEST, Batch
+from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, joined, some
 
 Numbers = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -128,7 +128,7 @@ class Tagger:
         receiver[receiver == sender] = -1
         sends, gets = sender >= 0, receiver >= 0
         both = np.flatnonzero(sends & gets)
-        tagged = np.concatenate([batch, batch[both]]) if len(both) else batch
+        tagged = joined([batch, some(batch, both)]) if len(both) else batch
         own, shared = tagged[: len(batch)], tagged[len(batch) :]
         own["port"] = np.where(sends, sender, receiver)
         own["direction"][gets] = TO_GUEST
