@@ -1,5 +1,6 @@
 """Processes are found by their mark, named by pid and start time, and ended for certain."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,6 +14,13 @@ from suimon.lab.error import LabError
 from suimon.lab.processes import Process
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+LOCKED = """
+import fcntl, os, pathlib, sys
+from suimon.lab import processes
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print(flush=True)
+processes.run(["sleep", "600"], env=processes.environment(pathlib.Path(sys.argv[1])))
+"""
 
 
 @pytest.fixture
@@ -33,6 +41,34 @@ def test_a_marked_process_is_found_and_ended(sleeper: subprocess.Popen[bytes], t
 def test_the_mark_of_another_lab_is_not_ours(sleeper: subprocess.Popen[bytes], tmp_path: Path) -> None:
     assert list(processes.marked(tmp_path.parent)) == []
     assert list(processes.marked(tmp_path / "lab")) == []
+
+
+def test_who_gets_the_lock_of_a_killed_command_finds_what_it_was_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is looked for in many places before it is found: it takes a while until it is executed.
+    monkeypatch.setenv("PATH", os.pathsep.join([*["/-"] * 40_000, os.environ["PATH"]]))
+    command = [sys.executable, "-c", LOCKED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        starter.stdout.readline()
+        children = Path(f"/proc/{starter.pid}/task/{starter.pid}/children")
+        while not (begun := children.read_text().split()):
+            assert starter.poll() is None
+        starter.kill()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    os.close(fd)
+    found = list(processes.marked(tmp_path))
+    processes.end(found)
+    assert [str(process.pid) for process in found] == begun
+
+
+def test_a_command_gets_no_files_but_its_standard_streams() -> None:
+    with Path("/dev/null").open("w") as given:
+        os.set_inheritable(given.fileno(), True)
+        with pytest.raises(LabError, match="Bad file descriptor"):
+            processes.run(["bash", "-c", f"echo >&{given.fileno()}"])
 
 
 def test_a_reused_pid_is_another_process_and_is_spared(sleeper: subprocess.Popen[bytes]) -> None:

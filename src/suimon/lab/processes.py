@@ -2,6 +2,10 @@
 
 A process is named by pid and start time, since pids are used again (proc(5), field 22 of /proc/PID/stat). Signals go
 through a pidfd, so that none ever reaches a successor of the same number.
+
+What is started keeps its starter's files until it executes its program (O_CLOEXEC, open(2)): who gets a lock that a
+dead starter held finds all that it started by their mark. Were they closed before, as `subprocess` does by itself,
+there would be a moment with neither lock nor mark.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +26,9 @@ from suimon.lab.layout import MARKER
 
 _PROC = Path("/proc")
 _NETNS = Path("/run/netns")
+_STATE, _STARTED, _MEMORY, _ENVIRON_END = 0, 19, 20, 48
+"""Of the fields after the command's name: state, starttime, vsize and env_end (proc_pid_stat(5))."""
+_GONE = ["X", *["0"] * _ENVIRON_END]
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -32,9 +40,10 @@ class Process(msgspec.Struct, frozen=True):
 
 def run(args: Sequence[str], *, stdin: str = "", timeout_s: float = 30, env: Mapping[str, str] | None = None) -> str:
     """The standard output of a command that ends well; otherwise a LabError with what it said."""
+    _keep_files()
     try:
         done = subprocess.run(  # noqa: S603
-            args, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False, env=env
+            args, input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False, env=env, close_fds=False
         )
     except FileNotFoundError:
         raise LabError(f"The program {args[0]!r} is missing; `suimon doctor` says what to install.") from None
@@ -48,9 +57,10 @@ def run(args: Sequence[str], *, stdin: str = "", timeout_s: float = 30, env: Map
 
 def start(args: Sequence[str], log: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A process of its own session, its output appended to `log`."""
-    with log.open("ab") as output:
+    _keep_files()
+    with log.open("ab") as out:
         return subprocess.Popen(  # noqa: S603
-            args, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True
+            args, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True, close_fds=False
         )
 
 
@@ -62,12 +72,8 @@ def environment(marker: Path) -> dict[str, str]:
 
 def find(pid: int) -> Process | None:
     """The process that has this pid now; None for none, or for one that has ended and waits to be reaped."""
-    try:
-        # The command's name is in parentheses and may hold anything; what follows the last one is well-formed.
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else Process(pid, int(fields[19]))
+    fields = _stat(pid)
+    return None if fields[_STATE] in "ZX" else Process(pid, int(fields[_STARTED]))
 
 
 def alive(process: Process) -> bool:
@@ -86,11 +92,7 @@ def marked(marker: Path) -> Iterator[Process]:
     """The processes that carry the mark of the lab at `marker`."""
     wanted = f"{MARKER}={marker}".encode()
     for pid in _pids():
-        try:
-            environ = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted in environ and (process := find(pid)):
+        if wanted in _environ(pid) and (process := find(pid)):
             yield process
 
 
@@ -142,6 +144,36 @@ def tell(process: Process, number: signal.Signals) -> None:
 
 def _pids() -> Iterator[int]:
     return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit())
+
+
+def _keep_files() -> None:
+    """Programs get no more than their standard streams, whatever we were given ourselves."""
+    for fd in [int(entry.name) for entry in (_PROC / "self" / "fd").iterdir()]:
+        # That of the listing is closed by now.
+        with suppress(OSError):
+            os.set_inheritable(fd, fd <= 2)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on; those of an ended process for none."""
+    try:
+        # The command's name is in parentheses and may hold anything; what follows the last one is well-formed.
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return _GONE
+
+
+def _environ(pid: int) -> list[bytes]:
+    """What it was started with; for who is just executing its program, a moment later, when that is there."""
+    environ, deadline = b"", time.monotonic() + 1
+    with suppress(OSError):
+        while not (environ := (_PROC / str(pid) / "environ").read_bytes()) and time.monotonic() < deadline:
+            fields = _stat(pid)
+            # Memory, but no place in it yet for an environment. Kernel threads have none, and no memory either.
+            if fields[_MEMORY] == "0" or fields[_ENVIRON_END] != "0":
+                break
+            time.sleep(0.001)
+    return environ.split(b"\0")
 
 
 def _inode(path: Path) -> int | None:
