@@ -13,7 +13,7 @@ typedef struct {
     uint8_t *into;
 } part;
 
-EXPORTED int64_t suimon_loops(void) { return 2; }
+EXPORTED int64_t suimon_loops(void) { return 3; }
 
 #define COPY(TYPE)                                                                                                     \
     for (int64_t i = 0; i < some; i++)                                                                                 \
@@ -70,6 +70,25 @@ EXPORTED void suimon_find(const uint64_t *keys, const int32_t *slots, int64_t sl
     }
 }
 
+/* Numbers as they come, at most `most`, and which each value is; how many, -1 when there are more. Slots as above. */
+EXPORTED int64_t suimon_distinct(const uint64_t *values, int64_t count, int64_t most, uint64_t *known, int32_t *slots,
+                                 int64_t slot_count, int64_t *index) {
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t slot = mixed(values[i]) & (uint64_t)(slot_count - 1);
+        while (slots[slot] >= 0 && known[slots[slot]] != values[i])
+            slot = (slot + 1) & (uint64_t)(slot_count - 1);
+        if (slots[slot] < 0) {
+            if (found == most)
+                return -1;
+            known[found] = values[i];
+            slots[slot] = (int32_t)found++;
+        }
+        index[i] = slots[slot];
+    }
+    return found;
+}
+
 #ifdef __x86_64__
 __attribute__((target_clones("avx2", "default"))) /* Which eight cells at once are worth a copy for. */
 #endif
@@ -104,4 +123,72 @@ EXPORTED void suimon_lay(float *rings, int64_t slots, int64_t oldest, const int6
                 ring[(second % slots + slots) % slots] += (float)(amounts[i] * share);
             }
         }
+}
+
+/* The lower `width` bits (1 to 64) of numbers that have no more, the first lowest; 32 numbers are 4 * width bytes. */
+static uint8_t *packed(const uint64_t *values, int64_t count, int64_t width, uint8_t *into) {
+    unsigned __int128 held = 0;
+    int64_t bits = 0;
+    for (int64_t i = 0; i < count; i++) {
+        held |= (unsigned __int128)values[i] << bits;
+        bits += width;
+        if (bits >= 64) {
+            uint64_t low = (uint64_t)held;
+            memcpy(into, &low, 8);
+            into += 8, bits -= 64, held >>= 64;
+        }
+    }
+    uint64_t low = (uint64_t)held;
+    memcpy(into, &low, (size_t)bits / 8);
+    return into + bits / 8;
+}
+
+/* `count` is a multiple of 32. */
+EXPORTED void suimon_pack(const uint64_t *values, int64_t count, int64_t width, uint8_t *into) {
+    packed(values, count, width, into);
+}
+
+static uint8_t *number(uint64_t value, uint8_t *into) { /* ULEB128. */
+    for (; value > 0x7F; value >>= 7)
+        *into++ = (uint8_t)(value | 0x80);
+    *into++ = (uint8_t)value;
+    return into;
+}
+
+static uint8_t *signed_number(int64_t value, uint8_t *into) {
+    return number((uint64_t)value << 1 ^ (uint64_t)(value >> 63), into);
+}
+
+#define BLOCK 128
+
+/* Parquet's DELTA_BINARY_PACKED, of numbers of 32 or 64 bits: https://parquet.apache.org/docs/file-format/data-pages/encodings.
+ * Takes at most 32 bytes and 14 + 8 * BLOCK for each block; returns how many. */
+EXPORTED int64_t suimon_deltas(const uint64_t *values, int64_t count, int64_t bits, uint8_t *into) {
+    uint8_t *at = number(count, number(4, number(BLOCK, into)));
+    int64_t steps[BLOCK];
+    uint64_t above[BLOCK], mask = bits == 32 ? 0xFFFFFFFFu : ~(uint64_t)0;
+    int64_t first = count ? (int64_t)values[0] : 0;
+    at = signed_number(bits == 32 ? (int32_t)first : first, at);
+    for (int64_t i = 1; i < count; i += BLOCK) {
+        int64_t some = count - i < BLOCK ? count - i : BLOCK, least = INT64_MAX;
+        for (int64_t n = 0; n < some; n++) {
+            int64_t step = (int64_t)(values[i + n] - values[i + n - 1]);
+            steps[n] = bits == 32 ? (int32_t)step : step;
+            least = steps[n] < least ? steps[n] : least;
+        }
+        at = signed_number(least, at);
+        for (int64_t n = 0; n < BLOCK; n++)
+            above[n] = n < some ? ((uint64_t)steps[n] - (uint64_t)least) & mask : 0;
+        uint8_t *widths = at;
+        at += 4;
+        for (int64_t part = 0; part < 4; part++) {
+            uint64_t all = 0;
+            for (int64_t n = 0; n < 32; n++)
+                all |= above[part * 32 + n];
+            widths[part] = (uint8_t)(all ? 64 - __builtin_clzll(all) : 0);
+            if (all)
+                at = packed(above + part * 32, 32, widths[part], at);
+        }
+    }
+    return at - into;
 }

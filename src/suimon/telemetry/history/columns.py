@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from suimon.model.collectors import MappedPort
 from suimon.model.loops import columns
 from suimon.model.records import Batch
+from suimon.telemetry.history.parquet import Coded, Column
 
 COLUMNS: Final = {
     "begun_ms": "BIGINT",
@@ -63,6 +64,17 @@ def labels(port: NDArray[np.int32], ports: Sequence[MappedPort]) -> dict[str, An
     return {"port": np.array(used, np.int32), **texts}
 
 
-def names(exporters: Sequence[str]) -> dict[str, Any]:
-    """The table that `exporter` of a record is an index into."""
-    return {"number": np.arange(len(exporters), dtype=np.uint32), "exporter": np.array(exporters, object)}
+def stored(batch: Batch, ports: Sequence[MappedPort], exporters: Sequence[str]) -> dict[str, Column]:
+    """The columns of records whose `port` and `exporter` are indexes into those."""
+    told: dict[str, Column] = {**numbers(batch)}
+    port, exporter = (np.asarray(told.pop(name)) for name in ("port", "exporter"))
+    told["exporter"] = Coded(exporters, np.where(exporter < len(exporters), exporter, -1).astype(np.int64))
+    texts = labels(port, ports)
+    used = texts.pop("port")
+    for name, each in texts.items():
+        places = {text: number for number, text in enumerate(dict.fromkeys(each.tolist()))}
+        # Its last is what -1 finds.
+        place = np.full(len(ports) + 1, -1, np.int64)
+        place[used] = [places[text] for text in each.tolist()]
+        told[name] = Coded(tuple(places), place[port])
+    return told

@@ -21,7 +21,8 @@ import structlog
 
 from suimon.model.collectors import MappedPort
 from suimon.model.records import Batch
-from suimon.telemetry.history.columns import COLUMNS, LABELS, TEXTS, labels, names, numbers
+from suimon.telemetry.history.columns import COLUMNS, TEXTS, stored
+from suimon.telemetry.history.parquet import Writer
 
 log = structlog.get_logger()
 
@@ -29,6 +30,8 @@ HOUR_S: Final = 3600
 _ORDER: Final = (
     "port_id, direction, destination_high, destination_low, source_high, source_low, destination_port, begun_ms"
 )
+_GROUP: Final = 1 << 17
+"""Records that lie together in a small file."""
 _SLACK_BEFORE_S: Final = 600.0
 _SLACK_AFTER_S: Final = 2 * HOUR_S
 """Records come up to an exporter's active timeout after they begin, and its clock may be wrong."""
@@ -99,27 +102,14 @@ class Segments:
         while self._compacted(hour).exists():  # The clock was set back: that file is closed.
             hour += 1
         self._number += 1
-        with self._cursor() as cursor:
-            columns = numbers(batch)
-            cursor.register("batch", columns)
-            for name, table in (("labels", labels(columns["port"], ports)), ("exporters", names(exporters))):
-                # Python's objects are looked at anew by every statement that reads them.
-                cursor.register("given", table)
-                cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT * FROM given")  # noqa: S608
-                cursor.unregister("given")
-            _enumerate(cursor, "labels", LABELS)
-            _enumerate(cursor, "exporters", ("exporter",))
-            # Turned into enums before they are joined: once for each port, not for each record.
-            cursor.execute(f"CREATE TEMP TABLE port_labels AS SELECT port, {_as_enums(LABELS)} FROM labels")  # noqa: S608
-            named = f"SELECT number, {_as_enums(['exporter'])} FROM exporters"  # noqa: S608
-            cursor.execute(f"CREATE TEMP TABLE named AS {named}")
-            source = (
-                "SELECT batch.* EXCLUDE (exporter, port), named.exporter, port_labels.* EXCLUDE (port) FROM batch "
-                "LEFT JOIN port_labels USING (port) LEFT JOIN named ON named.number = batch.exporter"
-            )
-            # Looking for numbers that come again costs twice what writing them does. Enums have their dictionary.
-            how = "CODEC lz4_raw, DICTIONARY_SIZE_LIMIT 1"
-            self._store(cursor, source, self._open / f"{hour}-{self._number}.parquet", how)
+        with (
+            self._appearing(self._open / f"{hour}-{self._number}.parquet") as unfinished,
+            unfinished.open("wb") as file,
+        ):
+            made = Writer(file, COLUMNS)
+            for first in range(0, len(batch), _GROUP):
+                made.add(stored(batch[first : first + _GROUP], ports, exporters))
+            made.close()
 
     def compact(self) -> None:
         """Make one file of each hour that is over."""
@@ -131,7 +121,9 @@ class Segments:
                     _enumerate(cursor, _all_of(parts), TEXTS)
                     kept = ", ".join(_as_enums([name]) if name in TEXTS else name for name in COLUMNS)
                     packed = f"SELECT * FROM (SELECT {kept} FROM {_all_of(parts)}) ORDER BY {_ORDER}"  # noqa: S608
-                    self._store(cursor, packed, self._compacted(hour), "CODEC zstd, ROW_GROUP_SIZE 500000")
+                    how = "FORMAT parquet, PARQUET_VERSION V2, CODEC zstd, ROW_GROUP_SIZE 500000"
+                    with self._appearing(self._compacted(hour)) as unfinished:
+                        cursor.execute(f"COPY ({packed}) TO '{_quoted(unfinished)}' ({how})")
                 with self._reading:
                     for each in parts:
                         each.unlink()
@@ -163,10 +155,12 @@ class Segments:
         with self._reading, self._cursor() as cursor:
             yield cursor, _all_of([each for each in self.files() if first <= _hour(each) <= last])
 
-    def _store(self, cursor: duckdb.DuckDBPyConnection, source: str, path: Path, how: str) -> None:
+    @contextmanager
+    def _appearing(self, path: Path) -> Iterator[Path]:
+        """Where to write what will be that file, whole and on disk, or not at all."""
         unfinished = path.with_suffix(".unfinished")
         try:
-            cursor.execute(f"COPY ({source}) TO '{_quoted(unfinished)}' (FORMAT parquet, PARQUET_VERSION V2, {how})")
+            yield unfinished
             _to_disk(unfinished)
             unfinished.rename(path)
             _to_disk(path.parent)

@@ -1,0 +1,70 @@
+"""What is written as Parquet is what DuckDB reads."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from suimon.model import loops
+from suimon.telemetry.history.parquet import Coded, Column, Writer
+
+_KINDS = {
+    **{"signed": "BIGINT", "long": "UBIGINT", "word": "UINTEGER", "short": "USMALLINT"},
+    **{"byte": "UTINYINT", "text": "VARCHAR"},
+}
+_TEXTS = ("", "a", "ä" * 200, *map(str, range(5)))
+
+
+def rows(count: int) -> dict[str, Column]:
+    chance = np.random.default_rng(count)
+    long = chance.integers(0, 1 << 64, count, np.uint64)
+    long[chance.random(count) < 0.3] = 0
+    signed = long.view(np.int64) >> chance.integers(0, 64)
+    word, short = (long >> np.uint64(shift) for shift in (32, 48))
+    text = Coded(_TEXTS, chance.integers(-1, len(_TEXTS), count))
+    plain = {"signed": signed, "long": long, "word": word.astype(np.uint32), "short": short.astype(np.uint16)}
+    return {**plain, "byte": (long & np.uint64(0x81)).astype(np.uint8), "text": text}
+
+
+def values(column: Column) -> list[Any]:
+    if not isinstance(column, Coded):
+        return list(column.tolist())
+    return [None if at < 0 else np.asarray(column.known, object)[at] for at in column.which.tolist()]
+
+
+def written(path: Path, groups: list[dict[str, Column]]) -> None:
+    with path.open("wb") as file:
+        made = Writer(file, _KINDS)
+        for group in groups:
+            made.add(group)
+        made.close()
+
+
+@pytest.mark.parametrize("counts", [(), (1,), (2, 128, 129), (130, 31, 257), (5000, 1)])
+def test_what_is_written_is_read(tmp_path: Path, counts: tuple[int, ...]) -> None:
+    groups = [rows(count) for count in counts]
+    written(tmp_path / "some.parquet", groups)
+    read = duckdb.sql(f"SELECT * FROM '{tmp_path}/some.parquet'")
+    assert dict(zip(read.columns, map(str, read.types), strict=True)) == _KINDS
+    wanted = [tuple(row) for group in groups for row in zip(*map(values, group.values()), strict=True)]
+    assert read.fetchall() == wanted
+    if counts:
+        # By what the file says of the least and the greatest, parts are left unread.
+        told = max(wanted, key=lambda row: row[1])
+        found = duckdb.sql(f"SELECT * FROM '{tmp_path}/some.parquet' WHERE \"long\" >= {told[1]}::UBIGINT")
+        assert found.fetchall() == [told]
+
+
+def test_a_column_may_be_null_altogether(tmp_path: Path) -> None:
+    written(tmp_path / "none.parquet", [{**rows(9), "text": Coded((), np.full(9, -1))}])
+    assert duckdb.sql(f"SELECT text FROM '{tmp_path}/none.parquet'").fetchall() == [(None,)] * 9
+
+
+def test_without_a_compiler_the_file_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [rows(count) for count in (300, 128)]
+    written(tmp_path / "compiled", groups)
+    monkeypatch.setattr(loops, "_LIBRARY", None)
+    written(tmp_path / "plain", groups)
+    assert (tmp_path / "compiled").read_bytes() == (tmp_path / "plain").read_bytes()
