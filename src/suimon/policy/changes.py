@@ -14,6 +14,12 @@ Table = tuple[str, str]
 of `("main", "execute[nova:pause]")`."""
 
 
+def owned(name: str, owner: str) -> Table:
+    """Whose table, or action, a name means: what stands before its first colon says it, or else it is `owner`'s."""
+    first, _, rest = name.partition(":")
+    return (first, rest) if rest else (owner, name)
+
+
 class Event(msgspec.Struct, frozen=True):
     """Clauses and facts that a policy gains or loses: `text` may hold any number of them."""
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import NoReturn
 
 from suimon.policy.builtins import BUILTINS, fits
-from suimon.policy.changes import Table
+from suimon.policy.changes import Table, owned
 from suimon.policy.compile import MAX_JOINS
 from suimon.policy.errors import PolicyError
 from suimon.policy.terms import Aggregate, Atom, Clause, Fact, Literal, Statement, Term, Test, Variable, variables
@@ -56,9 +56,9 @@ class Scope:
         return part
 
     def table_of(self, literal: Literal) -> Table:
-        """Whose table a name means: a bare one is the policy's own."""
-        owner, _, name = literal.name.partition(":")
-        return (owner, name + literal.update) if name else (self.policy, owner + literal.update)
+        """With the sign of an update."""
+        owner, name = owned(literal.name, self.policy)
+        return owner, name + literal.update
 
     def _head(self, statement: Statement) -> Atom:
         head, *others = statement.heads
@@ -67,7 +67,7 @@ class Scope:
         if head.negated:
             _refuse(head, "a head is not negated")
         if head.modal:
-            return self._modal_head(head)
+            return self._modal_head(head, statement)
         if _builtin_name(head):
             _refuse(head, f"{head.name} is a builtin", "give the table another name")
         if head.update and self._kind != "action":
@@ -81,9 +81,11 @@ class Scope:
         table = (self.policy, head.name + head.update)
         return Atom(table, self._plain(head))
 
-    def _modal_head(self, head: Literal) -> Atom:
+    def _modal_head(self, head: Literal, statement: Statement) -> Atom:
         if head.modal != "execute":
             _refuse(head, f"{head.modal}[…] can't be concluded", "only execute[service:action(…)] can")
+        if statement.body is None:
+            _refuse(head, f"{head} follows from nothing", "an action is called for by a clause")
         return Atom(self._action_table(head), self._plain(head))
 
     def _action_table(self, literal: Literal) -> Table:
@@ -126,16 +128,13 @@ class Scope:
         columns = tables.get(table[1])
         if columns is None:
             _refuse(literal, f"{table[0]} has no table {table[1]}", _near(table[1], tables))
-        if literal.columns:
-            return self._by_name(literal, columns)
-        if len(literal.arguments) != len(columns):
+        if len(literal.arguments) > len(columns):
             hint = f"its columns are {', '.join(columns)}; name those you need: {literal.name}({columns[0]}=x)"
             _refuse(literal, f"{literal.name} has {len(columns)} columns, not {len(literal.arguments)}", hint)
-        return literal.arguments
+        return self._placed(literal, columns)
 
-    def _by_name(self, literal: Literal, columns: tuple[str, ...]) -> tuple[Term, ...]:
-        if len(literal.arguments) > len(columns):
-            _refuse(literal, f"{literal.name} has {len(columns)} columns, not {len(literal.arguments)}")
+    def _placed(self, literal: Literal, columns: tuple[str, ...]) -> tuple[Term, ...]:
+        """Positions first; columns that are not given are as good as `_`, each by itself."""
         given = dict(enumerate(literal.arguments))
         for name, term in literal.columns:
             if name.isdigit():
@@ -149,7 +148,6 @@ class Scope:
                 _refuse(literal, f"the column {columns[place]} of {literal.name} is given twice")
             given[place] = term
         self._unnamed += 1
-        # Columns that are not named are as good as `_`, each by itself.
         return tuple(given.get(i, Variable(f"?{self._unnamed}.{i}")) for i in range(len(columns)))
 
     def _check_safety(self, clause: Clause, statement: Statement) -> None:

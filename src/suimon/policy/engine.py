@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from suimon.policy import explanation, whatif
-from suimon.policy.changes import Call, Difference, Event, Explanation, FactChange, Row, Shown, Table
+from suimon.policy.changes import Call, Difference, Event, Explanation, FactChange, Row, Shown, Table, owned
 from suimon.policy.checks import KINDS
 from suimon.policy.errors import PolicyError, TooMuch
 from suimon.policy.evaluation import Changed
@@ -180,6 +180,6 @@ def _difference(changed: Changed) -> Difference:
     calls = []
     for policy, name in changed.came:
         if name[-1] == "]":
-            service, _, action = name[len("execute[") : -1].rpartition(":")
-            calls += [Call(policy, service or policy, action, row) for row in sorted(appeared[policy, name], key=str)]
+            service, action = owned(name[len("execute[") : -1], policy)
+            calls += [Call(policy, service, action, row) for row in sorted(appeared[policy, name], key=str)]
     return Difference(appeared, Shown(changed.went, shown_row), calls)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from suimon.policy.changes import FactChange, Table
+from suimon.policy.changes import FactChange, Table, owned
 from suimon.policy.errors import PolicyError
 from suimon.policy.program import Policy, is_inventing
 from suimon.policy.strata import HIDDEN
@@ -51,10 +51,9 @@ def project(workspace: Workspace, policy: str, sequence: str, action_policy: str
 def _update(workspace: Workspace, policy: str, statement: Statement) -> None:
     """`p+(1)`, `p-(x) :- q(x)`: the row or the clause comes or goes."""
     head = statement.heads[0]
-    owner, _, name = head.name.rpartition(":")
+    target, name = owned(head.name, policy)
     plain = Literal(name, head.arguments, head.columns, place=head.place)
     text = statement.text.replace(f"{head.name}{head.update}", name, 1)
-    target = owner or policy
     if target in workspace.sources:
         row = workspace.scope(policy).query(Literal(head.name, head.arguments, head.columns, place=head.place))
         if statement.body is not None or not isinstance(row, Atom) or variables(row.arguments):
@@ -115,8 +114,7 @@ class _Actions:
         self._workspace.evaluation.settle()
 
     def _target(self, name: str, row: StoredRow) -> Fact:
-        owner, _, table = name.rpartition(":")
-        return Fact((owner or self._policy, table), row)
+        return Fact(owned(name, self._policy), row)
 
     def _said(self, statement: Statement) -> list[Fact] | None:
         """The action, and what else is said of it, for the first way in which the body holds; None if it doesn't."""

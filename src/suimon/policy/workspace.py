@@ -76,7 +76,7 @@ class Workspace:
         clauses, facts = {**policy.clauses}, {**policy.facts}
         for part in parts:
             if isinstance(part, Clause):
-                clauses.setdefault(part) if insert else clauses.pop(part, None)
+                clauses.setdefault(part) if insert else clauses.pop(_written(part, clauses), None)
             else:
                 facts.setdefault(part) if insert else facts.pop(part, None)
                 self.evaluation.assert_row(self.evaluation.relation(part.table), part.row, insert)
@@ -181,6 +181,13 @@ def _setter(policy: Policy, clauses: dict[Clause, None], facts: dict[Fact, None]
         policy.clauses, policy.facts = clauses, facts
 
     return undo
+
+
+def _written(clause: Clause, clauses: Mapping[Clause, None]) -> Clause:
+    """The clause as it came: its body may have stood in another order."""
+    body = frozenset(clause.body)
+    same = (one for one in clauses if one.head == clause.head and frozenset(one.body) == body)
+    return clause if clause in clauses else next(same, clause)
 
 
 def _rows(rows: Sequence[Row], width: int, table: Table) -> list[StoredRow]:
