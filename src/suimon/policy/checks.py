@@ -155,10 +155,7 @@ class Scope:
         literals = [literal for literal in body if not _is_true(literal)]
         known: set[Variable] = set()
         left = list(zip(clause.body, literals, strict=True))
-        while True:
-            ready = [pair for pair in left if _needs(pair[0]) <= known]
-            if not ready:
-                break
+        while ready := [pair for pair in left if _needs(pair[0]) <= known]:
             for pair in ready:
                 left.remove(pair)
                 part = pair[0]
