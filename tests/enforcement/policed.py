@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 
 from suimon.enforcement.purse import Purse
@@ -12,11 +14,17 @@ from suimon.model.policies import CLOUD, News
 from suimon.policy.changes import Row
 from suimon.resources import policies
 from suimon.resources.persona import hidden_from_projects
-from tests.resources.world import ADMIN, World
+from suimon.resources.registry import RESOURCES
+from suimon.store import Tx
+from tests.resources.world import ADMIN, ALICE, World
 
 OPEN = 'error(rule) :- neutronv2:security_group_rules(id=rule, direction="ingress", remote_ip_prefix="0.0.0.0/0")'
 
 LIMITS = Limits(max_s=60)
+
+
+class _Undone(Exception):
+    """Whoever only looked."""
 
 
 class Policed(World):
@@ -42,6 +50,19 @@ class Policed(World):
 
     def rows(self, name: str, table: str = "error", project: str = CLOUD) -> list[Row]:
         return self.read(lambda tx: self.engines.ask(tx, project, lambda scope: scope.engine.rows(name, table)))
+
+    def foreseen(self, name: str) -> list[str]:
+        """By a network of that name, which isn't made."""
+        networks, told = RESOURCES["networks"], []
+
+        def act(tx: Tx) -> None:
+            networks.create(tx, ALICE, networks.spec.for_create({"name": name}, ALICE))
+            told.extend(self.engines.foresee(tx))
+            raise _Undone
+
+        with suppress(_Undone):
+            self.write(act, ALICE)
+        return told
 
     def news(self) -> list[News]:
         self.read(self.engines.catch_up)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from suimon.model.fact_tables import FactSource, FactTable, Reading, Row, Unread
@@ -100,6 +101,15 @@ def test_a_source_that_goes_takes_its_clauses_out_of_force_and_brings_them_back(
     policed.write(lambda tx: policies.delete_clause(tx, ADMIN, "sites", next(iter(told))))
     assert policed.read(lambda tx: policed.engines.status(tx, ""))["rules_not_in_force"] == {}
     assert policed.rows("sites") == [(1,)]
+
+
+def test_a_table_of_another_releases_columns_is_left_until_it_is_read_again(policed: Policed) -> None:
+    policed.policy("late", "error(d) :- clock:now(date=d)")
+    reading = Reading(source="clock", name="now", columns=fact_columns(), rows=[("", "today", 0, 0, 1, 1, 1)])
+    for columns, row in ((("date",), ("older",)), (fact_columns(), reading.rows[0])):
+        kept = msgspec.structs.replace(reading, columns=columns, rows=[row])
+        policed.write(lambda tx, kept=kept: fact_tables.keep_readings(tx, [kept]))  # type: ignore[misc]
+        assert policed.rows("late") == ([("today",)] if len(row) > 1 else [])
 
 
 def test_projects_have_their_own_rows_and_no_other_table(policed: Policed) -> None:

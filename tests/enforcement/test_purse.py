@@ -128,6 +128,18 @@ def test_policies_that_take_too_long_to_follow_stand_still_and_come_back(policed
     assert sorted(policed.rows("mine", project="red")) == sorted([(made,), (other,)])
 
 
+def test_policies_that_take_too_long_to_load_stand_still_and_come_back(policed: Policed, clocks: Clocks) -> None:
+    policed.policy("mine", "p(1)", "p(2)", by=ALICE)
+    clocks.work_s = 6.0
+    policed.engines = policed.fresh()
+    policed.read(policed.engines.catch_up)
+    clocks.work_s = 0.0
+    with refused("ServiceUnavailable", "more than their share"):
+        policed.rows("mine", "p", "red")
+    clocks.now_s += clocks.purse.full_in_s("red")
+    assert policed.rows("mine", "p", "red") == [(1,), (2,)]
+
+
 def test_a_project_without_time_left_forbids_nothing(policed: Policed, clocks: Clocks) -> None:
     policed.policy("mine", "error(x) :- neutronv2:networks(id=x)", by=ALICE, mode="enforced", proactive=True)
     policed.rows("mine", project="red")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 
@@ -50,7 +51,12 @@ class Replayable(Kept):
         return drafted(policies, written, name, clauses or None)
 
     def replay(
-        self, draft: Drafted, project: str = CLOUD, limits: ReplayLimits = OF_CLOUD, since: datetime | None = None
+        self,
+        draft: Drafted,
+        project: str = CLOUD,
+        limits: ReplayLimits = OF_CLOUD,
+        since: datetime | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Replayed:
         self.note()
         sources = self.read(lambda tx: self.engines.sources(tx, project))
@@ -58,7 +64,7 @@ class Replayable(Kept):
         span = (since or self.since, self.now() + timedelta(days=1))
         past = self.engines.past(tables, project)
         told = self.read(lambda tx: recorded(tx, past, span, outside(tx, tables, project), limits))
-        return list(replay(draft, sources, told, limits, time.monotonic))[-1]
+        return list(replay(draft, sources, told, limits, clock))[-1]
 
 
 @pytest.fixture
@@ -159,6 +165,8 @@ def test_it_is_bounded(past: Replayable) -> None:
     assert (listed.appeared, len(listed.found)) == (24, 3)
     stopped = past.replay(draft, limits=ReplayLimits(max_rows=6))
     assert "more than 6 rows" in stopped.ended_early and 0 < stopped.changes < whole.changes
+    slow = past.replay(draft, limits=ReplayLimits(max_s=20.0), clock=map(float, count()).__next__)
+    assert "longer than 20.0 s" in slow.ended_early and 0 < slow.changes < whole.changes
     with refused("HTTPBadRequest", "too much at once"):
         past.replay(draft, limits=ReplayLimits(most_versions=2))
     with refused("HTTPBadRequest", "history begins at"):

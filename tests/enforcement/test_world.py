@@ -14,6 +14,7 @@ from suimon.resources import policies
 from tests.enforcement.policed import OPEN, Policed
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, refused
 
+SPACED = OPEN.replace("(rule)", "( rule )")
 RULE = {"direction": "ingress", "ethertype": "IPv4", "protocol": "tcp"}
 
 
@@ -49,6 +50,26 @@ def test_news_tell_of_the_change_that_made_them(policed: Policed) -> None:
     assert (told.policy, told.row, told.request_id) == ("open", (rule,), ALICE.request_id)
     assert revision < told.revision == policed.store.position()[2] - 1
     assert policed.news() == []
+
+
+def test_what_the_first_clause_finds_is_news_to_a_controller_that_did_not_check_it(policed: Policed) -> None:
+    rule = opened(policed)
+    policed.read(policed.engines.listen)
+    policed.store.guard(None)
+    policed.policy("open", OPEN)
+    assert [(one.row, one.appeared) for one in policed.news()] == [((rule,), True)]
+
+
+def test_more_news_than_are_kept_are_none(policed: Policed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world, "_MOST_NEWS", 1)
+    policed.policy("open", OPEN)
+    policed.read(policed.engines.listen)
+    opened(policed)
+    assert len(policed.news()) == 1
+    opened(policed)
+    opened(policed)
+    policed.read(policed.engines.catch_up)
+    assert policed.engines.news() is None
 
 
 def test_an_engine_that_starts_late_agrees_with_one_that_followed(policed: Policed) -> None:
@@ -100,12 +121,13 @@ def test_what_is_not_committed_leaves_nothing_behind(policed: Policed) -> None:
         ("error(x :- q(x)", "line 1, column "),
         ("p(1) p(2)", "one rule at a time"),
         (OPEN, "already exists"),
+        (SPACED, "already exists"),
     ],
 )
 def test_clauses_that_cannot_be_in_force_are_refused(policed: Policed, text: str, words: str) -> None:
     policed.policy("open", OPEN)
     before = policed.store.position()
-    kinds = {OPEN: "HTTPConflict", "p(1) p(2)": "HTTPBadRequest"}
+    kinds = {OPEN: "HTTPConflict", SPACED: "HTTPConflict", "p(1) p(2)": "HTTPBadRequest"}
     with refused(kinds.get(text, "PolicyError"), words):
         policed.insert("open", text + " ")
     assert policed.store.position() == before
@@ -187,6 +209,19 @@ def test_what_becomes_too_much_stands_still_and_stops_nobody() -> None:
     policed.write(lambda tx: policies.delete_clause(tx, ADMIN, "pairs", clause.id))
     policed.insert("pairs", "error(x) :- neutronv2:networks(id=x)")
     assert len(policed.rows("pairs")) == 11 and (network,) in policed.rows("pairs")
+    policed.close()
+
+
+def test_who_stands_still_tells_nothing_and_foresees_nothing() -> None:
+    policed = Policed(Limits(max_rows=50, max_s=60))
+    assert policed.foreseen("any") == []
+    policed.policy("pairs", "error(x, y) :- neutronv2:networks(id=x), neutronv2:networks(id=y)")
+    policed.policy("bad", 'error(n) :- neutronv2:networks(name=n), equal(n, "bad")')
+    assert policed.foreseen("bad")[0] == 'error("bad") of bad appears'
+    policed.read(policed.engines.listen)
+    policed.create_many("networks", [{} for _ in range(10)], SYSTEM)
+    policed.network(name="bad")
+    assert (policed.news(), policed.foreseen("bad")) == ([], [])
     policed.close()
 
 

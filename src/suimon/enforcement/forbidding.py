@@ -61,10 +61,7 @@ def consequences(scope: Scope, things: Mapping[Key, msgspec.Struct | None], publ
 def _judged(
     tx: Tx, scope: Scope, things: Mapping[Key, msgspec.Struct | None], public: Collection[str]
 ) -> Iterator[Evaluation]:
-    changes = scope.fact_changes(things, public)
-    if not changes:
-        return
-    with scope.engine.trial(changes) as difference:
+    with scope.engine.trial(scope.fact_changes(things, public)) as difference:
         for policy in scope.watchful:
             for row in difference.appeared.get((policy.name, VIOLATIONS), ())[:1]:
                 yield _evaluation(tx, scope, policy, row)

@@ -119,8 +119,6 @@ class Scope:
 
     def take(self, things: Things, shared: Collection[str]) -> list[Told]:
         """They are so from now on. Raises TooMuch, and nothing is taken."""
-        if not things:
-            return []
         difference = self.engine.facts(self.fact_changes(things, shared))
         for key, thing in things.items():
             if not isinstance(thing, fact_tables.Told) and (facts := self._facts_of(key, thing, shared)):
