@@ -157,6 +157,19 @@ def _of_a_tenants_own(world: World) -> None:
     world.port(network, fixed_ips=[{"ip_address": OUTSIDE}])
 
 
+def _routed_by_an_address_scope(world: World) -> None:
+    scope = world.create("address-scopes", name="s", ip_version=4, by=ADMIN)["id"]
+    pools = [
+        world.create("subnetpools", name="p", prefixes=[cidr], address_scope_id=scope, by=ADMIN)["id"]
+        for cidr in ("192.0.2.0/24", "198.18.0.0/24")
+    ]
+    outer = world.network(ADMIN, **{"router:external": True})
+    world.create("subnets", network_id=outer, ip_version=4, cidr="198.18.0.0/24", subnetpool_id=pools[1], by=ADMIN)
+    network = world.network(ADMIN)
+    world.create("subnets", network_id=network, ip_version=4, cidr="192.0.2.0/24", subnetpool_id=pools[0], by=ADMIN)
+    world.port(network, ADMIN, fixed_ips=[{"ip_address": OUTSIDE}])
+
+
 def _of_a_tenants_own_pool(world: World) -> None:
     made = world.create("subnetpools", name="p", prefixes=["192.0.2.0/24"])["id"]
     network = world.network()
@@ -164,7 +177,7 @@ def _of_a_tenants_own_pool(world: World) -> None:
     world.port(network, fixed_ips=[{"ip_address": OUTSIDE}])
 
 
-@pytest.mark.parametrize("give", [_floating, _gateway, _of_a_shared_pool, _changed_to])
+@pytest.mark.parametrize("give", [_floating, _gateway, _of_a_shared_pool, _changed_to, _routed_by_an_address_scope])
 def test_an_outside_address_that_the_cloud_hands_out_is_released_and_told(
     world: World, give: Callable[[World], None]
 ) -> None:
@@ -184,6 +197,30 @@ def test_no_tenant_lifts_one_by_numbering_his_own_network_so(world: World, give:
     made = restrict(world, "outside_address", OUTSIDE, **of("port_block"))
     give(world)
     assert shown(world, made.id, ADMIN)["state"] == "active"
+    again = restrict(world, "outside_address", OUTSIDE, **of("port_block"))
+    assert again.state == "active", "nor shields him who is outside there"
+
+
+@pytest.mark.parametrize("give", [_floating, _gateway, _of_a_shared_pool, _changed_to, _routed_by_an_address_scope])
+def test_what_the_cloud_hands_out_is_not_outside(world: World, give: Callable[[World], None]) -> None:
+    give(world)
+    with refused("HTTPBadRequest", "of the cloud"):
+        restrict(world, "outside_address", OUTSIDE, **of("port_block"))
+
+
+@pytest.mark.parametrize(
+    ("cidr", "inside"),
+    [("10.9.0.0/24", "10.9.0.77"), ("100.64.0.0/24", "100.64.0.7"), ("fd00::/64", "fd00::7"), ("8.8.8.0/24", None)],
+)
+def test_a_private_address_is_nobodys_outside_where_a_tenant_has_its_range(
+    world: World, cidr: str, inside: str | None
+) -> None:
+    world.subnet(world.network(), cidr)
+    if inside is None:
+        assert restrict(world, "outside_address", "8.8.8.8", **of("port_block")).state == "active"
+        return
+    with refused("HTTPBadRequest", "inside of the cloud"):
+        restrict(world, "outside_address", inside, **of("port_block"))
 
 
 @pytest.mark.parametrize(

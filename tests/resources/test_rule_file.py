@@ -51,6 +51,8 @@ def test_what_is_not_said_has_its_default() -> None:
         ("    more_than_gb: 50\n", "", "line 10, column 5", "more_than_gb"),
         ("more_than_gb: 50", "more_than_gb: lots", "line 11, column 5", "float"),
         ("more_than_gb: 50", "more_than_gb: 50\n    more_than_gb: 60", "line 12, column 5", "twice"),
+        ("detector: mass_mail", "detector: mass_mail\n    role: victim", "line 9, column 5", "outside-address"),
+        ("detector: mass_mail", "detector: mass_mail\n    role: null", "line 9, column 5", "direction: ingress"),
         ("everyone: true", "everyone: *all", "line 7, column", "aliases"),
         ("rules:", "rules: [", "line", ""),
     ],
@@ -61,6 +63,14 @@ def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, wo
         read_rulebook(GOOD.replace(old, new, 1))
     assert caught.value.message.startswith(place), caught.value.message
     assert words in caught.value.message
+
+
+def test_a_victim_is_restricted_in_what_it_gets_only() -> None:
+    towards = GOOD.replace("detector: mass_mail", "detector: udp_flood\n    role: victim")
+    limit = "kind: packet_rate_limit, rate_kpps: 5, direction: ingress, "
+    read_rulebook(towards.replace("kind: port_block, protocol: tcp, port_min: 25, ", limit))
+    with pytest.raises(BadRequest, match="of victims"):
+        read_rulebook(towards.replace("kind: port_block, protocol: tcp, port_min: 25, ", "kind: quarantine, "))
 
 
 @pytest.mark.parametrize(

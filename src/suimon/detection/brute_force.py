@@ -11,7 +11,7 @@ from msgspec import Meta
 from suimon.detection.distinct import Distinct
 from suimon.detection.rates import Rates
 from suimon.detection.seen import ACK, PSH, RST, SYN, TCP, Bools, Integers, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.detection.table import Table, touched
 from suimon.model.findings import Subject, Suggestion
 from suimon.model.loops import mixed
@@ -100,16 +100,14 @@ class BruteForce:
             },
             words=f"{whom} {label.peer} on tcp/{service} in {max(1.0, until_s - since_s):.0f} s.",
             evidence=(records_of(label.port_id, since_s, until_s, *terms),),
-            suggestion=Suggestion(
-                kind="port_block",
-                target_kind="port" if label.out else "outside_address",
-                target=label.port_id if label.out else label.peer,
-                direction="egress" if label.out else "ingress",
-                protocol="tcp",
-                port_min=service,
-                port_max=service,
-            ),
+            suggestion=_suggestion(label.port_id, service) if label.out else block_of_outside(label.peer),
         )
+
+
+def _suggestion(port_id: str, service: int) -> Suggestion:
+    return Suggestion(
+        kind="port_block", target_kind="port", target=port_id, protocol="tcp", port_min=service, port_max=service
+    )
 
 
 def _went_on(seen: Seen, chosen: Integers) -> Bools:

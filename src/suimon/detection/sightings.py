@@ -31,6 +31,11 @@ def sure_by(count: float) -> float:
     return round(float(count / (count + 3.0)), 3)
 
 
+def block_of_outside(address: str) -> Suggestion:
+    """All that can be done about somebody outside; it is for people, since it is so for the whole cloud."""
+    return Suggestion(kind="port_block", target_kind="outside_address", target=address)
+
+
 def records_of(port_id: str, since_s: float, until_s: float, *terms: str) -> str:
     """A filter of `suimon flows search`: the port's records of that time which have all of `terms`."""
     span = f"since {_text(int(since_s))} and until {_text(int(until_s) + 1)}"

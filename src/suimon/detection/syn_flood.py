@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
 from suimon.detection.seen import ACK, FIN, RST, SYN, Hashes, Integers, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 from suimon.model.loops import mixed
 
@@ -104,7 +104,7 @@ class SynFlood:
 def _suggestion(port_id: str, out: bool, l4_port: int, peer: str | None) -> Suggestion | None:
     """Towards a victim there is nothing to block but a source that stands out: forged ones are too many."""
     if out:
-        return Suggestion(kind="packet_rate_limit", target_kind="port", target=port_id, rate_kpps=1)
+        return Suggestion(kind="packet_rate_limit", target_kind="port", target=port_id, direction="egress", rate_kpps=1)
     if peer is None:
         return None
-    return Suggestion(kind="quarantine", target_kind="outside_address", target=peer, direction="ingress")
+    return block_of_outside(peer)

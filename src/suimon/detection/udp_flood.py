@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
 from suimon.detection.seen import UDP, Integers, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
 _ROWS = 16384
@@ -79,7 +79,7 @@ class UdpFlood:
 def _suggestion(port_id: str, sends: bool, peer: str | None) -> Suggestion | None:
     """Towards a victim there is nothing to block but a source that stands out."""
     if sends:
-        return Suggestion(kind="packet_rate_limit", target_kind="port", target=port_id, rate_kpps=1)
+        return Suggestion(kind="packet_rate_limit", target_kind="port", target=port_id, direction="egress", rate_kpps=1)
     if peer is None:
         return None
-    return Suggestion(kind="quarantine", target_kind="outside_address", target=peer, direction="ingress")
+    return block_of_outside(peer)

@@ -24,7 +24,8 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
-    """The restriction that would stop it, in the fields of a restriction; None is "not asked for".
+    """The restriction that would stop it, in the fields of a restriction, which takes it as it is; None is "not asked
+    for".
 
     A detector suggests the narrowest that it can: one transport port of one guest before all of a guest.
     """
@@ -32,7 +33,7 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["rate_limit", "packet_rate_limit", "port_block", "quarantine"]
     target_kind: Literal["port", "project", "network", "address", "outside_address"]
     target: str
-    direction: Direction = "egress"
+    direction: Direction | None = None
     protocol: str | None = None
     port_min: int | None = None
     port_max: int | None = None

@@ -1,8 +1,8 @@
 """Addresses that were restricted as somebody's outside, and that the cloud now gives to a port or a floating IP.
 
 What was blocked is gone from there, and whoever has the address now did nothing: the restriction is released, and an
-alarm says so. Only addresses that operators hand out count (of external networks, and of networks and subnet pools that
-are shared with everybody): a tenant numbers his own networks as he likes, and would lift what protects all others.
+alarm says so. Only addresses that operators hand out count (`restrictions.is_handed_out`): a tenant numbers his own
+networks as he likes, and would lift what protects all others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, select
 from suimon.model.actor import SYSTEM
 from suimon.model.incidents import OUTSIDE_BECAME_OURS, runbook
 from suimon.model.things import Network, Subnet
-from suimon.resources import restrictions, sharing
+from suimon.resources import restrictions
 from suimon.resources.alarms import tell_alarm
 from suimon.resources.incidents import Line
 from suimon.store.tables import RESTRICTIONS
@@ -38,7 +38,7 @@ def release_given(tx: Tx, held: Sequence[tuple[Subnet, str, str]]) -> None:
 def _release(tx: Tx, given: Mapping[str, tuple[Subnet, str]]) -> None:
     for id_, address in tx.rows(_RESTRICTED, {"targets": list(given)}):
         subnet, port_id = given[str(address)]
-        if not _is_handed_out(tx, subnet):
+        if not restrictions.is_handed_out(tx, subnet):
             continue
         words = f"{address} is no address outside any more: port {port_id} has it"
         restrictions.release(tx, SYSTEM, str(id_), words)
@@ -49,11 +49,6 @@ def _release(tx: Tx, given: Mapping[str, tuple[Subnet, str]]) -> None:
 def _may_be_handed_out(tx: Tx, subnet: Subnet) -> bool:
     network = _network(tx, subnet)
     return network.external or network.physnet is not None or subnet.subnetpool_id is not None
-
-
-def _is_handed_out(tx: Tx, subnet: Subnet) -> bool:
-    shared = (sharing.shared_with(tx, id_) for id_ in (subnet.network_id, subnet.subnetpool_id) if id_)
-    return _network(tx, subnet).external or any(sharing.EVERYBODY in each for each in shared)
 
 
 def _network(tx: Tx, subnet: Subnet) -> Network:

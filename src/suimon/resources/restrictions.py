@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from sqlalchemy import Select, and_, bindparam, delete, or_, select
@@ -18,13 +18,14 @@ from suimon.model.actor import Actor
 from suimon.model.attributes import Target
 from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.specs.restrictions import RESTRICTION
-from suimon.model.things import FloatingIp, Network, Port, Restriction, Thing
+from suimon.model.things import FloatingIp, Network, Port, Restriction, Subnet, Thing
 from suimon.model.touches import of_the_cloud
+from suimon.resources import sharing
 from suimon.resources.collection import VIEWER, Collection
 from suimon.resources.ids import new_id
 from suimon.resources.persona import RULES, require, require_act
 from suimon.store.columns import digits_of, time_text
-from suimon.store.tables import IP_ALLOCATIONS, KEPT, NETWORKS, PORTS, SUBNETS
+from suimon.store.tables import IP_ALLOCATIONS, KEPT, NETWORKS, PORTS, SUBNET_POOLS, SUBNETS
 from suimon.store.tables import RESTRICTIONS as TABLE
 from suimon.store.tx import Tx
 
@@ -35,6 +36,10 @@ MOST_OUTSIDE: Final = 1000
 """Outside addresses at a time: each of them is told to every host with ports."""
 MOST_AT_ONCE: Final = 1000
 """Restrictions that one transaction ends."""
+_PRIVATE: Final = tuple(
+    ip_network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+"""Nobody's outside (RFC 1918, RFC 6598, RFC 4193)."""
 _NOT_FOUND: Final = ("RestrictionNotFound", "Restriction {} could not be found.")
 _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
     "rate_limit": ("rate_kbps",),
@@ -202,7 +207,7 @@ def _address(tx: Tx, address: str) -> tuple[str, str]:
     projects = {each.project_id for each in tx.select(FloatingIp, {"floating_ip_address": address})}
     if not projects:
         rows = tx.rows(_HAVING, {"ip": _kept_as(address)})
-        projects = {str(project_id) for project_id, owner in rows if not of_the_cloud(str(owner))}
+        projects = {str(project_id) for project_id, owner, _ in rows if not of_the_cloud(str(owner))}
         if rows and not projects:
             raise Conflict(f"The address {address} is the cloud's own: it can't be restricted.")
     if not projects:
@@ -213,17 +218,39 @@ def _address(tx: Tx, address: str) -> tuple[str, str]:
 
 
 def _outside(tx: Tx, address: str) -> str:
-    """Raises BadRequest for an address that the cloud's own packets may have: it would be cut everywhere."""
+    """Raises BadRequest for an address that the cloud's own packets may have: it would be cut everywhere.
+
+    Every project may number its networks by private ranges. A public address is the cloud's when operators hand it
+    out: whoever takes somebody else's for a network of his own protects nobody by that.
+    """
     ip = ip_address(address)
     if ip.is_multicast or ip.is_unspecified or ip.is_loopback or ip.is_link_local:
         raise BadRequest(f"{address} is no address of a host outside.")
-    for cidr, external in tx.rows(_SUBNETS, {}):
+    for cidr, subnet_id, external in tx.rows(_SUBNETS, {}):
         network = ip_network(str(cidr))
-        if network.version == ip.version and ip in network and not external:
-            raise BadRequest(f"{address} is inside of the cloud: it is on a subnet {cidr} of a tenant's network.")
-    if tx.rows(_HAVING, {"ip": _kept_as(address)}):
+        if network.version == ip.version and ip in network and not external and _is_ours(tx, ip, str(subnet_id)):
+            raise BadRequest(f"{address} is inside of the cloud: it is on the subnet {cidr} of a network of its own.")
+    if any(_is_ours(tx, ip, str(row[2])) for row in tx.rows(_HAVING, {"ip": _kept_as(address)})):
         raise BadRequest(f"{address} is an address of the cloud, not one outside.")
     return address
+
+
+def _is_ours(tx: Tx, ip: IPv4Address | IPv6Address, subnet_id: str) -> bool:
+    if any(ip.version == each.version and ip in each for each in _PRIVATE):
+        return True
+    subnet = tx.get(Subnet, subnet_id)
+    return subnet is not None and is_handed_out(tx, subnet)
+
+
+def is_handed_out(tx: Tx, subnet: Subnet) -> bool:
+    """Whether operators give its addresses to others: it is of an external network, of a network or subnet pool that is
+    shared with everybody, or routed as it is to an external network, by an address scope.
+    """
+    network = tx.get(Network, subnet.network_id)
+    shared = (sharing.shared_with(tx, id_) for id_ in (subnet.network_id, subnet.subnetpool_id) if id_)
+    if (network is not None and network.external) or any(sharing.EVERYBODY in each for each in shared):
+        return True
+    return bool(subnet.subnetpool_id and tx.rows(_ROUTED_OUTSIDE, {"pool": subnet.subnetpool_id}))
 
 
 def _require_few(tx: Tx, kind: str, target: str) -> None:
@@ -269,8 +296,20 @@ _OF_PROJECT: Final = tuple(
     select(each.c.id).where(each.c.project_id == bindparam("project")).limit(1) for each in (PORTS, NETWORKS)
 )
 _HAVING: Final = (
-    select(PORTS.c.project_id, PORTS.c.device_owner)
+    select(PORTS.c.project_id, PORTS.c.device_owner, IP_ALLOCATIONS.c.subnet_id)
     .join(IP_ALLOCATIONS, IP_ALLOCATIONS.c.port_id == PORTS.c.id)
     .where(IP_ALLOCATIONS.c.ip == bindparam("ip"))
 )
-_SUBNETS: Final = select(SUBNETS.c.cidr, NETWORKS.c.external).join(NETWORKS, NETWORKS.c.id == SUBNETS.c.network_id)
+_SUBNETS: Final = select(SUBNETS.c.cidr, SUBNETS.c.id, NETWORKS.c.external).join(
+    NETWORKS, NETWORKS.c.id == SUBNETS.c.network_id
+)
+_OUTER_POOLS: Final = SUBNET_POOLS.alias("outer_pools")
+_ROUTED_OUTSIDE: Final = (
+    select(SUBNET_POOLS.c.id)
+    .join(_OUTER_POOLS, _OUTER_POOLS.c.address_scope_id == SUBNET_POOLS.c.address_scope_id)
+    .join(SUBNETS, SUBNETS.c.subnetpool_id == _OUTER_POOLS.c.id)
+    .join(NETWORKS, NETWORKS.c.id == SUBNETS.c.network_id)
+    .where(SUBNET_POOLS.c.id == bindparam("pool"), NETWORKS.c.external)
+    .limit(1)
+)
+"""The pool, if a subnet of an external network is of its address scope."""

@@ -69,7 +69,7 @@ def _doubts(book: Rulebook) -> list[tuple[Path, str]]:
         for number, rule in enumerate(rules):
             if times[rule.name] > 1:
                 found.append(((group, number, "name"), f"There are two rules with the name {rule.name}."))
-            if words := _doubt(rule.do):
+            if words := _doubt(rule.do) or (_misled(rule) if isinstance(rule, DetectorRule) else ""):
                 found.append(((group, number, "do"), words))
             if rule.do.lasts_h > book.limits.longest_h:
                 found.append(((group, number, "do"), "It lasts longer than limits.longest_h allows."))
@@ -92,6 +92,16 @@ def _doubt(do: Measure) -> str:
     if do.protocol is None or do.port_min is None or (do.port_max is not None and do.port_max < do.port_min):
         return "A port_block needs its protocol and port_min, and a port_max that is not below."
     return ""
+
+
+def _misled(rule: DetectorRule) -> str:
+    """Whoever is attacked is not to be silenced: that would be the attacker's success."""
+    if rule.role == "source" or (rule.do.kind != "quarantine" and rule.do.direction != "egress"):
+        return ""
+    return (
+        f"Findings of role {rule.role or 'null'} are of victims, too: only what they get can be limited or blocked "
+        "(direction: ingress). Who attacks from outside is blocked by hand: suimon restrict outside-address ADDRESS."
+    )
 
 
 def _path(text: str) -> Path:
