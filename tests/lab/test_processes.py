@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,21 @@ def test_a_zombie_counts_as_gone(tmp_path: Path) -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert processes.find(child.pid) is None
     child.wait()
+
+
+def test_what_the_kernel_has_no_process_of_counts_as_gone() -> None:
+    """As of one that is being reaped: /proc still has it."""
+    told, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (told.set(), over.wait()))
+    thread.start()
+    try:
+        assert told.wait(10)
+        found = processes.find(thread.native_id or 0)
+        assert found is not None
+        processes.end([found])
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_failed_command_says_what_it_said() -> None:

@@ -10,6 +10,7 @@ there would be a moment with neither lock nor mark.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -28,6 +29,8 @@ _PROC = Path("/proc")
 _NETNS = Path("/run/netns")
 _STATE, _STARTED, _MEMORY, _ENVIRON_END = 0, 19, 20, 48
 """Of the fields after the command's name: state, starttime, vsize and env_end (proc_pid_stat(5))."""
+_ENDED = (errno.ESRCH, errno.ENOENT, errno.EINVAL)
+"""What pidfd_open(2) says of a process that has ended; which one, and while it is being reaped, differs by kernel."""
 _GONE = ["X", *["0"] * _ENVIRON_END]
 
 
@@ -186,8 +189,10 @@ def _inode(path: Path) -> int | None:
 def _open(process: Process) -> int | None:
     try:
         fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return None
+    except OSError as error:
+        if error.errno in _ENDED:
+            return None
+        raise
     if alive(process):
         return fd
     os.close(fd)
