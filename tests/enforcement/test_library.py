@@ -181,7 +181,7 @@ def test_pci_isolation(policed: Policed) -> None:
     for each in policed.list("security-group-rules", f"security_group_id={safe}"):
         policed.delete("security-group-rules", each["id"])
     rule(policed, safe, remote_group_id=safe)
-    rule(policed, safe, remote_ip_prefix="10.66.0.0/16")
+    rule(policed, safe, remote_ip_prefix="10.66.1.2/16")
     policed.view("networks", "PUT {}/tags/{}", cards, "pci")
     good = policed.port(cards, tags=["pci"], security_groups=[safe])["id"]
     load(policed, "pci_isolation")

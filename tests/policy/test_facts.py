@@ -68,6 +68,17 @@ def test_a_port_and_its_lists() -> None:
     assert not {"revision_number", "updated_at", "binding_profile"} & row.keys()
 
 
+@pytest.mark.parametrize(
+    ("written", "normal"),
+    [("10.1.2.3/8", "10.0.0.0/8"), ("1.2.3.4/0", "0.0.0.0/0"), ("2001:DB8:0::9/32", "2001:db8::/32"), (None, None)],
+)
+def test_a_prefix_is_there_as_written_and_in_one_way_only(written: str | None, normal: str | None) -> None:
+    rule = make(things.SecurityGroupRule, security_group_id="g", direction="ingress", ethertype="IPv4",
+                remote_ip_prefix=written)  # fmt: skip
+    (row,) = told(rule)["security_group_rules"]
+    assert (row["remote_ip_prefix"], row["normalized_cidr"]) == (written, normal)
+
+
 def test_what_is_beside_the_row() -> None:
     network = make(things.Network)
     assert [told(network, shared=shared)["networks"][0]["shared"] for shared in (False, True)] == [False, True]

@@ -75,6 +75,8 @@ _PARENTS: Final = {"qos_policies": "qos_policy"}
 """Table → what its things are called, where the API's word means too much."""
 _UNSTEADY: Final = frozenset({"revision_number", "updated_at"})
 """They change with every change: a clause can't mean them."""
+_NORMALIZED: Final = frozenset({"normalized_cidr"})
+"""They say what another column says, as the API shows it: as there is but one way to write it."""
 
 
 class Fact(NamedTuple):
@@ -163,6 +165,8 @@ def _of(spec: Spec, name: str, first: str = "", source: str = NEUTRON) -> Iterat
             taken[column] = _always(attribute.default)
         elif column == "shared" and kind is None:
             taken[column] = _always(_SHARED)
+        elif column in _NORMALIZED:
+            taken[column] = _shown(attribute)
         elif kind in (str, int, bool, datetime):
             taken[column] = _value(attribute.field, kind)
         elif get_origin(kind) is tuple:
@@ -210,6 +214,10 @@ def _value(field: str, kind: Any) -> Callable[[Any], Value]:
     if kind is datetime:
         return lambda thing: None if (at := getattr(thing, field)) is None else when(at)
     return lambda thing: getattr(thing, field)
+
+
+def _shown(attribute: Attribute) -> Callable[[Any], Value]:
+    return lambda thing: attribute.show(getattr(thing, attribute.field))  # type: ignore[return-value]
 
 
 def _always(value: Any) -> Callable[[Any], Value]:
