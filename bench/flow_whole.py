@@ -15,7 +15,7 @@ from pathlib import Path
 
 import exports
 
-from suimon.detection.engine import Records
+from suimon.detection.records import Records
 from suimon.detection.thresholds import Thresholds
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from suimon.cli.watching import Watching
-from suimon.detection.engine import Records
+from suimon.detection.records import Records
 from suimon.detection.thresholds import Thresholds
 from suimon.detection.udp_flood import UdpFlood
 from tests.detection.attacks import udp_flood_out

@@ -5,8 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from suimon.detection.records import OF_RECORDS
 from suimon.detection.replay import replay
-from suimon.detection.thresholds import OF_RECORDS, Thresholds
+from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding
 from tests.detection.attacks import ATTACKS, BEGIN_S
 from tests.detection.traffic import EPOCH, Flows, Life, records, tags

@@ -1,6 +1,7 @@
 """What samples and drop counters tell: forging, and traffic far above what a port usually has."""
 
-from suimon.detection.engine import Engine, of_drops, of_samples
+from suimon.detection.counters import of_drops, of_samples
+from suimon.detection.engine import Engine
 from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding
 from suimon.model.samples import Dropped, Sample

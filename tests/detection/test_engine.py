@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from suimon.detection import udp_flood
-from suimon.detection.engine import Engine, Records
+from suimon.detection.engine import Engine
 from suimon.detection.episodes import Episodes
+from suimon.detection.records import OF_RECORDS, Records
 from suimon.detection.replay import replay
 from suimon.detection.sightings import Sighting
-from suimon.detection.thresholds import OF_RECORDS, Thresholds
+from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Subject
 from suimon.telemetry.history.filters import parsed
 from tests.detection.attacks import ATTACKS, syn_flood_in, udp_flood_out

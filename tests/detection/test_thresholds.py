@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 import suimon.detection
-from suimon.detection.thresholds import OF_DROPS, OF_RECORDS, OF_SAMPLES, Thresholds, ThresholdsError, read
+from suimon.detection.counters import OF_DROPS, OF_SAMPLES
+from suimon.detection.records import OF_RECORDS
+from suimon.detection.thresholds import Thresholds, ThresholdsError, read
 
 SHIPPED = Path(suimon.detection.__file__).parent / "thresholds.yaml"
 

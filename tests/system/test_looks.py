@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from suimon.detection.engine import of_drops
+from suimon.detection.counters import of_drops
 from suimon.detection.thresholds import Thresholds
 from suimon.model.counts import Activity, Metered, Reading
 from suimon.model.findings import Finding

@@ -20,7 +20,7 @@ from suimon.dataplane.exports import Export
 from suimon.dataplane.layout import Layout
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
-from suimon.detection.engine import Records
+from suimon.detection.records import Records
 from suimon.detection.thresholds import Thresholds
 from suimon.model.actor import SYSTEM
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any, Protocol
 
 import click
 import msgspec
 
+from suimon.cli.sampled import Sampled
+from suimon.detection.counters import CounterThresholds
 from suimon.distribution.distribution import Distribution
 from suimon.response.asked import Asked
 from suimon.response.delivery import Deliverer, DelivererConfig
@@ -59,16 +60,10 @@ def automation(config: AutomationConfig, store: Store, meters: Meters, hosts: Di
     """What is to be run."""
     if not config.acts:
         return []
-    components: list[Component] = [Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))]
-    if find_spec("numpy"):
-        # Where telemetry is left out, so are the detectors.
-        from suimon.cli.sampled import Sampled
-        from suimon.detection.thresholds import read
-
-        sampled = Sampled(read(""), store)
-        meters.listen(sampled.hear)
-        meters.listen_to_drops(sampled.hear_drops)
-        components.append(sampled)
+    deliverer = Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))
+    sampled = Sampled(CounterThresholds(), store)
+    meters.listen(sampled.hear)
+    meters.listen_to_drops(sampled.hear_drops)
     turn = Lease(LeaseConfig(), store, "response")
     senses = Asked(hosts.questions, Metered(meters, time.time), hosts.clock_offsets)
-    return [*components, Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)]
+    return [deliverer, sampled, Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)]

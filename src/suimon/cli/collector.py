@@ -15,7 +15,7 @@ import uvloop
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.watching import Watching
-from suimon.detection.engine import Records
+from suimon.detection.records import Records
 from suimon.detection.thresholds import read
 from suimon.model.collectors import CollectorJoin
 from suimon.telemetry.answers import answers_app

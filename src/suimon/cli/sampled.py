@@ -9,8 +9,7 @@ from typing import Final, Never
 
 import structlog
 
-from suimon.detection.engine import of_drops, of_samples
-from suimon.detection.thresholds import Thresholds
+from suimon.detection.counters import CounterThresholds, of_drops, of_samples
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import CallerError, Unavailable
 from suimon.model.findings import Finding
@@ -28,7 +27,7 @@ class Sampled:
     found, until cancelled.
     """
 
-    def __init__(self, thresholds: Thresholds, store: Store) -> None:
+    def __init__(self, thresholds: CounterThresholds, store: Store) -> None:
         self._samples, self._drops = of_samples(thresholds), of_drops(thresholds)
         self._store = store
         self._found: dict[str, Finding] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from suimon.detection.engine import Records
+from suimon.detection.records import Records
 from suimon.detection.seen import Tag
 from suimon.model.findings import Finding
 from suimon.model.records import Batch

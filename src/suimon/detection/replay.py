@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from suimon.detection.engine import Records
+from suimon.detection.records import Records
 from suimon.detection.seen import Tag
 from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding

@@ -1,4 +1,4 @@
-"""The detectors by name, and their thresholds, read from YAML: what is wrong is said with line and column."""
+"""The thresholds of all detectors, read from YAML: what is wrong is said with line and column."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import yaml  # type: ignore[import-untyped]
 
 from suimon.detection import (
     brute_force,
-    forging,
-    heavy_traffic,
     host_scan,
     mass_mail,
     port_scan,
@@ -19,24 +17,13 @@ from suimon.detection import (
     syn_flood,
     udp_flood,
 )
-
-OF_RECORDS: Final = {
-    "mass_mail": mass_mail.MassMail,
-    "port_scan": port_scan.PortScan,
-    "host_scan": host_scan.HostScan,
-    "syn_flood": syn_flood.SynFlood,
-    "udp_flood": udp_flood.UdpFlood,
-    "reflection": reflection.Reflection,
-    "brute_force": brute_force.BruteForce,
-}
-OF_DROPS: Final = {"forging": forging.Forging}
-OF_SAMPLES: Final = {"heavy_traffic": heavy_traffic.HeavyTraffic}
+from suimon.detection.counters import CounterThresholds
 
 _LONGEST: Final = 1 << 16
 _MAP: Final = "tag:yaml.org,2002:map"
 
 
-class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Thresholds(CounterThresholds, frozen=True, forbid_unknown_fields=True):
     """For each detector its `Config`; `thresholds.yaml` has the same defaults and says what they mean."""
 
     mass_mail: mass_mail.Config = mass_mail.Config()
@@ -46,8 +33,6 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     udp_flood: udp_flood.Config = udp_flood.Config()
     reflection: reflection.Config = reflection.Config()
     brute_force: brute_force.Config = brute_force.Config()
-    forging: forging.Config = forging.Config()
-    heavy_traffic: heavy_traffic.Config = heavy_traffic.Config()
 
 
 class Wrong(NamedTuple):

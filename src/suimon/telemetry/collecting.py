@@ -33,14 +33,14 @@ log = structlog.get_logger()
 _RETRY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 1.0
 _GATHER_S: Final = 0.25
-"""As detectors gather (`detection.engine.Records`): then what came is looked at, though nothing follows."""
+"""As detectors gather (`detection.records.Records`): then what came is looked at, though nothing follows."""
 _MOST_AT_ONCE: Final = 100
 _MOST_FINDINGS: Final = 1000
 """That wait while no controller can be told; detectors say again what goes on."""
 
 
 class Detection(Protocol):
-    """The detectors (`detection.engine.Records`)."""
+    """The detectors (`detection.records.Records`)."""
 
     def take(self, batch: Batch, tags: Sequence[MappedPort], now_s: float) -> list[Finding]:
         """`tags` is the table that `port` of the batch is an index into."""
