@@ -267,8 +267,6 @@ EQUIVALENT: dict[str, str] = {
     "action:executor._forgo.1": _TWICE,
     "action:executor._refused.1": _TWICE,
     "derive:evaluation.Evaluation._settle_one.1": "what comes in bulk comes row by row, later",
-    "derive:evaluation.Evaluation._tell.1": "no rows give no heads, after a look at each place",
-    "derive:evaluation.Evaluation.replan.1": "where nothing grew there is nothing to compile",
     "enforcement:scope.Scope._take_clause.1": "what is in force already changes nothing, and what can't be still can't",
     "enforcement:world.World._catch_up.3": "a line in the log",
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",

@@ -113,6 +113,48 @@ def test_work_that_gives_nothing_is_stopped_by_time(clause: str, rows_first: boo
     assert left < 100_000 and most < 10_000_000
 
 
+def test_rows_that_come_to_be_are_counted_change_by_change() -> None:
+    made = engine("all(p) :- net:rules(port=p)")
+    made.limits(max_rows=100, max_s=60)
+    for first in (0, 50):
+        put(made, "rules", *((f"p{i}", i) for i in range(first, first + 50)))
+    before = held(made)
+    with pytest.raises(TooMuch, match="100 rows"):
+        put(made, "rules", *((f"p{i}", i) for i in range(100, 151)))
+    assert held(made) == before
+
+
+def test_a_small_change_looks_at_no_clock_and_rows_that_meet_each_other_at_each() -> None:
+    looks: list[float] = []
+
+    def clock() -> float:
+        looks.append(0.0)
+        return 0.0
+
+    made = Engine(SOURCES, clock)
+    made.create_policy("main")
+    made.change([Event("main", "pair(a, b) :- net:rules(a, x), net:rules(b, x), lt(a, b)")])
+    put(made, "rules", ("p0", 1))
+    assert made.select("main", "pair(a, b)") == []
+    looks.clear()
+    put(made, "rules", ("p1", 1))
+    made.facts([FactChange("net", "rules", drop=(("p1", 1),))])
+    assert not looks
+    put(made, "rules", *((f"q{i}", 2) for i in range(20)))
+    assert len(looks) >= 20
+
+
+def test_clauses_are_compiled_anew_when_what_they_read_has_grown() -> None:
+    made = engine("met(a) :- net:ports(id=a, network=n), net:rules(port=n)")
+    ports = made._evaluation.relation(("net", "ports"))
+    put(made, "ports", *((f"p{i}", f"n{i}", True) for i in range(1000)))
+    assert ports.planned_rows == 0
+    put(made, "ports", ("p", "n", True))
+    assert ports.planned_rows == 1001
+    put(made, "rules", ("n", 22))
+    assert made.rows("main", "met") == [("p",)]
+
+
 def test_a_trial_shows_what_would_be_and_leaves_nothing() -> None:
     made = engine("error(p) :- net:rules(port=p, low=25)", "execute[nova:stop(p)] :- error(p)")
     before = held(made)

@@ -36,13 +36,14 @@ class Builtin(NamedTuple):
 
 MAX_MADE = 1024
 """Characters of a text that a builtin makes: a few clauses that double a text would otherwise fill the memory."""
+_NUMBERS = (int, float)
 _NO_ANSWER = (TypeError, ValueError, ArithmeticError)
 
 
-def _test(kinds: str, holds: Callable[..., bool]) -> Builtin:
-    def answer(*inputs: Stored) -> StoredRow | None:
+def _test(kinds: str, holds: Callable[[Any, Any], bool]) -> Builtin:
+    def answer(x: Stored, y: Stored) -> StoredRow | None:
         try:
-            return () if holds(*inputs) else None
+            return () if holds(x, y) else None
         except _NO_ANSWER:
             return None
 
@@ -81,9 +82,7 @@ def _number(value: Stored) -> Stored:
 
 def _equal(x: Stored, y: Stored) -> bool:
     """Numbers are equal by size, as they are when compared: 1 and 1.0."""
-    if isinstance(x, int | float) and isinstance(y, int | float):
-        return not (x < y or x > y)
-    return bool(x == y)
+    return bool(x == y) or (isinstance(x, _NUMBERS) and isinstance(y, _NUMBERS) and not (x < y or x > y))
 
 
 def _divide(x: Any, y: Any) -> object:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from suimon.policy.builtins import BUILTINS
@@ -53,6 +54,8 @@ class Writer:
         self._known: dict[Variable, str] = {}
         self._used = _used(clause)
         self._is_whole = False
+        self._read: tuple[Atom, int] | None = None
+        """What a whole evaluation reads through, and its place, until the next lookup."""
 
     def steps(self, at: int) -> Steps:
         """`steps(rows, out, sign)`: the heads that the rows at this place of the body give, each with `sign`."""
@@ -125,15 +128,17 @@ class Writer:
         columns = self._indexed(atom, relation, columns)
         if columns:
             self._names[f"index{place}"] = relation.index(columns)
+            self._read_together(atom, columns)
             terms = [self._term(atom.arguments[c]) for c in columns]
             key = terms[0] if len(terms) == 1 else f"({', '.join(terms)})"
             self._line(f"found{place} = index{place}.get({key})")
             self._unless(f"found{place} is None")
         else:
-            self._names[f"found{place}"] = relation.rows
+            self._names[f"found{place}"] = self._names[f"each{place}"] = relation.rows
+            self._read = (atom, place) if self._is_whole and self._depth == 1 else None
         self._line(f"work -= len(found{place})")
         self._line(f"if work < 0: PAUSE; work = {WORK}")
-        self._line(f"for r{place} in found{place}:")
+        self._line(f"for r{place} in {'found' if columns else 'each'}{place}:")
         self._depth += 1
         if without:
             self._unless(f"r{place} == row")
@@ -144,6 +149,17 @@ class Writer:
         chosen = relation.best_index(columns) if columns else ()
         once = self._depth == 1 and not any(isinstance(atom.arguments[c], Variable) for c in chosen)
         return () if self._is_whole and once and chosen not in relation.indexes else chosen
+
+    def _read_together(self, atom: Atom, columns: Columns) -> None:
+        """Rows that the lookup takes to the same rows are read one after the other, if there is an index that has them
+        together: what they meet is then in the processor's cache."""
+        if self._read is None:
+            return
+        (read, place), self._read = self._read, None
+        terms = [atom.arguments[c] for c in columns if atom.arguments[c] in read.arguments]
+        found = self._relations(read).indexes.get(tuple(read.arguments.index(term) for term in terms))
+        if found is not None:
+            self._names[f"each{place}"] = chain.from_iterable(found[0].values())
 
     def _match(self, terms: tuple[Term, ...], row: str, skip: tuple[int, ...] = ()) -> None:
         """Binds the variables of `terms` to the columns of `row`, and compares what is known."""

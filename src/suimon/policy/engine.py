@@ -30,8 +30,8 @@ class Engine:
         self, sources: Mapping[str, Mapping[str, tuple[str, ...]]] = {}, clock: Callable[[], float] | None = None
     ) -> None:
         self._clock = clock
-        self._max_rows, self._max_s, self._deadline_s = 10_000_000, 60.0, 0.0
-        self._workspace = Workspace(self._check)
+        self._max_s, self._deadline_s = 60.0, 0.0
+        self._workspace = Workspace(self._check_time)
         self._evaluation = self._workspace.evaluation
         self._busy = False
         for name, tables in sources.items():
@@ -39,7 +39,8 @@ class Engine:
 
     def limits(self, max_rows: int, max_s: float) -> None:
         """What one change, question or trial may derive, and how long it may take; beyond, it raises `TooMuch`."""
-        self._max_rows, self._max_s = max_rows, max_s
+        self._evaluation.limit(max_rows)
+        self._max_s = max_s
 
     def create_source(self, name: str, tables: Mapping[str, tuple[str, ...]]) -> None:
         """Adds a source, or further tables to one. Columns of a table that is there stay as they are."""
@@ -166,13 +167,15 @@ class Engine:
             self._evaluation.undo()
 
     def _begin(self) -> None:
-        self._deadline_s = self._clock() + self._max_s if self._clock else 0.0
+        self._deadline_s = 0.0
 
-    def _check(self, rows: int) -> None:
-        if rows > self._max_rows:
-            raise TooMuch(f"more than {self._max_rows} rows follow from this")
-        if self._clock and self._clock() > self._deadline_s:
-            raise TooMuch(f"this takes longer than {self._max_s} s")
+    def _check_time(self) -> None:
+        """It counts from the first look, before which there is little: most changes never look at the clock."""
+        if self._clock:
+            now = self._clock()
+            self._deadline_s = self._deadline_s or now + self._max_s
+            if now > self._deadline_s:
+                raise TooMuch(f"this takes longer than {self._max_s} s")
 
 
 def _difference(changed: Changed) -> Difference:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from suimon.policy.aggregates import Aggregator
 from suimon.policy.changes import Table
-from suimon.policy.compile import Check, Out, Steps, Writer, meets_itself
+from suimon.policy.compile import Out, Steps, Writer, meets_itself
+from suimon.policy.errors import TooMuch
 from suimon.policy.relation import Relation
 from suimon.policy.strata import HIDDEN, Strata
 from suimon.policy.terms import Aggregate, Atom, Clause
@@ -27,19 +28,21 @@ REPLAN_FACTOR = 4
 """A table that grew so many times since the clauses that read it were compiled has them compiled again."""
 REPLAN_ROWS = 1000
 BULK_ROWS = 200
-
+UNLOOKED_ROWS = 64
+"""That may be derived between two looks at the limits: a change of few rows costs none."""
 
 _Noted = tuple[Relation, Collection[tuple[StoredRow, int]]]
 """Rows of a relation, and how many derivations each had before."""
 
 
 class Consumer(NamedTuple):
-    """A place in a clause's body. `sign` is -1 where the row's absence counts."""
+    """A place in a clause's body. `sign` is -1 where the row's absence counts; `alone` is each row told by itself."""
 
     steps: Steps
     head: Relation
     sign: int
     clause: Clause
+    alone: bool
 
 
 class Wiring(NamedTuple):
@@ -59,19 +62,26 @@ class Changed(NamedTuple):
 
 
 class Evaluation:
-    """`check` is called now and then with the number of rows derived so far, and raises when that is too much."""
+    """`check_time` is called now and then, and raises when it is too late."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check_time: Callable[[], None]) -> None:
         self.relations: dict[Table, Relation] = {}
         self.wiring = Wiring(Counter(), {}, {}, Strata(()))
-        self._check = check
+        self._check_time = check_time
         self._journal: list[_Noted] = []
         self._counted: list[tuple[Aggregator, StoredRow, int]] = []
         self._undo: list[Callable[[], object]] = []
         self._waiting: dict[Table, list[Clause]] = {}
         self._heap: list[tuple[int, Table]] = []
+        self._max_rows = 10_000_000
         self._derived = 0
+        self._look_at = UNLOOKED_ROWS
         self._proofs: dict[Clause, Callable[[StoredRow, list[tuple[StoredRow, ...]]], None]] = {}
+
+    def limit(self, max_rows: int) -> None:
+        """Rows that one change may derive; of more, `TooMuch` is raised."""
+        self._max_rows = max_rows
+        self._look_at = min(max_rows, UNLOOKED_ROWS)
 
     def relation(self, table: Table) -> Relation:
         found = self.relations.get(table)
@@ -194,35 +204,48 @@ class Evaluation:
             self._settle_bulk(relation, pending, changed)
             return
         self._count_rows(len(pending))
-        came, went = [], []
-        befores: list[tuple[StoredRow, int]] = []
-        self._journal.append((relation, befores))
-        for row, more in pending.items():
-            if more:
-                before = rows.get(row, 0)
-                befores.append((row, before))
-                count = before + more
-                assert count >= 0, "more derivations went than there were"
-                if not before:
-                    came.append(row)
-                elif not count:
-                    went.append(row)
-                else:
-                    rows[row] = count
-        alone = len(pending) > 1 and any(meets_itself(c.clause, relation.table) for c in consumers)
-        for some in [[row] for row in went] if alone else [went]:
-            self._tell(consumers, some, -1)
-            relation.remove(some)
-            self._check(self._derived)
-        for some in [[row] for row in came] if alone else [came]:
-            relation.add(some, pending)
-            self._tell(consumers, some, 1)
-            self._check(self._derived)
+        came: list[StoredRow] = []
+        went: list[StoredRow] = []
+        alone = len(pending) > 1 and any(consumer.alone for consumer in consumers)
+        for some in [(one,) for one in pending.items()] if alone else (pending.items(),):
+            self._move(relation, some, came, went)
+            if alone:  # What there is to do for one may be much, though less than what is done between two looks.
+                self._look(self._derived)
         if relation.is_told:
             if came:
                 changed.came[relation.table] = came
             if went:
                 changed.went[relation.table] = went
+
+    def _move(
+        self, relation: Relation, some: Iterable[tuple[StoredRow, int]], came: list[StoredRow], went: list[StoredRow]
+    ) -> None:
+        """Rows with the derivations that each gains or loses. One by itself is in its table while it is told."""
+        new, gone = [], []
+        befores: list[tuple[StoredRow, int]] = []
+        self._journal.append((relation, befores))
+        rows = relation.rows
+        for row, more in some:
+            if more:
+                before = rows.get(row, 0)
+                befores.append((row, before))
+                count = before + more
+                assert count >= 0, "more derivations went than there were"
+                if not count:
+                    gone.append(row)
+                    continue
+                rows[row] = count
+                if not before:
+                    new.append(row)
+        consumers = self.wiring.consumers.get(relation.table, ())
+        if new:
+            relation.note(new)
+            self._tell(consumers, new, 1)
+            came += new
+        if gone:
+            self._tell(consumers, gone, -1)
+            relation.remove(gone)
+            went += gone
 
     def _settle_bulk(self, relation: Relation, pending: Out, changed: Changed) -> None:
         """Into an empty table that nothing reads yet."""
@@ -234,19 +257,28 @@ class Evaluation:
             changed.came[relation.table] = list(found)
 
     def _tell(self, consumers: Iterable[Consumer], rows: Sequence[StoredRow], sign: int) -> None:
-        if not rows:
-            return
-        for steps, head, direction, _ in consumers:
+        for steps, head, direction, _, _ in consumers:
             effect = sign * direction
             out = head.gains if effect > 0 else head.losses
             steps(rows, out, effect)
-            if not head.queued and (out or head.losses or head.gains):
+            if out and not head.queued:
                 head.queued = True
                 heappush(self._heap, (head.rank, head.table))
 
     def _count_rows(self, more: int) -> None:
         self._derived += more
-        self._check(self._derived)
+        if self._derived > self._look_at:
+            self._look(self._derived)
+            self._look_at = min(self._max_rows, self._derived + UNLOOKED_ROWS)
+
+    def _count_one(self) -> None:
+        self._derived += 1
+        self._look(self._derived)
+
+    def _look(self, rows: int) -> None:
+        if rows > self._max_rows:
+            raise TooMuch(f"more than {self._max_rows} rows follow from this")
+        self._check_time()
 
     # Recursive tables.
 
@@ -264,7 +296,7 @@ class Evaluation:
                 self._tell(self.wiring.consumers.get(relation.table, ()), (row,), -1)
                 recursion.hide(relation, row)
                 recursion.take_losses(work)
-                self._count_rows(1)
+                self._count_one()
         recursion.take_gains(work)
         work = recursion.hidden()
         while work:
@@ -272,7 +304,7 @@ class Evaluation:
             if recursion.show(relation, row):
                 self._tell(self.wiring.consumers.get(relation.table, ()), (row,), 1)
                 recursion.take_gains(work)
-                self._count_rows(1)
+                self._count_one()
         for relation in group:
             relation.queued = False
         recursion.report(changed)
@@ -285,7 +317,7 @@ class Evaluation:
     def proofs(self, clause: Clause, head: StoredRow) -> list[tuple[StoredRow, ...]]:
         """Some ways in which the clause gives this head: the rows of its positive atoms."""
         if clause not in self._proofs:
-            self._proofs[clause] = Writer(clause, self._of, self._check).proof()
+            self._proofs[clause] = Writer(clause, self._of, self._look).proof()
         found: list[tuple[StoredRow, ...]] = []
         self._proofs[clause](head, found)
         return found
@@ -313,9 +345,9 @@ class Evaluation:
 
         def emit(heads: list[StoredRow]) -> None:
             found.update(heads)
-            self._check(len(found))
+            self._look(len(found))
 
-        Writer(clause, self._of, self._check).whole()(emit)
+        Writer(clause, self._of, self._look).whole()(emit)
         return found
 
     def _of(self, atom: Atom) -> Relation:
@@ -331,8 +363,9 @@ class Evaluation:
                 if _aggregates(clause):
                     steps = self._counting(clause, head)
                 else:
-                    steps = Writer(clause, self._of, self._check).steps(at)
-                self.wiring.consumers.setdefault(part.table, []).append(Consumer(steps, head, sign, clause))
+                    steps = Writer(clause, self._of, self._look).steps(at)
+                consumer = Consumer(steps, head, sign, clause, meets_itself(clause, part.table))
+                self.wiring.consumers.setdefault(part.table, []).append(consumer)
 
     def _counting(self, clause: Clause, head: Relation) -> Steps:
         aggregator, counted = self.wiring.aggregators[clause], self._counted
@@ -341,18 +374,20 @@ class Evaluation:
             for row in rows:
                 counted.append((aggregator, row, sign))
                 aggregator.step(row, sign, head.gains, head.losses)
+            self.queue(head)  # A group's row gives way to another: it both gains and loses.
 
         return steps
 
     def replan(self, relations: Iterable[Relation]) -> None:
         """Compiles anew what reads those of the tables that have grown much since. Changes no row."""
-        grown = [r for r in relations if len(r.rows) > REPLAN_ROWS + REPLAN_FACTOR * r.planned_rows]
-        if not grown:
-            return
-        stale = {c.clause for relation in grown for c in self.wiring.consumers.get(relation.table, ())}
-        for relation in grown:
-            relation.planned_rows = len(relation.rows)
-            relation.make_room()
+        for relation in relations:
+            if len(relation.rows) > REPLAN_ROWS + REPLAN_FACTOR * relation.planned_rows:
+                self._replan(relation)
+
+    def _replan(self, relation: Relation) -> None:
+        stale = {c.clause for c in self.wiring.consumers.get(relation.table, ())}
+        relation.planned_rows = len(relation.rows)
+        relation.make_room()
         for table, found in self.wiring.consumers.items():
             self.wiring.consumers[table] = [c for c in found if c.clause not in stale]
         for clause in stale:
@@ -375,6 +410,7 @@ class Evaluation:
         self._counted.clear()
         self._undo.clear()
         self._derived = 0
+        self._look_at = min(self._max_rows, UNLOOKED_ROWS)
 
     def undo(self) -> None:
         """Everything since the last `keep`, also of a change that broke off in the middle."""

@@ -66,16 +66,20 @@ class Relation:
         rows = self.rows
         for row in new:
             rows[row] = counts[row]
+        self.note(new)
+
+    def note(self, new: Collection[StoredRow]) -> None:
+        """In the indexes, what is among `rows` already."""
         for index, key_of in self.indexes.values():
             for row in new:
                 key = key_of(row)
                 found = index.get(key)
                 if found is None:
                     index[key] = [row]
-                elif isinstance(found, set):
+                elif type(found) is set:
                     found.add(row)
                 elif len(found) < MANY:
-                    found.append(row)
+                    found.append(row)  # type: ignore[union-attr]
                 else:
                     index[key] = {*found, row}
 

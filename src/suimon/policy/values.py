@@ -76,8 +76,17 @@ def stored(value: object) -> Stored:
 
 def stored_row(row: Sequence[object]) -> StoredRow:
     """The row itself where it is kept as it is, as most are."""
-    kept = tuple([v if type(v) is str and len(v) <= MAX_TEXT else stored(v) for v in row])
-    return row if kept == row and type(row) is tuple else kept
+    if type(row) is tuple:
+        for value in row:
+            kind = type(value)
+            if kind is str:
+                if len(value) > MAX_TEXT:
+                    break
+            elif value is not None and (kind is not int or not -MAX_INTEGER <= value <= MAX_INTEGER):
+                break
+        else:
+            return row
+    return tuple(map(stored, row))
 
 
 def shown(value: Stored) -> Value:

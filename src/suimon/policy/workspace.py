@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from suimon.policy.changes import Event, FactChange, Row, Table
 from suimon.policy.checks import NAMESPACE, Scope
-from suimon.policy.compile import Check
 from suimon.policy.errors import NOWHERE, Place, PolicyError
 from suimon.policy.evaluation import Evaluation
 from suimon.policy.program import Policy, check_width, evaluated, widths
@@ -22,10 +21,10 @@ _ANSWER: Table = (HIDDEN, "answer")
 class Workspace:
     """Nothing of what goes in shows before `evaluation.settle`; `evaluation.undo` takes it all back."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check_time: Callable[[], None]) -> None:
         self.sources: dict[str, dict[str, tuple[str, ...]]] = {}
         self.policies: dict[str, Policy] = {}
-        self.evaluation = Evaluation(check)
+        self.evaluation = Evaluation(check_time)
 
     def policy(self, name: str) -> Policy:
         found = self.policies.get(name)
@@ -142,7 +141,7 @@ class Workspace:
             relation = self.evaluation.relations[change.source, change.table]
             changed.append(relation)
             put = _rows(change.put, len(columns), relation.table)
-            drop: Iterable[StoredRow] = _rows(change.drop, len(columns), relation.table)
+            drop = _rows(change.drop, len(columns), relation.table)
             if change.whole:
                 whole = set(put)
                 drop = [row for row in {**relation.rows, **relation.gains} if row not in whole]
@@ -150,13 +149,18 @@ class Workspace:
         return changed
 
     def _exchange(self, relation: Relation, put: Iterable[StoredRow], drop: Iterable[StoredRow]) -> None:
+        """A source's row has one derivation: what is pending is what is not so yet."""
         rows, gains = relation.rows, relation.gains
         for row in drop:
-            if rows.get(row, 0) + gains.get(row, 0) > 0:
-                gains[row] = gains.get(row, 0) - 1
+            if row in rows:
+                gains[row] = -1
+            else:
+                gains.pop(row, None)
         for row in put:
-            if rows.get(row, 0) + gains.get(row, 0) <= 0:
-                gains[row] = gains.get(row, 0) + 1
+            if row not in rows:
+                gains[row] = 1
+            else:
+                gains.pop(row, None)
         if gains:
             self.evaluation.queue(relation)
 
@@ -190,9 +194,11 @@ def _written(clause: Clause, clauses: Mapping[Clause, None]) -> Clause:
     return clause if clause in clauses else next(same, clause)
 
 
-def _rows(rows: Sequence[Row], width: int, table: Table) -> list[StoredRow]:
+def _rows(rows: Sequence[Row], width: int, table: Table) -> Sequence[StoredRow]:
+    if not rows:
+        return ()
     try:
-        stored = [stored_row(row) for row in rows]
+        stored = list(map(stored_row, rows))
     except (NoValue, TypeError) as error:
         raise PolicyError(f"a row of {table[0]}:{table[1]}: {error}") from error
     for row in stored:
