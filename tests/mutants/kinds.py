@@ -123,7 +123,7 @@ def actions_broken(root: Path) -> Iterator[Mutant]:
 
 def policies_ignored(root: Path) -> Iterator[Mutant]:
     """The same of what policies forbid, who sees what of them, and what is kept of the past and replayed."""
-    for stem in ("forbidding", "scope", "world", "history", "past", "replay"):
+    for stem in ("forbidding", "scope", "world", "history", "past", "replay", "flows", "insides"):
         yield from _conditions_false(root, f"enforcement/{stem}.py", "enforcement")
     for stem in ("evaluations", "fact_history"):
         yield from _conditions_false(root, f"resources/{stem}.py", "enforcement")
@@ -137,7 +137,7 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
 
 def history_misled(root: Path) -> Iterator[Mutant]:
     """The same of what keeps flow records and finds them."""
-    for stem in ("filters", "questions", "segments"):
+    for stem in ("filters", "questions", "segments", "talk"):
         yield from _conditions_false(root, f"telemetry/history/{stem}.py", "history")
 
 
@@ -238,9 +238,9 @@ _OF_METERS = (
 )
 _OF_ENFORCEMENT = tuple(
     f"tests/enforcement/test_{name}.py"
-    for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse")
+    for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse", "flows")
 )
-_OF_HISTORY = ("tests/telemetry/test_history.py", "tests/telemetry/test_collecting.py")
+_OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "collecting", "talk"))
 
 _OF_DERIVING = tuple(f"tests/policy/test_{name}.py" for name in ("engine", "cases", "refusals", "law"))
 

@@ -12,8 +12,10 @@ import click
 from suimon.api.nova.client import Nova
 from suimon.api.nova.config import Config as NovaConfig
 from suimon.api.nova.servers import Servers, ServersConfig
+from suimon.enforcement.alarms import Alarms, AlarmsConfig
 from suimon.enforcement.clock import Clock
 from suimon.enforcement.files import Files, FilesConfig
+from suimon.enforcement.flows import Flows, FlowsConfig, Talks
 from suimon.enforcement.gathering import Gatherer, GathererConfig, Source
 from suimon.enforcement.host_states import HostStates, HostStatesConfig
 from suimon.enforcement.usage import Usage, UsageConfig
@@ -31,10 +33,11 @@ def facts_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def gatherers(store: Store, meters: Meters, directory: str, nova: NovaConfig | None) -> list[Gatherer]:
+def gatherers(store: Store, meters: Meters, talks: Talks, directory: str, nova: NovaConfig | None) -> list[Gatherer]:
     """One for what each controller can read, and one for each thing that only some may be given."""
-    own = Clock(time.time), Usage(UsageConfig(), meters, time.time), HostStates(HostStatesConfig(), store)
-    found = [_gatherer(store, "facts", *own)]
+    own = Clock(time.time), HostStates(HostStatesConfig(), store), Alarms(AlarmsConfig(), store)
+    counted = Usage(UsageConfig(), meters, time.time), Flows(FlowsConfig(), talks, time.time)
+    found = [_gatherer(store, "facts", *own, *counted)]
     if directory:
         found.append(_gatherer(store, "facts-files", Files(FilesConfig(directory), time.time)))
     if nova:

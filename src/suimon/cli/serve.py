@@ -55,6 +55,7 @@ from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.enforcement.enforcement import Enforcement, EnforcementConfig
+from suimon.enforcement.flows import Talks
 from suimon.enforcement.history import FactHistory, FactHistoryConfig
 from suimon.model.settings import Settings
 from suimon.resources import collectors as collector_acts
@@ -210,6 +211,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)
         ours = Lease(LeaseConfig(), store, "enforcement")
         enforcement = Enforcement(EnforcementConfig(), store, hidden_from_projects(), ours)
+        talks = Talks(store, config.collectors_tls)
         more: dict[str, Service] = {"identity": accounts, "policy": PolicyService(gate, enforcement.world)}
         clients = Listener(_clients_app(config, gate, distribution, meters, more), config.clients, sockets[0])
         hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
@@ -224,7 +226,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
             acting = automation(config.automation, store, meters, distribution)
             if config.automation.acts:
                 enforcement.after_round = Executor(ExecutorConfig(), store, enforcement.world).round
-            reading = gatherers(store, meters, config.facts_directory, config.nova)
+            reading = gatherers(store, meters, talks, config.facts_directory, config.nova)
             following += [tasks.create_task(each.run()) for each in (*acting, *reading)]
             if config.nova:
                 turn = Lease(LeaseConfig(), store, "nova")

@@ -8,6 +8,10 @@ import msgspec
 from msgspec import Meta
 
 MOST_ROWS = 10_000
+MOST_WINDOWS = 300
+MOST_TALK = 20_000
+EPHEMERAL = 32_768
+"""The first of the ports that clients choose by themselves (ip_local_port_range of Linux; RFC 6335 has 49,152)."""
 
 
 class CollectorJoin(msgspec.Struct, frozen=True):
@@ -96,3 +100,61 @@ class Answer(msgspec.Struct, frozen=True):
 
     rows: list[dict[str, Any]]
     total: Sums
+
+
+class TalkAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /flows/v1/talk: who talked in windows of `window_s`, the first from `since_s` on; by when records end.
+
+    `most` is of the services of one window, and of its peers.
+    """
+
+    since_s: Annotated[int, Meta(ge=0, le=1 << 40)]
+    windows: Annotated[int, Meta(ge=1, le=MOST_WINDOWS)] = 1
+    window_s: Annotated[int, Meta(ge=1, le=86_400)] = 300
+    most: Annotated[int, Meta(ge=1, le=MOST_TALK)] = MOST_TALK
+
+
+class Service(msgspec.Struct, frozen=True, array_like=True):
+    """What a port sent ("out") or got ("in"), by protocol and destination port, which is None for ICMP and the like and
+    where it is one that clients choose (`EPHEMERAL`); with how many `peers`. `packets` and `bytes` times the sampling.
+    """
+
+    port_id: str
+    project_id: str
+    direction: str
+    protocol: str
+    destination_port: int | None
+    peers: int
+    records: int
+    packets: int
+    bytes: int
+
+
+class Peer(msgspec.Struct, frozen=True, array_like=True):
+    """One of the largest peers of a `Service`. `answered`: there was something the other way between the two."""
+
+    port_id: str
+    project_id: str
+    direction: str
+    protocol: str
+    destination_port: int | None
+    address: str
+    answered: bool
+    records: int
+    packets: int
+    bytes: int
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Up to `until_s`. `left_out` services were more than are told."""
+
+    until_s: int
+    services: tuple[Service, ...] = ()
+    peers: tuple[Peer, ...] = ()
+    left_out: int = 0
+
+
+class Talk(msgspec.Struct, frozen=True):
+    """All windows that were asked for, in order."""
+
+    windows: tuple[Window, ...]

@@ -63,6 +63,10 @@ _OUTSIDE: Final = {
         "project_usage": "project_id in_bytes_today out_bytes_today in_bytes_month out_bytes_month in_kbps out_kbps",
         "host_states": "host up linked held refused orphans",
         "drifts": "host found_at owner missing changed extra repaired",
+        "alarms": "name subject_kind subject_id incident_id at words",
+        "flows": "port_id project_id direction protocol destination_port peers records packets bytes",
+        "flow_peers": "port_id project_id direction protocol destination_port address outside answered records packets "
+        "bytes",
     },
 }
 OUTSIDE: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {

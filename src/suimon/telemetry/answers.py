@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from hmac import compare_digest
 from typing import Final
 
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from suimon.model.collectors import Question
+from suimon.model.collectors import Question, TalkAsked
 from suimon.telemetry.collecting import Collecting
 from suimon.telemetry.flow.receiver import Receiver
 from suimon.telemetry.history.filters import FilterError
@@ -25,17 +26,22 @@ _BODY_TIMEOUT_S: Final = 10.0
 def answers_app(collecting: Collecting, receiver: Receiver, key: str) -> Starlette:
     """An ASGI application for a listener of its own. Errors are `{"error": "one sentence"}`."""
 
-    async def ask(request: Request) -> Response:
+    async def told(request: Request, act: Callable[[bytes], Awaitable[object]]) -> Response:
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not compare_digest(shown.encode(), key.encode()):
             return _json({"error": "Only controllers of the cloud may ask."}, 401)
         try:
-            question = msgspec.json.decode(await _body(request), type=Question)
-            return _json(await collecting.ask(question))
+            return _json(await act(await _body(request)))
         except (msgspec.MsgspecError, FilterError, QuestionRefused, ValueError) as error:
             return _json({"error": f"{error}"}, 400)
         except (TimeoutError, ClientDisconnect):
             return _json({"error": "The question did not arrive in time."}, 400)
+
+    async def ask(request: Request) -> Response:
+        return await told(request, lambda body: collecting.ask(msgspec.json.decode(body, type=Question)))
+
+    async def talk(request: Request) -> Response:
+        return await told(request, lambda body: collecting.talk(msgspec.json.decode(body, type=TalkAsked)))
 
     async def healthz(_request: Request) -> Response:
         """503 when nothing is kept: collecting goes on all the same."""
@@ -49,6 +55,7 @@ def answers_app(collecting: Collecting, receiver: Receiver, key: str) -> Starlet
     return Starlette(
         routes=[
             Route("/flows/v1/ask", ask, methods=["POST"]),
+            Route("/flows/v1/talk", talk, methods=["POST"]),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
         ]

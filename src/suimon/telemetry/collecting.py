@@ -17,7 +17,7 @@ import duckdb
 import msgspec
 import structlog
 
-from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, Talk, TalkAsked
 from suimon.model.findings import Finding
 from suimon.model.records import Batch, joined
 from suimon.telemetry.flow.collector import Collector
@@ -27,6 +27,7 @@ from suimon.telemetry.flow.receiver import Receiver
 from suimon.telemetry.history.questions import answered
 from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.history.tagging import Tagger
+from suimon.telemetry.history.talk import talk
 
 log = structlog.get_logger()
 
@@ -133,9 +134,13 @@ class Collecting:
 
     async def ask(self, question: Question) -> Answer:
         """Raises QuestionRefused, FilterError."""
-        if self._waiting and time.monotonic() - self._wrote_at > self._config.freshen_s:
-            await self._flush()
+        await self._freshen()
         return await asyncio.to_thread(answered, self._segments, question, self._config.question_timeout_s)
+
+    async def talk(self, asked: TalkAsked) -> Talk:
+        """Raises QuestionRefused."""
+        await self._freshen()
+        return await asyncio.to_thread(talk, self._segments, asked, self._config.question_timeout_s)
 
     def metrics(self, receiver: Receiver) -> Iterator[str]:
         """Prometheus's text format (version 0.0.4)."""
@@ -207,6 +212,10 @@ class Collecting:
             await self._flush()
             await self._kept(self._segments.compact)
             await self._kept(self._segments.prune)
+
+    async def _freshen(self) -> None:
+        if self._waiting and time.monotonic() - self._wrote_at > self._config.freshen_s:
+            await self._flush()
 
     async def _flush(self) -> None:
         # What is being written is written to its end, and counted, though who waits for it is told to stop.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from ssl import SSLContext
 from typing import Any, Final
 
-import aiohttp
 import msgspec
-import structlog
 from starlette.responses import Response
 
 from suimon.api.gate import Gate
@@ -18,13 +15,9 @@ from suimon.api.wire import Call, answer, no_content
 from suimon.model.actor import Actor
 from suimon.model.collectors import Answer, Question, Sums
 from suimon.model.errors import BadRequest, Forbidden, Unavailable
-from suimon.model.things import Collector
 from suimon.resources import collectors as acts
+from suimon.telemetry.asking import ask_all
 
-log = structlog.get_logger()
-
-_TIMEOUT_S: Final = 20.0
-_MOST_BYTES: Final = 32 << 20
 _MOST_WAITING: Final = 4
 _NUMBERS: Final = Sums.__struct_fields__
 _ASKED: Final = {"filter", "by", "order", "limit"}
@@ -56,11 +49,9 @@ class FlowRecords:
             raise Unavailable("Too many questions at once; ask again.")
         self._waiting += 1
         try:
-            told = await asyncio.gather(*(_asked(each, question, self._tls) for each in collectors))
+            answers, missing = await ask_all(collectors, "ask", question, Answer, self._tls)
         finally:
             self._waiting -= 1
-        answers = [each for each in told if isinstance(each, Answer)]
-        missing = [each.name for each, one in zip(collectors, told, strict=True) if one is None]
         if not answers:
             raise Unavailable(f"No collector of flow records answers ({', '.join(missing)}).")
         rows, total = _merged(answers, question)
@@ -87,37 +78,6 @@ def _question(call: Call) -> Question:
         return msgspec.convert(said, Question, strict=False)
     except msgspec.ValidationError as error:
         raise BadRequest(f"That is no question about flow records: {error}.") from None
-
-
-async def _asked(collector: Collector, question: Question, tls: SSLContext | None) -> Answer | None:
-    """None when it can't be asked. Raises BadRequest with its words when it refuses the question."""
-    headers = {"Authorization": f"Bearer {collector.key}", "Content-Type": "application/json"}
-    body, timeout = msgspec.json.encode(question), aiohttp.ClientTimeout(total=_TIMEOUT_S)
-    url = f"{collector.url.rstrip('/')}/flows/v1/ask"
-    try:
-        # A redirect would take the key along.
-        async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False, ssl=tls or True) as response,
-        ):
-            said = await _limited(response)
-            if response.status == 400:
-                raise BadRequest(msgspec.json.decode(said, type=dict[str, str]).get("error", "refused"))
-            if response.status != 200:
-                raise ValueError(f"HTTP {response.status}")
-            return msgspec.json.decode(said, type=Answer)
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        log.warning("collector_not_asked", collector=collector.name, reason=str(error) or type(error).__name__)
-        return None
-
-
-async def _limited(response: aiohttp.ClientResponse) -> bytes:
-    said = bytearray()
-    async for part in response.content.iter_any():
-        said += part
-        if len(said) > _MOST_BYTES:
-            raise ValueError("the answer is too long")
-    return bytes(said)
 
 
 def _merged(answers: Sequence[Answer], question: Question) -> tuple[list[dict[str, Any]], Sums]:

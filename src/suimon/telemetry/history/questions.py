@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 
@@ -27,18 +28,19 @@ _BY: Final = {
     "destination_port": ("protocol", "destination_port"),
 }
 KEYS: Final = tuple(_BY)
-_NAMED: Final = {number: name for name, number in PROTOCOLS.items()}
-_DIRECTIONS: Final = {1: "out", 2: "in"}
-_SCALE: Final = "greatest(coalesce(sampling, 1), 1)"
+NAMED: Final = {number: name for name, number in PROTOCOLS.items()}
+DIRECTIONS: Final = {1: "out", 2: "in"}
+SCALE: Final = "greatest(coalesce(sampling, 1), 1)"
 _SUMS: Final = (
     # Exact up to 2^53, and never too large: an exporter may say anything. Integers of 128 bits cost twice as much.
-    f"count(*) AS records, sum(packets::DOUBLE * {_SCALE}) AS packets, sum(bytes::DOUBLE * {_SCALE}) AS bytes, "
+    f"count(*) AS records, sum(packets::DOUBLE * {SCALE}) AS packets, sum(bytes::DOUBLE * {SCALE}) AS bytes, "
     "count(*) FILTER (WHERE sampling > 1) AS sampled, count(*) FILTER (WHERE coalesce(sampling, 0) = 0) AS unscaled"
 )
 _EACH: Final = ", ".join(f"{name}::HUGEINT AS {name}" for name in Sums.__struct_fields__)
 _WHOLE: Final = ", ".join(f"coalesce(sum({name}), 0)::HUGEINT AS {name}" for name in Sums.__struct_fields__)
 _TOTAL: Final = f"SELECT {_WHOLE} FROM found"  # noqa: S608
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class QuestionRefused(Exception):
@@ -55,20 +57,25 @@ def answered(segments: Segments, question: Question, timeout_s: float) -> Answer
     if question.project_id:
         condition = condition.and_(equal("project", question.project_id))
     with segments.asked(condition.since_s, condition.until_s) as (cursor, source):
-        late = threading.Event()
+        return in_time(cursor, timeout_s, lambda: _answer(cursor, source, condition, question))
 
-        def stop() -> None:
-            late.set()
-            cursor.interrupt()
 
-        watch = threading.Timer(timeout_s, stop)
-        watch.start()
-        try:
-            found = _answer(cursor, source, condition, question)
-        except duckdb.InterruptException:
-            late.set()
-        finally:
-            watch.cancel()
+def in_time(cursor: duckdb.DuckDBPyConnection, timeout_s: float, act: Callable[[], T]) -> T:
+    """What comes of it. Raises QuestionRefused when it takes longer."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        cursor.interrupt()
+
+    watch = threading.Timer(timeout_s, stop)
+    watch.start()
+    try:
+        found = act()
+    except duckdb.InterruptException:
+        late.set()
+    finally:
+        watch.cancel()
     # One that was stopped between two statements goes on to its end: it is too late all the same.
     if late.is_set():
         raise QuestionRefused(f"it takes longer than {timeout_s:g} s: ask for less time, or for one port")
@@ -102,18 +109,18 @@ def _told(row: Row) -> Row:
     told = {name: value for name, value in row.items() if not name.endswith(("_high", "_low"))}
     for side in ("source", "destination"):
         if f"{side}_low" in row:
-            told[side] = _address(row.get("ip_version"), row[f"{side}_high"], row[f"{side}_low"])
+            told[side] = address_of(row.get("ip_version"), row[f"{side}_high"], row[f"{side}_low"])
         if mac := row.get(f"{side}_mac"):
             told[f"{side}_mac"] = f"{mac:012x}"
             told[f"{side}_mac"] = ":".join(told[f"{side}_mac"][n : n + 2] for n in range(0, 12, 2))
     if row.get("protocol") is not None:
-        told["protocol"] = _NAMED.get(row["protocol"], str(row["protocol"]))
+        told["protocol"] = NAMED.get(row["protocol"], str(row["protocol"]))
     if "direction" in row:
-        told["direction"] = _DIRECTIONS.get(row["direction"], "")
+        told["direction"] = DIRECTIONS.get(row["direction"], "")
     return told
 
 
-def _address(version: int | None, high: int | None, low: int | None) -> str:
+def address_of(version: int | None, high: int | None, low: int | None) -> str:
     if not version or high is None or low is None:
         return ""
     return str(IPv4Address(low & 0xFFFFFFFF) if version == 4 else IPv6Address(high << 64 | low))

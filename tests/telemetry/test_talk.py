@@ -1,0 +1,128 @@
+"""Who talked, as facts: by window, service and peer, each packet once, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from suimon.model.collectors import Peer, Service, TalkAsked, Window
+from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, batch_of
+from suimon.telemetry.history import talk as talk_module
+from suimon.telemetry.history.questions import QuestionRefused
+from suimon.telemetry.history.talk import talk
+from tests.telemetry.test_history import NOON, Kept
+
+SINCE = int(NOON)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    made = Kept(tmp_path)
+    yield made
+    made.segments.close()
+
+
+def record(direction: int, source_port: int, destination_port: int, other: int = 1, **more: int | float) -> Batch:
+    """Of port-0 with 198.51.100.<other>, one packet of 100 bytes by TCP; it ends as it begins, after `at` seconds."""
+    batch = batch_of(1)
+    batch["begun"] = batch["ended"] = NOON + more.pop("at", 0)
+    batch["ip_version"], batch["protocol"], batch["direction"], batch["port"] = 4, 6, direction, 0
+    own, theirs = ("source", "destination") if direction == FROM_GUEST else ("destination", "source")
+    batch[f"{own}_low"], batch[f"{theirs}_low"] = 0x0A000001, 0xC6336400 + other
+    batch["source_port"], batch["destination_port"] = source_port, destination_port
+    batch["packets"], batch["bytes"], batch["sampling"] = 1, 100, 1
+    for name, value in more.items():
+        batch[name] = value
+    return batch
+
+
+def windows(kept: Kept, *records: Batch, **asked: int) -> tuple[Window, ...]:
+    kept.write(np.concatenate(records))
+    return talk(kept.segments, TalkAsked(SINCE, **asked), 10).windows
+
+
+def test_services_peers_and_who_answered(kept: Kept) -> None:
+    (one,) = windows(
+        kept,
+        record(FROM_GUEST, 40_000, 25, sampling=10),
+        record(FROM_GUEST, 40_001, 25, other=2),
+        record(TO_GUEST, 50_000, 3389, other=3),
+        record(FROM_GUEST, 3389, 50_000, other=3),
+        record(TO_GUEST, 50_000, 3389, other=4),
+        record(FROM_GUEST, 8, 0, other=5, protocol=1),
+        record(FROM_GUEST, 40_000, 25, port=-1),
+        record(0, 40_000, 25),
+    )
+    assert one.until_s == SINCE + 300 and one.left_out == 0
+    assert sorted(one.services, key=repr) == sorted(
+        [
+            Service("port-0", "project-0", "out", "tcp", 25, 2, 2, 11, 1100),
+            Service("port-0", "project-0", "in", "tcp", 3389, 2, 2, 2, 200),
+            Service("port-0", "project-0", "out", "tcp", None, 1, 1, 1, 100),
+            Service("port-0", "project-0", "out", "icmp", None, 1, 1, 1, 100),
+        ],
+        key=repr,
+    )
+    of_rdp = [(each.address, each.answered) for each in one.peers if each.destination_port == 3389]
+    assert of_rdp == [("198.51.100.3", True), ("198.51.100.4", False)]
+    assert Peer("port-0", "project-0", "out", "tcp", 25, "198.51.100.1", False, 1, 10, 1000) in one.peers
+
+
+def test_each_record_is_in_the_window_in_which_it_ends(kept: Kept) -> None:
+    told = windows(
+        kept,
+        record(FROM_GUEST, 40_000, 25, at=-1),
+        record(FROM_GUEST, 40_000, 26, at=-1, ended=NOON),
+        record(FROM_GUEST, 40_000, 27, at=59.999),
+        record(FROM_GUEST, 40_000, 28, at=60),
+        record(FROM_GUEST, 40_000, 29, at=180),
+        windows=3,
+        window_s=60,
+    )
+    assert [sorted(str(each.destination_port) for each in one.services) for one in told] == [["26", "27"], ["28"], []]
+    assert [one.until_s - SINCE for one in told] == [60, 120, 180]
+
+
+def test_what_two_exporters_saw_counts_once(kept: Kept) -> None:
+    (one,) = windows(
+        kept,
+        *[record(FROM_GUEST, 40_000, 25, exporter=each) for each in (0, 1, 1)],
+        record(TO_GUEST, 25, 40_000, exporter=0),
+    )
+    assert [(each.direction, each.records) for each in one.services] == [("out", 2), ("in", 1)]
+
+
+def test_of_each_port_the_largest_comes_first_and_the_rest_is_counted(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned = [record(FROM_GUEST, 40_000, number, port=0) for number in range(1, 151)]
+    quiet = record(FROM_GUEST, 40_000, 443, port=1, bytes=1)
+    (one,) = windows(kept, *scanned, quiet, record(FROM_GUEST, 40_000, 22, bytes=200))
+    assert len(one.services) == 101 and one.left_out == 50
+    first = [(each.port_id, each.destination_port) for each in one.services[:2]]
+    assert first == [("port-0", 22), ("port-1", 443)]
+    (few,) = talk(kept.segments, TalkAsked(SINCE, most=2), 10).windows
+    assert few.services == one.services[:2] and few.left_out == 149
+    assert [each.port_id for each in few.peers] == ["port-0", "port-0"], "the largest of each service come first"
+    many = [record(FROM_GUEST, 40_000, 53, other=number) for number in range(1, 30)]
+    (one,) = windows(kept, *many)
+    of_dns = [each for each in one.services if each.destination_port == 53]
+    assert of_dns[0].peers == 29 and sum(each.destination_port == 53 for each in one.peers) == talk_module._OF_SERVICE
+
+
+def test_counts_that_were_made_up_are_numbers_still_and_time_is_bounded(kept: Kept) -> None:
+    (one,) = windows(kept, record(FROM_GUEST, 40_000, 25, bytes=(1 << 64) - 1, sampling=(1 << 32) - 1))
+    assert one.services[0].bytes == 1 << 53
+    kept.write(batch_of(300_000))
+    with pytest.raises(QuestionRefused, match="longer"):
+        talk(kept.segments, TalkAsked(SINCE), 0)
+    assert len(talk(kept.segments, TalkAsked(SINCE), 10).windows[0].services) == 1
+
+
+def test_nothing_kept_is_nothing_told(kept: Kept) -> None:
+    assert talk(kept.segments, TalkAsked(SINCE, windows=2), 10).windows == (
+        Window(SINCE + 300), Window(SINCE + 600)
+    )  # fmt: skip
