@@ -367,6 +367,13 @@ def test_what_facts_were_and_a_draft_over_them(policed: Cloud) -> None:
     (one,) = line["replay"]["found"]
     assert (one["what"], one["row"]) == ("appeared", f'error("{made.json["network"]["id"]}")')
     assert (one["denied"], one["request_id"]) == (True, made.headers["x-openstack-request-id"])
+    ask(policed, "POST", "data-sources", {"name": "lab", "driver": "push"})
+    ask(policed, "PUT", "data-sources/lab/tables/names/rows", [{"name": "bad"}])
+    unknown = ask(policed, "GET", f"past/lab/names?at={quote(since)}").json
+    assert unknown["rows"] == [] and "lab:names" in unknown["missing"][0]
+    policed.run(keeping.round())
+    pushed = ask(policed, "GET", f"past/lab/names?at={at}").json
+    assert (pushed["rows"], pushed["missing"]) == ([["bad"]], [])
     alice = policed.account("alice")
     assert ask(policed, "GET", f"past/neutronv2/networks?at={at}", token=alice.token).json["rows"] == []
     theirs = ask(policed, "POST", "policies/new/replay", {"since": since, "rules": clauses}, alice.token)

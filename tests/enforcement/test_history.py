@@ -10,17 +10,20 @@ import pytest
 from suimon.enforcement import history
 from suimon.enforcement.history import AWAY, BEGUN, OTHERWISE, TOO_LATE, FactHistory, FactHistoryConfig
 from suimon.enforcement.scope import sources_of
-from suimon.model.fact_history import Moment
+from suimon.model.fact_history import FactVersion, Moment
+from suimon.model.fact_tables import Reading
 from suimon.model.policies import CLOUD
 from suimon.policy.changes import Row
 from suimon.policy.facts import Fact
+from suimon.resources import fact_tables
 from suimon.resources.fact_history import moments
 from suimon.resources.persona import hidden_from_projects
 from suimon.store import Tx
 from suimon.store.changes import shorten
 from tests.databases import but_the_lock
 from tests.enforcement.policed import Policed
-from tests.resources.world import BOB
+from tests.enforcement.test_fact_tables import fact_columns, made, push
+from tests.resources.world import ADMIN, BOB
 
 
 class Kept(Policed):
@@ -191,3 +194,125 @@ def test_what_is_too_old_or_too_much_is_forgotten(kept: Kept, config: dict[str, 
     assert [kept.names(revision) for revision in revisions[reaches:]] == [["1"], ["2"], ["3"]][reaches - 1 :]
     assert kept.names(revisions[0]) == []
     assert [one.revision for one in kept.moments()] == revisions[reaches:]
+
+
+def lab(kept: Kept, *rows: Row, columns: tuple[str, ...] = ("name", "project_id"), name: str = "switches") -> None:
+    push(kept, *rows, columns=columns, name=name)
+
+
+def held(kept: Kept, revision: int, project: str = CLOUD, name: str = "switches") -> list[Row]:
+    sources = kept.read(lambda tx: kept.engines.sources(tx, project))
+    past = kept.engines.past([("lab", name)], project, sources)
+    return kept.read(lambda tx: past.rows(tx, revision, 99))
+
+
+def gaps(kept: Kept, *revisions: int) -> list[tuple[int, int | None]]:
+    sources = kept.read(lambda tx: kept.engines.sources(tx, CLOUD))
+    past = kept.engines.past([("lab", "switches")], CLOUD, sources)
+    found = kept.read(lambda tx: past.gaps(tx, (min(revisions), max(revisions))))
+    return [(one.revision, one.until_revision) for _, one in found]
+
+
+def test_tables_from_elsewhere_have_a_past_row_by_row(kept: Kept) -> None:
+    kept.write(made)
+    before = kept.note()
+    lab(kept, ("s1", "red"), ("s2", "blue"), (1, "red"), (1.0, "red"))
+    first = kept.note()
+    lab(kept, ("s2", "blue"), ("s3", None))
+    second = kept.note()
+    kept.write(lambda tx: fact_tables.delete_source(tx, ADMIN, "lab"))
+    gone = kept.note()
+    kept.write(made)
+    lab(kept, ("s2", "blue"))
+    again = kept.note()
+    assert held(kept, before) == held(kept, gone) == []
+    assert [row[0] for row in held(kept, first)] == ["s1", "s2", 1, 1.0]
+    assert held(kept, second) == [("s2", "blue"), ("s3", None)] and held(kept, again) == [("s2", "blue")]
+    assert held(kept, first, "blue") == held(kept, second, "blue") == [("s2", "blue")]
+    assert len(held(kept, first, "red")) == 3 and held(kept, second, "red") == []
+    versions = kept.read(lambda tx: tx.select(FactVersion))
+    assert len([one for one in versions if "s2" in one.facts]) == 2, "what stayed is one version"
+    assert [one.request_id for one in kept.moments() if one.revision == second] == [ADMIN.request_id]
+
+
+def test_a_table_with_other_columns_is_another(kept: Kept) -> None:
+    kept.write(made)
+    lab(kept, ("s1", "A"))
+    first = kept.note()
+    kept.write(lambda tx: fact_tables.delete_source(tx, ADMIN, "lab"))
+    kept.write(made)
+    lab(kept, ("A", "s1"), columns=("site", "name"))
+    second = kept.note()
+    assert held(kept, first) == [] and held(kept, second) == [("A", "s1")]
+    sources = kept.read(lambda tx: kept.engines.sources(tx, CLOUD))
+    past = kept.engines.past([("lab", "switches")], CLOUD, sources)
+    assert kept.read(lambda tx: past.unknown(tx, first)) == {("lab", "switches")}
+    assert kept.read(lambda tx: past.unknown(tx, second)) == set()
+
+
+def test_who_goes_on_knows_tables_as_they_are_by_then(kept: Kept) -> None:
+    kept.write(made)
+    lab(kept, ("s1", "A"))
+    kept.note()
+    lab(kept, ("s2", "A"))
+    lab(kept, ("x", "A"), name="cables")
+    kept.restart()
+    revision = kept.note()
+    assert held(kept, revision) == [("s2", "A")] and held(kept, revision, name="cables") == [("x", "A")]
+    kept.write(lambda tx: fact_tables.delete_source(tx, ADMIN, "lab"))
+    kept.network()
+    kept.write(lambda tx: shorten(tx._connection, 1, kept.store.position()[2]))
+    kept.restart()
+    kept.note()
+    there = kept.read(lambda tx: tx.select(FactVersion, {"until_revision": None}))
+    assert not [one for one in there if "s2" in one.facts]
+
+
+def test_a_table_that_changes_too_much_has_a_gap_and_is_known_again(kept: Kept) -> None:
+    kept.restart(most_table_rows=10)
+    kept.write(made)
+    lab(kept, *((n, "A") for n in range(50)))
+    first = kept.note()
+    assert len(held(kept, first)) == 50, "the first time is never too much"
+    lab(kept, *((n, "B") for n in range(4)))
+    left = kept.note()
+    lab(kept, *((n, "C") for n in range(4)))
+    more = kept.note()
+    assert kept.note() == more and len(held(kept, more)) == 50
+    assert gaps(kept, first) == [] and gaps(kept, left, more) == [(left, None)]
+    kept.network()
+    kept.restart(most_table_rows=100)
+    known = kept.note()
+    assert held(kept, known) == [(n, "C") for n in range(4)] and gaps(kept, left, known) == [(left, known)]
+    assert gaps(kept, known, known) == []
+
+
+def test_what_was_too_much_is_not_too_much_later(kept: Kept) -> None:
+    kept.restart(most_table_rows=4)
+    kept.write(made)
+    lab(kept, ("a", "A"))
+    kept.note()
+    lab(kept, ("b", "A"), ("c", "A"))
+    assert held(kept, kept.note()) == [("b", "A"), ("c", "A")]
+    lab(kept, ("a", "A"))
+    skipped = kept.note()
+    assert gaps(kept, skipped) == [(skipped, None)]
+    kept.clock_ahead(timedelta(hours=11))
+    assert kept.note() == skipped and held(kept, skipped) == [("b", "A"), ("c", "A")]
+    kept.clock_ahead(timedelta(hours=13))
+    assert kept.note() == skipped and held(kept, skipped) == [("a", "A")]
+    assert gaps(kept, skipped) == [], "nothing else changed meanwhile, so that all is known"
+
+
+def test_large_rows_count_more_and_what_follows_by_itself_is_not_kept(kept: Kept) -> None:
+    kept.restart(most_table_rows=4)
+    kept.write(made)
+    lab(kept, ("a", "A"))
+    kept.note()
+    lab(kept, ("x" * 4000, "A"))
+    assert gaps(kept, kept.note())
+    many = len(kept.read(lambda tx: tx.select(FactVersion)))
+    now = Reading(source="clock", name="now", columns=fact_columns(), rows=[("", "d", 0, 0, 1, 1, 1)])
+    kept.write(lambda tx: fact_tables.keep_readings(tx, [now]))
+    kept.note()
+    assert len(kept.read(lambda tx: tx.select(FactVersion))) == many

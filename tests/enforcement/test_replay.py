@@ -62,7 +62,7 @@ class Replayable(Kept):
         sources = self.read(lambda tx: self.engines.sources(tx, project))
         tables = asked_tables(draft, sources)
         span = (since or self.since, self.now() + timedelta(days=1))
-        past = self.engines.past(tables, project)
+        past = self.engines.past(tables, project, sources)
         told = self.read(lambda tx: recorded(tx, past, span, outside(tx, tables, project), limits))
         return list(replay(draft, sources, told, limits, clock))[-1]
 
@@ -129,7 +129,7 @@ def test_calls_other_policies_and_tables_from_elsewhere(past: Replayable) -> Non
     assert draft.clauses.keys() == {"draft", "lists"}
     found = past.replay(draft)
     assert [(one.what, one.row) for one in found.found] == [("called", f'suimon:alarm("{id_}")')]
-    assert (found.called, found.as_now) == (1, ["lab:bad"])
+    assert (found.called, found.as_now, found.missing) == (1, [], [])
 
 
 def test_what_suimon_did_and_what_nobody_saw_is_not_denied(past: Replayable) -> None:

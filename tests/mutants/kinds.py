@@ -123,7 +123,7 @@ def actions_broken(root: Path) -> Iterator[Mutant]:
 
 def policies_ignored(root: Path) -> Iterator[Mutant]:
     """The same of what policies forbid, who sees what of them, and what is kept of the past and replayed."""
-    for stem in ("forbidding", "scope", "world", "history", "past", "replay", "flows", "insides"):
+    for stem in ("forbidding", "scope", "world", "history", "past", "replay", "flows", "insides", "table_history"):
         yield from _conditions_false(root, f"enforcement/{stem}.py", "enforcement")
     for stem in ("evaluations", "fact_history"):
         yield from _conditions_false(root, f"resources/{stem}.py", "enforcement")

@@ -173,6 +173,8 @@ def rows(table: str, at: str, limit: int, as_json: bool, state: Path | None) -> 
     print_table(found["columns"], [[_shown(value) for value in row] for row in found["rows"]])
     if found["many"] > len(found["rows"]):
         click.echo(f"{len(found['rows'])} of {found['many']} rows: --limit shows more.", err=True)
+    for missing in found["missing"]:
+        click.echo(f"Not known: {missing}.", err=True)
 
 
 @policy.command()
@@ -302,6 +304,8 @@ def _replayed(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"Until {gap['at']}, revision {gap['revision']}: {gap['gap']}."
     if told["as_now"]:
         yield f"As they are now, since their past isn't kept: {', '.join(told['as_now'])}."
+    for missing in told["missing"]:
+        yield f"Not known: {missing}."
     if told["ended_early"]:
         yield f"Ended early. {told['ended_early']}."
 

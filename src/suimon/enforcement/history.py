@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -14,7 +15,9 @@ import structlog
 from suimon.enforcement.patience import Patient
 from suimon.enforcement.reading import all_shared, read, shared
 from suimon.enforcement.scope import FACT_TYPES, Key, keyed
+from suimon.enforcement.table_history import TableHistory
 from suimon.model.fact_history import FactsNow
+from suimon.model.fact_tables import KIND
 from suimon.policy.facts import SOURCES, TENANTS_TYPES, rows_of
 from suimon.resources.fact_history import forget_facts, newest_moment, note_facts, note_moments, open_ids
 from suimon.store.leases import Turn, in_turn
@@ -44,6 +47,10 @@ class FactHistoryConfig(msgspec.Struct, frozen=True):
     """Things written in one transaction, so that nobody waits long for the writer."""
     pause_s: float = 1.0
     """After the database was away."""
+    most_table_rows: int = 40_000
+    """That change in a day, of all tables from elsewhere."""
+    again_s: float = 60.0
+    """Until a table that changed too much is looked at again."""
 
 
 class _Seen(NamedTuple):
@@ -62,6 +69,7 @@ class FactHistory:
         self._patient = Patient(store, "fact_history", config.pause_s)
         self._turn = turn
         self._revision: int | None = None
+        self._tables: TableHistory | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -71,15 +79,19 @@ class FactHistory:
         """Write down what changed since the last one; whoever begins goes on where the last one's moments end."""
         begins, after = self._revision is None, self._revision
         seen, gap = None, TOO_LATE
+        if self._tables is None or begins:
+            most = self._config.most_table_rows
+            self._tables = await self._patient.read(lambda tx: TableHistory(tx, most))
+        tables = self._tables
         if begins:
             last = await self._patient.read(newest_moment)
             after = last.revision if last else None
             gap = BEGUN if last is None else OTHERWISE if last.shape != SHAPE else gap
         if after is not None and gap != OTHERWISE:
-            seen = await self._patient.read(lambda tx: _changed(tx, after))
+            seen = await self._patient.read(lambda tx: _changed(tx, after, tables))
         if seen is None:
             log.info("facts_compared", known=after, reason=gap)
-            seen = await self._patient.read(_all)
+            seen = await self._patient.read(lambda tx: _all(tx, tables))
         else:
             gap = AWAY if begins and seen.facts else ""
         requests: dict[int, str] = {}
@@ -103,7 +115,9 @@ class FactHistory:
             while True:
                 changed.clear()
                 await self.round()
-                await changed.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._config.again_s if self._tables and self._tables.waiting else None):
+                        await changed.wait()
                 await asyncio.sleep(self._config.gather_s)
 
     async def _tidy(self) -> None:
@@ -117,7 +131,7 @@ class FactHistory:
         await self._patient.write(lambda tx: forget_facts(tx, tx.now - days, most))
 
 
-def _changed(tx: Tx, after: int) -> _Seen | None:
+def _changed(tx: Tx, after: int, tables: TableHistory) -> _Seen | None:
     """What the log tells of, each thing at the revision that changed it last; None: it doesn't reach back."""
     changes = tx.changes_after(after)
     if changes is None:
@@ -130,13 +144,17 @@ def _changed(tx: Tx, after: int) -> _Seen | None:
         for key in part:
             now = _now(key, things[key], public)
             found.append(now._replace(revision=last[key].revision, request_id=last[key].request_id))
-    return _Seen(found, changes[-1].revision if changes else after)
+    revision = changes[-1].revision if changes else after
+    causes = {one.id: (one.revision, one.request_id) for one in changes if one.kind == KIND}
+    found += tables.changed(tx, causes, revision)
+    return _Seen(sorted(found, key=lambda one: one.revision), revision)
 
 
-def _all(tx: Tx) -> _Seen:
+def _all(tx: Tx, tables: TableHistory) -> _Seen:
     """All that there is, and what is known though it is no more, at the transaction's own revision."""
     revision, public = tx.position()[2], all_shared(tx)
-    return _Seen([one._replace(revision=revision) for one in _everything(tx, public)], revision)
+    found = [one._replace(revision=revision) for one in _everything(tx, public)]
+    return _Seen([*found, *tables.all(tx, revision)], revision)
 
 
 def _everything(tx: Tx, public: frozenset[str]) -> Iterator[FactsNow]:

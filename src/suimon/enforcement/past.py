@@ -8,13 +8,15 @@ from typing import Final
 
 import msgspec
 
+from suimon.enforcement.scope import Sources
+from suimon.enforcement.table_history import kind_of
 from suimon.model.errors import BadRequest
 from suimon.model.fact_history import FactVersion, Moment
 from suimon.model.policies import CLOUD
 from suimon.model.touches import KIND_OF
 from suimon.policy.changes import Row
 from suimon.policy.facts import SOURCES, Fact, seen_columns, types_of
-from suimon.resources.fact_history import moment_at, moments, versions_at, versions_between
+from suimon.resources.fact_history import gaps_of, known_kinds, moment_at, moments, versions_at, versions_between
 from suimon.store.tx import Tx
 
 Table = tuple[str, str]
@@ -26,9 +28,17 @@ _ALL_REVISIONS: Final = (0, 2**63 - 1)
 class Past:
     """Of some tables, as the cloud's policies would have them, or a project's, which don't see the `hidden` columns."""
 
-    def __init__(self, tables: Iterable[Table], project_id: str, hidden: Collection[str]) -> None:
+    def __init__(
+        self, tables: Iterable[Table], project_id: str, hidden: Collection[str], sources: Sources = SOURCES
+    ) -> None:
+        """`sources` has the columns of tables from elsewhere."""
         self._tables = frozenset(tables)
-        self._kinds = {KIND_OF[type_] for table in self._tables for type_ in types_of(*table)}
+        self._outside = {
+            kind: table
+            for table in self._tables
+            if not types_of(*table) and (kind := kind_of(*table, sources[table[0]][table[1]]))
+        }
+        self._kinds = {KIND_OF[type_] for table in self._tables for type_ in types_of(*table)} | self._outside.keys()
         self._project = None if project_id == CLOUD else project_id
         self._seen = None if project_id == CLOUD else seen_columns(hidden)
 
@@ -45,8 +55,20 @@ class Past:
         """What began or ended at one of these, both included. Raises BadRequest when it is more than `most`."""
         return _bounded(versions_between(tx, revisions, self._kinds, self._project, most + 1), most)
 
+    def unknown(self, tx: Tx, revision: int) -> set[Table]:
+        """The tables from elsewhere of which there is nothing by then."""
+        known = {self._outside[kind] for kind in known_kinds(tx, self._outside.keys(), revision)}
+        return {table for table in self._tables if not types_of(*table)} - known
+
+    def gaps(self, tx: Tx, revisions: tuple[int, int]) -> list[tuple[str, FactVersion]]:
+        """The tables from elsewhere that weren't known from one revision to another, both included."""
+        found = gaps_of(tx, self._outside.keys(), revisions)
+        return [(":".join(self._outside[one.kind]), one) for one in found]
+
     def facts(self, version: FactVersion) -> list[Fact]:
         """Its rows, in these tables; none of another release's columns."""
+        if version.kind in self._outside:
+            return list(_decode(version.facts))
         found = [fact for fact in _decode(version.facts) if fact[:2] in self._tables and _fits(fact)]
         if self._seen is None:
             return found
@@ -70,6 +92,12 @@ def known_at(tx: Tx, at: datetime) -> Moment:
         begins = f"begins at {first[0].at.isoformat()}" if first else "hasn't begun"
         raise BadRequest(f"What facts were at {at.isoformat()} is not known: their history {begins}.")
     return found
+
+
+def gap_words(table: str, gap: FactVersion) -> str:
+    """What is to be known about it."""
+    until = "now" if gap.until_revision is None else f"revision {gap.until_revision}"
+    return f"{table} from revision {gap.revision} until {until}: {gap.facts}"
 
 
 def _fits(fact: Fact) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from suimon.enforcement.past import Past, Table, known_at
+from suimon.enforcement.past import Past, Table, gap_words, known_at
 from suimon.enforcement.scope import Sources
 from suimon.enforcement.words import atom
 from suimon.model.errors import BadRequest
@@ -74,6 +74,8 @@ class Replayed(msgspec.Struct):
     gaps: list[Moment]
     as_now: list[str]
     """Tables whose past isn't known: their rows of today stood for it."""
+    missing: list[str]
+    """What isn't known of others, and of when."""
     wrong_before: int = 0
     """Violations at its beginning."""
     appeared: int = 0
@@ -93,6 +95,8 @@ class Recorded(msgspec.Struct, frozen=True):
     changes: Sequence[FactVersion]
     moments: Sequence[Moment]
     outside: Sequence[FactChange]
+    """What stands for tables of which nothing is known."""
+    missing: Sequence[str]
 
 
 def drafted(policies: Iterable[Policy], clauses: Iterable[Clause], name: str, texts: Sequence[str] | None) -> Drafted:
@@ -126,8 +130,8 @@ def asked_tables(draft: Drafted, sources: Sources) -> list[Table]:
 def recorded(
     tx: Tx, past: Past, span: tuple[datetime, datetime], outside: Sequence[FactChange], limits: ReplayLimits
 ) -> Recorded:
-    """What is known of that time; `outside` stands for what isn't. Raises BadRequest when nothing is known, or more
-    than is replayed at once.
+    """What is known of that time; `outside` stands for tables of which nothing is. Raises BadRequest when nothing is
+    known at all, or more than is replayed at once.
     """
     since, until = span
     if since >= until:
@@ -136,11 +140,14 @@ def recorded(
     start = past.at(tx, begins.revision, limits.most_versions)
     revisions = (begins.revision + 1, ends.revision)
     changes = past.between(tx, revisions, limits.most_versions - len(start))
-    return Recorded(past, begins, start, changes, moments(tx, *revisions), outside)
+    unknown = past.unknown(tx, ends.revision)
+    as_now = [change for change in outside if (change.source, change.table) in unknown]
+    missing = [gap_words(name, gap) for name, gap in past.gaps(tx, (begins.revision, ends.revision))]
+    return Recorded(past, begins, start, changes, moments(tx, *revisions), as_now, missing)
 
 
 def outside(tx: Tx, tables: Iterable[Table], project_id: str) -> list[FactChange]:
-    """What those of these tables that are read elsewhere hold now: their past isn't kept."""
+    """What those of these tables that are read elsewhere hold now."""
     ids = [id_of(*table) for table in tables if not types_of(*table)]
     found = []
     for told in told_tables(tx, ids).values() if ids else ():
@@ -166,7 +173,7 @@ def replay(
     last = told.moments[-1].revision if told.moments else told.begins.revision
     as_now = [f"{change.source}:{change.table}" for change in told.outside]
     gaps = [each for each in told.moments if each.gap]
-    found = Replayed(told.begins.at, told.begins.revision, last, 0, gaps, as_now)
+    found = Replayed(told.begins.at, told.begins.revision, last, 0, gaps, as_now, [*told.missing])
     found.wrong_before = len(engine.rows(draft.name, VIOLATIONS))
     yield found
     for moment, began, ended in _steps(told):

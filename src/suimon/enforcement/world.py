@@ -27,6 +27,7 @@ from suimon.model.errors import Forbidden, TooManyRequests, Unavailable
 from suimon.model.fact_tables import KIND, FactTable
 from suimon.model.policies import CLOUD, Clause, Evaluation, News, Policy
 from suimon.policy.engine import TooMuch
+from suimon.policy.facts import SOURCES
 from suimon.resources.evaluations import note_evaluations
 from suimon.resources.fact_tables import list_tables, told_tables
 from suimon.store.changes import Change
@@ -118,9 +119,9 @@ class World:
                 found |= {(project_id, policy): tables for policy, tables in below.items()}
         return found
 
-    def past(self, tables: Iterable[tuple[str, str]], project_id: str) -> Past:
-        """Of these tables, as its policies would have had them."""
-        return Past(tables, project_id, self._hidden)
+    def past(self, tables: Iterable[tuple[str, str]], project_id: str, sources: Sources = SOURCES) -> Past:
+        """Of these tables, as its policies would have had them; `sources` are its own."""
+        return Past(tables, project_id, self._hidden, sources)
 
     def status(self, tx: Tx, project_id: str) -> dict[str, object]:
         """Up to which revision its policies know the facts, and why not up to the newest."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+
+GAP: Final = ""
+"""The id of no row: from its revision on, and before its end, it isn't known what a table from elsewhere held."""
 
 
 class FactVersion(msgspec.Struct, frozen=True, kw_only=True):
     """The rows that came of a thing, from one revision to before another; without that one they still do.
 
-    `facts` is JSON: each row as source, table and values. `project_id` is whose thing it is, "" nobody's.
+    `facts` is JSON: each row as source, table and values; of a `GAP`, why. `project_id` is whose thing it is, ""
+    nobody's. Rows of tables from elsewhere are things of their own, whose kind says which table and columns.
     """
 
     kind: str

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
-from suimon.model.fact_history import FactsNow, FactVersion, Moment
+from suimon.model.fact_history import GAP, FactsNow, FactVersion, Moment
 from suimon.store.columns import time_text
 from suimon.store.tables import FACT_MOMENTS, FACT_VERSIONS, KEPT
 from suimon.store.tx import Tx
@@ -21,10 +21,31 @@ _OURS: Final = (
     _V.kind.in_(bindparam("kinds", expanding=True)),
     or_(_V.project_id == bindparam("project"), bindparam("all")),
 )
+_KINDS: Final = (
+    select(_V.kind)
+    .where(_V.until_revision.is_(None), func.substr(_V.kind, 1, bindparam("length")) == bindparam("prefix"))
+    .distinct()
+)
+_GAPS: Final = (
+    select(*_V)
+    .where(
+        _V.kind.in_(bindparam("kinds", expanding=True)),
+        _V.id == GAP,
+        _V.revision <= bindparam("last"),
+        or_(_V.until_revision.is_(None), _V.until_revision > bindparam("first")),
+    )
+    .order_by(_V.revision, _V.kind)
+)
+_KNOWN: Final = (
+    select(_V.kind)
+    .where(_V.kind.in_(bindparam("kinds", expanding=True)), _V.revision <= bindparam("revision_"))
+    .distinct()
+)
 _AT: Final = (
     select(*_V)
     .where(
         *_OURS,
+        _V.id != GAP,
         _V.revision <= bindparam("revision_"),
         or_(_V.until_revision.is_(None), _V.until_revision > bindparam("revision_")),
     )
@@ -34,6 +55,7 @@ _BETWEEN: Final = (
     select(*_V)
     .where(
         *_OURS,
+        _V.id != GAP,
         or_(
             _V.revision.between(bindparam("first"), bindparam("last")),
             _V.until_revision.between(bindparam("first"), bindparam("last")),
@@ -81,8 +103,8 @@ def note_facts(tx: Tx, changed: Iterable[FactsNow]) -> dict[int, str]:
         before = {one.id: one for one in known}
         new += [one for one in ours if (before[one.id].facts if one.id in before else "") != one.facts]
         for one in new:
-            if one.id in before and before[one.id].revision == one.revision:
-                # Of another release: it had other columns.
+            if one.kind == kind and one.id in before and before[one.id].revision == one.revision:
+                # Of another release, which had other columns; or a gap that is none.
                 tx.delete(before[one.id])
     for revision, kind in sorted({(one.revision, one.kind) for one in new}):
         ids = [one.id for one in new if (one.revision, one.kind) == (revision, kind)]
@@ -102,19 +124,46 @@ def note_moments(tx: Tx, requests: Mapping[int, str], shape: str, gap: tuple[int
     it is known only as it is then.
     """
     gaps = dict([gap] if gap else [])
-    there = tx.select(Moment, {"revision": gap[0]}) if gap else []
-    found = [
-        Moment(revision=each, at=tx.now, request_id=requests.get(each, ""), shape=shape, gap=gaps.get(each, ""))
-        for each in sorted({*requests, *gaps})
-    ]
-    for before in there:
-        tx.delete(before)
-    tx.insert_many(found)
+    revisions = {*requests, *gaps}
+    # Only the last may be there: what had to wait is written as of a revision at which something else changed.
+    for before in tx.select(Moment, {"revision": max(revisions)}) if revisions else ():
+        if before.revision in gaps:
+            tx.delete(before)
+        else:
+            revisions.remove(before.revision)
+    tx.insert_many(
+        [
+            Moment(revision=each, at=tx.now, request_id=requests.get(each, ""), shape=shape, gap=gaps.get(each, ""))
+            for each in sorted(revisions)
+        ]
+    )
 
 
 def open_ids(tx: Tx, kind: str) -> set[str]:
     """The things of a kind that have rows by what is known."""
     return {str(row[0]) for row in tx.rows(_OPEN_IDS, {"kind_": kind})}
+
+
+def open_kinds(tx: Tx, prefix: str) -> set[str]:
+    """Those that begin so and have rows, or a gap, by what is known."""
+    return {str(row[0]) for row in tx.rows(_KINDS, {"prefix": prefix, "length": len(prefix)})}
+
+
+def open_gaps(tx: Tx, prefix: str) -> set[str]:
+    """The kinds that begin so and aren't known now."""
+    return {kind for kind in open_kinds(tx, prefix) if GAP in open_ids(tx, kind)}
+
+
+def gaps_of(tx: Tx, kinds: Collection[str], revisions: tuple[int, int]) -> list[FactVersion]:
+    """When these were not known between two revisions, both included."""
+    first, last = revisions
+    return _versions(tx.rows(_GAPS, {"kinds": sorted(kinds), "first": first, "last": last})) if kinds else []
+
+
+def known_kinds(tx: Tx, kinds: Collection[str], revision: int) -> set[str]:
+    """Those of which the history has anything by then."""
+    rows = tx.rows(_KNOWN, {"kinds": sorted(kinds), "revision_": revision}) if kinds else ()
+    return {str(row[0]) for row in rows}
 
 
 def moment_at(tx: Tx, at: datetime) -> Moment | None:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from suimon.api.gate import Gate
 from suimon.api.policy.records import moment_of
 from suimon.api.wire import Call, answer, converted, limit_of
-from suimon.enforcement.past import known_at
+from suimon.enforcement.past import gap_words, known_at
 from suimon.enforcement.replay import OF_CLOUD, OF_PROJECT, Drafted, Recorded, Replayed, asked_tables, drafted, outside
 from suimon.enforcement.replay import recorded as recorded_of
 from suimon.enforcement.replay import replay as replay_of
@@ -52,24 +52,28 @@ class Pasts:
         self._replaying = False
 
     async def rows(self, call: Call, actor: Actor, source: str, table: str) -> Response:
-        """GET ?at=: what a table held then, `limit` rows of it, and how many there were."""
+        """GET ?at=: what a table held then, `limit` rows of it, how many there were, and what isn't known."""
         query = dict(call.query())
         if query.keys() - {"at", "limit"} or "at" not in query:
             raise BadRequest("Of which time? ?at=2026-11-21T14:02:00Z, and limit.")
         at, limit = moment_of(query["at"]), limit_of(call.query())
         project_id = acts.scope_of(actor)
 
-        def read(tx: Tx) -> tuple[tuple[str, ...], list[Row]]:
-            columns = self._world.sources(tx, project_id).get(source, {}).get(table)
+        def read(tx: Tx) -> tuple[tuple[str, ...], list[Row], list[str]]:
+            sources = self._world.sources(tx, project_id)
+            columns = sources.get(source, {}).get(table)
             if columns is None:
                 raise NotFound(f"Table {source}:{table} could not be found.")
-            past = self._world.past([(source, table)], project_id)
+            past = self._world.past([(source, table)], project_id, sources)
             if not past.known:
                 raise BadRequest(f"{source}:{table} is read elsewhere: what it held isn't kept.")
-            return columns, past.rows(tx, known_at(tx, at).revision, _MOST_THINGS)
+            revision = known_at(tx, at).revision
+            missing = [f"{':'.join(each)}: nothing is known by then" for each in past.unknown(tx, revision)]
+            missing += [gap_words(name, gap) for name, gap in past.gaps(tx, (revision, revision))]
+            return columns, past.rows(tx, revision, _MOST_THINGS), missing
 
-        columns, rows = await self._store.read(read)
-        return answer({"columns": columns, "rows": rows[:limit], "many": len(rows)})
+        columns, rows, missing = await self._store.read(read)
+        return answer({"columns": columns, "rows": rows[:limit], "many": len(rows), "missing": missing})
 
     async def replay(self, call: Call, actor: Actor, name: str) -> Response:
         """POST: lines of JSON, `progress` while it goes on and `replay` at its end."""
@@ -82,7 +86,7 @@ class Pasts:
             project_id, draft = _draft(tx, actor, name, said.rules)
             sources = self._world.sources(tx, project_id)
             tables = asked_tables(draft, sources)
-            past, now = self._world.past(tables, project_id), outside(tx, tables, project_id)
+            past, now = self._world.past(tables, project_id, sources), outside(tx, tables, project_id)
             return draft, sources, recorded_of(tx, past, (since, until), now, limits)
 
         if self._replaying:
