@@ -26,6 +26,7 @@ from suimon.api.operations.service import OperationsService
 from suimon.api.policy.service import PolicyService
 from suimon.api.wire import Service
 from suimon.distribution.presence import HostState
+from suimon.enforcement.flows import Talks
 from suimon.enforcement.scope import Limits
 from suimon.enforcement.world import World
 from suimon.model.settings import Settings
@@ -106,7 +107,7 @@ class Cloud:
             "v2.0": NetworkService(gate, RESOURCES),
             "identity": IdentityService(gate, self.passwords, login),
             "operations": OperationsService(gate, self.states),
-            "policy": PolicyService(gate, self.engines),
+            "policy": PolicyService(gate, self.engines, Talks(self.store)),
             "healthz": Health(self.store),
         }
         self.app = ClientsApp(Config(), self.services)

@@ -123,7 +123,8 @@ def actions_broken(root: Path) -> Iterator[Mutant]:
 
 def policies_ignored(root: Path) -> Iterator[Mutant]:
     """The same of what policies forbid, who sees what of them, and what is kept of the past and replayed."""
-    for stem in ("forbidding", "scope", "world", "history", "past", "replay", "flows", "insides", "table_history"):
+    ours = ("forbidding", "scope", "world", "history", "past", "replay", "table_history", "timed", "flows", "insides")
+    for stem in ours:
         yield from _conditions_false(root, f"enforcement/{stem}.py", "enforcement")
     for stem in ("evaluations", "fact_history"):
         yield from _conditions_false(root, f"resources/{stem}.py", "enforcement")
@@ -238,7 +239,7 @@ _OF_METERS = (
 )
 _OF_ENFORCEMENT = tuple(
     f"tests/enforcement/test_{name}.py"
-    for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse", "flows")
+    for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse", "flows", "timed")
 )
 _OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "collecting", "talk"))
 

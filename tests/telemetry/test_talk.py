@@ -126,3 +126,12 @@ def test_nothing_kept_is_nothing_told(kept: Kept) -> None:
     assert talk(kept.segments, TalkAsked(SINCE, windows=2), 10).windows == (
         Window(SINCE + 300), Window(SINCE + 600)
     )  # fmt: skip
+
+
+def test_a_project_s_own_ports_and_since_when_records_are_kept(kept: Kept) -> None:
+    assert talk(kept.segments, TalkAsked(SINCE), 10).kept_since_s is None
+    kept.write(np.concatenate([record(FROM_GUEST, 40_000, 25, port=place) for place in (0, 1, 2)]))
+    told = talk(kept.segments, TalkAsked(SINCE, project_id="project-0"), 10)
+    assert {one.port_id for one in told.windows[0].services} == {"port-0", "port-2"}
+    assert {one.port_id for one in told.windows[0].peers} == {"port-0", "port-2"}
+    assert told.kept_since_s == SINCE

@@ -212,7 +212,7 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         ours = Lease(LeaseConfig(), store, "enforcement")
         enforcement = Enforcement(EnforcementConfig(), store, hidden_from_projects(), ours)
         talks = Talks(store, config.collectors_tls)
-        more: dict[str, Service] = {"identity": accounts, "policy": PolicyService(gate, enforcement.world)}
+        more: dict[str, Service] = {"identity": accounts, "policy": PolicyService(gate, enforcement.world, talks)}
         clients = Listener(_clients_app(config, gate, distribution, meters, more), config.clients, sockets[0])
         hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:

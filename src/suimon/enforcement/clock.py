@@ -8,10 +8,10 @@ from typing import Final
 
 from suimon.enforcement.gathering import Batch
 from suimon.model.attributes import when
-from suimon.model.fact_tables import Reading
+from suimon.model.fact_tables import Reading, Row
 from suimon.policy.facts import CLOCK, OUTSIDE
 
-_TICK_S: Final = 60.0
+TICK_S: Final = 60.0
 
 
 class Clock:
@@ -24,11 +24,15 @@ class Clock:
 
     async def read(self) -> Sequence[Batch]:
         """The minute that it is."""
-        now = datetime.fromtimestamp(self._clock() // _TICK_S * _TICK_S, UTC)
-        row = (when(now), now.date().isoformat(), now.hour, now.minute, now.isoweekday(), now.month, now.day)
-        columns = OUTSIDE[CLOCK]["now"]
-        return [[Reading(source=CLOCK, name="now", columns=columns, rows=[row], max_age_s=round(2 * _TICK_S))]]
+        columns, row = OUTSIDE[CLOCK]["now"], minute_of(self._clock())
+        return [[Reading(source=CLOCK, name="now", columns=columns, rows=[row], max_age_s=round(2 * TICK_S))]]
 
     def pause_s(self) -> float:
         """Until the next minute begins."""
-        return _TICK_S - self._clock() % _TICK_S
+        return TICK_S - self._clock() % TICK_S
+
+
+def minute_of(now_s: float) -> Row:
+    """The table's row then."""
+    now = datetime.fromtimestamp(now_s // TICK_S * TICK_S, UTC)
+    return when(now), now.date().isoformat(), now.hour, now.minute, now.isoweekday(), now.month, now.day

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ssl import SSLContext
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -31,22 +31,31 @@ _OTHERWISE: Final = "A collector of flow records says something else than was as
 log = structlog.get_logger()
 
 
+class Said(NamedTuple):
+    """Windows in order, each as the rows of both tables; how many services are in none of them; and from when on all
+    collectors have records (None: one has none).
+    """
+
+    windows: list[dict[str, list[Row]]]
+    left_out: int
+    since_s: int | None
+
+
 class Talks:
     """The collectors; `tls` has whom to trust over https, instead of the system's."""
 
-    def __init__(self, store: Store, tls: SSLContext | None = None, most: int = MOST_TALK) -> None:
+    def __init__(self, store: Store, tls: SSLContext | None = None) -> None:
         self._store = store
         self._tls = tls
-        self._most = most
 
-    async def windows(self, since_s: int, many: int = 1) -> list[dict[str, list[Row]]]:
-        """So many windows from then on, each as the rows of both tables, as all collectors know them. Raises
-        Unavailable when one of them can't say.
+    async def windows(self, since_s: int, many: int = 1, most: int = MOST_TALK, project_id: str = "") -> Said:
+        """So many windows from then on, `most` rows of each table, of a project's ports or all. Raises Unavailable when
+        a collector can't say.
         """
         collectors = await self._store.read(list_collectors)
         if not collectors:
             raise Unavailable("No collector of flow records has joined.")
-        asked = TalkAsked(since_s, many, WINDOW_S, self._most)
+        asked = TalkAsked(since_s, many, WINDOW_S, most, project_id)
         try:
             told, missing = await ask_all(collectors, "talk", asked, Talk, self._tls)
         except BadRequest as error:
@@ -58,10 +67,12 @@ class Talks:
         windows = [_merged(parts) for parts in zip(*(one.windows for one in told), strict=True)]
         ports = {peer.port_id for window in windows for peer in window.peers}
         insides = await self._store.read(lambda tx: Insides(tx, ports))
+        kept = [one.kept_since_s for one in told if one.kept_since_s is not None]
         try:
-            return [_rows(window, insides) for window in windows]
+            rows = [_rows(window, insides) for window in windows]
         except ValueError:
             raise Unavailable(_OTHERWISE) from None
+        return Said(rows, sum(one.left_out for one in windows), max(kept) if len(kept) == len(told) else None)
 
 
 class FlowsConfig(msgspec.Struct, frozen=True):
@@ -85,14 +96,16 @@ class Flows:
         """Raises Unavailable when the store is away."""
         since_s = max(round(self._clock() - self._config.late_s) - WINDOW_S, 0)
         try:
-            (rows,) = await self._talks.windows(since_s)
+            said = await self._talks.windows(since_s)
         except Unavailable as error:
             return [[Unread(source=OURS, name=name, problem=error.message) for name in (SERVICES, PEERS)]]
+        if said.left_out:
+            log.info("flow_facts_cut", since_s=since_s, services_left_out=said.left_out)
         age_s = round(self._config.every_s * 3)
         return [
             [
                 Reading(source=OURS, name=name, columns=OUTSIDE[OURS][name], rows=held, max_age_s=age_s)
-                for name, held in rows.items()
+                for name, held in said.windows[0].items()
             ]
         ]
 
@@ -107,13 +120,11 @@ def _merged(parts: Sequence[Window]) -> Window:
         for one in part.services:
             known[one.port_id, one.direction][place] += one.bytes
     best = {whose: seen.index(max(seen)) for whose, seen in known.items()}
-    if left_out := sum(part.left_out for part in parts):
-        log.info("flow_facts_cut", until_s=parts[0].until_s, services_left_out=left_out)
     return Window(
         parts[0].until_s,
         tuple(one for place, part in enumerate(parts) for one in part.services if _is_best(best, one, place)),
         tuple(one for place, part in enumerate(parts) for one in part.peers if _is_best(best, one, place)),
-        left_out,
+        sum(part.left_out for part in parts),
     )
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from heapq import merge
 from typing import Final, Literal
 
 import msgspec
 
 from suimon.enforcement.past import Past, Table, gap_words, known_at
 from suimon.enforcement.scope import Sources
+from suimon.enforcement.timed import Timed
 from suimon.enforcement.words import atom
 from suimon.model.errors import BadRequest
 from suimon.model.fact_history import FactVersion, Moment
@@ -96,7 +98,21 @@ class Recorded(msgspec.Struct, frozen=True):
     moments: Sequence[Moment]
     outside: Sequence[FactChange]
     """What stands for tables of which nothing is known."""
+    unread: Sequence[Table]
+    """Those that nobody read, not until now either."""
     missing: Sequence[str]
+    since: datetime
+    timed: Sequence[Timed] = ()
+    """What tables held that the store has no history of."""
+
+    def timed_by(self, known: Iterable[Timed], missing: Iterable[str] = ()) -> Recorded:
+        """With that, too, in place of what stood for these tables."""
+        timed = sorted([*self.timed, *known], key=lambda one: one.at)
+        tables = {(change.source, change.table) for one in timed for change in one.changes}
+        outside = [change for change in self.outside if (change.source, change.table) not in tables]
+        unread = [table for table in self.unread if table not in tables]
+        said = [*self.missing, *missing]
+        return msgspec.structs.replace(self, timed=timed, outside=outside, unread=unread, missing=said)
 
 
 def drafted(policies: Iterable[Policy], clauses: Iterable[Clause], name: str, texts: Sequence[str] | None) -> Drafted:
@@ -142,8 +158,9 @@ def recorded(
     changes = past.between(tx, revisions, limits.most_versions - len(start))
     unknown = past.unknown(tx, ends.revision)
     as_now = [change for change in outside if (change.source, change.table) in unknown]
+    unread = sorted(unknown - {(change.source, change.table) for change in as_now})
     missing = [gap_words(name, gap) for name, gap in past.gaps(tx, (begins.revision, ends.revision))]
-    return Recorded(past, begins, start, changes, moments(tx, *revisions), as_now, missing)
+    return Recorded(past, begins, start, changes, moments(tx, *revisions), as_now, unread, missing, since)
 
 
 def outside(tx: Tx, tables: Iterable[Table], project_id: str) -> list[FactChange]:
@@ -167,24 +184,28 @@ def replay(
     deadline_s = clock() + limits.max_s
     engine.limits(limits.max_rows, limits.max_s)
     engine.facts([*_changes(told.past, told.start, ()), *told.outside])
+    for one in told.timed:
+        if one.at <= told.since:
+            engine.facts(one.changes)
     for name in draft.clauses:
         engine.create_policy(name, "materialized")
     engine.change([Event(name, text) for name, texts in draft.clauses.items() for text in texts])
     last = told.moments[-1].revision if told.moments else told.begins.revision
     as_now = [f"{change.source}:{change.table}" for change in told.outside]
     gaps = [each for each in told.moments if each.gap]
-    found = Replayed(told.begins.at, told.begins.revision, last, 0, gaps, as_now, [*told.missing])
+    missing = [*told.missing, *(f"{source}:{table}: nobody read it" for source, table in told.unread)]
+    found = Replayed(told.begins.at, told.begins.revision, last, 0, gaps, as_now, missing)
     found.wrong_before = len(engine.rows(draft.name, VIOLATIONS))
     yield found
-    for moment, began, ended in _steps(told):
+    for moment, changes, is_recorded in _steps(told):
         try:
-            difference = engine.facts(_changes(told.past, began, ended))
+            difference = engine.facts(changes)
             if clock() > deadline_s:
                 raise TooMuch(f"this takes longer than {limits.max_s} s")
         except TooMuch as error:
-            found.ended_early = f"At revision {moment.revision}: {error.message}"
+            found.ended_early = f"At {moment.at.isoformat()}, revision {moment.revision}: {error.message}"
             return
-        found.changes += 1
+        found.changes += is_recorded
         _note(found, draft.name, difference, moment, limits.most_found)
         yield found
 
@@ -206,7 +227,17 @@ def _note(found: Replayed, policy: str, difference: Difference, moment: Moment, 
             found.found.append(Happened(what, atom(("", table), row), *of, denied and what == "appeared"))
 
 
-def _steps(told: Recorded) -> Iterator[tuple[Moment, list[FactVersion], list[FactVersion]]]:
+def _steps(told: Recorded) -> Iterator[tuple[Moment, Sequence[FactChange], bool]]:
+    """In order of time: what changed at a moment that is recorded, or (False) with time alone."""
+    last = told.begins
+    recorded = ((moment.at, moment, _changes(told.past, *versions)) for moment, *versions in _moments(told))
+    timed = ((one.at, None, one.changes) for one in told.timed if one.at > told.since)
+    for at, moment, changes in merge(recorded, timed, key=lambda step: step[0]):
+        last = moment or Moment(revision=last.revision, at=at)
+        yield last, changes, moment is not None
+
+
+def _moments(told: Recorded) -> Iterator[tuple[Moment, list[FactVersion], list[FactVersion]]]:
     """By moment, what began and what ended."""
     revisions = [moment.revision for moment in told.moments]
     steps: dict[int, tuple[list[FactVersion], list[FactVersion]]] = {}

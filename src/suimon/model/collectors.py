@@ -105,13 +105,14 @@ class Answer(msgspec.Struct, frozen=True):
 class TalkAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /flows/v1/talk: who talked in windows of `window_s`, the first from `since_s` on; by when records end.
 
-    `most` is of the services of one window, and of its peers.
+    `most` is of the services of one window, and of its peers. `project_id` is whose ports alone; empty: all.
     """
 
     since_s: Annotated[int, Meta(ge=0, le=1 << 40)]
     windows: Annotated[int, Meta(ge=1, le=MOST_WINDOWS)] = 1
     window_s: Annotated[int, Meta(ge=1, le=86_400)] = 300
     most: Annotated[int, Meta(ge=1, le=MOST_TALK)] = MOST_TALK
+    project_id: str = ""
 
 
 class Service(msgspec.Struct, frozen=True, array_like=True):
@@ -155,6 +156,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Talk(msgspec.Struct, frozen=True):
-    """All windows that were asked for, in order."""
+    """All windows that were asked for, in order. `kept_since_s`: since when records are kept; None: there are none."""
 
     windows: tuple[Window, ...]
+    kept_since_s: int | None = None

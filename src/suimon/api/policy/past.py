@@ -16,7 +16,9 @@ from starlette.types import Receive, Scope, Send
 from suimon.api.gate import Gate
 from suimon.api.policy.records import moment_of
 from suimon.api.wire import Call, answer, converted, limit_of
-from suimon.enforcement.past import gap_words, known_at
+from suimon.enforcement import timed
+from suimon.enforcement.flows import Talks
+from suimon.enforcement.past import Table, gap_words, known_at
 from suimon.enforcement.replay import OF_CLOUD, OF_PROJECT, Drafted, Recorded, Replayed, asked_tables, drafted, outside
 from suimon.enforcement.replay import recorded as recorded_of
 from suimon.enforcement.replay import replay as replay_of
@@ -24,8 +26,9 @@ from suimon.enforcement.scope import Sources
 from suimon.enforcement.world import World
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, NotFound, Unavailable
-from suimon.model.policies import Clause, Policy
+from suimon.model.policies import CLOUD, Clause, Policy
 from suimon.policy.changes import Row
+from suimon.policy.facts import CLOCK
 from suimon.resources import policies as acts
 from suimon.store.tx import Tx
 
@@ -46,9 +49,10 @@ class Span(msgspec.Struct, forbid_unknown_fields=True):
 class Pasts:
     """The handlers."""
 
-    def __init__(self, gate: Gate, world: World) -> None:
+    def __init__(self, gate: Gate, world: World, talks: Talks) -> None:
         self._store = gate.store
         self._world = world
+        self._talks = talks
         self._replaying = False
 
     async def rows(self, call: Call, actor: Actor, source: str, table: str) -> Response:
@@ -82,18 +86,19 @@ class Pasts:
         until = moment_of(said.until) if said.until else datetime.now(UTC)
         limits = OF_CLOUD if actor.admin else OF_PROJECT
 
-        def load(tx: Tx) -> tuple[Drafted, Sources, Recorded]:
+        def load(tx: Tx) -> tuple[str, Drafted, Sources, Recorded]:
             project_id, draft = _draft(tx, actor, name, said.rules)
             sources = self._world.sources(tx, project_id)
             tables = asked_tables(draft, sources)
             past, now = self._world.past(tables, project_id, sources), outside(tx, tables, project_id)
-            return draft, sources, recorded_of(tx, past, (since, until), now, limits)
+            return project_id, draft, sources, recorded_of(tx, past, (since, until), now, limits)
 
         if self._replaying:
             raise Unavailable("Another replay is under way. Try again.")
         self._replaying = True
         try:
-            draft, sources, told = await self._store.read(load)
+            project_id, draft, sources, told = await self._store.read(load)
+            told = await self._timed(told, asked_tables(draft, sources), (since, until), project_id)
             steps = replay_of(draft, sources, told, limits, time.monotonic)
             run = _Run(await asyncio.to_thread(next, steps), steps)
             running = asyncio.create_task(asyncio.to_thread(run.on))
@@ -102,6 +107,13 @@ class Pasts:
             raise
         running.add_done_callback(self._over)
         return _Lines(run.lines(running, len(told.moments)))
+
+    async def _timed(self, told: Recorded, tables: list[Table], span: timed.Span, project_id: str) -> Recorded:
+        """With the time, and what collectors know."""
+        limits = timed.OF_CLOUD if project_id == CLOUD else timed.OF_PROJECT
+        if (CLOCK, "now") in tables:
+            told = told.timed_by(await asyncio.to_thread(list, timed.ticks(span)))
+        return told.timed_by(*await timed.flows(self._talks, tables, span, project_id, limits))
 
     def _over(self, _task: object) -> None:
         self._replaying = False

@@ -16,6 +16,7 @@ from suimon.api.policy.sources import DataSources
 from suimon.api.policy.tables import Tables
 from suimon.api.routes import Routes
 from suimon.api.wire import Call, answer
+from suimon.enforcement.flows import Talks
 from suimon.enforcement.world import World
 
 
@@ -24,10 +25,10 @@ class PolicyService:
 
     dialect = staticmethod(identity_error)
 
-    def __init__(self, gate: Gate, world: World) -> None:
+    def __init__(self, gate: Gate, world: World, talks: Talks) -> None:
         policies, tables = Policies(gate, world), Tables(gate, world)
         sources, records, pushing = DataSources(gate, world), Records(gate, world), Pushing(gate)
-        library, pasts = Library(gate), Pasts(gate, world)
+        library, pasts = Library(gate), Pasts(gate, world, talks)
         self._gate = gate
         self._routes = Routes(
             {

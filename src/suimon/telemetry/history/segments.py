@@ -147,6 +147,10 @@ class Segments:
         done = {_hour(each) for each in hours}
         return [*hours, *(each for each in self._open.glob("*.parquet") if _hour(each) not in done)]
 
+    def since_s(self) -> int | None:
+        """From which hour on there are records; None: there are none."""
+        return min((_hour(each) * HOUR_S for each in self.files()), default=None)
+
     @contextmanager
     def asked(self, since_s: float | None, until_s: float | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         """A cursor, and what to select from: the records that may lie in that time. One caller at a time."""

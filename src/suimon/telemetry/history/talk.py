@@ -44,6 +44,7 @@ SELECT (begun_ms + duration_ms - $since_ms) // $window_ms AS part, exporter::VAR
 FROM %s
 WHERE port_id IS NOT NULL AND direction IN (1, 2)
   AND begun_ms + duration_ms >= $since_ms AND begun_ms + duration_ms < $until_ms
+  AND ($project = '' OR project_id = $project)
 GROUP BY ALL
 """  # noqa: S608
 _TALKED: Final = f"""
@@ -89,12 +90,13 @@ def talk(segments: Segments, asked: TalkAsked, timeout_s: float) -> Talk:
     """Raises QuestionRefused; blocks."""
     until_s = asked.since_s + asked.windows * asked.window_s
     with segments.asked(asked.since_s, until_s) as (cursor, source):
-        return in_time(cursor, timeout_s, lambda: _told(cursor, source, asked, until_s))
+        windows = in_time(cursor, timeout_s, lambda: _told(cursor, source, asked, until_s))
+    return Talk(windows, segments.since_s())
 
 
-def _told(cursor: duckdb.DuckDBPyConnection, source: str, asked: TalkAsked, until_s: int) -> Talk:
+def _told(cursor: duckdb.DuckDBPyConnection, source: str, asked: TalkAsked, until_s: int) -> tuple[Window, ...]:
     span = {"since_ms": asked.since_s * 1000, "until_ms": until_s * 1000, "window_ms": asked.window_s * 1000}
-    cursor.execute(_SEEN % source, span)
+    cursor.execute(_SEEN % source, {**span, "project": asked.project_id})
     cursor.execute(_TALKED)
     cursor.execute(_RANKED)
     services: list[list[Service]] = [[] for _ in range(asked.windows)]
@@ -107,16 +109,14 @@ def _told(cursor: duckdb.DuckDBPyConnection, source: str, asked: TalkAsked, unti
         told, address = _read(direction, protocol, service), address_of(*other)
         peers[part].append(Peer(port, project, *told, address, answered, records, packets, volume))
     many_of = dict(cursor.execute("SELECT part, count(*) FROM ranked GROUP BY part").fetchall())
-    return Talk(
-        tuple(
-            Window(
-                asked.since_s + (part + 1) * asked.window_s,
-                tuple(services[part]),
-                tuple(peers[part]),
-                many_of.get(part, 0) - len(services[part]),
-            )
-            for part in range(asked.windows)
+    return tuple(
+        Window(
+            asked.since_s + (part + 1) * asked.window_s,
+            tuple(services[part]),
+            tuple(peers[part]),
+            many_of.get(part, 0) - len(services[part]),
         )
+        for part in range(asked.windows)
     )
 
 
