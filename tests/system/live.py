@@ -35,6 +35,7 @@ from suimon.pipeline.facts import Probe
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
 from suimon.reconcile import plan
+from tests.patience import patient
 from tests.pipeline.cloud import Cloud
 from tests.pipeline.underlay import Hypervisor
 from tests.system.namespaces import inside
@@ -86,6 +87,13 @@ class LiveCloud:
     @property
     def world(self) -> World:
         return self._host.world
+
+    def await_addresses(self) -> None:
+        """Until no guest's kernel looks for duplicates of its addresses any more (RFC 4862, section 5.4)."""
+        deadline = time.monotonic() + patient(20)
+        while looking := [each for each in self.guests if self.run(each, "ip", "-6", "address", "show", "tentative")]:
+            assert time.monotonic() < deadline, f"{', '.join(looking)}: its address is still tentative"
+            time.sleep(0.05)
 
     def namespace(self, guest: str) -> str:
         return self._namespaces[guest]

@@ -90,8 +90,10 @@ class Scene:
         """A Python program of the guest's, which is told the address of a server."""
         inside = ["ip", "netns", "exec", of.namespace, sys.executable, "-I", "-c", program, SERVER]
         with subprocess.Popen(inside) as child:
-            yield
-            child.kill()
+            try:
+                yield
+            finally:
+                child.kill()
 
     @contextmanager
     def serving(self) -> Iterator[None]:

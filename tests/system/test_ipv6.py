@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -50,7 +49,7 @@ WAYS = {
 @pytest.fixture(scope="module")
 def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
     cloud = LiveCloud(kept_switch, WORLD)
-    time.sleep(2)  # Longer than a kernel looks for duplicates of its address (RFC 4862, 5.4): one second.
+    cloud.await_addresses()
     yield cloud
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from suimon.lab.lab import Lab
 from suimon.lab.measure import Measure
+from tests.patience import patient
 from tests.system.clouds import guest, network, two_hypervisors
 
 
@@ -89,7 +90,7 @@ def hosts(lab: Lab, *command: str) -> str:
 
 
 def until(true: Callable[[], bool], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + patient(timeout_s)
     while not true():
         assert time.monotonic() < deadline, "it did not become true in time"
         time.sleep(0.2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -90,7 +89,8 @@ def test_guests_on_two_hosts_reach_each_other(clouds: list[LiveCloud], guest: st
 def test_ipv6_crosses_as_well_and_routed(clouds: list[LiveCloud], address: str, kind: str) -> None:
     """Neighbours on the other host are told by this one, and a router takes to it from here."""
     near, far = clouds
-    time.sleep(2)  # Longer than a kernel looks for duplicates of its address (RFC 4862, 5.4): one second.
+    for cloud in clouds:
+        cloud.await_addresses()
     before = _sent(near, kind)
     assert near.pings("v1", address) == 3
     assert _sent(near, kind) - before >= 3
