@@ -13,6 +13,7 @@ from suimon.detection.records import OF_RECORDS, Records
 from suimon.detection.replay import replay
 from suimon.detection.sightings import Sighting
 from suimon.detection.thresholds import Thresholds
+from suimon.model import loops
 from suimon.model.findings import Subject
 from suimon.telemetry.history.filters import parsed
 from tests.detection.attacks import ATTACKS, syn_flood_in, udp_flood_out
@@ -76,12 +77,14 @@ def test_a_detector_that_is_switched_off_says_nothing() -> None:
     assert not [finding for _, finding in replay(batch, tags(1), off) if finding.detector == "udp_flood"]
 
 
-def test_the_same_records_give_the_same_findings() -> None:
+def test_the_same_records_give_the_same_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     life = Life(16.0)
     batch = records(*(attack.make(life, number) for number, attack in enumerate(ATTACKS.values())), sampling=64)
     first, second = (list(replay(batch, tags(len(ATTACKS)), Thresholds(), seed=4)) for _ in range(2))
     assert first == second
     assert first
+    monkeypatch.setattr(loops, "_LIBRARY", None)
+    assert list(replay(batch, tags(len(ATTACKS)), Thresholds(), seed=4)) == first, "without a compiler"
 
 
 def test_a_port_stays_itself_when_the_table_is_another() -> None:

@@ -15,7 +15,7 @@ from msgspec import Meta
 from suimon.detection.distinct import Distinct
 from suimon.detection.seen import Floats, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
-from suimon.detection.table import Table
+from suimon.detection.table import Table, first_of
 from suimon.model.findings import Subject, Suggestion
 from suimon.model.loops import mixed
 
@@ -52,8 +52,7 @@ class MassMail:
         self._servers.add(rows, seen, chosen, seen.peer[chosen])
         self._sessions.add(rows, seen, chosen, mixed(seen.own_l4[chosen], seen.peer[chosen]))
         self._receive(seen)
-        touched, first = np.unique(rows, return_index=True)
-        touched, first = touched[touched >= 0], first[touched >= 0]
+        touched, first = first_of(rows)
         if not len(touched):
             return []
         since = self._table.since(touched, self._config.window_s)

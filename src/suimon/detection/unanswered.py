@@ -9,7 +9,7 @@ import numpy as np
 
 from suimon.detection.distinct import Distinct
 from suimon.detection.seen import TCP, Bools, Floats, Hashes, Integers, Seen
-from suimon.detection.table import Table
+from suimon.detection.table import Table, first_of
 
 _LEAST_BARE: Final = 6
 _LEAST_OTHER: Final = 12
@@ -49,14 +49,14 @@ class Unanswered:
         back = self.table.known(self._key(seen, answering))
         answering, back = answering[back >= 0], back[back >= 0]
         self._answered.add(back, seen, answering, self._thing(seen, answering))
-        touched, first = np.unique(rows, return_index=True)
-        touched, first = touched[touched >= 0], first[touched >= 0]
+        touched, first = first_of(rows)
         return self._judge(touched, seen.flagged[asking[first]], window_s, threshold)
 
     def _judge(self, rows: Integers, bare: Bools, window_s: int, threshold: float) -> Found:
         since, scale = self.table.since(rows, window_s), self.table.scale[rows]
         asked = self._asked.count(rows, since)
-        answered = self._answered.count(rows, since)
+        answered, candidates = np.zeros(len(rows)), np.flatnonzero(asked * scale >= threshold)
+        answered[candidates] = self._answered.count(rows[candidates], since[candidates])
         least = np.where(bare, _LEAST_BARE, _LEAST_OTHER)
         left = asked - answered
         above = (left * scale >= threshold) & (asked >= 3.0 * answered + least)

@@ -13,7 +13,7 @@ typedef struct {
     uint8_t *into;
 } part;
 
-EXPORTED int64_t suimon_loops(void) { return 3; }
+EXPORTED int64_t suimon_loops(void) { return 4; }
 
 #define COPY(TYPE)                                                                                                     \
     for (int64_t i = 0; i < some; i++)                                                                                 \
@@ -70,21 +70,22 @@ EXPORTED void suimon_find(const uint64_t *keys, const int32_t *slots, int64_t sl
     }
 }
 
-/* Numbers as they come, at most `most`, and which each value is; how many, -1 when there are more. Slots as above. */
-EXPORTED int64_t suimon_distinct(const uint64_t *values, int64_t count, int64_t most, uint64_t *known, int32_t *slots,
-                                 int64_t slot_count, int64_t *index) {
+/* Different numbers as they come, at most `most`: where each is first, and which of them each value is; how many they
+ * are, -1 when there are more. Slots as above. */
+EXPORTED int64_t suimon_distinct(const uint64_t *values, int64_t count, int64_t most, uint64_t salt, int32_t *slots,
+                                 int64_t slot_count, int64_t *first, int64_t *which) {
     int64_t found = 0;
     for (int64_t i = 0; i < count; i++) {
-        uint64_t slot = mixed(values[i]) & (uint64_t)(slot_count - 1);
-        while (slots[slot] >= 0 && known[slots[slot]] != values[i])
+        uint64_t slot = mixed(values[i] + salt) & (uint64_t)(slot_count - 1);
+        while (slots[slot] >= 0 && values[first[slots[slot]]] != values[i])
             slot = (slot + 1) & (uint64_t)(slot_count - 1);
         if (slots[slot] < 0) {
             if (found == most)
                 return -1;
-            known[found] = values[i];
+            first[found] = i;
             slots[slot] = (int32_t)found++;
         }
-        index[i] = slots[slot];
+        which[i] = slots[slot];
     }
     return found;
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Places = NDArray[np.int64]
 Keys = NDArray[np.uint64]
-_INTERFACE: Final = 3
+_INTERFACE: Final = 4
 """What loops.c says it is: another file's functions may want other arguments."""
 
 
@@ -22,6 +22,8 @@ _BLOCK: Final = 128
 _MOST_OF_BLOCK: Final = 10 + 4 + 8 * _BLOCK
 _MOST: Final = (1 << 63) - 1
 _WORD: Final = np.uint64(0xFFFFFFFF)
+_SALT: Final = int(np.random.default_rng().integers(1 << 63))
+"""Who doesn't know it can't choose addresses that meet in a hash table. What is found is the same by any."""
 _POWERS: Final = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 
@@ -62,25 +64,28 @@ def mixed(values: NDArray[Any], salt: Keys | np.uint64) -> Keys:
 
 
 class Index:
-    """Where in an array of sorted keys a key is."""
+    """Where in an array of keys a key is."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = np.ascontiguousarray(keys)
-        self._slots = np.empty(0, np.int32)
-        if _LIBRARY is not None:
+        self._library, self._order, self._slots = _LIBRARY, np.empty(0, np.int64), np.empty(0, np.int32)
+        if self._library is None:
+            self._order = np.argsort(self._keys, kind="stable")
+            self._keys = self._keys[self._order]
+        else:
             self._slots = np.full(1 << max(4, (2 * len(keys)).bit_length()), -1, np.int32)
-            _LIBRARY.suimon_index(_at(self._keys), len(keys), _at(self._slots), len(self._slots))
+            self._library.suimon_index(_at(self._keys), len(keys), _at(self._slots), len(self._slots))
 
     def find(self, wanted: Keys) -> Places:
         """The first that is equal, -1 for none."""
-        if _LIBRARY is None or not len(self._slots):
+        if self._library is None:
             if not len(self._keys):
                 return np.full(len(wanted), -1, np.int64)
             at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-            return np.where(self._keys[at] == wanted, at, -1)
+            return np.where(self._keys[at] == wanted, self._order[at], -1)
         plain, found = np.ascontiguousarray(wanted, np.uint64), np.empty(len(wanted), np.int64)
         slots = _at(self._slots), len(self._slots)
-        _LIBRARY.suimon_find(_at(self._keys), *slots, _at(plain), len(plain), _at(found))
+        self._library.suimon_find(_at(self._keys), *slots, _at(plain), len(plain), _at(found))
         return found
 
 
@@ -139,20 +144,22 @@ def _shares(spans: Spans, oldest: int) -> tuple[Places, Places, NDArray[np.float
     return nth, second, overlap / (spans.ended[nth] - spans.begun[nth])
 
 
-def distinct(values: NDArray[Any], most: int) -> tuple[Keys, Places] | None:
-    """The different numbers as they come, and which each is; None when there are more than `most`."""
-    plain = np.ascontiguousarray(values).astype(np.uint64)
+def distinct(values: NDArray[Any], most: int) -> tuple[Places, Places] | None:
+    """Of different numbers, as they come, where each is first, and which of them each value is. None when there are
+    more than `most`.
+    """
+    plain = np.ascontiguousarray(values).astype(np.uint64, copy=False)
     if _LIBRARY is None:
         if len(np.unique(plain[: 2 * most])) > most:
             return None
-        known, first, index = np.unique(plain, return_index=True, return_inverse=True)
+        _, first, which = np.unique(plain, return_index=True, return_inverse=True)
         order = np.argsort(first)
-        return (known[order], np.argsort(order)[index]) if len(known) <= most else None
-    known, index = np.empty(most, np.uint64), np.empty(len(plain), np.int64)
+        return (first[order], np.argsort(order)[which]) if len(first) <= most else None
+    first, which = np.empty(most, np.int64), np.empty(len(plain), np.int64)
     slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
-    told = (_at(known), _at(slots), len(slots), _at(index))
+    told = (_SALT, _at(slots), len(slots), _at(first), _at(which))
     count = _LIBRARY.suimon_distinct(_at(plain), len(plain), most, *told)
-    return None if count < 0 else (known[:count], index)
+    return None if count < 0 else (first[:count], which)
 
 
 def packed(values: NDArray[Any], width: int) -> bytes:
@@ -239,7 +246,7 @@ def _loaded(path: str) -> ctypes.CDLL | None:
     library.suimon_find.argtypes = (at, at, number, at, number, at)
     library.suimon_hits.argtypes = (at, number, at, at, number, at)
     library.suimon_lay.argtypes = (at, number, number, *[at] * 6, number)
-    library.suimon_distinct.argtypes = (at, number, number, at, at, number, at)
+    library.suimon_distinct.argtypes = (at, number, number, ctypes.c_uint64, at, number, at, at)
     library.suimon_distinct.restype = number
     library.suimon_pack.argtypes = (at, number, number, at)
     library.suimon_deltas.argtypes = (at, number, number, at)

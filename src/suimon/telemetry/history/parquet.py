@@ -83,7 +83,8 @@ class Writer:
         physical, began = _KINDS[kind][0], self._at
         extremes = {} if isinstance(column, Coded) else {12: _extremes(column, physical)}
         if not isinstance(column, Coded) and (found := distinct(column, _FEW)) is not None:
-            column = Coded(*found)
+            first, which = found
+            column = Coded(column[first], which)
         said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: _UNCOMPRESSED, **extremes}
         if isinstance(column, Coded):
             rows = len(column.which)

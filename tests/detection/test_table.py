@@ -1,0 +1,46 @@
+"""Rows go to keys while there are any, then from the longest unused to those of most records."""
+
+import numpy as np
+
+from suimon.detection.seen import Seen, keys_of
+from suimon.detection.table import Table, first_of, touched
+from tests.detection.traffic import ACK, EPOCH, TCP, flows, records, tags
+
+
+def given(table: Table, at_s: float, *keys: int) -> list[int]:
+    """The rows of records with these keys, all of one moment."""
+    batch = records(flows(0, True, TCP, (ACK,) * 3, begun=np.full(len(keys), at_s)))
+    seen = Seen(batch, tags(1), keys_of(tags(1), 0), EPOCH + at_s + 0.5)
+    return list(table.rows(seen, np.arange(len(keys)), np.array(keys, np.uint64)).tolist())
+
+
+def test_the_longest_unused_row_is_given_away() -> None:
+    table = Table(8)
+    rows = [row for at_s in range(4) for row in given(table, 20.0 + at_s, 2 * at_s + 1, 2 * at_s + 2)]
+    assert sorted(rows) == list(range(8))
+    assert given(table, 24.0, 2, 1, 2) == [rows[1], rows[0], rows[1]]
+    assert sorted(given(table, 25.0, 9, 10)) == sorted(rows[2:4])
+    assert table.known(np.arange(1, 9).astype(np.uint64)).tolist() == [*rows[:2], -1, -1, *rows[4:]]
+    assert len(table) == 8
+
+
+def test_of_a_flood_of_keys_those_of_most_records_get_rows() -> None:
+    table = Table(8)
+    rows = given(table, 20.0, 5, 6, 7, 7, 6, 8)
+    assert rows[0] == rows[5] == -1
+    assert rows[1] == rows[4] != rows[2] == rows[3] and -1 not in rows[1:5]
+
+
+def test_once_is_not_enough_where_strangers_come() -> None:
+    table = Table(8, twice=True)
+    assert given(table, 20.0, 5, 6, 6) == [-1, 0, 0]
+    assert given(table, 25.0, 5) == [1]
+    assert given(table, 40.0, 9) == [-1]
+    assert given(table, 51.0, 9) == [-1], "so long ago that it was another"
+
+
+def test_rows_that_were_counted_in() -> None:
+    rows = np.array([4, -1, 0, 4, -1, 7, 0])
+    assert touched(rows).tolist() == [0, 4, 7]
+    assert [each.tolist() for each in first_of(rows)] == [[0, 4, 7], [2, 0, 5]]
+    assert [each.tolist() for each in first_of(rows[:0])] == [[], []]
