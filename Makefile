@@ -34,7 +34,7 @@ format: $(INSTALLED) ## rewrite the code as `make lint` wants it
 mutants: $(INSTALLED) ## break one stage, check or rule at a time: a test must notice; ARGS=--sample for a few
 	@$(PY) -m tests.mutants $(ARGS)
 
-fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests and exporters send; ARGS="--inputs 5000 --seed 7 dhcp"
+fuzz: $(INSTALLED) ## 100,000 inputs to each parser of what guests, exporters and operators send; ARGS="--inputs 5000 --seed 7 dhcp"
 	@$(PY) -m tests.fuzz $(ARGS)
 
 oracle: $(INSTALLED) ## random clouds: is each packet's fate what the API's resources say? ARGS="--examples 500 --seed 7 --switch"

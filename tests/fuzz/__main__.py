@@ -13,6 +13,7 @@ from tests.fuzz.clauses import policy_parser
 from tests.fuzz.flows import flow_parsers
 from tests.fuzz.parsers import parsers
 from tests.fuzz.run import run
+from tests.fuzz.texts import text_parsers
 
 LEAST_SHARE = 0.9
 
@@ -25,7 +26,7 @@ def main() -> int:
     options = asking.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     missed = 0
-    for parser in [*parsers(), *flow_parsers(), policy_parser()]:
+    for parser in [*parsers(), *flow_parsers(), policy_parser(), *text_parsers()]:
         if options.parser and parser.name not in options.parser:
             continue
         began = time.monotonic()

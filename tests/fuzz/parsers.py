@@ -50,6 +50,8 @@ class Parser(msgspec.Struct, frozen=True):
     errors: tuple[type[Exception], ...]
     functions: tuple[Callable[..., Any], ...]
     most_bytes: int = 1600
+    in_suite: int = 3000
+    """So many inputs in the suite."""
 
 
 def parsers() -> list[Parser]:

@@ -12,11 +12,14 @@ from tests.fuzz.clauses import policy_parser
 from tests.fuzz.flows import flow_parsers
 from tests.fuzz.parsers import Parser, parsers
 from tests.fuzz.run import run
+from tests.fuzz.texts import text_parsers
 
 
-@pytest.mark.parametrize("parser", [*parsers(), *flow_parsers(), policy_parser()], ids=lambda parser: parser.name)
+@pytest.mark.parametrize(
+    "parser", [*parsers(), *flow_parsers(), policy_parser(), *text_parsers()], ids=lambda parser: parser.name
+)
 def test_any_bytes_give_a_value_or_a_declared_error(parser: Parser) -> None:
-    ran = run(parser, inputs=3000, seed=7, watched=1500)
+    ran = run(parser, inputs=parser.in_suite, seed=7, watched=min(1500, parser.in_suite))
     assert ran.share >= LEAST_SHARE, ran.untaken
     assert ran.outcomes["value"], "the valid ones"
 

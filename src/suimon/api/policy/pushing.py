@@ -120,10 +120,14 @@ class Pushing:
 
 
 def _reading(tx: Tx, source: str, table: str, body: object) -> Reading:
+    known = next((one.columns for one in acts.list_tables(tx, source) if one.name == table), ())
+    return reading_of(source, table, known, body)
+
+
+def reading_of(source: str, table: str, known: tuple[str, ...], body: object) -> Reading:
     """What is told of a table, in its columns if it has some. Raises BadRequest, Conflict."""
     if not isinstance(body, list):
         raise BadRequest("Rows are a list, each row a list of values or an object.")
-    known = next((one.columns for one in acts.list_tables(tx, source) if one.name == table), ())
     if all(isinstance(row, dict) for row in body) and body:
         columns = known or tuple(body[0])
         rows = [_by_name(row, columns, number) for number, row in enumerate(body, 1)]
