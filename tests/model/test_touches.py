@@ -122,7 +122,7 @@ def test_networks_subnets_routers_and_policies_touch_their_own_scope() -> None:
         rule = make(type_, policy_id="q", **{field: 8})
         assert touches(rule, replace(rule, **{field: 10})) == {(kind, "i", ""), ("qos", "q", "qos:q")}
     promise = make(things.MinimumBandwidthRule, policy_id="q", min_kbps=1)
-    assert touches(None, promise) == set()
+    assert touches(None, promise) == {("minimum_bandwidth_rule", "i", "")}
 
 
 def test_nothing_changed_and_what_nobody_follows_touch_nothing() -> None:

@@ -107,3 +107,23 @@ def test_projects_see_no_operators_columns() -> None:
 
 def test_the_log_tells_of_everything_there_are_facts_of() -> None:
     assert not set(TYPES) - KIND_OF.keys()
+
+
+def test_every_resource_is_a_fact() -> None:
+    """But agents and segments, of which the store has only what somebody said of them."""
+    resources = {one for one in vars(things).values() if isinstance(one, type) and issubclass(one, things.Thing)}
+    assert resources - set(TYPES) == {things.Thing, things.Agent, things.NetworkSegment}
+
+
+def test_what_is_below_another_resource_says_of_which() -> None:
+    ftp = make(things.ConntrackHelper, router_id="r", protocol="tcp", l4_port=21, module="ftp")
+    block = make(things.PortBlockRule, policy_id="q", protocol="tcp", port_range_min=25, port_range_max=25)
+    row = {"id": "i", "protocol": "tcp", "port": 21, "helper": "ftp", "router_id": "r"}
+    assert told(ftp) == {"conntrack_helpers": [row]}
+    assert told(block)["qos_port_block_rules"][0]["policy_id"] == "q"
+
+
+def test_projects_have_no_operators_tables() -> None:
+    tables = {table for _, table in seen_columns(())}
+    assert not {"flavors", "logs", "network_segment_ranges", "subports", "inactive_bindings"} & tables
+    assert {"conntrack_helpers", "ndp_proxies", "qos_port_block_rules"} <= tables

@@ -25,7 +25,12 @@ from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.specs import (
     address_groups,
     address_scopes,
+    conntrack_helpers,
+    flavors,
     local_ips,
+    logs,
+    metering,
+    ndp_proxies,
     networks,
     ports,
     qos,
@@ -33,6 +38,7 @@ from suimon.model.specs import (
     restrictions,
     routers,
     security_groups,
+    segments,
     subnet_pools,
     trunks,
 )
@@ -238,15 +244,15 @@ def _gateway_addresses(port: things.Port) -> Sequence[Row]:
     return [(port.device_id, fixed.subnet_id, fixed.ip) for fixed in port.fixed_ips]
 
 
-def _qos_rule(spec: Spec, name: str) -> tuple[_Table, ...]:
-    """Its policy is in its path, not among its attributes."""
+def _below(spec: Spec, name: str, parent: str = "policy_id") -> tuple[_Table, ...]:
+    """What it belongs to is in its path, not among its attributes."""
     tables = tuple(_of(spec, name))
     whole = tables[-1]
 
-    def rows(rule: Any) -> Sequence[Row]:
-        return [(*row, rule.policy_id) for row in whole.rows(rule)]
+    def rows(thing: Any) -> Sequence[Row]:
+        return [(*row, getattr(thing, parent)) for row in whole.rows(thing)]
 
-    return (*tables[:-1], whole._replace(columns=(*whole.columns, "policy_id"), rights=(*whole.rights, ""), rows=rows))
+    return (*tables[:-1], whole._replace(columns=(*whole.columns, parent), rights=(*whole.rights, ""), rows=rows))
 
 
 def _until_over(tables: Iterable[_Table]) -> tuple[_Table, ...]:
@@ -297,11 +303,26 @@ _TABLES: Final[Mapping[type[msgspec.Struct], tuple[_Table, ...]]] = {
     ),
     things.PortBinding: (_fields(things.PortBinding, NEUTRON, "inactive_bindings", "port_id host vnic_type"),),
     things.LocalIp: tuple(_of(local_ips.LOCAL_IP, "local_ips", "id tenant_id name")),
+    things.LocalIpAssociation: (
+        _fields(things.LocalIpAssociation, NEUTRON, "local_ip_associations", "local_ip_id fixed_port_id fixed_ip"),
+    ),
+    things.NdpProxy: tuple(_of(ndp_proxies.NDP_PROXY, "ndp_proxies", "id tenant_id name")),
+    things.ConntrackHelper: _below(conntrack_helpers.CONNTRACK_HELPER, "conntrack_helpers", "router_id"),
     things.PortForwarding: (_fields(things.PortForwarding, NEUTRON, "port_forwardings", _FORWARDING),),
     things.QosPolicy: tuple(_of(qos.QOS_POLICY, "qos_policies", "id tenant_id name")),
-    things.BandwidthLimitRule: _qos_rule(qos.BANDWIDTH_LIMIT_RULE, "qos_bandwidth_limit_rules"),
-    things.PacketRateLimitRule: _qos_rule(qos.PACKET_RATE_LIMIT_RULE, "qos_packet_rate_limit_rules"),
-    things.DscpMarkingRule: _qos_rule(qos.DSCP_MARKING_RULE, "qos_dscp_marking_rules"),
+    things.BandwidthLimitRule: _below(qos.BANDWIDTH_LIMIT_RULE, "qos_bandwidth_limit_rules"),
+    things.PacketRateLimitRule: _below(qos.PACKET_RATE_LIMIT_RULE, "qos_packet_rate_limit_rules"),
+    things.DscpMarkingRule: _below(qos.DSCP_MARKING_RULE, "qos_dscp_marking_rules"),
+    things.MinimumBandwidthRule: _below(qos.MINIMUM_BANDWIDTH_RULE, "qos_minimum_bandwidth_rules"),
+    things.MinimumPacketRateRule: _below(qos.MINIMUM_PACKET_RATE_RULE, "qos_minimum_packet_rate_rules"),
+    things.PortBlockRule: _below(qos.PORT_BLOCK_RULE, "qos_port_block_rules"),
+    things.MeteringLabel: tuple(_of(metering.METERING_LABEL, "metering_labels", "id tenant_id name")),
+    things.MeteringLabelRule: tuple(_of(metering.METERING_LABEL_RULE, "metering_label_rules", "id tenant_id")),
+    things.Log: tuple(_of(logs.LOG, "logs", "id tenant_id name")),
+    things.DefaultGroupRule: tuple(_of(security_groups.DEFAULT_SECURITY_GROUP_RULE, "default_security_group_rules")),
+    things.NetworkSegmentRange: tuple(_of(segments.NETWORK_SEGMENT_RANGE, "network_segment_ranges", "id tenant_id")),
+    things.Flavor: tuple(_of(flavors.FLAVOR, "flavors")),
+    things.ServiceProfile: tuple(_of(flavors.SERVICE_PROFILE, "service_profiles")),
     things.Restriction: _until_over(
         _of(restrictions.RESTRICTION, "restrictions", "id kind target_kind target", OURS)
     ),
@@ -328,8 +349,15 @@ TYPES: Final = tuple(_TABLES)
 TENANTS_TYPES: Final = frozenset(type_ for type_, tables in _TABLES.items() if tables[0].source == NEUTRON) - {
     things.Subport,
     things.PortBinding,
+    things.Log,
+    things.DefaultGroupRule,
+    things.NetworkSegmentRange,
+    things.Flavor,
+    things.ServiceProfile,
 } | {things.Restriction}
-"""Of what a project's own policies have facts: those of its own things, where these say whose they are."""
+"""Of what a project's own policies have facts: those of its own things, where these say whose they are, and where they
+are no operators' things.
+"""
 SOURCES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     source: {table.name: table.columns for tables in _TABLES.values() for table in tables if table.source == source}
     | dict(OUTSIDE.get(source, {}))
