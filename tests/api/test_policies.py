@@ -378,6 +378,11 @@ def test_what_facts_were_and_a_draft_over_them(policed: Cloud) -> None:
     assert ask(policed, "GET", f"past/neutronv2/networks?at={at}", token=alice.token).json["rows"] == []
     theirs = ask(policed, "POST", "policies/new/replay", {"since": since, "rules": clauses}, alice.token)
     assert json.loads(theirs.body.splitlines()[-1])["replay"]["found"] == []
+    late = ["error(m) :- clock:now(minute=m)", "error(p) :- suimon:flows(port_id=p)", "error(x) :- lab:names(name=x)"]
+    told = ask(policed, "POST", "policies/new/replay", {"since": since, "rules": late})
+    found = json.loads(told.body.splitlines()[-1])["replay"]
+    assert 'error("bad")' in [one["row"] for one in found["found"]] and found["wrong_before"] == 1
+    assert any("No collector of flow records has joined" in missing for missing in found["missing"])
     for path, status in (
         ("past/neutronv2/networks", 400), ("past/neutronv2/networks?at=soon", 400), (f"past/none/x?at={at}", 404),
         ("past/neutronv2/networks?at=2020-01-01", 400), (f"past/clock/now?at={at}", 400),

@@ -29,14 +29,14 @@ KEY = "k" * 43
 
 
 class Recorder:
-    """It has joined, and answers in `answering` only."""
+    """It has joined, and answers, by `app`, in `answering` only."""
 
     def __init__(self, world: World, directory: Path, now: Callable[[], float], name: str = "c1") -> None:
         self._world, self._name = world, name
         self.segments = Segments(SegmentsConfig(directory), now)
         self.segments.open()
         collecting = Collecting(Config(), decoding.Collector(Exporters([])), self.segments, None)
-        self._app = answers_app(collecting, Receiver(ReceiverConfig(()), collecting.take, now), KEY)
+        self.app = answers_app(collecting, Receiver(ReceiverConfig(()), collecting.take, now), KEY)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._where = Endpoint("127.0.0.1", free.getsockname()[1], "")
@@ -53,7 +53,7 @@ class Recorder:
     async def answering(self, act: Callable[[], Awaitable[T]]) -> T:
         """What comes of it while the collector can be asked."""
         with bound(self._where) as listening:
-            listener = Listener(self._app, self._where, listening)
+            listener = Listener(self.app, self._where, listening)
             running = asyncio.ensure_future(listener.run_bound())
             await listener.ready.wait()
             try:

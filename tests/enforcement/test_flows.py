@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from suimon.enforcement.alarms import Alarms, AlarmsConfig
 from suimon.enforcement.flows import WINDOW_S, Flows, FlowsConfig, Talks
 from suimon.enforcement.gathering import Gatherer, GathererConfig
 from suimon.model.actor import SYSTEM
-from suimon.model.collectors import MappedPort
+from suimon.model.collectors import MappedPort, Peer, Service, Talk, Window
 from suimon.model.records import FROM_GUEST, TO_GUEST
 from suimon.resources import collectors
 from suimon.resources.alarms import tell_clock
@@ -142,6 +147,34 @@ def test_of_two_collectors_with_the_same_packets_one_is_believed(site: Site, tmp
     site.loop.run_until_complete(both())
     other.segments.close()
     assert site.rows("all", "p") == [(22, 1), (25, 1), (443, 1)]
+
+
+def peer(address: str) -> Talk:
+    key = ("p1", "red", "out", "tcp", 25)
+    return Talk((Window(0, (Service(*key, 1, 1, 1, 1),), (Peer(*key, address, False, 1, 1, 1),)),))
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "words"),
+    [
+        (200, Talk(()), "something else"),
+        (200, peer("nowhere"), "something else"),
+        (200, {"windows": 1}, "don't answer"),
+        (404, {}, "don't answer"),
+        (400, {"error": "it takes longer than 15 s"}, "can't say: it takes longer"),
+        (200, peer(""), ""),
+    ],
+)
+def test_a_collector_that_answers_otherwise_is_not_believed(site: Site, status: int, said: object, words: str) -> None:
+    async def told(_request: Request) -> Response:
+        return Response(msgspec.json.encode(said), status, media_type="application/json")
+
+    site.recorder.app = Starlette(routes=[Route("/flows/v1/talk", told, methods=["POST"])])
+    site.policy("all", "p(a, o) :- suimon:flow_peers(address=a, outside=o)")
+    site.gather()
+    problem = tables(site)["suimon/flow_peers"].problem
+    assert words in problem and bool(problem) == bool(words)
+    assert site.rows("all", "p") == ([] if words else [("", True)])
 
 
 def test_alarms_of_the_last_day_are_facts(policed: Policed) -> None:

@@ -29,11 +29,11 @@ PORTS = tuple(
 
 
 class Timed(Replayable):
-    """Whose replays ask a collector, if they are let; `hour` began before anything that a test does."""
+    """Whose replays ask a collector, if they are let; `hour` is the next that begins."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
-        self.hour = (int(self.since.timestamp()) // 3600 + 1) * 3600
+        self.hour = (int(self.read(lambda tx: tx.now).timestamp()) // 3600 + 1) * 3600
         self.recorder = Recorder(self, directory, lambda: float(self.hour))
         self.note()
 
