@@ -22,7 +22,7 @@ from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, registers
 from suimon.pipeline.gateway import addresses
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.services import SERVICES_OFPORT
-from suimon.pipeline.simulate import Packet
+from suimon.pipeline.simulate import Packet, later_fragment
 from suimon.pipeline.world import World as Facts
 from tests.databases import empty_database
 from tests.distribution.world import FRAME, PATIENT, Follower, make_host, settle
@@ -156,6 +156,12 @@ class Cluster:
             journey = self.underlay.send(self.cloud.stations.get(sender) or self.cloud.port(sender), packet_of(frame))
             if not any(self._learnt(leg.host, packet) for leg in journey.legs for packet in leg.result.to_controller):
                 return self._arrivals(sender, frame, journey), journey
+
+    def send_fragment(self, sender: str, frame: Frame, *, later: bool) -> tuple[set[str], Journey]:
+        """A datagram's first fragment, or a later one of it: who gets it, and the way there."""
+        first = packet_of(frame).with_fields({"ip_frag": 1})
+        journey = self.underlay.send(self.cloud.port(sender), later_fragment(first) if later else first)
+        return {place for place, _ in journey.arrivals}, journey
 
     def whole(self, host: str) -> tuple[dict[view.Key, view.Object], Hypervisor]:
         """What a snapshot tells the host, and what an agent with the same numbers makes of it from nothing."""

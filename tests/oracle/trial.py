@@ -8,7 +8,7 @@ from functools import partial
 from random import Random
 
 from tests.oracle.cluster import Cluster
-from tests.oracle.frame import Arrival
+from tests.oracle.frame import TCP, UDP, Arrival
 from tests.oracle.guard import Body
 from tests.oracle.intent import ANY_MAC, Memory, Oracle, Unsaid
 from tests.oracle.questions import Asker, Question
@@ -49,7 +49,9 @@ class Trial:
             if question.sender in self._oracle.ports or question.sender.startswith("machine"):
                 self.compare(question)
         for question in list(self._asker.questions(count)):
-            for arrival in sorted(self.compare(question), key=str):
+            arrivals = self.compare(question)
+            self._compare_fragments(question, arrivals)
+            for arrival in sorted(arrivals, key=str):
                 error = self._asker.error(question, arrival)
                 if error and self._random.random() < 0.7:
                     self.compare(error)
@@ -81,6 +83,26 @@ class Trial:
         assert not rivals, f"flows of one priority disagree: {rivals}"
         self.journeys.append(journey)
         return found
+
+    def _compare_fragments(self, question: Question, arrivals: list[Arrival]) -> None:
+        """Fragments go where their datagram went, whose ports only the tracker sees. What wasn't allowed doesn't pass
+        with its first fragment; later ones are no use without it.
+
+        Only between guests that track, and where no address is rewritten: a router's namespace puts them together.
+        """
+        frame = question.frame
+        ports = [self._oracle.ports.get(one) for one in (question.sender, *(each.place for each in arrivals))]
+        if frame.protocol not in (TCP, UDP) or frame.flooded or self._oracle.offered or None in ports:
+            return
+        ends = {(each.frame.src, each.frame.dst) for each in arrivals} | {(frame.src, frame.dst)}
+        if len(arrivals) > 1 or len(ends) > 1 or not all(self._oracle.tracks(port) for port in ports if port):
+            return
+        for later in (False, True) if arrivals else (False,):
+            got, journey = self.cluster.send_fragment(question.sender, frame, later=later)
+            told = f"{'a later' if later else 'the first'} fragment reached {got}"
+            assert got == {each.place for each in arrivals}, f"{told}: " + self._told(question, [], arrivals, journey)
+            self.journeys.append(journey)
+            self.asked["fragments"] += 1
 
     def _said(self, machine: Body | None, question: Question) -> set[Arrival]:
         if machine:

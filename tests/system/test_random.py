@@ -70,6 +70,9 @@ async def sent(switch: OpenVSwitch, ways: list[Ways]) -> int:
             wire, missed = Wire(switch, OFPORTS), set[frozenset[int]]()
             try:
                 for result in results:
+                    if result.steps[0].packet.fields.get("ip_frag"):
+                        # They would wait for each other. Whole datagrams in fragments are sent by test_packets.
+                        continue
                     talks = {_ends(packet) for packet in (result.steps[0].packet, *(p for _, p in result.outputs))}
                     if talks & missed or spread(result.steps) or not wire.send(result):
                         missed |= talks
