@@ -21,8 +21,9 @@ from flow_whole import mapped
 
 from suimon.model.collectors import Question
 from suimon.model.records import Batch, batch_of
+from suimon.telemetry.history.engine import HOUR_S, Lot
 from suimon.telemetry.history.questions import answered
-from suimon.telemetry.history.segments import HOUR_S, Config, Segments
+from suimon.telemetry.history.segments import Config, Segments
 
 EXPORTERS: Final = 8
 PORTS: Final = 2000
@@ -52,7 +53,7 @@ def main() -> None:
         writing_s = 0.0
         for number in range(parts):
             batch = of_hour(number, parts)
-            writing_s += cpu_s(lambda batch=batch: segments.write(batch, ports, exporters))  # type: ignore[misc]
+            writing_s += cpu_s(lambda batch=batch: segments.write(Lot(batch, ports, exporters, now_s)))  # type: ignore[misc]
         told(segments, "written", writing_s, parts * _PART)
         now_s += HOUR_S
         told(segments, "packed", cpu_s(segments.compact), parts * _PART)

@@ -138,7 +138,7 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
 
 def history_misled(root: Path) -> Iterator[Mutant]:
     """The same of what keeps flow records and finds them."""
-    for stem in ("filters", "questions", "segments", "talk"):
+    for stem in ("filters", "questions", "segments", "talk", "clickhouse", "clickhouse_http"):
         yield from _conditions_false(root, f"telemetry/history/{stem}.py", "history")
 
 

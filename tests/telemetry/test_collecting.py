@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import struct
 import threading
@@ -10,16 +11,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question
+import pytest
+
+from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, TalkAsked
 from suimon.model.findings import Finding, Subject
-from suimon.model.records import Batch
+from suimon.model.records import Batch, batch_of
 from suimon.telemetry.collecting import Collecting, Config
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.exporters import Allowed, Exporters
 from suimon.telemetry.flow.receiver import Config as ReceiverConfig
 from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.clickhouse import ClickHouse
+from suimon.telemetry.history.clickhouse import Config as ClickHouseConfig
+from suimon.telemetry.history.clickhouse_http import Address, Server
+from suimon.telemetry.history.engine import History, Lot, QuestionRefused
 from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
+from suimon.telemetry.history.tagging import Tagger
+from tests.clickhouse import PASSWORD, PrivateServer, counted
 
 NOW = 1_795_262_400.0
 PORT = MappedPort("p1", "project", "net", "h1", "127.0.0.1", 7, "02:00:00:00:00:01", ("10.0.0.1",))
@@ -65,13 +74,16 @@ class Map:
 
 
 class Site:
-    def __init__(self, directory: Path, **config: object) -> None:
+    """Keeps records in a directory, or in an engine."""
+
+    def __init__(self, kept: Path | History, **config: object) -> None:
         exporters = Exporters([Allowed("127.0.0.1")])
+        segments = Segments(SegmentsConfig(kept), lambda: NOW) if isinstance(kept, Path) else kept
         self.map, self.seen = Map(), asyncio.Queue[Batch]()
         self.collecting = Collecting(
             Config((Allowed("127.0.0.1"),), **config),  # type: ignore[arg-type]
             Collector(exporters),
-            Segments(SegmentsConfig(directory), lambda: NOW),
+            segments,
             self.map,
         )
         self.collecting.detection = self
@@ -142,14 +154,14 @@ def test_a_clean_stop_keeps_what_was_in_memory(tmp_path: Path) -> None:
 
 def test_a_stop_in_the_middle_of_writing_waits_for_it(tmp_path: Path) -> None:
     site = Site(tmp_path, freshen_s=0.0)
-    begun, goes_on, write = threading.Event(), threading.Event(), site.collecting._segments.write
+    begun, goes_on, write = threading.Event(), threading.Event(), site.collecting._history.write
 
     def slowly(*what: Any) -> None:
         begun.set()
         assert goes_on.wait(10)
         write(*what)
 
-    site.collecting._segments.write = slowly  # type: ignore[method-assign]
+    site.collecting._history.write = slowly  # type: ignore[method-assign]
 
     async def scenario() -> None:
         await site.send(netflow5(4))
@@ -187,6 +199,65 @@ def test_trouble_of_history_is_told_and_stops_nothing_else(tmp_path: Path) -> No
         assert (await site.ask()).total.records == 2 and not site.collecting.history_error
 
     at_work(site, scenario)
+
+
+def test_a_server_that_is_away_is_told_and_gets_later_what_there_was_room_for() -> None:
+    async def scenario() -> None:
+        await site.send(netflow5(4))
+        with pytest.raises(QuestionRefused):
+            await site.ask()
+        with pytest.raises(QuestionRefused, match="who talked"):
+            await site.collecting.talk(TalkAsked(int(NOW)))
+        assert "refused" in site.collecting.history_error and site.count("history_stopped") == "1"
+        assert len(await site.send(netflow5(2))) == 2, "receiving and detecting go on"
+        assert (site.count("records_waiting"), site.count("records_unkept_total")) == ("6", "0")
+        await site.send(netflow5(3))
+        assert site.count('exporter_queue_total{exporter="127.0.0.1"}') == "3"
+        server.start()
+        site.collecting._retry_at = 0.0
+        assert (await site.ask()).total.records == 6
+        assert not site.collecting.history_error and site.count("records_waiting") == "0"
+        await site.send(netflow5(1))
+        server.stop()
+        with pytest.raises(QuestionRefused):
+            await site.ask()
+        assert site.collecting._retry_s > 0
+
+    with PrivateServer() as server:
+        at = server.address()
+        server.stop()
+        engine = ClickHouse(ClickHouseConfig("flows-1"), Server(at, PASSWORD), lambda: NOW)
+        site = Site(engine, freshen_s=0.0, most_waiting=8)
+        at_work(site, scenario)
+        assert (site.collecting.kept, site.collecting.unkept) == (6, 1), "what it lacks at the end is counted"
+        server.start()
+        assert counted(Server(at, PASSWORD)) == 6
+
+
+def test_who_is_away_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, tried = [100.0], []
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        at = Address("127.0.0.1", gone.getsockname()[1])
+    engine = ClickHouse(ClickHouseConfig("flows-1"), Server(at), lambda: NOW)
+    write = engine.write
+
+    def count(lot: Lot) -> None:
+        tried.append((now[0], lot.number))
+        write(lot)
+
+    monkeypatch.setattr(engine, "write", count)
+    monkeypatch.setattr("suimon.telemetry.collecting.time.monotonic", lambda: now[0])
+    collecting = Site(engine).collecting
+    collecting._waiting = [(batch_of(1), Tagger((), ()))]
+
+    async def try_on() -> None:
+        while len(tried) < 8:
+            await collecting._flush()
+            now[0] += 0.5
+
+    asyncio.run(try_on())
+    waits = [after - before for (before, _), (after, _) in itertools.pairwise(tried)]
+    assert waits == [2, 4, 8, 16, 32, 60, 60] and len({number for _, number in tried}) == 1
 
 
 def test_a_detector_that_throws_is_counted_and_its_records_are_kept(tmp_path: Path) -> None:

@@ -1,22 +1,28 @@
-"""What is kept of records, found by filters, and lost by nothing but age, size and a full disk."""
+"""What is kept of records, found by filters, and lost by nothing but age, size and a full disk: by each engine."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import duckdb
+import msgspec
 import numpy as np
 import pytest
 
 from suimon.model.collectors import Answer, MappedPort, Question
 from suimon.model.records import Batch, batch_of
+from suimon.telemetry.history.clickhouse import ClickHouse
+from suimon.telemetry.history.clickhouse import Config as ClickHouseConfig
+from suimon.telemetry.history.engine import History, Lot, QuestionRefused
 from suimon.telemetry.history.filters import FilterError, parsed
-from suimon.telemetry.history.questions import QuestionRefused, answered
+from suimon.telemetry.history.questions import answered
 from suimon.telemetry.history.segments import Config, Segments
+from tests.clickhouse import private_server
 
 NOON = 1_795_262_400.0
 PORTS = tuple(
@@ -27,29 +33,50 @@ EXPORTERS = ("192.0.2.1", "192.0.2.2")
 
 
 class Kept:
-    """Segments with a clock in the test's hands."""
+    """An engine with a clock in the test's hands."""
 
-    def __init__(self, directory: Path, **config: object) -> None:
-        self.now_s = NOON
-        self.segments = Segments(Config(directory, **config), lambda: self.now_s)  # type: ignore[arg-type]
-        self.segments.open()
+    def __init__(self, make: Callable[[Callable[[], float]], History]) -> None:
+        self.now_s, self._lots = NOON, count()
+        self.history = make(lambda: self.now_s)
+        self.history.open()
 
     def write(self, batch: Batch) -> None:
-        self.segments.write(batch, PORTS, EXPORTERS)
+        self.history.write(Lot(batch, PORTS, EXPORTERS, self.now_s, next(self._lots)))
 
     def ask(self, filter_: str = "", **question: object) -> Answer:
-        return answered(self.segments, Question(filter_, **question), 10)  # type: ignore[arg-type]
+        return answered(self.history, Question(filter_, **question), 10)  # type: ignore[arg-type]
 
     def found(self, filter_: str) -> list[int]:
         """Which of `records` match: each has its number as source port."""
         return sorted(row["source_port"] for row in self.ask(filter_).rows)
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
-    made = Kept(tmp_path)
+class Filed(Kept):
+    """In files that DuckDB reads."""
+
+    def __init__(self, directory: Path, **config: object) -> None:
+        self.segments = Segments(Config(directory, **config), lambda: self.now_s)  # type: ignore[arg-type]
+        super().__init__(lambda _: self.segments)
+
+
+def served(**config: object) -> Kept:
+    """By a ClickHouse server, in a database of its own."""
+    server = private_server().server()
+    return Kept(lambda now: ClickHouse(ClickHouseConfig("flows-1", **config), server, now))  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=["duckdb", "clickhouse"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+    made = Filed(tmp_path) if request.param == "duckdb" else served()
     yield made
-    made.segments.close()
+    made.history.close()
+
+
+@pytest.fixture
+def filed(tmp_path: Path) -> Iterator[Filed]:
+    made = Filed(tmp_path)
+    yield made
+    made.history.close()
 
 
 def records(count: int = 4, at_s: float = NOON) -> Batch:
@@ -91,6 +118,11 @@ def records(count: int = 4, at_s: float = NOON) -> Batch:
         ("since 1795262402", [2, 3]),
         ("port port-1' or 1=1 --", None),
         ("port x;drop", []),
+        ("port port-2,port-0 and not port port-0", [2]),
+        ("port != port-1", [0, 2, 3]),
+        ("project != project-1 and host != h0", [2, 3]),
+        ("bytes 1 " * 240, []),
+        (",".join(["address 10.0.0.9"] + ["2001:db8::/3"] * 130), []),
     ],
 )
 def test_a_filter_finds_what_it_says(kept: Kept, asked: str, found: list[int] | None) -> None:
@@ -107,7 +139,7 @@ def test_a_filter_finds_what_it_says(kept: Kept, asked: str, found: list[int] | 
     [
         *("colour red", "source", "source 10.0.0.300", "(source 10.0.0.1", "source 10.0.0.1)", "protocol > 6", "and"),
         *("destination_port 65536", "destination_port -1", "bytes 1e3", "since yesterday", "mac 02:00", "not", "= ="),
-        *("port and host h1", "source_port >= 1-2", "bytes !", "bytes 1 !"),
+        *("port and host h1", "source_port >= 1-2", "bytes !", "bytes 1 !", "port ,", "host h1,"),
         *("(" * 30 + "bytes 1" + ")" * 30, "bytes 1 " * 300, "source_port " + ",".join(["1"] * 201)),
     ],
 )
@@ -169,30 +201,30 @@ def test_questions_are_bounded(kept: Kept) -> None:
     assert len(kept.ask(limit=7).rows) == 7
     kept.write(batch_of(300_000))
     with pytest.raises(QuestionRefused, match="longer"):
-        answered(kept.segments, Question(by="source"), 0)
+        answered(kept.history, Question(by="source"), 0)
     assert kept.ask(limit=1).total.records == 301_000, "and the next one is answered"
 
 
-def test_an_hour_that_is_over_becomes_one_file_with_the_same_records(kept: Kept, tmp_path: Path) -> None:
+def test_an_hour_that_is_over_becomes_one_file_with_the_same_records(filed: Filed, tmp_path: Path) -> None:
     for _ in range(3):
-        kept.write(records())
-    before = kept.ask()
-    kept.segments.compact()
+        filed.write(records())
+    before = filed.ask()
+    filed.segments.compact()
     assert not list((tmp_path / "hours").iterdir()), "it is not over yet"
-    kept.now_s += 3600
-    kept.write(records(1, kept.now_s))
-    kept.segments.compact()
+    filed.now_s += 3600
+    filed.write(records(1, filed.now_s))
+    filed.segments.compact()
     assert [len(list((tmp_path / name).iterdir())) for name in ("open", "hours")] == [1, 1]
-    after = kept.ask("until 2026-11-21T12:59:00Z")
+    after = filed.ask("until 2026-11-21T12:59:00Z")
     assert after.total == before.total
     assert sorted(map(repr, after.rows)) == sorted(map(repr, before.rows))
-    kept.now_s -= 3600
-    kept.write(records(2))
-    assert kept.ask().total.records == 12 + 1 + 2, "of an hour that is closed, by a clock that was set back"
+    filed.now_s -= 3600
+    filed.write(records(2))
+    assert filed.ask().total.records == 12 + 1 + 2, "of an hour that is closed, by a clock that was set back"
 
 
 def test_after_a_crash_nothing_is_there_twice_and_nothing_half(tmp_path: Path) -> None:
-    first = Kept(tmp_path)
+    first = Filed(tmp_path)
     first.write(records())
     (part,) = (tmp_path / "open").iterdir()
     first.now_s += 3600
@@ -203,38 +235,39 @@ def test_after_a_crash_nothing_is_there_twice_and_nothing_half(tmp_path: Path) -
     (tmp_path / "open" / f"{part.stem}9.unfinished").write_bytes(saved[:100])
     assert first.ask().total.records == 4
     first.segments.close()
-    second = Kept(tmp_path)
+    second = Filed(tmp_path)
     assert second.ask().total.records == 4 and not list((tmp_path / "open").iterdir())
     second.segments.close()
 
 
-def test_what_older_files_lack_is_null(kept: Kept, tmp_path: Path) -> None:
-    kept.write(records())
+def test_what_older_files_lack_is_null(filed: Filed, tmp_path: Path) -> None:
+    filed.write(records())
     (part,) = (tmp_path / "open").iterdir()
     older = tmp_path / "older"
     duckdb.sql(f"COPY (SELECT * EXCLUDE (source_mac, sampling) FROM '{part}') TO '{older}' (FORMAT parquet)")
     older.rename(part)
-    answer = kept.ask("not mac 02:00:00:00:00:01")
+    answer = filed.ask("not mac 02:00:00:00:00:01")
     assert answer.total.records == 4 and answer.total.unscaled == 4
     assert {row["source_mac"] for row in answer.rows} == {None}
 
 
-def test_the_oldest_is_forgotten_by_age_and_by_size(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, most_age_s=3 * 3600.0, most_bytes=1 << 20)
+@pytest.mark.parametrize("engine", ["duckdb", "clickhouse"])
+def test_the_oldest_is_forgotten_by_age_and_by_size(engine: str, tmp_path: Path) -> None:
+    limits = {"most_age_s": 3 * 3600.0, "most_bytes": 1 << 20}
+    kept = served(**limits) if engine == "clickhouse" else Filed(tmp_path, **limits)
     for _ in range(5):
         kept.write(records())
         kept.now_s += 3600
-    kept.segments.compact()
-    kept.segments.prune()
+    kept.history.tend()
     assert kept.ask().total.records == 3 * 4
-    full = Kept(tmp_path, most_bytes=1)
-    full.segments.prune()
-    assert full.ask().total.records == 0
+    kept.history._config = msgspec.structs.replace(kept.history._config, most_bytes=1)  # type: ignore[attr-defined]
+    kept.history.tend()
+    assert kept.ask().total.records == 0
 
 
 def test_a_full_disk_leaves_what_was_there_and_no_half_file(tmp_path: Path) -> None:
     with _small_disk(tmp_path):
-        kept = Kept(tmp_path)
+        kept = Filed(tmp_path)
         kept.write(records())
         noise = batch_of(100_000)
         noise["source_low"] = np.random.default_rng(1).integers(0, 1 << 32, len(noise))
@@ -258,10 +291,10 @@ def _small_disk(directory: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", directory], check=True)
 
 
-def test_closing_ends_what_still_goes_on(kept: Kept) -> None:
-    with ThreadPoolExecutor() as threads, kept.segments.asked(None, None) as (cursor, _):
+def test_closing_ends_what_still_goes_on(filed: Filed) -> None:
+    with ThreadPoolExecutor() as threads, filed.segments._cursor() as cursor:
         endless = threads.submit(cursor.execute, "SELECT count(*) FROM range(1_000_000_000_000)")
         while not endless.done():  # It may not have begun.
-            kept.segments.close()
+            filed.segments.close()
         with pytest.raises(duckdb.Error):
             endless.result(30)

@@ -13,14 +13,14 @@ from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, batch_of
 from suimon.telemetry.history import talk as talk_module
 from suimon.telemetry.history.questions import QuestionRefused
 from suimon.telemetry.history.talk import talk
-from tests.telemetry.test_history import NOON, Kept
+from tests.telemetry.test_history import NOON, Filed
 
 SINCE = int(NOON)
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Kept]:
-    made = Kept(tmp_path)
+def kept(tmp_path: Path) -> Iterator[Filed]:
+    made = Filed(tmp_path)
     yield made
     made.segments.close()
 
@@ -39,12 +39,12 @@ def record(direction: int, source_port: int, destination_port: int, other: int =
     return batch
 
 
-def windows(kept: Kept, *records: Batch, **asked: int) -> tuple[Window, ...]:
+def windows(kept: Filed, *records: Batch, **asked: int) -> tuple[Window, ...]:
     kept.write(np.concatenate(records))
     return talk(kept.segments, TalkAsked(SINCE, **asked), 10).windows
 
 
-def test_services_peers_and_who_answered(kept: Kept) -> None:
+def test_services_peers_and_who_answered(kept: Filed) -> None:
     (one,) = windows(
         kept,
         record(FROM_GUEST, 40_000, 25, sampling=10),
@@ -71,7 +71,7 @@ def test_services_peers_and_who_answered(kept: Kept) -> None:
     assert Peer("port-0", "project-0", "out", "tcp", 25, "198.51.100.1", False, 1, 10, 1000) in one.peers
 
 
-def test_each_record_is_in_the_window_in_which_it_ends(kept: Kept) -> None:
+def test_each_record_is_in_the_window_in_which_it_ends(kept: Filed) -> None:
     told = windows(
         kept,
         record(FROM_GUEST, 40_000, 25, at=-1),
@@ -86,7 +86,7 @@ def test_each_record_is_in_the_window_in_which_it_ends(kept: Kept) -> None:
     assert [one.until_s - SINCE for one in told] == [60, 120, 180]
 
 
-def test_what_two_exporters_saw_counts_once(kept: Kept) -> None:
+def test_what_two_exporters_saw_counts_once(kept: Filed) -> None:
     (one,) = windows(
         kept,
         *[record(FROM_GUEST, 40_000, 25, exporter=each) for each in (0, 1, 1)],
@@ -96,7 +96,7 @@ def test_what_two_exporters_saw_counts_once(kept: Kept) -> None:
 
 
 def test_of_each_port_the_largest_comes_first_and_the_rest_is_counted(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    kept: Filed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanned = [record(FROM_GUEST, 40_000, number, port=0) for number in range(1, 151)]
     quiet = record(FROM_GUEST, 40_000, 443, port=1, bytes=1)
@@ -113,7 +113,7 @@ def test_of_each_port_the_largest_comes_first_and_the_rest_is_counted(
     assert of_dns[0].peers == 29 and sum(each.destination_port == 53 for each in one.peers) == talk_module._OF_SERVICE
 
 
-def test_counts_that_were_made_up_are_numbers_still_and_time_is_bounded(kept: Kept) -> None:
+def test_counts_that_were_made_up_are_numbers_still_and_time_is_bounded(kept: Filed) -> None:
     (one,) = windows(kept, record(FROM_GUEST, 40_000, 25, bytes=(1 << 64) - 1, sampling=(1 << 32) - 1))
     assert one.services[0].bytes == 1 << 53
     kept.write(batch_of(300_000))
@@ -122,13 +122,13 @@ def test_counts_that_were_made_up_are_numbers_still_and_time_is_bounded(kept: Ke
     assert len(talk(kept.segments, TalkAsked(SINCE), 10).windows[0].services) == 1
 
 
-def test_nothing_kept_is_nothing_told(kept: Kept) -> None:
+def test_nothing_kept_is_nothing_told(kept: Filed) -> None:
     assert talk(kept.segments, TalkAsked(SINCE, windows=2), 10).windows == (
         Window(SINCE + 300), Window(SINCE + 600)
     )  # fmt: skip
 
 
-def test_a_project_s_own_ports_and_since_when_records_are_kept(kept: Kept) -> None:
+def test_a_project_s_own_ports_and_since_when_records_are_kept(kept: Filed) -> None:
     assert talk(kept.segments, TalkAsked(SINCE), 10).kept_since_s is None
     kept.write(np.concatenate([record(FROM_GUEST, 40_000, 25, port=place) for place in (0, 1, 2)]))
     told = talk(kept.segments, TalkAsked(SINCE, project_id="project-0"), 10)

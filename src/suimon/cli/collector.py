@@ -26,6 +26,10 @@ from suimon.telemetry.flow.exporters import Allowed, Exporters
 from suimon.telemetry.flow.receiver import Config as ReceiverConfig
 from suimon.telemetry.flow.receiver import Receiver
 from suimon.telemetry.flow.template_file import TemplateFile
+from suimon.telemetry.history.clickhouse import ClickHouse
+from suimon.telemetry.history.clickhouse import Config as ClickHouseConfig
+from suimon.telemetry.history.clickhouse_http import Server, address
+from suimon.telemetry.history.engine import History
 from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.port_map import Controller, Identity
@@ -58,6 +62,10 @@ _state = click.option(
 )
 @click.option("--keep-days", type=click.FloatRange(min=0.05), default=30.0, show_default=True)
 @click.option("--keep-gib", type=click.FloatRange(min=0.001), default=50.0, show_default=True)
+@click.option("--clickhouse", metavar="URL", help="Keep records there, as in https://192.0.2.7:8443/DATABASE.")
+@click.option("--clickhouse-user", default="default", show_default=True)
+@click.option("--clickhouse-password-file", type=_PATH, help="File with that user's password.")
+@click.option("--clickhouse-ca-file", help="Certificates to trust instead of the system's, for an https URL.")
 @click.option("--thresholds", type=_PATH, help="YAML of what detectors take for an attack; else the defaults.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 @click.pass_context
@@ -106,10 +114,10 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
     """Until SIGTERM or SIGINT."""
     listen = tuple(_address(each) for each in said["flows"])
     allowed = tuple(map(_allowed, said["allow"]))
-    kept = SegmentsConfig(state / "records", said["keep_days"] * 86400, int(said["keep_gib"] * (1 << 30)))
+    history = _history(identity, state, said)
     decoder = Collector(Exporters(allowed))
     controller = Controller(identity.url, identity.ca_file, identity.credential)
-    collecting = Collecting(CollectingConfig(allowed), decoder, Segments(kept, time.time), controller)
+    collecting = Collecting(CollectingConfig(allowed), decoder, history, controller)
     thresholds = said["thresholds"]
     watching = Watching(Records(read(thresholds.read_text() if thresholds else ""), secrets.randbits(63)))
     collecting.detection = watching
@@ -143,6 +151,17 @@ def _identity(state: Path) -> Identity:
         raise ValueError(
             f"this machine has not joined a cloud (nothing in {state}): use suimon collector join"
         ) from None
+
+
+def _history(identity: Identity, state: Path, said: dict[str, Any]) -> History:
+    """Raises OSError, ValueError."""
+    most_age_s, most_bytes = said["keep_days"] * 86400, int(said["keep_gib"] * (1 << 30))
+    if not said["clickhouse"]:
+        return Segments(SegmentsConfig(state / "records", most_age_s, most_bytes), time.time)
+    at = address(said["clickhouse"], said["clickhouse_user"], said["clickhouse_ca_file"])
+    file = said["clickhouse_password_file"]
+    server = Server(at, file.read_text().strip() if file else "")
+    return ClickHouse(ClickHouseConfig(identity.name, most_age_s, most_bytes), server, time.time)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from suimon.model.collectors import Question, TalkAsked
 from suimon.telemetry.collecting import Collecting
 from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.engine import QuestionRefused
 from suimon.telemetry.history.filters import FilterError
-from suimon.telemetry.history.questions import QuestionRefused
 
 _MOST_BYTES: Final = 16 << 10
 _BODY_TIMEOUT_S: Final = 10.0

@@ -1,13 +1,16 @@
 """The collector at work: datagrams become records, records get their port, detectors see them, files keep them.
 
-Receiving never waits: what the writer has no room for is counted against its exporter, and a disk that is full stops
-history only. What is in memory when the process is killed is lost: `segment_s` of records, at most `most_waiting`.
+Receiving never waits: what the writer has no room for is counted against its exporter, and a disk that is full, or a
+server that is away, stops history only. What such a server did not take is held and tried again, less and less often.
+What is in memory when the process is killed is lost: `segment_s` of records, or what is held, at most `most_waiting`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
@@ -24,6 +27,7 @@ from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.datagrams import Datagrams
 from suimon.telemetry.flow.exporters import Allowed, Losses
 from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.engine import History, Lot, QuestionRefused
 from suimon.telemetry.history.questions import answered
 from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.history.tagging import Tagger
@@ -33,6 +37,7 @@ log = structlog.get_logger()
 
 _RETRY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 1.0
+_LONGEST_RETRY_S: Final = 60.0
 _GATHER_S: Final = 0.25
 """As detectors gather (`detection.records.Records`): then what came is looked at, though nothing follows."""
 _MOST_AT_ONCE: Final = 100
@@ -77,11 +82,11 @@ class Config(msgspec.Struct, frozen=True):
 class Collecting:
     """`run()` until cancelled; then what is in memory is written."""
 
-    def __init__(self, config: Config, decoder: Collector, segments: Segments, port_map: PortMap | None) -> None:
-        self._config, self._decoder, self._segments, self._port_map = config, decoder, segments, port_map
+    def __init__(self, config: Config, decoder: Collector, history: History, port_map: PortMap | None) -> None:
+        self._config, self._decoder, self._history, self._port_map = config, decoder, history, port_map
         self.detection: Detection | None = None
-        self.history_error = ""
-        """Why nothing is kept now."""
+        self._troubles: dict[str, str] = {}
+        """Why what is done for history could not be done when last tried, by what it is."""
         self.unkept = 0
         """Records that could not be written."""
         self.kept = 0
@@ -94,7 +99,14 @@ class Collecting:
         self._tagger = Tagger((), ())
         self._waiting: list[tuple[Batch, Tagger]] = []
         self._count = 0
+        self._held: deque[Lot] = deque()
+        self._held_count, self._retry_s, self._retry_at = 0, 0.0, 0.0
         self._full, self._writing, self._wrote_at = asyncio.Event(), asyncio.Lock(), 0.0
+
+    @property
+    def history_error(self) -> str:
+        """Why nothing is kept now, or nothing forgotten."""
+        return next(iter(self._troubles.values()), "")
 
     def take(self, datagrams: Datagrams) -> None:
         """What the receiver's sink is."""
@@ -108,7 +120,7 @@ class Collecting:
             detection, ports = self.detection, self._tagger.ports
             self._detect(lambda now_s: detection.take(tagged, ports, now_s))
             self._gathered.set()
-        if self._count + len(tagged) > self._config.most_waiting:
+        if self._count + self._held_count + len(tagged) > self._config.most_waiting:
             self._decoder.exporters.unqueued(tagged)
             return
         self._waiting.append((tagged, self._tagger))
@@ -117,7 +129,7 @@ class Collecting:
             self._full.set()
 
     async def run(self, receiver: Receiver) -> Never:
-        await asyncio.to_thread(self._segments.open)
+        await asyncio.to_thread(self._history.open)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(receiver.run())
@@ -128,26 +140,31 @@ class Collecting:
                 if self.detection is not None:
                     tasks.create_task(self._look(self.detection))
         finally:
+            self._retry_at = 0.0
             await self._flush()
-            self._segments.close()
+            self._give_up()
+            self._history.close()
         raise AssertionError("none of the tasks ever ends")
 
     async def ask(self, question: Question) -> Answer:
         """Raises QuestionRefused, FilterError."""
         await self._freshen()
-        return await asyncio.to_thread(answered, self._segments, question, self._config.question_timeout_s)
+        return await asyncio.to_thread(answered, self._history, question, self._config.question_timeout_s)
 
     async def talk(self, asked: TalkAsked) -> Talk:
         """Raises QuestionRefused."""
+        if not isinstance(self._history, Segments):
+            raise QuestionRefused("who talked can't be asked of records that ClickHouse keeps")
         await self._freshen()
-        return await asyncio.to_thread(talk, self._segments, asked, self._config.question_timeout_s)
+        return await asyncio.to_thread(talk, self._history, asked, self._config.question_timeout_s)
 
     def metrics(self, receiver: Receiver) -> Iterator[str]:
         """Prometheus's text format (version 0.0.4)."""
         exporters = self._decoder.exporters
         yield from _metric("records_kept", [("", self.kept)])
         yield from _metric("records_unkept", [("", self.unkept)])
-        yield from _metric("records_waiting", [("", self._count)], "gauge")
+        yield from _metric("records_waiting", [("", self._count + self._held_count)], "gauge")
+        yield from _metric("history_stopped", [("", int(bool(self._troubles)))], "gauge")
         yield from _metric("detector_faults", [("", self.detector_faults)])
         yield from _metric("findings_untold", [("", self.findings_untold)])
         yield from _metric("socket_drops", [("", receiver.lost)])
@@ -209,9 +226,9 @@ class Collecting:
                     await self._full.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(max(0.0, self._retry_at - time.monotonic()))
             await self._flush()
-            await self._kept(self._segments.compact)
-            await self._kept(self._segments.prune)
+            await self._done("tend", self._history.tend)
 
     async def _freshen(self) -> None:
         if self._waiting and time.monotonic() - self._wrote_at > self._config.freshen_s:
@@ -223,29 +240,49 @@ class Collecting:
 
     async def _flushed(self) -> None:
         async with self._writing:
-            waiting, self._waiting, self._count, self._wrote_at = self._waiting, [], 0, time.monotonic()
             self._full.clear()
+            if time.monotonic() < self._retry_at:
+                return
+            waiting, self._waiting, self._count, self._wrote_at = self._waiting, [], 0, time.monotonic()
             for tagger, batches in _by_tagger(waiting):
-                batch = joined(batches)
-                write = self._segments.write
-                if await self._kept(lambda: write(batch, tagger.ports, tagger.exporters)):  # noqa: B023 (awaited)
-                    self.kept += len(batch)
+                number = secrets.randbits(48)
+                self._held.append(Lot(joined(batches), tagger.ports, tagger.exporters, time.time(), number))
+            while self._held:
+                lot = self._held[0]
+                if await self._done("write", lambda: self._history.write(lot)):  # noqa: B023 (awaited)
+                    self.kept += len(lot.batch)
+                    self._retry_s = 0.0
+                elif self._history.retries:
+                    self._retry_s = min(max(_RETRY_S, 2 * self._retry_s), _LONGEST_RETRY_S)
+                    self._retry_at = time.monotonic() + self._retry_s
+                    break
                 else:
-                    self.unkept += len(batch)
+                    self.unkept += len(lot.batch)
+                self._held.popleft()
+            # Only from now on, as what is written the first time is not what waits for room.
+            self._held_count = sum(len(lot.batch) for lot in self._held)
 
-    async def _kept(self, act: Callable[[], None]) -> bool:
+    def _give_up(self) -> None:
+        """What could not be written by the end."""
+        self.unkept += self._held_count
+        if self._held_count:
+            log.error("records_lost", count=self._held_count, reason="history had not come back by the end")
+        self._held.clear()
+        self._held_count = 0
+
+    async def _done(self, what: str, act: Callable[[], None]) -> bool:
         """History's troubles stay its own."""
+        before = self.history_error
         try:
             await asyncio.to_thread(act)
         except (OSError, duckdb.Error) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if reason != self.history_error:
-                log.error("history_stopped", reason=reason, effect="records are not kept; all else goes on")
-            self.history_error = reason
+            self._troubles[what] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            if self.history_error != before:
+                log.error("history_stopped", reason=self.history_error, effect="records are not kept; all else goes on")
             return False
-        if self.history_error:
+        self._troubles.pop(what, None)
+        if before and not self.history_error:
             log.info("history_goes_on")
-        self.history_error = ""
         return True
 
     async def _follow(self, port_map: PortMap) -> Never:

@@ -13,28 +13,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import duckdb
 import msgspec
 import structlog
 
-from suimon.model.collectors import MappedPort
-from suimon.model.records import Batch
+from suimon.model.collectors import Sums
 from suimon.telemetry.history.columns import COLUMNS, TEXTS, stored
+from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
-HOUR_S: Final = 3600
 _ORDER: Final = (
     "port_id, direction, destination_high, destination_low, source_high, source_low, destination_port, begun_ms"
 )
 _GROUP: Final = 1 << 17
 """Records that lie together in a small file."""
-_SLACK_BEFORE_S: Final = 600.0
-_SLACK_AFTER_S: Final = 2 * HOUR_S
-"""Records come up to an exporter's active timeout after they begin, and its clock may be wrong."""
 _CLOSING_S: Final = 1.0
 """In which those at work see that they are interrupted."""
 
@@ -51,6 +48,9 @@ class Config(msgspec.Struct, frozen=True):
 
 class Segments:
     """What raises OSError or duckdb.Error has changed nothing that can be seen."""
+
+    retries = False
+    """A disk that is full stays so for long: what it has no room for is given up."""
 
     def __init__(self, config: Config, now: Callable[[], float]) -> None:
         self._config, self._now = config, now
@@ -96,9 +96,9 @@ class Segments:
             with suppress(duckdb.Error):
                 self._database.close()
 
-    def write(self, batch: Batch, ports: Sequence[MappedPort], exporters: Sequence[str]) -> None:
+    def write(self, lot: Lot) -> None:
         """Keep them in a file of their own."""
-        hour = int(self._now()) // HOUR_S
+        hour = int(lot.came_s) // HOUR_S
         while self._compacted(hour).exists():  # The clock was set back: that file is closed.
             hour += 1
         self._number += 1
@@ -107,9 +107,16 @@ class Segments:
             unfinished.open("wb") as file,
         ):
             made = Writer(file, COLUMNS)
-            for first in range(0, len(batch), _GROUP):
-                made.add(stored(batch[first : first + _GROUP], ports, exporters))
+            for first in range(0, len(lot.batch), _GROUP):
+                made.add(stored(lot.batch[first : first + _GROUP], lot.ports, lot.exporters))
             made.close()
+
+    def tend(self) -> None:
+        """Pack what is over, then forget: also when there was no room to pack."""
+        try:
+            self.compact()
+        finally:
+            self.prune()
 
     def compact(self) -> None:
         """Make one file of each hour that is over."""
@@ -154,10 +161,14 @@ class Segments:
     @contextmanager
     def asked(self, since_s: float | None, until_s: float | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         """A cursor, and what to select from: the records that may lie in that time. One caller at a time."""
-        first = (since_s - _SLACK_BEFORE_S) // HOUR_S if since_s is not None else 0
-        last = (until_s + _SLACK_AFTER_S) // HOUR_S if until_s is not None else float("inf")
+        first, last = hours(since_s, until_s)
         with self._reading, self._cursor() as cursor:
             yield cursor, _all_of([each for each in self.files() if first <= _hour(each) <= last])
+
+    def find(self, sought: Sought, timeout_s: float) -> tuple[list[Row], Sums]:
+        condition = sought.condition
+        with self.asked(condition.since_s, condition.until_s) as (cursor, source):
+            return in_time(cursor, timeout_s, lambda: _found(cursor, source, sought))
 
     @contextmanager
     def _appearing(self, path: Path) -> Iterator[Path]:
@@ -185,6 +196,49 @@ class Segments:
 
     def _compacted(self, hour: int) -> Path:
         return self._hours / f"{hour}.parquet"
+
+
+def in_time(cursor: duckdb.DuckDBPyConnection, timeout_s: float, act: Callable[[], T]) -> T:
+    """What comes of it. Raises QuestionRefused when it takes longer."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        cursor.interrupt()
+
+    watch = threading.Timer(timeout_s, stop)
+    watch.start()
+    try:
+        found = act()
+    except duckdb.InterruptException:
+        late.set()
+    finally:
+        watch.cancel()
+    # One that was stopped between two statements goes on to its end: it is too late all the same.
+    if late.is_set():
+        raise too_late(timeout_s)
+    return found
+
+
+def _found(cursor: duckdb.DuckDBPyConnection, source: str, sought: Sought) -> tuple[list[Row], Sums]:
+    where, parameters = f"FROM {source} WHERE {sought.condition.sql}", [*sought.condition.parameters]
+    keys = ", ".join(sought.by)
+    # All records are read once: what they are in all follows from the groups.
+    grouped = f"SELECT {keys}, {SUMS} {where} GROUP BY {keys}" if keys else f"SELECT {SUMS} {where}"
+    cursor.execute(f"CREATE TEMPORARY TABLE found AS {grouped}", parameters)
+    whole = ", ".join(f"sum(sum_{name}) AS sum_{name}" for name in Sums.__struct_fields__)
+    (total,) = _rows(cursor, f"SELECT {whole} FROM found", [])  # noqa: S608
+    if keys:
+        order = f"ORDER BY sum_{sought.order} DESC, {keys} LIMIT {sought.limit:d}"
+        return _rows(cursor, f"SELECT * FROM found {order}", []), sums(total)  # noqa: S608
+    newest = f"SELECT {', '.join(COLUMNS)} {where} ORDER BY begun_ms DESC LIMIT {sought.limit:d}"
+    return _rows(cursor, newest, parameters), sums(total)
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: list[object]) -> list[Row]:
+    found = cursor.execute(sql, parameters)
+    names = [each[0] for each in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _enumerate(cursor: duckdb.DuckDBPyConnection, source: str, columns: Iterable[str]) -> None:

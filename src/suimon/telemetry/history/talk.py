@@ -11,8 +11,9 @@ from typing import Any, Final
 import duckdb
 
 from suimon.model.collectors import EPHEMERAL, Peer, Service, Talk, TalkAsked, Window
-from suimon.telemetry.history.questions import DIRECTIONS, NAMED, SCALE, address_of, in_time
-from suimon.telemetry.history.segments import Segments
+from suimon.telemetry.history.engine import SCALE
+from suimon.telemetry.history.questions import DIRECTIONS, NAMED, address_of
+from suimon.telemetry.history.segments import Segments, in_time
 
 _OF_PORT: Final = 100
 """Services of a port in one direction: who scans doesn't push out what others do."""
