@@ -9,6 +9,7 @@ from unittest.mock import patch
 import pytest
 from sqlalchemy import Connection
 
+from suimon.model.things import Port
 from suimon.resources.registry import RESOURCES
 from tests.databases import but_the_lock
 from tests.resources.world import ADMIN, ALICE, Body, World
@@ -98,3 +99,18 @@ def test_getting_one(world: World, network: str, count: Count, path: str) -> Non
 def test_deleting_a_port(world: World, network: str, count: Count) -> None:
     port = world.port(network)["id"]
     assert count(lambda: world.delete("ports", port)) <= 9
+
+
+@pytest.mark.parametrize("number", [3, 5, 40])
+def test_lists_of_similar_lengths_are_the_drivers_alone(world: World, network: str, number: int) -> None:
+    """A text does for as many ids as the next power of two, and the answer is of those that were asked for."""
+    ids = [world.port(network)["id"] for _ in range(number)]
+    full = 1 << (number - 1).bit_length()
+
+    def found(wanted: list[str]) -> list[str]:
+        return [port.id for port in world.read(lambda tx: tx.select(Port, {"id": wanted}))]
+
+    for _ in range(2):
+        found([*ids, *(f"none{n}" for n in range(full - number))])
+    with patch.object(Connection, "execute", side_effect=AssertionError("SQLAlchemy was asked")):
+        assert sorted(found(ids)) == sorted(ids)

@@ -2,7 +2,8 @@
 
 For each execution SQLAlchemy works out what the statement's lists expand to, how values and columns are converted and
 what the columns are called: several times the work of SQLite itself. Here it does that once for each statement and the
-lengths of its lists. A statement's first execution, and one with long lists, is left to SQLAlchemy.
+lengths of its lists: as many values as the next power of two, of which the last is repeated, since a list is what
+something is IN. A statement's first execution, and one with long lists, is left to SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import ClauseElement
 
-_LONGEST_LIST: Final = 4
+_LONGEST_LIST: Final = 64
 _Convert = Callable[[Any], Any]
 
 
@@ -33,7 +34,7 @@ class _Form(NamedTuple):
     def bound(self, values: Mapping[str, Any]) -> Any:
         named = {**self.fixed, **values}
         for name, expanded in self.lists.items():
-            named.update(zip(expanded, named.pop(name), strict=True))
+            named.update(zip(expanded, _padded(named.pop(name), len(expanded)), strict=True))
         for name, convert in self.converted.items():
             named[name] = convert(named[name])
         return named if self.order is None else [*map(named.__getitem__, self.order)]
@@ -116,12 +117,22 @@ def _form(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) ->
     if shape is None:
         lists = [name for name, value in values.items() if isinstance(value, list)]
         shape = shapes[names] = _Shape(lists, {})
-    lengths = tuple([len(values[name]) for name in shape.lists]) if shape.lists else ()
+    lengths = tuple([_room(values[name]) for name in shape.lists]) if shape.lists else ()
     if lengths and max(lengths) > _LONGEST_LIST:
         return None
     if lengths not in shape.forms:
-        shape.forms[lengths] = _made(dialect, statement, values)
+        full = {name: _padded(values[name], length) for name, length in zip(shape.lists, lengths, strict=True)}
+        shape.forms[lengths] = _made(dialect, statement, {**values, **full})
     return shape.forms[lengths]
+
+
+def _room(values: Sequence[Any]) -> int:
+    """The next power of two: so few texts do for lists of all lengths."""
+    return 1 << (len(values) - 1).bit_length() if values else 0
+
+
+def _padded(values: Sequence[Any], length: int) -> Sequence[Any]:
+    return values if len(values) == length else [*values, *[values[-1]] * (length - len(values))]
 
 
 def _made(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) -> _Form | None:
