@@ -61,6 +61,21 @@ def kept() -> Iterator[Kept]:
     made.close()
 
 
+def test_what_is_new_is_written_at_once_and_closes_nothing(kept: Kept) -> None:
+    kept.component = FactHistory(FactHistoryConfig(), kept.store)
+    kept.note()
+    heard: list[str] = []
+    kept.network(name="a")
+    kept.network(BOB, name="b")
+    kept.store.trace(heard.append)
+    kept.note()
+    assert heard.count("COMMIT") == 1
+    assert not [statement for statement in heard if statement.startswith("UPDATE fact_versions")]
+    kept.update("networks", kept.network(name="c"), {"name": "d"})
+    kept.note()
+    assert kept.names(kept.store.position()[2]) == ["a", "b", "d"]
+
+
 def test_any_moment_is_known_change_by_change(kept: Kept) -> None:
     first = kept.network(name="a")
     began = kept.note()

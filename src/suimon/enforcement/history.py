@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
@@ -95,13 +95,13 @@ class FactHistory:
         else:
             gap = AWAY if begins and seen.facts else ""
         requests: dict[int, str] = {}
-        for start in range(0, len(seen.facts), self._config.part):
-            part = seen.facts[start : start + self._config.part]
+        rest, size = seen.facts, self._config.part
+        while len(rest) > size:
+            part, rest = rest[:size], rest[size:]
             requests |= await self._patient.write(lambda tx, part=part: note_facts(tx, part))  # type: ignore[misc]
-        # Last, since whoever goes on after us begins at the newest moment.
         missed = (seen.revision, gap) if gap else None
-        if requests or missed:
-            await self._patient.write(lambda tx: note_moments(tx, requests, SHAPE, missed))
+        if rest or missed:
+            await self._patient.write(lambda tx: _note_last(tx, rest, requests, missed))
         self._revision = seen.revision
 
     async def _record(self) -> None:
@@ -129,6 +129,13 @@ class FactHistory:
         """What is older than is kept."""
         days, most = timedelta(days=self._config.keep_days), self._config.most_versions
         await self._patient.write(lambda tx: forget_facts(tx, tx.now - days, most))
+
+
+def _note_last(tx: Tx, facts: Sequence[FactsNow], requests: Mapping[int, str], missed: tuple[int, str] | None) -> None:
+    """The last part, and the moments of all: whoever goes on after us begins at the newest one."""
+    requests = {**requests, **note_facts(tx, facts)}
+    if requests or missed:
+        note_moments(tx, requests, SHAPE, missed)
 
 
 def _changed(tx: Tx, after: int, tables: TableHistory) -> _Seen | None:

@@ -98,16 +98,20 @@ def note_facts(tx: Tx, changed: Iterable[FactsNow]) -> dict[int, str]:
     for one in changed:
         by_kind.setdefault(one.kind, []).append(one)
     new: list[FactsNow] = []
+    over: list[FactsNow] = []
     for kind, ours in by_kind.items():
         known = tx.select(FactVersion, {"kind": kind, "id": [one.id for one in ours], "until_revision": None})
         before = {one.id: one for one in known}
-        new += [one for one in ours if (before[one.id].facts if one.id in before else "") != one.facts]
-        for one in new:
-            if one.kind == kind and one.id in before and before[one.id].revision == one.revision:
+        differing = [one for one in ours if (before[one.id].facts if one.id in before else "") != one.facts]
+        new += differing
+        for one in differing:
+            if one.id in before and before[one.id].revision == one.revision:
                 # Of another release, which had other columns; or a gap that is none.
                 tx.delete(before[one.id])
-    for revision, kind in sorted({(one.revision, one.kind) for one in new}):
-        ids = [one.id for one in new if (one.revision, one.kind) == (revision, kind)]
+            elif one.id in before:
+                over.append(one)
+    for revision, kind in sorted({(one.revision, one.kind) for one in over}):
+        ids = [one.id for one in over if (one.revision, one.kind) == (revision, kind)]
         tx.run(_CLOSE, {"kind_": kind, "ids": ids, "upto": revision})
     tx.insert_many(
         [
