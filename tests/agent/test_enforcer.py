@@ -81,6 +81,24 @@ def test_the_log_line_of_a_view_in_force_names_the_requests_behind_it(tmp_path):
     scene(play())
 
 
+def test_routers_namespaces_are_looked_at_when_a_session_begins_and_not_for_each_port(tmp_path):
+    async def play():
+        parts = Parts(tmp_path)
+        known = parts.enforcer.nats_known
+        async with parts.enforcing(FakeSwitch()):
+            parts.take(snapshot(1, port(1)))
+            await parts.in_force(1)
+            assert known.is_set()
+            known.clear()
+            parts.take(Delta(at(2), objects=(port(2),)))
+            await parts.in_force(2)
+            assert not known.is_set()
+        async with parts.enforcing(FakeSwitch()), asyncio.timeout(30):
+            await known.wait()
+
+    scene(play())
+
+
 def test_what_comes_during_a_bundle_is_acknowledged_by_the_next(tmp_path):
     async def play():
         parts, switch = Parts(tmp_path), FakeSwitch()

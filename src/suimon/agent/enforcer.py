@@ -317,6 +317,7 @@ class Enforcer:
             return observed
         settling, self._settling = self._settling, []
         if not observed:
+            self.nats_known.set()
             await zones.observe()
             await bridge.observe()
         if self._replugged:  # A limit goes away with the interface it was on.
@@ -397,13 +398,13 @@ class Enforcer:
             # By another name, so that a limit that is refused doesn't make the port one that isn't ready.
             loops.zones.want(Owner("zone", str(owner)), dict.fromkeys((each.number for each in program.zones), True))
             self._note_nats(owner, program)
-        self.nats_known.set()
         return True
 
     def _note_nats(self, owner: Owner, program: Program) -> None:
         if owner.kind == "router":
             self.nats.pop(device(owner.id), None)
             self.nats.update({device(nat.router_id): nat for nat in program.nats})
+            self.nats_known.set()
 
     def _compiled(self, owner: Owner) -> Program | None:
         """None for an owner whose facts make no sense: what it has stays as it is, and the others go on."""

@@ -74,22 +74,24 @@ class Reporter:
         self._claims: dict[Claim, float] = {}
         """And when each was made."""
         self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
+        """Set with news that doesn't wait for company."""
 
     def facts(self, position: Position | None, held: str, failures: dict[str, str]) -> None:
         """What is in force now. Nothing is told before there is a position."""
         self._facts = msgspec.structs.replace(self._facts, position=position, held=held, failures=failures)
-        self._news.set()
+        self._note_news()
 
     def found(self, foreign: str, orphans: tuple[str, ...]) -> None:
         """What the last check found that is nobody's."""
         self._facts = msgspec.structs.replace(self._facts, foreign=foreign, orphans=orphans)
-        self._news.set()
+        self._note_news()
 
     def drifted(self, drifts: Sequence[Drift]) -> None:
         """Found just now. Each is told once, as soon as that is possible."""
         now = self._clock()
         self._drifts = (*self._drifts, *((now, drift) for drift in drifts))[-_MOST_DRIFTS:]
-        self._news.set()
+        self._note_news()
 
     def claimed(self, claim: Claim) -> None:
         """A guest says just now that it has an address. Told once, as soon as that is possible."""
@@ -97,7 +99,7 @@ class Reporter:
         self._claims[claim] = self._clock()
         if len(self._claims) > _MOST_CLAIMS:
             del self._claims[next(iter(self._claims))]
-        self._news.set()
+        self._note_news()
 
     def ports(self, statuses: Mapping[str, PortReport], gone: Collection[str] = ()) -> None:
         """The status of ports of this host; those that are `gone` have none any more, and are news when they return."""
@@ -110,25 +112,25 @@ class Reporter:
                 self._untold_ports[name] = status
             else:
                 self._untold_ports.pop(name, None)
-        self._news.set()
+        self._note_news()
 
     def read(self, reading: Reading) -> None:
         """What the counters say just now; a newer reading says all that one which could not be told would have."""
         self._reading = self._clock(), reading
-        self._news.set()
+        self._note_news()
 
     def tell_all_again(self) -> None:
         """The controller may have forgotten: a new stream began."""
         self._told, self._told_ports = None, {}
         self._untold_ports = dict(self._ports)
-        self._news.set()
+        self._note_news()
 
     async def run(self) -> None:
         pause_s = self._config.first_pause_s
         while True:
             await self._news.wait()
-            self._news.clear()
             await self._wait_for_more()
+            self._news.clear()
             report = self._untold()
             if report is None:
                 continue
@@ -139,7 +141,7 @@ class Reporter:
                 log.warning("report_failed", reason=str(error))
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
                 pause_s = min(pause_s * 2, self._config.last_pause_s)
-                self._news.set()
+                self._note_news()
                 continue
             pause_s = self._config.first_pause_s
             self._drifts = tuple(each for each in self._drifts if each not in drifts)
@@ -153,11 +155,18 @@ class Reporter:
 
         Nor is a port that is down and was never said to be up: most are plugged in a moment, and then up.
         """
+        if not self._can_wait():
+            return
+        self._hurry.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.position_pause_s * random.uniform(0.5, 1.0)):
-                while self._can_wait():
-                    await self._news.wait()
-                    self._news.clear()
+                await self._hurry.wait()
+
+    def _note_news(self) -> None:
+        """Who waits for company is woken only by what doesn't."""
+        self._news.set()
+        if not self._can_wait():
+            self._hurry.set()
 
     def _can_wait(self) -> bool:
         if self._told is None or self._reading or self._drifts or self._claims:
