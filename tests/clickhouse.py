@@ -24,6 +24,7 @@ from tests.patience import patient
 PASSWORD = "hush"
 USER = "suimon"
 _ROOT = Path(__file__).parents[1] / ".tools" / "clickhouse"
+_PROGRAM = _ROOT / "usr/sbin/clickhouse-server"
 _NUMBERS = count(1)
 _CONFIG = """<yandex>
 <logger><level>warning</level><console>1</console></logger>
@@ -49,6 +50,7 @@ class PrivateServer:
         self.l4_port = 0
 
     def __enter__(self) -> Self:
+        assert _PROGRAM.exists(), f"there is no {_PROGRAM}: .ci/bootstrap puts it there"
         self._folder = self._given or Path(mkdtemp(prefix="suimon-ch-"))
         self._folder.chmod(0o755)
         self.l4_port = _free_port()
@@ -64,7 +66,11 @@ class PrivateServer:
         for each in (self._folder, *self._folder.iterdir()):
             if os.geteuid() == 0:
                 shutil.chown(each, "nobody", "nogroup")
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -74,12 +80,10 @@ class PrivateServer:
 
     def start(self) -> None:
         """Returns when it takes connections."""
-        programs = _ROOT / "usr/sbin/clickhouse-server"
-        assert programs.exists(), f"no ClickHouse in {_ROOT}: .ci/bootstrap puts it there"
         user = "nobody" if os.geteuid() == 0 else None
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(programs), f"--config-file={self._folder}/config.xml"], cwd=self._folder, stdin=subprocess.DEVNULL,
+                [str(_PROGRAM), f"--config-file={self._folder}/config.xml"], cwd=self._folder, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, user=user, group="nogroup" if user else None, extra_groups=[] if user else None,
                 env={"LD_LIBRARY_PATH": str(_ROOT / "usr/lib/x86_64-linux-gnu"), "TZ": "UTC"},
             )  # fmt: skip
