@@ -20,6 +20,7 @@ from suimon.telemetry.flow import collector as decoding
 from suimon.telemetry.flow.exporters import Exporters
 from suimon.telemetry.flow.receiver import Config as ReceiverConfig
 from suimon.telemetry.flow.receiver import Receiver
+from suimon.telemetry.history.engine import Lot
 from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
 from tests.resources.world import World
@@ -32,7 +33,7 @@ class Recorder:
     """It has joined, and answers, by `app`, in `answering` only."""
 
     def __init__(self, world: World, directory: Path, now: Callable[[], float], name: str = "c1") -> None:
-        self._world, self._name = world, name
+        self._world, self._name, self._now = world, name, now
         self.segments = Segments(SegmentsConfig(directory), now)
         self.segments.open()
         collecting = Collecting(Config(), decoding.Collector(Exporters([])), self.segments, None)
@@ -48,7 +49,7 @@ class Recorder:
 
     def write(self, batch: Batch, *ports: MappedPort) -> None:
         """`port` of a record is its place among these."""
-        self.segments.write(batch, ports, ("192.0.2.1", "192.0.2.2"))
+        self.segments.write(Lot(batch, ports, ("192.0.2.1", "192.0.2.2"), self._now()))
 
     async def answering(self, act: Callable[[], Awaitable[T]]) -> T:
         """What comes of it while the collector can be asked."""
