@@ -241,7 +241,7 @@ _OF_ENFORCEMENT = tuple(
     f"tests/enforcement/test_{name}.py"
     for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse", "flows", "timed")
 )
-_OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "collecting", "talk"))
+_OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "clickhouse", "collecting", "talk"))
 
 _OF_DERIVING = tuple(f"tests/policy/test_{name}.py" for name in ("engine", "cases", "refusals", "law"))
 
