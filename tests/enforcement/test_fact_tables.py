@@ -167,16 +167,36 @@ def test_other_columns_and_names_that_are_taken_are_refused(policed: Policed) ->
     with refused("HTTPConflict", "delete the data source first"):
         push(policed, ("s1",), columns=("name",))
     policed.policy("net", by=ALICE)
-    for name, kind in (
-        ("lab", "HTTPConflict"),
-        ("net", "HTTPConflict"),
-        ("nova", "HTTPBadRequest"),
-        ("a:b", "HTTPBadRequest"),
+    for name, kind, words in (
+        ("lab", "HTTPConflict", "Data source lab already exists"),
+        ("net", "HTTPConflict", "a policy called net"),
+        ("nova", "HTTPBadRequest", "none of ours"),
+        ("a:b", "HTTPBadRequest", "letters, digits"),
     ):
-        with refused(kind):
+        with refused(kind, words):
             policed.write(lambda tx, name=name: made(tx, name))  # type: ignore[misc]
+    with refused("HTTPNotFound", "Data source none could not be found"):
+        policed.write(lambda tx: fact_tables.push_rows(tx, ADMIN, "none", []))
     with refused("HTTPConflict"):
         policed.write(lambda tx: policies.create_policy(tx, ALICE, policies.Wanted(name="lab")), ALICE)
+
+
+def test_sources_tables_and_rows_are_bounded(policed: Policed, monkeypatch: pytest.MonkeyPatch) -> None:
+    policed.write(made)
+    push(policed, ("s1", "A"))
+    for bound, words, act in (
+        ("MOST_SOURCES", "At most 1 data sources", lambda: policed.write(lambda tx: made(tx, "other"))),
+        ("MOST_TABLES", "At most 1 tables", lambda: push(policed, ("s1", "A"), name="more")),
+        ("MOST_ROWS", "more than 1 rows", lambda: push(policed, ("s1", "A"), ("s2", "A"))),
+        ("MOST_BYTES", "or 1 bytes", lambda: push(policed, ("s1", "A"))),
+    ):
+        with monkeypatch.context() as bounded:
+            bounded.setattr(fact_tables, bound, 1)
+            with refused("HTTPConflict" if words.startswith("At most") else "HTTPBadRequest", words):
+                act()
+    with refused("HTTPBadRequest", "table's name"):
+        push(policed, ("s1", "A"), name="a b")
+    assert table(policed).many == 1
 
 
 def test_a_table_that_cannot_be_read_keeps_its_rows_and_grows_old(policed: Policed) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from suimon.model.fact_tables import FactTable
 from suimon.resources import fact_tables, policies
 from tests.enforcement.policed import Policed
 from tests.enforcement.test_fact_tables import made, push
+from tests.patience import patient
 from tests.resources.world import ADMIN, refused
 
 NOON = 1_795_262_400.0
@@ -39,8 +41,9 @@ class Told:
 
     named = ("clock:now",)
 
-    def __init__(self, readings: Callable[[], Sequence[Batch]]) -> None:
+    def __init__(self, readings: Callable[[], Sequence[Batch]], pause_s: float = 3600.0) -> None:
         self._readings = readings
+        self._pause_s = pause_s
         self.times = 0
         self.was_read = asyncio.Event()
 
@@ -50,7 +53,7 @@ class Told:
         return self._readings()
 
     def pause_s(self) -> float:
-        return 3600.0
+        return self._pause_s
 
 
 def gather(world: Policed, source: Source) -> bool:
@@ -90,6 +93,26 @@ def test_a_clause_that_comes_wakes_who_reads(policed: Policed) -> None:
 
     policed.loop.run_until_complete(scene())
     assert source.times == 1
+
+
+def test_what_is_wanted_is_read_again_and_again(policed: Policed) -> None:
+    policed.policy("late", "error(h) :- clock:now(hour=h)")
+    thrice = asyncio.Event()
+
+    def readings() -> Sequence[Batch]:
+        if source.times == 3:
+            thrice.set()
+        return []
+
+    source = Told(readings, pause_s=0.0)
+
+    async def scene() -> None:
+        running = asyncio.ensure_future(Gatherer(GathererConfig(), policed.store, [source]).run())
+        await asyncio.wait_for(thrice.wait(), patient(30))
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    policed.loop.run_until_complete(scene())
 
 
 def write(path: Path, text: str, at_s: float = NOON - 10) -> None:
@@ -146,6 +169,35 @@ def test_files_are_apart_and_of_their_own_source(policed: Policed, tmp_path: Pat
     assert policed.rows("racks") == [("r2",)]
     with refused("HTTPBadRequest", "read by Suimon"):
         policed.write(lambda tx: fact_tables.push_rows(tx, ADMIN, "rooms", []))
+
+
+def test_a_file_is_read_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, file = Watch(), tmp_path / "lab" / "switches.csv"
+    files = Files(FilesConfig(str(tmp_path)), watch)
+    read_bytes = Path.read_bytes
+
+    def grows(path: Path) -> bytes:
+        found = read_bytes(path)
+        write(path, "name\ns1\ns2\n")
+        return found
+
+    write(file, "name\ns1\n")
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Path, "read_bytes", grows)
+        assert looked(files) == []
+    assert [one.rows for one in looked(files)] == [[("s1",), ("s2",)]]
+    assert looked(files) == []
+    watch.now_s += 60.0
+    assert len(looked(files)) == 1
+    monkeypatch.setattr("suimon.enforcement.files.MOST_BYTES", 10)
+    write(file, "name\ns1\ns2\n", NOON - 9)
+    assert ["more than 10 bytes" in one.problem for one in looked(files)] == [True]
+    write(tmp_path / "lab" / "switches.yaml", "- {name: s1}\n")
+    assert "switches.yaml is not read" in looked(files)[-1].problem
+
+
+def looked(files: Files) -> list[Any]:
+    return [one for batch in asyncio.run(files.read()) for one in batch]
 
 
 @pytest.mark.parametrize(

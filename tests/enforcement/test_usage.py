@@ -86,6 +86,14 @@ def test_a_day_later_only_the_month_has_it(history: History) -> None:
     assert read(followed)["usage"] == []
 
 
+def test_a_clock_that_goes_back_over_midnight_counts_nothing_twice(history: History) -> None:
+    watch = Watch(MIDNIGHT_S + 3 * HOUR_S)
+    followed = usage(history, watch)
+    read(followed)
+    watch.now_s -= 4 * HOUR_S
+    assert read(followed)["usage"][0][2:6] == (1000, 100, 1000, 100)
+
+
 def test_a_meter_that_is_away_changes_nothing(tmp_path: Path) -> None:
     broken = History(Config(), Database(f"sqlite:///{tmp_path}/none/metering.db"))
     (batch,) = asyncio.run(usage(broken, Watch(MIDNIGHT_S)).read())

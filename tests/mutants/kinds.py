@@ -84,6 +84,12 @@ def derivations_misled(root: Path) -> Iterator[Mutant]:
         yield from _conditions_false(root, f"policy/{stem}.py", "derive")
 
 
+def clauses_let_in(root: Path) -> Iterator[Mutant]:
+    """The same of what a policy may say, of what is only supposed, and of the library."""
+    for path in ("policy/checks.py", "policy/document.py", "policy/whatif.py", "resources/policy_library.py"):
+        yield from _conditions_false(root, path, "clause")
+
+
 def checks_skipped(root: Path) -> Iterator[Mutant]:
     """Each `raise` of the acts replaced by `pass`: what the check refused goes through."""
     for source in _sources(root, "resources"):
@@ -123,11 +129,18 @@ def actions_broken(root: Path) -> Iterator[Mutant]:
 
 def policies_ignored(root: Path) -> Iterator[Mutant]:
     """The same of what policies forbid, who sees what of them, and what is kept of the past and replayed."""
-    ours = ("forbidding", "scope", "world", "history", "past", "replay", "table_history", "timed", "flows", "insides")
-    for stem in ours:
+    ours = ("ages", "enforcement", "flows", "forbidding", "history", "insides", "past", "purse", "reading", "replay")
+    for stem in (*ours, "scope", "table_history", "timed", "world"):
         yield from _conditions_false(root, f"enforcement/{stem}.py", "enforcement")
     for stem in ("evaluations", "fact_history"):
         yield from _conditions_false(root, f"resources/{stem}.py", "enforcement")
+
+
+def facts_misread(root: Path) -> Iterator[Mutant]:
+    """The same of who reads facts from elsewhere, and of the tables that are kept of them."""
+    for stem in ("file_rows", "files", "gathering", "usage"):
+        yield from _conditions_false(root, f"enforcement/{stem}.py", "fact")
+    yield from _conditions_false(root, "resources/fact_tables.py", "fact")
 
 
 def meters_misread(root: Path) -> Iterator[Mutant]:
@@ -143,10 +156,10 @@ def history_misled(root: Path) -> Iterator[Mutant]:
 
 
 def _conditions_false(root: Path, path: str, kind: str) -> Iterator[Mutant]:
+    """Of every `if`, and of what a function answers that says yes or no."""
     source = Source.read(root, root / "suimon" / path)
-    for name, statement in _conditions(source.tree, source.path.stem):
-        cut = source.start(statement.test), source.end(statement.test)
-        yield Mutant(f"{kind}:{name}", kind, source.path, *cut, b"False")
+    for name, condition in _conditions(source.tree, source.path.stem):
+        yield Mutant(f"{kind}:{name}", kind, source.path, source.start(condition), source.end(condition), b"False")
 
 
 def detectors_removed(root: Path) -> Iterator[Mutant]:
@@ -175,13 +188,22 @@ def _is_judged(node: ast.Compare) -> bool:
     return "_config." in text or "threshold" in text or "_LEAST" in text
 
 
-def _conditions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.If]]:
-    """Every `if` statement, named by the function it is in and its place there."""
-    found = [node for node in _own_statements(tree) if isinstance(node, ast.If)]
-    yield from ((f"{prefix}.{number}", statement) for number, statement in enumerate(found, 1))
+def _conditions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.expr]]:
+    """Every `if` statement's, named by the function it is in and its place there, and every answer of type bool."""
+    found = [node.test for node in _own_statements(tree) if isinstance(node, ast.If)]
+    yield from ((f"{prefix}.{number}", condition) for number, condition in enumerate(found, 1))
+    yield from ((f"{prefix}.answer{number}", answer) for number, answer in enumerate(_answers(tree), 1))
     for node in _own_statements(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield from _conditions(node, f"{prefix}.{node.name}")
+
+
+def _answers(tree: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef) and ast.unparse(tree.returns or tree) == "bool":
+        for node in _own_statements(tree):
+            match node:
+                case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
+                    yield value
 
 
 def _sources(root: Path, package: str) -> list[Source]:
@@ -241,8 +263,10 @@ _OF_ENFORCEMENT = tuple(
     f"tests/enforcement/test_{name}.py"
     for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse", "flows", "timed")
 )
+_OF_FACTS = tuple(f"tests/enforcement/test_{name}.py" for name in ("fact_tables", "file_rows", "gathering"))
 _OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "clickhouse", "collecting", "talk"))
 
+_OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))
 _OF_DERIVING = tuple(f"tests/policy/test_{name}.py" for name in ("engine", "cases", "refusals", "law"))
 
 KINDS = {
@@ -252,11 +276,13 @@ KINDS = {
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
     "action": Kind(actions_broken, _OF_ACTIONS, sample=4),
     "enforcement": Kind(policies_ignored, _OF_ENFORCEMENT, sample=4),
+    "fact": Kind(facts_misread, _OF_FACTS, sample=2),
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
     "threshold": Kind(thresholds_ignored, ("tests/detection",), sample=3),
     "builtin": Kind(builtins_removed, ("tests/policy/test_builtins.py", "tests/policy/test_engine.py"), sample=3),
+    "clause": Kind(clauses_let_in, _OF_CLAUSES, sample=2),
     "derive": Kind(derivations_misled, _OF_DERIVING, sample=3),
     "persona": Kind(rules_loosened, ("tests/resources", "tests/api"), sample=4),
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from suimon.policy.document import Document, Written, take_apart
+from suimon.policy.document import Document, Written, is_fact, take_apart
 from suimon.policy.errors import PolicyError
+from suimon.policy.syntax import read
 
 FILE = """\
 # What it is for,
@@ -45,6 +46,10 @@ def test_clauses_and_what_is_said_of_them() -> None:
 ])  # fmt: skip
 def test_short_files(text: str, expected: Document) -> None:
     assert take_apart(text) == expected
+
+
+def test_what_needs_nothing_is_a_fact() -> None:
+    assert [is_fact(statement) for statement in read("a(1) a(x) :- b(x) a(2) :- true")] == [True, False, False]
 
 
 def test_it_says_where_in_the_file_it_is_wrong() -> None:

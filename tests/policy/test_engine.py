@@ -188,6 +188,24 @@ def test_an_action_s_result_leads_to_the_next() -> None:
     assert held(made) == before
 
 
+def test_an_action_is_done_if_its_body_holds_and_may_change_a_source() -> None:
+    made = engine("error(p) :- net:rules(port=p, low=25)", "closed(p) :- net:ports(id=p, up=false)")
+    put(made, "ports", ("p1", "n1", False))
+    made.create_policy("act", "action")
+    made.change([Event("act", 'action("open") net:rules+(p, 25) :- open(p) net:rules-(p, 22) :- open(p)')])
+    before = held(made)
+    assert made.simulate("main", "error(p)", "open(p) :- closed(p)", "act") == [("error", "p1")]
+    assert made.simulate("main", "error(p)", 'open(p) :- net:ports(id=p, network="n2")', "act") == []
+    assert held(made) == before
+
+
+def test_calls_and_columns_by_number_can_be_asked_for() -> None:
+    made = engine("execute[nova:stop(p)] :- net:rules(0=p, 1=25)")
+    put(made, "rules", ("p1", 25), ("p2", 22))
+    assert made.select("main", "execute[nova:stop(x)]") == [("p1",)]
+    assert made.select("main", "net:rules(1=22, port=p)") == [("p2", 22)]
+
+
 def test_integers_floats_and_booleans_are_apart_and_compare_by_size() -> None:
     made = engine("same(x, y) :- v(x), w(y), builtin:equal(x, y)", "joined(x) :- v(x), w(x)")
     made.change([Event("main", "v(1) v(true) w(1.0) w(true)")])

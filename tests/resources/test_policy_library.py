@@ -10,6 +10,7 @@ import pytest
 from suimon.model.policies import LibraryPolicy
 from suimon.policy.document import take_apart
 from suimon.policy.syntax import read
+from suimon.resources import policy_library
 from suimon.resources.policies import Wanted, WantedClause, list_changes
 from suimon.resources.policy_library import (
     as_wanted,
@@ -77,6 +78,13 @@ def test_what_cannot_be_there(world: World, what: Wanted, kind: str, words: str)
     if what.name != "mine":
         with refused(kind, words):
             world.write(lambda tx: replace_in_library(tx, ADMIN, "mine", what))
+
+
+def test_there_is_an_end_of_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_library, "MOST_LIBRARY", 1)
+    put(world, wanted("mine"))
+    with refused("HTTPConflict", "At most 1 policies"):
+        put(world, wanted("yours"))
 
 
 def test_what_comes_with_suimon_stays(world: World) -> None:

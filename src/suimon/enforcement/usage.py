@@ -71,12 +71,12 @@ class Usage:
         day = datetime.fromtimestamp(now_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         day_s, month_s = round(day.timestamp()), round(day.replace(day=1).timestamp())
         if month_s != self._month_s:
-            self._months, self._settled_s = {}, month_s
+            self._months = {}
         if day_s != self._day_s:
             self._days = {}
             if self._settled_s > day_s:  # The clock went back over midnight.
                 self._months, self._settled_s = {}, month_s
-        self._day_s, self._month_s = day_s, month_s
+        self._day_s, self._month_s, self._settled_s = day_s, month_s, max(self._settled_s, month_s)
         while (until_s := self._settled_s + _HOUR_S) + self._config.settled_s <= now_s:
             hour = await self._samples(self._settled_s, until_s, ROLLED[1])
             self._months = _added(self._months, hour)
