@@ -8,10 +8,13 @@ from datetime import timedelta
 
 from suimon.enforcement.enforcement import Enforcement, EnforcementConfig
 from suimon.enforcement.scope import Limits
+from suimon.model.errors import Unavailable
 from suimon.model.policies import Called, Violation
 from suimon.resources import policies, violations
+from suimon.resources.registry import RESOURCES
 from tests.enforcement.policed import OPEN, Policed
 from tests.enforcement.test_world import opened
+from tests.patience import patient
 from tests.resources.world import ADMIN, ALICE, BOB, NOBODY, refused
 
 
@@ -139,6 +142,37 @@ def test_who_had_nothing_to_look_at_looks_when_there_are_clauses(recorded: Recor
     wait_for_violations(2)
     running.cancel()
     recorded.loop.run_until_complete(asyncio.gather(running, return_exceptions=True))
+
+
+def test_what_is_done_of_it_is_tried_after_each_round_and_may_have_to_wait(recorded: Recorded) -> None:
+    rounds = []
+
+    async def tried() -> None:
+        rounds.append(recorded.component.world.revision)
+        raise Unavailable("the database is away")
+
+    recorded.component.after_round = tried
+    recorded.note()
+    recorded.policy("open", OPEN)
+    recorded.note()
+    assert len(set(rounds)) == len(rounds) == 2
+
+
+def test_where_nobody_has_clauses_only_policies_wake(recorded: Recorded) -> None:
+    recorded.store.guard(None)
+    networks, wanted = RESOURCES["networks"], policies.Wanted(name="open")
+
+    async def scene() -> None:
+        with recorded.store.subscribe() as changed:
+            waiting = asyncio.ensure_future(recorded.component._change(changed))
+            await asyncio.sleep(0)
+            made = networks.spec.for_create({"name": "any"}, ALICE)
+            await recorded.store.write(lambda tx: networks.create(tx, ALICE, made), ALICE)
+            assert not changed.is_set()
+            await recorded.store.write(lambda tx: policies.create_policy(tx, ADMIN, wanted), ADMIN)
+            await asyncio.wait_for(waiting, patient(30))
+
+    recorded.loop.run_until_complete(scene())
 
 
 def test_what_is_called_for_is_kept_apart(recorded: Recorded) -> None:

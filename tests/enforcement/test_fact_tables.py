@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from suimon.enforcement.ages import age_words
 from suimon.model.fact_tables import FactSource, FactTable, Reading, Row, Unread
 from suimon.policy.engine import PolicyError
 from suimon.resources import fact_tables, policies
@@ -197,6 +198,26 @@ def test_sources_tables_and_rows_are_bounded(policed: Policed, monkeypatch: pyte
     with refused("HTTPBadRequest", "table's name"):
         push(policed, ("s1", "A"), name="a b")
     assert table(policed).many == 1
+
+
+def test_who_asks_is_told_of_facts_that_are_too_old(policed: Policed) -> None:
+    policed.write(lambda tx: made(tx, max_age_s=60))
+    push(policed, ("s1", "A"))
+    policed.policy("sites", "error(x) :- lab:switches(name=x)")
+    policed.policy("others", "error(x) :- neutronv2:networks(id=x)")
+
+    def told(tx: Tx) -> dict[str, str]:
+        stale = policed.engines.stale(tx, [("", "sites"), ("", "others"), ("", "none")])
+        return {policy: age_words(*tables, tx.now) for (_, policy), tables in stale.items()}
+
+    assert policed.read(told) == {}
+    policed.clock_ahead(timedelta(minutes=2))
+    (words,) = policed.read(told).values()
+    assert words.startswith("lab:switches was read 12") and words.endswith("s ago, and should be no older than 60 s")
+    policed.write(lambda tx: fact_tables.note_unread(tx, [Unread(source="lab", name="switches", problem="line 1")]))
+    assert policed.read(told)["sites"].endswith("s ago, and could not be since")
+    never = FactTable(id="lab/cables", source="lab", name="cables")
+    assert policed.read(lambda tx: age_words(never, tx.now)) == "lab:cables was never read"
 
 
 def test_a_table_that_cannot_be_read_keeps_its_rows_and_grows_old(policed: Policed) -> None:

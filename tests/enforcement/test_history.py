@@ -106,6 +106,7 @@ def test_what_was_is_what_the_engine_had(kept: Kept) -> None:
     kept.note()
     for table, rows in had.items():
         past = kept.engines.past([("neutronv2", table)], CLOUD)
+        assert past.known
         assert set(kept.read(lambda tx, past=past: past.rows(tx, revision, 99))) == rows, table  # type: ignore[misc]
     assert set(kept.facts("ports")) != had["ports"]
 

@@ -279,6 +279,11 @@ def test_calls_come_and_go_with_what_they_follow_from(policed: Policed) -> None:
     policed.network()
     told = [(one.action, one.row, one.appeared) for one in policed.news()]
     assert sorted(told) == [(action, (rule,), True) for action in ("", "open:tell", "suimon:close")]
+    for action, called in (("suimon:close", True), ("open:tell", True), ("suimon:tell", False)):
+        asked = policed.read(
+            lambda tx, action=action: policed.engines.ask(tx, CLOUD, lambda of: of.calls_for("open", action, (rule,)))  # type: ignore[misc]
+        )
+        assert asked is called, action
     policed.delete("security-group-rules", rule)
     assert {(one.action, one.appeared) for one in policed.news()} == {
         ("", False), ("open:tell", False), ("suimon:close", False)

@@ -252,7 +252,7 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 _OF_THE_GATE = tuple(
-    f"tests/response/test_{name}.py" for name in ("gate", "accusations", "verify", "responder", "usage")
+    f"tests/response/test_{name}.py" for name in ("gate", "accusations", "verify", "responder", "usage", "executor")
 )
 _OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
 _OF_METERS = (
@@ -294,8 +294,10 @@ EQUIVALENT: dict[str, str] = {
     "action:executor._forgo.1": _TWICE,
     "action:executor._refused.1": _TWICE,
     "derive:evaluation.Evaluation._settle_one.1": "what comes in bulk comes row by row, later",
+    "enforcement:ages.stale_below.1": "nothing rests on none of them, after a look at each clause",
     "enforcement:scope.Scope._take_clause.1": "what is in force already changes nothing, and what can't be still can't",
     "enforcement:world.World._catch_up.3": "a line in the log",
+    "gate:responder.Responder._settle.3": "a line in the log",
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
     "meter:history.History.samples.1": "hosts that never had the subject are read for nothing",
     "meter:history._rows.1": "as above",

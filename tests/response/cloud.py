@@ -47,6 +47,7 @@ class Senses:
         self.bitten: Verification | None = None
         self.tries: bool | None = None
         """What hosts say when they are asked, if they can be."""
+        self.asked = 0
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         if self.stuck:
@@ -57,6 +58,7 @@ class Senses:
         return self.bitten
 
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+        self.asked += 1
         return self.tries
 
     async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:

@@ -17,6 +17,7 @@ from suimon.response.asked import Asked
 from suimon.response.senses import Looked, Rate, Verification
 
 EGRESS = {"direction": "egress"}
+FORGED = Accusation("forged packets", "egress", 8.0)
 MAIL = Accusation("sessions", "egress", 50.0, 6, 25)
 FLOOD = Accusation("packets", "egress", 40_000.0)
 TOWARDS = Accusation("packets", "ingress", 40_000.0)
@@ -76,7 +77,7 @@ def test_what_is_slow_is_looked_for_longer() -> None:
         (FLOOD, with_(QUIET, sent_packets=9_000, received_packets=90_000), False),
         (TOWARDS, with_(QUIET, received_packets=6_000, restricted_in=4_000), True),
         (Accusation("kbits", "egress", 800.0), with_(QUIET, sent_bytes=25_000), True),
-        (Accusation("forged packets", "egress", 8.0), with_(QUIET, sent_packets=100, forged=1), False),
+        (FORGED, with_(QUIET, sent_packets=100, forged=1), False),
     ],
 )
 def test_a_quarter_of_what_was_said_goes_on(accusation: Accusation, seen: Activity, *, holds: bool) -> None:
@@ -90,6 +91,7 @@ def test_a_quarter_of_what_was_said_goes_on(accusation: Accusation, seen: Activi
         ({"kind": "port_block"}, MAIL, with_(QUIET, sent_packets=900, restricted_out=120), True),
         ({"kind": "port_block"}, MAIL, with_(QUIET, sessions=26), False),
         ({"kind": "port_block"}, MAIL, with_(QUIET, sessions=None), None),
+        ({"kind": "port_block"}, FORGED, with_(QUIET, forged=100, restricted_out=120), None),
         ({"kind": "quarantine"}, FLOOD, with_(QUIET, sent_packets=40_000, restricted_out=39_000), True),
         ({"kind": "quarantine"}, FLOOD, with_(QUIET, sent_packets=40_000, restricted_out=0), False),
         (

@@ -206,13 +206,26 @@ def test_who_goes_on_trying_is_not_released_though_nobody_reports_it(cloud: Make
     c.round()
     (block,) = c.active()
     c.senses.tries = True
-    c.clock_ahead(HOUR - timedelta(seconds=20))
+    c.clock_ahead(HOUR / 2)
     c.round()
-    assert c.active()[0].expires_at == block.expires_at + HOUR  # type: ignore[operator]
+    assert c.senses.asked == 0, "it has time yet"
+    c.clock_ahead(HOUR / 2 - timedelta(seconds=20))
+    c.round()
+    assert c.senses.asked == 1 and c.active()[0].expires_at == block.expires_at + HOUR  # type: ignore[operator]
     c.senses.tries = False
     c.clock_ahead(HOUR + timedelta(seconds=20))
     c.round()
     assert c.active() == []
+
+
+def test_of_a_finding_that_is_gone_nobody_is_asked(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    c.write(lambda tx: tx.delete_many(tx.select(NotedFinding)))
+    c.clock_ahead(HOUR - timedelta(seconds=20))
+    c.round()
+    assert c.senses.asked == 0 and len(c.active()) == 1
 
 
 def test_a_host_that_was_asked_says_whether_it_bites(cloud: Make) -> None:
