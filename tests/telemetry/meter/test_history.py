@@ -60,6 +60,7 @@ def test_roll_ups_are_the_sum_of_their_parts_and_are_done_once(tmp_path: Path) -
     asked = [("", HOUR_S), ("", 60), ("", 10), ("ax1", 60), ("project-a", 60), ("network-x", HOUR_S), ("nobody", 60)]
     before = [sums(kept.samples(subject, BEGAN_S, end_s, grain)) for subject, grain in asked]
     assert before[0] == sums(noted) and before[1] == before[0]
+    assert kept.roll_up(end_s + 120), "an hour of minutes at once, and there are two"
     for _ in range(3):
         while kept.roll_up(end_s + 120):
             pass
