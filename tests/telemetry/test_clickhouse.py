@@ -8,10 +8,11 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
+from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 
 from suimon.model.collectors import MappedPort, Question
 from suimon.model.records import Batch, batch_of
-from suimon.telemetry.history import clickhouse
+from suimon.telemetry.history import clickhouse, clickhouse_http
 from suimon.telemetry.history.clickhouse import ClickHouse, Config, literal, spliced
 from suimon.telemetry.history.clickhouse_http import Address, Server, ServerError, address
 from suimon.telemetry.history.engine import Lot, QuestionRefused
@@ -207,6 +208,78 @@ def test_a_server_that_hangs_is_waited_for_no_longer_and_gets_it_once(own: Priva
     history._config = patience
     write_again(history, written)
     assert counted(server) == 13
+
+
+def test_an_insert_that_still_comes_is_not_sent_again() -> None:
+    server, written = private_server().server(), lot()
+    history = engine(server)
+    history.write(lot(3))
+    at = server._at
+    named = {"database": at.database, "query_id": f"suimon-{written.number}-0", "user": USER, "password": PASSWORD}
+    path = "/?" + urlencode({**named, "query": "INSERT INTO suimon_flows (port_id) FORMAT TSV"})
+    with socket.create_connection((at.host, at.l4_port)) as slow:
+        # More than it reads before it begins, and less than a block of rows.
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n"
+        slow.sendall(head.encode() + (b"x" * 999 + b"\n") * 3000)
+        running = f"SELECT count() FROM system.processes WHERE query_id = '{named['query_id']}'"
+        _wait_for(lambda: server.ask(running, 10) == "1\n")
+        for words in ("already running", "goes on"):
+            with pytest.raises(OSError, match=words):
+                history.write(written)
+    write_again(history, written)
+    assert counted(server, where=(f"lot = {written.number}",)) == 10
+
+
+def test_who_closes_waits_for_no_answer() -> None:
+    at, said = private_server().address(), []
+    asking, other = Server(at, PASSWORD), Server(at, PASSWORD)
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            said.append(asking.ask("SELECT sleep(3)", 60))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    _wait_for(lambda: "sleep(3)" in other.ask("SELECT query FROM system.processes WHERE query NOT LIKE '%LIKE%'", 10))
+    asking.close()
+    thread.join()
+    assert not said
+
+
+def test_an_answer_may_take_the_time_there_is_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = private_server().server()
+    monkeypatch.setattr(clickhouse_http, "_CONNECT_S", 0.5)
+    assert server.ask("SELECT sleep(1)", patient(10)) == "0\n"
+    with pytest.raises(TimeoutError):
+        server.ask("SELECT 1", 0)
+    with pytest.raises(QuestionRefused, match="longer than 0 s"):
+        answered(engine(server), Question(), 0)
+
+
+def test_what_takes_the_server_too_long_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = private_server().server()
+    history, ask = engine(server), server.ask
+    history.write(lot())
+
+    def slow(_statement: str, timeout_s: float, **settings: object) -> str:
+        return ask("SELECT sleep(1) FROM system.numbers LIMIT 3", timeout_s, **settings, max_block_size=1)
+
+    monkeypatch.setattr(server, "ask", slow)
+    with pytest.raises(QuestionRefused, match="longer than 1\\.9 s"):
+        answered(history, Question(), 1.9)
+
+
+def test_an_endless_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clickhouse_http, "_MOST_BYTES", 1 << 20)
+    with pytest.raises(OSError, match="more than 1048576 bytes"):
+        private_server().server().ask("SELECT number FROM system.numbers LIMIT 500000", patient(30))
+
+
+def _wait_for(so: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + patient(30)
+    while not so():
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
 
 
 def test_what_a_killed_server_acknowledged_is_there_and_it_is_told_the_rest(own: PrivateServer) -> None:
