@@ -121,7 +121,7 @@ class Questioner:
         ip = target if is_address(target) else _ip(self.sender(target))
         mac = forged.get("to") or _next_mac(self.cloud, sender, ip)
         ends = Ends(forged.get("mac", sender.mac), mac, forged.get("ip", _ip(sender, ip)), ip)
-        packet = _odd(self._packet(ends, service, int(forged.get("from", 0))), forged)
+        packet = _odd(self._packet(ends, service, int(forged.get("from", -1))), forged)
         meant = forged.get("local") or self._meant(target) or self._forwarded(target, packet)
         journey = self.underlay.send(sender, packet)
         arrived = journey.delivered.get(meant)
@@ -176,7 +176,7 @@ class Questioner:
 
     def _packet(self, ends: Ends, service: str, l4_src: int) -> Packet:
         self._next_id += 1
-        l4_src = l4_src or self._next_id
+        l4_src = self._next_id if l4_src < 0 else l4_src
         protocol, _, l4_port = service.partition("/")
         match protocol:
             case "tcp":
@@ -205,7 +205,7 @@ class Questioner:
     def _served(self, sender: Sender, service: str, forged: dict[str, str]) -> Answer:
         """A question to the services of its host, which answer at once."""
         mac, ip = forged.get("mac", sender.mac), forged.get("ip", _ip(sender, forged["at"]))
-        asked = self._packet(Ends(mac, forged.get("to", SERVICES_MAC), ip, forged["at"]), service, 0)
+        asked = self._packet(Ends(mac, forged.get("to", SERVICES_MAC), ip, forged["at"]), service, -1)
         answer = self._single(sender, asked, _name(sender))
         if answer.text != "delivered":
             return answer

@@ -8,12 +8,13 @@ also drops the other direction of a connection that was already open, told by th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Final, NamedTuple
 
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import CT_INVALID, CT_REPLY, CT_TRACKED, SOURCE, TARGET
+from suimon.pipeline.fields import CT_INVALID, CT_REPLY, CT_TRACKED, FIRST_FRAGMENT, SOURCE, TARGET
 from suimon.pipeline.flow import Flow, Goto, flow
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
@@ -28,19 +29,23 @@ class _Family(NamedTuple):
     tuple: str
 
 
-_L4: Final = {6: "tcp_dst", 17: "udp_dst"}
+_L4: Final = {6: "tcp", 17: "udp"}
 _FAMILIES: Final = (_Family(0x0800, "ipv4", "ct_nw"), _Family(0x86DD, "ipv6", "ct_ipv6"))
-_OPENER: Final = (CT_TRACKED, CT_TRACKED | CT_REPLY | CT_INVALID)
 _REPLY: Final = (CT_TRACKED | CT_REPLY, CT_TRACKED | CT_REPLY | CT_INVALID)
 
 
-_OUT: Final = (Stage.BLOCK_OUT, Stage.GROUP_OUT, Stage.GROUP_IN)
-_IN: Final = (Stage.BLOCK_IN, Stage.GROUP_IN, Stage.GROUP_OUT)
+_OUT: Final = (Stage.BLOCK_OUT, Stage.GROUP_IN)
+_IN: Final = (Stage.BLOCK_IN, Stage.GROUP_OUT)
+_HIDDEN: Final = 130
 RESTRICTING: Final = 5
 """By how much the flows of restrictions are above those of policies."""
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    for stage, family, (protocol, l4) in product((Stage.BLOCK_OUT, Stage.BLOCK_IN), _FAMILIES, _L4.items()):
+        # A first fragment that hides its ports in the next one is nobody's honest packet (RFC 1858, 3; RFC 7112, 5).
+        hidden = {"ip_proto": protocol, "ip_frag": FIRST_FRAGMENT, f"{l4}_src": 0, f"{l4}_dst": 0}
+        yield flow(stage, _HIDDEN, owner, {"eth_type": family.eth_type, **hidden})
     yield flow(Stage.BLOCK_OUT, 0, owner, {}, [Goto(Stage.ANTISPOOF)])
     yield flow(Stage.BLOCK_IN, 0, owner, {}, [Goto(Stage.TRACK_IN)])
 
@@ -61,9 +66,9 @@ def blocked(
     """One of the `masks` of a block; of a restriction's, the flows can be told from those of a policy's."""
     above = RESTRICTING if restricting else 0
     if block.direction == "egress":
-        stage, own_stage, reply_stage, here, there, remote = *_OUT, SOURCE, TARGET, "dst"
+        stage, reply_stage, here, there, remote = *_OUT, SOURCE, TARGET, "dst"
     else:
-        stage, own_stage, reply_stage, here, there, remote = *_IN, TARGET, SOURCE, "src"
+        stage, reply_stage, here, there, remote = *_IN, TARGET, SOURCE, "src"
     prefix = block.remote_prefix
     for family in _FAMILIES:
         if prefix and (":" in prefix) != (family is _FAMILIES[1]):
@@ -72,15 +77,11 @@ def blocked(
             here: number,
             "eth_type": family.eth_type,
             "ip_proto": block.protocol,
-            _L4[block.protocol]: bits,
+            f"{_L4[block.protocol]}_dst": bits,
         }
         yield flow(stage, 100 + above, owner, matched | ({f"{family.address}_{remote}": prefix} if prefix else {}))
         opened: dict[str, object] = {there: number, "eth_type": family.eth_type, "ct_state": _REPLY}
         opened |= {"ct_nw_proto": block.protocol, "ct_tp_dst": bits}
-        if restricting:  # Fragments have no l4 port before they are tracked.
-            first = {here: number, "eth_type": family.eth_type, "ct_state": _OPENER}
-            first |= {"ct_nw_proto": block.protocol, "ct_tp_dst": bits}
-            yield flow(own_stage, 50 + above, owner, first)
         yield flow(reply_stage, 50 + above, owner, opened | ({f"{family.tuple}_{remote}": prefix} if prefix else {}))
 
 

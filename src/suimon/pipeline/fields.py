@@ -140,8 +140,10 @@ FROM_PROVIDER: Final = 3
 
 PROBE_ECN: Final = 1
 """ECT(1) (RFC 3168, 5): no SYN has it (6.1.1) and no ping; what the switch looks for of a probe, and no more."""
-FRAGMENT: Final = (0x01, 0x01)
-"""ip_frag of every fragment of a datagram. In none of them, the first neither, flows see the L4 header."""
+FIRST_FRAGMENT: Final = 0x01
+"""ip_frag of the first, whose L4 header flows see if it is whole (ovs-ofctl(8), set-frags, "nx-match")."""
+NOT_LATER: Final = (0, 0x02)
+"""ip_frag of what has its L4 header: a whole packet, or a first fragment."""
 LATER_FRAGMENT: Final = (0x02, 0x02)
 """ip_frag of all fragments of a datagram but its first, which alone has the L4 header (ovs-fields(7), ip_frag)."""
 

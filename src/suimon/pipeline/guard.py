@@ -6,9 +6,8 @@ the sender's, an advertisement is about an address of its own, and only who look
 yet (RFC 4862, 5.4). A guest is no router and no DHCP server: router advertisements, redirects (RFC 6105) and what a
 DHCPv6 server says are dropped, and with them headers that can't be read to their end (RFC 7113).
 
-None of this comes in fragments (RFC 6980). The switch sees no ICMPv6 type in a fragment, the first one neither: the
-connection tracker puts them together, and neighbour discovery is no connection; stage `track` drops those that no
-tracker sees.
+None of this comes in fragments (RFC 6980). What a first fragment says is dropped as a whole packet would be. One that
+hides its type in the next is, too: later ones that no first one came with are no packet.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
 from suimon.pipeline.claims import onwards
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import SOURCE
+from suimon.pipeline.fields import NOT_LATER, SOURCE
 from suimon.pipeline.flow import Action, Goto, flow
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
@@ -40,7 +39,7 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     """What no guest with port security may send, for all of them."""
     for dropped in (
         ipv6.IPV6 | {"ip_proto": 0},  # Headers cut off or too strange: else the last one's protocol stands here.
-        ipv6.ICMPV6 | {"icmpv6_type": 0, "ip_frag": 0},  # An ICMPv6 header that is cut off.
+        ipv6.ICMPV6 | {"icmpv6_type": 0, "ip_frag": NOT_LATER},  # An ICMPv6 header that is cut off, or hidden.
         # A target of nobody is also how Open vSwitch shows a message with an option given twice.
         ipv6.ICMPV6 | {"icmpv6_type": ipv6.SOLICITATION, "icmpv6_code": 0, "nd_target": ipv6.NOBODY},
     ):

@@ -16,8 +16,8 @@ from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
 from suimon.pipeline.antispoof import DHCP_REQUEST
 from suimon.pipeline.block import RESTRICTING, blocked
-from suimon.pipeline.facts import Facts, set_name
-from suimon.pipeline.fields import FRAGMENT, SOURCE, TARGET
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import SOURCE, TARGET
 from suimon.pipeline.flow import Flow, FlowKey, Goto, flow
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
@@ -43,8 +43,6 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     restrictions = facts.restrictions(port)
     blocks = [each for each in restrictions if each.kind == "port_block"]
     yield from _blocks(owner, number, blocks)
-    if not port.security or facts.stateless(set_name(port)):
-        yield from _fragments(owner, number, blocks)
     quarantines = [each for each in restrictions if each.kind == "quarantine"]
     if quarantines:
         yield from _quarantined(owner, number, set.intersection(*(set(each.allowed) for each in quarantines)))
@@ -69,15 +67,6 @@ def _blocks(owner: Owner, number: int, restrictions: list[view.Restriction]) -> 
             for bits in masks(one.port_min, one.port_max):
                 found.update((each.key, each) for each in blocked(owner, number, block, bits, restricting=True))
     yield from found.values()
-
-
-def _fragments(owner: Owner, number: int, restrictions: list[view.Restriction]) -> Iterator[Flow]:
-    """Where nothing is tracked, nobody sees the l4 port of a fragment: none of the protocol passes."""
-    for direction, protocol in sorted({(way, each.protocol) for each in restrictions for way in each.directions}):
-        stage, here = (Stage.BLOCK_OUT, SOURCE) if direction == "egress" else (Stage.BLOCK_IN, TARGET)
-        for family in (_IPV4, ipv6.IPV6):
-            fragments = {here: number, **family, "ip_proto": protocol, "ip_frag": FRAGMENT}
-            yield flow(stage, 100 + RESTRICTING, owner, fragments)
 
 
 def _quarantined(owner: Owner, number: int, allowed: set[str]) -> Iterator[Part]:

@@ -23,7 +23,6 @@ from suimon.pipeline.fields import (
     CT_RELATED,
     CT_REPLY,
     CT_TRACKED,
-    FRAGMENT,
     GROUP_SET,
     SOURCE,
     TARGET,
@@ -90,8 +89,6 @@ def set_flows(facts: Facts, owner: Owner, name: str) -> Iterator[Part]:
     asking: list[Action] = [Resubmit(Stage.RULES_OUT), Goto(Stage.ALLOW_OUT)]
     for eth_type in _TRACKED:
         yield flow(Stage.TRACK_OUT, 15, owner, of_set | {"eth_type": eth_type}, asking)
-    # Nobody would see what message the fragments make together (see `guard`).
-    yield flow(Stage.TRACK_OUT, 16, owner, of_set | ipv6.ICMPV6 | {"ip_frag": FRAGMENT})
     yield flow(Stage.ALLOW_OUT, 30, owner, of_set | {VERDICT: 1}, [Goto(Stage.ANSWER)])
     yield flow(Stage.ALLOW_IN, 30, owner, of_set | {VERDICT: 1}, [Goto(Stage.DELIVER)])
 

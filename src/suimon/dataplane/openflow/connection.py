@@ -157,7 +157,7 @@ class Connection:
             await asyncio.get_running_loop().create_unix_connection(lambda: wire, str(self._path))
         try:
             hello = Message(Type.HELLO, struct.pack("!HHI", 1, 8, 1 << VERSION))
-            await self._write(messages.frame(hello, 0) + messages.frame(messages.WANT_PACKETS, 0))
+            await self._write(messages.frame(hello, 0) + messages.frame(messages.CONFIGURE, 0))
             reason = await wire.lost
             raise ConnectionResetError(f"OpenFlow connection {self._path} ended: {reason}")
         finally:

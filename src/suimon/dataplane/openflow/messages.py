@@ -158,8 +158,10 @@ DUMP_GROUPS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_GROUP_DESC
 DUMP_METERS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_METER_CONFIG, 0) + struct.pack("!I4x", _ANY))
 DUMP_INTERFACES: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_PORT_STATS, 0) + struct.pack("!I4x", _ANY))
 BARRIER: Final = Message(Type.BARRIER_REQUEST, b"")
-WANT_PACKETS: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 0, 0xFFFF))
-"""Open vSwitch sends packets to a management connection only once that has set a miss_send_len."""
+CONFIGURE: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 3, 0xFFFF))
+"""Flows see the L4 header of a datagram's first fragment (3: "nx-match", ovs-ofctl(8), set-frags). And Open vSwitch
+sends packets to a management connection only once that has set a miss_send_len.
+"""
 
 
 def dump_flows_of(cookie: int) -> Message:

@@ -35,7 +35,7 @@ from suimon.pipeline.flow import (
     UseMeter,
 )
 from suimon.pipeline.simulate.conntrack import UNTRACKED, Conntrack
-from suimon.pipeline.simulate.packet import ETHERNET_BYTES, L4, Packet
+from suimon.pipeline.simulate.packet import ETHERNET_BYTES, Packet
 from suimon.pipeline.tables import ASIDE, Stage
 
 _VLAN_PRESENT: Final = 0x1000
@@ -155,7 +155,7 @@ class _Table:
         space.setdefault(tuple(value for _, value, _ in flow.key.match), []).append(flow)
 
     def look_up(self, stage: Stage, packet: Packet) -> Step:
-        fields = _visible(packet.fields)
+        fields = packet.fields
         plain, conjunctive = self._matching(fields)
         floor = plain[0].key.priority if plain else -1
         for priority, group in groupby(conjunctive, key=lambda flow: flow.key.priority):
@@ -179,13 +179,6 @@ class _Table:
         plain.sort(key=lambda flow: -flow.key.priority)
         conjunctive.sort(key=lambda flow: -flow.key.priority)
         return plain, conjunctive
-
-
-def _visible(fields: dict[str, int]) -> dict[str, int]:
-    """What a flow can match: of a first fragment no L4 header (ovs-fields(7), ip_frag, mode "normal")."""
-    if fields.get("ip_frag", 0) == 0:
-        return fields
-    return {name: 0 if name.startswith(L4) else value for name, value in fields.items()}
 
 
 def _masked(fields: dict[str, int], name: str, mask: int) -> int:
