@@ -3,6 +3,7 @@
 `make bench-policy`; `ARGS="--scale 0.1 --changes 2000 --only suimon"`. Each engine says which rows violate what, first
 of the whole cloud, then after each change of one row. Suimon is told the change and says what it made of the
 violations; the others are asked for all of them again, as they know no other way. All must agree, before and after.
+At the end, what policies that forbid add to a call (bench/policy_check.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from bench import policy_check
 from bench.policy_world import COLUMNS, DERIVED, NAMES, SOURCE, VIOLATIONS, Row, World
 from suimon.policy.engine import Engine, Event, FactChange
 
@@ -51,6 +53,7 @@ def main() -> int:
 
         for name, peer in policy_peers.PEERS.items():
             missed += of_peer(name, peer(), options, answers)
+    missed += policy_check.measured(round(10_000 * options.scale))
     print("all goals are met" if not missed else f"missed: {', '.join(missed)}")
     return 1 if missed else 0
 
