@@ -24,7 +24,7 @@ from suimon.store import Store, StoreConfig, Tx
 GOAL_MS = 1.0
 _ADMIN = Actor("bench", "bench", frozenset({"admin"}), "req-bench")
 _CLAUSES = 20
-_NOTES = 200
+_MADE_EACH = 200
 
 
 def measured(ports: int) -> list[str]:
@@ -59,7 +59,7 @@ async def _of_store(folder: Path, ports: int) -> list[str]:
         await store.write(lambda tx: policies.change_policy(tx, _ADMIN, "bench", ways), _ADMIN)
         took: dict[bool, list[float]] = {False: [], True: []}
         added: list[float] = []
-        for number in range(2 * _NOTES):
+        for number in range(2 * _MADE_EACH):
             watched = bool(number % 2)
             checks.clear()
             began = time.process_time()

@@ -145,18 +145,21 @@ def test_what_is_behind_costs_the_same_statements_in_a_larger_cloud(tmp_path: Pa
                 await put_leg(store, other, subnet, 2)
                 await put_leg(store, other, nets[1][1], 20 + size + number)
             await settle(store, dispatcher)
-            with traced(store) as statements:
-                await put(store, on(nets[0][1], "h1", 10 + size))
-                await settle(store, dispatcher)
-                came = len(statements)
-                before, router = router, msgspec.structs.replace(router, admin_state_up=not router.admin_state_up)
-                await write(store, partial(Tx.update, before=before, after=router))
-                await settle(store, dispatcher)
-            costs.append((came, len(statements)))
-            reads = [each for each in statements if each.startswith(("SELECT", "WITH"))]
-            assert not [each for each in reads if scans(next(tmp_path.glob("*.db")), each)]  # noqa: ASYNC240
-        # A look at the log for which it is just time may come between.
-        assert all(large <= small + 1 for small, large in zip(*costs, strict=True)), costs
+            counted = []
+            for again in range(3):
+                with traced(store) as statements:
+                    await put(store, on(nets[0][1], "h1", 10 + size + again))
+                    await settle(store, dispatcher)
+                    came = len(statements)
+                    before, router = router, msgspec.structs.replace(router, admin_state_up=not router.admin_state_up)
+                    await write(store, partial(Tx.update, before=before, after=router))
+                    await settle(store, dispatcher)
+                counted.append((came, len(statements)))
+                reads = [each for each in statements if each.startswith(("SELECT", "WITH"))]
+                assert not [each for each in reads if scans(next(tmp_path.glob("*.db")), each)]  # noqa: ASYNC240
+            # A bell that rings late makes the dispatcher look once more, at nothing.
+            costs.append(tuple(map(min, zip(*counted, strict=True))))
+        assert costs[0] == costs[1]
         assert costs[0][0] <= 22
 
     with_dispatcher(tmp_path, body)
