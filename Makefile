@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 # Tests start hundreds of Python programs: each would compile all it imports where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
-INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap src/suimon/model/loops.c | sha256sum | cut -c1-16)
+INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap $(sort $(shell find src -name '*.c')) | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
 .PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch \
@@ -94,7 +94,8 @@ guest: $(INSTALLED) ## a virtual machine boots in a lab, finds its addresses and
 	@$(PY) -m pytest -o faulthandler_timeout=0 tests/kernel/guest.py $(ARGS)
 
 clean: ## remove what these commands made in this folder
-	@rm -rf src/suimon/model/libloops.so .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find src -name 'lib*.so' -delete
 	@find src tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(INSTALLED):

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.model.compiled import AT, NUMBER, Function, library, place
+
 Places = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 _INTERFACE: Final = 4
-"""What loops.c says it is: another file's functions may want other arguments."""
+"""What loops.c says it is."""
 
 
 _BLOCK: Final = 128
@@ -42,9 +45,9 @@ def columns(batch: NDArray[np.void], names: Sequence[str]) -> list[NDArray[Any]]
             column[...] = batch[name]
         return found
     offsets = (kinds[name][1] for name in names)
-    parts = [(offset, each.itemsize, _at(each)) for offset, each in zip(offsets, found, strict=True)]
+    parts = [(offset, each.itemsize, place(each)) for offset, each in zip(offsets, found, strict=True)]
     told = np.array(parts, np.int64)
-    _LIBRARY.suimon_columns(_at(batch), batch.itemsize, len(batch), _at(told), len(told))
+    _LIBRARY.suimon_columns(place(batch), batch.itemsize, len(batch), place(told), len(told))
     return found
 
 
@@ -59,7 +62,7 @@ def mixed(values: NDArray[Any], salt: Keys | np.uint64) -> Keys:
     plain, salts = np.ascontiguousarray(values, np.uint64), np.ascontiguousarray(salt, np.uint64)
     assert salts.size in (1, len(plain)), "a salt for each, or one for all"
     found = np.empty(len(plain), np.uint64)
-    _LIBRARY.suimon_mix(_at(plain), _at(salts), int(salts.size > 1), len(plain), _at(found))
+    _LIBRARY.suimon_mix(place(plain), place(salts), int(salts.size > 1), len(plain), place(found))
     return found
 
 
@@ -74,7 +77,7 @@ class Index:
             self._keys = self._keys[self._order]
         else:
             self._slots = np.full(1 << max(4, (2 * len(keys)).bit_length()), -1, np.int32)
-            self._library.suimon_index(_at(self._keys), len(keys), _at(self._slots), len(self._slots))
+            self._library.suimon_index(place(self._keys), len(keys), place(self._slots), len(self._slots))
 
     def find(self, wanted: Keys) -> Places:
         """The first that is equal, -1 for none."""
@@ -84,8 +87,8 @@ class Index:
             at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
             return np.where(self._keys[at] == wanted, self._order[at], -1)
         plain, found = np.ascontiguousarray(wanted, np.uint64), np.empty(len(wanted), np.int64)
-        slots = _at(self._slots), len(self._slots)
-        self._library.suimon_find(_at(self._keys), *slots, _at(plain), len(plain), _at(found))
+        slots = place(self._slots), len(self._slots)
+        self._library.suimon_find(place(self._keys), *slots, place(plain), len(plain), place(found))
         return found
 
 
@@ -97,7 +100,7 @@ def hits(cells: NDArray[np.uint32], rows: Places, above: NDArray[np.uint32]) -> 
         return found
     assert not len(rows) or (rows.min() >= 0 and rows.max() < len(cells)), "rows are rows of the cells"
     rows, above, found = np.ascontiguousarray(rows), np.ascontiguousarray(above), np.empty(len(rows), np.int64)
-    _LIBRARY.suimon_hits(_at(cells), cells.shape[1], _at(rows), _at(above), len(rows), _at(found))
+    _LIBRARY.suimon_hits(place(cells), cells.shape[1], place(rows), place(above), len(rows), place(found))
     return found
 
 
@@ -123,7 +126,7 @@ def lay(rings: NDArray[np.float32], oldest: int, lines: Places, spans: Spans, am
     if _LIBRARY is not None:
         columns = [np.ascontiguousarray(each) for each in (lines, *spans, amounts)]
         assert all(len(each) == len(lines) for each in columns), "arrays of one length"
-        _LIBRARY.suimon_lay(_at(rings), slots, oldest, *map(_at, columns), len(lines))
+        _LIBRARY.suimon_lay(place(rings), slots, oldest, *map(place, columns), len(lines))
         return
     flat, held = rings.reshape(-1), (lines >= 0) & (spans.last >= oldest)
     short = np.flatnonzero(held & (spans.first == spans.last))
@@ -157,8 +160,8 @@ def distinct(values: NDArray[Any], most: int) -> tuple[Places, Places] | None:
         return (first[order], np.argsort(order)[which]) if len(first) <= most else None
     first, which = np.empty(most, np.int64), np.empty(len(plain), np.int64)
     slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
-    told = (_SALT, _at(slots), len(slots), _at(first), _at(which))
-    count = _LIBRARY.suimon_distinct(_at(plain), len(plain), most, *told)
+    told = (_SALT, place(slots), len(slots), place(first), place(which))
+    count = _LIBRARY.suimon_distinct(place(plain), len(plain), most, *told)
     return None if count < 0 else (first[:count], which)
 
 
@@ -169,7 +172,7 @@ def packed(values: NDArray[Any], width: int) -> bytes:
     assert 0 < width <= 64 and int(padded.max(initial=0)) >> width == 0, "numbers of so many bits"
     found = np.empty(len(padded) // 8 * width, np.uint8)
     if _LIBRARY is not None:
-        _LIBRARY.suimon_pack(_at(padded), len(padded), width, _at(found))
+        _LIBRARY.suimon_pack(place(padded), len(padded), width, place(found))
     else:
         found[:] = _words(padded.reshape(-1, 32), width).reshape(-1).view(np.uint8)
     return found[: -(-len(values) // 8) * width].tobytes()
@@ -181,7 +184,7 @@ def deltas(values: NDArray[Any], bits: int) -> bytes:
     blocks = max(0, -(-(len(plain) - 1) // _BLOCK))
     if _LIBRARY is not None:
         found = np.empty(32 + blocks * _MOST_OF_BLOCK, np.uint8)
-        return found[: _LIBRARY.suimon_deltas(_at(plain), len(plain), bits, _at(found))].tobytes()
+        return found[: _LIBRARY.suimon_deltas(place(plain), len(plain), bits, place(found))].tobytes()
     signed = np.dtype(f"i{bits // 8}")
     first = int(plain[0].astype(signed)) if len(plain) else 0
     head = uleb(_BLOCK) + uleb(4) + uleb(len(plain)) + _signed(first)
@@ -227,31 +230,21 @@ def _signed(number: int) -> bytes:
     return uleb(number << 1 if number >= 0 else (-number << 1) - 1)
 
 
-def _at(array: NDArray[Any]) -> int:
-    return int(array.ctypes.data)
+_FUNCTIONS: Final = {
+    "suimon_columns": Function((AT, NUMBER, NUMBER, AT, NUMBER)),
+    "suimon_mix": Function((AT, AT, NUMBER, NUMBER, AT)),
+    "suimon_index": Function((AT, NUMBER, AT, NUMBER)),
+    "suimon_find": Function((AT, AT, NUMBER, AT, NUMBER, AT)),
+    "suimon_hits": Function((AT, NUMBER, AT, AT, NUMBER, AT)),
+    "suimon_lay": Function((AT, NUMBER, NUMBER, *[AT] * 6, NUMBER)),
+    "suimon_distinct": Function((AT, NUMBER, NUMBER, ctypes.c_uint64, AT, NUMBER, AT, AT), NUMBER),
+    "suimon_pack": Function((AT, NUMBER, NUMBER, AT)),
+    "suimon_deltas": Function((AT, NUMBER, NUMBER, AT), NUMBER),
+}
 
 
-def _loaded(path: str) -> ctypes.CDLL | None:
-    try:
-        library = ctypes.CDLL(path)
-        suits = library.suimon_loops() == _INTERFACE
-    except (OSError, AttributeError):
-        return None
-    number, at = ctypes.c_int64, ctypes.c_void_p
-    if not suits:
-        return None
-    library.suimon_columns.argtypes = (at, number, number, at, number)
-    library.suimon_mix.argtypes = (at, at, number, number, at)
-    library.suimon_index.argtypes = (at, number, at, number)
-    library.suimon_find.argtypes = (at, at, number, at, number, at)
-    library.suimon_hits.argtypes = (at, number, at, at, number, at)
-    library.suimon_lay.argtypes = (at, number, number, *[at] * 6, number)
-    library.suimon_distinct.argtypes = (at, number, number, ctypes.c_uint64, at, number, at, at)
-    library.suimon_distinct.restype = number
-    library.suimon_pack.argtypes = (at, number, number, at)
-    library.suimon_deltas.argtypes = (at, number, number, at)
-    library.suimon_deltas.restype = number
-    return library
+def _loaded(path: Path) -> ctypes.CDLL | None:
+    return library(path, _INTERFACE, _FUNCTIONS)
 
 
-_LIBRARY = _loaded(__file__.removesuffix("loops.py") + "libloops.so")
+_LIBRARY = _loaded(Path(__file__).with_name("libloops.so"))
