@@ -21,7 +21,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     source = Path(loops.__file__).with_name("loops.c")
     subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", made, source], check=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops, "_LIBRARY", loops._loaded(made))
+        patch.setattr(loops, "_LIBRARY", loops._loaded(str(made.parent)))
         assert loops.compiled()
         yield
 
@@ -35,10 +35,14 @@ def both(found: Callable[[], Any]) -> Iterator[Any]:
 
 
 def test_what_is_no_library_of_these_is_left(tmp_path: Path) -> None:
-    (tmp_path / "old.c").write_text("long suimon_loops(void) { return 0; }")
-    for name in ("libloops.so", "libother.so"):
-        subprocess.run(["gcc", "-shared", "-o", tmp_path / name, tmp_path / "old.c"], check=True)
-    assert [loops._loaded(tmp_path / name) for name in ("libloops.so", "libother.so", "old.c", "none.so")] == [None] * 4
+    sources = {"old": "long suimon_loops(void) { return 0; }", "other": "long suimon_other(void) { return 4; }"}
+    for name, text in (sources | {"text": ""}).items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "loops.c").write_text(text)
+        made = ["gcc", "-shared", "-o", tmp_path / name / "libloops.so", tmp_path / name / "loops.c"]
+        subprocess.run(made, check=True)
+    (tmp_path / "text" / "libloops.so").write_text("no library")
+    assert [loops._loaded(str(tmp_path / name)) for name in ("old", "other", "text", "none")] == [None] * 4
 
 
 @pytest.mark.parametrize("count", [0, 1, 511, 1500])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
@@ -24,17 +23,17 @@ class Function(NamedTuple):
     gives: Any = None
 
 
-def library(path: Path, interface: int, functions: Mapping[str, Function]) -> ctypes.CDLL | None:
-    """The library at `path` (…/libname.so); None when it isn't there, isn't ours, or has another interface."""
+def library(folder: str, name: str, interface: int, functions: Mapping[str, Function]) -> ctypes.CDLL | None:
+    """The one of that folder and name; None when it isn't there, isn't ours, or has another interface."""
     try:
-        found = ctypes.CDLL(str(path))
-        suits = getattr(found, f"suimon_{path.stem.removeprefix('lib')}")() == interface
+        found = ctypes.CDLL(f"{folder}/lib{name}.so")
+        suits = getattr(found, f"suimon_{name}")() == interface
     except (OSError, AttributeError):
         return None
     if not suits:
         return None
-    for name, function in functions.items():
-        each = getattr(found, name)
+    for each_name, function in functions.items():
+        each = getattr(found, each_name)
         each.argtypes, each.restype = function
     return found
 

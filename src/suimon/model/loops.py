@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -243,8 +242,8 @@ _FUNCTIONS: Final = {
 }
 
 
-def _loaded(path: Path) -> ctypes.CDLL | None:
-    return library(path, _INTERFACE, _FUNCTIONS)
+def _loaded(folder: str) -> ctypes.CDLL | None:
+    return library(folder, "loops", _INTERFACE, _FUNCTIONS)
 
 
-_LIBRARY = _loaded(Path(__file__).with_name("libloops.so"))
+_LIBRARY = _loaded(__file__.rpartition("/")[0])
