@@ -25,6 +25,7 @@ import openstack
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host, LabConfig
 from suimon.lab.processes import environment
+from suimon.model.gateways import candidates, ranked
 
 GOAL: Final = 0.9
 PINGS: Final = 100
@@ -138,6 +139,7 @@ class Bench:
         port = next(self._net.ports(name="named"))
         self._net.create_ip(floating_network_id=outside.id, port_id=port.id)
         self._plain()
+        self._plain_router(self._leading(router.id))
         return list(self._ways())
 
     def measure(self, way: Way) -> Figures:
@@ -227,23 +229,45 @@ class Bench:
             self._station(name, host, f"02:00:00:00:99:0{number}", [f"10.99.0.{number}/24"])
             self._addresses[name] = f"10.99.0.{number}"
         self._station("plain4", first, "02:00:00:00:99:04", [f"{PUBLIC_NETWORK[250]}/{PUBLIC_NETWORK.prefixlen}"])
-        cable = [
-            "link",
-            "add",
-            "plainpub",
-            "type",
-            "veth",
-            "peer",
-            "name",
-            "plainfab",
-            "netns",
-            self._lab.layout.fabric,
-        ]
-        _command("ip", "-n", first.namespace, *cable)
-        _command("ip", "-n", self._lab.layout.fabric, "link", "set", "plainfab", "master", "pub", "up")
-        _command("ip", "-n", first.namespace, "link", "set", "plainpub", "up")
-        _command("ip", "netns", "exec", first.namespace, "ethtool", "-K", "plainpub", "tx", "off")
-        self._lab.switch(first.name).vsctl("add-port", "br-plain", "plainpub")
+        self._cable(first, "br-plain", "plainpub")
+
+    def _leading(self, router_id: str) -> Host:
+        """Who leads that router out."""
+        order = ranked(router_id, candidates((each.name, each.tunnel_ip) for each in self._lab.layout.hosts))
+        return self._lab.layout.host(order[0].host)
+
+    def _plain_router(self, host: Host) -> None:
+        """What leads a plain bridge's station out: a namespace between two bridges, as Neutron has it."""
+        switch, space = self._lab.switch(host.name), self._lab.layout.guest_namespace("plainrouter")
+        datapath = switch.vsctl("get", "bridge", "br-int", "datapath_type").strip()
+        made = ["add-br", "br-plainout", "--", "set", "bridge", "br-plainout", f"datapath_type={datapath}"]
+        switch.vsctl(*made, "fail_mode=standalone")
+        self._cable(host, "br-plainout", "plainout")
+        self._station("plainrouter", host, "02:00:00:00:99:fe", ["10.99.0.254/24"])
+        leg = f"link add plaingate type veth peer name out address 02:00:00:00:99:ff mtu 1500 netns {space}"
+        _command("ip", "-n", host.namespace, *leg.split())
+        _command("ip", "-n", host.namespace, "link", "set", "plaingate", "up")
+        _command("ip", "-n", space, "link", "set", "out", "up")
+        # In the userspace datapath nobody fills in a checksum that was left to the hardware.
+        _command("ip", "netns", "exec", host.namespace, "ethtool", "-K", "plaingate", "tx", "off")
+        _command("ip", "netns", "exec", space, "ethtool", "-K", "out", "tx", "off")
+        self._lab.wires.set_address(space, "out", f"{PUBLIC_NETWORK[251]}/{PUBLIC_NETWORK.prefixlen}")
+        switch.vsctl("add-port", "br-plainout", "plaingate")
+        _command("ip", "netns", "exec", space, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        rules = "table ip nat { chain out { type nat hook postrouting priority 100; oifname out masquerade; }; }"
+        _command("ip", "netns", "exec", space, "nft", rules)
+        for station in ("plain1", "plain2"):
+            _command("ip", "-n", self._places[station], "route", "add", "default", "via", "10.99.0.254")
+
+    def _cable(self, host: Host, bridge: str, device: str) -> None:
+        """From that bridge to the provider network."""
+        fabric, far = self._lab.layout.fabric, f"{device}f"
+        cable = f"link add {device} type veth peer name {far} netns {fabric}"
+        _command("ip", "-n", host.namespace, *cable.split())
+        _command("ip", "-n", fabric, "link", "set", far, "master", "pub", "up")
+        _command("ip", "-n", host.namespace, "link", "set", device, "up")
+        _command("ip", "netns", "exec", host.namespace, "ethtool", "-K", device, "tx", "off")
+        self._lab.switch(host.name).vsctl("add-port", bridge, device)
 
     def _station(self, name: str, host: Host, mac: str, addresses: Sequence[str]) -> None:
         namespace = self._lab.layout.guest_namespace(name)
@@ -260,6 +284,7 @@ class Bench:
             ("plain, same host", "plain1", "plain2", ""),
             ("plain, tunnel", "plain1", "plain3", ""),
             ("plain, outside", "plain4", "internet", ""),
+            ("plain, router", "plain1", "internet", ""),
             ("without port security", "g", "h", "plain, same host"),
             ("stateless group", "e", "f", "plain, same host"),
             ("same host", "a", "b", "plain, same host"),
@@ -268,7 +293,7 @@ class Bench:
             ("tunnel", "a", "far", "plain, tunnel"),
             ("tunnel, 100 rules", "c", "fard", "plain, tunnel"),
             ("floating IP", "named", "internet", "plain, outside"),
-            ("router's address", "a", "internet", "plain, outside"),
+            ("router's address", "a", "internet", "plain, router"),
         ):
             yield Way(name, source, target, self._addresses.get(target, PUBLIC_GATEWAY), plain)
 
