@@ -189,7 +189,7 @@ async def collect(place: Path) -> None:
         port = np.maximum(*sides)
         ours = port >= 0
         for column, name in enumerate(("packets", "bytes")):
-            np.add.at(added[column], port[ours], scaled(batch[ours], name))
+            np.add.at(added[column], port[ours], scaled(batch, name)[ours])
 
     receiver = Receiver(Config((("127.0.0.1", int(place.name)),)), sink, time.time)
     running = asyncio.create_task(receiver.run())

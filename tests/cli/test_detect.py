@@ -36,7 +36,7 @@ def _write(path: Path, batch: Batch) -> None:
                 *(f"port-{each['port']}", "project"),
                 *(int(each[name]) for name in (*names, *sides)),
             )
-            for each in batch[:2000]
+            for each in batch[:2000].rows()
         ]
         marks = ", ".join("?" * len(columns))
         connection.executemany(f"INSERT INTO r ({', '.join(columns)}) VALUES ({marks})", rows)

@@ -90,7 +90,8 @@ def test_the_same_records_give_the_same_findings(monkeypatch: pytest.MonkeyPatch
 def test_a_port_stays_itself_when_the_table_is_another() -> None:
     batch = records(udp_flood_out(Life(16.0), 0))
     looking, told = Records(Thresholds(), 1), []
-    for number, part in enumerate(np.array_split(batch, len(batch))):
+    for number in range(len(batch)):
+        part = batch[number : number + 1]
         table = tags(number + 1)[::-1]
         part["port"] = len(table) - 1
         told += looking.take(part, table, float(part["ended"][-1]))

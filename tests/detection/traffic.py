@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, batch_of
+from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, batch_of, some
 
 EPOCH = 1_790_000_000.0
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -111,7 +111,7 @@ def _batch(told: Flows, flags: np.ndarray[Any, Any], sampling: int) -> Batch:
     batch["destination_port"] = np.where(out, told["peer_l4"], told["own_l4"])
     batch["packets"], batch["bytes"] = told["packets"], told["packets"] * told["size"]
     batch["sampling"] = sampling
-    return batch[np.argsort(batch["ended"], kind="stable")]
+    return some(batch, np.argsort(batch["ended"], kind="stable"))
 
 
 class Life:

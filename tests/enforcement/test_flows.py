@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from suimon.enforcement.flows import WINDOW_S, Flows, FlowsConfig, Talks
 from suimon.enforcement.gathering import Gatherer, GathererConfig
 from suimon.model.actor import SYSTEM
 from suimon.model.collectors import MappedPort, Peer, Service, Talk, Window
-from suimon.model.records import FROM_GUEST, TO_GUEST
+from suimon.model.records import FROM_GUEST, TO_GUEST, joined
 from suimon.resources import collectors
 from suimon.resources.alarms import tell_clock
 from suimon.resources.breaker import open_breaker
@@ -68,7 +67,7 @@ def test_mail_that_is_not_sent_by_the_relay(site: Site) -> None:
     relay, other = site.mapped(), site.mapped()
     site.policy("mail", MAIL, f'relay("{relay.id}")')
     mails = [record(FROM_GUEST, 40_000, 25, port=place) for place in (0, 1)]
-    site.recorder.write(np.concatenate(mails), relay, other)
+    site.recorder.write(joined(mails), relay, other)
     assert site.gather() and site.rows("mail") == [(other.id,)]
     site.watch.now_s += 1
     assert site.gather() and site.rows("mail") == [], "five minutes later it is over"
@@ -88,7 +87,7 @@ def test_who_talks_to_a_desktop_from_outside(site: Site) -> None:
         )
     ]
     scan = record(TO_GUEST, 50_000, 3389, other=7)
-    site.recorder.write(np.concatenate([*talks, scan]), port, other)
+    site.recorder.write(joined([*talks, scan]), port, other)
     assert site.gather()
     assert site.rows("desk") == sorted([(port.id, "198.51.100.1"), (other.id, "198.51.100.1")])
     site.policy("own", 'error(p) :- suimon:flows(port_id=p, destination_port=3389, direction="in")', by=BOB)
@@ -138,7 +137,7 @@ def test_of_two_collectors_with_the_same_packets_one_is_believed(site: Site, tmp
     other = Recorder(site, tmp_path / "other", site.watch, "c2")
     mail, web = record(FROM_GUEST, 40_000, 25), record(FROM_GUEST, 40_000, 443)
     site.recorder.write(mail, port)
-    other.write(np.concatenate([mail, web, record(TO_GUEST, 40_000, 22)]), port)
+    other.write(joined([mail, web, record(TO_GUEST, 40_000, 22)]), port)
 
     async def both() -> None:
         gathering = Gatherer(GathererConfig(), site.store, [site.flows])

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from suimon.enforcement import timed
@@ -15,7 +14,7 @@ from suimon.enforcement.flows import WINDOW_S, Talks
 from suimon.enforcement.replay import OF_CLOUD, Replayed, asked_tables, outside, recorded, replay
 from suimon.model.collectors import MappedPort
 from suimon.model.policies import CLOUD
-from suimon.model.records import FROM_GUEST, Batch
+from suimon.model.records import FROM_GUEST, Batch, joined
 from suimon.policy.facts import OUTSIDE
 from tests.enforcement.recorders import Recorder
 from tests.enforcement.test_fact_tables import made, push
@@ -81,7 +80,7 @@ def happened(found: Replayed, of: Timed) -> list[tuple[float, str, str]]:
 
 
 def test_flows_of_the_past_appear_and_vanish_with_their_windows(past: Timed) -> None:
-    past.recorder.write(np.concatenate([past.seen(100), past.seen(700), past.seen(800, port=1)]), *PORTS)
+    past.recorder.write(joined([past.seen(100), past.seen(700), past.seen(800, port=1)]), *PORTS)
     found = past.over(MAIL)
     assert happened(found, past) == [
         (600, "vanished", 'error("p0")'),
@@ -107,7 +106,7 @@ def test_what_collectors_do_not_know_is_said(past: Timed) -> None:
     slow = past.over(MAIL, most_s=0.0)
     assert "takes longer" in slow.missing[0] and slow.found == []
     many = [past.seen(100 + place) for place in range(3)]
-    past.recorder.write(np.concatenate(many), *PORTS)
+    past.recorder.write(joined(many), *PORTS)
     cut = past.over(MAIL, span=(WINDOW_S, 2 * 3600), most_rows=0)
     assert len(cut.missing) == 1 and "there are more than 0 rows" in cut.missing[0]
     Recorder(past, Path(past.recorder.segments._config.directory) / "other", lambda: float(past.hour), "c2")
@@ -131,7 +130,7 @@ def test_pushed_rows_flows_and_changes_are_in_one_order(past: Timed) -> None:
     past.write(made)
     push(past, ("p0", "A"))
     past.note()
-    past.recorder.write(np.concatenate([past.seen(100 + 300 * n) for n in range(8)]), *PORTS)
+    past.recorder.write(joined([past.seen(100 + 300 * n) for n in range(8)]), *PORTS)
     ahead = datetime.fromtimestamp(past.hour + 1000, UTC) - past.read(lambda tx: tx.now)
     past.clock_ahead(ahead)
     push(past, ("p1", "A"))

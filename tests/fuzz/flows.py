@@ -125,7 +125,7 @@ def _parser(name: str, valid: list[bytes], functions: tuple[Callable[..., Any], 
         assert (batch["ended"] - batch["begun"] <= clocks.LONGEST_S).all()
         if not len(batch) and of.exporters.table[0].losses.malformed > malformed:
             raise DecodeError("counted as malformed")
-        return batch.tobytes()
+        return batch.rows().tobytes()
 
     # What waited for a template comes with it: at most a mebibyte, in records of a byte each.
     return Parser(name, valid, parse, (DecodeError,), functions, most_bytes=(1 << 20) * RECORD.itemsize)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from suimon.model import loops
-from suimon.model.records import RECORD
 
 chance = np.random.default_rng(5)
 
@@ -43,15 +42,6 @@ def test_what_is_no_library_of_these_is_left(tmp_path: Path) -> None:
         subprocess.run(made, check=True)
     (tmp_path / "text" / "libloops.so").write_text("no library")
     assert [loops._loaded(str(tmp_path / name)) for name in ("old", "other", "text", "none")] == [None] * 4
-
-
-@pytest.mark.parametrize("count", [0, 1, 511, 1500])
-def test_columns_of_records(count: int) -> None:
-    batch = np.frombuffer(chance.bytes(count * RECORD.itemsize), RECORD)
-    names = RECORD.names or ()
-    for rows in (batch, batch[::2]):
-        for found in both(lambda rows=rows: loops.columns(rows, names)):
-            assert [each.tobytes() for each in found] == [rows[name].tobytes() for name in names]
 
 
 @pytest.mark.parametrize("salt", [np.uint64(7), chance.integers(0, 1 << 63, 100).astype(np.uint64)])

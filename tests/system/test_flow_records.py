@@ -26,7 +26,7 @@ from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding
-from suimon.model.records import FROM_GUEST, Batch
+from suimon.model.records import FROM_GUEST, Batch, some
 from suimon.telemetry.collecting import Collecting, Config
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.exporters import Exporters
@@ -95,7 +95,7 @@ class Heard:
         self.packets = 0
 
     def take(self, batch: Batch, tags: Sequence[MappedPort], now_s: float) -> list[Finding]:
-        sent = batch[batch["direction"] == FROM_GUEST]
+        sent = some(batch, batch["direction"] == FROM_GUEST)
         self.packets += int(sent["packets"][np.isin(sent["destination_port"], [*TARGETS])].sum())
         self.last = self.last or MARKER in sent["destination_port"]
         if self.last and self.packets >= SENT * len(TARGETS):

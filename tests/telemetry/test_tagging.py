@@ -66,7 +66,7 @@ def test_a_record_is_its_port_s(record: str, tags: set[tuple[str, int]]) -> None
     batch["bytes"] = 100
     tagger = Tagger(PORTS, EXPORTERS)
     tagged = tagger.tag(batch)
-    found = [(tagger.ports[row["port"]].id, int(row["direction"])) for row in tagged if row["port"] >= 0]
+    found = [(tagger.ports[row["port"]].id, int(row["direction"])) for row in tagged.rows() if row["port"] >= 0]
     assert sorted(found) == sorted([*tags, *tags])
     assert len(tagged) == 2 * max(len(tags), 1) and set(tagged["bytes"]) == {100}
 
@@ -95,12 +95,12 @@ def every(tagger: Tagger) -> list[tuple[int, str]]:
     """What becomes of records of each exporter, interface, MAC and address."""
     told = [(e, i, m, a) for e in range(3) for i in range(20, 27) for m in range(10) for a in AT]
     batch = batch_of(len(told))
-    for row, (exporter, ifindex, mac, at) in zip(batch, told, strict=True):
-        row["exporter"], row["input"] = exporter, ifindex
-        row["source_mac"] = row["destination_mac"] = 0x020000000000 + mac
-        row["destination_high"], row["destination_low"] = at >> 64, at & 0xFFFFFFFFFFFFFFFF
+    batch["exporter"], batch["input"], mac, at = zip(*told, strict=True)
+    batch["source_mac"] = batch["destination_mac"] = [0x020000000000 + each for each in mac]
+    batch["destination_high"] = [each >> 64 for each in at]
+    batch["destination_low"] = [each & 0xFFFFFFFFFFFFFFFF for each in at]
     tagged = tagger.tag(batch)
-    return [(int(row["direction"]), tagger.ports[row["port"]].id if row["port"] >= 0 else "") for row in tagged]
+    return [(int(row["direction"]), tagger.ports[row["port"]].id if row["port"] >= 0 else "") for row in tagged.rows()]
 
 
 def test_changed_step_by_step_it_is_as_one_that_was_made_whole() -> None:

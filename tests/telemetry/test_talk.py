@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from suimon.model.collectors import Peer, Service, TalkAsked, Window
-from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, batch_of
+from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, batch_of, joined
 from suimon.telemetry.history import talk as talk_module
 from suimon.telemetry.history.questions import QuestionRefused
 from suimon.telemetry.history.talk import talk
@@ -40,7 +39,7 @@ def record(direction: int, source_port: int, destination_port: int, other: int =
 
 
 def windows(kept: Filed, *records: Batch, **asked: int) -> tuple[Window, ...]:
-    kept.write(np.concatenate(records))
+    kept.write(joined(records))
     return talk(kept.segments, TalkAsked(SINCE, **asked), 10).windows
 
 
@@ -130,7 +129,7 @@ def test_nothing_kept_is_nothing_told(kept: Filed) -> None:
 
 def test_a_project_s_own_ports_and_since_when_records_are_kept(kept: Filed) -> None:
     assert talk(kept.segments, TalkAsked(SINCE), 10).kept_since_s is None
-    kept.write(np.concatenate([record(FROM_GUEST, 40_000, 25, port=place) for place in (0, 1, 2)]))
+    kept.write(joined([record(FROM_GUEST, 40_000, 25, port=place) for place in (0, 1, 2)]))
     told = talk(kept.segments, TalkAsked(SINCE, project_id="project-0"), 10)
     assert {one.port_id for one in told.windows[0].services} == {"port-0", "port-2"}
     assert {one.port_id for one in told.windows[0].peers} == {"port-0", "port-2"}

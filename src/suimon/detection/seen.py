@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.loops import Spans, columns, mixed
+from suimon.model.loops import Spans, mixed
 from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, some
 
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
@@ -46,7 +46,7 @@ class Seen:
     """The records of one batch that are of a cloud port, with their direction, and in time; arrays of one length."""
 
     def __init__(self, batch: Batch, tags: Sequence[Tag], keys: Hashes, clock_s: float, seed: int = 0) -> None:
-        read = dict(zip(_READ, columns(batch, _READ), strict=True))
+        read = {name: batch[name] for name in _READ}
         direction, port = read["direction"], read["port"]
         known = (port >= 0) & (port < len(tags)) & ((direction == FROM_GUEST) | (direction == TO_GUEST))
         known &= (read["ended"] > clock_s - HISTORY_S) & (read["ended"] <= clock_s + 1.0)
@@ -126,9 +126,9 @@ class Seen:
         found: Bools = self.out & (self.protocol == TCP) & ~refused & (self.flags != (SYN | ACK))
         return found
 
-    def whole(self, indexes: Integers) -> Batch:
-        """The records as they came."""
-        return some(self._batch, indexes if self._places is None else self._places[indexes])
+    def whole(self, indexes: Integers) -> NDArray[np.void]:
+        """The records as they came, as rows of RECORD."""
+        return some(self._batch, indexes if self._places is None else self._places[indexes]).rows()
 
     def tag_of(self, key: int) -> Tag:
         """Whose key it is, of a port that is in the table."""

@@ -6,36 +6,8 @@
 #include <string.h>
 
 #define EXPORTED __attribute__((visibility("default")))
-#define AT_ONCE 512 /* Rows whose fields are copied together: as many as stay in the nearest cache. */
 
-typedef struct {
-    int64_t offset, width; /* Where in a row, and how many bytes: 1, 2, 4 or 8. */
-    uint8_t *into;
-} part;
-
-EXPORTED int64_t suimon_loops(void) { return 4; }
-
-#define COPY(TYPE)                                                                                                     \
-    for (int64_t i = 0; i < some; i++)                                                                                 \
-        memcpy(into + i * sizeof(TYPE), from + i * row_bytes, sizeof(TYPE));                                           \
-    break;
-
-/* Rows of `row_bytes` each, one after the other, to an array for each of those parts. */
-EXPORTED void suimon_columns(const uint8_t *rows, int64_t row_bytes, int64_t count, const part *parts, int64_t part_count) {
-    for (int64_t first = 0; first < count; first += AT_ONCE) {
-        int64_t some = count - first < AT_ONCE ? count - first : AT_ONCE;
-        for (int64_t p = 0; p < part_count; p++) {
-            const uint8_t *from = rows + first * row_bytes + parts[p].offset;
-            uint8_t *into = parts[p].into + first * parts[p].width;
-            switch (parts[p].width) {
-            case 1: COPY(uint8_t)
-            case 2: COPY(uint16_t)
-            case 4: COPY(uint32_t)
-            default: COPY(uint64_t)
-            }
-        }
-    }
-}
+EXPORTED int64_t suimon_loops(void) { return 5; }
 
 static uint64_t mixed(uint64_t x) { /* The finalizer of splitmix64. */
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;

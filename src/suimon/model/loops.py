@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from suimon.model.compiled import AT, NUMBER, Function, library, place
 
 Places = NDArray[np.int64]
 Keys = NDArray[np.uint64]
-_INTERFACE: Final = 4
+_INTERFACE: Final = 5
 """What loops.c says it is."""
 
 
@@ -32,22 +31,6 @@ _POWERS: Final = np.uint64(1) << np.arange(64, dtype=np.uint64)
 def compiled() -> bool:
     """Whether these are those of loops.c."""
     return _LIBRARY is not None
-
-
-def columns(batch: NDArray[np.void], names: Sequence[str]) -> list[NDArray[Any]]:
-    """Those fields of a structured array, each as an array of its own."""
-    kinds = batch.dtype.fields
-    assert kinds is not None, "an array of records has fields"
-    found = [np.empty(len(batch), kinds[name][0]) for name in names]
-    if _LIBRARY is None or batch.strides[0] != batch.itemsize:
-        for name, column in zip(names, found, strict=True):
-            column[...] = batch[name]
-        return found
-    offsets = (kinds[name][1] for name in names)
-    parts = [(offset, each.itemsize, place(each)) for offset, each in zip(offsets, found, strict=True)]
-    told = np.array(parts, np.int64)
-    _LIBRARY.suimon_columns(place(batch), batch.itemsize, len(batch), place(told), len(told))
-    return found
 
 
 def mixed(values: NDArray[Any], salt: Keys | np.uint64) -> Keys:
@@ -230,7 +213,6 @@ def _signed(number: int) -> bytes:
 
 
 _FUNCTIONS: Final = {
-    "suimon_columns": Function((AT, NUMBER, NUMBER, AT, NUMBER)),
     "suimon_mix": Function((AT, AT, NUMBER, NUMBER, AT)),
     "suimon_index": Function((AT, NUMBER, AT, NUMBER)),
     "suimon_find": Function((AT, AT, NUMBER, AT, NUMBER, AT)),

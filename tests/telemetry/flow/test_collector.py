@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench import exports
-from suimon.model.records import scaled
+from suimon.model.records import joined, scaled
 from suimon.telemetry.flow.datagrams import packed
 from suimon.telemetry.flow.exporters import MOST_STREAMS, Allowed
 from suimon.telemetry.flow.templates import MOST_PER_STREAM, DecodeError
@@ -24,7 +24,7 @@ def test_what_was_sent_is_what_is_found(protocol: str) -> None:
     sent = list(exports.exported(protocol, flows))
     of = collector(Allowed("127.0.0.0/8"))
     every = [(each.payload, f"127.0.0.{each.exporter}") for each in sent]
-    batch = np.concatenate([of.take(packed(every[at : at + 100], NOW + 1)) for at in range(0, len(every), 100)])
+    batch = joined([of.take(packed(every[at : at + 100], NOW + 1)) for at in range(0, len(every), 100)])
     # Places in the collector's table are in the order of appearance.
     numbers = np.array([int(each.address) & 0xFF for each in of.exporters.table])
     truth = exports.sampled(flows) if protocol == "sflow" else flows

@@ -40,7 +40,7 @@ def test_sets_with_many_records_of_different_lengths() -> None:
 def test_the_first_of_two_counts_and_totals_never() -> None:
     fields = template(300, (10, 4), (10, 4), (86, 8), (85, 8), (24, 8), (352, 8), (0x8000 | 2, 8))
     batch = take(collector(), ipfix(fields, one_set(300, struct.pack("!IIQQQQQ", 1, 2, 3, 4, 5, 6, 7))))
-    assert batch[["input", "packets", "bytes"]].tolist() == [(1, 5, 6)]
+    assert batch.rows()[["input", "packets", "bytes"]].tolist() == [(1, 5, 6)]
 
 
 def test_both_kinds_of_address_in_one_template() -> None:
@@ -61,4 +61,4 @@ def test_icmp_is_in_the_destination_port(fields: tuple[tuple[int, int], ...], va
 
 def test_an_address_of_a_wrong_length_is_not_read() -> None:
     batch = take(collector(), ipfix(template(300, (8, 2), (56, 4), (2, 9), (1, 1)), one_set(300, b"\1" * 16)))
-    assert batch[["source_low", "source_mac", "packets", "bytes"]].tolist() == [(0, 0, 0, 1)]
+    assert batch.rows()[["source_low", "source_mac", "packets", "bytes"]].tolist() == [(0, 0, 0, 1)]

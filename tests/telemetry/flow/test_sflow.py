@@ -57,11 +57,11 @@ def datagram(*samples: bytes, agent: bytes = b"\0\0\0\1\x0a\0\0\1", count: int |
 def test_a_packet_is_read_to_its_ports(packet: Packet, found: tuple[int, ...], sample: type) -> None:
     batch = take(collector(), datagram(sample(xdr(1001, bytes(16)), raw(bytes(packet)))))
     fields = ["ip_version", "protocol", "source_port", "destination_port", "tcp_flags"]
-    assert batch[fields].tolist() == [found]
-    assert batch[["packets", "bytes", "sampling", "input", "output"]].tolist() == [(1, 196, 64, 7, 9)]
-    assert batch[["source_mac", "destination_mac"]].tolist() == [(0x020000000001, 0x020000000002)]
+    assert batch.rows()[fields].tolist() == [found]
+    assert batch.rows()[["packets", "bytes", "sampling", "input", "output"]].tolist() == [(1, 196, 64, 7, 9)]
+    assert batch.rows()[["source_mac", "destination_mac"]].tolist() == [(0x020000000001, 0x020000000002)]
     addresses = {4: (0x0A000001, 0x0A000002), 6: (1, 2), 0: (0x0A000001, 0x0A000002) if ARP in packet else (0, 0)}
-    assert batch[["source_low", "destination_low"]].tolist() == [addresses[found[0]]]
+    assert batch.rows()[["source_low", "destination_low"]].tolist() == [addresses[found[0]]]
     assert batch["source_high"].tolist() == [0xFD00 << 48 if found[0] == 6 else 0]
 
 
@@ -76,7 +76,7 @@ def test_a_header_may_end_anywhere(packet: Packet) -> None:
 def test_a_sampled_packet_may_begin_with_ip() -> None:
     headers = raw(bytes(FOUR / UDP(sport=1, dport=2)), 11), raw(bytes(SIX / UDP(sport=1, dport=2)), 12)
     batch = take(collector(), datagram(*(flow(header) for header in headers)))
-    assert batch[["ip_version", "protocol", "source_port"]].tolist() == [(4, 17, 1), (6, 17, 1)]
+    assert batch.rows()[["ip_version", "protocol", "source_port"]].tolist() == [(4, 17, 1), (6, 17, 1)]
 
 
 def test_agents_that_give_no_header() -> None:
@@ -84,7 +84,7 @@ def test_agents_that_give_no_header() -> None:
     six = xdr(4, struct.pack("!II16s16sIIII", 100, 17, b"\xfd" + bytes(15), bytes(15) + b"\2", 1, 53, 0, 0))
     batch = take(collector(), datagram(flow(four), flow(six)))
     fields = ["ip_version", "protocol", "source_port", "destination_port", "bytes", "destination_low"]
-    assert batch[fields].tolist() == [(4, 6, 1, 25, 100, 0x0A000002), (6, 17, 1, 53, 100, 2)]
+    assert batch.rows()[fields].tolist() == [(4, 6, 1, 25, 100, 0x0A000002), (6, 17, 1, 53, 100, 2)]
 
 
 @pytest.mark.parametrize("sample", [flow(output=0x80000003), flow(output=0x40000001), flow(output=0x3FFFFFFF)])

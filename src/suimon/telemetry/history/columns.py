@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.collectors import MappedPort
-from suimon.model.loops import columns
 from suimon.model.records import Batch
 from suimon.telemetry.history.parquet import Coded, Column
 
@@ -49,10 +48,10 @@ _LONGEST_MS: Final = (1 << 32) - 1
 def numbers(batch: Batch) -> dict[str, Any]:
     """The columns that are numbers; `port` and `exporter` are indexes still."""
     plain = [*(each for each in COLUMNS if each not in _MADE), "exporter", "port"]
-    begun, ended, *found = columns(batch, ["begun", "ended", *plain])
+    begun, ended = batch["begun"], batch["ended"]
     begun_ms = np.clip(begun * 1000, 0, _LATEST_MS).astype(np.int64)
     duration_ms = np.clip((ended - begun) * 1000, 0, _LONGEST_MS).astype(np.uint32)
-    return {"begun_ms": begun_ms, "duration_ms": duration_ms, **dict(zip(plain, found, strict=True))}
+    return {"begun_ms": begun_ms, "duration_ms": duration_ms, **{name: batch[name] for name in plain}}
 
 
 def labels(port: NDArray[np.int32], ports: Sequence[MappedPort]) -> dict[str, Any]:

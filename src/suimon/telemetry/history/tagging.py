@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.collectors import MappedPort
-from suimon.model.loops import Index, columns
+from suimon.model.loops import Index
 from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, joined, some
 
 Numbers = NDArray[np.int64]
@@ -124,7 +124,7 @@ class Tagger:
         """
         if not self._places or not len(batch):
             return batch
-        sender, receiver = self._found(dict(zip(_READ, columns(batch, _READ), strict=True)))
+        sender, receiver = self._found({name: batch[name] for name in _READ})
         receiver[receiver == sender] = -1
         sends, gets = sender >= 0, receiver >= 0
         both = np.flatnonzero(sends & gets)
