@@ -151,7 +151,7 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
 
 def history_misled(root: Path) -> Iterator[Mutant]:
     """The same of what keeps flow records and finds them."""
-    for stem in ("filters", "questions", "segments", "talk", "clickhouse", "clickhouse_http"):
+    for stem in ("filters", "questions", "segments", "talk", "talk_clickhouse", "clickhouse", "clickhouse_http"):
         yield from _conditions_false(root, f"telemetry/history/{stem}.py", "history")
 
 

@@ -206,7 +206,7 @@ def test_a_server_that_is_away_is_told_and_gets_later_what_there_was_room_for() 
         await site.send(netflow5(4))
         with pytest.raises(QuestionRefused):
             await site.ask()
-        with pytest.raises(QuestionRefused, match="who talked"):
+        with pytest.raises(QuestionRefused, match="answer now"):
             await site.collecting.talk(TalkAsked(int(NOW)))
         assert "refused" in site.collecting.history_error and site.count("history_stopped") == "1"
         assert len(await site.send(netflow5(2))) == 2, "receiving and detecting go on"

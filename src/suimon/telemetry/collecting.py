@@ -27,9 +27,8 @@ from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.datagrams import Datagrams
 from suimon.telemetry.flow.exporters import Allowed, Losses
 from suimon.telemetry.flow.receiver import Receiver
-from suimon.telemetry.history.engine import History, Lot, QuestionRefused
+from suimon.telemetry.history.engine import History, Lot
 from suimon.telemetry.history.questions import answered
-from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.history.tagging import Tagger
 from suimon.telemetry.history.talk import talk
 
@@ -153,8 +152,6 @@ class Collecting:
 
     async def talk(self, asked: TalkAsked) -> Talk:
         """Raises QuestionRefused."""
-        if not isinstance(self._history, Segments):
-            raise QuestionRefused("who talked can't be asked of records that ClickHouse keeps")
         await self._freshen()
         return await asyncio.to_thread(talk, self._history, asked, self._config.question_timeout_s)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import msgspec
@@ -22,6 +23,8 @@ from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, QuestionRefused, 
 from suimon.telemetry.history.native import TYPES, blocks
 
 log = structlog.get_logger()
+Texts = list[list[str]]
+"""Rows, as the server writes them."""
 
 TABLE: Final = "suimon_flows"
 _OWN: Final = {"collector": "String", "hour": "UInt64", "lot": "UInt64", "part": "UInt64"}
@@ -37,6 +40,10 @@ _LOOK_S: Final = 15.0
 _TOO_LATE: Final = {159, 160}
 """TIMEOUT_EXCEEDED, TOO_SLOW."""
 _PARTITION: Final = re.compile(r"\('([\w.-]+)',(\d+)\)")
+_PARTS: Final = (
+    "SELECT partition, partition_id, sum(bytes_on_disk) FROM system.parts "  # noqa: S608
+    f"WHERE active AND database = currentDatabase() AND table = '{TABLE}' GROUP BY partition, partition_id"
+)
 _ESCAPED: Final = re.compile(r"\\(.)")
 _ESCAPES: Final = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "N": ""}
 
@@ -88,13 +95,7 @@ class ClickHouse:
     def tend(self) -> None:
         """Forget what is too old, and the oldest while there is too much."""
         self._prepare()
-        parts = f"system.parts WHERE active AND database = currentDatabase() AND table = '{TABLE}'"
-        asked = f"SELECT partition, partition_id, sum(bytes_on_disk) FROM {parts} GROUP BY partition, partition_id"  # noqa: S608
-        mine = []
-        for name, identifier, took in _rows(self._server.ask(asked, _LOOK_S))[0]:
-            found = _PARTITION.fullmatch(name)
-            if found and found[1] == self._config.collector and re.fullmatch(r"[0-9a-zA-Z-]+", identifier):
-                mine.append((int(found[2]), identifier, int(took)))
+        mine = _partitions(self._config.collector, _rows(self._server.ask(_PARTS, _LOOK_S))[0])
         total = sum(size for _, _, size in mine)
         oldest = (self._now() - self._config.most_age_s) // HOUR_S
         for hour, identifier, size in sorted(mine):
@@ -105,23 +106,42 @@ class ClickHouse:
             log.info("flow_records_forgotten", hour=hour)
 
     def find(self, sought: Sought, timeout_s: float) -> tuple[list[Row], Sums]:
-        until_s = time.monotonic() + timeout_s
-        first, last = hours(sought.condition.since_s, sought.condition.until_s)
-        condition = spliced(sought.condition.sql, sought.condition.parameters)
-        where = f"FROM {TABLE} WHERE {self._mine} AND hour BETWEEN {first:d} AND {last:d} AND {condition}"
-        keys = ", ".join(sought.by)
-        try:
+        condition, keys = sought.condition, ", ".join(sought.by)
+        matching = spliced(condition.sql, condition.parameters)
+        where = f"FROM {self.source(condition.since_s, condition.until_s)} AND {matching}"
+        with self.asking(timeout_s) as ask:
             if keys:
                 # Those of no port come last, as null ones do elsewhere.
                 by = ", ".join(f"empty({name}), {name}" if name in TEXTS else name for name in sought.by)
                 order = f"ORDER BY sum_{sought.order} DESC, {by} LIMIT {sought.limit:d}"
-                grouped = f"SELECT {keys}, {SUMS} {where} GROUP BY {keys} WITH TOTALS {order}"
+                rows, total = ask(f"SELECT {keys}, {SUMS} {where} GROUP BY {keys} WITH TOTALS {order}")
                 names = (*sought.by, *_SUM_NAMES)
-                rows, total = self._asked(grouped, names, until_s)
             else:
-                total, _ = self._asked(f"SELECT {SUMS} {where}", _SUM_NAMES, until_s)
-                newest = f"SELECT {', '.join(COLUMNS)} {where} ORDER BY begun_ms DESC LIMIT {sought.limit:d}"
-                rows, _ = self._asked(newest, tuple(COLUMNS), until_s)
+                total, _ = ask(f"SELECT {SUMS} {where}")
+                rows, _ = ask(f"SELECT {', '.join(COLUMNS)} {where} ORDER BY begun_ms DESC LIMIT {sought.limit:d}")
+                names = tuple(COLUMNS)
+        totals = _typed(names if keys else _SUM_NAMES, total[0]) if total else None
+        return [_typed(names, row) for row in rows], sums(totals) if totals else Sums()
+
+    def source(self, since_s: float | None, until_s: float | None) -> str:
+        """What to select from, up to a condition that more may be added to: the records that may lie in that time."""
+        first, last = hours(since_s, until_s)
+        return f"{TABLE} WHERE {self._mine} AND hour BETWEEN {first:d} AND {last:d}"
+
+    @contextmanager
+    def asking(self, timeout_s: float) -> Iterator[Callable[[str], tuple[Texts, Texts]]]:
+        """To ask several things: rows of a SELECT, and the totals of them all. Raises QuestionRefused."""
+        until_s = time.monotonic() + timeout_s
+
+        def ask(select: str) -> tuple[Texts, Texts]:
+            left_s = until_s - time.monotonic()
+            self._prepare()
+            # Whatever were in it, it could change nothing (2: but the settings of one question).
+            said = self._server.ask(select, left_s, readonly=2, max_execution_time=max(1, int(left_s)))
+            return _rows(said)
+
+        try:
+            yield ask
         except TimeoutError:
             raise too_late(timeout_s) from None
         except OSError as error:
@@ -129,16 +149,11 @@ class ClickHouse:
                 raise too_late(timeout_s) from None
             log.warning("history_not_asked", reason=str(error))
             raise QuestionRefused("the server that keeps the records can't answer now") from error
-        return rows, sums(total[0]) if total else Sums()
 
-    def _asked(self, select: str, names: Sequence[str], until_s: float) -> tuple[list[Row], list[Row]]:
-        """Rows, and the totals of them all."""
-        left_s = until_s - time.monotonic()
-        self._prepare()
-        # Whatever were in it, it could change nothing (2: but the settings of one question).
-        said = self._server.ask(select, left_s, readonly=2, max_execution_time=max(1, int(left_s)))
-        rows, totals = _rows(said)
-        return [_typed(names, row) for row in rows], [_typed(names, row) for row in totals]
+    def since_s(self, ask: Callable[[str], tuple[Texts, Texts]]) -> int | None:
+        """From which hour on there are records; None: there are none."""
+        mine = _partitions(self._config.collector, ask(_PARTS)[0])
+        return min((hour * HOUR_S for hour, _, _ in mine), default=None)
 
     def _put(self, statement: str, block: bytes, query_id: str) -> None:
         try:
@@ -186,9 +201,19 @@ def spliced(sql: str, values: Sequence[object]) -> str:
     return parts[0] + "".join(literal(value) + part for value, part in zip(values, parts[1:], strict=True))
 
 
-def _rows(tsv: str) -> tuple[list[list[str]], list[list[str]]]:
+def _partitions(collector: str, rows: Texts) -> list[tuple[int, str, int]]:
+    """Hour, id and bytes of each of a collector's."""
+    mine = []
+    for name, identifier, took in rows:
+        found = _PARTITION.fullmatch(name)
+        if found and found[1] == collector and re.fullmatch(r"[0-9a-zA-Z-]+", identifier):
+            mine.append((int(found[2]), identifier, int(took)))
+    return mine
+
+
+def _rows(tsv: str) -> tuple[Texts, Texts]:
     """Rows, and those after an empty line: the totals."""
-    found: tuple[list[list[str]], list[list[str]]] = ([], [])
+    found: tuple[Texts, Texts] = ([], [])
     after = 0
     for line in tsv.removesuffix("\n").split("\n") if tsv else ():
         if line:

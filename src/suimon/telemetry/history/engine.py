@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from suimon.model.collectors import MappedPort, Sums
@@ -27,6 +27,10 @@ _SUMMED: Final = {
 }
 SUMS: Final = ", ".join(f"{sql} AS sum_{name}" for name, sql in _SUMMED.items())
 """The fields of `Sums`, named apart from the columns: ClickHouse takes an alias for what it names, in WHERE too."""
+OF_PORT: Final = 100
+"""Services of a port in one direction: who scans doesn't push out what others do."""
+OF_SERVICE: Final = 10
+"""Peers."""
 Row = dict[str, Any]
 
 
@@ -53,6 +57,18 @@ class Sought(NamedTuple):
     by: tuple[str, ...]
     order: str
     limit: int
+
+
+class Talked(NamedTuple):
+    """`services` and `peers` in the order in which they are told: window, port, project, direction, protocol, service
+    (None: one that clients choose), then of a service its peers, of a peer the halves of its address and whether it
+    answered; then records, packets and bytes. `many` is how many services a window has, and those left out.
+    """
+
+    services: Sequence[Sequence[Any]]
+    peers: Sequence[Sequence[Any]]
+    many: Mapping[int, int]
+    since_s: int | None
 
 
 class History(Protocol):
