@@ -7,9 +7,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from bench import exports
 from suimon.model.records import RECORD
-from suimon.telemetry.flow import clocks, frames, layout, meaning, netflow5, sflow, templated, templates
+from suimon.telemetry.flow import clocks, decoding, frames, layout, meaning, netflow5, sflow, templated, templates
 from suimon.telemetry.flow.collector import Collector, _Reading
 from suimon.telemetry.flow.exporters import Allowed, Exporters
 from suimon.telemetry.flow.templates import DecodeError
@@ -23,7 +25,7 @@ _TEMPLATED = (
     *(meaning.meant, meaning._address, meaning._version, meaning._icmp, meaning.sampling, meaning.samplers),
     *(meaning.sampling_options, clocks.said, clocks._said, clocks._observed, clocks._by_uptime),
     *(Collector._templated, Collector._released, _Reading.decode, _Reading._decoded, _Reading._sample, _Reading._hold),
-    _Reading._built_in,
+    *(_Reading._built_in, _Reading._read),
 )
 
 
@@ -33,7 +35,7 @@ def flow_parsers() -> list[Parser]:
 
 def _netflow5() -> Parser:
     valid = [*parts.captured("open_vswitch_netflow5"), *_made("v5")]
-    return _parser("netflow5", valid, (netflow5.decode, Collector._netflow5, Collector._identified))
+    return _parser("netflow5", valid, (netflow5.headers, netflow5.decode, Collector._netflow5, Collector._identified))
 
 
 def _templated() -> Parser:
@@ -113,19 +115,24 @@ def _made(protocol: str) -> list[bytes]:
 
 
 def _parser(name: str, valid: list[bytes], functions: tuple[Callable[..., Any], ...]) -> Parser:
-    of = Collector(Exporters([Allowed("192.0.2.0/24", open_vswitch=True)]))
+    of, compiled = (Collector(Exporters([Allowed("192.0.2.0/24", open_vswitch=True)])) for _ in range(2))
     ticks = itertools.count()
 
     def parse(raw: bytes) -> bytes:
         now_s = parts.NOW + next(ticks) / 100
         losses = of.exporters.table[0].losses if of.exporters.table else None
         malformed = losses.malformed if losses else 0
-        batch = parts.take(of, raw, now_s=now_s)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decoding, "_LIBRARY", None)
+            batch = parts.take(of, raw, now_s=now_s)
+        rows = batch.rows().tobytes()
+        assert parts.take(compiled, raw, now_s=now_s).rows().tobytes() == rows
+        assert compiled.exporters.table[0].losses == of.exporters.table[0].losses
         assert (batch["begun"] <= batch["ended"]).all() and (batch["ended"] <= now_s + clocks.BOUND_S).all()
         assert (batch["ended"] - batch["begun"] <= clocks.LONGEST_S).all()
         if not len(batch) and of.exporters.table[0].losses.malformed > malformed:
             raise DecodeError("counted as malformed")
-        return batch.rows().tobytes()
+        return rows
 
     # What waited for a template comes with it: at most a mebibyte, in records of a byte each.
     return Parser(name, valid, parse, (DecodeError,), functions, most_bytes=(1 << 20) * RECORD.itemsize)

@@ -147,6 +147,13 @@ def distinct(values: NDArray[Any], most: int) -> tuple[Places, Places] | None:
     return None if count < 0 else (first[:count], which)
 
 
+def groups(values: NDArray[Any]) -> tuple[Places, Places]:
+    """As `distinct`, however many they are."""
+    found = distinct(values, len(values))
+    assert found is not None, "there are no more different values than values"
+    return found
+
+
 def packed(values: NDArray[Any], width: int) -> bytes:
     """The lower `width` bits of each, the first in the lowest bits of the first byte, to whole eights of values."""
     padded = np.zeros(-(-len(values) // 32) * 32, np.uint64)

@@ -22,6 +22,9 @@ class Header(NamedTuple):
     exported_s: Times
     uptime_ms: NDArray[np.int64]
 
+    def some(self, which: NDArray[np.int64]) -> "Header":
+        return Header(self.arrived_s[which], self.exported_s[which], self.uptime_ms[which])
+
 
 def said(columns: Columns, header: Header) -> tuple[Times, Times]:
     """When records began and ended by the exporter's clock. What says neither was when it was exported."""

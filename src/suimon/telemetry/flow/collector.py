@@ -1,17 +1,21 @@
 """Datagrams in, records out: finds whose they are, decodes them by protocol, and counts what is lost and why."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.model.loops import groups
 from suimon.model.records import Batch, batch_of, joined, some
-from suimon.telemetry.flow import netflow5, sflow, templated
+from suimon.telemetry.flow import decoding, netflow5, sflow, templated
 from suimon.telemetry.flow.clocks import Header
-from suimon.telemetry.flow.datagrams import SLACK, Datagrams, Places, read
+from suimon.telemetry.flow.datagrams import SLACK, Bytes, Datagrams, Places, read
+from suimon.telemetry.flow.decoding import Program, Runs
 from suimon.telemetry.flow.exporters import Exporters, Stream, address
 from suimon.telemetry.flow.held import Held, Waiting
 from suimon.telemetry.flow.layout import Columns, Template, fits, records
@@ -96,19 +100,19 @@ class Collector:
         self._count("malformed", place[~good])
         stream = np.full(len(begins), _UNKNOWN)
         which = np.flatnonzero(good)
-        # As one number, which sorts much faster than three: a domain has 32 bits, a version four.
-        keys, back = np.unique(place[which] << 36 | version[which] << 32 | domain[which], return_inverse=True)
-        numbers = [self.exporters.stream(key >> 36, key >> 32 & 15, key & 0xFFFFFFFF) for key in keys.tolist()]
+        # As one number: a domain has 32 bits, a version four.
+        keys = place[which] << 36 | version[which] << 32 | domain[which]
+        first, back = groups(keys)
+        numbers = [self.exporters.stream(key >> 36, key >> 32 & 15, key & 0xFFFFFFFF) for key in keys[first].tolist()]
         stream[which] = np.array([_UNKNOWN if n is None else n for n in numbers], np.int64)[back]
         self._count("malformed", place[which][stream[which] == _UNKNOWN])
         return version, stream
 
     def _places(self, datagrams: Datagrams) -> Places:
-        keys, back, counts = np.unique(
-            np.stack([datagrams.high, datagrams.low]), axis=1, return_inverse=True, return_counts=True
-        )
-        places = []
-        for high, low, count in zip(*keys.tolist(), counts.tolist(), strict=True):
+        # Halves first, since both don't fit one number.
+        first, back = groups(groups(datagrams.high)[1] << 32 | groups(datagrams.low)[1])
+        sources, places = zip(datagrams.high[first].tolist(), datagrams.low[first].tolist(), strict=True), []
+        for (high, low), count in zip(sources, np.bincount(back).tolist(), strict=True):
             source = IPv6Address(high << 64 | low) if high else IPv4Address(low)
             place = self.exporters.place(source)
             if place is None:
@@ -116,19 +120,24 @@ class Collector:
             else:
                 self.exporters.table[place].losses.datagrams += count
             places.append(_UNKNOWN if place is None else place)
-        return np.array(places, np.int64)[back.ravel()]
+        return np.array(places, np.int64)[back]
 
     def _netflow5(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
         begins = datagrams.begins[which]
-        decoded = netflow5.decode(datagrams.flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
-        self._broken(stream, decoded.broken)
+        headers = netflow5.headers(datagrams.flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
+        self._broken(stream, headers.broken)
         number, counts = (
             read(datagrams.flat, *field).astype(np.int64) for field in ((">u4", begins + 16), (">u2", begins + 2))
         )
         # Open vSwitch gives the number of the last record (seen in 3.1) where others give that of the first.
         number = np.where(self.by_stream(stream, self.exporters.is_open_vswitch), number - counts + 1, number)
         self._numbered(stream, number, counts)
-        yield self._owned(decoded.batch, stream[decoded.owner], decoded.doubted)
+        if decoding.compiled():
+            runs = _Runs(headers.begins, headers.counts, stream, headers.sampling)
+            yield self._filled(netflow5.PROGRAM, datagrams.flat, runs, headers.times)
+        else:
+            decoded = netflow5.decode(datagrams.flat, headers)
+            yield self._owned(decoded.batch, stream[decoded.owner], decoded.doubted)
 
     def _sflow(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
         flat, begins = datagrams.flat, datagrams.begins[which]
@@ -187,6 +196,16 @@ class Collector:
         reading = _Reading(self, flat, np.array([each.stream for each in held], np.int64), header)
         yield from reading.decode(Sets(np.arange(len(held)), number, begins, begins + lengths))
 
+    def _filled(self, program: Program, flat: Bytes, runs: _Runs, header: Header) -> Batch:
+        """Records of one layout, with their exporter and the sampling that the operator said."""
+        begins, counts, stream, told = runs
+        configured = self.by_stream(stream, self.exporters.configured_sampling)
+        owned = Runs(begins, counts, self.exporters.of_stream[stream], np.where(configured, configured, told))
+        batch, doubted = decoding.filled(program, flat, owned, header)
+        if doubted is not None:
+            self._count("clock", batch["exporter"][doubted])
+        return batch
+
     def _owned(self, batch: Batch, stream: Places, doubted: NDArray[np.bool_]) -> Batch:
         """Fills in the exporter, and the sampling that the operator said."""
         batch["exporter"] = self.exporters.of_stream[stream]
@@ -233,6 +252,15 @@ class Collector:
             setattr(losses, loss, getattr(losses, loss) + int(counts[place]))
 
 
+class _Runs(NamedTuple):
+    """As `decoding.Runs`, but the sampling is what they say themselves."""
+
+    begins: Places
+    counts: Places
+    stream: Places
+    sampling: NDArray[np.int64]
+
+
 class _Reading:
     """Sets of some datagrams, decoded by the templates of the moment."""
 
@@ -247,9 +275,10 @@ class _Reading:
         sets = sets.some(sets.number >= FIRST_ID)
         if not len(sets.number):
             return
-        keys, back = np.unique(self._stream[sets.datagram] << 16 | sets.number, return_inverse=True)
+        keys = self._stream[sets.datagram] << 16 | sets.number
+        first, back = groups(keys)
         of: dict[Template, list[int]] = {}
-        for place, (stream, number) in enumerate(divmod(key, 1 << 16) for key in keys.tolist()):
+        for place, (stream, number) in enumerate(divmod(key, 1 << 16) for key in keys[first].tolist()):
             own = self._exporters.streams[stream]
             template = self._exporters.template(own, number)
             if template is None and own.version == 10 and self._exporters.is_open_vswitch(own):
@@ -267,6 +296,18 @@ class _Reading:
         return next((template for template in each if fits(self._flat, sets.begins, sets.ends, template)), None)
 
     def _decoded(self, sets: Sets, template: Template) -> Iterator[Batch]:
+        program = decoding.program(template) if decoding.compiled() else None
+        if program is None:
+            yield from self._read(sets, template)
+            return
+        counts, stream = (sets.ends - sets.begins) // program.record_bytes, self._stream[sets.datagram]
+        np.add.at(self.counted, sets.datagram, counts)
+        runs = _Runs(sets.begins, counts, stream, self._collector.by_stream(stream, self._exporters.sampling))
+        header = self._header.some(sets.datagram)
+        yield self._collector._filled(program, self._flat, runs, header)
+
+    def _read(self, sets: Sets, template: Template) -> Iterator[Batch]:
+        """What numpy alone knows to read."""
         found = records(self._flat, sets.begins, sets.ends, template)
         self.broken[sets.datagram[found.broken]] = True
         owner = sets.datagram[found.owner]
@@ -276,9 +317,7 @@ class _Reading:
             for each, sampler, rate in sampling_options(found.columns, stream):
                 self._exporters.streams[each].learn_sampler(sampler, rate)
             return
-        arrived_s, exported_s, uptime_ms = self._header
-        header = Header(arrived_s[owner], exported_s[owner], uptime_ms[owner])
-        batch, doubted = meant(found.columns, header)
+        batch, doubted = meant(found.columns, self._header.some(owner))
         self._sample(batch, stream, samplers(found.columns))
         if (again := self._again(found.columns, stream)).any():
             batch, stream, doubted = some(batch, ~again), stream[~again], doubted[~again]

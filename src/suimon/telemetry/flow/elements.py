@@ -68,3 +68,10 @@ LENGTHS: Final = {
 }
 """Those that are no numbers, and so can't be shortened (RFC 7011, section 6.2)."""
 LONGEST_NUMBER: Final = 8
+TAKEN: Final = ("input", "output", "source_port", "destination_port", "protocol", "tcp_flags")
+"""Which are in a record as they are."""
+COUNTS: Final = {
+    "packets": ("packets", "post_packets"),
+    "bytes": ("bytes", "post_bytes", "layer2_bytes"),
+}
+"""The first that is there: what was seen, else what was sent on."""

@@ -8,14 +8,9 @@ from numpy.typing import NDArray
 
 from suimon.model.records import Batch, batch_of
 from suimon.telemetry.flow.clocks import Header, believed, said
+from suimon.telemetry.flow.elements import COUNTS, TAKEN
 from suimon.telemetry.flow.layout import Columns
 
-_COUNTS: Final = {
-    "packets": ("packets", "post_packets"),
-    "bytes": ("bytes", "post_bytes", "layer2_bytes"),
-}
-"""The first that is there: what was seen, else what was sent on."""
-_TAKEN: Final = ("input", "output", "source_port", "destination_port", "protocol", "tcp_flags")
 _SAMPLING: Final = {"sampled_packets", "sampler_interval", "sampling_interval"}
 _MOST_SAMPLING: Final = (1 << 32) - 1
 
@@ -23,10 +18,10 @@ _MOST_SAMPLING: Final = (1 << 32) - 1
 def meant(columns: Columns, header: Header) -> tuple[Batch, NDArray[np.bool_]]:
     """Records, without exporter; `sampling` is what they say themselves. Then, of which the time was not believed."""
     batch = batch_of(len(header.arrived_s))
-    for name in _TAKEN:
+    for name in TAKEN:
         if name in columns:
             batch[name] = columns[name]
-    for name, candidates in _COUNTS.items():
+    for name, candidates in COUNTS.items():
         for candidate in candidates:
             if candidate in columns:
                 batch[name] = columns[candidate]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from suimon.model.records import Batch, batch_of
 from suimon.telemetry.flow.clocks import Header, believed, said
 from suimon.telemetry.flow.datagrams import Bytes, Places, read, within
+from suimon.telemetry.flow.decoding import of_layout
 
 HEADER_BYTES: Final = 24
 _RECORD: Final = np.dtype(
@@ -35,34 +36,55 @@ _TAKEN: Final = (
     *("source_low", "destination_low", "input", "output", "packets", "bytes", "source_port", "destination_port"),
     *("tcp_flags", "protocol"),
 )
+PROGRAM: Final = of_layout(_RECORD, 4)
 _INTERVAL: Final = 0x3FFF
 """The rest of the header's last field is the mode of sampling."""
 
 
 class Decoded(NamedTuple):
-    """`owner` is the datagram of each record; `broken` are datagrams that were not what they said."""
+    """`owner` is the datagram of each record."""
 
     batch: Batch
     owner: Places
-    broken: NDArray[np.bool_]
     doubted: NDArray[np.bool_]
     """Records whose time was not believed."""
 
 
-def decode(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64]) -> Decoded:
-    """Each datagram has a whole header. `sampling` is what it says there, `exporter` is left to the caller."""
+class Headers(NamedTuple):
+    """What datagrams say before their records; each has a whole header.
+
+    `counts` are records that are there, `broken` datagrams that say something else.
+    """
+
+    begins: Places
+    """Of the first record."""
+    counts: Places
+    sampling: NDArray[np.int64]
+    times: Header
+    broken: NDArray[np.bool_]
+
+
+def headers(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64]) -> Headers:
     said_count = read(flat, ">u2", begins + 2).astype(np.int64)
     counts = np.minimum(said_count, (lengths - HEADER_BYTES) // _RECORD.itemsize)
-    owner, at = within(begins + HEADER_BYTES, counts, _RECORD.itemsize)
+    exported_s = read(flat, ">u4", begins + 8) + read(flat, ">u4", begins + 12) / 1e9
+    uptime_ms = read(flat, ">u4", begins + 4).astype(np.int64)
+    sampling = (read(flat, ">u2", begins + 22) & _INTERVAL).astype(np.int64)
+    times = Header(arrived_s, exported_s, uptime_ms)
+    return Headers(begins + HEADER_BYTES, counts, sampling, times, (counts < said_count) | (said_count == 0))
+
+
+def decode(flat: Bytes, of: Headers) -> Decoded:
+    """`exporter` is left to the caller."""
+    owner, at = within(of.begins, of.counts, _RECORD.itemsize)
     # Copied as plain bytes: as records they would be copied field by field.
     rows = read(flat, f"V{_RECORD.itemsize}", at).view(_RECORD)
     batch = batch_of(len(rows))
     for name in _TAKEN:
         batch[name] = rows[name]
     batch["ip_version"] = 4
-    batch["sampling"] = (read(flat, ">u2", begins + 22) & _INTERVAL)[owner]
-    exported_s = read(flat, ">u4", begins + 8) + read(flat, ">u4", begins + 12) / 1e9
-    header = Header(arrived_s[owner], exported_s[owner], read(flat, ">u4", begins + 4).astype(np.int64)[owner])
+    batch["sampling"] = of.sampling[owner]
+    header = of.times.some(owner)
     columns = {name: rows[name] for name in ("begun_uptime_ms", "ended_uptime_ms")}
     batch["begun"], batch["ended"], doubted = believed(*said(columns, header), header)
-    return Decoded(batch, owner, (counts < said_count) | (said_count == 0), doubted)
+    return Decoded(batch, owner, doubted)

@@ -1,0 +1,386 @@
+/* Records out of datagrams, straight into columns: decoding.py says what goes in, and numpy does the same without this.
+ *
+ * What came from outside is only ever read, between places that were checked here; it never says where anything is written.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+#define AT_ONCE 512 /* Records whose fields are read one after the other: as many as stay in the nearest cache. */
+#define WORD 8      /* What is read at once, however short a field is: so much has to lie behind the last of them. */
+
+EXPORTED int64_t suimon_decoding(void) { return 1; }
+
+static inline uint64_t eight(const uint8_t *at) {
+    return (uint64_t)at[0] << 56 | (uint64_t)at[1] << 48 | (uint64_t)at[2] << 40 | (uint64_t)at[3] << 32 |
+           (uint64_t)at[4] << 24 | (uint64_t)at[5] << 16 | (uint64_t)at[6] << 8 | at[7];
+}
+
+static inline uint32_t four(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline uint16_t two(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
+
+/* ---- Templates: records of one size, whose fields all lie at the same distance from their begin. ---- */
+
+enum { NUMBER, WHERE_ZERO, UPTIME_MS, UNIX_MS, UNIX_S, EXPORT_TIME };
+
+typedef struct {
+    int64_t offset, width, kind; /* Where in a record, how many bytes (1 to 8), and what it is. */
+    int64_t column_bytes;        /* Of a number: 1, 2, 4 or 8. Times are doubles. */
+    uint8_t *into;
+} field;
+
+typedef struct { /* Of each set of records. */
+    const int64_t *begins, *counts, *exporter, *sampling, *uptime_ms;
+    const double *arrived_s, *exported_s;
+} sets;
+
+typedef struct {
+    double *begun, *ended;
+    uint32_t *exporter, *sampling;
+} columns;
+
+#define STORE(TYPE, CONDITION)                                                                                         \
+    for (int64_t i = 0; i < count; i++) {                                                                              \
+        TYPE *into = (TYPE *)each->into + first + i;                                                                   \
+        if (CONDITION)                                                                                                 \
+            *into = (TYPE)(eight(from + at[i]) >> shift);                                                              \
+    }                                                                                                                  \
+    break;
+
+static void read_field(const uint8_t *flat, const field *each, const sets *of, const int64_t *at, const int64_t *set,
+                       int64_t first, int64_t count) {
+    const uint8_t *from = flat + each->offset;
+    int shift = 64 - 8 * (int)each->width;
+    double *time = (double *)each->into + first;
+    switch (each->kind) {
+    case NUMBER:
+        switch (each->column_bytes) {
+        case 1: STORE(uint8_t, 1)
+        case 2: STORE(uint16_t, 1)
+        case 4: STORE(uint32_t, 1)
+        default: STORE(uint64_t, 1)
+        }
+        break;
+    case WHERE_ZERO: STORE(uint16_t, !*into)
+    case UPTIME_MS: /* Both counters wrap after 49 days, so only their difference means something. */
+        for (int64_t i = 0; i < count; i++) {
+            uint64_t said = eight(from + at[i]) >> shift;
+            int32_t ago_ms = (int32_t)(uint32_t)((uint64_t)of->uptime_ms[set[i]] - said);
+            time[i] = of->exported_s[set[i]] - ago_ms / 1e3;
+        }
+        break;
+    case UNIX_MS:
+        for (int64_t i = 0; i < count; i++)
+            time[i] = (double)(eight(from + at[i]) >> shift) / 1e3;
+        break;
+    case UNIX_S:
+        for (int64_t i = 0; i < count; i++)
+            time[i] = (double)(eight(from + at[i]) >> shift);
+        break;
+    default:
+        for (int64_t i = 0; i < count; i++)
+            time[i] = of->exported_s[set[i]];
+    }
+}
+
+/* Whether what is said of the time can be believed as it is (clocks.py). What is no number compares as false. */
+static int plausible(double begun, double ended, double arrived_s, double exported_s, double bound_s, double longest_s) {
+    double took = ended - begun, late = arrived_s - ended, off = exported_s - arrived_s;
+    return took >= 0.0 && took <= longest_s && late > -bound_s && late < longest_s && off > -bound_s && off < bound_s;
+}
+
+/* Fills so many records; returns how many have a time that is not plausible, -1 when something would lie outside. */
+EXPORTED int64_t suimon_records(const uint8_t *flat, int64_t flat_bytes, const sets *of, int64_t set_count,
+                                int64_t record_bytes, const field *fields, int64_t field_count, const columns *into,
+                                int64_t room, double bound_s, double longest_s) {
+    int64_t at[AT_ONCE], set[AT_ONCE], first = 0, doubted = 0, sum = 0;
+    for (int64_t f = 0; f < field_count; f++)
+        if (fields[f].width < 1 || fields[f].width > WORD || fields[f].offset < 0 ||
+            fields[f].offset + fields[f].width > record_bytes)
+            return -1;
+    for (int64_t s = 0; s < set_count; s++) {
+        int64_t count = of->counts[s], begin = of->begins[s];
+        if (begin < 0 || begin > flat_bytes || count < 0 || count > room - sum ||
+            (count && (record_bytes < 1 || count > (flat_bytes - WORD - begin) / record_bytes)))
+            return -1;
+        sum += count;
+    }
+    if (sum != room)
+        return -1;
+    for (int64_t s = 0, next = 0; first < room;) {
+        int64_t count = 0;
+        for (; count < AT_ONCE && s < set_count;) {
+            if (next == of->counts[s]) {
+                s++, next = 0;
+                continue;
+            }
+            at[count] = of->begins[s] + next++ * record_bytes;
+            set[count++] = s;
+        }
+        for (int64_t f = 0; f < field_count; f++)
+            read_field(flat, &fields[f], of, at, set, first, count);
+        for (int64_t i = 0; i < count; i++) {
+            int64_t own = set[i], n = first + i;
+            into->exporter[n] = (uint32_t)of->exporter[own];
+            into->sampling[n] = (uint32_t)of->sampling[own];
+            doubted += !plausible(into->begun[n], into->ended[n], of->arrived_s[own], of->exported_s[own], bound_s, longest_s);
+        }
+        first += count;
+    }
+    return doubted;
+}
+
+/* ---- sFlow: samples of packets, each told by its first bytes. ---- */
+
+enum { FLOW = 1, COUNTERS = 2, FLOW_EXPANDED = 3, COUNTERS_EXPANDED = 4 };
+enum { RAW_HEADER = 1, PLAIN_IPV4 = 3, PLAIN_IPV6 = 4 };
+enum { ETHERNET = 1, IPV4 = 11, IPV6 = 12 }; /* What a raw header is of. */
+enum { ICMP = 1, TCP = 6, UDP = 17, FRAGMENT = 44, AUTHENTICATION = 51, ICMP6 = 58, SCTP = 132 };
+#define MOST_SAMPLES 256
+#define MOST_RECORDS 32
+#define MOST_VLANS 2
+#define MOST_EXTENSIONS 4
+#define UNKNOWN_INTERFACE 0x3FFFFFFFu
+
+typedef struct {
+    uint8_t *ip_version, *protocol, *tcp_flags;
+    uint16_t *source_port, *destination_port;
+    uint64_t *source_high, *source_low, *destination_high, *destination_low, *source_mac, *destination_mac;
+    uint64_t *packets, *bytes;
+    uint32_t *sampling, *input, *output;
+    double *begun, *ended;
+    int64_t *owner;
+} samples;
+
+typedef struct { /* Samples of counters, which are few: where each is. */
+    int64_t *owner, *kind, *begins, *ends;
+} others;
+
+typedef struct { /* One of several things that say their kind and length; `at` is behind that. */
+    uint32_t kind;
+    const uint8_t *at, *end;
+} thing;
+
+/* The next of them, if it is whole. */
+static int next_thing(const uint8_t *at, const uint8_t *end, thing *found) {
+    if (end - at < 8 || four(at + 4) > end - at - 8)
+        return 0;
+    *found = (thing){four(at), at + 8, at + 8 + four(at + 4)};
+    return 1;
+}
+
+static void ports(const uint8_t *at, const uint8_t *end, uint8_t protocol, samples *into, int64_t n) {
+    int64_t room = end - at;
+    if (room < 2)
+        return;
+    if (protocol == TCP || protocol == UDP || protocol == SCTP) {
+        if (room >= 4) {
+            into->source_port[n] = two(at);
+            into->destination_port[n] = two(at + 2);
+        }
+        if (protocol == TCP && room >= 14)
+            into->tcp_flags[n] = at[13];
+    } else if (protocol == ICMP || protocol == ICMP6) { /* Type and code, where NetFlow v5 has them. */
+        into->destination_port[n] = two(at);
+    }
+}
+
+static void ipv4(const uint8_t *at, const uint8_t *end, samples *into, int64_t n) {
+    if (end - at < 20 || at[0] >> 4 != 4)
+        return;
+    int64_t header = (at[0] & 15) * 4;
+    into->ip_version[n] = 4;
+    into->protocol[n] = at[9];
+    into->source_low[n] = four(at + 12);
+    into->destination_low[n] = four(at + 16);
+    /* Only the first fragment has ports, and a header is at least 20 bytes. */
+    if (!(two(at + 6) & 0x1FFF) && header >= 20 && header < end - at)
+        ports(at + header, end, at[9], into, n);
+}
+
+static int extension(uint8_t protocol) {
+    return protocol == 0 || protocol == 43 || protocol == 60 || protocol == FRAGMENT || protocol == AUTHENTICATION;
+}
+
+static void ipv6(const uint8_t *at, const uint8_t *end, samples *into, int64_t n) {
+    if (end - at < 40 || at[0] >> 4 != 6)
+        return;
+    uint8_t protocol = at[6];
+    int later = 0; /* Not the first fragment. */
+    int64_t place = 40;
+    for (int i = 0; i < MOST_EXTENSIONS && !later && extension(protocol) && place + 8 <= end - at; i++) {
+        const uint8_t *header = at + place;
+        later = protocol == FRAGMENT && two(header + 2) >> 3;
+        place += protocol == FRAGMENT ? 8 : (protocol == AUTHENTICATION ? 4 : 8) * header[1] + 8;
+        protocol = header[0];
+    }
+    into->ip_version[n] = 6;
+    into->protocol[n] = protocol;
+    into->source_high[n] = eight(at + 8);
+    into->source_low[n] = eight(at + 16);
+    into->destination_high[n] = eight(at + 24);
+    into->destination_low[n] = eight(at + 32);
+    if (!later && place < end - at)
+        ports(at + place, end, protocol, into, n);
+}
+
+static void ethernet(const uint8_t *at, const uint8_t *end, samples *into, int64_t n) {
+    if (end - at < 14)
+        return;
+    into->destination_mac[n] = (uint64_t)two(at) << 32 | four(at + 2);
+    into->source_mac[n] = (uint64_t)two(at + 6) << 32 | four(at + 8);
+    const uint8_t *type_at = at + 12;
+    uint16_t type = two(type_at);
+    for (int i = 0; i < MOST_VLANS && (type == 0x8100 || type == 0x88A8 || type == 0x9100) && end - type_at >= 6; i++) {
+        type_at += 4;
+        type = two(type_at);
+    }
+    if (type == 0x0800)
+        ipv4(type_at + 2, end, into, n);
+    else if (type == 0x86DD)
+        ipv6(type_at + 2, end, into, n);
+    else if (type == 0x0806 && end - type_at >= 30) {
+        into->source_low[n] = four(type_at + 16);
+        into->destination_low[n] = four(type_at + 26);
+    }
+}
+
+/* Agents that don't give the header tell the fields of IP; `at` is behind the first of them, the length. */
+static void plain(const uint8_t *at, int64_t address_bytes, samples *into, int64_t n) {
+    const uint8_t *own = at + 4, *behind = own + 2 * address_bytes;
+    into->ip_version[n] = address_bytes == 4 ? 4 : 6;
+    into->protocol[n] = (uint8_t)four(at);
+    if (address_bytes == 4) {
+        into->source_low[n] = four(own);
+        into->destination_low[n] = four(own + 4);
+    } else {
+        into->source_high[n] = eight(own);
+        into->source_low[n] = eight(own + 8);
+        into->destination_high[n] = eight(own + 16);
+        into->destination_low[n] = eight(own + 24);
+    }
+    into->source_port[n] = (uint16_t)four(behind);
+    into->destination_port[n] = (uint16_t)four(behind + 4);
+    into->tcp_flags[n] = (uint8_t)four(behind + 8);
+}
+
+/* What tells of a sample's packet; whether it is whole. */
+static int packet(const thing *of, samples *into, int64_t n) {
+    int64_t room = of->end - of->at;
+    if (of->kind != RAW_HEADER) {
+        if (room < (of->kind == PLAIN_IPV4 ? 32 : 56))
+            return 0;
+        plain(of->at + 4, of->kind == PLAIN_IPV4 ? 4 : 16, into, n);
+        into->bytes[n] = four(of->at);
+        return 1;
+    }
+    if (room < 16 || four(of->at + 12) > room - 16)
+        return 0;
+    uint32_t length = four(of->at + 4), stripped = four(of->at + 8);
+    const uint8_t *begin = of->at + 16, *end = begin + four(of->at + 12);
+    switch (four(of->at)) {
+    case ETHERNET: ethernet(begin, end, into, n); break;
+    case IPV4: ipv4(begin, end, into, n); break;
+    case IPV6: ipv6(begin, end, into, n); break;
+    }
+    /* The frame's length is with its checksum and whatever else was stripped before it was sampled. */
+    into->bytes[n] = length > stripped ? length - stripped : 0;
+    return 1;
+}
+
+/* 0 when it is unknown, none (the packet was dropped), or several. */
+static uint32_t interface(uint32_t form, uint32_t value) {
+    return form || value == UNKNOWN_INTERFACE || value == 0xFFFFFFFFu ? 0 : value;
+}
+
+/* The packet of one sample as record `n`; whether there is one. `broken` learns of what isn't whole. */
+static int flow(const thing *of, samples *into, int64_t n, uint8_t *broken) {
+    int wide = of->kind == FLOW_EXPANDED, head_bytes = wide ? 44 : 32;
+    const uint8_t *head = of->at;
+    if (of->end - head < head_bytes) {
+        *broken = 1;
+        return 0;
+    }
+    const uint8_t *at = head + head_bytes;
+    uint32_t count = four(head + (wide ? 40 : 28));
+    int found = 0, met = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        thing inside;
+        if (i == MOST_RECORDS || !next_thing(at, of->end, &inside)) {
+            *broken = 1;
+            break;
+        }
+        at = inside.end;
+        /* The first that tells of the packet is enough. */
+        if (!met && (inside.kind == RAW_HEADER || inside.kind == PLAIN_IPV4 || inside.kind == PLAIN_IPV6)) {
+            met = 1;
+            found = packet(&inside, into, n);
+            *broken |= !found;
+        }
+    }
+    if (!found)
+        return 0;
+    into->packets[n] = 1;
+    into->sampling[n] = four(head + (wide ? 12 : 8));
+    for (int side = 0; side < 2; side++) {
+        uint32_t first = four(head + (wide ? 24 + 8 * side : 20 + 4 * side));
+        uint32_t *interface_of = side ? into->output : into->input;
+        interface_of[n] = wide ? interface(first, four(head + 28 + 8 * side)) : interface(first >> 30, first & 0x3FFFFFFF);
+    }
+    return 1;
+}
+
+/* Samples of datagrams that have at least 28 bytes. Without `into` they are only counted: those of packets are what is
+ * returned, those of counters `other_count`. Then there is room for so many of each in `into` and `other`, which is zeroed,
+ * and what is returned are records. -1 when a datagram would lie outside. */
+EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const int64_t *begins, const int64_t *lengths,
+                                const double *arrived_s, int64_t count, samples *into, int64_t room, others *other,
+                                int64_t *other_count, uint8_t *broken) {
+    int64_t found = 0, told = 0, other_room = *other_count;
+    for (int64_t d = 0; d < count; d++) {
+        if (begins[d] < 0 || lengths[d] < 28 || begins[d] > flat_bytes || lengths[d] > flat_bytes - begins[d])
+            return -1;
+        const uint8_t *begin = flat + begins[d], *end = begin + lengths[d];
+        uint32_t address = four(begin + 4);
+        const uint8_t *at = begin + (address == 2 ? 24 : 12);
+        if ((address != 1 && address != 2) || end - at < 16) {
+            broken[d] = 1;
+            continue;
+        }
+        uint32_t said = four(at + 12);
+        at += 16;
+        for (uint32_t i = 0; i < said; i++) {
+            thing sample;
+            if (i == MOST_SAMPLES || !next_thing(at, end, &sample)) {
+                broken[d] = 1;
+                break;
+            }
+            at = sample.end;
+            if (sample.kind == FLOW || sample.kind == FLOW_EXPANDED) {
+                if (!into) {
+                    found++;
+                } else if (found == room) {
+                    return -1;
+                } else if (flow(&sample, into, found, &broken[d])) {
+                    into->begun[found] = into->ended[found] = arrived_s[d];
+                    into->owner[found++] = d;
+                }
+            } else if (sample.kind == COUNTERS || sample.kind == COUNTERS_EXPANDED) {
+                if (into) {
+                    if (told == other_room)
+                        return -1;
+                    other->owner[told] = d;
+                    other->kind[told] = sample.kind;
+                    other->begins[told] = sample.at - flat;
+                    other->ends[told] = sample.end - flat;
+                }
+                told++;
+            }
+        }
+    }
+    *other_count = told;
+    return found;
+}

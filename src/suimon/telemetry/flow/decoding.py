@@ -1,0 +1,195 @@
+"""Records out of datagrams by C (decoding.c), where there was a compiler: `layout`, `meaning`, `clocks`, `frames` and
+`sflow` say the same in numpy, and read what this doesn't know.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suimon.model.compiled import AT, NUMBER, Function, library, place
+from suimon.model.records import RECORD, Batch, batch_of
+from suimon.telemetry.flow.clocks import BOUND_S, LONGEST_S, Header, believed
+from suimon.telemetry.flow.datagrams import Bytes, Places
+from suimon.telemetry.flow.elements import COUNTS, TAKEN
+from suimon.telemetry.flow.layout import VARIABLE, Template, fields
+
+_INTERFACE: Final = 1
+"""What decoding.c says it is."""
+_NUMBER, _WHERE_ZERO, _UPTIME_MS, _UNIX_MS, _UNIX_S, _EXPORT_TIME = range(6)
+_FIELDS: Final = RECORD.names or ()
+_ADDRESSES: Final = {f"{side}_ip{version}" for side in ("source", "destination") for version in (4, 6)}
+_ICMP: Final = ("icmp4", "icmp6")
+_TIMES: Final = (("ms", _UNIX_MS), ("s", _UNIX_S), ("uptime_ms", _UPTIME_MS))
+"""The first that is there counts."""
+_KNOWN: Final = {
+    *("", "source_mac", "destination_mac", "ip_version", *_ADDRESSES, *_ICMP, *TAKEN),
+    *(name for names in COUNTS.values() for name in names),
+    *(f"{which}_{unit}" for which in ("begun", "ended") for unit, _ in _TIMES),
+    *("observed_ms", "observed_s"),
+}
+_OF_SAMPLES: Final = (
+    *("ip_version", "protocol", "tcp_flags", "source_port", "destination_port", "source_high", "source_low"),
+    *("destination_high", "destination_low", "source_mac", "destination_mac", "packets", "bytes", "sampling", "input"),
+    *("output", "begun", "ended"),
+)
+"""As decoding.c's `samples` has them."""
+
+
+class Program(NamedTuple):
+    """What is read of each record: of each field its place, bytes, kind, and the column that it is for.
+
+    `ip_version` is what all of them have, 0 when they say it or nobody knows.
+    """
+
+    record_bytes: int
+    fields: NDArray[np.int64]
+    ip_version: int
+
+
+class Runs(NamedTuple):
+    """`counts[i]` records from `begins[i]` on, one after the other, of that exporter and sampling."""
+
+    begins: Places
+    counts: Places
+    exporter: NDArray[np.int64]
+    sampling: NDArray[np.int64]
+
+
+def compiled() -> bool:
+    """Whether there is what decoding.c was made to."""
+    return _LIBRARY is not None
+
+
+@lru_cache(maxsize=1024)
+def program(template: Template) -> Program | None:
+    """None for records of variable size, and for those that say of themselves what numpy alone knows to read."""
+    size, of = 0, {}
+    for name, length in fields(template):
+        if name not in _KNOWN or length == VARIABLE:
+            return None
+        if name:
+            of[name] = size, length
+        size += length
+    if template.scope or any({f"{side}_ip4", f"{side}_ip6"} <= of.keys() for side in ("source", "destination")):
+        return None
+    version = 6 if "source_ip6" in of else 4 if "source_ip4" in of else 0
+    return Program(size, _rows((*_numbers(of, said_version=not version), *_times(of))), version)
+
+
+def _numbers(of: dict[str, tuple[int, int]], *, said_version: bool) -> Iterable[tuple[int, int, int, str]]:
+    plain = {name: name for name in (*TAKEN, "source_mac", "destination_mac")}
+    plain |= {column: next((name for name in names if name in of), "") for column, names in COUNTS.items()}
+    if said_version:
+        plain["ip_version"] = "ip_version"
+    plain |= {f"{side}_low": f"{side}_ip4" for side in ("source", "destination")}
+    for column, name in plain.items():
+        if name in of:
+            yield (*of[name], _NUMBER, column)
+    for side in ("source", "destination"):
+        if (there := of.get(f"{side}_ip6")) is not None:
+            yield there[0], 8, _NUMBER, f"{side}_high"
+            yield there[0] + 8, 8, _NUMBER, f"{side}_low"
+    for name in _ICMP:
+        if name in of:
+            yield (*of[name], _WHERE_ZERO, "destination_port")
+
+
+def _times(of: dict[str, tuple[int, int]]) -> Iterable[tuple[int, int, int, str]]:
+    """As `clocks.said`."""
+
+    def first(which: str, *units: tuple[str, int]) -> tuple[int, int, int] | None:
+        return next(((*of[f"{which}_{unit}"], kind) for unit, kind in units if f"{which}_{unit}" in of), None)
+
+    ended = first("ended", *_TIMES) or first("observed", *_TIMES[:2]) or (0, 1, _EXPORT_TIME)
+    yield (*(first("begun", *_TIMES) or ended), "begun")
+    yield (*ended, "ended")
+
+
+def _rows(told: Iterable[tuple[int, int, int, str]]) -> NDArray[np.int64]:
+    rows = [
+        (offset, width, kind, RECORD[column].itemsize, _FIELDS.index(column)) for offset, width, kind, column in told
+    ]
+    return np.array(rows, np.int64)
+
+
+def of_layout(layout: np.dtype[np.void], ip_version: int) -> Program:
+    """Records that are fixed: fields of those names, times by uptime."""
+    of = {name: (offset, kind.itemsize) for name, (kind, offset, *_) in (layout.fields or {}).items()}
+    plain = [(*where, _NUMBER, name) for name, where in of.items() if name in _FIELDS]
+    return Program(layout.itemsize, _rows((*plain, *_times(of))), ip_version)
+
+
+def filled(program: Program, flat: Bytes, runs: Runs, header: Header) -> tuple[Batch, NDArray[np.bool_] | None]:
+    """The records of these runs, which lie in `flat` with SLACK bytes behind them. `header` is that of each run's
+    datagram. Also, of which records the time was not believed; None when it was of all.
+    """
+    assert _LIBRARY is not None, "there is no decoding.c"
+    batch = batch_of(int(runs.counts.sum()))
+    at = np.array([place(batch[name]) for name in _FIELDS], np.int64)
+    told = program.fields.copy()
+    told[:, 4] = at[told[:, 4]]
+    exporter, sampling, uptime_ms = (np.ascontiguousarray(each, np.int64) for each in (*runs[2:], header.uptime_ms))
+    said = [np.ascontiguousarray(each, np.float64) for each in (header.arrived_s, header.exported_s)]
+    begins, counts = np.ascontiguousarray(runs.begins), np.ascontiguousarray(runs.counts)
+    ours = (begins, counts, exporter, sampling, uptime_ms, *said)
+    assert all(len(each) == len(begins) for each in ours), "one of each for each run"
+    of = np.array([place(each) for each in ours], np.int64)
+    into = np.array([place(batch[name]) for name in ("begun", "ended", "exporter", "sampling")], np.int64)
+    wanted = program.record_bytes, place(told), len(told), place(into), len(batch), BOUND_S, LONGEST_S
+    doubtful = _LIBRARY.suimon_records(place(flat), len(flat), place(of), len(begins), *wanted)
+    assert doubtful >= 0, "runs lie within the bytes"
+    if program.ip_version:
+        batch["ip_version"] = program.ip_version
+    if not doubtful:
+        return batch, None
+    owner = np.repeat(np.arange(len(counts)), counts)
+    batch["begun"], batch["ended"], doubted = believed(batch["begun"], batch["ended"], header.some(owner))
+    return batch, doubted
+
+
+class Sampled(NamedTuple):
+    """`owner` is the datagram of each record; `others` are samples of counters: their datagram, kind, begin and end."""
+
+    batch: Batch
+    owner: Places
+    others: NDArray[np.int64]
+    broken: NDArray[np.bool_]
+
+
+def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64]) -> Sampled:
+    """The packets that datagrams of sFlow tell of; each has at least the bytes that `sflow` says."""
+    assert _LIBRARY is not None, "there is no decoding.c"
+    begins, lengths = np.ascontiguousarray(begins), np.ascontiguousarray(lengths)
+    arrived_s, broken = np.ascontiguousarray(arrived_s), np.zeros(len(begins), np.bool_)
+    datagrams = (place(flat), len(flat), place(begins), place(lengths), place(arrived_s), len(begins))
+    others = ctypes.c_int64(0)
+    room = _LIBRARY.suimon_samples(*datagrams, None, 0, None, ctypes.addressof(others), place(broken))
+    assert room >= 0, "datagrams lie within the bytes"
+    batch, owner = batch_of(room), np.empty(room, np.int64)
+    told = np.empty((4, others.value), np.int64)
+    into = np.array([*(place(batch[name]) for name in _OF_SAMPLES), place(owner)], np.int64)
+    rest = np.array([place(each) for each in told], np.int64)
+    count = _LIBRARY.suimon_samples(*datagrams, place(into), room, place(rest), ctypes.addressof(others), place(broken))
+    assert 0 <= count <= room, "there are as many as were counted"
+    return Sampled(batch[:count], owner[:count], told, broken)
+
+
+_FUNCTIONS: Final = {
+    "suimon_records": Function(
+        (AT, NUMBER, AT, NUMBER, NUMBER, AT, NUMBER, AT, NUMBER, ctypes.c_double, ctypes.c_double), NUMBER
+    ),
+    "suimon_samples": Function((AT, NUMBER, AT, AT, AT, NUMBER, AT, NUMBER, AT, AT, AT), NUMBER),
+}
+
+
+def _loaded(folder: str) -> ctypes.CDLL | None:
+    return library(folder, "decoding", _INTERFACE, _FUNCTIONS)
+
+
+_LIBRARY = _loaded(__file__.rpartition("/")[0])
