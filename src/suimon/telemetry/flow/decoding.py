@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.compiled import AT, NUMBER, Function, library, place
-from suimon.model.records import RECORD, Batch, batch_of
+from suimon.model.records import RECORD, Batch, batch_of, some
 from suimon.telemetry.flow.clocks import BOUND_S, LONGEST_S, Header, believed
 from suimon.telemetry.flow.datagrams import Bytes, Places
 from suimon.telemetry.flow.elements import COUNTS, TAKEN
@@ -177,7 +177,10 @@ def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.
     rest = np.array([place(each) for each in told], np.int64)
     count = _LIBRARY.suimon_samples(*datagrams, place(into), room, place(rest), ctypes.addressof(others), place(broken))
     assert 0 <= count <= room, "there are as many as were counted"
-    return Sampled(batch[:count], owner[:count], told, broken)
+    if count < room:
+        # Who keeps the records must not keep the room for those that were none.
+        batch, owner = some(batch, np.arange(count)), owner[:count]
+    return Sampled(batch, owner, told, broken)
 
 
 _FUNCTIONS: Final = {
