@@ -9,8 +9,10 @@ import pytest
 from suimon.enforcement import world
 from suimon.enforcement.scope import Limits
 from suimon.model.actor import SYSTEM
+from suimon.model.identity import Project, Role, RoleAssignment, User
 from suimon.model.policies import CLOUD
 from suimon.resources import policies
+from suimon.resources.identity import assign_role, create_named, unassign_role
 from tests.enforcement.policed import OPEN, Policed
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, refused
 
@@ -223,6 +225,21 @@ def test_who_stands_still_tells_nothing_and_foresees_nothing() -> None:
     policed.network(name="bad")
     assert (policed.news(), policed.foreseen("bad")) == ([], [])
     policed.close()
+
+
+def test_who_has_a_role_is_a_fact_of_its_three_parts(policed: Policed) -> None:
+    policed.policy("roles", "has(u, p, r) :- keystone:role_assignments(user_id=u, project_id=p, role_id=r)")
+    before = policed.rows("roles", "has")
+    project = policed.write(lambda tx: create_named(tx, ADMIN, Project, {"name": "lab"}))
+    user = policed.write(lambda tx: create_named(tx, ADMIN, User, {"name": "carol", "password_hash": "x"}))
+    roles = [policed.write(lambda tx, name=name: create_named(tx, ADMIN, Role, {"name": name})) for name in "ab"]
+    given = [RoleAssignment(user_id=user.id, project_id=project.id, role_id=role.id) for role in roles]
+    for one in given:
+        policed.write(lambda tx, one=one: assign_role(tx, ADMIN, one))
+    had = [(user.id, project.id, role.id) for role in roles]
+    assert policed.rows("roles", "has") == sorted([*before, *had])
+    policed.write(lambda tx: unassign_role(tx, ADMIN, given[0]))
+    assert policed.rows("roles", "has") == sorted([*before, had[1]])
 
 
 def test_projects_have_their_own_facts_and_policies(policed: Policed) -> None:

@@ -295,6 +295,7 @@ EQUIVALENT: dict[str, str] = {
     "action:executor._refused.1": _TWICE,
     "derive:evaluation.Evaluation._settle_one.1": "what comes in bulk comes row by row, later",
     "enforcement:ages.stale_below.1": "nothing rests on none of them, after a look at each clause",
+    "enforcement:flows.Flows.read.1": "a line in the log",
     "enforcement:scope.Scope._take_clause.1": "what is in force already changes nothing, and what can't be still can't",
     "enforcement:world.World._catch_up.3": "a line in the log",
     "gate:responder.Responder._settle.3": "a line in the log",

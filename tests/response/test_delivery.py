@@ -19,8 +19,9 @@ from suimon.resources import subscribers
 from suimon.resources.subscribers import add_subscriber
 from suimon.response.delivery import Deliverer, DelivererConfig, is_public
 from suimon.response.syslog import framed, message
-from tests.resources.world import ADMIN, ALICE
+from tests.resources.world import ADMIN, ALICE, BOB
 from tests.response.cloud import Cloud
+from tests.response.test_usage import HEAVY, minutes, uses
 
 Make = Callable[..., Cloud]
 Heard = list[tuple[dict[str, str], bytes]]
@@ -97,6 +98,22 @@ def test_a_tenant_hears_his_half_at_public_addresses_only(cloud: Make) -> None:
     assert sorted({json.loads(one.body)["kind"] for one in waiting(c)}) == ["finding", "restriction"]
     deliver(c)
     assert waiting(c) == []
+
+
+def test_a_tenant_is_warned_at_80_percent_once(cloud: Make) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"))
+    for url, by in (("https://127.0.0.1:1/", ALICE), ("https://127.0.0.1:1/", BOB), ("http://127.0.0.1:1/", ADMIN)):
+        subscribe(c, url, by)
+    uses(c, c.ports[0], 39.9)
+    minutes(c, 1)
+    assert waiting(c) == []
+    uses(c, c.ports[0], 0.1)
+    minutes(c, 2)
+    listening = {one.id: one.project_id for one in c.read(lambda tx: subscribers.list_subscribers(tx, ADMIN))}
+    assert sorted(str(listening[one.subscriber_id]) for one in waiting(c)) == ["None", "red"]
+    for told in (json.loads(one.body) for one in waiting(c)):
+        assert told["kind"] == "warning" and told["subject"] == {"kind": "port", "id": c.ports[0]}
+        assert (told["details"]["used_gb"], told["details"]["allowed_gb"]) == (40.0, 50.0)
 
 
 def test_a_name_that_leads_inside_is_not_followed(cloud: Make) -> None:

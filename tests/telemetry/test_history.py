@@ -135,6 +135,20 @@ def test_a_filter_finds_what_it_says(kept: Kept, asked: str, found: list[int] | 
 
 
 @pytest.mark.parametrize(
+    ("asked", "bounds"),
+    [
+        ("since 5 until 9 bytes 1", (5, 9)),
+        ("(since 5 until 9) (since 6)", (6, 9)),
+        ("since 5 or since 6", (None, None)),
+        ("not since 5", (None, None)),
+    ],
+)
+def test_of_times_that_are_sure_only_those_hours_are_read(asked: str, bounds: tuple[float | None, ...]) -> None:
+    condition = parsed(asked)
+    assert (condition.since_s, condition.until_s) == bounds
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         *("colour red", "source", "source 10.0.0.300", "(source 10.0.0.1", "source 10.0.0.1)", "protocol > 6", "and"),
@@ -298,3 +312,5 @@ def test_closing_ends_what_still_goes_on(filed: Filed) -> None:
             filed.segments.close()
         with pytest.raises(duckdb.Error):
             endless.result(30)
+    with pytest.raises(duckdb.Error):
+        filed.ask()

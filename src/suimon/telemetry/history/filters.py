@@ -136,8 +136,6 @@ class _Reader:
 
 def _all_of(found: Sequence[Condition]) -> Condition:
     """Side by side: one in the other, two hundred of them are deeper than ClickHouse reads."""
-    if len(found) == 1:
-        return found[0]
     since = [each.since_s for each in found if each.since_s is not None]
     until = [each.until_s for each in found if each.until_s is not None]
     sql = f"({' AND '.join(each.sql for each in found)})"
