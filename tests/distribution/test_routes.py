@@ -12,6 +12,7 @@ from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.routes import MOST_HOPS
 from suimon.model import things, view
 from suimon.model.touches import ROUTER_GATEWAY, ROUTER_INTERFACE
+from suimon.resources.router_legs import set_status
 from suimon.store.store import Store
 from suimon.store.tables import IP_ALLOCATIONS
 from suimon.store.tx import Tx
@@ -77,6 +78,32 @@ def test_a_host_holds_the_routers_behind_its_own_and_what_they_join(tmp_path: Pa
         await follower.drain()
         assert held(follower, "router") == {routers[0].id}
         assert ("peer", far.id) not in follower.objects
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_of_a_router_beside_its_own_a_host_is_told_the_leg_while_it_is_up(tmp_path: Path) -> None:
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        nets, beside, near = [make_network(number) for number in range(3)], make(things.Router), make(things.Router)
+        await put(store, *(thing for net in nets for thing in net), near, beside)
+        for router, (_, subnet) in ((near, nets[0]), (near, nets[1]), (beside, nets[2])):
+            await put_leg(store, router, subnet, 2)
+        await put(store, on(nets[0][1], "h1"), on(nets[2][1], "h2"))
+        await settle(store, dispatcher)
+        follower = await connected(dispatcher, "h1")
+        leg = await put_leg(store, beside, nets[1][1], 9)
+        told = view.Leg(leg.id, beside.id, leg.network_id, leg.mac_address, ("10.0.1.9",))
+        for up in (True, False, True):
+            await write(store, partial(set_status, router=msgspec.structs.replace(beside, admin_state_up=up)))
+            await settle(store, dispatcher)
+            await follower.drain()
+            assert (follower.objects.get(("leg", leg.id)) == told) == up
+        assert held(follower, "router") == {near.id}
+        assert held(follower, "network") == {network.id for network, _ in nets[:2]}
+        await write(store, lambda tx: tx.delete(tx.get(things.Port, leg.id)))
+        await settle(store, dispatcher)
+        await follower.drain()
+        assert ("leg", leg.id) not in follower.objects
 
     with_dispatcher(tmp_path, body)
 

@@ -10,7 +10,7 @@ import pytest
 
 from suimon.model import things, view
 from suimon.model.things import Quota
-from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, touches
+from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, ROUTER_INTERFACE, touches
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 replace = msgspec.structs.replace
@@ -65,7 +65,10 @@ def test_a_router_port_touches_its_router_and_its_network() -> None:
     leg = make(
         things.Port, network_id="n", mac_address="x", device_owner=ROUTER_INTERFACE, device_id="r", binding_host="h1"
     )
-    assert touches(None, leg) == {ITSELF, ("router", "r", "router:r"), ("router", "r", "network:n")}
+    to_its_own = {("router", "r", "router:r"), ("router", "r", "network:n")}
+    assert touches(None, leg) == {ITSELF, ("leg", "i", "peers:n")} | to_its_own
+    outside = replace(leg, device_owner=ROUTER_GATEWAY)
+    assert touches(None, outside) == {ITSELF, ("router", "r", "router:r"), ("way_out", "r", "network:n")}
 
 
 def test_the_port_of_a_floating_ip_is_no_peer() -> None:

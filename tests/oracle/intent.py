@@ -233,6 +233,8 @@ class Oracle:
         legs = [leg for leg in self._all["ports"] if _is_leg(leg) and leg["device_id"] == router_id]
         outer = [ip for ip in _fixed(self._gateway(router_id) or {"fixed_ips": ()}) if ":" in ip]
         own = [*outer, *(ip for leg in legs for ip in _fixed(leg))]
+        if via and hops and frame.dst in _fixed(via):
+            return self._answered_on_link(frame, sender, hops, via)
         if frame.dst in own and (hops or via is None):
             return self._answered_from_afar(router_id, frame, sender, hops, legs)
         if frame.dst in own or (via and frame.dst == link_local(via["mac_address"])):
@@ -254,7 +256,7 @@ class Oracle:
         if via and way.extra and sender["network_id"] == network_id and nexthop in _addresses(sender):
             # Whoever is the next hop has no use for the router: it would get back what it had.
             return set()
-        onwards = frame.but(eth_src=ANY_MAC if self._shared_wire(network_id) else mac, ttl=frame.ttl - 1)
+        onwards = frame.but(eth_src=mac, ttl=frame.ttl - 1)
         return self._hop(network_id, onwards, nexthop, sender, hops)
 
     def _taken(self, router_id: str, frame: Frame, ways: list[Way]) -> Way:
@@ -294,6 +296,14 @@ class Oracle:
             return set()
         answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
         return self._routed(router_id, answer, sender, hops + 1, legs[0])
+
+    def _answered_on_link(self, frame: Frame, sender: Body, hops: int, leg: Body) -> set[Arrival]:
+        """Another router brings a ping for this leg: it gets the answer, whatever routes this one has."""
+        if frame.first != ECHO.get(frame.protocol) or frame.second:
+            return set()
+        answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
+        ends = {"eth_src": leg["mac_address"], "eth_dst": frame.eth_src}
+        return self._on_link(leg["network_id"], answer.but(**ends), sender, hops + 1)
 
     def _ways(self, router_id: str, legs: list[Body]) -> Iterator[Way]:
         """Connected subnets, extra routes, the external network's subnets, and the way out."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.oracle.cluster import HOSTS, Cluster, opened
 from tests.oracle.crash import check_crash_points, installed
-from tests.oracle.frame import BROADCAST, TCP, UDP, Frame
+from tests.oracle.frame import BROADCAST, ECHO, ECHO_REPLY, ICMP, ICMPV6, TCP, UDP, Frame
 from tests.oracle.intent import Memory, Oracle
 from tests.oracle.topology import ACTS
 from tests.oracle.trial import Trial
@@ -94,6 +94,36 @@ def test_the_oracle_allows_what_a_rule_allows_and_its_answer_until_the_rule_goes
     assert reached(cluster, memory, other, answer.but(second=40001)) == []
     cluster.api.delete("security-group-rules", rule["id"], ADMIN)
     assert reached(cluster, memory, one, opening) == []
+
+
+@pytest.mark.parametrize("cidrs", [("10.0.0.0/24", "10.1.0.0/24"), ("fd00::/64", "fd00:1::/64")])
+def test_a_leg_behind_a_router_answers_without_a_route_back_on_a_host_that_is_not_told_of_its_router(
+    cluster: Cluster, cidrs: tuple[str, str]
+) -> None:
+    api = cluster.api
+    networks = [api.network(ADMIN) for _ in cidrs]
+    near, far = (api.create("routers", {}, by=ADMIN) for _ in range(2))
+    for network, cidr in zip(networks, cidrs, strict=True):
+        api.act(near["id"], "add_router_interface", {"subnet_id": api.subnet(network, cidr, ADMIN)}, by=ADMIN)
+    beside = api.port(networks[1], ADMIN)
+    api.act(far["id"], "add_router_interface", {"port_id": beside["id"]}, by=ADMIN)
+    (leg,) = (each for each in api.list("ports", by=ADMIN) if each["network_id"] == networks[0])
+    asking = api.port(networks[0], ADMIN, **{"binding:host_id": "h1"})
+    cluster.follow()
+    told = cluster.cloud.told("h1")
+    assert ("leg", beside["id"]) in told
+    assert ("router", far["id"]) not in told
+    protocol = ICMPV6 if ":" in cidrs[0] else ICMP
+    ping = ip_frame(asking, beside, protocol, 0).but(eth_dst=leg["mac_address"], first=ECHO[protocol], ident=7)
+    heard, _ = cluster.send(asking["id"], ping)
+    assert [(each.place, each.frame.src, each.frame.first) for each in heard] == [
+        (asking["id"], ping.dst, ECHO_REPLY[protocol])
+    ]
+    assert reached(cluster, Memory(), asking, ping) == [asking["id"]]
+    api.update("routers", far["id"], {"admin_state_up": False}, ADMIN)
+    cluster.follow()
+    assert not cluster.send(asking["id"], ping)[0]
+    assert reached(cluster, Memory(), asking, ping) == []
 
 
 def test_the_oracle_knows_a_forged_sender(cluster: Cluster) -> None:

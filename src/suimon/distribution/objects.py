@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import BindParameter, Select, bindparam, func, literal, select, union_all
+from sqlalchemy import BindParameter, Select, and_, bindparam, case, func, literal, null, or_, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.expression import CompoundSelect
 
@@ -15,7 +15,7 @@ from suimon.distribution.gateways import gateways
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.distribution.restrictions import restrictions
 from suimon.model import view
-from suimon.model.touches import UNPLUGGED, of_the_cloud
+from suimon.model.touches import ROUTER_INTERFACE, UNPLUGGED, of_the_cloud
 from suimon.store.tables import (
     ADDRESS_GROUPS,
     FLOATING_IPS,
@@ -88,7 +88,7 @@ def _by_kind(pairs: Iterable[Sequence[str]]) -> Mapping[str, set[str]]:
         # A member's id is "group/port"; it is found by its port. An address group is its own only member.
         group_id, _, name = id_.rpartition("/")
         own = kind == "member" and group_id == name
-        sorted_out.setdefault(_ADDRESS_GROUP if own else kind, set()).add(name)
+        sorted_out.setdefault(_ADDRESS_GROUP if own else _AMONG.get(kind, kind), set()).add(name)
     return sorted_out
 
 
@@ -217,14 +217,18 @@ def _port(row: Values) -> view.Port:
 def _peers() -> _Rows:
     p = PORTS.c
     plain = (p.id, p.network_id, p.mac_address, p.binding_host, HOSTS.c.tunnel_ip)
-    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs, p.dns_name, _held()).select_from(PORTS)
-    statement = statement.outerjoin(HOSTS, HOSTS.c.name == p.binding_host).where(*_bound())
+    router_id = case((p.device_owner == ROUTER_INTERFACE, p.device_id), else_=null())
+    statement = select(*plain, p.fixed_ips, p.allowed_address_pairs, p.dns_name, _held(), router_id).select_from(PORTS)
+    leg_that_is_up = and_(p.device_owner == ROUTER_INTERFACE, p.status == "ACTIVE")
+    statement = statement.outerjoin(HOSTS, HOSTS.c.name == p.binding_host).where(or_(and_(*_bound()), leg_that_is_up))
     return _rows("peers", _peer, statement, (p.network_id, p.id))
 
 
-def _peer(row: Values) -> view.Peer:
-    id_, network_id, mac, host, vtep, fixed_ips, pairs, name, held = row
+def _peer(row: Values) -> view.Peer | view.Leg:
+    id_, network_id, mac, host, vtep, fixed_ips, pairs, name, held, router_id = row
     ips = tuple(fixed.ip for fixed in _FIXED_IPS.decode(fixed_ips))
+    if router_id is not None:
+        return view.Leg(id_, router_id, network_id, mac, ips)
     macs = sorted({pair.mac for pair in _PAIRS.decode(pairs)} - {mac})
     return view.Peer(id_, network_id, mac, ips, host, vtep, tuple(macs), name, _holds(held))
 
@@ -294,6 +298,8 @@ def _bound() -> tuple[ColumnElement[bool], ...]:
 
 
 _ADDRESS_GROUP: Final = "address_group"
+_AMONG: Final = {"leg": "peer"}
+"""Kinds that are read with another."""
 _ROWS: Final = (
     ("network", _networks()),
     ("subnet", _subnets()),

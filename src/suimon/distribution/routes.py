@@ -1,7 +1,8 @@
 """Routers in a row: where extra routes lead, from next hop to next hop.
 
 The host of a sender does all the routing, through every router on the way. So besides the routers on the networks of
-its ports it holds those that are a next hop of theirs, and the next hops of these.
+its ports it holds those that are a next hop of theirs, and the next hops of these. Of others on a network of theirs it
+is told the leg alone (`view.Leg`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 host:H      its ports, also those that are waited for there (live migration); their floating IPs
 network:N   networks of its ports; those of the routers on them (one hop), and the routers' external networks
-peers:N     the bound ports of such a network, if packets find their way there by us: tunnels, or a router is on it
+peers:N     the bound ports of such a network, if packets find their way there by us: tunnels, or a router is on it;
+            and the legs of its routers
 router:R    routers with an interface on a network of its ports, and those behind them (`routes.behind`), with their
             networks and peers
 group:G     security groups of its ports; members:G the remote groups and address groups that their rules name

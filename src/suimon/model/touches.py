@@ -96,11 +96,12 @@ def _port(port: things.Port) -> Facts:
         there = "router" if port.device_owner == ROUTER_INTERFACE else WAY_OUT
         leg = (port.id, port.mac_address, port.fixed_ips)
         of_router, of_network = ("router", f"router:{port.device_id}"), (there, f"network:{port.network_id}")
-        return {(kind, port.device_id, scope): leg for kind, scope in (of_router, of_network)}
+        facts: Facts = {(kind, port.device_id, scope): leg for kind, scope in (of_router, of_network)}
+        if port.device_owner == ROUTER_INTERFACE:
+            facts["leg", port.id, f"peers:{port.network_id}"] = leg
+        return facts
     addresses = (port.mac_address, port.fixed_ips, port.allowed_address_pairs)
-    facts: Facts = {
-        ("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups
-    }
+    facts = {("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups}
     if port.binding_host and port.device_owner not in UNPLUGGED:
         others = _values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts")
         others = (*others, port.dns_name, port.device_id, port.project_id, of_the_cloud(port.device_owner))

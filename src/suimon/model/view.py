@@ -18,7 +18,7 @@ from suimon.model import restriction
 from suimon.model.counts import Reading
 from suimon.model.questions import CountDrops, Look, Question
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 
 Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
@@ -183,6 +183,22 @@ class Peer(msgspec.Struct, frozen=True, tag="peer"):
     """Its dns_name."""
     holds: tuple[AddressPair, ...] = ()
     """As a port's."""
+
+    @property
+    def scope(self) -> str:
+        return f"peers:{self.network_id}"
+
+
+class Leg(msgspec.Struct, frozen=True, tag="leg"):
+    """A leg of a router that is up, as hosts see it that send to its network by another router and needn't know this
+    one.
+    """
+
+    id: str
+    router_id: str
+    network_id: str
+    mac: str
+    ips: tuple[str, ...]
 
     @property
     def scope(self) -> str:
@@ -388,12 +404,25 @@ class QosPolicy(msgspec.Struct, frozen=True, tag="qos"):
 
 
 Object = (
-    Network | Subnet | Port | Peer | Member | SecurityGroup | Router | FloatingIp | Gateways | QosPolicy | Restriction
+    Network
+    | Subnet
+    | Port
+    | Peer
+    | Leg
+    | Member
+    | SecurityGroup
+    | Router
+    | FloatingIp
+    | Gateways
+    | QosPolicy
+    | Restriction
 )
 
 
 def since(thing: Object) -> int:
     """The first schema whose speakers can read it."""
+    if isinstance(thing, Leg):
+        return 4
     if isinstance(thing, Restriction):
         return 3
     newer = isinstance(thing, Gateways) or (isinstance(thing, Network) and thing.kind in ("gre", "geneve"))

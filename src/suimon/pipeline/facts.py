@@ -358,6 +358,7 @@ class Facts:
         if index == "router@network":
             self._mark("port", self.found("port@network", key))
             self._mark("peer", self.found("peer@network", key))
+            self._mark("leg", self.found("leg@network", key))
             self._mark("neighbour", self._neighbours_on(name))
         elif index == "vtep":
             self._mark("vtep", (name,))
@@ -402,7 +403,7 @@ class Facts:
             self._mark(kind, (name,))
         match thing:
             case view.Network():
-                for owner in ("port", "peer", "floating_ip", "router"):
+                for owner in ("port", "peer", "leg", "floating_ip", "router"):
                     self._mark(owner, self.found(f"{owner}@network", name))
                 for port_id in self.found("port@network", name):
                     self._mark("floating_ip", self.found("floating_ip@port", port_id))
@@ -426,6 +427,7 @@ class Facts:
             case view.SecurityGroup():
                 self._mark("group_set", self.found("set@group", name))
             case view.Router():
+                self._mark("leg", self.found("leg@router", name))
                 self._mark("floating_ip", self.found("floating_ip@router", name))
                 self._mark("network", (leg.network_id for leg in thing.interfaces))
             case view.Gateways():
@@ -483,6 +485,8 @@ class Facts:
                 if thing.vtep:
                     yield "vtep", thing.vtep, name
                     yield "vtep@network", thing.network_id, thing.vtep
+            case view.Leg(id=name):
+                yield from (("leg@network", thing.network_id, name), ("leg@router", thing.router_id, name))
             case view.Member():
                 for ip in thing.ips:
                     yield "group@address", ip, thing.group_id

@@ -51,12 +51,10 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
             continue
         here = at_router | {"ipv4_dst": interface.ip}
         echo = here | {"ip_proto": 1, "icmp_type": 8, "icmp_code": 0}
-        ends: list[Action] = [Move("eth_src", "eth_dst"), set_field("eth_src", interface.mac)]
-        yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*ends, *_echo_reply(interface.ip), Goto(Stage.REPLY)])
-        yield flow(Stage.ROUTE, _OWN + 2, owner, echo | {ROUTED: 1}, [*_echo_reply(interface.ip), *ROUTED_BACK])
+        answer = echo_reply(interface.mac, interface.ip)
+        yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*answer, Goto(Stage.REPLY)])
+        yield flow(Stage.ROUTE, _OWN + 2, owner, echo | {ROUTED: 1}, [*_turned(interface.ip), *ROUTED_BACK])
         yield flow(Stage.ROUTE, _OWN, owner, here)
-        # Another router on this network may have it as its next hop.
-        yield from found_at(facts, owner, interface.network_id, interface.mac, [interface.ip])
         connected = _towards(facts, interface, [Move("ipv4_dst", NEXTHOP)])
         yield from fitting(_prefix(owner, at_router, interface.cidr, connected), network.mtu, most)
     yield from _static(facts, owner, router, at_router)
@@ -180,7 +178,12 @@ def _towards(facts: Facts, interface: view.RouterInterface, nexthop: list[Action
     return [DecTtl(), *leg, *nexthop, Goto(Stage.NEIGHBOUR)]
 
 
-def _echo_reply(ip: str) -> list[Action]:
+def echo_reply(mac: str, ip: str) -> list[Action]:
+    """To whoever is on the same network as the address that was asked."""
+    return [Move("eth_src", "eth_dst"), set_field("eth_src", mac), *_turned(ip)]
+
+
+def _turned(ip: str) -> list[Action]:
     """RFC 792 echo: turned around with a fresh TTL, from the address that was asked."""
     turned: list[Action] = [Move("ipv4_src", "ipv4_dst"), set_field("ipv4_src", ip)]
     return [*turned, set_field("icmp_type", 0), set_field("ip_ttl", 64)]

@@ -20,7 +20,7 @@ from suimon.pipeline.fields import NET, NEXTHOP6, ROUTED, ROUTER
 from suimon.pipeline.fit import fitting, widest
 from suimon.pipeline.flow import Action, DecTtl, Flow, Goto, Move, flow, set_field
 from suimon.pipeline.program import Part, Producers
-from suimon.pipeline.route import ROUTED_BACK, found_at
+from suimon.pipeline.route import ROUTED_BACK
 from suimon.pipeline.tables import Stage
 
 _OWN: Final = 300
@@ -43,8 +43,6 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     most = widest(facts, router)
     for leg in legs:
         yield from _own(owner, at_router | {"ipv6_dst": leg.ip}, leg.mac, leg.ip)
-        # Another router on this network may have it as its next hop.
-        yield from found_at(facts, owner, leg.network_id, leg.mac, [leg.ip])
         connected = _prefix(owner, at_router, leg.cidr, _towards(facts, leg, [Move("ipv6_dst", NEXTHOP6)]))
         yield from fitting(connected, _mtu(facts, leg.network_id), most)
     for network_id, mac in sorted({(leg.network_id, leg.mac) for leg in legs}):

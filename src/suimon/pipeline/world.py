@@ -13,7 +13,7 @@ from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.program import Nat, Part, Producer, Producers, Program, Shape, Zone
 from suimon.pipeline.stages import STAGES
 
-_OBJECTS: Final = frozenset({"network", "port", "peer", "router", "floating_ip", "restriction"})
+_OBJECTS: Final = frozenset({"network", "port", "peer", "leg", "router", "floating_ip", "restriction"})
 """Kinds of owner that are objects of the view; the others stand for something found in an index."""
 
 

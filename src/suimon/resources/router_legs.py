@@ -88,6 +88,8 @@ def set_status(tx: Tx, router: Router) -> None:
     values = {"router_id": router.id, "new_status": status(router), "now": time_text(tx.now)}
     for leg in tx.select(Port, {"device_id": router.id, "device_owner": ROUTER_PORTS}):
         tx.touch("port", leg.id, "")
+        if leg.device_owner == ROUTER_INTERFACE:
+            tx.touch("leg", leg.id, f"peers:{leg.network_id}")
     tx.run(_SET_STATUS, values)
 
 
