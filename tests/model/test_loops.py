@@ -89,29 +89,6 @@ def test_amounts_over_seconds() -> None:
         loops.lay(found[0], 127, lines + 1, spans, amounts)
 
 
-@pytest.mark.parametrize("width", [1, 7, 8, 31, 32, 33, 63, 64])
-def test_bits_in_a_row(width: int) -> None:
-    for count in (0, 1, 8, 33, 100):
-        values = np.frombuffer(chance.bytes(8 * count), np.uint64) >> np.uint64(64 - width)
-        whole = sum(value << n * width for n, value in enumerate(values.tolist()))
-        for found in both(lambda values=values: loops.packed(values, width)):
-            assert found == whole.to_bytes(-(-count // 8) * width, "little")
-    with pytest.raises(AssertionError, match="so many bits"):
-        loops.packed(np.array([1 << (width - 1)], np.uint64), width - 1)
-
-
-@pytest.mark.parametrize("bits", [32, 64])
-def test_differences_of_numbers(bits: int) -> None:
-    """That they are those that were meant is DuckDB's to say: tests/telemetry/test_parquet.py."""
-    for count in (0, 1, 2, 32, 33, 128, 129, 130, 257, 1000):
-        for shift in (0, 20, 31, 40, 63):
-            values = np.frombuffer(chance.bytes(8 * count), np.uint64) >> np.uint64(shift)
-            if bits == 32:
-                values = values.astype(np.uint32)
-            compiled, plain = both(lambda values=values: loops.deltas(values, bits))
-            assert compiled == plain
-
-
 def test_different_numbers_as_they_come() -> None:
     for most, values in ((4, [9, 1 << 63, 9, 0, 7, 0]), (3, [9, 1 << 63, 9, 0, 7]), (4, []), (1, [5] * 9)):
         order = list(dict.fromkeys(values))

@@ -7,8 +7,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from suimon.model import loops
+from suimon.telemetry.history import pages
 from suimon.telemetry.history.parquet import Coded, Column, Writer
+from tests.telemetry.test_pages import compiled
 
 _KINDS = {
     **{"signed": "BIGINT", "long": "UBIGINT", "word": "UINTEGER", "short": "USMALLINT"},
@@ -23,7 +24,8 @@ def rows(count: int) -> dict[str, Column]:
     long[chance.random(count) < 0.3] = 0
     signed = long.view(np.int64) >> chance.integers(0, 64)
     word, short = (long >> np.uint64(shift) for shift in (32, 48))
-    text = Coded(_TEXTS, chance.integers(-1, len(_TEXTS), count))
+    table = np.array([3, -1, *range(len(_TEXTS))], np.int32)
+    text = Coded(_TEXTS, table, chance.integers(-1, len(table) + 1, count).astype(np.int32))
     plain = {"signed": signed, "long": long, "word": word.astype(np.uint32), "short": short.astype(np.uint16)}
     return {**plain, "byte": (long & np.uint64(0x81)).astype(np.uint8), "text": text}
 
@@ -58,13 +60,31 @@ def test_what_is_written_is_read(tmp_path: Path, counts: tuple[int, ...]) -> Non
 
 
 def test_a_column_may_be_null_altogether(tmp_path: Path) -> None:
-    written(tmp_path / "none.parquet", [{**rows(9), "text": Coded((), np.full(9, -1))}])
+    none = Coded((), np.empty(0, np.int32), np.full(9, -1, np.int32))
+    written(tmp_path / "none.parquet", [{**rows(9), "text": none}])
     assert duckdb.sql(f"SELECT text FROM '{tmp_path}/none.parquet'").fetchall() == [(None,)] * 9
 
 
+@pytest.mark.parametrize("known", [1, 2, 300, 4096, 4097])
+@pytest.mark.parametrize("apart", [1, 15, 1 << 40])
+def test_few_numbers_are_kept_once(tmp_path: Path, known: int, apart: int) -> None:
+    chance = np.random.default_rng(known)
+    long = 5 + apart * np.concatenate([np.arange(known), chance.integers(0, known, 20_000 - known)]).astype(np.uint64)
+    signed, small = chance.permutation(long).astype(np.int64) - 1000, (long % np.uint64(251)).astype(np.uint8)
+    plain = {"signed": signed, "long": long, "word": long.astype(np.uint32), "short": long.astype(np.uint16)}
+    written(tmp_path / "few.parquet", [{**rows(20_000), **plain, "byte": small}])
+    read = duckdb.sql(f"SELECT * EXCLUDE (text) FROM '{tmp_path}/few.parquet'").fetchnumpy()
+    assert all((np.asarray(read[name]) == column).all() for name, column in {**plain, "byte": small}.items())
+    asked = f"SELECT encodings, total_compressed_size FROM parquet_metadata('{tmp_path}/few.parquet') LIMIT 2"
+    for encodings, size in duckdb.sql(asked).fetchall():
+        assert ("DICTIONARY" in encodings) == (known <= 4096)
+        assert known > 1 or size < 100, "of one number there are no indexes"
+
+
 def test_without_a_compiler_the_file_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = [rows(count) for count in (300, 128)]
+    groups = [rows(count) for count in (300, 128, 9000)]
+    monkeypatch.setattr(pages, "_LIBRARY", compiled(tmp_path))
     written(tmp_path / "compiled", groups)
-    monkeypatch.setattr(loops, "_LIBRARY", None)
+    monkeypatch.setattr(pages, "_LIBRARY", None)
     written(tmp_path / "plain", groups)
     assert (tmp_path / "compiled").read_bytes() == (tmp_path / "plain").read_bytes()

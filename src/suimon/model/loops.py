@@ -17,15 +17,8 @@ Places = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 _INTERFACE: Final = 5
 """What loops.c says it is."""
-
-
-_BLOCK: Final = 128
-_MOST_OF_BLOCK: Final = 10 + 4 + 8 * _BLOCK
-_MOST: Final = (1 << 63) - 1
-_WORD: Final = np.uint64(0xFFFFFFFF)
 _SALT: Final = int(np.random.default_rng().integers(1 << 63))
 """Who doesn't know it can't choose addresses that meet in a hash table. What is found is the same by any."""
-_POWERS: Final = np.uint64(1) << np.arange(64, dtype=np.uint64)
 
 
 def compiled() -> bool:
@@ -154,71 +147,6 @@ def groups(values: NDArray[Any]) -> tuple[Places, Places]:
     return found
 
 
-def packed(values: NDArray[Any], width: int) -> bytes:
-    """The lower `width` bits of each, the first in the lowest bits of the first byte, to whole eights of values."""
-    padded = np.zeros(-(-len(values) // 32) * 32, np.uint64)
-    padded[: len(values)] = values
-    assert 0 < width <= 64 and int(padded.max(initial=0)) >> width == 0, "numbers of so many bits"
-    found = np.empty(len(padded) // 8 * width, np.uint8)
-    if _LIBRARY is not None:
-        _LIBRARY.suimon_pack(place(padded), len(padded), width, place(found))
-    else:
-        found[:] = _words(padded.reshape(-1, 32), width).reshape(-1).view(np.uint8)
-    return found[: -(-len(values) // 8) * width].tobytes()
-
-
-def deltas(values: NDArray[Any], bits: int) -> bytes:
-    """Numbers of 32 or 64 bits as Parquet's DELTA_BINARY_PACKED has them: in blocks of 128, by 32 of one width."""
-    plain = np.ascontiguousarray(values).astype(np.uint64)
-    blocks = max(0, -(-(len(plain) - 1) // _BLOCK))
-    if _LIBRARY is not None:
-        found = np.empty(32 + blocks * _MOST_OF_BLOCK, np.uint8)
-        return found[: _LIBRARY.suimon_deltas(place(plain), len(plain), bits, place(found))].tobytes()
-    signed = np.dtype(f"i{bits // 8}")
-    first = int(plain[0].astype(signed)) if len(plain) else 0
-    head = uleb(_BLOCK) + uleb(4) + uleb(len(plain)) + _signed(first)
-    steps = np.diff(plain).astype(signed).astype(np.int64)
-    every = np.append(steps, np.full(blocks * _BLOCK - len(steps), steps[(blocks - 1) * _BLOCK :].min(initial=_MOST)))
-    rows = every.reshape(blocks, _BLOCK)
-    least = rows.min(axis=1)
-    above = (rows - least[:, None]).view(np.uint64) & np.uint64((1 << bits) - 1)
-    parts = above.reshape(-1, 32)
-    widths = np.searchsorted(_POWERS, parts.max(axis=1), side="right").astype(np.uint8)
-    words = [b""] * len(parts)
-    for width in set(widths.tolist()):
-        wide = np.flatnonzero(widths == width)
-        for at, row in zip(wide.tolist(), _words(parts[wide], width), strict=True):
-            words[at] = row.tobytes()
-    return head + b"".join(
-        _signed(int(least[n])) + widths[4 * n : 4 * n + 4].tobytes() + b"".join(words[4 * n : 4 * n + 4])
-        for n in range(blocks)
-    )
-
-
-def _words(parts: Keys, width: int) -> NDArray[np.uint32]:
-    """Each row's 32 numbers in so many words, as `packed` says."""
-    found = np.zeros((len(parts), width + 3), np.uint64)
-    for n in range(32):
-        for half, at in ((parts[:, n] & _WORD, n * width), (parts[:, n] >> np.uint64(32), n * width + 32)):
-            shifted = half << np.uint64(at % 32)
-            found[:, at // 32] |= shifted & _WORD
-            found[:, at // 32 + 1] |= shifted >> np.uint64(32)
-    return found[:, :width].astype("<u4")
-
-
-def uleb(number: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
-    made = bytearray()
-    while number > 0x7F:
-        made.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*made, number])
-
-
-def _signed(number: int) -> bytes:
-    return uleb(number << 1 if number >= 0 else (-number << 1) - 1)
-
-
 _FUNCTIONS: Final = {
     "suimon_mix": Function((AT, AT, NUMBER, NUMBER, AT)),
     "suimon_index": Function((AT, NUMBER, AT, NUMBER)),
@@ -226,8 +154,6 @@ _FUNCTIONS: Final = {
     "suimon_hits": Function((AT, NUMBER, AT, AT, NUMBER, AT)),
     "suimon_lay": Function((AT, NUMBER, NUMBER, *[AT] * 6, NUMBER)),
     "suimon_distinct": Function((AT, NUMBER, NUMBER, ctypes.c_uint64, AT, NUMBER, AT, AT), NUMBER),
-    "suimon_pack": Function((AT, NUMBER, NUMBER, AT)),
-    "suimon_deltas": Function((AT, NUMBER, NUMBER, AT), NUMBER),
 }
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from suimon.model.collectors import MappedPort
-from suimon.model.records import Batch
+from suimon.telemetry.history.engine import Lot
+from suimon.telemetry.history.pages import times
 from suimon.telemetry.history.parquet import Coded, Column
 
 COLUMNS: Final = {
@@ -40,40 +39,36 @@ COLUMNS: Final = {
 }
 LABELS: Final = ("port_id", "project_id", "network_id", "host")
 TEXTS: Final = ("exporter", *LABELS)
-_MADE: Final = {"begun_ms", "duration_ms", *TEXTS}
 _LATEST_MS: Final = 1 << 52
 _LONGEST_MS: Final = (1 << 32) - 1
 
 
-def numbers(batch: Batch) -> dict[str, Any]:
-    """The columns that are numbers; `port` and `exporter` are indexes still."""
-    plain = [*(each for each in COLUMNS if each not in _MADE), "exporter", "port"]
-    begun, ended = batch["begun"], batch["ended"]
-    begun_ms = np.clip(begun * 1000, 0, _LATEST_MS).astype(np.int64)
-    duration_ms = np.clip((ended - begun) * 1000, 0, _LONGEST_MS).astype(np.uint32)
-    return {"begun_ms": begun_ms, "duration_ms": duration_ms, **{name: batch[name] for name in plain}}
+def stored(lot: Lot, most_rows: int) -> Iterator[dict[str, Column]]:
+    """All columns, of so many records at a time."""
+    texts = _texts(lot)
+    for first in range(0, len(lot.batch), most_rows):
+        rows = slice(first, first + most_rows)
+        batch = lot.batch[rows]
+        made: dict[str, Column] = {name: each._replace(keys=each.keys[rows]) for name, each in texts.items()}
+        made["begun_ms"], made["duration_ms"] = times(batch["begun"], batch["ended"], _LATEST_MS, _LONGEST_MS)
+        yield {name: made[name] if name in made else batch[name] for name in COLUMNS}
 
 
-def labels(port: NDArray[np.int32], ports: Sequence[MappedPort]) -> dict[str, Any]:
-    """What those columns say for each port that is there, by its index."""
-    used = np.flatnonzero(np.bincount(port[port >= 0])).tolist()
-    told = [(ports[each].id, ports[each].project_id, ports[each].network_id, ports[each].host) for each in used]
-    columns = zip(*told, strict=True) if told else [()] * len(LABELS)
-    texts = {name: np.array(values, object) for name, values in zip(LABELS, columns, strict=True)}
-    return {"port": np.array(used, np.int32), **texts}
-
-
-def stored(batch: Batch, ports: Sequence[MappedPort], exporters: Sequence[str]) -> dict[str, Column]:
-    """The columns of records whose `port` and `exporter` are indexes into those."""
-    told: dict[str, Column] = {**numbers(batch)}
-    port, exporter = (np.asarray(told.pop(name)) for name in ("port", "exporter"))
-    told["exporter"] = Coded(exporters, np.where(exporter < len(exporters), exporter, -1).astype(np.int64))
-    texts = labels(port, ports)
-    used = texts.pop("port")
-    for name, each in texts.items():
-        places = {text: number for number, text in enumerate(dict.fromkeys(each.tolist()))}
-        # Its last is what -1 finds.
-        place = np.full(len(ports) + 1, -1, np.int64)
-        place[used] = [places[text] for text in each.tolist()]
-        told[name] = Coded(tuple(places), place[port])
-    return told
+def _texts(lot: Lot) -> dict[str, Coded]:
+    """What exporters and ports are called; ports that no record is of are not asked."""
+    port = lot.batch["port"]
+    used = np.flatnonzero(np.bincount(port[port >= 0]))
+    ports = [lot.ports[each] for each in used.tolist()]
+    of_ports = {
+        "port_id": [each.id for each in ports],
+        "project_id": [each.project_id for each in ports],
+        "network_id": [each.network_id for each in ports],
+        "host": [each.host for each in ports],
+    }
+    made = {"exporter": Coded(lot.exporters, np.arange(len(lot.exporters), dtype=np.int32), lot.batch["exporter"])}
+    for name, said in of_ports.items():
+        places = {text: number for number, text in enumerate(dict.fromkeys(said))}
+        table = np.full(int(used[-1]) + 1 if len(used) else 0, -1, np.int32)
+        table[used] = [places[text] for text in said]
+        made[name] = Coded(tuple(places), table, port)
+    return made

@@ -13,7 +13,7 @@ import numpy as np
 
 from suimon.telemetry.history.columns import COLUMNS, stored
 from suimon.telemetry.history.engine import Lot
-from suimon.telemetry.history.parquet import Coded
+from suimon.telemetry.history.parquet import Coded, Column
 
 _KINDS: Final = {
     "BIGINT": ("Int64", "<i8"),
@@ -30,16 +30,15 @@ _EMPTY: Final = b"\0"
 
 def blocks(lot: Lot, most_rows: int, same: Mapping[str, int | str]) -> Iterator[bytes]:
     """`same` are columns (UInt64, String) that say the same of all records, besides `part`, the number of the block."""
-    for part, begin in enumerate(range(0, len(lot.batch), most_rows)):
-        piece = lot._replace(batch=lot.batch[begin : begin + most_rows])
-        rows = len(piece.batch)
+    for part, piece in enumerate(stored(lot, most_rows)):
+        rows = min(most_rows, len(lot.batch) - part * most_rows)
         constant = ((name, *_repeated(value, rows)) for name, value in {"part": part, **same}.items())
         columns = [_column(*each) for each in (*constant, *_columns(piece))]
         yield b"".join([_leb128(len(columns)), _leb128(rows), *columns])
 
 
-def _columns(lot: Lot) -> Iterator[tuple[str, str, bytes]]:
-    for name, values in stored(lot.batch, lot.ports, lot.exporters).items():
+def _columns(piece: Mapping[str, Column]) -> Iterator[tuple[str, str, bytes]]:
+    for name, values in piece.items():
         kind, numbers = _KINDS[COLUMNS[name]]
         if isinstance(values, Coded):
             # The last is what -1 finds.

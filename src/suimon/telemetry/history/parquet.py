@@ -1,7 +1,7 @@
 """Parquet files of columns, written by ourselves: https://parquet.apache.org/docs/file-format.
 
 Numbers become differences in as few bits as a block of them needs (DELTA_BINARY_PACKED), what has few values a
-dictionary and indexes into it. Nothing is compressed beyond that, which would save little.
+dictionary and indexes into it (`pages`). Nothing is compressed beyond that, which would save little.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.loops import deltas, distinct, packed, uleb
+from suimon.telemetry.history.pages import Which, deltas, look, packed, told, uleb
 
 _MAGIC: Final = b"PAR1"
 _INT32, _INT64, _BYTE_ARRAY = 1, 2, 6
@@ -28,15 +28,21 @@ _KINDS: Final = {
 _PLAIN, _RLE, _DELTAS, _DICTIONARY = 0, 3, 5, 8
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _UNCOMPRESSED: Final = 0
-_FEW: Final = 4096
-"""So many different numbers of a part are a dictionary: they are read several times faster than differences."""
 
 
 class Coded(NamedTuple):
-    """A column of few different values: for each row which of the `known` it is, -1 for null."""
+    """A column of few different texts: a row's key says where in the table stands which of the `known` it is, -1 for
+    null. A key beyond the table is null, too; keys have 32 bits.
+    """
 
-    known: Sequence[str] | NDArray[Any]
-    which: NDArray[np.int64]
+    known: Sequence[str]
+    table: NDArray[np.int32]
+    keys: NDArray[Any]
+
+    @property
+    def which(self) -> NDArray[np.int32]:
+        """Of each row."""
+        return np.append(self.table, np.int32(-1))[np.minimum(self.keys.view(np.uint32), len(self.table))]
 
 
 Column = NDArray[Any] | Coded
@@ -48,6 +54,7 @@ class Writer:
     def __init__(self, file: BinaryIO, kinds: Mapping[str, str]) -> None:
         self._file, self._kinds = file, kinds
         self._groups: list[dict[int, Any]] = []
+        self._known: dict[str, tuple[Sequence[str], bytes]] = {}
         self._rows, self._at = 0, 0
         self._put(_MAGIC)
 
@@ -57,7 +64,7 @@ class Writer:
         chunks = []
         for name, kind in self._kinds.items():
             column = columns[name]
-            rows = len(column.which if isinstance(column, Coded) else column)
+            rows = len(column.keys if isinstance(column, Coded) else column)
             chunks.append(self._chunk(name, kind, column))
         self._groups.append({1: chunks, 2: _Long(self._at - began), 3: _Long(rows)})
         self._rows += rows
@@ -81,61 +88,67 @@ class Writer:
     def _chunk(self, name: str, kind: str, column: Column) -> dict[int, Any]:
         """Its pages are written; what the file's end says of it is returned."""
         physical, began = _KINDS[kind][0], self._at
-        extremes = {} if isinstance(column, Coded) else {12: _extremes(column, physical)}
-        if not isinstance(column, Coded) and (found := distinct(column, _FEW)) is not None:
-            first, which = found
-            column = Coded(column[first], which)
-        said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: _UNCOMPRESSED, **extremes}
-        if isinstance(column, Coded):
-            rows = len(column.which)
-            known = _plain(column.known, physical)
-            self._page(_DICTIONARY_PAGE, known, {7: {1: len(column.known), 2: _PLAIN}})
-            said |= {2: [_PLAIN, _RLE, _DICTIONARY], 9: _Long(self._at), 11: _Long(began)}
-            page = _indexes(column, nullable=kind == "VARCHAR")
-            self._page(_DATA_PAGE, page, {5: {1: rows, 2: _DICTIONARY, 3: _RLE, 4: _RLE}})
+        made = self._texts(name, column) if isinstance(column, Coded) else _numbers(column, physical)
+        said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: _UNCOMPRESSED, 5: _Long(made.rows), **made.said}
+        if made.known is not None:
+            self._page(_DICTIONARY_PAGE, made.known, {7: {1: made.different, 2: _PLAIN}})
+            said |= {2: [_PLAIN, _RLE, _DICTIONARY], 11: _Long(began)}
         else:
-            rows = len(column)
-            said |= {2: [_DELTAS], 9: _Long(began)}
-            page = deltas(column, 32 if physical == _INT32 else 64)
-            self._page(_DATA_PAGE, page, {5: {1: rows, 2: _DELTAS, 3: _RLE, 4: _RLE}})
-        size = _Long(self._at - began)
-        said |= {5: _Long(rows), 6: size, 7: size}
+            said |= {2: [_DELTAS]}
+        encoding = _DELTAS if made.known is None else _DICTIONARY
+        said[9] = _Long(self._at)
+        self._page(_DATA_PAGE, made.page, {5: {1: made.rows, 2: encoding, 3: _RLE, 4: _RLE}})
+        said[6] = said[7] = _Long(self._at - began)
         return {2: _Long(began), 3: dict(sorted(said.items()))}
+
+    def _texts(self, name: str, column: Coded) -> _Made:
+        """Which rows have a text; then those that do."""
+        which, there = told(column.keys, column.table)
+        if len(which) == len(there):
+            levels = uleb(len(there) << 1) + b"\1"
+        else:
+            bits = np.packbits(there, bitorder="little").tobytes()
+            levels = uleb(len(bits) << 1 | 1) + bits
+        page = len(levels).to_bytes(4, "little") + levels + _indexes(which, len(which), len(column.known))
+        known = self._known.get(name)
+        if known is None or known[0] is not column.known:  # Else they are those of the rows before.
+            texts = [str(each).encode() for each in column.known]
+            plain = b"".join(part for each in texts for part in (len(each).to_bytes(4, "little"), each))
+            self._known[name] = known = column.known, plain
+        return _Made(len(there), page, known[1], len(column.known), {})
 
     def _page(self, kind: int, page: bytes, about: dict[int, Any]) -> None:
         self._put(_struct({1: kind, 2: len(page), 3: len(page), **about}), page)
 
 
-def _extremes(column: NDArray[Any], physical: int) -> dict[int, Any]:
-    """The greatest and the least, by which DuckDB leaves a part unread."""
-    if not len(column):
-        return {}
-    kind = f"<{column.dtype.kind}{4 if physical == _INT32 else 8}"
-    return {3: _Long(0), 5: column.max().astype(kind).tobytes(), 6: column.min().astype(kind).tobytes()}
+class _Made(NamedTuple):
+    """The pages of a column, `known` that of its dictionary, if it has one of so many `different`; and statistics."""
+
+    rows: int
+    page: bytes
+    known: bytes | None
+    different: int
+    said: dict[int, Any]
 
 
-def _plain(known: Sequence[str] | NDArray[Any], physical: int) -> bytes:
-    if physical == _BYTE_ARRAY:
-        texts = (str(each).encode() for each in known)
-        return b"".join(len(each).to_bytes(4, "little") + each for each in texts)
-    return np.asarray(known, "<i4" if physical == _INT32 else "<i8").tobytes()
+def _numbers(column: NDArray[Any], physical: int) -> _Made:
+    size = 4 if physical == _INT32 else 8
+    found = look(column)
+    # The greatest and the least, by which DuckDB leaves a part unread.
+    ends = (each.to_bytes(8, "little")[:size] for each in (found.greatest, found.least))
+    said = {12: dict(zip((3, 5, 6), (_Long(0), *ends), strict=True))}
+    if found.known is None:
+        return _Made(len(column), deltas(column), None, 0, said)
+    known = found.known.astype(f"<u{size}").tobytes()
+    return _Made(len(column), _indexes(found.which, len(column), len(found.known)), known, len(found.known), said)
 
 
-def _indexes(column: Coded, *, nullable: bool) -> bytes:
-    """Which rows have a value, if any may have none; then those that do as bits, in one run."""
-    index, levels = column.which, b""
-    if nullable:
-        there = index >= 0
-        if there.all():
-            levels = uleb(len(there) << 1) + b"\1"
-        else:
-            bits = np.packbits(there, bitorder="little").tobytes()
-            levels = uleb(len(bits) << 1 | 1) + bits
-            index = index[there]
-        levels = len(levels).to_bytes(4, "little") + levels
-    width = max(len(column.known) - 1, 1).bit_length()
-    groups = -(-len(index) // 8)
-    return levels + bytes([width]) + uleb(groups << 1 | 1) + packed(index, width)
+def _indexes(which: Which, rows: int, different: int) -> bytes:
+    """As bits, in one run; or that all are the first."""
+    width = max(different - 1, 1).bit_length()
+    if different == 1:
+        return bytes([width]) + uleb(rows << 1) + b"\0"
+    return bytes([width]) + uleb(-(-rows // 8) << 1 | 1) + packed(which, width)
 
 
 class _Long(int):

@@ -107,8 +107,8 @@ class Segments:
             unfinished.open("wb") as file,
         ):
             made = Writer(file, COLUMNS)
-            for first in range(0, len(lot.batch), _GROUP):
-                made.add(stored(lot.batch[first : first + _GROUP], lot.ports, lot.exporters))
+            for columns in stored(lot, _GROUP):
+                made.add(columns)
             made.close()
 
     def tend(self) -> None:

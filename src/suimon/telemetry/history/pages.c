@@ -1,0 +1,244 @@
+/* Columns as Parquet has them, in one or two passes over each: pages.py says what is done, and does it without these.
+ *
+ * Callers own all arrays, which have the lengths that are given; nothing here is told a place by strangers.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+#define INLINED static inline __attribute__((always_inline))
+#define BLOCK 128 /* Differences that have one least, in four parts that have one width. */
+#define SPAN (1 << 16) /* Where so many numbers are possible, each has a place in a table. */
+#define NONE 0xFFFFu
+#define SLOTS (1 << 13) /* Twice `most`, by the 13 highest bits of a product. */
+
+EXPORTED int64_t suimon_pages(void) { return 1; }
+
+/* What is found of a column; numbers have the bits that their type has. */
+typedef struct {
+    uint64_t least, greatest;
+    int64_t different; /* 0 when they are more than `most`. */
+} found;
+
+/* Of `bytes` each: what an array has at that place. */
+INLINED uint64_t at(const void *values, int64_t bytes, int64_t i) {
+    switch (bytes) {
+    case 1: return ((const uint8_t *)values)[i];
+    case 2: return ((const uint16_t *)values)[i];
+    case 4: return ((const uint32_t *)values)[i];
+    default: return ((const uint64_t *)values)[i];
+    }
+}
+
+/* `flip` has the sign's bit when there is one: with it signed numbers are in order. */
+INLINED void range(const void *values, int64_t bytes, uint64_t flip, int64_t count, found *told) {
+    uint64_t least = ~(uint64_t)0, greatest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t value = at(values, bytes, i) ^ flip;
+        least = value < least ? value : least;
+        greatest = value > greatest ? value : greatest;
+    }
+    told->least = least ^ flip, told->greatest = greatest ^ flip;
+}
+
+/* Which of the different numbers each is, by a table of all that are possible. */
+INLINED int64_t by_place(const void *values, int64_t bytes, int64_t count, const found *told, int64_t most,
+                         uint64_t *known, uint32_t *which) {
+    uint16_t places[SPAN];
+    memset(places, 0xFF, (told->greatest - told->least + 1) * sizeof *places);
+    int64_t different = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t value = at(values, bytes, i);
+        uint16_t *place = places + (value - told->least);
+        if (*place == NONE) {
+            if (different == most)
+                return 0;
+            known[different] = value;
+            *place = (uint16_t)different++;
+        }
+        which[i] = *place;
+    }
+    return different;
+}
+
+/* The same by a hash table. `odd` is nobody's to know: any pair of numbers meets by it as rarely as others. */
+INLINED int64_t by_hash(const void *values, int64_t bytes, int64_t count, int64_t most, uint64_t odd, uint64_t *known,
+                        uint32_t *which) {
+    uint16_t slots[SLOTS];
+    memset(slots, 0xFF, sizeof slots);
+    int64_t different = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t value = at(values, bytes, i), slot = value * odd >> 51;
+        while (slots[slot] != NONE && known[slots[slot]] != value)
+            slot = (slot + 1) % SLOTS;
+        if (slots[slot] == NONE) {
+            if (different == most)
+                return 0;
+            known[different] = value;
+            slots[slot] = (uint16_t)different++;
+        }
+        which[i] = slots[slot];
+    }
+    return different;
+}
+
+INLINED void look(const void *values, int64_t bytes, uint64_t flip, int64_t count, int64_t most, uint64_t odd,
+                  uint64_t *known, uint32_t *which, found *told) {
+    range(values, bytes, flip, count, told);
+    known[0] = told->least;
+    if (told->least == told->greatest)
+        told->different = 1; /* `which` isn't asked for. */
+    else if (told->greatest - told->least < SPAN)
+        told->different = by_place(values, bytes, count, told, most, known, which);
+    else
+        told->different = by_hash(values, bytes, count, most, odd, known, which);
+}
+
+/* The least, the greatest, and if they are at most `most` (4096) the different numbers, as they come, and which of them
+ * each is. There is at least one. */
+EXPORTED void suimon_look(const void *values, int64_t bytes, uint64_t flip, int64_t count, int64_t most, uint64_t odd,
+                          uint64_t *known, uint32_t *which, found *told) {
+    switch (bytes) {
+    case 1: look(values, 1, flip, count, most, odd, known, which, told); break;
+    case 2: look(values, 2, flip, count, most, odd, known, which, told); break;
+    case 4: look(values, 4, flip, count, most, odd, known, which, told); break;
+    default: look(values, 8, flip, count, most, odd, known, which, told);
+    }
+}
+
+/* What a table says of each key; those of which it says -1 or nothing are only not `there`. How many are. */
+EXPORTED int64_t suimon_told(const uint32_t *keys, int64_t count, const int32_t *table, int64_t length, uint8_t *there,
+                             uint32_t *which) {
+    int64_t left = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t said = keys[i] < length ? table[keys[i]] : -1;
+        which[left] = (uint32_t)said;
+        there[i] = said >= 0;
+        left += said >= 0;
+    }
+    return left;
+}
+
+/* 32 numbers of so many bits, the first in the lowest. */
+#define PACKED(NAME, TYPE, WIDE, HALF)                                                                                 \
+    INLINED uint8_t *NAME(const TYPE *values, int64_t width, uint8_t *into) {                                          \
+        WIDE held = 0;                                                                                                 \
+        int64_t bits = 0;                                                                                              \
+        _Pragma("GCC unroll 32") for (int64_t i = 0; i < 32; i++) {                                                    \
+            held |= (WIDE)values[i] << bits;                                                                           \
+            bits += width;                                                                                             \
+            if (bits >= 8 * (int64_t)sizeof(HALF)) {                                                                   \
+                HALF low = (HALF)held;                                                                                 \
+                memcpy(into, &low, sizeof low);                                                                        \
+                into += sizeof low, bits -= 8 * (int64_t)sizeof low, held >>= 8 * sizeof low;                          \
+            }                                                                                                          \
+        }                                                                                                              \
+        memcpy(into, &held, (size_t)bits / 8);                                                                         \
+        return into + bits / 8;                                                                                        \
+    }
+
+PACKED(packed_words, uint32_t, uint64_t, uint32_t)
+PACKED(packed_longs, uint64_t, unsigned __int128, uint64_t)
+
+#define WIDTH(N)                                                                                                       \
+    case N: return packed_words(values, N, into);
+#define WIDTHS(N) WIDTH(N) WIDTH(N + 1) WIDTH(N + 2) WIDTH(N + 3) WIDTH(N + 4) WIDTH(N + 5) WIDTH(N + 6) WIDTH(N + 7)
+
+/* A width that the compiler knows is packed several times faster. */
+static uint8_t *words(const uint32_t *values, int64_t width, uint8_t *into) {
+    switch (width) {
+        WIDTHS(1)
+        WIDTHS(9)
+        WIDTHS(17)
+        WIDTHS(25)
+    }
+    return into;
+}
+
+/* `count` is a multiple of 32, `width` 1 to 32. */
+EXPORTED void suimon_packed(const uint32_t *values, int64_t count, int64_t width, uint8_t *into) {
+    for (int64_t i = 0; i < count; i += 32)
+        into = words(values + i, width, into);
+}
+
+INLINED uint8_t *number(uint64_t value, uint8_t *into) { /* ULEB128. */
+    for (; value > 0x7F; value >>= 7)
+        *into++ = (uint8_t)(value | 0x80);
+    *into++ = (uint8_t)value;
+    return into;
+}
+
+INLINED uint8_t *signed_number(int64_t value, uint8_t *into) {
+    return number((uint64_t)value << 1 ^ (uint64_t)(value >> 63), into);
+}
+
+/* 32 differences from the least, in as few bits as they have. */
+INLINED uint8_t *part_of_words(const uint32_t *above, uint8_t *width, uint8_t *into) {
+    uint32_t all = 0;
+    for (int64_t n = 0; n < 32; n++)
+        all |= above[n];
+    *width = (uint8_t)(all ? 32 - __builtin_clz(all) : 0);
+    return all ? words(above, *width, into) : into;
+}
+
+INLINED uint8_t *part_of_longs(const uint64_t *above, uint8_t *width, uint8_t *into) {
+    uint64_t all = 0;
+    for (int64_t n = 0; n < 32; n++)
+        all |= above[n];
+    if (all >> 32) {
+        *width = (uint8_t)(64 - __builtin_clzll(all));
+        return packed_longs(above, *width, into);
+    }
+    uint32_t few[32];
+    for (int64_t n = 0; n < 32; n++)
+        few[n] = (uint32_t)above[n];
+    return part_of_words(few, width, into);
+}
+
+#define DELTAS(NAME, SIGNED, UNSIGNED, MOST, PART)                                                                     \
+    INLINED uint8_t *NAME(const void *values, int64_t bytes, int64_t count, uint8_t *into) {                           \
+        into = signed_number((SIGNED)at(values, bytes, 0), into);                                                      \
+        for (int64_t i = 1; i < count; i += BLOCK) {                                                                   \
+            int64_t some = count - i < BLOCK ? count - i : BLOCK;                                                      \
+            SIGNED least = MOST;                                                                                       \
+            UNSIGNED steps[BLOCK];                                                                                     \
+            for (int64_t n = 0; n < some; n++) {                                                                       \
+                steps[n] = (UNSIGNED)at(values, bytes, i + n) - (UNSIGNED)at(values, bytes, i + n - 1);                \
+                least = (SIGNED)steps[n] < least ? (SIGNED)steps[n] : least;                                           \
+            }                                                                                                          \
+            for (int64_t n = 0; n < BLOCK; n++)                                                                        \
+                steps[n] = n < some ? steps[n] - (UNSIGNED)least : 0;                                                  \
+            into = signed_number(least, into);                                                                         \
+            uint8_t *widths = into;                                                                                    \
+            into += 4;                                                                                                 \
+            for (int64_t part = 0; part < 4; part++)                                                                   \
+                into = PART(steps + part * 32, widths + part, into);                                                   \
+        }                                                                                                              \
+        return into;                                                                                                   \
+    }
+
+DELTAS(deltas_of_words, int32_t, uint32_t, INT32_MAX, part_of_words)
+DELTAS(deltas_of_longs, int64_t, uint64_t, INT64_MAX, part_of_longs)
+
+/* DELTA_BINARY_PACKED, of numbers that the file has in 64 bits when here, too, and in 32 when in fewer. Takes at most 32
+ * bytes and 14 + 8 * BLOCK for each block; returns how many. */
+EXPORTED int64_t suimon_deltas(const void *values, int64_t bytes, int64_t count, uint8_t *into) {
+    uint8_t *at = number((uint64_t)count, number(4, number(BLOCK, into)));
+    switch (bytes) {
+    case 1: return deltas_of_words(values, 1, count, at) - into;
+    case 2: return deltas_of_words(values, 2, count, at) - into;
+    case 4: return deltas_of_words(values, 4, count, at) - into;
+    default: return deltas_of_longs(values, 8, count, at) - into;
+    }
+}
+
+INLINED double bounded(double value, double most) { return value < 0 ? 0 : value > most ? most : value; }
+
+/* Seconds of UTC to milliseconds, and how long it was; see columns.py. */
+EXPORTED void suimon_times(const double *begun, const double *ended, int64_t count, double latest, double longest,
+                           int64_t *begun_ms, uint32_t *duration_ms) {
+    for (int64_t i = 0; i < count; i++) {
+        begun_ms[i] = (int64_t)bounded(begun[i] * 1000, latest);
+        duration_ms[i] = (uint32_t)(int64_t)bounded((ended[i] - begun[i]) * 1000, longest);
+    }
+}

@@ -1,0 +1,173 @@
+"""What Parquet's pages are made of: different numbers and which of them each is, bits, differences, texts by tables.
+
+Compiled (pages.c) where there was a compiler, by numpy where not, with equal results. Arrays of unsigned numbers of 8
+to 64 bits, or signed ones of 64; none is empty. https://parquet.apache.org/docs/file-format/data-pages/encodings.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suimon.model.compiled import AT, NUMBER, Function, library, place
+
+Which = NDArray[np.uint32]
+FEW: Final = 4096
+"""So many different numbers are worth a dictionary: they are read several times faster than differences."""
+_INTERFACE: Final = 1
+"""What pages.c says it is."""
+_BLOCK: Final = 128
+_MOST_OF_BLOCK: Final = 10 + 4 + 8 * _BLOCK
+_MOST: Final = (1 << 63) - 1
+_WORD: Final = np.uint64(0xFFFFFFFF)
+_LONG: Final = (1 << 64) - 1
+_ODD: Final = int(np.random.default_rng().integers(1 << 63)) << 1 | 1
+"""Who doesn't know it can't choose addresses that meet in a hash table. What is found is the same by any."""
+_POWERS: Final = np.uint64(1) << np.arange(64, dtype=np.uint64)
+
+
+class Look(NamedTuple):
+    """Of a column: extremes as their 64 bits are; the different numbers as they come, and which of them each is. No
+    `known` when they are more than FEW, no `which` when there is but one.
+    """
+
+    least: int
+    greatest: int
+    known: NDArray[np.uint64] | None
+    which: Which
+
+
+def look(column: NDArray[Any]) -> Look:
+    if _LIBRARY is None:
+        return _look(column)
+    plain = np.ascontiguousarray(column)
+    known, which, told = np.empty(FEW, np.uint64), np.empty(len(plain), np.uint32), np.empty(3, np.uint64)
+    flip = 1 << 63 if plain.dtype.kind == "i" else 0
+    found = place(known), place(which), place(told)
+    _LIBRARY.suimon_look(place(plain), plain.itemsize, flip, len(plain), FEW, _ODD, *found)
+    least, greatest, different = told.tolist()
+    return Look(least, greatest, known[:different] if different else None, which if different > 1 else which[:0])
+
+
+def _look(column: NDArray[Any]) -> Look:
+    extremes = int(column.min()) & _LONG, int(column.max()) & _LONG
+    plain = column.astype(np.uint64)
+    if extremes[0] == extremes[1]:
+        return Look(*extremes, plain[:1], np.empty(0, np.uint32))
+    if len(np.unique(plain[: 2 * FEW])) > FEW:
+        return Look(*extremes, None, np.empty(0, np.uint32))
+    known, first, which = np.unique(plain, return_index=True, return_inverse=True)
+    if len(known) > FEW:
+        return Look(*extremes, None, np.empty(0, np.uint32))
+    order = np.argsort(first)
+    return Look(*extremes, known[order], np.argsort(order)[which].astype(np.uint32))
+
+
+def told(keys: NDArray[Any], table: NDArray[np.int32]) -> tuple[Which, NDArray[np.bool]]:
+    """What the table says of those keys (of 32 bits) of which it says something other than -1; and which they are."""
+    keys = np.ascontiguousarray(keys).view(np.uint32)
+    if _LIBRARY is None:
+        said = np.append(table, -1)[np.minimum(keys, len(table))]
+        return said[said >= 0].astype(np.uint32), said >= 0
+    there, which = np.empty(len(keys), np.bool), np.empty(len(keys), np.uint32)
+    by = place(np.ascontiguousarray(table)), len(table)
+    left = _LIBRARY.suimon_told(place(keys), len(keys), *by, place(there), place(which))
+    return which[:left], there
+
+
+def packed(values: Which, width: int) -> bytes:
+    """The lower `width` bits (1 to 32) of each, the first in the lowest bits of the first byte, to eights of values."""
+    padded = np.zeros(-(-len(values) // 32) * 32, np.uint32)
+    padded[: len(values)] = values
+    assert 0 < width <= 32 and int(padded.max(initial=0)) >> width == 0, "numbers of so many bits"
+    found = np.empty(len(padded) // 8 * width, np.uint8)
+    if _LIBRARY is not None:
+        _LIBRARY.suimon_packed(place(padded), len(padded), width, place(found))
+    else:
+        found[:] = _words(padded.astype(np.uint64).reshape(-1, 32), width).reshape(-1).view(np.uint8)
+    return found[: -(-len(values) // 8) * width].tobytes()
+
+
+def deltas(column: NDArray[Any]) -> bytes:
+    """DELTA_BINARY_PACKED: in blocks of 128, by 32 of one width; in the file of 64 bits if here, otherwise of 32."""
+    plain = np.ascontiguousarray(column)
+    blocks = -(-(len(plain) - 1) // _BLOCK)
+    if _LIBRARY is not None:
+        found = np.empty(32 + blocks * _MOST_OF_BLOCK, np.uint8)
+        return found[: _LIBRARY.suimon_deltas(place(plain), plain.itemsize, len(plain), place(found))].tobytes()
+    bits = 64 if plain.itemsize == 8 else 32
+    plain, signed = plain.astype(np.uint64), np.dtype(f"i{bits // 8}")
+    head = uleb(_BLOCK) + uleb(4) + uleb(len(plain)) + _signed(int(plain[0].astype(signed)))
+    steps = np.diff(plain).astype(signed).astype(np.int64)
+    every = np.append(steps, np.full(blocks * _BLOCK - len(steps), steps[(blocks - 1) * _BLOCK :].min(initial=_MOST)))
+    rows = every.reshape(blocks, _BLOCK)
+    least = rows.min(axis=1)
+    above = (rows - least[:, None]).view(np.uint64) & np.uint64((1 << bits) - 1)
+    parts = above.reshape(-1, 32)
+    widths = np.searchsorted(_POWERS, parts.max(axis=1), side="right").astype(np.uint8)
+    words = [b""] * len(parts)
+    for width in set(widths.tolist()):
+        wide = np.flatnonzero(widths == width)
+        for at, row in zip(wide.tolist(), _words(parts[wide], width), strict=True):
+            words[at] = row.tobytes()
+    return head + b"".join(
+        _signed(int(least[n])) + widths[4 * n : 4 * n + 4].tobytes() + b"".join(words[4 * n : 4 * n + 4])
+        for n in range(blocks)
+    )
+
+
+def _words(parts: NDArray[np.uint64], width: int) -> NDArray[np.uint32]:
+    """Each row's 32 numbers in so many words, as `packed` says."""
+    found = np.zeros((len(parts), width + 3), np.uint64)
+    for n in range(32):
+        for half, at in ((parts[:, n] & _WORD, n * width), (parts[:, n] >> np.uint64(32), n * width + 32)):
+            shifted = half << np.uint64(at % 32)
+            found[:, at // 32] |= shifted & _WORD
+            found[:, at // 32 + 1] |= shifted >> np.uint64(32)
+    return found[:, :width].astype("<u4")
+
+
+def times(
+    begun: NDArray[np.float64], ended: NDArray[np.float64], latest: int, longest: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Seconds as milliseconds, at most `latest`; and how long it was, at most `longest`."""
+    if _LIBRARY is None:
+        begun_ms = np.clip(begun * 1000, 0, latest).astype(np.int64)
+        return begun_ms, np.clip((ended - begun) * 1000, 0, longest).astype(np.uint32)
+    begun, ended = np.ascontiguousarray(begun), np.ascontiguousarray(ended)
+    begun_ms, duration_ms = np.empty(len(begun), np.int64), np.empty(len(begun), np.uint32)
+    into = place(begun_ms), place(duration_ms)
+    _LIBRARY.suimon_times(place(begun), place(ended), len(begun), latest, longest, *into)
+    return begun_ms, duration_ms
+
+
+def uleb(number: int) -> bytes:
+    """Seven bits a byte, the lowest first."""
+    made = bytearray()
+    while number > 0x7F:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*made, number])
+
+
+def _signed(number: int) -> bytes:
+    return uleb(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
+_FUNCTIONS: Final = {
+    "suimon_look": Function((AT, NUMBER, ctypes.c_uint64, NUMBER, NUMBER, ctypes.c_uint64, AT, AT, AT)),
+    "suimon_told": Function((AT, NUMBER, AT, NUMBER, AT, AT), NUMBER),
+    "suimon_packed": Function((AT, NUMBER, NUMBER, AT)),
+    "suimon_deltas": Function((AT, NUMBER, NUMBER, AT), NUMBER),
+    "suimon_times": Function((AT, AT, NUMBER, ctypes.c_double, ctypes.c_double, AT, AT)),
+}
+
+
+def _loaded(folder: str) -> ctypes.CDLL | None:
+    return library(folder, "pages", _INTERFACE, _FUNCTIONS)
+
+
+_LIBRARY = _loaded(__file__.rpartition("/")[0])
