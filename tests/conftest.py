@@ -1,6 +1,5 @@
 """What holds for every test: who runs beside whom, and that a system test says so when it can't run at all."""
 
-import fcntl
 import os
 import shutil
 import signal
@@ -8,21 +7,31 @@ from collections.abc import Generator
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler.loadfile import LoadFileScheduling
 from xdist.workermanage import NodeManager
 
+from tests.quiet import Quiet
+from tests.spare import Spare
 from tests.turns import Turn, in_turn, turn
 
 # A slow machine is no fault: nothing in the suite is timed. Where CI is set, Hypothesis draws the same every time.
-settings.register_profile("patient", settings(), deadline=None)
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+_QUIET = pytest.StashKey[Quiet]()
+_SPARE = pytest.StashKey[Spare]()
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
     """`timeout` and CI end tests by SIGTERM: what these started is taken down then, too, as it is at Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
+    config.stash[_QUIET], config.stash[_SPARE] = Quiet(config.rootpath), Spare(str(os.getppid()))
     NodeManager.EXIT_TIMEOUT = 25  # In seconds: a lab takes longer to go than the ten that there are.
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_SPARE].leave()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,32 +40,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place[item.nodeid.partition("::")[0]])
     lacking = _lacking()
     for item in items:
-        if lacking and turn(item.nodeid) != Turn.FAST:
+        if lacking and turn(item.nodeid) in (Turn.ALONE, Turn.BESIDE):
             item.add_marker(pytest.mark.skip(reason=f"a system test needs {lacking}"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Several processes share the files; one of them then runs those that are alone, in order."""
+    """Several processes share the files; one of them begins with those that are alone, in order."""
     config.option.loadscopereorder = False
-    return _AloneLast(config, log)
+    return _AloneTogether(config, log)
 
 
-class _AloneLast(LoadFileScheduling):
+class _AloneTogether(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return "alone" if turn(nodeid) == Turn.ALONE else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """The last of the other processes may still be at work when the first test that is alone begins: it waits."""
-    lock = os.open(item.config.rootpath, os.O_RDONLY)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Beside tests that are alone, from the first of them to the last, is nothing but calm ones in spare time."""
+    quiet, spare, now = item.config.stash[_QUIET], item.config.stash[_SPARE], turn(item.nodeid)
+    if now == Turn.ALONE:
+        quiet.demand()
+    elif not (now == Turn.CALM and quiet.demanded and spare.enter()):
+        spare.leave()
+        quiet.forgo()
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX if turn(item.nodeid) == Turn.ALONE else fcntl.LOCK_SH)
         return (yield)
     finally:
-        # Not only closed: a process that the test left behind may have it, too.
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
+        if now != Turn.ALONE:
+            quiet.done()
+        elif nextitem is None or turn(nextitem.nodeid) != Turn.ALONE:
+            spare.end()
+            quiet.done()
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -40,7 +40,7 @@ def test_that_waits(started):
 @pytest.mark.parametrize("processes", [0, 2])
 def test_nothing_is_left_of_tests_that_were_ended(tmp_path: Path, processes: int) -> None:
     (tmp_path / "tests").mkdir()
-    for name in ("conftest.py", "turns.py"):
+    for name in ("conftest.py", "quiet.py", "spare.py", "turns.py"):
         shutil.copy(ROOT / "tests" / name, tmp_path / "tests")
     files = [tmp_path / "tests" / f"test_{number}.py" for number in range(max(processes, 1))]
     for file in files:

@@ -1,4 +1,7 @@
-"""Which tests run beside which: fast ones and system tests mixed, then one by one those that need quiet."""
+"""Which tests run beside which: those that need quiet one by one, and all the others mixed.
+
+While it is quiet the processors have little to do. What only computes does that then, in spare time (`tests/spare.py`).
+"""
 
 from collections.abc import Iterable
 from enum import IntEnum
@@ -9,23 +12,28 @@ ALONE: Final = frozenset(
     f"{SYSTEM}test_{name}.py" for name in ("gateways", "hitless", "hostile", "limits", "moves", "restarts")
 )
 """They count lost packets, or how long nothing went: what a busy machine loses, too."""
+CALM: Final = tuple(
+    f"tests/{name}/" for name in ("detection", "enforcement", "model", "pipeline", "policy", "resources")
+)
+"""They only compute: no processes, no sockets, nothing that has to come in time."""
 
 
 class Turn(IntEnum):
-    FAST = 0
-    BESIDE = 1
-    ALONE = 2
+    ALONE = 0
+    CALM = 1
+    FAST = 2
+    BESIDE = 3
 
 
 def turn(nodeid: str) -> Turn:
     """Of a test by its id, as pytest writes it."""
-    if not nodeid.startswith(SYSTEM):
-        return Turn.FAST
-    return Turn.ALONE if nodeid.partition("::")[0] in ALONE else Turn.BESIDE
+    if nodeid.startswith(SYSTEM):
+        return Turn.ALONE if nodeid.partition("::")[0] in ALONE else Turn.BESIDE
+    return Turn.CALM if nodeid.startswith(CALM) else Turn.FAST
 
 
 def in_turn(nodeids: Iterable[str]) -> dict[str, float]:
-    """When each file's turn is, from 0 to 1, and 2 for those that are alone.
+    """When each file's turn is: 0 for those that are alone, 1 for calm ones, and from 2 to 3 the others.
 
     System tests mostly wait, fast ones compute: spread evenly among each other they keep a machine busy, and what comes
     last is short.
@@ -35,6 +43,8 @@ def in_turn(nodeids: Iterable[str]) -> dict[str, float]:
         files[turn(nodeid)].append(nodeid)
     spread = {Turn.BESIDE: 0.9, Turn.FAST: 1.0}
     mixed = {
-        file: span * place / len(files[each]) for each, span in spread.items() for place, file in enumerate(files[each])
+        file: 2 + span * place / len(files[each])
+        for each, span in spread.items()
+        for place, file in enumerate(files[each])
     }
-    return mixed | dict.fromkeys(files[Turn.ALONE], 2.0)
+    return mixed | {file: float(each) for each in (Turn.ALONE, Turn.CALM) for file in files[each]}
