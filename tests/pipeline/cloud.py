@@ -36,7 +36,7 @@ import msgspec
 from suimon.model import view
 from suimon.model.gateways import candidates, ranked
 
-PROTOCOLS = {"icmp": 1, "icmp6": 58, "tcp": 6, "udp": 17}
+PROTOCOLS = {"icmp": 1, "icmp6": 58, "tcp": 6, "udp": 17, "sctp": 132}
 
 Thing = TypeVar("Thing", bound=view.Object)
 Options = dict[str, str]

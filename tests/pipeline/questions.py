@@ -14,7 +14,7 @@ from suimon.pipeline.flow import Meter, SetField, UseMeter
 from suimon.pipeline.gateway import addresses
 from suimon.pipeline.remote import host_mac
 from suimon.pipeline.services import METADATA_IP6, SERVICES_IP, SERVICES_MAC
-from suimon.pipeline.simulate import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, tcp, udp
+from suimon.pipeline.simulate import Ends, Packet, arp, icmp_echo, icmp_error, later_fragment, sctp, tcp, udp
 from suimon.pipeline.simulate.packet import ACK, PSH, SYN
 from suimon.pipeline.tables import ASIDE, Stage
 from tests.pipeline import discovery
@@ -23,7 +23,7 @@ from tests.pipeline.underlay import Journey, Leg, Underlay
 
 Sender = view.Port | Station
 BROADCAST = "ff:ff:ff:ff:ff:ff"
-_TALK = re.compile(r"^(\S+) (->|~>|<~|<!|~~>) (\S+) (icmp|(?:tcp|udp)/\d+)((?: \w+=\S+)*)$")
+_TALK = re.compile(r"^(\S+) (->|~>|<~|<!|~~>) (\S+) (icmp|(?:tcp|udp|sctp)/\d+)((?: \w+=\S+)*)$")
 _ARP = re.compile(r"^(\S+) arp (\S+)((?: \w+=\S+)*)$")
 _ASKS = re.compile(r"^(\S+) asks(6?) ((?:tcp|udp)/\d+)((?: \w+=\S+)*)$")
 _DISCOVERY = re.compile(r"^(\S+) (ns|dad|na|rs|ra|redirect|mld|dhcp6|dhcp6-server)(?: ([0-9a-f:]+))?((?: \w+=\S+)*)$")
@@ -183,6 +183,8 @@ class Questioner:
                 return tcp(ends, int(l4_port), l4_src)
             case "udp":
                 return udp(ends, int(l4_port), l4_src)
+            case "sctp":
+                return sctp(ends, int(l4_port), l4_src)
         return icmp_echo(ends, self._next_id)
 
     def _who_has(self, sender: Sender, ip: str, forged: dict[str, str]) -> Answer:
@@ -364,7 +366,7 @@ def _reply(packet: Packet) -> Packet:
     """What the other side sends back for a packet that it got."""
     fields = packet.fields
     pairs = [("eth_src", "eth_dst"), ("ipv4_src", "ipv4_dst"), ("tcp_src", "tcp_dst"), ("udp_src", "udp_dst")]
-    pairs.append(("ipv6_src", "ipv6_dst"))
+    pairs += [("sctp_src", "sctp_dst"), ("ipv6_src", "ipv6_dst")]
     swapped = {a: fields[b] for pair in pairs if pair[0] in fields for a, b in (pair, pair[::-1])}
     if "icmp_type" in fields:
         swapped["icmp_type"] = 0

@@ -15,13 +15,14 @@ import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet import fragment as fragment_packets
 from scapy.layers.l2 import Ether
+from scapy.layers.sctp import SCTP, SCTPChunkData, SCTPChunkInit
 from scapy.packet import Packet as Bytes
 from scapy.packet import Raw
 
 from suimon.pipeline.simulate import Conntrack, Ends, Packet, icmp_echo, icmp_error, later_fragment, tcp, udp
 from suimon.pipeline.simulate.packet import ACK, FIN, SYN
 from tests.patience import patient
-from tests.system.openvswitch import OpenVSwitch
+from tests.system.openvswitch import DATAPATH, OpenVSwitch
 
 ZONE = 7
 THERE = Ends("02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.0.1", "10.0.0.2")
@@ -57,6 +58,29 @@ PLAYS: dict[str, list[tuple[Packet, bool]]] = {
         (icmp_echo(BACK, 7), LOOK),
     ],
 }
+
+_INIT = SCTP(sport=1, dport=2) / SCTPChunkInit(init_tag=1)
+OPENING: dict[str, Bytes] = {
+    "TCP": TCP(sport=1, dport=2),
+    "UDP": UDP(sport=1, dport=2),
+    "ICMP": ICMP(id=1),
+    "SCTP": _INIT,
+    "a protocol without a header of its own": Raw(b""),
+}
+MALFORMED: dict[str, Bytes] = {
+    "TCP, cut off": Raw(bytes(TCP())[:8]),
+    "TCP, wrong sum": TCP(sport=1, dport=2, chksum=1),
+    "UDP, cut off": Raw(bytes(UDP())[:4]),
+    "UDP, wrong sum": UDP(sport=1, dport=2, chksum=1),
+    "UDP, longer than its packet": UDP(sport=1, dport=2, len=50),
+    "ICMP, cut off": Raw(bytes(ICMP())[:4]),
+    "SCTP, cut off": Raw(bytes(_INIT)[:8]),
+    "SCTP without a chunk": SCTP(sport=1, dport=2),
+    "SCTP, wrong sum": SCTP(sport=1, dport=2, chksum=1) / SCTPChunkInit(init_tag=1),
+    "SCTP, an INIT with a tag": SCTP(sport=1, dport=2, tag=1) / SCTPChunkInit(init_tag=1),
+    "SCTP, data of no association": SCTP(sport=1, dport=2, tag=1) / SCTPChunkData(data=b"data"),
+}
+_NUMBERS = {"TCP": 6, "UDP": 17, "ICMP": 1, "SCTP": 132}
 
 
 @pytest.mark.parametrize("play", PLAYS)
@@ -98,6 +122,32 @@ def test_a_later_fragment_has_lost_the_ports_as_the_simulated_one_has(switch: Op
     counted = _counted(switch, lambda counted: _bytes(counted) >= len(whole))
     assert re.search(r"n_packets=1\b.*nw_frag=not_later", counted), f"foretold {foretold}\n{counted}"
     assert _bytes(counted) >= len(whole), f"foretold {foretold}\n{counted}"
+
+
+def test_what_no_tracker_understands_opens_nothing(switch: OpenVSwitch) -> None:
+    """Invalid is what no group lets pass. Userspace's tracker doesn't look into SCTP: there, groups judge it as if it
+    were whole, by its L4 ports, or by none if it shows none. The kernel's takes only what may begin an association.
+    """
+    switch.add_bridge()
+    sent = OPENING | MALFORMED
+    sources = {name: f"10.0.1.{number}" for number, name in enumerate(sent)}
+    switch.ofctl("add-flow", "br-int", f"table=0,ip actions=ct(zone={ZONE},table=1)")
+    for source in sources.values():
+        for number, state in enumerate(("+trk+inv", "+trk+new")):
+            switch.ofctl(
+                "add-flow", "br-int", f"table=1,cookie={number},ip,nw_src={source},ct_state={state} actions=drop"
+            )
+    for name, l4 in sent.items():
+        network = IP(src=sources[name], dst="10.0.0.2", proto=_NUMBERS.get(re.split(r"\W", name)[0], 253))
+        data = bytes(Ether(src=THERE.eth_src, dst=THERE.eth_dst) / network / l4).hex()
+        switch.ofctl("packet-out", "br-int", f"in_port=LOCAL packet={data} actions=resubmit(,0)")
+    counted = _counted(switch, lambda counted: counted.count("n_packets=1,") == len(sent))
+    opened = {
+        name for name, source in sources.items() if re.search(rf"cookie=0x1,.*n_packets=1,.*nw_src={source} ", counted)
+    }
+    taken = {name for name in MALFORMED if DATAPATH == "netdev" and name.startswith("SCTP")}
+    assert opened == OPENING.keys() | taken, counted
+    assert counted.count("n_packets=1,") == len(sent), counted
 
 
 def _counted(switch: OpenVSwitch, enough: Callable[[str], object]) -> str:

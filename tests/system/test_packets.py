@@ -11,14 +11,25 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from scapy.layers.sctp import (
+    SCTP,
+    SCTPChunkCookieAck,
+    SCTPChunkCookieEcho,
+    SCTPChunkData,
+    SCTPChunkInit,
+    SCTPChunkInitAck,
+)
+from scapy.packet import Packet as Bytes
 
-from tests.system.live import Ends, LiveCloud
+from tests.system.clouds import eventually
+from tests.system.live import TIMEOUT_S, Ends, LiveCloud
+from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
 
 MAC = "02:00:00:00:00:"
 CROWD = [f"port x{n} h1 blue {MAC}2{n:x} 10.0.0.{32 + n} groups=web" for n in range(14)]
 """The kernel keeps no more than ten actions of a packet for later: a broadcast must not need that."""
-OPEN = "group web egress:any ingress:any@web ingress:icmp ingress:tcp/8000 ingress:udp/8000"
+OPEN = "group web egress:any ingress:any@web ingress:icmp ingress:tcp/8000 ingress:udp/8000 ingress:sctp/8000"
 SHUT = "group web egress:any ingress:any@web ingress:icmp"
 RATE_KBPS = 2000
 WORLD = f"""
@@ -97,6 +108,47 @@ def test_a_removed_rule_cuts_its_connections_both_ways_and_no_others(live: LiveC
     finally:
         live.change(OPEN)
     assert passes((server, client))
+
+
+def test_an_association_by_sctp_is_begun_and_cut_by_its_port(live: LiveCloud) -> None:
+    """Userspace's tracker takes all that two addresses say by SCTP for one connection; each L4 port is judged."""
+    client, server = (_by_sctp(live, guest) for guest in ("c", "b"))
+    there, back = (client, server, live.guests["b"]), (server, client, live.guests["c"])
+    said, answered = ({"sport": here, "dport": far, "tag": tag} for here, far, tag in ((400, 8000, 9), (8000, 400, 7)))
+    data, closed = SCTPChunkData(data=b"data"), SCTP(sport=400, dport=9000) / SCTPChunkInit(init_tag=7)
+
+    def associates() -> bool:
+        """Linux's tracker waits for each of these only so long (nf_conntrack_sctp_timeout_cookie_wait: 3 s)."""
+        begins = SCTP(sport=400, dport=8000) / SCTPChunkInit(init_tag=7)
+        agrees = SCTP(**answered) / SCTPChunkInitAck(init_tag=9)
+        cookie, thanks = SCTP(**said) / SCTPChunkCookieEcho(cookie=b"cake"), SCTP(**answered) / SCTPChunkCookieAck()
+        return all(
+            _arrives(each, *way) for each, way in ((begins, there), (agrees, back), (cookie, there), (thanks, back))
+        )
+
+    with client, server:
+        eventually(associates)
+        assert not _arrives(closed, *there)
+        live.change(SHUT)
+        try:
+            assert not _arrives(SCTP(**said) / data, *there) and not _arrives(SCTP(**answered) / data, *back)
+        finally:
+            live.change(OPEN)
+        assert _arrives(SCTP(**said) / data, *there) and _arrives(SCTP(**answered) / data, *back)
+
+
+def _by_sctp(live: LiveCloud, guest: str) -> socket.socket:
+    made = inside(live.namespace(guest), lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_SCTP))
+    made.settimeout(TIMEOUT_S)
+    return made
+
+
+def _arrives(message: Bytes, sender: socket.socket, receiver: socket.socket, address: str) -> bool:
+    sender.sendto(bytes(message), (address, 0))
+    try:
+        return receiver.recv(1000).endswith(bytes(message))
+    except TimeoutError:
+        return False
 
 
 def passes(ends: Ends | None) -> bool:

@@ -284,7 +284,7 @@ def _read(text: str) -> dict[str, int]:
     words = text.split(",")
     fields = {name: value for name, _, value in (word.partition("=") for word in words) if value}
     protocol = next((PROTOCOLS[word] for word in words if word in PROTOCOLS), {})
-    l4 = {6: "tcp", 17: "udp"}.get(protocol.get("ip_proto", 0))
+    l4 = {6: "tcp", 17: "udp", 132: "sctp"}.get(protocol.get("ip_proto", 0))
     read = dict(protocol)
     for name, value in fields.items():
         ours = {spelled: name for name, spelled in SPELLING.items()}.get(name, name)

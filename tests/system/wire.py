@@ -21,6 +21,7 @@ from pathlib import Path
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6Unknown, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
+from scapy.layers.sctp import SCTP, SCTPChunkInit, SCTPChunkParamHeartbeatInfo
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
@@ -135,7 +136,16 @@ def frame(packet: Packet, mark: bytes) -> bytes:
             ip = IPv6(**ends, hlim=fields["ip_ttl"], nh=fields["ip_proto"], tc=fields.get("ip_dscp", 0) << 2)
         case _:
             return bytes(ether) + mark
+    if fields["ip_proto"] == 132:
+        return bytes(ether / ip / _association(mark))
     return bytes(ether / ip / _l4(packet) / Raw(mark)) if _l4(packet) else bytes(ether / ip / Raw(mark))
+
+
+def _association(mark: bytes) -> Layer:
+    """SCTP that begins one, or answers so that both begin it at once (RFC 9260, 5.2.1): the kernel's tracker takes no
+    less. Its L4 ports are always the same ones, for the oracle's frames have none; its sum covers the mark.
+    """
+    return SCTP(sport=9, dport=9) / SCTPChunkInit(init_tag=1, params=[SCTPChunkParamHeartbeatInfo(data=mark)])
 
 
 def _l4(packet: Packet) -> Layer | None:

@@ -48,6 +48,7 @@ FIELDS: Final[dict[str, Field]] = {
     "tcp_dst": Field(0x8000, 14, 16, needs=_TCP),
     "udp_src": Field(0x8000, 15, 16, needs=_UDP),
     "udp_dst": Field(0x8000, 16, 16, needs=_UDP),
+    "sctp_src": Field(0x8000, 17, 16, needs=_SCTP),
     "sctp_dst": Field(0x8000, 18, 16, needs=_SCTP),
     "icmp_type": Field(0x8000, 19, 8, needs=_ICMP),
     "icmp_code": Field(0x8000, 20, 8, needs=_ICMP),

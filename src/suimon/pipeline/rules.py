@@ -14,14 +14,15 @@ from typing import Final, NamedTuple
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.facts import Facts, reference
-from suimon.pipeline.fields import CT_INVALID, CT_TRACKED, GROUP_SET, LATER_FRAGMENT, VERDICT
+from suimon.pipeline.fields import CT_INVALID, CT_REPLY, CT_TRACKED, GROUP_SET, LATER_FRAGMENT, VERDICT
 from suimon.pipeline.flow import Action, Conjunction, Match, flow, match, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
 from suimon.pipeline.tables import Stage
 
 _STAGES: Final = {"egress": Stage.RULES_OUT, "ingress": Stage.RULES_IN}
-_L4: Final = {6: "tcp_dst", 17: "udp_dst", 132: "sctp_dst"}
+_SCTP: Final = 132
+_L4: Final = {6: "tcp_dst", 17: "udp_dst", _SCTP: "sctp_dst"}
 
 
 class _Sight(NamedTuple):
@@ -142,11 +143,20 @@ def _matches(rule: view.SecurityGroupRule, number: int, *, stateful: bool) -> It
     elif l4 := sight.l4(rule.protocol):
         for bits in masks(rule.port_min, rule.port_max):
             yield match(matched | {l4: bits})
+            if stateful and rule.protocol == _SCTP:
+                yield from _portless(matched, bits)
     else:
         return
     if rule.port_min is not None:
         # A later fragment has lost the tuple's ports in userspace. It is no use without the first, which is asked.
         yield match(matched | {"ip_frag": LATER_FRAGMENT})
+
+
+def _portless(matched: dict[str, object], bits: tuple[int, int]) -> Iterator[Match]:
+    """Userspace's tracker keeps no ports of SCTP, though flows see them: the packet's are the opener's, or swapped."""
+    for reply, l4 in ((0, "sctp_dst"), (CT_REPLY, "sctp_src")):
+        way = CT_TRACKED | reply, CT_TRACKED | CT_INVALID | CT_REPLY
+        yield match(matched | {"ct_state": way, "ip_proto": _SCTP, l4: bits})
 
 
 PRODUCERS: Final[Producers] = {"group_set": set_flows, "group": group_flows, "address": address_flows}

@@ -18,6 +18,7 @@ from suimon.pipeline.simulate.packet import (
     later_fragment,
     neighbour_advertisement,
     neighbour_solicitation,
+    sctp,
     tcp,
     udp,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "later_fragment",
     "neighbour_advertisement",
     "neighbour_solicitation",
+    "sctp",
     "tcp",
     "trace_text",
     "udp",

@@ -1,7 +1,8 @@
 """The connection tracker of the simulated switch: one table of connections per zone.
 
 What counts as new follows Open vSwitch's userspace tracker: a TCP packet without a connection is picked up as new even
-in mid-stream, but SYN+ACK and impossible flags are invalid; of ICMP only queries open a connection. A connection is
+in mid-stream, but SYN+ACK and impossible flags are invalid; of ICMP only queries open a connection; of all other
+protocols, SCTP with its ports too, what two addresses say to each other is one connection. A connection is
 established once it was seen in both directions (ovs-fields(7), ct_state): until then what its opener sends is new. A
 later fragment belongs to the connection of its datagram, but its packet is told no ports, as in userspace. The
 userspace tracker calls some of that established already, so no flow may give the two different fates.

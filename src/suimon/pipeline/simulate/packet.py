@@ -24,7 +24,7 @@ ICMPV6_REPLY: Final = {128: 129}
 """The same for ICMPv6 (RFC 4443, 4)."""
 ALL_NODES: Final = "ff02::1"
 
-L4: Final = ("tcp_", "udp_", "icmp", "nd_")
+L4: Final = ("tcp_", "udp_", "sctp_", "icmp", "nd_")
 """How the names of fields begin that are no part of an IP header."""
 _METADATA: Final = ("in_port", "metadata", "reg", "tun_", "ct_", "conj_id")
 
@@ -76,6 +76,11 @@ def tcp(ends: Ends, l4_dst: int, l4_src: int = 40000, flags: int = SYN) -> Packe
 def udp(ends: Ends, l4_dst: int, l4_src: int = 40000) -> Packet:
     """A datagram."""
     return _ip(ends, 17, udp_src=l4_src, udp_dst=l4_dst)
+
+
+def sctp(ends: Ends, l4_dst: int, l4_src: int = 40000) -> Packet:
+    """Of an association, whatever its chunks say: nothing here looks at them."""
+    return _ip(ends, 132, sctp_src=l4_src, sctp_dst=l4_dst)
 
 
 def icmp_echo(ends: Ends, icmp_id: int = 1, *, reply: bool = False) -> Packet:
