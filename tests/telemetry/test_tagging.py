@@ -4,15 +4,26 @@ import random
 from ipaddress import ip_address
 
 import msgspec
+import numpy as np
 import pytest
 
 from suimon.model.collectors import MappedPort
-from suimon.model.records import batch_of
+from suimon.model.records import RECORD, batch_of
+from suimon.telemetry.history import tagging
 from suimon.telemetry.history.tagging import Tagger
 
 HOSTS = {"h1": "192.0.2.1", "h2": "192.0.2.2"}
+COMPILED = tagging._LIBRARY
 SWITCH = "192.0.2.100"
 EXPORTERS = [ip_address(each) for each in (*HOSTS.values(), SWITCH)]
+
+
+@pytest.fixture(autouse=True, params=["compiled", "numpy"])
+def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of these hold for what is compiled and for numpy alone."""
+    assert COMPILED is not None, "the tests' machine has a compiler"
+    if request.param == "numpy":
+        monkeypatch.setattr(tagging, "_LIBRARY", None)
 
 
 def port(name: str, host: str, ifindex: int, mac: int, *addresses: str, project: str = "p") -> MappedPort:
@@ -84,6 +95,27 @@ def test_without_ports_or_records_nothing_is_tagged() -> None:
     unknown = batch_of(1)
     unknown["exporter"] = 7
     assert list(Tagger(PORTS, EXPORTERS).tag(unknown)["port"]) == [-1]
+
+
+@pytest.mark.parametrize("macs", [False, True], ids=["no MACs", "MACs"])
+def test_what_is_compiled_finds_what_numpy_finds(*, macs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tagging, "_LIBRARY", COMPILED)
+    tagger, chance, count = Tagger(PORTS, EXPORTERS), np.random.default_rng(3), 4000
+    of_ports = [int(ip_address(each)) for port in PORTS for each in port.addresses] + [0, 1 << 64]
+    batch, other = batch_of(count), batch_of(count)
+    batch["exporter"] = chance.integers(0, 5, count)
+    for name in ("input", "output"):
+        batch[name] = chance.choice([0, 1, 5, 6, 8, 11, 12, 0xFFFFFFFF], count)
+    for side in ("source", "destination"):
+        at = chance.integers(0, len(of_ports), count).tolist()
+        batch[f"{side}_high"] = [of_ports[each] >> 64 for each in at]
+        batch[f"{side}_low"] = [of_ports[each] & 0xFFFFFFFFFFFFFFFF for each in at]
+        batch[f"{side}_mac"] = chance.choice([0, 0x020000000000, 1 << 47], count) + chance.integers(0, 11, count) * macs
+    for name in RECORD.names or ():
+        other[name] = batch[name]
+    compiled, plain = tagger._tag_compiled(batch), tagger._tag_plainly(other)
+    assert [each.tolist() for each in compiled] == [each.tolist() for each in plain] and len(plain[0])
+    assert batch.rows().tobytes() == other.rows().tobytes()
 
 
 AT = [int(ip_address(each)) for port in PORTS for each in port.addresses]

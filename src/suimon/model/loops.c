@@ -2,18 +2,13 @@
  *
  * Callers own all arrays, which have the lengths that are given; nothing here is told a place by strangers.
  */
-#include <stdint.h>
 #include <string.h>
+
+#include "hashing.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 
 EXPORTED int64_t suimon_loops(void) { return 5; }
-
-static uint64_t mixed(uint64_t x) { /* The finalizer of splitmix64. */
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
-}
 
 /* `salted` is 1 when each value has a salt of its own, 0 when all have the first. */
 EXPORTED void suimon_mix(const uint64_t *values, const uint64_t *salt, int64_t salted, int64_t count, uint64_t *found) {
@@ -34,12 +29,8 @@ EXPORTED void suimon_index(const uint64_t *keys, int64_t count, int32_t *slots, 
 
 EXPORTED void suimon_find(const uint64_t *keys, const int32_t *slots, int64_t slot_count, const uint64_t *wanted,
                           int64_t count, int64_t *found) {
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t slot = mixed(wanted[i]) & (uint64_t)(slot_count - 1);
-        while (slots[slot] >= 0 && keys[slots[slot]] != wanted[i])
-            slot = (slot + 1) & (uint64_t)(slot_count - 1);
-        found[i] = slots[slot];
-    }
+    for (int64_t i = 0; i < count; i++)
+        found[i] = found_at(keys, slots, slot_count, wanted[i]);
 }
 
 /* Different numbers as they come, at most `most`: where each is first, and which of them each value is; how many they

@@ -54,6 +54,11 @@ class Index:
             self._slots = np.full(1 << max(4, (2 * len(keys)).bit_length()), -1, np.int32)
             self._library.suimon_index(place(self._keys), len(keys), place(self._slots), len(self._slots))
 
+    @property
+    def table(self) -> tuple[Keys, NDArray[np.int32]]:
+        """The keys and slots that hashing.h reads; there are none without a compiler."""
+        return self._keys, self._slots
+
     def find(self, wanted: Keys) -> Places:
         """The first that is equal, -1 for none."""
         if self._library is None:

@@ -7,6 +7,7 @@ and behind a router by the address. Physical switches know no guest's interface:
 
 from __future__ import annotations
 
+import ctypes
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.collectors import MappedPort
-from suimon.model.loops import Index
+from suimon.model.compiled import AT, NUMBER, Function, library, place
+from suimon.model.loops import Index, compiled
 from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, joined, some
 
 Numbers = NDArray[np.int64]
@@ -27,6 +29,7 @@ _NOWHERE: Final = 0xFFFF
 """The host of exporters that are none: there whatever is one port's alone in the cloud counts."""
 _OF_RECEIVER: Final = ("destination_mac", "destination_high", "destination_low")
 _READ: Final = ("exporter", "input", "output", "source_mac", "source_high", "source_low", *_OF_RECEIVER)
+"""As tagging.c's `records` has them."""
 _Fields = Mapping[str, NDArray[Any]]
 """Of records: what decides whose they are."""
 _MULTIPLIERS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
@@ -124,17 +127,40 @@ class Tagger:
         """
         if not self._places or not len(batch):
             return batch
+        both, other = self._tag_plainly(batch) if _LIBRARY is None or not compiled() else self._tag_compiled(batch)
+        if not len(both):
+            return batch
+        shared = some(batch, both)
+        shared["port"], shared["direction"] = other, TO_GUEST
+        return joined([batch, shared])
+
+    def _tag_plainly(self, batch: Batch) -> tuple[Numbers, Numbers]:
+        """Fills in what is said of each record; which belong to a second port, and to which."""
         sender, receiver = self._found({name: batch[name] for name in _READ})
         receiver[receiver == sender] = -1
         sends, gets = sender >= 0, receiver >= 0
+        batch["port"] = np.where(sends, sender, receiver)
+        batch["direction"][gets] = TO_GUEST
+        batch["direction"][sends] = FROM_GUEST
         both = np.flatnonzero(sends & gets)
-        tagged = joined([batch, some(batch, both)]) if len(both) else batch
-        own, shared = tagged[: len(batch)], tagged[len(batch) :]
-        own["port"] = np.where(sends, sender, receiver)
-        own["direction"][gets] = TO_GUEST
-        own["direction"][sends] = FROM_GUEST
-        shared["port"], shared["direction"] = receiver[both], TO_GUEST
-        return tagged
+        return both, receiver[both]
+
+    def _tag_compiled(self, batch: Batch) -> tuple[Numbers, Numbers]:
+        """The same by tagging.c."""
+        assert _LIBRARY is not None, "there is no tagging.c"
+        hosts = np.append(self._host_of_exporter, _NOWHERE)
+        of_ports = (self._host, self._ifindex, self._project)
+        lookups = [number for each in self._lookups() for number in each]
+        cloud = np.array([*lookups, place(hosts), len(hosts) - 1, _NOWHERE, *map(place, of_ports)], np.int64)
+        records = np.array([place(batch[name]) for name in (*_READ, "port", "direction")], np.int64)
+        both, other = np.empty((2, len(batch)), np.int64)
+        count = _LIBRARY.suimon_tag(place(records), len(batch), place(cloud), place(both), place(other))
+        return both[:count], other[:count]
+
+    def _lookups(self) -> Iterable[tuple[int, int, int, int]]:
+        yield self._seats.told(any_of_several=True)
+        for each in (self._macs, self._any_mac, self._address, self._own_address):
+            yield each.told()
 
     def _found(self, of: _Fields) -> tuple[Numbers, Numbers]:
         host = self._host_of(of["exporter"])
@@ -166,13 +192,16 @@ class Tagger:
         found = self._seats.find(_joined(host, 32, ifindex), any_of_several=True)
         if not mac.any():
             return found
-        by_mac = self._macs.find(_joined(host, 48, mac))
+        by_mac = self._by_mac(host, mac)
         same = (found >= 0) & (by_mac >= 0) & (self._ifindex[by_mac] == ifindex)
         return np.where(same, by_mac, found)
 
+    def _by_mac(self, host: Numbers, mac: NDArray[Any]) -> Numbers:
+        return np.where(mac > 0, self._macs.find(_joined(host, 48, mac)), -1)
+
     def _receiver(self, of: _Fields, host: Numbers, sender: Numbers) -> Numbers:
         """By MAC; of what goes to a router, by address: of the sender's project, or one that is nobody else's."""
-        found = self._macs.find(_joined(host, 48, of["destination_mac"]))
+        found = self._by_mac(host, of["destination_mac"])
         high, low = of["destination_high"], of["destination_low"]
         unique = self._address.find(_mix(high, low))
         # A project may have an address twice: it then is nobody's.
@@ -202,6 +231,17 @@ class _Lookup:
     @cached_property
     def _index(self) -> Index:
         return Index(self._keys)
+
+    @cached_property
+    def _alone(self) -> Numbers:
+        """-1 for those that several have."""
+        return np.where(self._several, -1, self._numbers)
+
+    def told(self, *, any_of_several: bool = False) -> tuple[int, int, int, int]:
+        """As tagging.c's `lookup`, whose arrays are this one's."""
+        keys, slots = self._index.table
+        numbers = self._numbers if any_of_several else self._alone
+        return place(keys), place(slots), len(slots) if len(keys) else 0, place(numbers)
 
     def after(self, gone: Numbers, keys: Keys, numbers: Numbers) -> _Lookup:
         """Without those numbers, and with these pairs."""
@@ -250,3 +290,13 @@ def _mix(high: NDArray[Any], low: NDArray[Any], project: NDArray[Any] | int = 0)
 def _halves(address: str) -> tuple[int, int]:
     number = int(ip_address(address))
     return number >> 64, number & 0xFFFFFFFFFFFFFFFF
+
+
+_FUNCTIONS: Final = {"suimon_tag": Function((AT, NUMBER, AT, AT, AT), NUMBER)}
+
+
+def _loaded(folder: str) -> ctypes.CDLL | None:
+    return library(folder, "tagging", 1, _FUNCTIONS)
+
+
+_LIBRARY = _loaded(__file__.rpartition("/")[0])
