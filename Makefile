@@ -3,7 +3,7 @@ MAKEFLAGS += --no-print-directory
 # Tests start hundreds of Python programs: each would compile all it imports where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
-INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap $(sort $(shell find src -name '*.c')) | sha256sum | cut -c1-16)
+INSTALLED := .venv/.installed-$(shell cat uv.lock pyproject.toml .ci/bootstrap $(sort $(shell find src -name '*.[ch]')) | sha256sum | cut -c1-16)
 ROOT := @[ "$$(id -u)" -eq 0 ] || { echo "make $(MAKECMDGOALS): needs root, for network namespaces and Open vSwitch"; exit 1; }
 
 .PHONY: help lab test lint format mutants fuzz oracle policy-cases conformance bench-api bench-port bench-limits bench-switch \

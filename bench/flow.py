@@ -175,21 +175,21 @@ async def collect(place: Path) -> None:
     from suimon.telemetry.flow.receiver import Config, Receiver
 
     interfaces = exports.FIRST_INTERFACE + PORTS
-    table = np.full((EXPORTERS, interfaces), -1, np.int32)
-    ports = np.arange(EXPORTERS * PORTS).reshape(EXPORTERS, PORTS)
-    table[:, exports.FIRST_INTERFACE :] = ports
+    # Its 0 is no port.
+    table = np.zeros((EXPORTERS, interfaces), np.int64)
+    table[:, exports.FIRST_INTERFACE :] = 1 + np.arange(EXPORTERS * PORTS).reshape(EXPORTERS, PORTS)
     collector, records = Collector(Exporters([Allowed("127.0.0.0/8")])), 0
-    added = np.zeros((2, EXPORTERS * PORTS))
+    added = np.zeros((2, 1 + EXPORTERS * PORTS))
 
     def sink(datagrams: Datagrams) -> None:
         nonlocal records
         batch = collector.take(datagrams)
         records += len(batch)
-        sides = [table[batch["exporter"], np.minimum(batch[name], interfaces - 1)] for name in ("input", "output")]
+        row = batch["exporter"].astype(np.int64) * interfaces
+        sides = [table.take(row + np.minimum(batch[name], interfaces - 1)) for name in ("input", "output")]
         port = np.maximum(*sides)
-        ours = port >= 0
         for column, name in enumerate(("packets", "bytes")):
-            np.add.at(added[column], port[ours], scaled(batch, name)[ours])
+            added[column] += np.bincount(port, scaled(batch, name), added.shape[1])
 
     receiver = Receiver(Config((("127.0.0.1", int(place.name)),)), sink, time.time)
     running = asyncio.create_task(receiver.run())
@@ -198,7 +198,7 @@ async def collect(place: Path) -> None:
     sums = np.zeros((2, EXPORTERS, PORTS))
     numbers = [int(exporter.address) & 0xFF for exporter in collector.exporters.table]
     for row, number in enumerate(numbers):
-        sums[:, number - 10] = added.reshape(sums.shape)[:, row]
+        sums[:, number - 10] = added[:, 1:].reshape(sums.shape)[:, row]
     np.save(place.parent / "sums.npy", sums)
     print(json.dumps({"records": records}))
 
