@@ -96,7 +96,8 @@ def leading_out(lab: Lab, router: Any) -> list[Host]:
     return [lab.layout.host(each.host) for each in order]
 
 
-def guest(lab: Lab, network_id: str, name: str, host: str) -> Guest:
-    """A guest with a port of its own, and its lease."""
-    port = connect(lab).network.create_port(network_id=network_id, name=name, binding_host_id=host)
-    return lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address))
+def guest(lab: Lab, network_id: str, name: str, host: str, *, movable: bool = False) -> Guest:
+    """A guest with a port of its own, and its lease; Nova's, if it is to move."""
+    owner = {"device_owner": "compute:nova"} if movable else {}
+    port = connect(lab).network.create_port(network_id=network_id, name=name, binding_host_id=host, **owner)
+    return lab.guests.lease(lab.guests.add(name, host, port.id, port.mac_address, movable=movable))

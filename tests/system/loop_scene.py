@@ -29,9 +29,13 @@ class Scene:
         self._cloud = OpenStack(lab.layout)
         self.network, _ = inside_network(lab, outside_network(lab))
         lab.add_internet_servers(SERVERS)
+        self.put(rules)
+        self.good = self.guest("good")
+
+    def put(self, rules: str) -> None:
+        """Rules whose names are new begin with a dry run."""
         for mode in ("dry_run", "act"):
             self.ask("rulebook", "PUT", {"text": rules.replace("MODE", mode), "why": "a test"})
-        self.good = self.guest("good")
 
     def guest(self, name: str) -> Guest:
         made = guest(self.lab, self.network.id, name, "hv1")

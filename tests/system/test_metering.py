@@ -16,6 +16,8 @@ import pytest
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY
+from suimon.lab.measure import Measure
+from suimon.lab.migration import migrate
 from suimon.lab.openstack import OpenStack
 from tests.system.clouds import connect, eventually, guest, inside_network, outside_network, two_hypervisors
 
@@ -65,6 +67,27 @@ def test_metered_is_what_was_sent_over_restarts_of_everything(lab: Lab, cloud: O
     assert metered(cloud, two)["out_outside_bytes"] == 0
     project = usage(cloud, "project", connect(lab).current_project_id)
     assert project["total"]["out_bytes"] == sum(metered(cloud, each)["out_bytes"] for each in (one, two))
+
+
+def test_who_moves_is_metered_on_and_stays_restricted(lab: Lab, cloud: OpenStack) -> None:
+    """Counters of both hosts, one sum: what it sent is there once, whichever host it sent it from. What passes between
+    the last reading and the end of its device is not.
+    """
+    network = connect(lab).network.create_network(name="moving")
+    connect(lab).network.create_subnet(network_id=network.id, ip_version=4, cidr="10.11.0.0/24")
+    mover, near = (guest(lab, network.id, name, "hv1", movable=True) for name in ("mover", "near"))
+    address = near.lease["ip"].partition("/")[0]
+    block = {"kind": "port_block", "target_kind": "port", "target": mover.port_id, "direction": "egress"}
+    mail = {"protocol": "tcp", "port_min": 25, "port_max": 25, "reason": "mass mail"}
+    cloud.ask("/operations/v1/restrictions", "POST", {"restriction": {**block, **mail}})
+    measure = Measure(lab)
+    for times, to in enumerate(("hv2", "hv1", ""), start=1):
+        ping(lab, mover, address, PINGS)
+        assert [measure.connection("mover", address, l4_port) for l4_port in (25, 80)] == ["silent", "refused"]
+        eventually(lambda times=times: metered(cloud, mover)["out_bytes"] >= times * PINGS * FRAME_BYTES, FIRST_S)
+        assert metered(cloud, mover)["out_bytes"] <= counted(lab, mover)["tx_bytes"]
+        if to:
+            mover = migrate(lab, cloud, "mover", to)
 
 
 def agrees(lab: Lab, cloud: OpenStack, one: Guest, outside: int) -> bool:
