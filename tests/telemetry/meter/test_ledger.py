@@ -173,6 +173,12 @@ def test_a_switch_that_died_leaves_a_total_whose_split_is_unknown() -> None:
     assert (at_once[1].out_bytes, at_once[1].out_outside_bytes, at_once[1].out_unsplit_bytes) == (3000, 800, 2200)
 
 
+@pytest.mark.parametrize(("born_s", "unsplit"), [(17.0, 1500), (11.0, 0)])
+def test_a_first_flow_that_came_late_did_not_count_all(born_s: float, unsplit: int) -> None:
+    _, other = fold(reading(10, 1000, None), reading(20, 3000, 500, born_s=born_s))
+    assert (other.out_bytes, other.out_outside_bytes, other.out_unsplit_bytes) == (2000, 500, unsplit)
+
+
 def test_what_flows_of_another_life_of_the_host_counted_may_not_be_all() -> None:
     reborn = msgspec.structs.replace(reading(20, 700, 100, born_s=8.0), boot="another")
     (_, other) = fold(reading(10, 1000, 500), reborn)
