@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,10 +85,14 @@ def test_who_moves_is_metered_on_and_stays_restricted(lab: Lab, cloud: OpenStack
     for times, to in enumerate(("hv2", "hv1", ""), start=1):
         ping(lab, mover, address, PINGS)
         assert [measure.connection("mover", address, l4_port) for l4_port in (25, 80)] == ["silent", "refused"]
-        eventually(lambda times=times: metered(cloud, mover)["out_bytes"] >= times * PINGS * FRAME_BYTES, FIRST_S)
+        eventually(partial(sent, cloud, mover, times * PINGS * FRAME_BYTES), FIRST_S)
         assert metered(cloud, mover)["out_bytes"] <= counted(lab, mover)["tx_bytes"]
         if to:
             mover = migrate(lab, cloud, "mover", to)
+
+
+def sent(cloud: OpenStack, one: Guest, least: int) -> bool:
+    return metered(cloud, one)["out_bytes"] >= least
 
 
 def agrees(lab: Lab, cloud: OpenStack, one: Guest, outside: int) -> bool:
