@@ -15,7 +15,7 @@ ALONE: Final = frozenset(
 CALM: Final = tuple(
     f"tests/{name}/" for name in ("detection", "enforcement", "model", "pipeline", "policy", "resources")
 )
-"""They only compute: no processes, no sockets, nothing that has to come in time."""
+"""They only compute: nothing of theirs serves others, and nothing has to come in time."""
 
 
 class Turn(IntEnum):
