@@ -149,7 +149,30 @@ def test_a_refused_flow_is_named_and_nothing_of_its_bundle_comes_true(switch: Op
                 assert why in failures[bad.key].reason
                 assert set(failures) == {*good, bad.key}
                 assert await target.observe() == {}, "an atomic bundle came half true"
+                assert set(await target.apply(Changes({bad.key: bad.entry}))) == {bad.key}, "nothing else in it"
             assert await target.apply(Changes(good)) == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_bundle_that_is_committed_at_once_is_in_the_switch_when_it_is_acknowledged(switch: OpenVSwitch) -> None:
+    """What the switch knows the shapes of: set, changed and deleted."""
+    switch.add_bridge()
+    before, after = (
+        bridge_entries(flow(Stage.LOOKUP, n, OWNER, {"metadata": n}, (set_field("reg2", to),)) for n in range(50))
+        for to in (1, 2)
+    )
+
+    async def scenario() -> None:
+        async with connected(switch) as connection:
+            target = BridgeTarget(connection)
+            for changes, expected in 2 * [
+                (Changes(before), before),
+                (Changes(after), after),
+                (Changes({}, tuple(after)), {}),
+            ]:
+                assert await target.apply(changes) == {}
+                assert await target.observe() == expected
 
     asyncio.run(scenario())
 

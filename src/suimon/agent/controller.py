@@ -75,8 +75,10 @@ class Controller:
         try:
             async with self._post("watch", watch, timeout) as response:
                 await _check(response, "watch")
-                async for line in _lines(response.content, self.config.max_frame_bytes):
-                    yield decoded(_FRAME, line, "objects")
+                lines = _Lines(self.config.max_frame_bytes)
+                while chunk := await response.content.readany():
+                    for line in lines.complete(chunk):
+                        yield decoded(_FRAME, line, "objects")
         except (aiohttp.ClientError, TimeoutError, msgspec.ValidationError, msgspec.DecodeError) as error:
             raise ControllerError(f"watch {self.config.url}: {_words(error)}") from error
 
@@ -118,19 +120,25 @@ async def _check(response: aiohttp.ClientResponse, act: str) -> None:
     raise ControllerError(f"the controller refused to let us {act}: {said or response.reason} (HTTP {response.status})")
 
 
-async def _lines(content: aiohttp.StreamReader, limit: int) -> AsyncIterator[bytes]:
-    """Lines of any length up to `limit` (the reader's own `readline` gives up at 128 kB)."""
-    pieces: list[bytes] = []
-    size = 0
-    async for chunk in content.iter_any():
+class _Lines:
+    """Lines of any length up to `limit` (the stream's own `readline` gives up at 128 kB)."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def complete(self, chunk: bytes) -> list[bytes]:
+        """The lines that end in `chunk`, which continues what came before."""
         *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join([*pieces, line])
-            pieces, size = [], 0
-        pieces.append(rest)
-        size += len(rest)
-        if size > limit:
-            raise ControllerError(f"a frame is longer than {limit} bytes")
+        if whole:
+            whole[0] = b"".join([*self._pieces, whole[0]])
+            self._pieces, self._size = [], 0
+        self._pieces.append(rest)
+        self._size += len(rest)
+        if self._size > self._limit:
+            raise ControllerError(f"a frame is longer than {self._limit} bytes")
+        return whole
 
 
 def _words(error: BaseException) -> str:

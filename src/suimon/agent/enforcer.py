@@ -20,6 +20,7 @@ from suimon.agent.follower import Connected, News
 from suimon.agent.gateways import Config as GatewaysConfig
 from suimon.agent.gateways import Gateways, Verdict
 from suimon.agent.held_view import Changes, Guard
+from suimon.agent.in_force import InForce
 from suimon.agent.memory import Memory
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.saved import KnownGateway
@@ -54,7 +55,7 @@ class _Loops(NamedTuple):
 
     @property
     def failures(self) -> dict[Owner | None, Failure]:
-        return {**self.zones.failures, **self.shapes.failures, **self.bridge.failures}
+        return self.zones.failures | self.shapes.failures | self.bridge.failures
 
 
 _BACK_OFF: Final = reconcile.Config()
@@ -133,6 +134,9 @@ class Enforcer:
         """Ports that were seated again, and not acknowledged since."""
         self._judged_failures: dict[Owner, Failure] = {}
         self._dirty: set[Owner] = set()
+        self._told_in_force = InForce()
+        self._limited: set[Owner] = set()
+        """Who wants limits beside its flows: most owners, peers among them, never do."""
         self._uncompiled: dict[Owner, Failure] = {}
         self._unmade: dict[str, dict[Owner, Failure]] = {}
         self._requests: dict[str, None] = {}
@@ -394,11 +398,18 @@ class Enforcer:
         self._dirty = set()
         for owner, program in programs.items():
             loops.bridge.want(owner, bridge_entries((*program.flows, *program.groups, *program.meters)))
-            loops.shapes.want(owner, {each.port_id: Shape(each.rate_kbps, each.burst_kbits) for each in program.shapes})
-            # By another name, so that a limit that is refused doesn't make the port one that isn't ready.
-            loops.zones.want(Owner("zone", str(owner)), dict.fromkeys((each.number for each in program.zones), True))
+            if program.shapes or program.zones or owner in self._limited:
+                self._limit(loops, owner, program)
             self._note_nats(owner, program)
         return True
+
+    def _limit(self, loops: _Loops, owner: Owner, program: Program) -> None:
+        self._limited.add(owner)
+        loops.shapes.want(owner, {each.port_id: Shape(each.rate_kbps, each.burst_kbits) for each in program.shapes})
+        # By another name, so that a limit that is refused doesn't make the port one that isn't ready.
+        loops.zones.want(Owner("zone", str(owner)), dict.fromkeys((each.number for each in program.zones), True))
+        if not program.shapes and not program.zones:
+            self._limited.discard(owner)
 
     def _note_nats(self, owner: Owner, program: Program) -> None:
         if owner.kind == "router":
@@ -422,10 +433,10 @@ class Enforcer:
         return taken
 
     def _acknowledge(self, position: Position | None, requests: list[str]) -> None:
-        if position != self.in_force:
-            log.info("view_in_force", revision=position.revision if position else None, requests=requests)
-        self.in_force = position
+        moved, self.in_force = position != self.in_force, position
         judged, self._unjudged = self._unjudged, set()
+        if moved:
+            self._told_in_force.note(position, requests, here=bool(judged))
         if self._judged_failures != self.failures:
             self._judged_failures = dict(self.failures)
             judged |= self._seats.keys()

@@ -166,8 +166,8 @@ class Session:
 
     async def open_tunnels(self) -> None:
         """Make the tunnels of those kinds that the view's networks are of, where there are none yet."""
-        layout = self._with_tunnels()
-        if layout != self._layout:
+        if not set(self._layout.tunnels).issuperset(self._parts.enforcer.world.keys("tunnel")):
+            layout = self._with_tunnels()
             await self._switch.ensure(layout)
             self._layout = layout
             self._wire()

@@ -58,7 +58,8 @@ class Facts:
         self.probes: dict[str, Probe] = {}
         self.lapsed: set[str] = set()
         """Restrictions whose time is over, though they are still told."""
-        self._indexes: defaultdict[str, defaultdict[object, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+        self._indexes: defaultdict[str, defaultdict[object, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+        """Of each value under a key how many entries there are."""
         self.interfaces: dict[str, int] = {}
         self._ports_by_ofport: dict[int, str] = {}
         self._dirty: set[Owner] = {BRIDGE}
@@ -322,24 +323,25 @@ class Facts:
             self.links.update(marked)
 
     def _reindex(self, before: Iterable[Entry], after: Iterable[Entry]) -> None:
-        gone, come = Counter(before), Counter(after)
+        gone, come = list(before), list(after)
         if gone and come:
-            gone, come = gone - come, come - gone
-        for (index, key, value), count in gone.items():
+            less, more = Counter(gone), Counter(come)
+            gone, come = list((less - more).elements()), list((more - less).elements())
+        for index, key, value in gone:
             values = self._indexes[index][key]
-            values[value] -= count
+            values[value] -= 1
             if not values[value]:
                 del values[value]
                 self._came_or_went(index, key)
             if not values:
                 del self._indexes[index][key]
                 self._first_or_last(index, key)
-        for (index, key, value), count in come.items():
+        for index, key, value in come:
             fresh = key not in self._indexes[index]
             values = self._indexes[index][key]
             if value not in values:
                 self._came_or_went(index, key)
-            values[value] += count
+            values[value] = values.get(value, 0) + 1
             if fresh:
                 self._first_or_last(index, key)
 

@@ -214,8 +214,8 @@ def match(fields: Mapping[str, object]) -> Match:
 
     A field whose mask comes out empty (a /0 prefix) is left out.
     """
-    packed = (_packed(name, value) for name, value in sorted(fields.items()))
-    return tuple(entry for entry in packed if entry[2])
+    packed = [_packed(name, fields[name]) for name in sorted(fields)]
+    return tuple([entry for entry in packed if entry[2]])
 
 
 def set_field(name: str, value: object) -> SetField:

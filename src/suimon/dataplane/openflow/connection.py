@@ -6,7 +6,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Never, cast
+from typing import Final, NamedTuple, Never, cast
 
 import msgspec
 import structlog
@@ -39,6 +39,13 @@ class Config(msgspec.Struct, frozen=True):
     timeout_s: float = 15.0
     packet_queue: int = 256
     max_reply_bytes: int = 1 << 28
+
+
+class Committed(NamedTuple):
+    """What became of a bundle: why messages were refused, by index, and whether the others came true."""
+
+    refused: dict[int, Refused]
+    others: bool
 
 
 class _Answer:
@@ -163,18 +170,19 @@ class Connection:
         finally:
             self._close()
 
-    async def commit(self, changes: Sequence[Message]) -> dict[int, Refused]:
+    async def commit(self, changes: Sequence[Message], *, decodable: bool = False) -> Committed:
         """Flow and group messages as one atomic bundle, in this order: all come true, or none.
 
-        Returns {} when they did, else the indexes of the messages that were refused, and why.
+        If they are said to be `decodable`, the switch isn't asked whether they are before it commits. Should one not
+        be, the others come true.
         """
         if not changes:
-            return {}
+            return Committed({}, others=True)
         async with self._bundle_lock:
             first = self._take_xids(len(changes))
             self._bundle_xids, self._bundle_errors = range(first, first + len(changes)), {}
-            await self._commit(first, changes)
-            return {xid - first: error for xid, error in self._bundle_errors.items()}
+            others = await self._commit(first, changes, Bundle.COMMIT if decodable else Bundle.CLOSE)
+            return Committed({xid - first: error for xid, error in self._bundle_errors.items()}, others)
 
     async def change(self, changes: Sequence[Message]) -> dict[int, Refused]:
         """Messages each by itself, which are answered only when they fail: once a barrier is answered, the others
@@ -240,38 +248,36 @@ class Connection:
         await self._ready()
         await self._write(messages.frame(messages.packet_out(actions, data, fields), 0))
 
-    async def _commit(self, bundle_id: int, changes: Sequence[Message]) -> None:
-        """Open vSwitch forgets a message it can't decode and would commit the rest: look for errors before committing.
+    async def _commit(self, bundle_id: int, changes: Sequence[Message], end: Bundle) -> bool:
+        """Whether what was decoded came true. The bundle is sent with its `end` in one write, and opened by the first
+        message in it (OpenFlow 1.5.1, 7.3.9).
 
-        The answer to CLOSE comes after the errors of all that was added before it. All up to there is sent at once: a
-        switch that has just been started is busy, and each answer of it costs a turn of its main loop.
+        Open vSwitch forgets a message it can't decode and would commit the rest: with CLOSE, look for errors before
+        committing. The answer to an end comes after the errors of all that was added before it. A switch that has just
+        been started is busy, and each answer of it costs a turn of its main loop.
         """
-        await self._ready()
-        opened, closed = answers = self._expect(2)
+        bundle = messages.bundle_frames(bundle_id, changes, self._bundle_xids.start)
         try:
-            bundle = messages.bundle_frames(bundle_id, changes, self._bundle_xids.start)
-            begin, end = (messages.bundle_control(each, bundle_id) for each in (Bundle.OPEN, Bundle.CLOSE))
-            await self._write(messages.frame(begin, opened.xid) + bundle + messages.frame(end, closed.xid))
-            async with asyncio.timeout(self._config.timeout_s):
-                await opened.done
-                await closed.done
-        finally:
-            self._forget(answers)
-        if self._bundle_errors:
-            await self._request(messages.bundle_control(Bundle.DISCARD, bundle_id))
-            return
-        try:
+            await self._request(messages.bundle_control(end, bundle_id), after=bundle)
+            if end is Bundle.COMMIT:
+                return True
+            if self._bundle_errors:
+                await self._request(messages.bundle_control(Bundle.DISCARD, bundle_id))
+                return False
             await self._request(messages.bundle_control(Bundle.COMMIT, bundle_id))
+            return True
         except Refused:
             # "A message in it failed": the error about that message came just before, and says more.
             if not self._bundle_errors:
                 raise
+            return False
 
-    async def _request(self, message: Message) -> list[bytes]:
+    async def _request(self, message: Message, *, after: bytes = b"") -> list[bytes]:
+        """Its answer. `after` are messages that go before it, in the same write."""
         await self._ready()
         (answer,) = answers = self._expect(1)
         try:
-            await self._write(messages.frame(message, answer.xid))
+            await self._write(after + messages.frame(message, answer.xid))
             async with asyncio.timeout(self._config.timeout_s):
                 return await answer.done
         finally:

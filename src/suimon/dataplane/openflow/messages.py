@@ -57,7 +57,6 @@ class Type(IntEnum):
 class Bundle(IntEnum):
     """ofp_bundle_ctrl_type: each request's reply is one more."""
 
-    OPEN = 0
     CLOSE = 2
     COMMIT = 4
     DISCARD = 6

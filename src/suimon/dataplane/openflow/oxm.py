@@ -42,7 +42,8 @@ def header(field: Field, masked: bool = False) -> bytes:
 
 def encode_match(match: Match) -> bytes:
     """The match's OXMs, prerequisites first, without the ofp_match header and padding."""
-    return b"".join([encode_oxm(*entry) for entry in sorted(match, key=_rank)])
+    order = _order(tuple([name for name, _, _ in match]))
+    return b"".join([encode_oxm(*match[at]) for at in order])
 
 
 def decode_match(wire: bytes) -> Match:
@@ -113,8 +114,10 @@ def _split(wire: bytes) -> Iterator[bytes]:
         at = end
 
 
-def _rank(entry: tuple[str, int, int]) -> int:
-    return _RANK[entry[0]]
+@lru_cache(maxsize=4096)
+def _order(names: tuple[str, ...]) -> tuple[int, ...]:
+    """In which order fields that stand in this one are written."""
+    return tuple(sorted(range(len(names)), key=lambda at: _RANK[names[at]]))
 
 
 def _size(field: Field) -> int:

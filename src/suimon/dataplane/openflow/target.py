@@ -16,6 +16,7 @@ from suimon.dataplane.openflow import messages
 from suimon.dataplane.openflow.connection import Connection
 from suimon.dataplane.openflow.errors import METER_EXISTS, Refused
 from suimon.dataplane.openflow.messages import GroupEntry, Message, MeterCommand, MeterEntry
+from suimon.dataplane.openflow.shapes import Shape, Shapes, shape
 from suimon.pipeline.flow import Entry, Flow, FlowKey, Group, Meter
 from suimon.reconcile import Changes, Failure
 
@@ -55,6 +56,7 @@ class BridgeTarget:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._shapes = Shapes()
         self.foreign = ""
 
     async def observe(self) -> dict[BridgeKey, BridgeEntry]:
@@ -69,10 +71,16 @@ class BridgeTarget:
         return held
 
     async def apply(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
-        """All or nothing but for meters: those can exist without effect until a flow uses them."""
-        failed = await self._set_meters(changes) or await self._commit(changes)
+        """All or nothing but for meters: those can exist without effect until a flow uses them. And but for flows that
+        the switch refuses to decode though it decoded others of their shape: then the others come true.
+        """
+        metered = [key for key in changes.keys if isinstance(key, MeterKey)]
+        failed = await self._set_meters(changes) if metered else {}
+        others = False
         if not failed:
-            return await self._delete_meters(changes)
+            failed, others = await self._commit(changes)
+        if others:
+            return failed | await self._delete_meters(changes) if metered else failed
         held_back = Failure("held back: " + next(iter(failed.values())).reason, blamed=False)
         return dict.fromkeys(changes.keys, held_back) | failed
 
@@ -91,21 +99,28 @@ class BridgeTarget:
         failed = {key: error for key, error in refused.items() if key not in there} | await self._change(changed)
         return {key: _failure(key, error) for key, error in failed.items()}
 
-    async def _commit(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
+    async def _commit(self, changes: Changes[BridgeKey, BridgeEntry]) -> tuple[dict[BridgeKey, Failure], bool]:
+        """What was refused, and whether the others came true."""
         keys: list[BridgeKey] = []
         bundle: list[Message] = []
+        shapes: list[Shape | None] = []
         failed: dict[BridgeKey, Failure] = {}
         for key, entry in _ordered(changes):
             try:
                 bundle.append(_message(key, entry))
                 keys.append(key)
+                shapes.append(shape(key, entry))
             except ValueError as error:
                 failed[key] = _failure(key, error)
         if failed:
-            return failed
-        return {
-            keys[at]: _failure(keys[at], refused) for at, refused in (await self._connection.commit(bundle)).items()
-        }
+            return failed, False
+        known = self._shapes.all_decoded(shapes)
+        refused, others = await self._connection.commit(bundle, decodable=known)
+        if refused:
+            self._shapes.refused(shapes[at] for at in refused)
+        elif not known:
+            self._shapes.decoded(shapes)
+        return {keys[at]: _failure(keys[at], error) for at, error in refused.items()}, others
 
     async def _delete_meters(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
         """Flows that use one would go with it; by now they are gone or changed."""
