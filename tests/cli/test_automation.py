@@ -1,0 +1,144 @@
+"""`suimon rulebook`, `findings`, `incidents`, `approve`, `deny`, `mark`, `report`, `breaker`, `subscribers` and `usage`
+against a real controller: what is printed, and what comes of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from suimon.cli.host import request
+from tests.api.controller import started
+from tests.cli.test_policy import Typist, awaited
+
+RULES = """\
+rules:
+  - name: spam
+    detector: mass_mail
+    for: {everyone: true}
+    do: {kind: port_block, protocol: tcp, port_min: 25, port_max: 25, lasts_h: 1}
+    mode: MODE
+"""
+
+
+class Operator(Typist):
+    def said(self, *words: str) -> str:
+        """What `suimon` prints."""
+        done = self.typed(*words)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def find(self, name: str) -> str:
+        """A detector tells of a new port; its id."""
+        network = {"port": {"network_id": self.network(name)}}
+        port = str(request(self._state, "POST", "v2.0/ports", network)["port"]["id"])
+        now_s = time.time()
+        finding = {
+            "id": f"found-{name}", "detector": "mass_mail", "subject": {"kind": "port", "id": port}, "role": "source",
+            "project_id": None, "since_s": now_s - 20, "seen_s": now_s, "confidence": 0.95, "numbers": {"sessions": 50},
+            "words": "It sends mail to 400 servers.", "evidence": [f"port {port} destination_port 25"],
+        }  # fmt: skip
+        request(self._state, "POST", "operations/v1/findings", {"findings": [finding]})
+        return port
+
+    def waiting(self, port: str) -> str:
+        """The incident of that port that waits for an answer; its id."""
+
+        def look() -> list[str]:
+            listed: list[dict[str, Any]] = json.loads(self.said("incidents", "--waiting", "--json"))
+            return [one["id"] for one in listed if one["subject_id"] == port]
+
+        (id_,) = awaited(look)
+        return id_
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    folder = tmp_path_factory.mktemp("cloud")
+    with started(folder / "state") as controller:
+        made = Operator(controller, folder)
+        for number, mode in enumerate(("dry_run", "approve"), start=1):
+            said = made.said("rulebook", "put", rules(folder, mode), "--why", mode)
+            assert said == f"Version {number} is in force.\n"
+        yield made
+        assert "Traceback" not in controller.log(), controller.log()
+
+
+def rules(folder: Path, mode: str) -> str:
+    path = folder / "rules.yaml"
+    path.write_text(RULES.replace("MODE", mode))
+    return str(path)
+
+
+def test_the_rulebook_has_versions_and_says_what_is_wrong(operator: Operator, tmp_path: Path) -> None:
+    assert operator.said("rulebook", "show") == RULES.replace("MODE", "approve")
+    assert "\n+    mode: approve\n" in operator.said("rulebook", "show", "--version", "2")
+    assert [line.split()[0] for line in operator.said("rulebook", "versions").splitlines()] == ["VERSION", "2", "1"]
+    assert "line 6" in operator.refusal("rulebook", "put", rules(tmp_path, "sometimes"), "--why", "x")
+
+
+def test_what_waits_is_approved_denied_marked_and_reported(operator: Operator) -> None:
+    bad, good = operator.find("bad"), operator.find("good")
+    approved, denied = operator.waiting(bad), operator.waiting(good)
+    assert operator.said("approve", approved, "--why", "spam") == f"{approved}  port {bad}  restricted\n"
+    assert operator.said("deny", denied, "--why", "a newsletter") == f"{denied}  port {good}  closed\n"
+    assert bad in operator.said("restrictions") and good not in operator.said("restrictions")
+    head, *story = operator.said("incidents", approved).splitlines()
+    assert head == f"{approved}  spam  port {bad}  restricted"
+    kinds = [line.split()[1] for line in story]
+    assert (kinds[0], kinds[-1]) == ("finding", "restriction") and "decision" in kinds
+    shown = [line.split() for line in operator.said("incidents").splitlines()[1:]]
+    assert {(row[0], row[-2]) for row in shown} == {(approved, "restricted"), (denied, "closed")}
+    listed = operator.said("findings").splitlines()
+    assert listed[0].split()[:2] == ["NOTED", "DETECTOR"] and len(listed) == 3 and "to 400 servers" in listed[1]
+    operator.said("mark", approved, "--why", "it was told to")
+    assert bad not in operator.said("restrictions")
+    month = f"{datetime.now(UTC):%Y-%m}"
+    rows = {row["rule"]: row for row in csv.DictReader(operator.said("report", "--month", month, "--csv").splitlines())}
+    figures = {name: rows["spam"][name] for name in ("findings", "asked", "approved", "denied", "false_positives")}
+    assert figures == {"findings": "2", "asked": "2", "approved": "1", "denied": "1", "false_positives": "1"}
+    assert float(rows["spam"]["to_find_median_s"]) >= 20 and float(rows["spam"]["to_undo_median_s"]) > 0
+    assert rows["spam"] == {**rows["all"], "rule": "spam"}
+    told = json.loads(operator.said("report", "--month", month, "--json"))
+    assert str(told["figures"]["false_positives"]) == rows["all"]["false_positives"] and not told["closed"]
+    assert operator.said("report", "--month", month).startswith(f"{month}, which is not over yet\n")
+    assert operator.said("report", "--month", "2026-01").startswith("2026-01\n")
+
+
+def test_the_breaker_is_opened_and_closed_and_everything_is_released(operator: Operator) -> None:
+    assert operator.said("breaker", "show") == "closed, as ever\n"
+    operator.said("breaker", "open", "--why", "maintenance")
+    shown = operator.said("breaker", "show").splitlines()
+    assert shown[0].startswith("OPEN since ") and shown[1] == "maintenance"
+    operator.said("breaker", "close", "--why", "done")
+    assert operator.said("breaker", "show").startswith("closed since ")
+    port = operator.find("again")
+    operator.said("approve", operator.waiting(port), "--why", "spam")
+    operator.said("release", "--all", "--since", "2h", "--why", "the rule was wrong")
+    assert port not in operator.said("restrictions") and port in operator.said("restrictions", "--all")
+
+
+def test_a_subscriber_s_secret_is_told_once(operator: Operator) -> None:
+    made = json.loads(operator.said("subscribers", "add", "http://127.0.0.1:9/hook"))
+    listed = operator.said("subscribers", "list")
+    assert made["id"] in listed and "(all)" in listed and made["secret"] not in listed
+    operator.said("subscribers", "remove", made["id"])
+    assert made["id"] not in operator.said("subscribers", "list")
+
+
+def test_usage_as_lines_numbers_and_a_plot(operator: Operator) -> None:
+    asked = ("usage", "--since", "10m", "--step", "1m")
+    told = json.loads(operator.said(*asked, "--json"))
+    rows = list(csv.DictReader(operator.said(*asked, "--csv").splitlines()))
+    assert len(rows) == len(told["steps"]) >= 10 and {row["out_bytes"] for row in rows} == {"0"}
+    head, *lines = operator.said(*asked).splitlines()
+    assert head.endswith("in steps of 60 s") and len(lines) == 8
+    assert [line.strip() for line in lines[1::2]] == [""] * 4, "of nothing there is nothing to plot"
+    assert operator.typed("usage", "port").exit_code == 2
