@@ -121,6 +121,6 @@ def test_a_new_vswitchd_is_told_with_the_gap_and_the_flows_come_in_one_bundle(sw
     (drift,) = controller.wait_report(lambda report: report.drifts).drifts
     assert drift.missing >= len(before)
     assert "came back empty" in drift.example
-    ages = born(switch)
-    assert ages.keys() == before.keys()
-    assert max(ages.values()) - min(ages.values()) < 0.2
+    births = born(switch)
+    assert births.keys() == before.keys()
+    assert max(births.values()).earliest - min(births.values()).earliest < 0.2

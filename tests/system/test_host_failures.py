@@ -12,7 +12,7 @@ from tests.agent.fake_controller import FakeController
 from tests.system import openvswitch
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import OpenVSwitch, run
-from tests.system.test_agent import GROUP, NETWORK, SUBNET, born, pings, port, same_flows
+from tests.system.test_agent import GROUP, NETWORK, SUBNET, Birth, born, pings, port, same_flows
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ class Host:
         assert said.count("saved_state_refused") == len(saved)
         assert all((self.agent.state / f"{name}.corrupt").exists() for name in saved)
 
-    def flows(self) -> dict[str, float]:
+    def flows(self) -> dict[str, Birth]:
         return born(self.switch)
 
 
