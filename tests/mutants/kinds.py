@@ -151,7 +151,8 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
 
 def history_misled(root: Path) -> Iterator[Mutant]:
     """The same of what keeps flow records and finds them."""
-    for stem in ("filters", "questions", "segments", "talk", "talk_clickhouse", "clickhouse", "clickhouse_http"):
+    ours = ("filters", "questions", "segments", "parquet", "talk", "talk_clickhouse", "clickhouse", "clickhouse_http")
+    for stem in ours:
         yield from _conditions_false(root, f"telemetry/history/{stem}.py", "history")
 
 
@@ -299,6 +300,7 @@ EQUIVALENT: dict[str, str] = {
     "enforcement:scope.Scope._take_clause.1": "what is in force already changes nothing, and what can't be still can't",
     "enforcement:world.World._catch_up.3": "a line in the log",
     "gate:responder.Responder._settle.3": "a line in the log",
+    "history:parquet.Writer._texts.1": "that all rows have a text is then said with a bit each: as true, and longer",
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
     "meter:history.History.samples.1": "hosts that never had the subject are read for nothing",
     "meter:history._rows.1": "as above",

@@ -28,7 +28,8 @@ def test_what_is_not_said_has_its_default() -> None:
     assert (book.limits.acts_an_hour, book.limits.answer_within_h) == (3, 1.0)
     assert [(rule.name, rule.mode) for rule in book.all_rules] == [("spam", "dry_run"), ("heavy", "dry_run")]
     assert (book.usage[0].within_h, book.usage[0].warn_at, book.usage[0].outside) == (24.0, 0.8, True)
-    assert read_rulebook("") == Rulebook()
+    unsaid = read_rulebook("")
+    assert unsaid == Rulebook() and (unsaid.limits.acts_an_hour, unsaid.limits.share_of_ports) == (5, 0.02)
 
 
 @pytest.mark.parametrize(
