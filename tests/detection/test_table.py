@@ -3,7 +3,7 @@
 import numpy as np
 
 from suimon.detection.seen import Seen, keys_of
-from suimon.detection.table import Table, first_of, touched
+from suimon.detection.table import Table
 from tests.detection.traffic import ACK, EPOCH, TCP, flows, records, tags
 
 
@@ -11,7 +11,7 @@ def given(table: Table, at_s: float, *keys: int) -> list[int]:
     """The rows of records with these keys, all of one moment."""
     batch = records(flows(0, True, TCP, (ACK,) * 3, begun=np.full(len(keys), at_s)))
     seen = Seen(batch, tags(1), keys_of(tags(1), 0), EPOCH + at_s + 0.5)
-    return list(table.rows(seen, np.arange(len(keys)), np.array(keys, np.uint64)).tolist())
+    return list(table.rows(seen, np.arange(len(keys)), np.array(keys, np.uint64)).of.tolist())
 
 
 def test_the_longest_unused_row_is_given_away() -> None:
@@ -20,7 +20,7 @@ def test_the_longest_unused_row_is_given_away() -> None:
     assert sorted(rows) == list(range(8))
     assert given(table, 24.0, 2, 1, 2) == [rows[1], rows[0], rows[1]]
     assert sorted(given(table, 25.0, 9, 10)) == sorted(rows[2:4])
-    assert table.known(np.arange(1, 9).astype(np.uint64)).tolist() == [*rows[:2], -1, -1, *rows[4:]]
+    assert table.find(np.arange(1, 9).astype(np.uint64)).tolist() == [*rows[:2], -1, -1, *rows[4:]]
     assert len(table) == 8
 
 
@@ -37,10 +37,3 @@ def test_once_is_not_enough_where_strangers_come() -> None:
     assert given(table, 25.0, 5) == [1]
     assert given(table, 40.0, 9) == [-1]
     assert given(table, 51.0, 9) == [-1], "so long ago that it was another"
-
-
-def test_rows_that_were_counted_in() -> None:
-    rows = np.array([4, -1, 0, 4, -1, 7, 0])
-    assert touched(rows).tolist() == [0, 4, 7]
-    assert [each.tolist() for each in first_of(rows)] == [[0, 4, 7], [2, 0, 5]]
-    assert [each.tolist() for each in first_of(rows[:0])] == [[], []]

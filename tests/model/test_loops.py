@@ -72,23 +72,6 @@ def test_cells_above_a_bound() -> None:
         loops.hits(cells, np.array([20]), above[:1])
 
 
-def test_amounts_over_seconds() -> None:
-    begun = 100.0 + chance.random(2000) * 60
-    begun[:500] = np.floor(begun[:500])
-    ended = begun + np.where(chance.random(2000) < 0.3, 0.0, chance.exponential(8.0, 2000))
-    first = np.floor(begun).astype(np.int64)
-    spans = loops.Spans(first, np.maximum(np.ceil(ended).astype(np.int64) - 1, first), begun, np.minimum(ended, 190.0))
-    lines, amounts = chance.integers(-1, 6, 2000), chance.random(2000) * 1e6
-    found = []
-    for _ in both(lambda: None):
-        rings = np.zeros((6, 64), np.float32)
-        loops.lay(rings, 127, lines, spans, amounts)
-        found.append(rings)
-    assert (found[0] == found[1]).all()
-    with pytest.raises(AssertionError, match="lines of the rings"):
-        loops.lay(found[0], 127, lines + 1, spans, amounts)
-
-
 def test_different_numbers_as_they_come() -> None:
     for most, values in ((4, [9, 1 << 63, 9, 0, 7, 0]), (3, [9, 1 << 63, 9, 0, 7]), (4, []), (1, [5] * 9)):
         order = list(dict.fromkeys(values))

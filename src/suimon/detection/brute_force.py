@@ -9,10 +9,11 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.distinct import Distinct
+from suimon.detection.folds import Amount, Marks
 from suimon.detection.rates import Rates
-from suimon.detection.seen import ACK, PSH, RST, SYN, TCP, Bools, Integers, Seen
+from suimon.detection.seen import ACK, IS_TCP, OUT, PSH, RST, SYN, Bools, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
-from suimon.detection.table import Table, touched
+from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
 from suimon.model.loops import mixed
 
@@ -43,28 +44,24 @@ class BruteForce:
         self._sessions = Distinct(_ROWS)
         self._rates = Rates(_ROWS, 1)
         self._table = Table(_ROWS, self._sessions, self._rates, twice=True)
-        self._services = np.zeros(65536, np.bool_)
-        self._services[list(config.l4_ports)] = True
+        self._services = [Marks(own, config.l4_ports) for own in (False, True)]
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
         told = []
         for sends, service, client in ((True, seen.peer_l4, seen.own_l4), (False, seen.own_l4, seen.peer_l4)):
-            chosen = np.flatnonzero(
-                self._services[service] & (seen.protocol == TCP) & (seen.out == sends) & (client >= 1024)
-            )
-            chosen = chosen[_went_on(seen, chosen)]
-            keys = mixed(
-                service[chosen].astype(np.int64) * 2 + sends, mixed(seen.peer[chosen], seen.keys[seen.port[chosen]])
-            )
+            side = (IS_TCP | OUT, 0) if sends else (IS_TCP, OUT)
+            chosen = seen.chosen(*side, marks=self._services[not sends])
+            chosen = chosen[(client[chosen] >= 1024) & _went_on(seen, chosen)]
+            keys = mixed(service[chosen].astype(np.int64) * 2 + sends, seen.hashes(chosen, "p"))
             rows = self._table.rows(seen, chosen, keys)
-            self._sessions.add(rows, seen, chosen, mixed(client[chosen], keys))
-            self._rates.add(rows, seen, chosen, (0, seen.bytes[chosen]))
-            told += self._above(seen, rows)
+            self._sessions.add(rows.of, seen, chosen, mixed(client[chosen], keys))
+            self._rates.add(rows.of, seen, chosen, Amount((0, 0), seen.bytes[chosen]))
+            told += self._above(seen, np.sort(rows.own))
         return told
 
-    def _above(self, seen: Seen, rows: Integers) -> list[Sighting]:
-        own = touched(rows)
+    def _above(self, seen: Seen, own: Integers) -> list[Sighting]:
+        own = own[self._sessions.reach(own, self._config.sessions)]
         sessions = self._sessions.count(own, self._table.since(own, self._config.window_s))
         many = sessions >= self._config.sessions
         if not many.any():

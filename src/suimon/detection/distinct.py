@@ -9,31 +9,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from suimon.detection.seen import Floats, Hashes, Integers, Seen
+from suimon.detection import folds
+from suimon.detection.seen import Bools, Floats, Hashes, Integers, Seen
 from suimon.model.loops import hits
 
 
 class Distinct:
-    """Sketches of `cells` cells for so many rows."""
+    """Sketches of `cells` cells for so many rows; cells are a power of two."""
 
     def __init__(self, rows: int, cells: int = 256) -> None:
-        self._last = np.zeros((rows, cells), np.uint32)
-        self._cells = cells
+        self._cells = folds.Cells(rows, cells)
+        self._counts = cells * np.log(cells / np.maximum(1.0, cells - np.arange(cells + 1)))
+        """Of how many things so many cells tell."""
 
     def forget(self, rows: Integers) -> None:
-        self._last[rows] = 0
+        self._cells.clear(rows)
 
     def add(self, rows: Integers, seen: Seen, chosen: Integers, things: Hashes) -> None:
         """The chosen records have seen these; a row of -1 is left out."""
-        held = np.flatnonzero(rows >= 0)
-        cell = rows[held] * self._cells + (things[held] % np.uint64(self._cells)).astype(np.int64)
-        at = (seen.last_second[chosen[held]] + 1).astype(np.uint32)
-        np.maximum.at(self._last.reshape(-1), cell, at)
+        if len(chosen):
+            self._cells.add(seen.looked, chosen, rows, things)
 
     def count(self, rows: Integers, since_s: Floats) -> Floats:
-        """About how many different things each of the rows has seen after its `since_s`."""
+        """About how many different things each of the rows has seen after its `since_s`, which never goes back."""
+        if not len(rows):
+            return np.empty(0)
         # As whole seconds, which compare much faster than with floats.
-        hit = hits(self._last, rows, np.floor(np.maximum(since_s, 0.0)).astype(np.uint32))
-        free = np.maximum(1.0, self._cells - hit)
-        found: Floats = self._cells * np.log(self._cells / free)
+        hit = hits(self._cells.hit, rows, np.floor(np.maximum(since_s, 0.0)).astype(np.uint32))
+        # Windows only ever move on: what is within them later was now, or will have been hit since.
+        self._cells.most[rows] = np.maximum(hit, 1)
+        found: Floats = self._counts[hit]
+        return found
+
+    def reach(self, rows: Integers, least: Floats | float) -> Bools:
+        """Whether `count` may give so much; it costs much less."""
+        most = self._counts[np.minimum(self._cells.most[rows], len(self._counts) - 1)]
+        found: Bools = most >= least * (1.0 - 1e-9)
         return found

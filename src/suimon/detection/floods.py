@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from suimon.detection.folds import Rows
 from suimon.detection.rates import Rates
-from suimon.detection.seen import Floats, Integers, Seen, peer_text
-from suimon.detection.table import Table, touched
+from suimon.detection.seen import Bools, Floats, Integers, Seen
+from suimon.detection.table import Table
 
 
 class Above(NamedTuple):
@@ -29,16 +30,19 @@ class Watched:
     def __init__(self, rows: int, metrics: int, window_s: int) -> None:
         self.rates = Rates(rows, metrics)
         self.table = Table(rows, self.rates)
-        self._window_s = window_s
+        self._rows, self._window_s = rows, window_s
 
-    def above(self, rows: Integers, metric: int, threshold: float) -> list[Above]:
-        """Of the rows those that reach `threshold` of the metric a second, over the whole window.
+    def above(self, rows: Rows, side: Bools, metric: int, threshold: float) -> list[Above]:
+        """Of the rows of records on this side those that reach `threshold` of the metric a second, over their window.
 
         The rates that are told are of the part of the window that has records, so that they are right while it fills.
         """
-        busy = self.rates.busy(touched(rows), metric, threshold * self._window_s)
+        busy = self.rates.near(rows.own, metric, threshold * self._window_s)
         if not len(busy):
             return []
+        on_side = np.zeros(self._rows + 1, np.bool_)
+        on_side[rows.of[side]] = True
+        busy = busy[on_side[busy]]
         peak = self.rates.peak(busy, metric, self._window_s, (self.table.begun_s[busy], self.table.ended_s[busy]))
         scale = self.table.scale[busy]
         return [
@@ -58,4 +62,4 @@ def most_exchanged(seen: Seen, chosen: Integers, amounts: Floats) -> tuple[str, 
     _, first, inverse = np.unique(seen.peer[chosen], return_index=True, return_inverse=True)
     sums = np.bincount(inverse, amounts)
     best = int(np.argmax(sums))
-    return peer_text(seen.whole(chosen[first[best : best + 1]])[0]), float(sums[best] / max(1.0, float(sums.sum())))
+    return seen.peer_text(int(chosen[first[best]])), float(sums[best] / max(1.0, float(sums.sum())))

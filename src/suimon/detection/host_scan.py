@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
-from suimon.detection.seen import ICMP, ICMP6, TCP, UDP, Hashes, Integers, Seen
+from suimon.detection.seen import TCP, TRIED, UDP, Hashes, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
-from suimon.model.loops import mixed
 
 _ROWS = 8192
 
@@ -32,8 +30,7 @@ class HostScan:
         self._fold = Unanswered(_ROWS, _service, _peer)
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        tried = np.isin(seen.protocol, (ICMP, TCP, UDP, ICMP6))
-        found = self._fold.step(seen, tried, self._config.window_s, self._config.hosts)
+        found = self._fold.step(seen, TRIED, self._config.window_s, self._config.hosts)
         return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
 
     def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:
@@ -68,10 +65,8 @@ class HostScan:
 
 
 def _service(seen: Seen, chosen: Integers) -> Hashes:
-    transport = (seen.protocol[chosen] == TCP) | (seen.protocol[chosen] == UDP)
-    # What exporters put there for ICMP is its type, and an answer has another.
-    l4_port = np.where(transport, seen.peer_l4[chosen], 0)
-    return mixed(seen.protocol[chosen], mixed(l4_port, seen.keys[seen.port[chosen]]))
+    # Without ports: what exporters put there for ICMP is its type, and an answer has another.
+    return seen.hashes(chosen, "st")
 
 
 def _peer(seen: Seen, chosen: Integers) -> Hashes:

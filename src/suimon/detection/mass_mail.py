@@ -13,9 +13,10 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.distinct import Distinct
-from suimon.detection.seen import Floats, Integers, Seen
+from suimon.detection.folds import Marks
+from suimon.detection.seen import ANSWERED, OPENED_HERE, OUT, Bools, Floats, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
-from suimon.detection.table import Table, first_of
+from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
 from suimon.model.loops import mixed
 
@@ -43,33 +44,41 @@ class MassMail:
         self._servers, self._sessions, self._received = (Distinct(_ROWS, _CELLS) for _ in range(3))
         self._table = Table(_ROWS, self._servers, self._sessions)
         self._relays = Table(_ROWS, self._received)
-        self._mail = np.zeros(65536, np.bool_)
-        self._mail[list(config.l4_ports)] = True
+        self._theirs, self._own = Marks(False, config.l4_ports), Marks(True, config.l4_ports)
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        chosen = np.flatnonzero(self._mail[seen.peer_l4] & seen.opened_here & (seen.own_l4 >= 1024))
-        rows = self._table.rows(seen, chosen, mixed(seen.peer_l4[chosen], seen.keys[seen.port[chosen]]))
-        self._servers.add(rows, seen, chosen, seen.peer[chosen])
-        self._sessions.add(rows, seen, chosen, mixed(seen.own_l4[chosen], seen.peer[chosen]))
+        chosen = seen.chosen(OPENED_HERE, marks=self._theirs)
+        chosen = chosen[seen.own_l4[chosen] >= 1024]
+        rows = self._table.rows(seen, chosen, seen.hashes(chosen, "l"))
+        self._servers.add(rows.of, seen, chosen, seen.peer[chosen])
+        self._sessions.add(rows.of, seen, chosen, mixed(seen.own_l4[chosen], seen.peer[chosen]))
         self._receive(seen)
-        touched, first = first_of(rows)
-        if not len(touched):
+        near = np.flatnonzero(self._may_be_above(rows.own))
+        if not len(near):
             return []
+        near = near[np.argsort(rows.own[near])]
+        touched, first = rows.own[near], rows.first[near]
         since = self._table.since(touched, self._config.window_s)
         servers, sessions = (each.count(touched, since) for each in (self._servers, self._sessions))
         factor = self._factors(seen, chosen[first], sessions)
         above = (servers >= self._config.servers * factor) | (sessions >= self._config.sessions * factor)
         return [self._sighting(seen, int(touched[i]), servers[i], sessions[i]) for i in np.flatnonzero(above)]
 
+    def _may_be_above(self, rows: Integers) -> Bools:
+        """Whether their counts have to be taken, as those who relay no mail."""
+        servers = self._servers.reach(rows, self._config.servers)
+        found: Bools = servers | self._sessions.reach(rows, self._config.sessions)
+        return found
+
     def _receive(self, seen: Seen) -> None:
         """Sessions that others opened to the guest's own mail ports, and that were answered."""
-        chosen = np.flatnonzero(self._mail[seen.own_l4] & ~seen.out & seen.answered)
-        rows = self._relays.rows(seen, chosen, seen.keys[seen.port[chosen]])
-        self._received.add(rows, seen, chosen, mixed(seen.peer_l4[chosen], seen.peer[chosen]))
+        chosen = seen.chosen(ANSWERED, OUT, self._own)
+        rows = self._relays.rows(seen, chosen, seen.hashes(chosen))
+        self._received.add(rows.of, seen, chosen, mixed(seen.peer_l4[chosen], seen.peer[chosen]))
 
     def _factors(self, seen: Seen, records: Integers, sessions: Floats) -> Floats:
         """By how much the thresholds of each record's port are higher."""
-        rows = self._relays.known(seen.keys[seen.port[records]])
+        rows = self._relays.find(seen.key[records])
         factors = np.ones(len(records))
         known = np.flatnonzero(rows >= 0)
         received = self._received.count(rows[known], self._relays.since(rows[known], self._config.window_s))

@@ -7,11 +7,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from suimon.detection.seen import TCP, UDP, Hashes, Integers, Seen
+from suimon.detection.seen import TRANSPORT, Hashes, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
-from suimon.model.loops import mixed
 
 _ROWS = 8192
 
@@ -31,8 +30,7 @@ class PortScan:
         self._fold = Unanswered(_ROWS, _target, _l4_port)
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        transport = (seen.protocol == TCP) | (seen.protocol == UDP)
-        found = self._fold.step(seen, transport, self._config.window_s, self._config.l4_ports)
+        found = self._fold.step(seen, TRANSPORT, self._config.window_s, self._config.l4_ports)
         return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
 
     def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:
@@ -63,8 +61,8 @@ class PortScan:
 
 
 def _target(seen: Seen, chosen: Integers) -> Hashes:
-    return mixed(seen.protocol[chosen], mixed(seen.peer[chosen], seen.keys[seen.port[chosen]]))
+    return seen.hashes(chosen, "pt")
 
 
 def _l4_port(seen: Seen, chosen: Integers) -> Hashes:
-    return mixed(seen.peer_l4[chosen], seen.keys[seen.port[chosen]])
+    return seen.hashes(chosen, "l")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.reflectors import IS_SERVICE, SERVICES
-from suimon.detection.seen import UDP, Bools, Integers, Seen
+from suimon.detection.folds import Amount, Marks, Rows
+from suimon.detection.reflectors import SERVICES
+from suimon.detection.seen import IS_UDP, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
-from suimon.model.loops import mixed
 
 _ROWS = 16384
 _BYTES, _PACKETS, _ASKED_BYTES, _ASKED_PACKETS = range(4)
@@ -36,30 +35,31 @@ class Reflection:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._services = [Marks(own, SERVICES) for own in (False, True)]
         self._watched = Watched(_ROWS, 4, config.window_s)
         self._table, self._rates = self._watched.table, self._watched.rates
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
-        udp = seen.protocol == UDP
         told = []
         for own, threshold in ((True, self._config.source_kbps), (False, self._config.victim_kbps)):
-            service = seen.own_l4 if own else seen.peer_l4
-            chosen = np.flatnonzero(udp & IS_SERVICE[service])
+            chosen = seen.chosen(IS_UDP, marks=self._services[own])
             answers = seen.out[chosen] == own
-            rows = self._add(seen, chosen, answers, service[chosen].astype(np.int64) * 2 + own)
+            rows = self._add(seen, chosen, own)
             least = threshold * 125.0
-            for found in self._watched.above(rows[answers], _BYTES, least):
+            for found in self._watched.above(rows, answers, _BYTES, least):
                 if self._is_abused(found, own):
-                    told.append(self._sighting(seen, chosen[answers & (rows == found.row)], found, own))
+                    told.append(self._sighting(seen, chosen[answers & (rows.of == found.row)], found, own))
         return told
 
-    def _add(self, seen: Seen, chosen: Integers, answers: Bools, variant: Integers) -> Integers:
-        keys = mixed(variant, seen.keys[seen.port[chosen]])
+    def _add(self, seen: Seen, chosen: Integers, own: bool) -> Rows:
+        keys = seen.hashes(chosen, "o" if own else "l") + int(own)
         rows = self._table.rows(seen, chosen, keys)
-        octets = np.where(answers, _BYTES, _ASKED_BYTES), seen.bytes[chosen]
-        packets = np.where(answers, _PACKETS, _ASKED_PACKETS), seen.packets[chosen]
-        self._rates.add(rows, seen, chosen, octets, packets)
+        octets, packets = (_ASKED_BYTES, _BYTES), (_ASKED_PACKETS, _PACKETS)
+        if not own:
+            octets, packets = octets[::-1], packets[::-1]
+        amounts = Amount(octets, seen.bytes[chosen]), Amount(packets, seen.packets[chosen])
+        self._rates.add(rows.of, seen, chosen, *amounts)
         return rows
 
     def _is_abused(self, found: Above, own: bool) -> bool:

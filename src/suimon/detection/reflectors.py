@@ -5,8 +5,6 @@ From the list of US-CERT alert TA14-017A, by the port that the service answers f
 
 from typing import Final
 
-import numpy as np
-
 SERVICES: Final = {
     17: "quote of the day",
     19: "chargen",
@@ -26,5 +24,3 @@ SERVICES: Final = {
     11211: "memcached",
     27015: "Steam",
 }
-IS_SERVICE: Final = np.zeros(65536, np.bool_)
-IS_SERVICE[list(SERVICES)] = True

@@ -1,9 +1,8 @@
-"""Records as detectors look at them: from the guest's side, counts scaled by the sampling, hashed once for all."""
+"""Records as detectors look at them: from the guest's side, counts scaled, classed and hashed once for all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
@@ -11,26 +10,65 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.loops import Spans, mixed
-from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, some
+from suimon.detection import folds
+from suimon.detection.folds import Bools, Floats, Hashes, Integers
+from suimon.model.records import Batch
+
+__all__ = ["Bools", "Floats", "Hashes", "Integers"]
 
 ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
-_OPENING: Final = FIN | SYN | RST | PSH | ACK
-"""The flags that tell the steps of a connection; URG and those of ECN (RFC 3168) don't."""
-
-_READ: Final = (
-    *("port", "direction", "protocol", "tcp_flags", "begun", "ended", "sampling", "packets", "bytes"),
-    *("source_port", "destination_port", "source_high", "source_low", "destination_high", "destination_low"),
-)
 
 HISTORY_S: Final = 120.0
 """Records that ended longer ago are no news; those that end in more than a second are of a wrong clock."""
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
+OUT, IS_TCP, IS_UDP, TRANSPORT, TRIED = 1, 2, 4, 8, 16
+"""Classes of records, as bits: from the guest; of those protocols; with transport ports; those or a ping."""
+FLAGGED: Final = 32
+"""TCP whose flags are known; some exporters leave them 0."""
+PROBE: Final = 64
+"""May ask a stranger: TCP from the guest that acknowledges nothing, or whatever else without known flags.
+
+All packets of a connection acknowledge something, but for its first and some resets (RFC 9293, 3.10.7).
+"""
+ANSWERED: Final = 128
+"""Tells that the other side took part: of TCP what comes after the handshake, of the rest what came in."""
+OPENED_HERE: Final = 256
+"""TCP from the guest that isn't just its part of a handshake, or its refusal, that another side began.
+
+Whoever forges sources could make a guest say SYN-ACK or RST to anybody.
+"""
+BEGINS, CLOSES = 512, 1024
+"""What asks for a connection; what ends one."""
+
+
+def _classes() -> NDArray[np.uint32]:
+    """Those of each protocol, direction and flags."""
+    protocol, direction, flags = np.ix_(np.arange(256), np.arange(2), np.arange(folds.FLAGS + 1))
+    tcp, udp, out = protocol == TCP, protocol == UDP, direction == 1
+    flagged = tcp & (flags != 0)
+    later = ((flags & (ACK | RST)) == ACK) & (flags != (SYN | ACK))
+    refused = ((flags & RST) != 0) & ((flags & (SYN | FIN | PSH)) == 0)
+    held = {
+        OUT: out,
+        IS_TCP: tcp,
+        IS_UDP: udp,
+        TRANSPORT: tcp | udp,
+        TRIED: tcp | udp | (protocol == ICMP) | (protocol == ICMP6),
+        FLAGGED: flagged,
+        PROBE: out & (~flagged | ((flags & (ACK | RST)) == 0)),
+        ANSWERED: np.where(flagged, later, ~out),
+        OPENED_HERE: out & tcp & ~refused & (flags != (SYN | ACK)),
+        BEGINS: flagged & ((flags & (SYN | ACK | RST)) == SYN),
+        CLOSES: flagged & ((flags & (FIN | RST)) != 0) & ((flags & SYN) == 0),
+    }
+    found = np.zeros((256, 2, folds.FLAGS + 1), np.uint32)
+    for kind, where in held.items():
+        found |= np.where(where, np.uint32(kind), np.uint32(0))
+    return found
+
+
+_CLASSES: Final = _classes()
 
 
 class Tag(Protocol):
@@ -46,100 +84,43 @@ class Seen:
     """The records of one batch that are of a cloud port, with their direction, and in time; arrays of one length."""
 
     def __init__(self, batch: Batch, tags: Sequence[Tag], keys: Hashes, clock_s: float, seed: int = 0) -> None:
-        read = {name: batch[name] for name in _READ}
-        direction, port = read["direction"], read["port"]
-        known = (port >= 0) & (port < len(tags)) & ((direction == FROM_GUEST) | (direction == TO_GUEST))
-        known &= (read["ended"] > clock_s - HISTORY_S) & (read["ended"] <= clock_s + 1.0)
-        known &= read["begun"] <= read["ended"]
-        self._places: Integers | None = None if known.all() else np.flatnonzero(known)
-        if self._places is not None:
-            read = {name: column[self._places] for name, column in read.items()}
-        self.skipped = len(batch) - len(read["port"])
+        how = folds.Look(keys, clock_s, HISTORY_S, seed, _CLASSES, TRANSPORT)
+        self.looked = folds.Looked([batch[name] for name in folds.READ], how)
+        found = self.looked.columns
+        self.skipped = len(batch) - len(found.kinds)
         self.tags, self.keys, self.clock_s = tags, keys, clock_s
-        self.port: Integers = read["port"].astype(np.int64)
-        self.out: Bools = read["direction"] == FROM_GUEST
-        self.protocol: NDArray[np.uint8] = read["protocol"]
-        self.flags: NDArray[np.uint8] = read["tcp_flags"] & np.uint8(_OPENING)
-        self.begun: Floats = read["begun"]
-        self.ended: Floats = read["ended"]
-        self.sampling: Floats = np.maximum(read["sampling"], 1).astype(np.float64)
-        self.packets: Floats = read["packets"] * self.sampling
-        self.bytes: Floats = read["bytes"] * self.sampling
-        source, destination = read["source_port"], read["destination_port"]
-        self.own_l4: NDArray[np.uint16] = np.where(self.out, source, destination)
-        self.peer_l4: NDArray[np.uint16] = np.where(self.out, destination, source)
-        self._read, self._batch, self._salt = read, batch, np.uint64(seed)
+        self.key, self.peer, self.kinds = found.key, found.peer, found.kinds
+        self.own_l4, self.peer_l4 = found.own_l4, found.peer_l4
+        self.out, self.flags, self.sampling = found.out, found.flags, found.sampling
+        self.begun, self.ended = found.begun, found.ended
+        self.packets, self.bytes = found.packets, found.bytes
+        self._batch = batch
 
     def __len__(self) -> int:
-        return len(self.port)
+        return len(self.kinds)
 
-    @cached_property
-    def first_second(self) -> Integers:
-        """The second in which each record begins."""
-        return np.floor(self.begun).astype(np.int64)
+    def chosen(self, wanted: int, but: int = 0, marks: folds.Marks | None = None) -> Integers:
+        """The records that are of all `wanted` classes and none in `but`, and of a marked transport port."""
+        return folds.choose(self.looked, wanted | but, wanted, marks)
 
-    @cached_property
-    def last_second(self) -> Integers:
-        """The last one that it has a share in: what ends as a second begins has none in it, unless it began there."""
-        return np.maximum(np.ceil(self.ended).astype(np.int64) - 1, self.first_second)
+    def hashes(self, chosen: Integers, letters: str = "") -> Hashes:
+        """Of the chosen records' ports and of what the letters stand for (`folds.hashes`)."""
+        return folds.hashes(self.looked, letters, chosen)
 
-    def spans(self, chosen: Integers) -> Spans:
-        """When those were."""
-        return Spans(self.first_second, self.last_second, self.begun, self.ended).some(chosen)
-
-    @cached_property
-    def peer(self) -> Hashes:
-        """A hash of the other side's address. Who doesn't know the seed can't choose addresses of one hash."""
-        high = np.where(self.out, self._read["destination_high"], self._read["source_high"])
-        low = np.where(self.out, self._read["destination_low"], self._read["source_low"])
-        return mixed(low, mixed(high, self._salt))
-
-    @cached_property
-    def probe(self) -> Bools:
-        """May ask a stranger: TCP from the guest that acknowledges nothing, or whatever else without known flags.
-
-        All packets of a connection acknowledge something, but for its first and some resets (RFC 9293, 3.10.7).
-        """
-        bare: Bools = (self.flags & (ACK | RST)) == 0
-        return self.out & (~self.flagged | bare)
-
-    @cached_property
-    def answered(self) -> Bools:
-        """Tells that the other side took part: of TCP what comes after the handshake, of the rest what came in."""
-        later = ((self.flags & (ACK | RST)) == ACK) & (self.flags != (SYN | ACK))
-        found: Bools = np.where(self.flagged, later, ~self.out)
-        return found
-
-    @cached_property
-    def flagged(self) -> Bools:
-        """TCP whose flags are known; some exporters leave them 0."""
-        found: Bools = (self.protocol == TCP) & (self.flags != 0)
-        return found
-
-    @cached_property
-    def opened_here(self) -> Bools:
-        """TCP from the guest that isn't just its part of a handshake, or its refusal, that another side began.
-
-        Whoever forges sources could make a guest say SYN-ACK or RST to anybody.
-        """
-        refused = ((self.flags & RST) != 0) & ((self.flags & (SYN | FIN | PSH)) == 0)
-        found: Bools = self.out & (self.protocol == TCP) & ~refused & (self.flags != (SYN | ACK))
-        return found
-
-    def whole(self, indexes: Integers) -> NDArray[np.void]:
-        """The records as they came, as rows of RECORD."""
-        return some(self._batch, indexes if self._places is None else self._places[indexes]).rows()
+    def peer_text(self, record: int) -> str:
+        """The other side's address of one record."""
+        side, place = "destination" if self.out[record] else "source", self.looked.columns.place[record]
+        parts = (int(self._batch[name][place]) for name in ("ip_version", f"{side}_high", f"{side}_low"))
+        return address_text(*parts)
 
     def tag_of(self, key: int) -> Tag:
         """Whose key it is, of a port that is in the table."""
         return self.tags[int(np.flatnonzero(self.keys == np.uint64(key))[0])]
 
 
-def peer_text(record: np.void) -> str:
-    """The other side's address of one record."""
-    side = "destination" if record["direction"] == FROM_GUEST else "source"
-    number = int(record[f"{side}_high"]) << 64 | int(record[f"{side}_low"])
-    return str(IPv6Address(number) if record["ip_version"] == 6 else IPv4Address(number & 0xFFFFFFFF))
+def address_text(version: int, high: int, low: int) -> str:
+    """An address as people write it."""
+    return str(IPv6Address(high << 64 | low) if version == 6 else IPv4Address(low & 0xFFFFFFFF))
 
 
 def keys_of(tags: Sequence[Tag], seed: int) -> Hashes:

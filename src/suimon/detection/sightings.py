@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -42,5 +43,6 @@ def records_of(port_id: str, since_s: float, until_s: float, *terms: str) -> str
     return " and ".join((f"port {port_id}", *terms, span))
 
 
+@lru_cache(1024)
 def _text(moment_s: int) -> str:
     return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

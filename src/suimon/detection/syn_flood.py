@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.seen import ACK, FIN, RST, SYN, Hashes, Integers, Seen
+from suimon.detection.folds import Amount
+from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
-from suimon.model.loops import mixed
 
 _ROWS = 16384
 _SYN, _CLOSING, _TCP = range(3)
@@ -41,31 +41,24 @@ class SynFlood:
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
-        begins = (seen.flags & (SYN | ACK | RST)) == SYN
-        chosen = np.flatnonzero(seen.flagged & begins)
-        rows = self._table.rows(seen, chosen, self._keys(seen, chosen))
-        self._rates.add(rows, seen, chosen, (_SYN, seen.packets[chosen]))
+        chosen = seen.chosen(BEGINS)
+        rows = self._table.rows(seen, chosen, seen.hashes(chosen, "d"))
+        self._rates.add(rows.of, seen, chosen, Amount((_SYN, _SYN), seen.packets[chosen]))
         if len(self._table):
             self._add_others(seen)
         told = []
         for out, threshold in ((True, self._config.out_syn_per_s), (False, self._config.in_syn_per_s)):
-            side = rows[seen.out[chosen] == out]
-            for found in self._watched.above(side, _SYN, threshold):
+            for found in self._watched.above(rows, seen.out[chosen] == out, _SYN, threshold):
                 if self._is_flood(found, threshold):
-                    told.append(self._sighting(seen, chosen[rows == found.row], found))
+                    told.append(self._sighting(seen, chosen[rows.of == found.row], found))
         return told
 
-    def _keys(self, seen: Seen, chosen: Integers) -> Hashes:
-        return mixed(seen.out[chosen], seen.keys[seen.port[chosen]])
-
     def _add_others(self, seen: Seen) -> None:
-        chosen = np.flatnonzero(seen.flagged)
-        rows = self._table.known(self._keys(seen, chosen))
-        chosen, rows = chosen[rows >= 0], rows[rows >= 0]
-        flags, packets = seen.flags[chosen], seen.packets[chosen]
-        closes = ((flags & (FIN | RST)) != 0) & ((flags & SYN) == 0)
+        chosen = seen.chosen(FLAGGED)
+        chosen, rows = self._table.known(seen, chosen, seen.hashes(chosen, "d"))
+        packets, closes = seen.packets[chosen], (seen.kinds[chosen] & CLOSES) != 0
         closing = np.where(closes, np.minimum(packets, seen.sampling[chosen]), 0.0)
-        self._rates.add(rows, seen, chosen, (_TCP, packets), (_CLOSING, closing))
+        self._rates.add(rows, seen, chosen, Amount((_TCP, _TCP), packets), Amount((_CLOSING, _CLOSING), closing))
 
     def _is_flood(self, found: Above, threshold: float) -> bool:
         syn, closing, tcp = found.seen

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from suimon.detection.seen import Floats, Hashes, Integers, Seen, peer_text
-from suimon.model.loops import Index, distinct
-from suimon.model.records import FROM_GUEST, RECORD
+from suimon.detection.folds import Keyed, Rows
+from suimon.detection.seen import Floats, Hashes, Integers, Seen, address_text
+from suimon.model.loops import distinct
 
 _NEW_SHARE: Final = 4
 """At most a quarter of the rows goes to new keys at once: what floods a table with keys can't empty it in one step,
@@ -42,56 +42,41 @@ class Table:
 
     def __init__(self, most: int, *parts: Part, twice: bool = False) -> None:
         self._most, self._parts = most, parts
-        self._keys: Hashes = np.zeros(most, np.uint64)
-        self._rows: Integers = np.empty(0, np.int64)
-        """Those that have a key, and where among them it is."""
-        self._index = Index(self._keys[self._rows])
+        self._keyed = Keyed(most)
+        self._holds = np.zeros(most, np.bool_)
+        """Which rows have a key."""
         self._once_s = np.full(1 << _ONCE_BITS, -np.inf) if twice else None
         self._used_s = np.full(most, -np.inf)
         self._fresh = 0
         """The first of those never used yet."""
-        self._of_port = np.zeros(most, np.uint64)
-        self._first = np.zeros(most, RECORD)
-        self.scale = np.ones(most)
+        self._labels: dict[int, Label] = {}
+        self.scale = self._keyed.scale
         """The sampling that a row is counted by."""
-        self.begun_s = np.zeros(most)
-        self.ended_s = np.zeros(most)
+        self.begun_s, self.ended_s = self._keyed.origins["begun"], self._keyed.ended_s
         """Of the row's first and last record: its own clock, which may be behind ours by what exporters take."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._keyed)
 
-    def rows(self, seen: Seen, chosen: Integers, keys: Hashes) -> Integers:
-        """The row of each chosen record, -1 for none. New keys get rows, those of most records first."""
+    def rows(self, seen: Seen, chosen: Integers, keys: Hashes) -> Rows:
+        """The rows of the chosen records. New keys get rows, those of most records first."""
         if not len(chosen):
-            return np.empty(0, np.int64)
-        groups = distinct(keys, len(keys))
-        assert groups is not None, "there are no more different keys than keys"
-        first, which = groups
-        unique, counts = keys[first], np.bincount(which)
-        found = self.known(unique)
-        missing = np.flatnonzero(found < 0)
-        if self._once_s is not None:
-            missing = missing[self._seen_before(unique[missing], counts[missing], seen.clock_s)]
-        if len(missing):
-            busiest = missing[np.argsort(-counts[missing], kind="stable")]
-            self._claim(seen, unique, found, busiest, chosen[first])
-        held = found >= 0
-        taken = found[held]
-        self._used_s[taken] = seen.clock_s
-        self.scale[taken] = np.maximum(self.scale[taken], seen.sampling[chosen[first[held]]])
-        ended = np.full(len(first), -np.inf)
-        np.maximum.at(ended, which, seen.ended[chosen])
-        self.ended_s[taken] = np.maximum(self.ended_s[taken], ended[held])
-        rows: Integers = found[which]
-        return rows
+            return Rows(chosen, chosen, chosen)
+        held, missed = self._keyed.rows(seen.looked, chosen, keys)
+        if len(missed):
+            held = self._welcome(seen, chosen, keys, held, missed)
+        self._used_s[held.own] = seen.clock_s
+        return held
 
-    def known(self, keys: Hashes) -> Integers:
-        """As `rows`, of keys that may have none and get none."""
-        if not len(self._rows):
-            return np.full(len(keys), -1, np.int64)
-        at = self._index.find(keys)
-        return np.where(at >= 0, self._rows[at], -1)
+    def known(self, seen: Seen, chosen: Integers, keys: Hashes) -> tuple[Integers, Integers]:
+        """Of the chosen records those whose key has a row, and it; none gets one."""
+        if not len(self) or not len(chosen):
+            return chosen[:0], chosen[:0]
+        return self._keyed.known(chosen, keys)
+
+    def find(self, keys: Hashes) -> Integers:
+        """The row of each key, -1 for none."""
+        return self._keyed.find(keys)
 
     def since(self, rows: Integers, window_s: float) -> Floats:
         """When the window of each row begins."""
@@ -100,12 +85,13 @@ class Table:
 
     def label(self, row: int, seen: Seen) -> Label:
         """Of a row that a record of these was just counted in."""
-        record = self._first[row]
-        out = record["direction"] == FROM_GUEST
-        source, destination = int(record["source_port"]), int(record["destination_port"])
-        tag = seen.tag_of(int(self._of_port[row]))
-        own, peer = (source, destination) if out else (destination, source)
-        return Label(tag.id, tag.project_id, peer_text(record), int(record["protocol"]), own, peer, bool(out))
+        if found := self._labels.get(row):
+            return found
+        _, port, high, low, own, peer, protocol, out, version, _ = self._keyed.origins[row].tolist()
+        tag = seen.tag_of(port)
+        made = Label(tag.id, tag.project_id, address_text(version, high, low), protocol, own, peer, out)
+        self._labels[row] = made
+        return made
 
     def _seen_before(self, keys: Hashes, counts: Integers, clock_s: float) -> Integers:
         assert self._once_s is not None
@@ -114,22 +100,40 @@ class Table:
         self._once_s[part] = clock_s
         return np.flatnonzero(again)
 
-    def _claim(self, seen: Seen, keys: Hashes, found: Integers, missing: Integers, first: Integers) -> None:
-        missing = missing[: max(1, self._most // _NEW_SHARE)]
-        rows = self._vacate(len(missing))
+    def _welcome(self, seen: Seen, chosen: Integers, keys: Hashes, held: Rows, missed: Integers) -> Rows:
+        """Rows for those keys of the records without any that are to have one."""
+        groups = distinct(keys[missed], len(missed))
+        assert groups is not None, "there are no more different keys than keys"
+        first, which = groups
+        first, counts = missed[first], np.bincount(which)
+        new = np.arange(len(first))
+        if self._once_s is not None:
+            new = self._seen_before(keys[first], counts, seen.clock_s)
+        if not len(new):
+            return held
+        new = new[np.argsort(-counts[new], kind="stable")][: max(1, self._most // _NEW_SHARE)]
+        rows = self._vacate(len(new))
+        of, own, where = held
+        if (self._keyed.turns[rows] == self._keyed.turn).any():
+            # Of a step that floods the table even rows of its own may have been taken back.
+            of[np.isin(of, rows)] = -1
+            kept = ~np.isin(own, rows)
+            own, where = own[kept], where[kept]
+        self._claim(seen, rows, keys[first[new]], chosen[first[new]])
+        given = np.full(len(first), -1)
+        given[new] = rows
+        of[missed] = given[which]
+        got = missed[of[missed] >= 0]
+        np.maximum.at(self.ended_s, of[got], seen.ended[chosen[got]])
+        return Rows(of, np.concatenate((own, rows)), np.concatenate((where, first[new])))
+
+    def _claim(self, seen: Seen, rows: Integers, keys: Hashes, records: Integers) -> None:
+        """Those rows are of these different keys now, begun by those records."""
         for part in self._parts:
             part.forget(rows)
-        records = first[missing]
-        self.scale[rows], self.begun_s[rows], self.ended_s[rows] = 1.0, seen.begun[records], 0.0
-        self._first[rows] = seen.whole(records)
-        self._of_port[rows] = seen.keys[seen.port[records]]
-        self._keys[rows] = keys[missing]
-        self._index = Index(self._keys[self._rows])
-        # Of a step that floods the table even rows of its own may have been taken back.
-        taken = np.zeros(self._most, np.bool_)
-        taken[rows] = True
-        found[(found >= 0) & taken[found]] = -1
-        found[missing] = rows
+        for row in self._labels.keys() & set(rows.tolist()):
+            del self._labels[row]
+        self._keyed.claim(seen.looked, rows, records, keys, np.flatnonzero(self._holds))
 
     def _vacate(self, count: int) -> Integers:
         """So many rows: those never used yet, then those longest unused."""
@@ -137,22 +141,8 @@ class Table:
         self._fresh += len(rows)
         if more := count - len(rows):
             rows = np.concatenate((rows, np.argpartition(self._used_s[: -len(rows) or None], more - 1)[:more]))
-        holds = np.zeros(self._most, np.bool_)
-        holds[self._rows], holds[rows] = True, True
-        self._rows = np.flatnonzero(holds)
+        self._holds[rows] = True
         return rows
-
-
-def touched(rows: Integers) -> Integers:
-    """The different rows, in their order, without -1. They are few numbers, so that counting finds them soonest."""
-    return np.flatnonzero(np.bincount(rows + 1)[1:])
-
-
-def first_of(rows: Integers) -> tuple[Integers, Integers]:
-    """The different rows, and where each is first."""
-    own, place = touched(rows), np.empty(rows.max(initial=-1) + 2, np.int64)
-    place[rows[::-1] + 1] = np.arange(len(rows))[::-1]
-    return own, place[own + 1]
 
 
 def _part(keys: Hashes) -> Integers:

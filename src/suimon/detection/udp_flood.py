@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.seen import UDP, Integers, Seen
+from suimon.detection.folds import Amount
+from suimon.detection.seen import IS_UDP, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
@@ -40,18 +40,18 @@ class UdpFlood:
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
-        chosen = np.flatnonzero(seen.protocol == UDP)
-        rows = self._table.rows(seen, chosen, seen.keys[seen.port[chosen]])
+        chosen = seen.chosen(IS_UDP)
+        rows = self._table.rows(seen, chosen, seen.hashes(chosen))
+        packets = Amount((_IN, _OUT), seen.packets[chosen])
+        self._rates.add(rows.of, seen, chosen, packets, Amount((_IN_BYTES, _OUT_BYTES), seen.bytes[chosen]))
         out = seen.out[chosen]
-        packets, octets = (np.where(out, _OUT, _IN), seen.packets[chosen]), seen.bytes[chosen]
-        self._rates.add(rows, seen, chosen, packets, (np.where(out, _OUT_BYTES, _IN_BYTES), octets))
         told = []
         for metric, back, kpps in ((_OUT, _IN, self._config.out_kpps), (_IN, _OUT, self._config.in_kpps)):
             side = out == (metric == _OUT)
-            for found in self._watched.above(rows[side], metric, kpps * 1000):
+            for found in self._watched.above(rows, side, metric, kpps * 1000):
                 answered = found.rates[back] > self._config.answered_share * found.rates[metric]
                 if not answered and found.seen[metric] >= _LEAST_SEEN:
-                    told.append(self._sighting(seen, chosen[side & (rows == found.row)], found, metric))
+                    told.append(self._sighting(seen, chosen[side & (rows.of == found.row)], found, metric))
         return told
 
     def _sighting(self, seen: Seen, records: Integers, found: Above, metric: int) -> Sighting:

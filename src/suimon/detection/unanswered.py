@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from suimon.detection.distinct import Distinct
-from suimon.detection.seen import TCP, Bools, Floats, Hashes, Integers, Seen
-from suimon.detection.table import Table, first_of
+from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Bools, Floats, Hashes, Integers, Seen
+from suimon.detection.table import Table
 
 _LEAST_BARE: Final = 6
 _LEAST_OTHER: Final = 12
@@ -40,23 +40,24 @@ class Unanswered:
         self.table = Table(rows, self._asked, self._answered, self._above, twice=True)
         self._key, self._thing = key, thing
 
-    def step(self, seen: Seen, chosen: Bools, window_s: int, threshold: float) -> Found:
-        """Take in the `chosen` records; what of the keys that asked is above the threshold within the window."""
-        asking = np.flatnonzero(chosen & seen.probe)
+    def step(self, seen: Seen, tried: int, window_s: int, threshold: float) -> Found:
+        """Take in records of those classes; what of the keys that asked is above the threshold within the window."""
+        asking = seen.chosen(tried | PROBE)
         rows = self.table.rows(seen, asking, self._key(seen, asking))
-        self._asked.add(rows, seen, asking, self._thing(seen, asking))
-        answering = np.flatnonzero(chosen & seen.answered) if len(self.table) else np.empty(0, np.int64)
-        back = self.table.known(self._key(seen, answering))
-        answering, back = answering[back >= 0], back[back >= 0]
-        self._answered.add(back, seen, answering, self._thing(seen, answering))
-        touched, first = first_of(rows)
-        return self._judge(touched, seen.flagged[asking[first]], window_s, threshold)
+        self._asked.add(rows.of, seen, asking, self._thing(seen, asking))
+        if len(self.table):
+            answering = seen.chosen(tried | ANSWERED)
+            answering, back = self.table.known(seen, answering, self._key(seen, answering))
+            self._answered.add(back, seen, answering, self._thing(seen, answering))
+        near = self._asked.reach(rows.own, threshold / self.table.scale[rows.own])
+        self._above.forget(rows.own[~near])
+        order = np.argsort(rows.own[near])
+        bare = (seen.kinds[asking[rows.first[near][order]]] & FLAGGED) != 0
+        return self._judge(rows.own[near][order], bare, window_s, threshold)
 
     def _judge(self, rows: Integers, bare: Bools, window_s: int, threshold: float) -> Found:
         since, scale = self.table.since(rows, window_s), self.table.scale[rows]
-        asked = self._asked.count(rows, since)
-        answered, candidates = np.zeros(len(rows)), np.flatnonzero(asked * scale >= threshold)
-        answered[candidates] = self._answered.count(rows[candidates], since[candidates])
+        asked, answered = self._asked.count(rows, since), self._answered.count(rows, since)
         least = np.where(bare, _LEAST_BARE, _LEAST_OTHER)
         left = asked - answered
         above = (left * scale >= threshold) & (asked >= 3.0 * answered + least)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 NUMBER: Final = ctypes.c_int64
 AT: Final = ctypes.c_void_p
 """Where an array begins: `place(array)`."""
+_BYTE: Final = ctypes.c_char
 
 
 class Function(NamedTuple):
@@ -40,4 +41,7 @@ def library(folder: str, name: str, interface: int, functions: Mapping[str, Func
 
 def place(array: NDArray[Any]) -> int:
     """Its first byte; whoever gives it to C keeps the array, and knows it to be contiguous."""
-    return int(array.ctypes.data)
+    try:
+        return ctypes.addressof(_BYTE.from_buffer(array.data))  # A third of what numpy takes to say it.
+    except (TypeError, ValueError, BufferError):  # It is empty, or nobody may write into it.
+        return int(array.ctypes.data)

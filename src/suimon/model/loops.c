@@ -8,7 +8,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-EXPORTED int64_t suimon_loops(void) { return 5; }
+EXPORTED int64_t suimon_loops(void) { return 7; }
 
 /* `salted` is 1 when each value has a salt of its own, 0 when all have the first. */
 EXPORTED void suimon_mix(const uint64_t *values, const uint64_t *salt, int64_t salted, int64_t count, uint64_t *found) {
@@ -66,25 +66,4 @@ EXPORTED void suimon_hits(const uint32_t *cells, int64_t row_cells, const int64_
             hits += row[c] > bound;
         found[i] = hits;
     }
-}
-
-/* Amounts of records, each laid evenly over the seconds from `first` to `last`, those before `oldest` left out. A ring has
- * a row of `slots` seconds for each line; records of line -1 are passed over. Those within a second come first, as numpy
- * does it: sums of floats depend on their order. */
-EXPORTED void suimon_lay(float *rings, int64_t slots, int64_t oldest, const int64_t *lines, const int64_t *first,
-                         const int64_t *last, const double *begun, const double *ended, const double *amounts,
-                         int64_t count) {
-    for (int longer = 0; longer < 2; longer++)
-        for (int64_t i = 0; i < count; i++) {
-            if (lines[i] < 0 || last[i] < oldest || (first[i] < last[i]) != longer)
-                continue;
-            float *ring = rings + lines[i] * slots;
-            int64_t since = first[i] > oldest ? first[i] : oldest;
-            for (int64_t second = since; second <= last[i] && second < since + slots; second++) {
-                double from = begun[i] > (double)second ? begun[i] : (double)second;
-                double to = ended[i] < (double)(second + 1) ? ended[i] : (double)(second + 1);
-                double share = longer ? (to - from) / (ended[i] - begun[i]) : 1.0;
-                ring[(second % slots + slots) % slots] += (float)(amounts[i] * share);
-            }
-        }
 }

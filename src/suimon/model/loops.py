@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from suimon.model.compiled import AT, NUMBER, Function, library, place
 
 Places = NDArray[np.int64]
 Keys = NDArray[np.uint64]
-_INTERFACE: Final = 5
+_INTERFACE: Final = 7
 """What loops.c says it is."""
 _SALT: Final = int(np.random.default_rng().integers(1 << 63))
 """Who doesn't know it can't choose addresses that meet in a hash table. What is found is the same by any."""
@@ -84,49 +84,6 @@ def hits(cells: NDArray[np.uint32], rows: Places, above: NDArray[np.uint32]) -> 
     return found
 
 
-class Spans(NamedTuple):
-    """When each record was: the seconds that it has a share in, and exactly."""
-
-    first: Places
-    last: Places
-    begun: NDArray[np.float64]
-    ended: NDArray[np.float64]
-
-    def some(self, which: Places) -> Spans:
-        return Spans(self.first[which], self.last[which], self.begun[which], self.ended[which])
-
-
-def lay(rings: NDArray[np.float32], oldest: int, lines: Places, spans: Spans, amounts: NDArray[np.float64]) -> None:
-    """Adds each record's amount to its line of the rings, evenly over its seconds from `oldest` on; -1 is no line.
-
-    A line has a place for each of so many seconds, by the remainder.
-    """
-    assert not len(lines) or (lines.min() >= -1 and lines.max() < len(rings)), "lines are lines of the rings"
-    slots = rings.shape[1]
-    if _LIBRARY is not None:
-        columns = [np.ascontiguousarray(each) for each in (lines, *spans, amounts)]
-        assert all(len(each) == len(lines) for each in columns), "arrays of one length"
-        _LIBRARY.suimon_lay(place(rings), slots, oldest, *map(place, columns), len(lines))
-        return
-    flat, held = rings.reshape(-1), (lines >= 0) & (spans.last >= oldest)
-    short = np.flatnonzero(held & (spans.first == spans.last))
-    np.add.at(flat, lines[short] * slots + spans.first[short] % slots, amounts[short].astype(np.float32))
-    long = np.flatnonzero(held & (spans.first < spans.last))
-    nth, second, share = _shares(spans.some(long), oldest)
-    record = long[nth]
-    np.add.at(flat, lines[record] * slots + second % slots, (amounts[record] * share).astype(np.float32))
-
-
-def _shares(spans: Spans, oldest: int) -> tuple[Places, Places, NDArray[np.float64]]:
-    """The seconds in which records have a share that are longer than one: which record, when, how much."""
-    begins = np.maximum(spans.first, oldest)
-    counts = spans.last - begins + 1
-    nth = np.repeat(np.arange(len(counts)), counts)
-    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
-    overlap = np.minimum(spans.ended[nth], second + 1) - np.maximum(spans.begun[nth], second)
-    return nth, second, overlap / (spans.ended[nth] - spans.begun[nth])
-
-
 def distinct(values: NDArray[Any], most: int) -> tuple[Places, Places] | None:
     """Of different numbers, as they come, where each is first, and which of them each value is. None when there are
     more than `most`.
@@ -157,7 +114,6 @@ _FUNCTIONS: Final = {
     "suimon_index": Function((AT, NUMBER, AT, NUMBER)),
     "suimon_find": Function((AT, AT, NUMBER, AT, NUMBER, AT)),
     "suimon_hits": Function((AT, NUMBER, AT, AT, NUMBER, AT)),
-    "suimon_lay": Function((AT, NUMBER, NUMBER, *[AT] * 6, NUMBER)),
     "suimon_distinct": Function((AT, NUMBER, NUMBER, ctypes.c_uint64, AT, NUMBER, AT, AT), NUMBER),
 }
 
