@@ -157,11 +157,13 @@ class Cluster:
             if not any(self._learnt(leg.host, packet) for leg in journey.legs for packet in leg.result.to_controller):
                 return self._arrivals(sender, frame, journey), journey
 
-    def send_fragment(self, sender: str, frame: Frame, *, later: bool) -> tuple[set[str], Journey]:
-        """A datagram's first fragment, or a later one of it: who gets it, and the way there."""
+    def send_fragment(self, sender: str, frame: Frame, *, later: bool) -> tuple[list[tuple[str, str, str]], Journey]:
+        """A datagram's first fragment, or a later one of it: who gets it, from and at which addresses, and the way."""
         first = packet_of(frame).with_fields({"ip_frag": 1})
-        journey = self.underlay.send(self.cloud.port(sender), later_fragment(first) if later else first)
-        return {place for place, _ in journey.arrivals}, journey
+        from_ = self.cloud.stations.get(sender) or self.cloud.port(sender)
+        journey = self.underlay.send(from_, later_fragment(first) if later else first)
+        heard = [(place, frame_of(packet)) for place, packet in journey.arrivals]
+        return sorted((place, each.src, each.dst) for place, each in heard), journey
 
     def whole(self, host: str) -> tuple[dict[view.Key, view.Object], Hypervisor]:
         """What a snapshot tells the host, and what an agent with the same numbers makes of it from nothing."""

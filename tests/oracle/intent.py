@@ -118,10 +118,6 @@ class Oracle:
         """A machine on an external network sends it."""
         return self._on_link(machine["network_id"], frame, machine)
 
-    def tracks(self, port: Body) -> bool:
-        """Whether the port has connections; without, nobody knows of which datagram a fragment is."""
-        return bool(port["port_security_enabled"]) and self._rules.stateful(port)
-
     def unanswered(self, port_id: str, frame: Frame) -> set[Arrival] | None:
         """Who gets a question that no host answers, where that may be: frames of a provider network go by switches
         that know its ports, and a host need not. None where a host has to.

@@ -85,22 +85,17 @@ class Trial:
         return found
 
     def _compare_fragments(self, question: Question, arrivals: list[Arrival]) -> None:
-        """Fragments go where their datagram went, whose ports only the tracker sees. What wasn't allowed doesn't pass
-        with its first fragment; later ones are no use without it.
-
-        Only between guests that track, and where no address is rewritten: a router's namespace puts them together.
+        """Fragments go where their datagram went, to the same addresses, and what wasn't allowed doesn't pass with its
+        first fragment; later ones are no use without it.
         """
-        frame = question.frame
-        ports = [self._oracle.ports.get(one) for one in (question.sender, *(each.place for each in arrivals))]
-        if frame.protocol not in (TCP, UDP) or frame.flooded or self._oracle.offered or None in ports:
+        frame, met = question.frame, {each.place for each in arrivals}
+        if frame.protocol not in (TCP, UDP) or frame.flooded or self._oracle.offered or met & {"agent", "services"}:
             return
-        ends = {(each.frame.src, each.frame.dst) for each in arrivals} | {(frame.src, frame.dst)}
-        if len(arrivals) > 1 or len(ends) > 1 or not all(self._oracle.tracks(port) for port in ports if port):
-            return
+        whole = sorted((each.place, each.frame.src, each.frame.dst) for each in arrivals)
         for later in (False, True) if arrivals else (False,):
             got, journey = self.cluster.send_fragment(question.sender, frame, later=later)
             told = f"{'a later' if later else 'the first'} fragment reached {got}"
-            assert got == {each.place for each in arrivals}, f"{told}: " + self._told(question, [], arrivals, journey)
+            assert got == whole, f"{told}: " + self._told(question, [], arrivals, journey)
             self.journeys.append(journey)
             self.asked["fragments"] += 1
 

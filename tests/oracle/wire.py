@@ -67,7 +67,7 @@ def frame_of(packet: Packet) -> Frame:
         mac = _mac(fields.get("nd_sll" if asks else "nd_tll", 0))
         told = {"about": str(IPv6Address(fields["nd_target"])), "mac": "" if mac == _NO_MAC else mac}
         return Frame(**ends, **ip, **told, what="nd", asks=asks, ttl=fields["ip_ttl"])
-    first, second = (fields[name] for name in _L4.get(fields["ip_proto"], ())) if fields["ip_proto"] in _L4 else (0, 0)
+    first, second = (fields.get(name, 0) for name in _L4.get(fields["ip_proto"], ("", "")))
     l4 = {"protocol": fields["ip_proto"], "first": first, "second": second, "ident": packet.icmp_id}
     quoted = frame_of(packet.quoted) if packet.quoted else None
     return Frame(**ends, **ip, **l4, what="ip", ttl=fields["ip_ttl"], opens=not packet.tcp_flags & ACK, quoted=quoted)

@@ -1,7 +1,11 @@
-"""A router's namespace on its gateway host, as the kernel and nftables make it of a `Nat` (`dataplane.nat`)."""
+"""A router's namespace on its gateway host, as the kernel and nftables make it of a `Nat` (`dataplane.nat`).
+
+Of a datagram in fragments each goes where the whole would go; in the kernel they wait for each other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final, Literal
 
@@ -36,12 +40,13 @@ class Namespace:
         fields = packet.fields
         assert fields["eth_dst"] == _mac(NAMESPACE), "handed over to somebody else"
         known = self._answers.get(tuple_of(0, packet))
-        rewrite = self._rewritten(nat, packet) if known is None else known
+        rewrite = self._rewritten(nat, _whole(packet)) if known is None else known
         if isinstance(rewrite, str):
             return Crossing(nat.router_id, "dropped", rewrite)
         if fields["ip_ttl"] <= 1 and "ip_ttl" not in rewrite:
             return Crossing(nat.router_id, "dropped", "its time to live is over")
-        sent = packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1, **rewrite})
+        # A later fragment has no L4 header to be rewritten.
+        sent = packet.with_fields({"ip_ttl": fields["ip_ttl"] - 1, **_present(rewrite, fields)})
         inwards = _inwards(nat, sent.fields["ipv4_dst"])
         ends = {"eth_src": _mac(NAMESPACE), "eth_dst": _mac(INSIDE if inwards else OUTSIDE)}
         if "icmp_type" in rewrite:
@@ -80,6 +85,15 @@ class Namespace:
         undone = {_other(name): packet.fields[name] for name in rewrite}
         self._answers[tuple_of(0, changed).reversed()] = undone
         return rewrite
+
+
+def _whole(packet: Packet) -> Packet:
+    """A later fragment, as its datagram's first."""
+    return packet if packet.first is None else packet.with_fields({**packet.first.fields, **packet.fields})
+
+
+def _present(rewrite: Rewrite, fields: Mapping[str, int]) -> Rewrite:
+    return {name: value for name, value in rewrite.items() if name in fields}
 
 
 def _ping_answered(fields: dict[str, int]) -> Rewrite | None:
