@@ -1,6 +1,6 @@
-/* What detectors do with each record, in one pass over memory: folds.py says what each does, and does the same without it.
+/* What detectors do with each record, in one pass over memory: folds.py says what each does, and does the same.
  *
- * Callers own all arrays, which have the lengths that are given; rows are rows of theirs, and no stranger chooses a place.
+ * Callers own all arrays, which have the lengths that are given; rows are theirs, and no stranger chooses a place.
  */
 #include <string.h>
 
@@ -266,9 +266,9 @@ static inline void laid(float *cell, double *most, double much) {
     *most += (double)*cell - (double)before;
 }
 
-/* Amounts of records, each laid evenly over its seconds from `oldest` on, of a ring of `slots` seconds; a second is of all
- * rows, as the same few are added to by all. `most` of each metric grows by what is added. Those within a second come first, as numpy does it: sums of floats depend on
- * their order. */
+/* Amounts of records, each laid evenly over its seconds from `oldest` on, of a ring of `slots` seconds; a second is of
+ * all rows, as the same few are added to by all. `most` of each metric grows by what is added. Those within a second
+ * come first, as numpy does it: sums of floats depend on their order. */
 EXPORTED void suimon_lay(float *ring, double *most, int64_t slots, int64_t row_count, int64_t metrics, int64_t oldest,
                          const int64_t *rows, const seen *s, const int64_t *chosen, int64_t count, const amount *amounts,
                          int64_t amount_count) {
