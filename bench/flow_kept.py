@@ -53,7 +53,7 @@ def main() -> None:
         writing_s = 0.0
         for number in range(parts):
             batch = of_hour(number, parts)
-            writing_s += cpu_s(lambda batch=batch: segments.write(Lot(batch, ports, exporters, now_s)))  # type: ignore[misc]
+            writing_s += cpu_s(lambda batch=batch: segments.write(Lot((batch,), ports, exporters, now_s)))  # type: ignore[misc]
         told(segments, "written", writing_s, parts * _PART)
         now_s += HOUR_S
         told(segments, "packed", cpu_s(segments.compact), parts * _PART)

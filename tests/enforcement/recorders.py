@@ -49,7 +49,7 @@ class Recorder:
 
     def write(self, batch: Batch, *ports: MappedPort) -> None:
         """`port` of a record is its place among these."""
-        self.segments.write(Lot(batch, ports, ("192.0.2.1", "192.0.2.2"), self._now()))
+        self.segments.write(Lot((batch,), ports, ("192.0.2.1", "192.0.2.2"), self._now()))
 
     async def answering(self, act: Callable[[], Awaitable[T]]) -> T:
         """What comes of it while the collector can be asked."""

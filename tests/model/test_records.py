@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from suimon.model.records import RECORD, batch_of, joined, scaled, some
+from suimon.model.records import RECORD, batch_of, joined, pieces, scaled, some
 
 
 def test_an_unknown_sampling_counts_as_reported() -> None:
@@ -22,6 +22,17 @@ def test_records_are_joined_and_chosen_whole() -> None:
     for which in (np.array([5, 0, 5]), batch["begun"] > 1.0):
         assert some(batch, which).rows().tolist() == rows[which].tolist()
     assert all(joined(parts)[name].flags.c_contiguous for name in RECORD.names or ())
+
+
+def test_pieces_have_all_records_in_order() -> None:
+    batch = batch_of(11)
+    batch["bytes"] = np.arange(11)
+    parts = [batch[:2], batch[2:2], batch[2:3], batch[3:10], batch[10:]]
+    for most, lengths in ((1, [1] * 11), (3, [3, 3, 3, 2]), (11, [11]), (12, [11])):
+        made = list(pieces(parts, most))
+        assert [len(each) for each in made] == lengths
+        assert [number for each in made for number in each["bytes"].tolist()] == list(range(11))
+    assert not list(pieces([batch[:0]], 3))
 
 
 def test_a_slice_is_the_same_memory_and_a_step_is_refused() -> None:

@@ -38,7 +38,7 @@ def lot(rows: int = 10) -> Lot:
     batch = batch_of(rows)
     batch["begun"] = batch["ended"] = NOON
     batch["bytes"], batch["sampling"], batch["port"] = 100, 1, -(np.arange(rows) % 2)
-    return Lot(batch, PORTS, EXPORTERS, NOON, next(_NUMBERS))
+    return Lot((batch,), PORTS, EXPORTERS, NOON, next(_NUMBERS))
 
 
 def noise(rows: int) -> Batch:
@@ -315,7 +315,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there() -> None:
     try:
         with PrivateServer(disk) as full:
             server = full.server()
-            history, large = engine(server), lot()._replace(batch=noise(200_000))
+            history, large = engine(server), lot()._replace(batches=(noise(200_000),))
             history.write(lot())
             with pytest.raises(ServerError, match="space"):
                 history.write(large)

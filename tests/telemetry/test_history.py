@@ -41,7 +41,7 @@ class Kept:
         self.history.open()
 
     def write(self, batch: Batch) -> None:
-        self.history.write(Lot(batch, PORTS, EXPORTERS, self.now_s, next(self._lots)))
+        self.history.write(Lot((batch,), PORTS, EXPORTERS, self.now_s, next(self._lots)))
 
     def ask(self, filter_: str = "", **question: object) -> Answer:
         return answered(self.history, Question(filter_, **question), 10)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ telemetry and detection may import them: numpy may be missing where those are le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, overload
 
 import numpy as np
@@ -99,6 +99,22 @@ def joined(batches: Sequence[Batch]) -> Batch:
     for name, _ in _FIELDS:
         np.concatenate([each[name] for each in batches], out=made[name])
     return made
+
+
+def pieces(batches: Sequence[Batch], most: int) -> Iterator[Batch]:
+    """All of them, joined to so many records at a time; the last are what is left."""
+    held: list[Batch] = []
+    room = most
+    for batch in batches:
+        first = 0
+        while len(batch) - first >= room:
+            yield joined([*held, batch[first : first + room]])
+            held, first, room = [], first + room, most
+        if first < len(batch):
+            held.append(batch[first:])
+            room -= len(batch) - first
+    if held:
+        yield joined(held)
 
 
 def some(batch: Batch, which: NDArray[Any]) -> Batch:

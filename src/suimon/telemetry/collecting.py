@@ -22,7 +22,7 @@ import structlog
 
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, Talk, TalkAsked
 from suimon.model.findings import Finding
-from suimon.model.records import Batch, joined
+from suimon.model.records import Batch
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.datagrams import Datagrams
 from suimon.telemetry.flow.exporters import Allowed, Losses
@@ -243,21 +243,21 @@ class Collecting:
             waiting, self._waiting, self._count, self._wrote_at = self._waiting, [], 0, time.monotonic()
             for tagger, batches in _by_tagger(waiting):
                 number = secrets.randbits(48)
-                self._held.append(Lot(joined(batches), tagger.ports, tagger.exporters, time.time(), number))
+                self._held.append(Lot(batches, tagger.ports, tagger.exporters, time.time(), number))
             while self._held:
                 lot = self._held[0]
                 if await self._done("write", lambda: self._history.write(lot)):  # noqa: B023 (awaited)
-                    self.kept += len(lot.batch)
+                    self.kept += lot.records
                     self._retry_s = 0.0
                 elif self._history.retries:
                     self._retry_s = min(max(_RETRY_S, 2 * self._retry_s), _LONGEST_RETRY_S)
                     self._retry_at = time.monotonic() + self._retry_s
                     break
                 else:
-                    self.unkept += len(lot.batch)
+                    self.unkept += lot.records
                 self._held.popleft()
             # Only from now on, as what is written the first time is not what waits for room.
-            self._held_count = sum(len(lot.batch) for lot in self._held)
+            self._held_count = sum(lot.records for lot in self._held)
 
     def _give_up(self) -> None:
         """What could not be written by the end."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from suimon.model.records import pieces
 from suimon.telemetry.history.engine import Lot
 from suimon.telemetry.history.pages import times
 from suimon.telemetry.history.parquet import Coded, Column
@@ -44,20 +46,23 @@ _LONGEST_MS: Final = (1 << 32) - 1
 
 
 def stored(lot: Lot, most_rows: int) -> Iterator[dict[str, Column]]:
-    """All columns, of so many records at a time."""
+    """All columns, of so many records at a time: all in one would be memory that the kernel has to clear."""
     texts = _texts(lot)
-    for first in range(0, len(lot.batch), most_rows):
-        rows = slice(first, first + most_rows)
-        batch = lot.batch[rows]
-        made: dict[str, Column] = {name: each._replace(keys=each.keys[rows]) for name, each in texts.items()}
+    for batch in pieces(lot.batches, most_rows):
+        made: dict[str, Column] = {
+            name: Coded(*text, batch["port" if name in LABELS else name]) for name, text in texts.items()
+        }
         made["begun_ms"], made["duration_ms"] = times(batch["begun"], batch["ended"], _LATEST_MS, _LONGEST_MS)
         yield {name: made[name] if name in made else batch[name] for name in COLUMNS}
 
 
-def _texts(lot: Lot) -> dict[str, Coded]:
-    """What exporters and ports are called; ports that no record is of are not asked."""
-    port = lot.batch["port"]
-    used = np.flatnonzero(np.bincount(port[port >= 0]))
+def _texts(lot: Lot) -> dict[str, tuple[Sequence[str], NDArray[np.int32]]]:
+    """What exporters and ports are called, for `Coded`; ports that no record is of are not asked."""
+    counts = np.zeros(len(lot.ports), np.int64)
+    for batch in lot.batches:
+        port = batch["port"]
+        counts += np.bincount(port[port >= 0], minlength=len(counts))
+    used = np.flatnonzero(counts)
     ports = [lot.ports[each] for each in used.tolist()]
     of_ports = {
         "port_id": [each.id for each in ports],
@@ -65,10 +70,11 @@ def _texts(lot: Lot) -> dict[str, Coded]:
         "network_id": [each.network_id for each in ports],
         "host": [each.host for each in ports],
     }
-    made = {"exporter": Coded(lot.exporters, np.arange(len(lot.exporters), dtype=np.int32), lot.batch["exporter"])}
+    every = np.arange(len(lot.exporters), dtype=np.int32)
+    made: dict[str, tuple[Sequence[str], NDArray[np.int32]]] = {"exporter": (lot.exporters, every)}
     for name, said in of_ports.items():
         places = {text: number for number, text in enumerate(dict.fromkeys(said))}
         table = np.full(int(used[-1]) + 1 if len(used) else 0, -1, np.int32)
         table[used] = [places[text] for text in said]
-        made[name] = Coded(tuple(places), table, port)
+        made[name] = tuple(places), table
     return made

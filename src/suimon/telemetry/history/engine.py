@@ -39,15 +39,19 @@ class QuestionRefused(Exception):
 
 
 class Lot(NamedTuple):
-    """Records that are kept together. `ports` and `exporters` are the tables that the batch points into; `came_s` is
+    """Records that are kept together. `ports` and `exporters` are the tables that the batches point into; `came_s` is
     UTC seconds, the same whenever it is tried again, as is `number` (48 bits), which no other lot has.
     """
 
-    batch: Batch
+    batches: Sequence[Batch]
     ports: Sequence[MappedPort]
     exporters: Sequence[str]
     came_s: float
     number: int = 0
+
+    @property
+    def records(self) -> int:
+        return sum(map(len, self.batches))
 
 
 class Sought(NamedTuple):

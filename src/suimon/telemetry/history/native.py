@@ -30,8 +30,10 @@ _EMPTY: Final = b"\0"
 
 def blocks(lot: Lot, most_rows: int, same: Mapping[str, int | str]) -> Iterator[bytes]:
     """`same` are columns (UInt64, String) that say the same of all records, besides `part`, the number of the block."""
+    left = lot.records
     for part, piece in enumerate(stored(lot, most_rows)):
-        rows = min(most_rows, len(lot.batch) - part * most_rows)
+        rows = min(most_rows, left)
+        left -= rows
         constant = ((name, *_repeated(value, rows)) for name, value in {"part": part, **same}.items())
         columns = [_column(*each) for each in (*constant, *_columns(piece))]
         yield b"".join([_leb128(len(columns)), _leb128(rows), *columns])
