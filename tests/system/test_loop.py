@@ -74,6 +74,7 @@ def test_what_was_found_before_all_died_is_acted_on_once(scene: Scene) -> None:
 
 def test_forged_findings_of_500_ports_restrict_no_more_than_may_be_and_all_is_undone(scene: Scene) -> None:
     """Of a collector that somebody took over: three of them are true, as its hosts know, the others have no guest."""
+    scene.release()
     spammers, cloud = [scene.guest(f"forged-{number}") for number in range(3)], scene.lab.cloud
     made = connect(scene.lab).network.create_ports([{"network_id": scene.network.id} for _ in range(200)])
     silent = [str(port.id) for port in made] * 2 + [f"nobody-{number}" for number in range(97)]

@@ -8,6 +8,7 @@ import structlog
 
 from suimon.agent.control import Control
 from suimon.agent.controller import Controller
+from suimon.agent.ending import unless_ended
 from suimon.agent.follower import Follower
 from suimon.agent.session import Config as SessionConfig
 from suimon.agent.session import Parts, Session
@@ -74,6 +75,7 @@ class Agent:
                 if reason != told:
                     log.error("open_vswitch_lost", reason=reason, effect="what is in the switch stays, trying again")
                 told = reason
+            unless_ended()
             if clock() - started > config.last_pause_s:
                 pause_s, told = config.first_pause_s, ""
             await asyncio.sleep(pause_s)

@@ -17,6 +17,7 @@ from suimon import reconcile
 from suimon.agent.advertise import Advertiser
 from suimon.agent.answers import Answers
 from suimon.agent.checks import Checks
+from suimon.agent.ending import unless_ended
 from suimon.agent.enforcer import Enforcer, drift_told
 from suimon.agent.inquiries import Inquiries
 from suimon.agent.looks import Counters
@@ -279,6 +280,7 @@ class Session:
                 log.error("namespaces_not_kept", reason=reason)
                 told({Owner("namespace", "all"): Failure(reason)})
                 enforcer.nats_known.set()
+            unless_ended()
             if time.monotonic() - started > _NAMESPACES_LAST_RETRY_S:
                 pause_s = _NAMESPACES_RETRY_S
             await asyncio.sleep(pause_s)

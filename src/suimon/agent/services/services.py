@@ -12,6 +12,7 @@ from typing import Never
 import msgspec
 import structlog
 
+from suimon.agent.ending import unless_ended
 from suimon.agent.services import metadata, nova, resolver
 from suimon.agent.services.askers import Askers
 from suimon.agent.services.metadata import Metadata
@@ -67,6 +68,7 @@ class Services:
                     if reason != told:
                         log.error("services_failed", reason=reason, effect="no metadata and names for guests here")
                     told = reason
+                unless_ended()
                 await asyncio.sleep(self._config.pause_s)
         finally:
             if self._nova is not None:
