@@ -8,7 +8,7 @@ import structlog
 
 from suimon.agent.control import Control
 from suimon.agent.controller import Controller
-from suimon.agent.ending import unless_ended
+from suimon.agent.ending import apart
 from suimon.agent.follower import Follower
 from suimon.agent.session import Config as SessionConfig
 from suimon.agent.session import Parts, Session
@@ -69,13 +69,12 @@ class Agent:
         while True:
             started = clock()
             try:
-                await Session(config.session, self._parts).run()
+                await apart(Session(config.session, self._parts).run())
             except* (OSError, Refused, TransactionRefused, LayoutRefused) as lost:
                 reason = _words(lost)
                 if reason != told:
                     log.error("open_vswitch_lost", reason=reason, effect="what is in the switch stays, trying again")
                 told = reason
-            unless_ended()
             if clock() - started > config.last_pause_s:
                 pause_s, told = config.first_pause_s, ""
             await asyncio.sleep(pause_s)

@@ -1,14 +1,24 @@
 """Being told to end while something goes wrong."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-def unless_ended() -> None:
-    """Raises CancelledError if this task was told to end; for whoever tries again what a TaskGroup failed at.
+async def apart(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives or raises, for whoever tries again what failed. Who is cancelled meanwhile is, whatever becomes
+    of the work.
 
-    A group that is cancelled just as one of its tasks fails tells the failure only (until Python 3.13), and the task
-    that waited for it would go on for ever.
+    In one's own task a TaskGroup that is cancelled just as one of its tasks fails would tell the failure only (until
+    Python 3.13), and whoever waited for it would go on for ever.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    return task.result()

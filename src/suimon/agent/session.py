@@ -17,7 +17,7 @@ from suimon import reconcile
 from suimon.agent.advertise import Advertiser
 from suimon.agent.answers import Answers
 from suimon.agent.checks import Checks
-from suimon.agent.ending import unless_ended
+from suimon.agent.ending import apart
 from suimon.agent.enforcer import Enforcer, drift_told
 from suimon.agent.inquiries import Inquiries
 from suimon.agent.looks import Counters
@@ -274,13 +274,12 @@ class Session:
             kept = Namespaces(self._config.nat, self._switch, enforcer.nats, enforcer.nats_known, told)
             try:
                 self._namespaces = kept
-                await kept.run()
+                await apart(kept.run())
             except* OSError as errors:
                 reason = f"routers don't lead outside by this host: {_first(errors)}"
                 log.error("namespaces_not_kept", reason=reason)
                 told({Owner("namespace", "all"): Failure(reason)})
                 enforcer.nats_known.set()
-            unless_ended()
             if time.monotonic() - started > _NAMESPACES_LAST_RETRY_S:
                 pause_s = _NAMESPACES_RETRY_S
             await asyncio.sleep(pause_s)

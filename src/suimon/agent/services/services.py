@@ -12,7 +12,7 @@ from typing import Never
 import msgspec
 import structlog
 
-from suimon.agent.ending import unless_ended
+from suimon.agent.ending import apart
 from suimon.agent.services import metadata, nova, resolver
 from suimon.agent.services.askers import Askers
 from suimon.agent.services.metadata import Metadata
@@ -61,14 +61,13 @@ class Services:
         try:
             while True:
                 try:
-                    await self._serve()
+                    await apart(self._serve())
                 except* OSError as lost:
                     reason = "; ".join(map(str, _leaves(lost)))
                     self._tell(f"no metadata and names for guests here: {reason}")
                     if reason != told:
                         log.error("services_failed", reason=reason, effect="no metadata and names for guests here")
                     told = reason
-                unless_ended()
                 await asyncio.sleep(self._config.pause_s)
         finally:
             if self._nova is not None:
