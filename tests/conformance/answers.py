@@ -27,6 +27,7 @@ RECORDED: Final = Path(__file__).with_name("neutron_answers.txt")
 _REQUEST: Final = re.compile(r"(nobody )?([A-Z]+) (\S+)(?: ((?!#).*?))?(?: # ([A-Za-z-]+): (.*))?")
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _NAME: Final = re.compile(r"<(?!project>|time>|mac>|id>|number>|address>|network)[a-z0-9-]+>")
+_NAMES: Final = re.compile(r"<\w+>(?:,<\w+>)+")
 _NEUTRAL: Final = (
     (re.compile(r"http://(cloud:9696|127\.0\.0\.1:15000)"), "http://NET"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "<project>"),
@@ -122,7 +123,9 @@ def _neutral(value: Any, names: dict[str, str]) -> Any:
         text = text.replace(real, name) if len(real) > 3 else text
     for pattern, name in _NEUTRAL:
         text = pattern.sub(name, text)
-    return json.loads(_UUID.sub(lambda it: it[0] if it[0] == _NOWHERE else "<id>", text))
+    text = _UUID.sub(lambda it: it[0] if it[0] == _NOWHERE else "<id>", text)
+    # Several in one sentence are in the order of their ids, which are chance.
+    return json.loads(_NAMES.sub(lambda it: ",".join(sorted(it[0].split(","))), text))
 
 
 def _ordered(value: Any) -> Any:

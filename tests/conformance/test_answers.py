@@ -23,7 +23,6 @@ EXPLAINED: Final[dict[str, tuple[str, ...]]] = {
         r"port\.fixed_ips\[\]\.subnet_id: ",
         r"GET /v2\.0/ports\?fixed_ips=.* ports: ",
         r"DELETE /v2\.0/subnets/<id5> status: 204 → 409 SubnetInUse",
-        r"one or more ports still in use on the network, id for these ports is: ",
     ),
     "More is shown": (
         r"GET /v2\.0/ resources: ",
