@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from tests.mutants.kinds import EQUIVALENT, KINDS, Mutant
 from tests.mutants.trial import ROOT, Copy, Outcome
 
-SAMPLE_LIMIT_S = 120
+SAMPLE_LIMIT_S = 60
 
 
 def main() -> int:
