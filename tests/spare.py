@@ -83,13 +83,8 @@ def _own(controller: str) -> str:
 
 
 def main(name: str, *command: str) -> int:
-    """Run a command in spare time, or end it for the commands of that name. Its exit code, or 75 (EX_TEMPFAIL of
-    sysexits.h) where there is none to be had.
-    """
+    """Run a command in spare time. Its exit code, or 75 (EX_TEMPFAIL of sysexits.h) where there is none to be had."""
     spare = Spare(name)
-    if not command:
-        spare.end()
-        return 0
     if not spare.enter():
         return 75
     try:

@@ -1,8 +1,7 @@
 """The compiled folds and numpy's find the same, of whatever records."""
 
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from suimon.detection import folds
 from suimon.detection.folds import Amount, Cells, Keyed, Marks, Rings
 from suimon.detection.seen import FLAGGED, IS_TCP, OUT, TRIED, Seen, keys_of
 from suimon.model.records import Batch, batch_of
+from tests.compiled import both as by_both
+from tests.compiled import built
 from tests.detection.traffic import EPOCH, tags
 
 PORTS = 5
@@ -19,22 +20,13 @@ PORTS = 5
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """As `.ci/bootstrap` does it."""
-    made = tmp_path_factory.mktemp("folds") / "libfolds.so"
-    source = Path(folds.__file__).with_name("folds.c")
-    subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", made, source], check=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "_LIBRARY", folds._loaded(str(made.parent)))
-        assert folds.compiled()
+        patch.setattr(folds, "_LIBRARY", built(folds, tmp_path_factory.mktemp("folds")))
         yield
 
 
-def both(found: Callable[[], Any]) -> Iterator[Any]:
-    """By folds.c, then by numpy."""
-    yield found()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folds, "_LIBRARY", None)
-        yield found()
+both = partial(by_both, folds)
+"""By folds.c, then by numpy."""
 
 
 def whatever(count: int, seed: int = 3) -> Batch:

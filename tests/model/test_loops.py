@@ -1,7 +1,8 @@
 """The compiled loops and numpy's find the same, of whatever arrays."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +10,21 @@ import numpy as np
 import pytest
 
 from suimon.model import loops
+from tests.compiled import both as by_both
+from tests.compiled import built
 
 chance = np.random.default_rng(5)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """As `.ci/bootstrap` does it."""
-    made = tmp_path_factory.mktemp("loops") / "libloops.so"
-    source = Path(loops.__file__).with_name("loops.c")
-    subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", made, source], check=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops, "_LIBRARY", loops._loaded(str(made.parent)))
-        assert loops.compiled()
+        patch.setattr(loops, "_LIBRARY", built(loops, tmp_path_factory.mktemp("loops")))
         yield
 
 
-def both(found: Callable[[], Any]) -> Iterator[Any]:
-    """By loops.c, then by numpy."""
-    yield found()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loops, "_LIBRARY", None)
-        yield found()
+both = partial(by_both, loops)
+"""By loops.c, then by numpy."""
 
 
 def test_what_is_no_library_of_these_is_left(tmp_path: Path) -> None:

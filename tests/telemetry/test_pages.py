@@ -1,42 +1,27 @@
 """Pages are the same with and without a compiler. That they are what was meant is DuckDB's to say: test_parquet.py."""
 
-import ctypes
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
 
 from suimon.telemetry.history import pages
+from tests.compiled import both as by_both
+from tests.compiled import built
 
 chance = np.random.default_rng(6)
-
-
-def compiled(folder: Path) -> ctypes.CDLL:
-    """As `.ci/bootstrap` does it."""
-    source = Path(pages.__file__).with_suffix(".c")
-    how = ["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", folder / "libpages.so", source]
-    subprocess.run(how, check=True)
-    made = pages._loaded(str(folder))
-    assert made is not None
-    return made
 
 
 @pytest.fixture(scope="module", autouse=True)
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "_LIBRARY", compiled(tmp_path_factory.mktemp("pages")))
+        patch.setattr(pages, "_LIBRARY", built(pages, tmp_path_factory.mktemp("pages")))
         yield
 
 
-def both(found: Callable[[], Any]) -> Iterator[Any]:
-    """By pages.c, then by numpy."""
-    yield found()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages, "_LIBRARY", None)
-        yield found()
+both = partial(by_both, pages)
+"""By pages.c, then by numpy."""
 
 
 @pytest.mark.parametrize("width", [*range(1, 33)])

@@ -1,0 +1,27 @@
+"""What is written in C and by numpy: both are asked, and the C is compiled anew."""
+
+import ctypes
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def built(module: Any, folder: Path) -> ctypes.CDLL:
+    """The library of a module's C, made in that folder as `.ci/bootstrap` does it."""
+    source = Path(module.__file__).with_suffix(".c")
+    made = folder / f"lib{source.stem}.so"
+    subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", made, source], check=True)
+    library: ctypes.CDLL | None = module._loaded(str(folder))
+    assert library is not None
+    return library
+
+
+def both(module: Any, found: Callable[[], Any]) -> Iterator[Any]:
+    """By the module's library, then by numpy."""
+    yield found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_LIBRARY", None)
+        yield found()
