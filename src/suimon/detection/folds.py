@@ -78,11 +78,6 @@ class Look(NamedTuple):
     """The class of what has transport ports."""
 
 
-def compiled() -> bool:
-    """Whether these are those of folds.c."""
-    return _LIBRARY is not None
-
-
 class Looked:
     """The records of a known port and direction, of a time that is near; and where C finds them."""
 
