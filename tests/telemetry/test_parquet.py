@@ -9,7 +9,7 @@ import pytest
 
 from suimon.telemetry.history import pages
 from suimon.telemetry.history.parquet import Coded, Column, Writer
-from tests.telemetry.test_pages import compiled
+from tests.compiled import built
 
 _KINDS = {
     **{"signed": "BIGINT", "long": "UBIGINT", "word": "UINTEGER", "short": "USMALLINT"},
@@ -83,7 +83,7 @@ def test_few_numbers_are_kept_once(tmp_path: Path, known: int, apart: int) -> No
 
 def test_without_a_compiler_the_file_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     groups = [rows(count) for count in (300, 128, 9000)]
-    monkeypatch.setattr(pages, "_LIBRARY", compiled(tmp_path))
+    monkeypatch.setattr(pages, "_LIBRARY", built(pages, tmp_path))
     written(tmp_path / "compiled", groups)
     monkeypatch.setattr(pages, "_LIBRARY", None)
     written(tmp_path / "plain", groups)
