@@ -151,7 +151,17 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
 
 def history_misled(root: Path) -> Iterator[Mutant]:
     """The same of what keeps flow records and finds them."""
-    ours = ("filters", "questions", "segments", "parquet", "talk", "talk_clickhouse", "clickhouse", "clickhouse_http")
+    ours = (
+        "filters",
+        "questions",
+        "segments",
+        "parquet",
+        "talk",
+        "talk_clickhouse",
+        "clickhouse",
+        "clickhouse_http",
+        "clickhouse_sql",
+    )
     for stem in ours:
         yield from _conditions_false(root, f"telemetry/history/{stem}.py", "history")
 

@@ -21,8 +21,9 @@ import pytest
 from suimon.model.collectors import MappedPort, Question
 from suimon.model.records import Batch, batch_of
 from suimon.telemetry.history import clickhouse, clickhouse_http
-from suimon.telemetry.history.clickhouse import ClickHouse, Config, literal, spliced
+from suimon.telemetry.history.clickhouse import ClickHouse, Config
 from suimon.telemetry.history.clickhouse_http import Address, Server, ServerError, address
+from suimon.telemetry.history.clickhouse_sql import literal, spliced
 from suimon.telemetry.history.engine import Lot, QuestionRefused
 from suimon.telemetry.history.questions import answered
 from tests.clickhouse import PASSWORD, USER, PrivateServer, counted, private_server

@@ -114,6 +114,10 @@ class TalkAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most: Annotated[int, Meta(ge=1, le=MOST_TALK)] = MOST_TALK
     project_id: str = ""
 
+    @property
+    def until_s(self) -> int:
+        return self.since_s + self.windows * self.window_s
+
 
 class Service(msgspec.Struct, frozen=True, array_like=True):
     """What a port sent ("out") or got ("in"), by protocol and destination port, which is None for ICMP and the like and

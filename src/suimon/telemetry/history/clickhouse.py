@@ -16,15 +16,26 @@ from typing import Final
 import msgspec
 import structlog
 
-from suimon.model.collectors import Sums
+from suimon.model.collectors import Sums, TalkAsked
+from suimon.telemetry.history import talk_clickhouse
 from suimon.telemetry.history.clickhouse_http import Server, ServerError
+from suimon.telemetry.history.clickhouse_sql import Ask, Texts, literal, rows_of, spliced
 from suimon.telemetry.history.columns import COLUMNS, LABELS, TEXTS
-from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, QuestionRefused, Row, Sought, hours, sums, too_late
+from suimon.telemetry.history.engine import (
+    HOUR_S,
+    SUMS,
+    Lot,
+    QuestionRefused,
+    Row,
+    Sought,
+    Talked,
+    hours,
+    sums,
+    too_late,
+)
 from suimon.telemetry.history.native import TYPES, blocks
 
 log = structlog.get_logger()
-Texts = list[list[str]]
-"""Rows, as the server writes them."""
 
 TABLE: Final = "suimon_flows"
 _OWN: Final = {"collector": "String", "hour": "UInt64", "lot": "UInt64", "part": "UInt64"}
@@ -44,8 +55,6 @@ _PARTS: Final = (
     "SELECT partition, partition_id, sum(bytes_on_disk) FROM system.parts "  # noqa: S608
     f"WHERE active AND database = currentDatabase() AND table = '{TABLE}' GROUP BY partition, partition_id"
 )
-_ESCAPED: Final = re.compile(r"\\(.)")
-_ESCAPES: Final = {"t": "\t", "n": "\n", "r": "\r", "0": "\0", "b": "\b", "f": "\f", "N": ""}
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -95,7 +104,7 @@ class ClickHouse:
     def tend(self) -> None:
         """Forget what is too old, and the oldest while there is too much."""
         self._prepare()
-        mine = _partitions(self._config.collector, _rows(self._server.ask(_PARTS, _LOOK_S))[0])
+        mine = _partitions(self._config.collector, rows_of(self._server.ask(_PARTS, _LOOK_S))[0])
         total = sum(size for _, _, size in mine)
         oldest = (self._now() - self._config.most_age_s) // HOUR_S
         for hour, identifier, size in sorted(mine):
@@ -108,8 +117,8 @@ class ClickHouse:
     def find(self, sought: Sought, timeout_s: float) -> tuple[list[Row], Sums]:
         condition, keys = sought.condition, ", ".join(sought.by)
         matching = spliced(condition.sql, condition.parameters)
-        where = f"FROM {self.source(condition.since_s, condition.until_s)} AND {matching}"
-        with self.asking(timeout_s) as ask:
+        where = f"FROM {self._source(condition.since_s, condition.until_s)} AND {matching}"
+        with self._asking(timeout_s) as ask:
             if keys:
                 # Those of no port come last, as null ones do elsewhere.
                 by = ", ".join(f"empty({name}), {name}" if name in TEXTS else name for name in sought.by)
@@ -123,13 +132,18 @@ class ClickHouse:
         totals = _typed(names if keys else _SUM_NAMES, total[0]) if total else None
         return [_typed(names, row) for row in rows], sums(totals) if totals else Sums()
 
-    def source(self, since_s: float | None, until_s: float | None) -> str:
+    def talked(self, asked: TalkAsked, timeout_s: float) -> Talked:
+        source = self._source(asked.since_s, asked.until_s)
+        with self._asking(timeout_s) as ask:
+            return Talked(*talk_clickhouse.talked(ask, source, asked), self._since_s(ask))
+
+    def _source(self, since_s: float | None, until_s: float | None) -> str:
         """What to select from, up to a condition that more may be added to: the records that may lie in that time."""
         first, last = hours(since_s, until_s)
         return f"{TABLE} WHERE {self._mine} AND hour BETWEEN {first:d} AND {last:d}"
 
     @contextmanager
-    def asking(self, timeout_s: float) -> Iterator[Callable[[str], tuple[Texts, Texts]]]:
+    def _asking(self, timeout_s: float) -> Iterator[Ask]:
         """To ask several things: rows of a SELECT, and the totals of them all. Raises QuestionRefused."""
         until_s = time.monotonic() + timeout_s
 
@@ -138,7 +152,7 @@ class ClickHouse:
             self._prepare()
             # Whatever were in it, it could change nothing (2: but the settings of one question).
             said = self._server.ask(select, left_s, readonly=2, max_execution_time=max(1, int(left_s)))
-            return _rows(said)
+            return rows_of(said)
 
         try:
             yield ask
@@ -150,7 +164,7 @@ class ClickHouse:
             log.warning("history_not_asked", reason=str(error))
             raise QuestionRefused("the server that keeps the records can't answer now") from error
 
-    def since_s(self, ask: Callable[[str], tuple[Texts, Texts]]) -> int | None:
+    def _since_s(self, ask: Ask) -> int | None:
         """From which hour on there are records; None: there are none."""
         mine = _partitions(self._config.collector, ask(_PARTS)[0])
         return min((hour * HOUR_S for hour, _, _ in mine), default=None)
@@ -176,7 +190,7 @@ class ClickHouse:
             return
         self._server.ask(_MADE, _LOOK_S)
         asked = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'"  # noqa: S608
-        there = {name for (name,) in _rows(self._server.ask(asked, _LOOK_S))[0]}
+        there = {name for (name,) in rows_of(self._server.ask(asked, _LOOK_S))[0]}
         for name, kind in _SCHEMA.items():
             if name not in there:
                 self._server.ask(f"ALTER TABLE {TABLE} ADD COLUMN {name} {kind}", _LOOK_S)
@@ -184,21 +198,6 @@ class ClickHouse:
 
 
 _SUM_NAMES: Final = tuple(f"sum_{name}" for name in Sums.__struct_fields__)
-
-
-def literal(value: object) -> str:
-    """Of a whole number or a text, which can't be anything else in SQL."""
-    if isinstance(value, int):
-        return f"{int(value):d}"
-    assert isinstance(value, str), "a condition's values are numbers and texts"
-    return f"unhex('{value.encode().hex()}')"
-
-
-def spliced(sql: str, values: Sequence[object]) -> str:
-    """With each `?` replaced by its value; the SQL has no texts in which one could stand."""
-    parts = sql.split("?")
-    assert len(parts) == len(values) + 1 and "'" not in sql, "a value for each question mark"
-    return parts[0] + "".join(literal(value) + part for value, part in zip(values, parts[1:], strict=True))
 
 
 def _partitions(collector: str, rows: Texts) -> list[tuple[int, str, int]]:
@@ -209,22 +208,6 @@ def _partitions(collector: str, rows: Texts) -> list[tuple[int, str, int]]:
         if found and found[1] == collector and re.fullmatch(r"[0-9a-zA-Z-]+", identifier):
             mine.append((int(found[2]), identifier, int(took)))
     return mine
-
-
-def _rows(tsv: str) -> tuple[Texts, Texts]:
-    """Rows, and those after an empty line: the totals."""
-    found: tuple[Texts, Texts] = ([], [])
-    after = 0
-    for line in tsv.removesuffix("\n").split("\n") if tsv else ():
-        if line:
-            found[after].append([_ESCAPED.sub(_unescaped, each) for each in line.split("\t")])
-        else:
-            after = 1
-    return found
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return _ESCAPES.get(found[1], found[1])
 
 
 def _typed(names: Sequence[str], row: Sequence[str]) -> Row:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from suimon.model.collectors import MappedPort, Sums
+from suimon.model.collectors import MappedPort, Sums, TalkAsked
 from suimon.model.records import Batch
 from suimon.telemetry.history.filters import Condition
 
@@ -101,6 +101,10 @@ class History(Protocol):
 
     def find(self, sought: Sought, timeout_s: float) -> tuple[list[Row], Sums]:
         """Rows by column, `sum_…` among them, and the sums of all that matches. Raises QuestionRefused."""
+        ...
+
+    def talked(self, asked: TalkAsked, timeout_s: float) -> Talked:
+        """Who talked with whom, in numbers (`talk.talk`). Raises QuestionRefused."""
         ...
 
 

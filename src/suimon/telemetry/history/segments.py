@@ -19,9 +19,10 @@ import duckdb
 import msgspec
 import structlog
 
-from suimon.model.collectors import Sums
+from suimon.model.collectors import Sums, TalkAsked
+from suimon.telemetry.history import talk_files
 from suimon.telemetry.history.columns import COLUMNS, TEXTS, stored
-from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, hours, sums, too_late
+from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
 
 log = structlog.get_logger()
@@ -159,7 +160,7 @@ class Segments:
         return min((_hour(each) * HOUR_S for each in self.files()), default=None)
 
     @contextmanager
-    def asked(self, since_s: float | None, until_s: float | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    def _asked(self, since_s: float | None, until_s: float | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
         """A cursor, and what to select from: the records that may lie in that time. One caller at a time."""
         first, last = hours(since_s, until_s)
         with self._reading, self._cursor() as cursor:
@@ -167,8 +168,13 @@ class Segments:
 
     def find(self, sought: Sought, timeout_s: float) -> tuple[list[Row], Sums]:
         condition = sought.condition
-        with self.asked(condition.since_s, condition.until_s) as (cursor, source):
-            return in_time(cursor, timeout_s, lambda: _found(cursor, source, sought))
+        with self._asked(condition.since_s, condition.until_s) as (cursor, source):
+            return _in_time(cursor, timeout_s, lambda: _found(cursor, source, sought))
+
+    def talked(self, asked: TalkAsked, timeout_s: float) -> Talked:
+        with self._asked(asked.since_s, asked.until_s) as (cursor, source):
+            told = _in_time(cursor, timeout_s, lambda: talk_files.talked(cursor, source, asked))
+        return Talked(*told, self.since_s())
 
     @contextmanager
     def _appearing(self, path: Path) -> Iterator[Path]:
@@ -198,7 +204,7 @@ class Segments:
         return self._hours / f"{hour}.parquet"
 
 
-def in_time(cursor: duckdb.DuckDBPyConnection, timeout_s: float, act: Callable[[], T]) -> T:
+def _in_time(cursor: duckdb.DuckDBPyConnection, timeout_s: float, act: Callable[[], T]) -> T:
     """What comes of it. Raises QuestionRefused when it takes longer."""
     late = threading.Event()
 

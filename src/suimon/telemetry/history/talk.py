@@ -8,11 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from suimon.model.collectors import Peer, Service, Talk, TalkAsked, Window
-from suimon.telemetry.history import talk_clickhouse, talk_files
-from suimon.telemetry.history.clickhouse import ClickHouse
-from suimon.telemetry.history.engine import History, Talked
+from suimon.telemetry.history.engine import History
 from suimon.telemetry.history.questions import DIRECTIONS, NAMED, address_of
-from suimon.telemetry.history.segments import Segments
 
 _MOST: Final = 1 << 53
 """An exporter may say anything; a fact has 63 bits."""
@@ -20,13 +17,7 @@ _MOST: Final = 1 << 53
 
 def talk(history: History, asked: TalkAsked, timeout_s: float) -> Talk:
     """Raises QuestionRefused; blocks."""
-    if isinstance(history, ClickHouse):
-        return _told(talk_clickhouse.talked(history, asked, timeout_s), asked)
-    assert isinstance(history, Segments), "there are two engines"
-    return _told(talk_files.talked(history, asked, timeout_s), asked)
-
-
-def _told(talked: Talked, asked: TalkAsked) -> Talk:
+    talked = history.talked(asked, timeout_s)
     services: list[list[Service]] = [[] for _ in range(asked.windows)]
     peers: list[list[Peer]] = [[] for _ in range(asked.windows)]
     for part, port, project, *key, many, records, packets, volume in talked.services:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from suimon.model.collectors import EPHEMERAL, TalkAsked
-from suimon.telemetry.history.clickhouse import ClickHouse, Texts, literal
-from suimon.telemetry.history.engine import OF_PORT, OF_SERVICE, SCALE, Talked
+from suimon.telemetry.history.clickhouse_sql import Ask, Texts, literal
+from suimon.telemetry.history.engine import OF_PORT, OF_SERVICE, SCALE
 
 _NONE: Final = 1 << 16
 """In place of a service that there is not, which comes last."""
@@ -18,29 +18,29 @@ _SERVICE: Final = "part, port_id, project_id, direction, protocol, service"
 _OTHER: Final = "ip_version, high, low"
 
 
-def talked(history: ClickHouse, asked: TalkAsked, timeout_s: float) -> Talked:
-    """Raises QuestionRefused; blocks."""
-    seen = _seen(history, asked)
-    with history.asking(timeout_s) as ask:
-        counted = ask(f"SELECT part, count() FROM ({_services(seen)}) GROUP BY part")[0]  # noqa: S608
-        services = ask(_kept(seen, asked.most))[0]
-        peers = ask(_largest(seen, asked.most))[0]
-        since_s = history.since_s(ask)
+def talked(ask: Ask, source: str, asked: TalkAsked) -> tuple[list[list[Any]], list[list[Any]], dict[int, int]]:
+    """Services, peers and how many services there are (`Talked`), of what is selected from `source`. Raises what `ask`
+    does.
+    """
+    seen = _seen(source, asked)
+    counted = ask(f"SELECT part, count() FROM ({_services(seen)}) GROUP BY part")[0]  # noqa: S608
+    services = ask(_kept(seen, asked.most))[0]
+    peers = ask(_largest(seen, asked.most))[0]
     many = {int(part): int(count) for part, count in counted}
-    return Talked([*_service_rows(services)], [*_peer_rows(peers)], many, since_s)
+    return [*_service_rows(services)], [*_peer_rows(peers)], many
 
 
-def _seen(history: ClickHouse, asked: TalkAsked) -> str:
+def _seen(source: str, asked: TalkAsked) -> str:
     """Each record of a port that ended within the time, with what it counts."""
-    since_ms, until_s = asked.since_s * 1000, asked.since_s + asked.windows * asked.window_s
+    since_ms = asked.since_s * 1000
     of_project = f" AND project_id = {literal(asked.project_id)}" if asked.project_id else ""
     return f"""
 SELECT intDiv(begun_ms + duration_ms - {since_ms:d}, {asked.window_s * 1000:d}) AS part, port_id, project_id, exporter,
   direction, protocol, {_offered("destination")} AS service, {_offered("source")} AS from_service, ip_version,
   {_other("high")}, {_other("low")}, CAST(packets AS DOUBLE) * {SCALE} AS all_packets,
   CAST(bytes AS DOUBLE) * {SCALE} AS all_bytes
-FROM {history.source(asked.since_s, until_s)} AND port_id != unhex('') AND direction IN (1, 2)
-  AND begun_ms + duration_ms >= {since_ms:d} AND begun_ms + duration_ms < {until_s * 1000:d}{of_project}"""  # noqa: S608
+FROM {source} AND port_id != unhex('') AND direction IN (1, 2)
+  AND begun_ms + duration_ms >= {since_ms:d} AND begun_ms + duration_ms < {asked.until_s * 1000:d}{of_project}"""  # noqa: S608
 
 
 def _offered(side: str) -> str:

@@ -7,8 +7,7 @@ from typing import Any, Final
 import duckdb
 
 from suimon.model.collectors import EPHEMERAL, TalkAsked
-from suimon.telemetry.history.engine import OF_PORT, OF_SERVICE, SCALE, Talked
-from suimon.telemetry.history.segments import Segments, in_time
+from suimon.telemetry.history.engine import OF_PORT, OF_SERVICE, SCALE
 
 _SUMS: Final = "sum(records) AS records, sum(packets) AS packets, sum(bytes) AS bytes"
 _EACH: Final = "records, packets, bytes"
@@ -76,18 +75,13 @@ FROM largest ORDER BY place, bytes DESC, {_SERVICE}, {_OTHER}
 """  # noqa: S608
 
 
-def talked(segments: Segments, asked: TalkAsked, timeout_s: float) -> Talked:
-    """Raises QuestionRefused; blocks."""
-    until_s = asked.since_s + asked.windows * asked.window_s
-    with segments.asked(asked.since_s, until_s) as (cursor, source):
-        told = in_time(cursor, timeout_s, lambda: _rows(cursor, source, asked, until_s))
-    return Talked(*told, segments.since_s())
-
-
-def _rows(
-    cursor: duckdb.DuckDBPyConnection, source: str, asked: TalkAsked, until_s: int
+def talked(
+    cursor: duckdb.DuckDBPyConnection, source: str, asked: TalkAsked
 ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], dict[int, int]]:
-    span = {"since_ms": asked.since_s * 1000, "until_ms": until_s * 1000, "window_ms": asked.window_s * 1000}
+    """Services, peers and how many services there are (`Talked`), of what is selected from `source`. Raises
+    duckdb.Error.
+    """
+    span = {"since_ms": asked.since_s * 1000, "until_ms": asked.until_s * 1000, "window_ms": asked.window_s * 1000}
     cursor.execute(_SEEN % source, {**span, "project": asked.project_id})
     cursor.execute(_TALKED)
     cursor.execute(_RANKED)
