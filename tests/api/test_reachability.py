@@ -19,6 +19,7 @@ from suimon.resources import hosts, virtual_addresses
 from tests.api.cloud import Answer, Cloud
 
 OUTSIDE = "203.0.113.9"
+STUB = (("sub2", "10.2.0.90"), ("sub2-6", "2001:db8:2::90"))
 
 
 class Small:
@@ -83,6 +84,14 @@ class Small:
         self.ids["router-ip"] = made["external_gateway_info"]["external_fixed_ips"][0]["ip_address"]
         for subnet in ("sub1", "sub2", "sub1-6", "sub2-6"):
             self.put(f"routers/{self.ids['router']}/add_router_interface", {"subnet_id": self.ids[subnet]})
+        self._stub()
+
+    def _stub(self) -> None:
+        """A router beside the other one on its second network, which hosts without ports there are told the leg of."""
+        self.make("routers", "stub")
+        fixed = [{"subnet_id": self.ids[name], "ip_address": ip} for name, ip in STUB]
+        self.make("ports", "stub-leg", network_id=self.ids["net2"], fixed_ips=fixed)
+        self.put(f"routers/{self.ids['stub']}/add_router_interface", {"port_id": self.ids["stub-leg"]})
 
     def _subnet(self, name: str, network: str, cidr: str, by: str = "anna") -> None:
         self.make("subnets", name, by, network_id=self.ids[network], ip_version=6 if ":" in cidr else 4, cidr=cidr)
@@ -220,6 +229,20 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("a", "loose-ip", WEB, "not: allowed security_group_rule, routed router, forwarded, translated router, dropped "
      "public: nobody on the network has the next hop loose-ip"),
     ("a", "router-ip", {}, "reached: allowed security_group_rule, routed router, forwarded, answered router"),
+    ("a", "10.1.0.1", {}, "reached: allowed security_group_rule, answered router"),
+    ("a", "10.2.0.1", {}, "reached: allowed security_group_rule, answered router"),
+    ("a", "10.2.0.1", WEB, "not: allowed security_group_rule, dropped router: 10.2.0.1 is the router's own address: it "
+     "answers ping only"),
+    ("a", "10.2.0.90", {}, "reached: allowed security_group_rule, routed router, answered stub"),
+    ("a", "2001:db8:2::90", {}, "reached: allowed security_group_rule, routed router, answered stub"),
+    ("a", "stub-leg", {}, "reached: allowed security_group_rule, routed router, answered stub"),
+    ("a", "10.2.0.90", WEB, "not: allowed security_group_rule, routed router, dropped stub: 10.2.0.90 is the router's "
+     "own address: it answers ping only"),
+    ("a", "2001:db8:2::90", WEB, "not: allowed security_group_rule, routed router, dropped stub: 2001:db8:2::90 is the "
+     "router's own address: it answers ping only"),
+    ("c", "10.2.0.90", {}, "reached: allowed security_group_rule, answered stub"),
+    ("c", "10.2.0.90", WEB, "not: allowed security_group_rule, dropped stub: 10.2.0.90 is the router's own address"),
+    ("b", "10.2.0.90", {}, "reached: allowed security_group_rule, routed router, answered stub"),
     (OUTSIDE, "fip-ip", WEB, "reached: translated fip, allowed web-tcp80, delivered c"),
     (OUTSIDE, "fwd-ip", TCP | {"port": 8080}, "reached: translated router, routed router, allowed web-tcp80, "
      "delivered b"),
@@ -250,6 +273,17 @@ def test_the_verdict_and_who_decided(
     assert text.replace(mac["mac_address"], "a-mac").startswith(expected), text
     if shown["reached"] and "answered" not in text:
         assert shown["back"][-1]["what"] in ("delivered", "forwarded"), shown["back"]
+
+
+def test_a_legs_answer_comes_back_or_is_dropped_like_any(small: Small) -> None:
+    told = small.ask("a", "10.2.0.90").json["reachability"]
+    assert [hop["what"] for hop in told["back"]] == ["routed", "allowed", "delivered"]
+    small.make("security-groups", "blind", stateful=False)
+    small._port("e", "net1", "h1", "blind")
+    small._report("h1", "e")
+    told = small.ask("e", "10.2.0.90").json["reachability"]
+    assert told["there"][-1]["what"] == "answered" and not told["reached"]
+    assert "no ingress rule allows icmp from 10.2.0.90" in told["back"][-1]["words"]
 
 
 def _line(hop: dict[str, Any]) -> str:

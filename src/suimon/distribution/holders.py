@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from suimon.model import things
-from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, UNPLUGGED
+from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, ROUTER_INTERFACE, UNPLUGGED
 from suimon.pipeline.simulate.sender import Wanted
 from suimon.store.columns import address_digits
 from suimon.store.tables import IP_ALLOCATIONS, NETWORKS, SUBNETS
@@ -28,8 +28,9 @@ _EXTERNAL: Final = (
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Of what is sent to the address, `port` gets it, or else the router does. Without either nobody answers for it,
-    because of the resource `kind`, `id`. `project_id` is whose the address is.
+    """Of what is sent to the address, `port` gets it, or else the router does whose gateway has it, or the leg that is
+    the port `leg_id`. Without any nobody answers for it, because of the resource `kind`, `id`. `project_id` is whose
+    the address is.
     """
 
     port: things.Port | None = None
@@ -38,6 +39,7 @@ class Holder(msgspec.Struct, frozen=True):
     kind: str = ""
     id: str = ""
     words: str = ""
+    leg_id: str = ""
 
 
 def holders(tx: Tx, subnets: Iterable[str], addresses: Iterable[str]) -> list[things.Port]:
@@ -58,6 +60,9 @@ def holder(tx: Tx, subnets: Iterable[str], address: str, wanted: Wanted) -> Hold
     if port.device_owner == ROUTER_GATEWAY:
         router = tx.get(things.Router, port.device_id)
         return Holder(router_id=port.device_id, project_id=(router.project_id if router else None) or "")
+    if port.device_owner == ROUTER_INTERFACE:
+        words = f"{address} is a router's leg: from outside, nobody answers for it"
+        return Holder(leg_id=port.id, project_id=port.project_id or "", kind="port", id=port.id, words=words)
     if port.device_owner in UNPLUGGED:
         return None
     return Holder(_claimant(tx, port, address) or port, project_id=port.project_id or "")

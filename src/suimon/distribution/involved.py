@@ -46,13 +46,20 @@ class Known(msgspec.Struct, frozen=True):
         return [each for each in subnets if ip_address(address) in ip_network(each.cidr)]
 
 
-def known(tx: Tx, ends: Collection[things.Port], address: str = "", routers: Collection[str] = ()) -> Known:
+def known(
+    tx: Tx,
+    ends: Collection[things.Port],
+    address: str = "",
+    routers: Collection[str] = (),
+    legs: Collection[str] = (),
+) -> Known:
     """What the hosts of these ports, and those that lead their routers and these ones out, are told that matters to a
-    packet between them, or from one of them to the address. Where an extra route leads is an end, too: a guest routes.
+    packet between them, or from one of them to the address, which a port of `legs` may have. Where an extra route leads
+    is an end, too: a guest routes.
     """
-    found = _known(tx, ends, address, routers)
+    found = _known(tx, ends, address, routers, legs)
     hops = [port for port in _next_hops(tx, found.objects) if port not in ends]
-    return _known(tx, [*ends, *hops], address, routers) if hops else found
+    return _known(tx, [*ends, *hops], address, routers, legs) if hops else found
 
 
 def places(tx: Tx, known: Known) -> list[Place]:
@@ -68,7 +75,9 @@ def places(tx: Tx, known: Known) -> list[Place]:
     return made
 
 
-def _known(tx: Tx, ends: Collection[things.Port], address: str, routers: Collection[str]) -> Known:
+def _known(
+    tx: Tx, ends: Collection[things.Port], address: str, routers: Collection[str], legs: Collection[str]
+) -> Known:
     ids = {port.id for port in ends}
     meant = {str(row[0]) for row in tx.rows(_MEANT, {"ip": address})} if address else set()
     held: dict[str, set[str]] = defaultdict(set)
@@ -78,6 +87,7 @@ def _known(tx: Tx, ends: Collection[things.Port], address: str, routers: Collect
     every = {scope for scopes in held.values() for scope in scopes} | {f"router:{id_}" for id_ in routers}
     members = {scope.removeprefix("members:") for scope in every if scope.startswith("members:")}
     keys: set[view.Key] = {(kind, id_) for kind in ("port", "peer") for id_ in ids | meant}
+    keys |= {("leg", id_) for id_ in legs}
     keys |= {("member", f"/{id_}") for id_ in ids | members} | {("port", id_) for id_ in _trunks(tx, ids | meant)}
     restricting = tx.select(things.Restriction, {"target": ids, "state": "active"}) if ids else ()
     keys |= {("restriction", each.id) for each in restricting}

@@ -10,6 +10,7 @@ import msgspec
 from suimon.distribution.holders import Holder, holder, outside_holder
 from suimon.distribution.involved import known, places
 from suimon.model import things, view
+from suimon.model.touches import ROUTER_INTERFACE
 from suimon.pipeline.simulate.causes import Event, events
 from suimon.pipeline.simulate.journey import Journey, Leg, Sites
 from suimon.pipeline.simulate.namespace import L4
@@ -98,12 +99,13 @@ class _Walk:
         self._wanted = question.wanted
         self._source = question.source if isinstance(question.source, things.Port) else None
         self._target = question.target if isinstance(question.target, things.Port) else None
-        self._address = question.target if isinstance(question.target, str) else self._claimed(tx)
+        self._address = question.target if isinstance(question.target, str) else self._meant(tx)
         self._holder = self._held(tx)
         if self._holder is not None:
             self._target = self._holder.port
         routers = [self._holder.router_id] if self._holder and self._holder.router_id else []
-        self._known = known(tx, self._ends(), self._address, routers)
+        legs = [self._holder.leg_id] if self._holder and self._holder.leg_id else []
+        self._known = known(tx, self._ends(), self._address, routers, legs)
         self._sites = Sites(places(tx, self._known), self._answers())
 
     def verdict(self) -> Verdict:
@@ -125,12 +127,14 @@ class _Walk:
         subnets = known(tx, [self._source]).subnets(self._address)
         return holder(tx, [each.id for each in subnets], self._address, self._wanted)
 
-    def _claimed(self, tx: Tx) -> str:
-        """The address of a port that is bound to no host, if some guest said that it has it: that one gets what is sent
-        there (docs/decisions/0041).
+    def _meant(self, tx: Tx) -> str:
+        """The address of a port that is bound to no host: of a router's leg, or one that some guest said that it has,
+        which gets what is sent there (docs/decisions/0041).
         """
         if self._source is None or self._target is None or self._target.binding_host:
             return ""
+        if self._target.device_owner == ROUTER_INTERFACE:
+            return _address_of(self._target, self._source)
         claimed = {each.ip for each in tx.select(things.VirtualAddress, {"port_id": self._target.id})}
         fixed = [each for each in self._target.fixed_ips if each.ip in claimed]
         return _address_of(msgspec.structs.replace(self._target, fixed_ips=tuple(fixed)), self._source) if fixed else ""
@@ -166,7 +170,8 @@ class _Walk:
         there = self._way(journey)
         if not there.arrived:
             return self._told(there, packet=packet)
-        return self._told(there, self._answer(journey, source), packet)
+        there, back = _parted(there, arrived=source.id in journey.delivered)
+        return self._told(there, back or self._answer(journey, source), packet)
 
     def _answer(self, journey: Journey, source: things.Port) -> Way:
         """What the target sends back, through the connections that the first packet made."""
@@ -303,6 +308,14 @@ class _Walk:
         if found is None:
             raise QuestionError(f"port {port.id} is none that a guest is plugged into")
         return found
+
+
+def _parted(way: Way, *, arrived: bool) -> tuple[Way, Way | None]:
+    """The way there and the answer's, of a packet that a router on the way made its answer of."""
+    turned = next((number for number, event in enumerate(way.events, 1) if event.what == "answered"), len(way.events))
+    if turned == len(way.events):
+        return way, None
+    return Way(way.events[:turned], way.legs, way.arrived), Way(way.events[turned:], (), arrived)
 
 
 def _matters(leg: Leg, event: Event) -> bool:

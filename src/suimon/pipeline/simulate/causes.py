@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from suimon.model import view
+from suimon.model.owner import Owner
 from suimon.pipeline.fields import (
     COMPLAINT,
     EXPIRED,
@@ -28,7 +29,7 @@ from suimon.pipeline.fields import (
     VERDICT,
     registers,
 )
-from suimon.pipeline.flow import CheckLarger, SetField
+from suimon.pipeline.flow import CheckLarger, SetField, set_field
 from suimon.pipeline.restrict import PRIORITIES
 from suimon.pipeline.simulate.journey import INWARDS, Leg, Site
 from suimon.pipeline.simulate.packet import Packet
@@ -44,6 +45,7 @@ NAMESPACE: Final = "namespace"
 """What stands for a stage in what a router's namespace does."""
 _PROTOCOLS: Final = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 _ICMP: Final = {1: "icmp", 58: "icmpv6"}
+_ECHO_REPLIES: Final = frozenset({set_field("icmp_type", 0), set_field("icmpv6_type", 129)})
 _OUTWARDS: Final = frozenset({Stage.BLOCK_OUT, Stage.ANTISPOOF, Stage.TRACK_OUT, Stage.GROUP_OUT, Stage.ALLOW_OUT})
 
 
@@ -64,12 +66,13 @@ class Event(msgspec.Struct, frozen=True):
 
 def events(site: Site, leg: Leg) -> Iterator[Event]:
     """In the order of the lookups; the last one says how the packet left the host, or what dropped it."""
-    inwards = not leg.entry.startswith("port/")
+    inwards, turned = not leg.entry.startswith("port/"), False
     for step, near in leg.halves():
         inwards = inwards or step.stage in INWARDS
         found = _passed(site, step, inwards=inwards)
         if found:
             what, (kind, id_, words) = found
+            turned = turned or what == "answered"
             yield Event(leg.host, step.stage.label, what, words, kind, id_, near)
     for sent in leg.result.sent:
         way = site.way(sent)
@@ -79,7 +82,7 @@ def events(site: Site, leg: Leg) -> Iterator[Event]:
             yield Event(leg.host, stage, "delivered", "handed to the port's interface", "port", port_id, near=False)
         elif way.startswith(("tunnel/", "provider/")):
             yield Event(leg.host, stage, "forwarded", f"left the host by {way.replace('/', ' ')}", near=near)
-        elif not way.startswith("nat/"):
+        elif not way.startswith("nat/") and not turned:
             kind, id_ = _owner(sent.step)
             yield Event(leg.host, stage, "answered", f"answered by the {kind} itself", kind, id_, near)
     for crossed in leg.crossings:
@@ -101,6 +104,9 @@ def _passed(site: Site, step: Step, *, inwards: bool) -> tuple[What, Why] | None
     if step.flow is None or not step.flow.actions:
         return None
     owner = step.flow.owner
+    if not _ECHO_REPLIES.isdisjoint(step.flow.actions):
+        kind, id_ = _router(site, owner)
+        return "answered", (kind, id_, "answered by the router itself")
     match step.stage:
         case Stage.RULES_OUT | Stage.RULES_IN if _allows(step):
             port = _port(site, step.packet, TARGET if inwards else SOURCE)
@@ -190,11 +196,13 @@ def _dropped(site: Site, leg: Leg) -> Why:
     match step.stage:
         case Stage.CLASSIFY | Stage.TUNNEL:
             return _unknown_entry(site, leg)
+        case Stage.LOOKUP if step.flow and step.flow.owner.kind == "leg":
+            return *_router(site, step.flow.owner), _pings_only(packet)
         case Stage.LOOKUP:
             return _nobody(site, packet)
         case Stage.ROUTE:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
-            return "router", router, f"{packet_ip(packet, 'dst')} is the router's own address: it answers ping only"
+            return "router", router, _pings_only(packet)
         case Stage.FLOATING_OUT:
             router = site.world.numbers.name("router", packet.fields.get(ROUTER, 0)) or ""
             return "router", router, f"{packet_ip(packet, 'src')} has no floating IP to leave for the outside with"
@@ -205,6 +213,16 @@ def _dropped(site: Site, leg: Leg) -> Why:
             network = site.world.numbers.name("network", packet.fields.get(NET, 0)) or ""
             return "network", network, "the host is not attached to what carries the network"
     return *_owner(step), "dropped there" if step.flow else "no flow is for it"
+
+
+def _router(site: Site, owner: Owner) -> tuple[str, str]:
+    """Whose flow it is: of one that this host needn't know, it is the leg's."""
+    leg = site.world.objects.get((owner.kind, owner.id))
+    return ("router", leg.router_id) if isinstance(leg, view.Leg) else (owner.kind, owner.id)
+
+
+def _pings_only(packet: Packet) -> str:
+    return f"{packet_ip(packet, 'dst')} is the router's own address: it answers ping only"
 
 
 def _complained(site: Site, packet: Packet) -> tuple[str, str, str]:
