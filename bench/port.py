@@ -101,7 +101,7 @@ async def _round(lab: Lab, cloud: Cloud, switch: ovsdb.Connection, network: str,
     mac, address = f"fa:16:3e:77:{number >> 8:02x}:{number & 255:02x}", f"10.77.200.{number + 1}"
     nobody = f"{number:08x}-0000-4000-8000-000000000000"
     guest = lab.guests.add(f"new{number}", "hv1", nobody, mac)
-    await switch.transact([_iface_id(guest, "")])
+    await switch.transact([_iface_id(guest.device, "")])
     lab.guests.run(guest, ["ip", "address", "add", f"{address}/16", "dev", "eth0"])
     lab.guests.run(guest, ["ip", "neigh", "add", echo.lease["ip"], "lladdr", echo.mac, "dev", "eth0"])
     sender = _inside(lab, guest, FIRST, echo.lease["ip"])
@@ -109,7 +109,7 @@ async def _round(lab: Lab, cloud: Cloud, switch: ovsdb.Connection, network: str,
     begun = time.monotonic()
     port = await cloud.create("ports", {"port": wanted | {"fixed_ips": [{"ip_address": address}]}})
     answered = time.monotonic()
-    await switch.transact([_iface_id(guest, port["id"])])
+    await switch.transact([_iface_id(guest.device, port["id"])])
     said, _ = await asyncio.to_thread(sender.communicate, timeout=30)
     first = float(said)
     lab.guests.remove(guest.name)
@@ -117,8 +117,8 @@ async def _round(lab: Lab, cloud: Cloud, switch: ovsdb.Connection, network: str,
     return Round(echo.host != "hv1", (answered - begun) * 1000, (first - begun) * 1000)
 
 
-def _iface_id(guest: Guest, port_id: str) -> ovsdb.Operation:
-    where = [["name", "==", guest.device]]
+def _iface_id(device: str, port_id: str) -> ovsdb.Operation:
+    where = [["name", "==", device]]
     ids = ["map", [["iface-id", port_id]] if port_id else []]
     return {"op": "update", "table": "Interface", "where": where, "row": {"external_ids": ids}}
 

@@ -152,12 +152,13 @@ class Follower:
         assert self.link is not None
         while True:
             try:
-                line = await self.link.receive(0.0)
+                lines = await self.link.receive(0.0)
             except TimeoutError:
                 return
-            if line is None:
+            if lines is None:
                 return
-            self.take(FRAME.decode(line))
+            for frame in FRAME.decode_lines(lines):
+                self.take(frame)
 
     @property
     def closed(self) -> bool:

@@ -12,6 +12,8 @@ class DistributionConfig(msgspec.Struct, frozen=True):
     snapshot_burst: int = 50
     snapshot_pause_s: float = 2.0
     """How long a host that was told a snapshot waits for the next one."""
+    gather_s: float = 0.5
+    """How long at most hosts wait to be told of others' ports that aren't up, if they were told of some just now."""
     furthest_behind: int = 5_000
     """Revisions: a host that is further behind gets a snapshot, which then costs less than its part of the log."""
     backlog_bytes: int = 4 << 20

@@ -2,7 +2,7 @@
 
 A host is linked in two steps: its first frame is read at some revision while others are served; then, between two
 batches of the log, what it lacks up to the dispatcher's own revision is read, and from then on it is told with the
-others. So no revision is missed or told out of order.
+others. So no revision is missed or told out of order. What a host need not know yet waits in its stream (`Gathering`).
 
 Revisions can be compared within one epoch only. When a host holds more than the store ever said, the store was put
 back to an older copy of itself, and the same revisions will mean other things from now on: a new epoch begins at once,
@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 import structlog
+from sqlalchemy import bindparam, select
 
 from suimon.distribution import frames
 from suimon.distribution.admission import Admission
@@ -36,13 +37,14 @@ from suimon.distribution.difference import (
 )
 from suimon.distribution.frames import Origin
 from suimon.distribution.gateways import Attached, Leading, leaders
-from suimon.distribution.links import Link, Links
+from suimon.distribution.links import Gathering, Link, Links
 from suimon.distribution.scopes import Scopes
 from suimon.model.things import Host
 from suimon.model.touches import WAY_OUT, Touch
 from suimon.model.view import MOST_REQUESTS, Position
 from suimon.store.changes import Change
 from suimon.store.store import Store
+from suimon.store.tables import PORTS
 from suimon.store.tx import Tx
 
 log = structlog.get_logger()
@@ -51,6 +53,9 @@ _SNAPSHOTS_TOGETHER: Final = 16
 """So many are read at once, and may be some megabytes each."""
 _READS_AT_ONCE: Final = 2
 _MOVING: Final = ("port", "parted")
+_OF_OTHERS: Final = frozenset({"peer", "member"})
+"""Kinds of entries about a port that concern hosts where it isn't."""
+_DOWN: Final = select(PORTS.c.id).where(PORTS.c.id.in_(bindparam("wanted", expanding=True)), PORTS.c.status != "ACTIVE")
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -70,6 +75,12 @@ class _Batch(msgspec.Struct, frozen=True):
     snapshots: frozenset[str] = frozenset()
     revoked: frozenset[str] = frozenset()
     hosts_changed: bool = False
+    patient: frozenset[str] = frozenset()
+    """Hosts that are told of nothing but other hosts' ports that aren't up …"""
+    down: frozenset[str] = frozenset()
+    """… which are these."""
+    ports: frozenset[str] = frozenset()
+    """All that something happened to."""
 
 
 class Dispatcher:
@@ -81,6 +92,7 @@ class Dispatcher:
         self._links = Links()
         self._admission = Admission(config.snapshots_per_s, config.snapshot_burst, config.snapshot_pause_s)
         self._turn = asyncio.Lock()
+        self._gathering = Gathering(config.gather_s)
         self._starting: dict[str, asyncio.Future[_Told | None]] = {}
         self._snapshots = asyncio.Semaphore(_READS_AT_ONCE)
         self._ready = asyncio.Event()
@@ -140,6 +152,10 @@ class Dispatcher:
         """The host shows what it holds. If that is ahead of our store, the database was put back: begin a new epoch."""
         if _is_ahead(shown, self._store.position()):
             await self._begin_epoch(host, shown)
+
+    def hear(self, ports: Collection[str]) -> None:
+        """Hosts reported these ports: who waits to be told of them, is told."""
+        self._gathering.hear(ports)
 
     def close(self, host: str) -> None:
         """End the host's stream, if it has one."""
@@ -251,13 +267,18 @@ class Dispatcher:
         for host, difference in batch.differences.items():
             link = self._links.get(host)
             assert link is not None, "links come and go between batches only"
-            self._tell(link, origin, difference, None if host in batch.snapshots else batch.requests.get(host, ()))
+            requests = None if host in batch.snapshots else batch.requests.get(host, ())
+            self._tell(link, origin, difference, requests, wake=host not in batch.patient)
+        self._gathering.hear(batch.ports)
+        self._gathering.put(filter(None, map(self._links.get, batch.patient)), batch.down)
         for host in batch.revoked:
             self.close(host)
         self.host_changes += batch.hosts_changed
         self.revision = batch.revision
 
-    def _tell(self, link: Link, origin: Origin, difference: Difference, requests: tuple[str, ...] | None) -> None:
+    def _tell(
+        self, link: Link, origin: Origin, difference: Difference, requests: tuple[str, ...] | None, *, wake: bool
+    ) -> None:
         """A delta that follows from these requests; without (None), a snapshot."""
         if link.closed:
             self._links.remove(link)
@@ -268,7 +289,7 @@ class Dispatcher:
         elif difference.empty:
             return
         else:
-            link.send(frames.delta(origin, link.encoded_scopes, difference, requests))
+            link.send(frames.delta(origin, link.encoded_scopes, difference, requests), wake=wake)
         link.revision = origin.revision
 
     def _read_batch(self, tx: Tx) -> _Batch | None:
@@ -296,7 +317,10 @@ class Dispatcher:
         told = differences(tx, held, rescoped, entries, leading) if held else {}
         requests = _requests(changes, lambda scope: [link.host for link in self._links.holders(scope)])
         hosts_changed = any(change.kind == "host" for change in changes)
-        return _Batch(revision, told, requests, restarted, self._revoked(tx, changes), hosts_changed)
+        patient, down = _can_wait(tx, entries, [link for link in late.values() if link.host not in rescoped])
+        ports = frozenset(change.id for change in changes if change.kind == "port")
+        revoked = self._revoked(tx, changes)
+        return _Batch(revision, told, requests, restarted, revoked, hosts_changed, patient, down, ports)
 
     def _holders(self, entries: Iterable[Touch], kinds: Collection[str] = ()) -> set[Link]:
         scopes = {scope for kind, _, scope in entries if not kinds or kind in kinds}
@@ -310,6 +334,23 @@ class Dispatcher:
             return frozenset()
         valid = {host.name: host.credential_hash for host in tx.select(Host, {"name": {link.host for link in links}})}
         return frozenset(link.host for link in links if valid.get(link.host) != link.credential_hash)
+
+
+def _can_wait(tx: Tx, entries: Collection[Touch], links: Iterable[Link]) -> tuple[frozenset[str], frozenset[str]]:
+    """Which of these hosts need know no more of what happened than other hosts' ports that aren't up; and these ports.
+
+    Without a guest, they have no traffic. One that is gone is missed at once: its addresses are let in no longer; and
+    so is one that moved, which is down until its new host has reported it.
+    """
+    urgent = {scope for kind, _, scope in entries if kind not in _OF_OTHERS}
+    waiting = [link for link in links if urgent.isdisjoint(link.scopes)]
+    others = [(id_.rpartition("/")[2], scope) for kind, id_, scope in entries if kind in _OF_OTHERS]
+    if not waiting or not others:
+        return frozenset(), frozenset()
+    moved = {id_ for kind, id_, _ in entries if kind == "parted"}
+    down = {str(id_) for (id_,) in tx.rows(_DOWN, {"wanted": sorted({id_ for id_, _ in others})})} - moved
+    urgent = {scope for id_, scope in others if id_ not in down}
+    return frozenset(link.host for link in waiting if urgent.isdisjoint(link.scopes)), frozenset(down)
 
 
 def _may_lead(changes: Iterable[Change], links: Iterable[Link]) -> frozenset[str] | None:

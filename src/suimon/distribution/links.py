@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Collection, Iterable
+from typing import Final
 
 import msgspec
 
 from suimon.distribution.frames import encode_scopes
 from suimon.model.things import Host
+
+_CHUNK_BYTES: Final = 64 << 10
+"""Frames that wait go together up to here, so that a slow host still takes some in its time."""
 
 
 class Link:
@@ -35,33 +39,84 @@ class Link:
         self.scopes = scopes
         self.encoded_scopes = encode_scopes(scopes)
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; closes the link if too much waits already. One frame alone is never too much."""
+    def send(self, frame: bytes, *, wake: bool = True) -> None:
+        """Queue a frame; closes the link if too much waits already. One frame alone is never too much.
+
+        Without `wake` it waits for the next one that wakes the reader, or for `wake`.
+        """
         if self._frames and self._waiting_bytes + len(frame) > self._backlog_bytes:
             self.close()
         if self.closed:
             return
         self._frames.append(frame)
         self._waiting_bytes += len(frame)
-        self._woken.set()
+        if wake:
+            self._woken.set()
+
+    def wake(self) -> None:
+        """Nothing that was queued waits any more."""
+        if self._frames:
+            self._woken.set()
 
     async def receive(self, timeout_s: float) -> bytes | None:
-        """The next frame; None when the link is closed. TimeoutError when there was nothing for so long."""
-        async with asyncio.timeout(timeout_s):
-            while not self._frames and not self.closed:
-                self._woken.clear()
+        """The next frames; None when the link is closed. TimeoutError when there was nothing for so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
                 await self._woken.wait()
+        except TimeoutError:
+            if not self._frames:
+                raise
         if self.closed:
             return None
-        frame = self._frames.popleft()
-        self._waiting_bytes -= len(frame)
-        return frame
+        taken = bytearray()
+        while self._frames and len(taken) < _CHUNK_BYTES:
+            taken += self._frames.popleft()
+        self._waiting_bytes -= len(taken)
+        if not self._frames:
+            self._woken.clear()
+        return bytes(taken)
 
     def close(self) -> None:
         self.closed = True
         self._frames.clear()
         self._waiting_bytes = 0
         self._woken.set()
+
+
+class Gathering:
+    """Links with frames that wait for company: they tell of ports that aren't up, so nobody misses them yet.
+
+    The first ones after a pause go at once, later ones when the pause is over, or when something is heard of one of
+    these ports before.
+    """
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._links: set[Link] = set()
+        self._ports: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def put(self, links: Iterable[Link], ports: Iterable[str]) -> None:
+        """Links with frames that tell of these ports."""
+        self._links.update(links)
+        self._ports.update(ports)
+        if self._timer is None:
+            self._over()
+
+    def hear(self, ports: Collection[str]) -> None:
+        """Something happened to these ports; maybe they are up."""
+        if not self._ports.isdisjoint(ports):
+            self._let_go()
+
+    def _over(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._pause_s, self._over) if self._links else None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for link in self._links:
+            link.wake()
+        self._links.clear()
+        self._ports.clear()
 
 
 class Links:
