@@ -70,6 +70,30 @@ def producers_removed(root: Path) -> Iterator[Mutant]:
                 yield from _elements_removed(source, table, "producer", f"{source.path.stem}.")
 
 
+def complaints_changed(root: Path) -> Iterator[Mutant]:
+    """Of stage fit each yield left out, each condition false and true, each number one more, each minus a plus."""
+    source = Source.read(root, root / "suimon" / "pipeline" / "fit.py")
+    for function in (node for node in source.tree.body if isinstance(node, ast.FunctionDef)):
+        edits = [edit for node in _own_statements(function) for edit in _complaint_edits(node)]
+        for number, (node, text) in enumerate(edits, 1):
+            name = f"fit:{function.name}.{number}"
+            yield Mutant(name, "fit", source.path, source.start(node), source.end(node), text.encode())
+
+
+def _complaint_edits(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    match node:
+        case ast.Yield():
+            yield node, "(yield from ())"
+        case ast.If(test=test):
+            yield from ((test, "False"), (test, "True"))
+        case ast.Constant(value=bool() as value):
+            yield node, str(not value)
+        case ast.Constant(value=int() as value):
+            yield node, str(value + 1)
+        case ast.BinOp(left=left, op=ast.Sub(), right=right):
+            yield node, f"{ast.unparse(left)} + {ast.unparse(right)}"
+
+
 def builtins_removed(root: Path) -> Iterator[Mutant]:
     """Each builtin and each aggregate of the policy language taken out."""
     for source in _sources(root, "policy"):
@@ -283,6 +307,7 @@ _OF_DERIVING = tuple(f"tests/policy/test_{name}.py" for name in ("engine", "case
 KINDS = {
     "stage": Kind(stages_removed, ("tests/pipeline",), sample=4),
     "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
+    "fit": Kind(complaints_changed, ("tests/pipeline",), sample=2),
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
     "action": Kind(actions_broken, _OF_ACTIONS, sample=4),
@@ -309,6 +334,7 @@ EQUIVALENT: dict[str, str] = {
     "enforcement:flows.Flows.read.1": "a line in the log",
     "enforcement:scope.Scope._take_clause.1": "what is in force already changes nothing, and what can't be still can't",
     "enforcement:world.World._catch_up.3": "a line in the log",
+    "fit:widest.1": "a router without networks gets no packet",
     "gate:responder.Responder._settle.3": "a line in the log",
     "history:parquet.Writer._texts.1": "that all rows have a text is then said with a bit each: as true, and longer",
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
