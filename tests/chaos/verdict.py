@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from suimon.cli.host import call
+from suimon.lab.births import ROUNDED_S, Birth
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY
 from suimon.model.owner import Owner
@@ -18,10 +18,8 @@ from tests.chaos.turns import Sample, starved
 
 _COOKIE: Final = re.compile(r"cookie=(0x[0-9a-f]+)")
 
-Born = tuple[float, float]
-"""When a flow was put in: not before, and not after (CLOCK_MONOTONIC). Asking takes a moment."""
 Samples = dict[str, list[Sample]]
-Flows = Mapping[str, Mapping[str, Born]]
+Flows = Mapping[str, Mapping[str, Birth]]
 """By host and flow."""
 
 
@@ -30,11 +28,8 @@ def flows(lab: Lab, outside_id: str) -> Flows:
     learned = f"{Owner('neighbour', f'{outside_id}/{PUBLIC_GATEWAY}').cookie:#x}"
     found = {}
     for host in lab.layout.hosts:
-        asked = time.monotonic()
-        ages = lab.switch(host.name).flows("br-int")
-        told = time.monotonic()
-        ours = {flow: (asked - age_s, told - age_s) for flow, age_s in ages.items()}
-        found[host.name] = {flow: born for flow, born in ours.items() if _cookie(flow) != learned}
+        flows = lab.switch(host.name).flows("br-int")
+        found[host.name] = {flow: birth for flow, birth in flows.items() if _cookie(flow) != learned}
     return found
 
 
@@ -93,7 +88,7 @@ def touched(before: Flows, after: Flows, port_ids: Sequence[str], faults: Faults
             yield f"{host}: {'lacks' if flow in then else 'has too much'}: {flow}"
         for flow, (earliest, _) in now.items():
             latest = restarted or (then[flow][1] if flow in then else None)
-            if _cookie(flow) in kept and latest and earliest > latest:
+            if _cookie(flow) in kept and latest and earliest > latest + ROUNDED_S:
                 yield f"{host}: put in again {earliest - latest:.1f} s later without need: {flow}"
 
 
@@ -124,7 +119,7 @@ def _verdict(lab: Lab, way: Way) -> Iterator[str]:
     yield from (f"{way.name}: {finding}" for finding in told["findings"])
 
 
-def _by_owner(flows: Mapping[str, Born]) -> set[tuple[str, int]]:
+def _by_owner(flows: Mapping[str, Birth]) -> set[tuple[str, int]]:
     """Each cookie, with how many flows bear it."""
     return set(Counter(map(_cookie, flows)).items())
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from suimon.lab.births import Birth
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
 from suimon.lab.layout import LabConfig
@@ -75,8 +76,8 @@ class Hypervisor:
         """The datapath's own flows that take something out of a tunnel."""
         return re.findall(r".*tunnel\(tun_id=.*", self._switch.appctl("dpctl/dump-flows", "-m"))
 
-    def flows(self) -> dict[str, float]:
-        """Of br-int, and for how many seconds each has been there."""
+    def flows(self) -> dict[str, Birth]:
+        """Of br-int, and when each was put in, by this machine's clock."""
         return self._switch.flows("br-int")
 
     def add_guest(self, name: str, port_id: str, mac: str) -> str:

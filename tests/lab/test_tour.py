@@ -1,13 +1,14 @@
 """The tour's own judgement: what differs, what was touched, and that it ends at the first step that fails."""
 
+import time
 from typing import Any, cast
 
 import pytest
 
+from suimon.lab.births import Birth, at_once, births, touched
 from suimon.lab.error import LabError
 from suimon.lab.lab import Lab
 from suimon.lab.layout import LabConfig, Layout
-from suimon.lab.openvswitch import parse_flows
 from suimon.lab.tour import restarts, tour
 from suimon.lab.tour.guide import Guide, differences
 
@@ -17,11 +18,20 @@ DUMP = """OFPST_FLOW reply (OF1.5) (xid=0x2):
 """
 
 
-def test_flows_are_told_apart_without_their_counters() -> None:
-    assert parse_flows(DUMP) == {
+def test_flows_are_told_apart_without_their_counters_and_born_before_now_by_their_age() -> None:
+    asked: list[float] = []
+
+    def dump() -> str:
+        asked.append(time.monotonic())
+        return DUMP
+
+    found = births(dump)
+    ages = {
         "cookie=0x5a01, table=0, priority=10 actions=goto_table:2": 12.345,
         "cookie=0x5a02, table=0, priority=0 actions=drop": 1.002,
     }
+    assert found.keys() == ages.keys()
+    assert all(found[flow].earliest <= asked[0] - ages[flow] <= found[flow].latest for flow in ages)
 
 
 def test_differences_are_lines_of_one_side_only() -> None:
@@ -32,17 +42,24 @@ def test_differences_are_lines_of_one_side_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "count"),
+    ("after", "changed"),
     [
-        ({"br": {"f": 100.2, "g": 50.0}}, 0),
-        ({"br": {"f": 101.0, "g": 50.0}}, 1),
-        ({"br": {"f": 100.0}}, 1),
-        ({"br": {"f": 100.0, "g": 50.0, "h": 120.0}}, 1),
-        ({}, 2),
+        ({"f": (99.0, 100.5), "g": (50.0, 50.0)}, []),
+        ({"f": (100.2, 107.0), "g": (50.0, 50.0)}, []),
+        ({"f": (100.3, 100.3), "g": (50.0, 50.0)}, ["f"]),
+        ({"f": (100.0, 100.2)}, ["g"]),
+        ({"f": (100.0, 100.2), "g": (50.0, 50.0), "h": (120.0, 120.0)}, ["h"]),
+        ({}, ["f", "g"]),
     ],
 )
-def test_a_flow_that_was_put_in_again_counts_as_touched(after: dict[str, dict[str, float]], count: int) -> None:
-    assert len(restarts.touched({"br": {"f": 100.0, "g": 50.0}}, after)) == count
+def test_a_flow_that_was_put_in_again_is_touched(after: dict[str, tuple[float, float]], changed: list[str]) -> None:
+    before = {"f": Birth(100.0, 100.2), "g": Birth(50.0, 50.0)}
+    assert touched(before, {flow: Birth(*each) for flow, each in after.items()}) == changed
+
+
+def test_what_may_have_been_put_in_at_one_moment_is_at_once() -> None:
+    assert at_once([Birth(1.0, 2.0), Birth(1.9, 2.9)])
+    assert not at_once([Birth(1.0, 2.0), Birth(1.5, 2.5), Birth(2.1, 3.1)])
 
 
 def test_a_window_is_clean_only_without_loss_and_with_every_stream_whole() -> None:

@@ -101,7 +101,7 @@ class LiveCloud:
     def pings(self, source: str, address: str, *options: str) -> int:
         """How many of three were answered."""
         command = ["ip", "netns", "exec", self._namespaces[source], "ping", "-c3", "-i0.2", "-W1", *options, address]
-        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout
+        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(30)).stdout
         found = re.search(r"(\d+) received", said)
         assert found, said
         return int(found[1])

@@ -6,10 +6,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
 
+from suimon.lab.births import Birth, births, touched
 from suimon.model.view import (
     BandwidthLimit,
     FixedIp,
@@ -46,8 +46,6 @@ def port(number, **more):
 
 
 PORTS = (port(1), port(2))
-ROUNDED_S = 0.01
-"""How far off the switch's word for an age may be: it counts whole milliseconds."""
 
 
 @pytest.fixture
@@ -95,30 +93,14 @@ def pings(switch, guest, address, count=3) -> int:
     return int(re.search(r"(\d+) received", said)[1])
 
 
-class Birth(NamedTuple):
-    """It was neither before nor after (seconds of the monotonic clock): as exact as the switch is fast to answer."""
-
-    earliest: float
-    latest: float
-
-
 def born(switch, bridge="br-int") -> dict[str, Birth]:
     """Every flow, and when it was installed."""
-    asked, found = time.monotonic(), {}
-    dump = switch.ofctl("dump-flows", bridge)
-    answered = time.monotonic()
-    for line in dump.splitlines():
-        if age := re.search(r"duration=([\d.]+)s", line):
-            text = re.sub(r"(duration|n_packets|n_bytes|idle_age)=[^ ]+,? ?", "", line).strip()
-            found[text] = Birth(asked - float(age[1]), answered - float(age[1]))
-    return found
+    return births(lambda: switch.ofctl("dump-flows", bridge))
 
 
 def same_flows(before, after):
     """Nothing came, nothing went, and nothing was installed again."""
-    assert before.keys() == after.keys()
-    again = [text for text in before if after[text].earliest > before[text].latest + ROUNDED_S]
-    assert not again, again
+    assert touched(before, after) == []
 
 
 def test_two_guests_get_leases_by_a_real_client_and_ping(switch, guests, tmp_path):

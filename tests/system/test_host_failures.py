@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from suimon.lab.births import Birth
 from tests.agent.fake_controller import FakeController
 from tests.system import openvswitch
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import OpenVSwitch, run
-from tests.system.test_agent import GROUP, NETWORK, SUBNET, Birth, born, pings, port, same_flows
+from tests.system.test_agent import GROUP, NETWORK, SUBNET, born, pings, port, same_flows
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 from suimon.agent.packets import ETH_ARP, Arp, Ethernet, mac_bytes
 from suimon.agent.packets6 import ALL_NODES, ETH_IPV6, Icmp6, ip6_bytes, multicast_mac
 from suimon.lab import traffic
+from suimon.lab.births import Birth
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY, PUBLIC_NETWORK
@@ -84,7 +85,7 @@ class Cloud(msgspec.Struct, frozen=True):
         marks = [f"external_ids:iface-id={guest.port_id}", f'external_ids:attached-mac="{guest.mac}"']
         self.lab.switch(host).vsctl("add-port", "br-int", device, "--", "set", "interface", device, *marks)
 
-    def flows(self, host: str) -> dict[str, float]:
+    def flows(self, host: str) -> dict[str, Birth]:
         return self.lab.switch(host).flows("br-int")
 
     def traffic(self, guest: Guest, *args: str) -> subprocess.Popen[str]:

@@ -5,11 +5,11 @@ Each ovs-vswitchd needs a namespace to itself: the userspace datapath makes a de
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from suimon.lab import processes
+from suimon.lab.births import Birth, births
 from suimon.lab.error import LabError
 
 _SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -85,9 +85,9 @@ class OpenVSwitch:
     def bridges(self) -> list[str]:
         return self.vsctl("list-br").split()
 
-    def flows(self, bridge: str) -> dict[str, float]:
-        """Every entry of a bridge without its counters, and for how many seconds it has been there."""
-        return parse_flows(self.ofctl("dump-flows", bridge))
+    def flows(self, bridge: str) -> dict[str, Birth]:
+        """Every entry of a bridge without its counters, and when it was put in."""
+        return births(lambda: self.ofctl("dump-flows", bridge))
 
     def dump(self) -> dict[str, list[str]]:
         """All bridges as they are, counters left out: ports, flows, groups and meters of each, and the QoS rows."""
@@ -117,13 +117,3 @@ class OpenVSwitch:
             return processes.find(int((self.rundir / f"{name}.pid").read_text()))
         except (FileNotFoundError, ValueError):
             return None
-
-
-def parse_flows(dump: str) -> dict[str, float]:
-    """What `ovs-ofctl dump-flows` prints: entries without their counters, and the seconds since they were put in."""
-    found = {}
-    for line in dump.splitlines():
-        if age := re.search(r"duration=([\d.]+)s, ", line):
-            text = re.sub(r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^ ]+ ", "", line).strip()
-            found[text] = float(age[1])
-    return found
