@@ -6,7 +6,9 @@ from ipaddress import ip_address
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from suimon.model import loops
 from suimon.model.collectors import MappedPort
 from suimon.model.records import RECORD, batch_of
 from suimon.telemetry.history import tagging
@@ -80,6 +82,47 @@ def test_a_record_is_its_port_s(record: str, tags: set[tuple[str, int]]) -> None
     found = [(tagger.ports[row["port"]].id, int(row["direction"])) for row in tagged.rows() if row["port"] >= 0]
     assert sorted(found) == sorted([*tags, *tags])
     assert len(tagged) == 2 * max(len(tags), 1) and set(tagged["bytes"]) == {100}
+
+
+def test_nobody_can_choose_macs_or_addresses_that_meet_in_a_table() -> None:
+    if not loops.compiled():
+        pytest.skip("numpy has no tables")
+    low, prefix = np.arange(1 << 18, dtype=np.uint64), 0x20010DB8 << 32
+    addresses, macs = (low[place_if_all_were_known(high, low) == 0][:200].tolist() for high in (prefix, 0))
+    assert len(addresses) == len(macs) == 200
+    ports = [
+        MappedPort(f"p{n}", "p", "n", "h1", HOSTS["h1"], n + 1, f"{mac:012x}", (str(ip_address(prefix << 64 | at)),))
+        for n, (mac, at) in enumerate(zip(macs, addresses, strict=True))
+    ]
+    tagger = Tagger(ports, EXPORTERS)
+    for lookup in (tagger._macs, tagger._any_mac, tagger._address, tagger._own_address):
+        _, slots = lookup._index.table
+        assert max(map(len, (slots >= 0).tobytes().split(b"\0"))) < 60, "so many are looked at in a row"
+
+
+def place_if_all_were_known(high: int, low: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Where in a table of 1024 places each is that belongs to project 0, if nothing were salted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tagging, "_SALT", 0)
+        keys = tagging._mix(np.full(len(low), high, np.uint64), low)
+    # A table's hash is what `mixed` does after it has multiplied.
+    return loops.mixed(keys * np.uint64(pow(0x9E3779B97F4A7C15, -1, 1 << 64)), np.uint64(0)) % np.uint64(1024)
+
+
+def test_nobody_can_choose_an_address_that_is_taken_for_another_project_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By arithmetic: if nothing were salted, one of project 1 would have the key of 10.0.0.1 in project 0."""
+    first, second, _ = map(int, tagging._MULTIPLIERS)
+    prefix, most = 0x20010DB8 << 32, 1 << 64
+    high, key = prefix * first % most, int(ip_address("10.0.0.1")) * second % most
+    wanted = key ^ key >> 29 ^ 1
+    low = (wanted ^ wanted >> 29 ^ wanted >> 58) * pow(second, -1, most) % most ^ high ^ high >> 29
+    liar = port("liar", "h1", 30, 30, str(ip_address(prefix << 64 | low)), project="q")
+    tagger, batch = Tagger((*PORTS, liar), EXPORTERS), batch_of(1)
+    batch["exporter"], batch["input"], batch["destination_low"] = 0, 6, int(ip_address("10.0.0.1"))
+    tagged = tagger.tag(batch)
+    assert [tagger.ports[each].id for each in tagged["port"]] == ["b", "a"]
+    monkeypatch.setattr(tagging, "_SALT", 0)
+    assert len(Tagger((*PORTS, liar), EXPORTERS).tag(batch)) == 1, "it would have been"
 
 
 def test_an_address_that_two_hosts_claim_is_neither_s() -> None:

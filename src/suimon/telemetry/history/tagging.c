@@ -28,9 +28,10 @@ typedef struct {
     const int64_t *host_of_exporter; /* Its last is what an exporter has that isn't known. */
     int64_t last_exporter, nowhere;
     const int64_t *host, *ifindex, *project; /* Of each port. */
+    uint64_t salt;
 } cloud;
 
-EXPORTED int64_t suimon_tagging(void) { return 1; }
+EXPORTED int64_t suimon_tagging(void) { return 2; }
 
 static int64_t find(const lookup *in, uint64_t key) {
     int64_t at = in->slot_count ? found_at(in->keys, in->slots, in->slot_count, key) : NONE;
@@ -38,8 +39,8 @@ static int64_t find(const lookup *in, uint64_t key) {
 }
 
 /* As tagging.py's `_mix`. */
-static uint64_t mix(uint64_t high, uint64_t low, uint64_t project) {
-    uint64_t x = high * 0x9E3779B97F4A7C15u;
+static uint64_t mix(const cloud *of, uint64_t high, uint64_t low, uint64_t project) {
+    uint64_t x = (high ^ of->salt) * 0x9E3779B97F4A7C15u;
     x ^= x >> 29;
     x = (x ^ low) * 0xC2B2AE3D27D4EB4Fu;
     x ^= x >> 29;
@@ -48,7 +49,7 @@ static uint64_t mix(uint64_t high, uint64_t low, uint64_t project) {
 }
 
 static int64_t by_mac(const cloud *of, int64_t host, uint64_t mac) {
-    return mac ? find(&of->macs, (uint64_t)host << 48 | mac) : NONE;
+    return mac ? find(&of->macs, mix(of, (uint64_t)host, mac, 0)) : NONE;
 }
 
 static int64_t guest_at(const cloud *of, int64_t host, uint32_t ifindex, uint64_t mac) {
@@ -65,19 +66,19 @@ static int64_t guest_at(const cloud *of, int64_t host, uint32_t ifindex, uint64_
 static int64_t receiver_at(const cloud *of, int64_t host, uint64_t mac, uint64_t high, uint64_t low, int64_t sender) {
     int64_t found = by_mac(of, host, mac);
     if (found < 0 && sender >= 0) {
-        int64_t own = find(&of->own_address, mix(high, low, (uint64_t)of->project[sender]));
+        int64_t own = find(&of->own_address, mix(of, high, low, (uint64_t)of->project[sender]));
         found = own >= 0 && of->host[own] == host ? own : NONE;
     }
     if (found < 0) {
-        int64_t unique = find(&of->address, mix(high, low, 0));
+        int64_t unique = find(&of->address, mix(of, high, low, 0));
         found = unique >= 0 && of->host[unique] == host ? unique : NONE;
     }
     return found;
 }
 
 static int64_t anywhere(const cloud *of, uint64_t mac, uint64_t high, uint64_t low) {
-    int64_t found = mac ? find(&of->any_mac, mac) : NONE;
-    return found >= 0 ? found : find(&of->address, mix(high, low, 0));
+    int64_t found = mac ? find(&of->any_mac, mix(of, 0, mac, 0)) : NONE;
+    return found >= 0 ? found : find(&of->address, mix(of, high, low, 0));
 }
 
 /* Fills ports and directions. Those that another port got, too, are told in `both`, that port in `other`; how many. */

@@ -33,6 +33,9 @@ _READ: Final = ("exporter", "input", "output", "source_mac", "source_high", "sou
 _Fields = Mapping[str, NDArray[Any]]
 """Of records: what decides whose they are."""
 _MULTIPLIERS: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+_SALT: Final = int(np.random.default_rng().integers(1 << 63))
+"""Tenants choose their MACs and addresses: who doesn't know it can't choose any that meet in a table, or are taken for
+another's."""
 
 
 class Tagger:
@@ -107,8 +110,8 @@ class Tagger:
         # The interface of a trunk is its parent's and its subports': one is taken, and the MAC decides.
         seated = ifindex > 0
         self._seats = self._seats.after(leaving, _joined(host, 32, ifindex)[seated], taken[seated])
-        self._macs = self._macs.after(leaving, _joined(host, 48, mac), taken)
-        self._any_mac = self._any_mac.after(leaving, mac, taken)
+        self._macs = self._macs.after(leaving, _mix(host, mac), taken)
+        self._any_mac = self._any_mac.after(leaving, _mix(np.zeros_like(mac), mac), taken)
         self._address = self._address.after(leaving, _mix(high, low), taken[owner])
         own = _mix(high, low, project[owner].astype(np.uint64))
         self._own_address = self._own_address.after(leaving, own, taken[owner])
@@ -151,7 +154,7 @@ class Tagger:
         hosts = np.append(self._host_of_exporter, _NOWHERE)
         of_ports = (self._host, self._ifindex, self._project)
         lookups = [number for each in self._lookups() for number in each]
-        cloud = np.array([*lookups, place(hosts), len(hosts) - 1, _NOWHERE, *map(place, of_ports)], np.int64)
+        cloud = np.array([*lookups, place(hosts), len(hosts) - 1, _NOWHERE, *map(place, of_ports), _SALT], np.int64)
         records = np.array([place(batch[name]) for name in (*_READ, "port", "direction")], np.int64)
         both, other = np.empty((2, len(batch)), np.int64)
         count = _LIBRARY.suimon_tag(place(records), len(batch), place(cloud), place(both), place(other))
@@ -197,7 +200,7 @@ class Tagger:
         return np.where(same, by_mac, found)
 
     def _by_mac(self, host: Numbers, mac: NDArray[Any]) -> Numbers:
-        return np.where(mac > 0, self._macs.find(_joined(host, 48, mac)), -1)
+        return np.where(mac > 0, self._macs.find(_mix(host, mac)), -1)
 
     def _receiver(self, of: _Fields, host: Numbers, sender: Numbers) -> Numbers:
         """By MAC; of what goes to a router, by address: of the sender's project, or one that is nobody else's."""
@@ -214,7 +217,7 @@ class Tagger:
 
     def _anywhere(self, of: _Fields, side: str) -> Numbers:
         mac = of[f"{side}_mac"]
-        found = np.where(mac > 0, self._any_mac.find(mac), -1)
+        found = np.where(mac > 0, self._any_mac.find(_mix(np.zeros_like(mac), mac)), -1)
         address = self._address.find(_mix(of[f"{side}_high"], of[f"{side}_low"]))
         return np.where(found >= 0, found, address)
 
@@ -278,9 +281,10 @@ def _joined(high: Numbers, bits: int, low: NDArray[Any]) -> Keys:
 
 
 def _mix(high: NDArray[Any], low: NDArray[Any], project: NDArray[Any] | int = 0) -> Keys:
-    """An address as one number; 64 bits of a hash, so that two of a cloud's don't meet by chance."""
+    """An address, or a host's number and a MAC, as one number; 64 bits of a hash, so that two of a cloud's don't meet
+    by chance."""
     parts = (np.asarray(each, np.uint64) for each in (high, low, project))
-    mixed = np.zeros(len(high), np.uint64)
+    mixed = np.full(len(high), _SALT, np.uint64)
     for part, multiplier in zip(parts, _MULTIPLIERS, strict=True):
         mixed = (mixed ^ part) * multiplier
         mixed ^= mixed >> np.uint64(29)
@@ -296,7 +300,7 @@ _FUNCTIONS: Final = {"suimon_tag": Function((AT, NUMBER, AT, AT, AT), NUMBER)}
 
 
 def _loaded(folder: str) -> ctypes.CDLL | None:
-    return library(folder, "tagging", 1, _FUNCTIONS)
+    return library(folder, "tagging", 2, _FUNCTIONS)
 
 
 _LIBRARY = _loaded(__file__.rpartition("/")[0])
