@@ -154,7 +154,7 @@ class Dispatcher:
             await self._begin_epoch(host, shown)
 
     def hear(self, ports: Collection[str]) -> None:
-        """Hosts reported these ports: who waits to be told of them, is told."""
+        """These ports are up: who waits to be told of them, is told."""
         self._gathering.hear(ports)
 
     def close(self, host: str) -> None:

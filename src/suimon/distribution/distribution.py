@@ -175,7 +175,7 @@ class Distribution:
         plugs = {port_id: plug for port_id, plug in plugs.items() if Exported(*known[port_id][6:8]) != plug}
         if news or plugs:
             await self._store.write(lambda tx: self._note_ports(tx, host.name, news, plugs), SYSTEM)
-            self._dispatcher.hear([each.port_id for each in news])
+            self._dispatcher.hear([each.port_id for each in news if each.status == "ACTIVE"])
         await self._note_claims(host.name, report.claims[:_MOST_CLAIMS])
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
