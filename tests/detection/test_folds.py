@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from suimon.detection import folds
-from suimon.detection.folds import Amount, Cells, Keyed, Marks, Rings
+from suimon.detection.folds import Adds, Amount, Cells, Choice, Fold, Hash, Keyed, Rings, Rows, marks
 from suimon.detection.seen import FLAGGED, IS_TCP, OUT, TRIED, Seen, keys_of
-from suimon.model.records import Batch, batch_of
+from suimon.model.records import Batch, batch_of, some
 from tests.compiled import both as by_both
 from tests.compiled import built
 from tests.detection.traffic import EPOCH, tags
@@ -46,8 +46,8 @@ def whatever(count: int, seed: int = 3) -> Batch:
     return batch
 
 
-def looking(batch: Batch) -> Seen:
-    return Seen(batch, tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, seed=9)
+def looking(*batches: Batch) -> Seen:
+    return Seen(batches, tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, folds.Room(9))
 
 
 def same(one: Any, other: Any) -> bool:
@@ -60,38 +60,55 @@ def test_records_as_detectors_look_at_them(count: int) -> None:
     compiled, plain = both(lambda: looking(batch))
     assert compiled.skipped == plain.skipped
     assert count < 100 or count // 10 < len(plain) < count
-    for name, one, other in zip(folds.Columns._fields, compiled.looked.columns, plain.looked.columns, strict=True):
+    for name, one, other in zip(folds.Columns._fields, compiled.columns, plain.columns, strict=True):
         assert same(one, other), name
 
 
+def test_records_in_parts_are_looked_at_as_one() -> None:
+    batch = whatever(3000)
+    whole, room = looking(batch), folds.Room(9)
+    for parts in ((batch[:1000], batch[1000:1000], batch[1000:]), (batch[:10], batch[10:])):
+        for seen in both(lambda: Seen(parts, tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, room)):  # noqa: B023
+            assert seen.skipped == whole.skipped
+            assert all(same(one, other) for one, other in zip(seen.columns, whole.columns, strict=True))
+
+
+def taken(seen: Seen, choice: Choice, key: Hash) -> tuple[Rows, Any, Any]:
+    """What a fold finds: rows, which records have none, and keys; copied, as others find theirs in the same place."""
+    rows, missed, keys = Fold(Keyed(64), choice, key).find(seen.looked)
+    return Rows(*(each.copy() for each in rows)), missed.copy(), keys.copy()
+
+
 @pytest.mark.parametrize("wanted", [0, OUT, IS_TCP | FLAGGED, TRIED])
-@pytest.mark.parametrize("marks", [None, Marks(True, [22, 65535]), Marks(False, [0, 53])])
-def test_records_of_some_classes(wanted: int, marks: Marks | None) -> None:
+@pytest.mark.parametrize(("own", "peer"), [(None, None), ([22, 65535], None), (None, [0, 53]), ([22, 53], [0, 22])])
+def test_records_of_some_classes(wanted: int, own: list[int] | None, peer: list[int] | None) -> None:
     seen = looking(whatever(3000))
-    compiled, plain = both(lambda: seen.chosen(wanted, OUT & ~wanted, marks))
+    choice = Choice(wanted, OUT & ~wanted, *(None if each is None else marks(each) for each in (own, peer)))
+    compiled, plain = both(lambda: taken(looking(whatever(3000)), choice, Hash("port"))[0].chosen)
     assert same(compiled, plain)
     assert 0 < len(plain) < len(seen)
 
 
-@pytest.mark.parametrize("letters", ["", "o", "l", "d", "pt", "st", "odp"])
-def test_hashes_of_records(letters: str) -> None:
-    batch = whatever(3000)
-    chosen = np.flatnonzero(np.random.default_rng(1).random(len(looking(batch))) < 0.4)
-    compiled, plain = both(lambda: looking(batch).hashes(chosen, letters))
+@pytest.mark.parametrize("letters", ["", "o", "l", "d", "pt", "st", "odp", "O", "Lp"])
+@pytest.mark.parametrize(("of", "plus"), [("port", 0), ("peer", 1)])
+def test_hashes_of_records(of: str, letters: str, plus: int) -> None:
+    compiled, plain = both(lambda: taken(looking(whatever(3000)), Choice(IS_TCP), Hash(of, letters, plus))[2])
     assert same(compiled, plain)
     assert len(np.unique(plain)) >= PORTS
 
 
 def keyed(batch: Batch) -> list[Any]:
     """All that a table says while its keys change."""
-    seen, drawn, table, held = looking(batch), np.random.default_rng(4), Keyed(64), np.zeros(64, np.bool_)
+    drawn, table, held = np.random.default_rng(4), Keyed(64), np.zeros(64, np.bool_)
+    asking, knowing = (Fold(table, Choice(0), Hash("port", "op"), known=known) for known in (False, True))
     told: list[Any] = []
     for turn in range(30):
-        chosen = np.flatnonzero(drawn.random(len(seen)) < 0.2)
-        keys = (drawn.integers(0, 101, len(chosen)) << 40).astype(np.uint64)
-        (of, own, first), missed = table.rows(seen.looked, chosen, keys)
-        order, known = np.argsort(own), table.known(chosen, keys)
-        told.append([each.tolist() for each in (of, own[order], first[order], missed, table.find(keys), *known)])
+        seen = looking(some(batch, drawn.random(len(batch)) < 0.1))
+        (chosen, of, own, first), missed, keys = asking.find(seen.looked)
+        known = knowing.find(seen.looked)
+        order = np.argsort(own)
+        told.append([each.tolist() for each in (of, own[order], first[order], missed, table.find(keys), keys)])
+        told[-1] += [known[0].chosen.tolist(), known[0].of.tolist(), known[2].tolist()]
         new, at = np.unique(keys[missed], return_index=True)
         rows = drawn.permutation(64)[: len(new)] if turn % 2 else np.flatnonzero(~held)[: len(new)]
         held[rows] = True
@@ -108,18 +125,30 @@ def test_rows_of_keys() -> None:
     assert any(-1 in each[0] and max(each[0]) > 0 for each in plain[::3])
 
 
+def filled(batch: Batch, rows: int, adds: Adds) -> None:
+    """A fold of all records, of which so many keys have rows; some others have none."""
+    seen, table = looking(batch), Keyed(rows)
+    fold = Fold(table, Choice(0), Hash("port", "p"), adds)
+    for _ in range(2):
+        found, missed, keys = fold.find(seen.looked)
+        if not len(table):
+            new, at = np.unique(keys, return_index=True)
+            table.claim(seen.looked, np.arange(rows), found.chosen[at[:rows]], new[:rows], np.arange(rows))
+    assert 0 < len(missed) < len(seen)
+    fold.count(seen.looked, found)
+
+
 def test_cells_that_things_hit() -> None:
-    seen = looking(whatever(3000))
+    batch = whatever(300)
 
     def hit() -> Cells:
-        cells, drawn = Cells(8, 16), np.random.default_rng(7)
-        for _ in range(4):
-            chosen = np.flatnonzero(drawn.random(len(seen)) < 0.02)
-            rows, things = drawn.integers(-1, 6, len(chosen)), drawn.integers(0, 1 << 63, len(chosen)).astype(np.uint64)
+        cells, others = Cells(8, 16), Cells(8, 4)
+        for part in (batch[:150], batch[150:]):
             before = cells.hit.copy()
             cells.most[:] = 0
-            cells.add(seen.looked, chosen, rows, things)
+            filled(part, 8, Adds([(cells, Hash("key", "t")), (others, Hash("peer"))]))
             assert (cells.most >= (cells.hit > before).sum(axis=1)).all()
+        assert others.hit.any(axis=1).all()
         cells.most[:] = cells.hit.any(axis=1)
         cells.clear(np.array([2, 7]))
         return cells
@@ -130,18 +159,19 @@ def test_cells_that_things_hit() -> None:
 
 
 def test_amounts_over_seconds() -> None:
-    seen = looking(whatever(4000))
+    batch = whatever(4000)
+    amounts = [Amount((0, 1), "bytes"), Amount((2, 2), "packets"), Amount((3, 3), "sampled", IS_TCP)]
 
     def laid() -> Rings:
-        rings, drawn = Rings(6, 64, 3), np.random.default_rng(8)
-        chosen = np.flatnonzero(drawn.random(len(seen)) < 0.5)
-        rows = drawn.integers(-1, 6, len(chosen))
-        amounts = [Amount((0, 1), drawn.random(len(chosen)) * 1e6), Amount((2, 2), drawn.random(len(chosen)))]
-        rings.lay(int(EPOCH) - 63, seen.looked, chosen, rows, amounts)
+        rings = Rings(30, 64, 4)
+        rings.oldest = int(EPOCH) - 63
+        filled(batch, 30, Adds((), rings, amounts))
         return rings
 
     compiled, plain = both(laid)
     assert (compiled.amounts == plain.amounts).all()
-    assert all((each.most >= plain.amounts.sum(axis=0, dtype=np.float64) - 1e-3).all() for each in (compiled, plain))
-    assert (plain.amounts.sum(axis=0) > 0).all()
+    assert compiled.high == plain.high == 30
+    total = plain.amounts.sum(axis=0, dtype=np.float64)
+    assert all((each.most >= total * (1 - 1e-9)).all() for each in (compiled, plain))
+    assert (plain.amounts.sum(axis=0) > 0).any(axis=0).all()
     assert plain.amounts.any(axis=(1, 2)).sum() == 64, "some last for longer than the ring has seconds"

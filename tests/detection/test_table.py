@@ -2,16 +2,17 @@
 
 import numpy as np
 
+from suimon.detection.folds import Choice, Hash
 from suimon.detection.seen import Seen, keys_of
 from suimon.detection.table import Table
 from tests.detection.traffic import ACK, EPOCH, TCP, flows, records, tags
 
 
-def given(table: Table, at_s: float, *keys: int) -> list[int]:
+def given(table: Table, at_s: float, *keys: int, known: bool = False) -> list[int]:
     """The rows of records with these keys, all of one moment."""
-    batch = records(flows(0, True, TCP, (ACK,) * 3, begun=np.full(len(keys), at_s)))
-    seen = Seen(batch, tags(1), keys_of(tags(1), 0), EPOCH + at_s + 0.5)
-    return list(table.rows(seen, np.arange(len(keys)), np.array(keys, np.uint64)).of.tolist())
+    batch = records(flows(0, True, TCP, (ACK,) * 3, begun=np.full(len(keys), at_s), peer=np.array(keys)))
+    seen = Seen([batch], tags(1), keys_of(tags(1), 0), EPOCH + at_s + 0.5)
+    return list(table.take(seen, table.fold(Choice(0), Hash("peer"), known=known)).of.tolist())
 
 
 def test_the_longest_unused_row_is_given_away() -> None:
@@ -20,7 +21,7 @@ def test_the_longest_unused_row_is_given_away() -> None:
     assert sorted(rows) == list(range(8))
     assert given(table, 24.0, 2, 1, 2) == [rows[1], rows[0], rows[1]]
     assert sorted(given(table, 25.0, 9, 10)) == sorted(rows[2:4])
-    assert table.find(np.arange(1, 9).astype(np.uint64)).tolist() == [*rows[:2], -1, -1, *rows[4:]]
+    assert given(table, 25.0, *range(1, 9), known=True) == [*rows[:2], *rows[4:]], "those of 3 and 4 were given away"
     assert len(table) == 8
 
 

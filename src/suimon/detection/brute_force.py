@@ -9,19 +9,16 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Amount, Marks
+from suimon.detection.folds import Amount, Choice, Fold, Hash, marks
 from suimon.detection.rates import Rates
-from suimon.detection.seen import ACK, IS_TCP, OUT, PSH, RST, SYN, Bools, Integers, Seen
+from suimon.detection.seen import CLIENT, IS_TCP, OUT, WENT_ON, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
-from suimon.model.loops import mixed
 
 _ROWS = 8192
 _LONGEST_S = 60
 """What the rates remember of a row, less what they look back."""
-_LEAST_PACKETS = 3
-"""Of a record without flags: so many are no mere attempt to connect."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,21 +41,21 @@ class BruteForce:
         self._sessions = Distinct(_ROWS)
         self._rates = Rates(_ROWS, 1)
         self._table = Table(_ROWS, self._sessions, self._rates, twice=True)
-        self._services = [Marks(own, config.l4_ports) for own in (False, True)]
+        services = marks(config.l4_ports)
+        sent = Choice(IS_TCP | WENT_ON | OUT, own=CLIENT, peer=services)
+        got = Choice(IS_TCP | WENT_ON, OUT, own=services, peer=CLIENT)
+        self._sides = [self._fold(sent, "L", "o"), self._fold(got, "O", "l")]
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
         told = []
-        for sends, service, client in ((True, seen.peer_l4, seen.own_l4), (False, seen.own_l4, seen.peer_l4)):
-            side = (IS_TCP | OUT, 0) if sends else (IS_TCP, OUT)
-            chosen = seen.chosen(*side, marks=self._services[not sends])
-            chosen = chosen[(client[chosen] >= 1024) & _went_on(seen, chosen)]
-            keys = mixed(service[chosen].astype(np.int64) * 2 + sends, seen.hashes(chosen, "p"))
-            rows = self._table.rows(seen, chosen, keys)
-            self._sessions.add(rows.of, seen, chosen, mixed(client[chosen], keys))
-            self._rates.add(rows.of, seen, chosen, Amount((0, 0), seen.bytes[chosen]))
-            told += self._above(seen, np.sort(rows.own))
+        for fold in self._sides:
+            told += self._above(seen, np.sort(self._table.take(seen, fold).own))
         return told
+
+    def _fold(self, choice: Choice, service: str, client: str) -> Fold:
+        session, octets = (self._sessions, Hash("key", client)), [Amount((0, 0), "bytes")]
+        return self._table.fold(choice, Hash("port", "p" + service), session, rates=(self._rates, octets))
 
     def _above(self, seen: Seen, own: Integers) -> list[Sighting]:
         own = own[self._sessions.reach(own, self._config.sessions)]
@@ -105,12 +102,3 @@ def _suggestion(port_id: str, service: int) -> Suggestion:
     return Suggestion(
         kind="port_block", target_kind="port", target=port_id, protocol="tcp", port_min=service, port_max=service
     )
-
-
-def _went_on(seen: Seen, chosen: Integers) -> Bools:
-    flags = seen.flags[chosen]
-    acknowledged = ((flags & ACK) != 0) & (flags != (SYN | ACK))
-    # Who gives up resets a session that carried something (PSH); without that the reset refused it.
-    acknowledged &= ((flags & RST) == 0) | ((flags & PSH) != 0)
-    found: Bools = np.where(flags != 0, acknowledged, seen.packets[chosen] >= _LEAST_PACKETS)
-    return found

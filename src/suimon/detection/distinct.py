@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from suimon.detection import folds
-from suimon.detection.seen import Bools, Floats, Hashes, Integers, Seen
+from suimon.detection.seen import Bools, Floats, Integers
 from suimon.model.loops import hits
 
 
@@ -18,31 +18,27 @@ class Distinct:
     """Sketches of `cells` cells for so many rows; cells are a power of two."""
 
     def __init__(self, rows: int, cells: int = 256) -> None:
-        self._cells = folds.Cells(rows, cells)
+        self.cells = folds.Cells(rows, cells)
+        """What folds add to."""
         self._counts = cells * np.log(cells / np.maximum(1.0, cells - np.arange(cells + 1)))
         """Of how many things so many cells tell."""
 
     def forget(self, rows: Integers) -> None:
-        self._cells.clear(rows)
-
-    def add(self, rows: Integers, seen: Seen, chosen: Integers, things: Hashes) -> None:
-        """The chosen records have seen these; a row of -1 is left out."""
-        if len(chosen):
-            self._cells.add(seen.looked, chosen, rows, things)
+        self.cells.clear(rows)
 
     def count(self, rows: Integers, since_s: Floats) -> Floats:
         """About how many different things each of the rows has seen after its `since_s`, which never goes back."""
         if not len(rows):
             return np.empty(0)
         # As whole seconds, which compare much faster than with floats.
-        hit = hits(self._cells.hit, rows, np.floor(np.maximum(since_s, 0.0)).astype(np.uint32))
+        hit = hits(self.cells.hit, rows, np.floor(np.maximum(since_s, 0.0)).astype(np.uint32))
         # Windows only ever move on: what is within them later was now, or will have been hit since.
-        self._cells.most[rows] = np.maximum(hit, 1)
+        self.cells.most[rows] = np.maximum(hit, 1)
         found: Floats = self._counts[hit]
         return found
 
     def reach(self, rows: Integers, least: Floats | float) -> Bools:
         """Whether `count` may give so much; it costs much less."""
-        most = self._counts[np.minimum(self._cells.most[rows], len(self._counts) - 1)]
+        most = self._counts[np.minimum(self.cells.most[rows], len(self._counts) - 1)]
         found: Bools = most >= least * (1.0 - 1e-9)
         return found

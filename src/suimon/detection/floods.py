@@ -59,7 +59,7 @@ class Watched:
 
 def most_exchanged(seen: Seen, chosen: Integers, amounts: Floats) -> tuple[str, float]:
     """The other side that has most of the chosen records' amounts, and its share."""
-    _, first, inverse = np.unique(seen.peer[chosen], return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(seen.columns.peer[chosen], return_index=True, return_inverse=True)
     sums = np.bincount(inverse, amounts)
     best = int(np.argmax(sums))
     return seen.peer_text(int(chosen[first[best]])), float(sums[best] / max(1.0, float(sums.sum())))

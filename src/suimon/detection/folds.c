@@ -1,6 +1,7 @@
-/* What detectors do with each record, in one pass over memory: folds.py says what each does, and does the same.
+/* What detectors do with each record, in few passes over memory: folds.py says what each does, and does the same.
  *
  * Callers own all arrays, which have the lengths that are given; rows are theirs, and no stranger chooses a place.
+ * What is made once for many steps, as folds and tables are, has the places of its arrays in it.
  */
 #include <string.h>
 
@@ -8,7 +9,8 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #define SOON 8 /* So many records ahead memory is asked for that is likely to be far. */
-#define AT_ONCE 512 /* Records that are hashed together: as many as stay in the nearest cache. */
+#define AT_ONCE 512 /* Records that are looked at together: as many as stay in the nearest cache. */
+#define MOST_AMOUNTS 4
 
 typedef struct { /* Records as they came; folds.py has the same order. */
     const int32_t *port;
@@ -22,13 +24,21 @@ typedef struct { /* Records as they came; folds.py has the same order. */
 } told;
 
 typedef struct { /* The same as detectors look at them; likewise. */
-    int64_t *place;
     double *begun, *ended, *sampling, *packets, *bytes;
-    uint64_t *key, *peer;
+    uint64_t *key, *peer, *peer_high, *peer_low;
     uint32_t *kinds;
     uint16_t *own_l4, *peer_l4, *service;
-    uint8_t *protocol, *flags, *out;
+    uint8_t *protocol, *flags, *ip_version, *out;
 } seen;
+
+typedef struct { /* How they are looked at; likewise. */
+    const uint64_t *keys; /* Of each port. */
+    int64_t ports;
+    double oldest, latest, several;
+    uint64_t salt;
+    const uint32_t *kinds; /* The classes of each protocol, direction, flags, and few packets or several; as bits. */
+    uint64_t transport;
+} look;
 
 typedef struct { /* What is asked for each record, in half a line of the cache. */
     uint64_t key;
@@ -46,181 +56,236 @@ typedef struct { /* What brought a row in: likewise in folds.py. */
 typedef struct {
     row *rows;
     origin *origins;
-    int32_t *slots; /* Rows, -1 for none; a power of two, more than rows. */
+    uint32_t *slots; /* A power of two, more than rows, which are fewer than 65,536; 0 for none. */
     int64_t slot_count;
 } table;
 
+typedef struct { /* What a hash is of: of something, then of columns, one after the other. */
+    uint64_t of; /* The record's port, its peer, or its key. */
+    char letters[8];
+    uint64_t plus;
+} recipe;
+
+typedef struct { /* Cells of rows that things hit. */
+    uint32_t *cells;
+    int64_t cell_count; /* A power of two. */
+    int64_t *most; /* Grows by each cell that is hit anew. */
+    recipe thing;
+} hits;
+
 typedef struct {
-    const double *values;
+    uint64_t column; /* Packets, bytes, or the packets that were really seen. */
+    uint64_t kinds; /* Only of records of these classes. */
     int64_t metric[2]; /* Of records to the guest, and from it. */
 } amount;
 
-EXPORTED int64_t suimon_folds(void) { return 1; }
+typedef struct { /* Which records a detector takes, by what key, and what they add to its rows. */
+    uint64_t asked, wanted; /* Of those classes these and no others. */
+    const uint8_t *own, *peer; /* Transport ports that are marked, if any are. */
+    recipe key;
+    const table *t;
+    int64_t known; /* Only records of keys that have rows. */
+    const hits *hit;
+    int64_t hit_count;
+    float *ring; /* Amounts by second, row and metric. */
+    double *most; /* Of each row and metric; grows by what is added. */
+    int64_t slots, row_count, metrics;
+    const amount *amounts;
+    int64_t amount_count;
+} fold;
+
+typedef struct { /* What a fold finds: room for all records that are seen. */
+    int64_t *chosen, *rows, *own, *first, *missed;
+    uint64_t *keys;
+    int64_t *counts; /* Chosen, own, missed; and one more than the highest row that an amount was added to. */
+} found;
+
+EXPORTED int64_t suimon_folds(void) { return 2; }
 
 static inline uint64_t salted(uint64_t value, uint64_t salt) { /* As loops.c mixes. */
     return mixed(value * 0x9E3779B97F4A7C15u + salt);
 }
 
-/* `kinds` has the classes of each protocol, direction and flags; a class is a bit. Returns how many records are known. */
-EXPORTED int64_t suimon_look(const told *t, int64_t count, const uint64_t *keys, int64_t ports, double clock,
-                             double history, uint64_t salt, const uint32_t *kinds, uint32_t transport, const seen *s) {
-    int64_t n = 0;
+/* Records go behind the `n` that are there. Returns how many are known then. */
+EXPORTED int64_t suimon_look(const told *t, int64_t count, const look *l, const seen *s, int64_t n) {
     for (int64_t i = 0; i < count; i++) {
         double begun = t->begun[i], ended = t->ended[i];
         int out = t->direction[i] == 1;
-        if (t->port[i] < 0 || t->port[i] >= ports || (!out && t->direction[i] != 2) || !(ended > clock - history) ||
-            !(ended <= clock + 1.0) || !(begun <= ended))
+        if (t->port[i] < 0 || t->port[i] >= l->ports || (!out && t->direction[i] != 2) || !(ended > l->oldest) ||
+            !(ended <= l->latest) || !(begun <= ended))
             continue;
         uint16_t source = t->source_port[i], destination = t->destination_port[i];
+        uint64_t high = (out ? t->destination_high : t->source_high)[i];
+        uint64_t low = (out ? t->destination_low : t->source_low)[i];
         uint8_t protocol = t->protocol[i], flags = t->tcp_flags[i] & 31;
-        uint32_t kind = kinds[(protocol * 2 + out) * 32 + flags];
-        double sampling = t->sampling[i] ? t->sampling[i] : 1.0;
-        s->place[n] = i;
+        double sampling = t->sampling[i] ? t->sampling[i] : 1.0, packets = (double)t->packets[i] * sampling;
+        uint32_t kind = l->kinds[((protocol * 2 + out) * 32 + flags) * 2 + (packets >= l->several)];
         s->begun[n] = begun;
         s->ended[n] = ended;
         s->sampling[n] = sampling;
-        s->packets[n] = (double)t->packets[i] * sampling;
+        s->packets[n] = packets;
         s->bytes[n] = (double)t->bytes[i] * sampling;
-        s->key[n] = keys[t->port[i]];
-        s->peer[n] = out ? salted(t->destination_low[i], salted(t->destination_high[i], salt))
-                         : salted(t->source_low[i], salted(t->source_high[i], salt));
+        s->key[n] = l->keys[t->port[i]];
+        s->peer[n] = salted(low, salted(high, l->salt));
+        s->peer_high[n] = high;
+        s->peer_low[n] = low;
         s->kinds[n] = kind;
         s->own_l4[n] = out ? source : destination;
         s->peer_l4[n] = out ? destination : source;
-        s->service[n] = kind & transport ? s->peer_l4[n] : 0;
+        s->service[n] = kind & l->transport ? s->peer_l4[n] : 0;
         s->protocol[n] = protocol;
         s->flags[n] = flags;
+        s->ip_version[n] = t->ip_version[i];
         s->out[n++] = (uint8_t)out;
     }
     return n;
 }
 
-/* Records of which those classes of `asked` hold that are in `wanted`, and whose transport port is marked, if any is. */
-EXPORTED int64_t suimon_choose(const seen *s, int64_t count, uint32_t asked, uint32_t wanted, int64_t own,
-                               const uint8_t *marks, int64_t *chosen) {
-    const uint32_t *kinds = s->kinds;
-    const uint16_t *l4 = own ? s->own_l4 : s->peer_l4;
-    int64_t n = 0;
-    if (marks)
-        for (int64_t i = 0; i < count; i++) {
-            chosen[n] = i;
-            n += ((kinds[i] & asked) == wanted) & marks[l4[i]];
-        }
-    else
-        for (int64_t i = 0; i < count; i++) {
-            chosen[n] = i;
-            n += (kinds[i] & asked) == wanted;
-        }
-    return n;
+/* Of the records from `from` to `until` those that the fold takes. Branches would be guessed wrongly too often. */
+static int64_t choose(const fold *f, const seen *s, int64_t from, int64_t until, int64_t *chosen) {
+    uint32_t asked = (uint32_t)f->asked, wanted = (uint32_t)f->wanted;
+    int64_t n = 0, kept = 0;
+    for (int64_t i = from; i < until; i++) {
+        chosen[n] = i;
+        n += (s->kinds[i] & asked) == wanted;
+    }
+    if (!f->own && !f->peer)
+        return n;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t record = chosen[i];
+        chosen[kept] = record;
+        kept += (!f->own || f->own[s->own_l4[record]]) & (!f->peer || f->peer[s->peer_l4[record]]);
+    }
+    return kept;
 }
 
-#define MIX(COLUMN)                                                                                                    \
-    for (int64_t i = 0; i < some; i++)                                                                                 \
-        into[i] = salted(COLUMN[from[i]], into[i]);                                                                     \
+#define MIX(VALUE)                                                                                                     \
+    for (int64_t i = 0; i < count; i++)                                                                                \
+        found[i] = salted(VALUE, found[i]);                                                                            \
     break;
 
-/* Each chosen record's port, mixed with those columns (as letters) one after the other. */
-EXPORTED void suimon_hashes(const seen *s, const char *columns, const int64_t *chosen, int64_t count, uint64_t *found) {
-    for (int64_t first = 0; first < count; first += AT_ONCE) {
-        int64_t some = count - first < AT_ONCE ? count - first : AT_ONCE;
-        const int64_t *from = chosen + first;
-        uint64_t *into = found + first;
-        for (int64_t i = 0; i < some; i++)
-            into[i] = s->key[from[i]];
-        for (const char *column = columns; *column; column++)
-            switch (*column) {
-            case 'p': MIX(s->peer)
-            case 'o': MIX(s->own_l4)
-            case 'l': MIX(s->peer_l4)
-            case 's': MIX(s->service)
-            case 't': MIX(s->protocol)
-            case 'd': MIX(s->out)
-            }
+/* Those of at most AT_ONCE chosen records; `keys` are theirs. */
+static void hash(const seen *s, const recipe *r, const int64_t *chosen, const uint64_t *keys, int64_t count,
+                 uint64_t *found) {
+    for (int64_t i = 0; i < count; i++)
+        found[i] = r->of == 0 ? s->key[chosen[i]] : r->of == 1 ? s->peer[chosen[i]] : keys[i];
+    for (const char *letter = r->letters; *letter; letter++)
+        switch (*letter) {
+        case 'p': MIX(s->peer[chosen[i]])
+        case 'o': MIX(s->own_l4[chosen[i]])
+        case 'l': MIX(s->peer_l4[chosen[i]])
+        case 's': MIX(s->service[chosen[i]])
+        case 't': MIX(s->protocol[chosen[i]])
+        case 'd': MIX(s->out[chosen[i]])
+        case 'O': MIX((uint64_t)s->own_l4[chosen[i]] * 2 + s->out[chosen[i]])
+        case 'L': MIX((uint64_t)s->peer_l4[chosen[i]] * 2 + s->out[chosen[i]])
+        }
+    for (int64_t i = 0; i < count; i++)
+        found[i] += r->plus;
+}
+
+/* Keys are hashes already. A slot has a row's number from 1 on, and above it as much of its key as there is room for, so
+ * that hardly any row is read but the right one. */
+static inline uint32_t slot_of(uint64_t key, int64_t at) { return (uint32_t)(key >> 48) << 16 | (uint32_t)(at + 1); }
+
+static inline int64_t row_of(const table *t, uint64_t key) {
+    uint64_t mask = (uint64_t)(t->slot_count - 1);
+    for (uint64_t at = key & mask; t->slots[at]; at = (at + 1) & mask)
+        if (t->slots[at] >> 16 == key >> 48 && t->rows[(t->slots[at] & 0xFFFF) - 1].key == key)
+            return (t->slots[at] & 0xFFFF) - 1;
+    return -1;
+}
+
+/* Of those that come soon: first where in the table each is, then its row, if that looks like it. */
+static inline void ahead(const table *t, const uint64_t *keys, int64_t i, int64_t count) {
+    uint64_t mask = (uint64_t)(t->slot_count - 1);
+    if (i + 2 * SOON < count)
+        __builtin_prefetch(t->slots + (keys[i + 2 * SOON] & mask));
+    if (i + SOON < count) {
+        uint32_t slot = t->slots[keys[i + SOON] & mask];
+        __builtin_prefetch(t->rows + (slot ? (slot & 0xFFFF) - 1 : 0));
     }
 }
 
-static inline int64_t row_of(const table *t, uint64_t key) { /* Keys are hashes already. */
-    uint64_t slot = key & (uint64_t)(t->slot_count - 1);
-    while (t->slots[slot] >= 0 && t->rows[t->slots[slot]].key != key)
-        slot = (slot + 1) & (uint64_t)(t->slot_count - 1);
-    return t->slots[slot];
-}
-
-/* Of those that come soon: first where in the table each is, then its row. */
-static inline void ahead(const table *t, const uint64_t *keys, int64_t i, int64_t count) {
-    if (i + 2 * SOON < count)
-        __builtin_prefetch(t->slots + (keys[i + 2 * SOON] & (uint64_t)(t->slot_count - 1)));
-    if (i + SOON < count)
-        __builtin_prefetch(t->rows + t->slots[keys[i + SOON] & (uint64_t)(t->slot_count - 1)]);
+/* Which records it takes, their keys and rows, -1 for none; which rows those are, each once, and where each is first;
+ * and which of the taken have none. Of a fold of `known` records only those, and nothing about rows. */
+EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t turn, found *r) {
+    const table t = *f->t;
+    int64_t n = 0, own = 0, missed = 0;
+    for (int64_t from = 0; from < count; from += AT_ONCE) {
+        int64_t *chosen = r->chosen + n, *rows = r->rows + n, kept = 0;
+        uint64_t *keys = r->keys + n;
+        int64_t some = choose(f, s, from, from + AT_ONCE < count ? from + AT_ONCE : count, chosen);
+        hash(s, &f->key, chosen, keys, some, keys);
+        for (int64_t i = 0; i < some; i++) {
+            ahead(&t, keys, i, some);
+            rows[i] = row_of(&t, keys[i]);
+        }
+        if (f->known) {
+            for (int64_t i = 0; i < some; i++) {
+                chosen[kept] = chosen[i];
+                keys[kept] = keys[i];
+                rows[kept] = rows[i];
+                kept += rows[i] >= 0;
+            }
+            n += kept;
+            continue;
+        }
+        for (int64_t i = 0; i < some; i++) {
+            if (rows[i] < 0) {
+                r->missed[missed++] = n + i;
+                continue;
+            }
+            row *its = t.rows + rows[i];
+            double ended = s->ended[chosen[i]];
+            if (its->turn != turn) {
+                double sampling = s->sampling[chosen[i]];
+                its->turn = turn;
+                its->scale = its->scale < sampling ? sampling : its->scale;
+                r->own[own] = rows[i];
+                r->first[own++] = n + i;
+            }
+            its->ended = its->ended < ended ? ended : its->ended;
+        }
+        n += some;
+    }
+    r->counts[0] = n;
+    r->counts[1] = own;
+    r->counts[2] = missed;
 }
 
 /* Those rows get these keys, and begin with these records; the rows that are `held` have keys then, and no others. */
-EXPORTED void suimon_claim(const table *t, const told *from, const seen *s, const int64_t *rows, const int64_t *records,
+EXPORTED void suimon_claim(const table *t, const seen *s, const int64_t *rows, const int64_t *records,
                            const uint64_t *keys, int64_t count, const int64_t *held, int64_t held_count) {
     for (int64_t i = 0; i < count; i++) {
-        int64_t at = records[i], place = s->place[at];
-        int out = s->out[at];
+        int64_t at = records[i];
         t->rows[rows[i]] = (row){keys[i], s->ended[at], s->sampling[at], 0};
         t->origins[rows[i]] = (origin){
             s->begun[at],
             s->key[at],
-            (out ? from->destination_high : from->source_high)[place],
-            (out ? from->destination_low : from->source_low)[place],
+            s->peer_high[at],
+            s->peer_low[at],
             s->own_l4[at],
             s->peer_l4[at],
             s->protocol[at],
-            (uint8_t)out,
-            from->ip_version[place],
+            s->out[at],
+            s->ip_version[at],
             0,
         };
     }
-    memset(t->slots, 0xFF, (size_t)t->slot_count * sizeof *t->slots);
+    memset(t->slots, 0, (size_t)t->slot_count * sizeof *t->slots);
     for (int64_t i = 0; i < held_count; i++) {
-        uint64_t slot = t->rows[held[i]].key & (uint64_t)(t->slot_count - 1);
-        while (t->slots[slot] >= 0)
-            slot = (slot + 1) & (uint64_t)(t->slot_count - 1);
-        t->slots[slot] = (int32_t)held[i];
+        uint64_t key = t->rows[held[i]].key, mask = (uint64_t)(t->slot_count - 1), at = key & mask;
+        while (t->slots[at])
+            at = (at + 1) & mask;
+        t->slots[at] = slot_of(key, held[i]);
     }
 }
 
-/* Each chosen record's row, -1 for none; of the rows which they are and where each is first; which records have none. */
-EXPORTED void suimon_rows(const table *t, int64_t turn, const seen *s, const int64_t *chosen, const uint64_t *keys,
-                          int64_t count, int64_t *rows, int64_t *own, int64_t *first, int64_t *missed, int64_t *counts) {
-    int64_t held = 0, lacking = 0;
-    for (int64_t i = 0; i < count; i++) {
-        ahead(t, keys, i, count);
-        int64_t at = rows[i] = row_of(t, keys[i]), record = chosen[i];
-        if (at < 0) {
-            missed[lacking++] = i;
-            continue;
-        }
-        row *its = t->rows + at;
-        if (its->turn != turn) {
-            its->turn = turn;
-            own[held] = at;
-            first[held++] = i;
-            if (its->scale < s->sampling[record])
-                its->scale = s->sampling[record];
-        }
-        if (its->ended < s->ended[record])
-            its->ended = s->ended[record];
-    }
-    counts[0] = held;
-    counts[1] = lacking;
-}
-
-/* Of the chosen records those whose key has a row, and it. */
-EXPORTED int64_t suimon_known(const table *t, const int64_t *chosen, const uint64_t *keys, int64_t count, int64_t *found,
-                              int64_t *rows) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < count; i++) {
-        ahead(t, keys, i, count);
-        int64_t at = row_of(t, keys[i]);
-        found[n] = chosen[i];
-        rows[n] = at;
-        n += at >= 0;
-    }
-    return n;
+/* The row of each key, -1 for none. */
+EXPORTED void suimon_rows(const table *t, const uint64_t *keys, int64_t count, int64_t *rows) {
+    for (int64_t i = 0; i < count; i++)
+        rows[i] = row_of(t, keys[i]);
 }
 
 static inline int64_t begins(const seen *s, int64_t record) { /* Times before 1970 are of that second. */
@@ -234,19 +299,20 @@ static inline int64_t ends(const seen *s, int64_t record) {
     return last > first ? last : first;
 }
 
-/* `cell_count` is a power of two; `most` grows by each cell that is hit anew. */
-EXPORTED void suimon_add(uint32_t *cells, int64_t cell_count, int64_t *most, const int64_t *rows, const seen *s,
-                         const int64_t *chosen, const uint64_t *things, int64_t count) {
+/* At most AT_ONCE records hit their things' cells in their rows. */
+static void hit(const hits *h, const seen *s, const int64_t *rows, const int64_t *chosen, const uint64_t *things,
+                int64_t count) {
+    uint64_t mask = (uint64_t)(h->cell_count - 1);
     for (int64_t i = 0; i < count; i++) {
         if (i + SOON < count && rows[i + SOON] >= 0)
-            __builtin_prefetch(cells + rows[i + SOON] * cell_count + (things[i + SOON] & (uint64_t)(cell_count - 1)), 1);
+            __builtin_prefetch(h->cells + rows[i + SOON] * h->cell_count + (things[i + SOON] & mask), 1);
         if (rows[i] < 0)
             continue;
-        uint32_t *cell = cells + rows[i] * cell_count + (things[i] & (uint64_t)(cell_count - 1));
+        uint32_t *cell = h->cells + rows[i] * h->cell_count + (things[i] & mask);
         uint32_t at = (uint32_t)(ends(s, chosen[i]) + 1);
         if (*cell < at) {
             *cell = at;
-            most[rows[i]]++;
+            h->most[rows[i]]++;
         }
     }
 }
@@ -260,37 +326,67 @@ EXPORTED void suimon_clear(uint32_t *cells, int64_t cell_count, int64_t *most, c
         }
 }
 
-static inline void laid(float *cell, double *most, double much) {
-    float before = *cell;
-    *cell = before + (float)much;
-    *most += (double)*cell - (double)before;
+static inline double much(const amount *a, const seen *s, int64_t record) {
+    if ((s->kinds[record] & a->kinds) != a->kinds)
+        return 0.0;
+    double packets = s->packets[record];
+    return a->column == 0 ? packets : a->column == 1 ? s->bytes[record]
+         : packets < s->sampling[record] ? packets : s->sampling[record];
 }
 
-/* Amounts of records, each laid evenly over its seconds from `oldest` on, of a ring of `slots` seconds; a second is of
- * all rows, as the same few are added to by all. `most` of each metric grows by what is added. Those within a second
- * come first, as numpy does it: sums of floats depend on their order. */
-EXPORTED void suimon_lay(float *ring, double *most, int64_t slots, int64_t row_count, int64_t metrics, int64_t oldest,
-                         const int64_t *rows, const seen *s, const int64_t *chosen, int64_t count, const amount *amounts,
-                         int64_t amount_count) {
-    for (int longer = 0; longer < 2; longer++)
-        for (int64_t i = 0; i < count; i++) {
-            if (rows[i] < 0)
-                continue;
-            int64_t record = chosen[i], first = begins(s, record), last = ends(s, record);
-            if (last < oldest || (first < last) != longer)
-                continue;
-            double begun = s->begun[record], ended = s->ended[record];
-            int64_t since = first > oldest ? first : oldest, slot = since % slots;
-            for (int64_t second = since; second <= last && second < since + slots; second++) {
-                double from = begun > (double)second ? begun : (double)second;
-                double to = ended < (double)(second + 1) ? ended : (double)(second + 1);
-                double share = longer ? (to - from) / (ended - begun) : 1.0;
-                for (int64_t a = 0; a < amount_count; a++) {
-                    int64_t metric = amounts[a].metric[s->out[record]];
-                    laid(ring + (slot * row_count + rows[i]) * metrics + metric, most + rows[i] * metrics + metric,
-                         amounts[a].values[i] * share);
-                }
-                slot = slot + 1 < slots ? slot + 1 : 0;
-            }
+/* A record's amounts, laid over its seconds from `since` to `last`, evenly if it is longer than one. */
+static void lay(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last, int longer) {
+    double begun = s->begun[record], ended = s->ended[record], whole[MOST_AMOUNTS], grown[MOST_AMOUNTS] = {0.0};
+    double inner = 1.0 / (ended - begun);
+    int64_t slot = since % f->slots, metric[MOST_AMOUNTS];
+    for (int64_t a = 0; a < f->amount_count; a++) {
+        whole[a] = much(f->amounts + a, s, record);
+        metric[a] = at * f->metrics + f->amounts[a].metric[s->out[record]];
+    }
+    for (int64_t second = since; second <= last && second < since + f->slots; second++) {
+        double from = begun > (double)second ? begun : (double)second;
+        double to = ended < (double)(second + 1) ? ended : (double)(second + 1);
+        double share = !longer ? 1.0 : to - from == 1.0 ? inner : (to - from) / (ended - begun);
+        float *of_second = f->ring + slot * f->row_count * f->metrics;
+        for (int64_t a = 0; a < f->amount_count; a++) {
+            float *cell = of_second + metric[a], before = *cell;
+            *cell = before + (float)(whole[a] * share);
+            grown[a] += (double)*cell - (double)before;
         }
+        slot = slot + 1 < f->slots ? slot + 1 : 0;
+    }
+    for (int64_t a = 0; a < f->amount_count; a++)
+        f->most[metric[a]] += grown[a];
+}
+
+/* What the records that the fold has found add to their rows; amounts from the second `oldest` on. Those within a
+ * second come first, as numpy does it: sums of floats depend on their order. */
+EXPORTED void suimon_count(const fold *f, const seen *s, int64_t oldest, found *r) {
+    uint64_t things[AT_ONCE];
+    int64_t count = r->counts[0], long_ones = 0, high = 0;
+    for (int64_t from = 0; from < count && f->hit_count; from += AT_ONCE) {
+        int64_t some = count - from < AT_ONCE ? count - from : AT_ONCE;
+        for (int64_t h = 0; h < f->hit_count; h++) {
+            hash(s, &f->hit[h].thing, r->chosen + from, r->keys + from, some, things);
+            hit(f->hit + h, s, r->rows + from, r->chosen + from, things, some);
+        }
+    }
+    for (int64_t i = 0; i < count && f->amount_count; i++) {
+        int64_t record = r->chosen[i], at = r->rows[i];
+        if (at < 0)
+            continue;
+        int64_t first = begins(s, record), last = ends(s, record);
+        high = at < high ? high : at + 1;
+        if (last < oldest)
+            continue;
+        if (first < last)
+            r->missed[long_ones++] = i; /* Nobody asks for it any more. */
+        else
+            lay(f, s, at, record, first, last, 0);
+    }
+    for (int64_t n = 0; n < long_ones; n++) {
+        int64_t i = r->missed[n], record = r->chosen[i], first = begins(s, record);
+        lay(f, s, r->rows[i], record, first > oldest ? first : oldest, ends(s, record), 1);
+    }
+    r->counts[3] = high;
 }

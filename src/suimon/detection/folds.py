@@ -6,7 +6,8 @@ A place here is an index into the records of a `Seen`; rows are a table's, -1 fo
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index, mixed
 from suimon.model.records import FROM_GUEST, TO_GUEST
 
-_INTERFACE: Final = 1
+_INTERFACE: Final = 2
 """What folds.c says it is."""
 
 Floats = NDArray[np.float64]
@@ -37,8 +38,6 @@ FLAGS: Final = 31
 class Columns(NamedTuple):
     """Records from the guest's side; arrays of one length."""
 
-    place: Integers
-    """Which of the batch it is."""
     begun: Floats
     ended: Floats
     sampling: Floats
@@ -47,7 +46,9 @@ class Columns(NamedTuple):
     key: Hashes
     """Of its port."""
     peer: Hashes
-    """Of the other side's address. Who doesn't know the salt can't choose addresses of one hash."""
+    """Of the other side's address."""
+    peer_high: Hashes
+    peer_low: Hashes
     kinds: NDArray[np.uint32]
     own_l4: NDArray[np.uint16]
     peer_l4: NDArray[np.uint16]
@@ -55,13 +56,13 @@ class Columns(NamedTuple):
     """`peer_l4` of TCP and UDP, 0 for the rest."""
     protocol: NDArray[np.uint8]
     flags: NDArray[np.uint8]
+    ip_version: NDArray[np.uint8]
     out: Bools
 
 
-_KINDS: Final = ("i8", *["f8"] * 5, "u8", "u8", "u4", "u2", "u2", "u2", "u1", "u1", "?")
-_WIDTHS: Final = [np.dtype(kind).itemsize for kind in _KINDS]
-_OFFSETS: Final = np.cumsum([0, *_WIDTHS[:-1]])
-_LETTERS: Final = {"p": "peer", "o": "own_l4", "l": "peer_l4", "s": "service", "t": "protocol", "d": "out"}
+_KINDS: Final = (*["f8"] * 5, *["u8"] * 4, "u4", "u2", "u2", "u2", "u1", "u1", "u1", "?")
+_LEAST_ROOM: Final = 4096
+_APART_BYTES: Final = 5 * 64
 
 
 class Look(NamedTuple):
@@ -71,116 +72,195 @@ class Look(NamedTuple):
     """Of each port."""
     clock_s: float
     history_s: float
-    salt: int
     kinds: NDArray[np.uint32]
-    """The classes of each protocol, direction (out: 1) and flags; (256, 2, 32)."""
+    """The classes of each protocol, direction (out: 1), flags, and few packets or several; (256, 2, 32, 2)."""
+    several: float
+    """So many packets are several."""
     transport: int
     """The class of what has transport ports."""
 
 
-class Looked:
-    """The records of a known port and direction, of a time that is near; and where C finds them."""
+class Room:
+    """Where records are looked at, step after step: memory that is asked for anew each time costs more than to use it.
 
-    def __init__(self, read: Sequence[NDArray[Any]], how: Look) -> None:
-        self.read = [np.ascontiguousarray(each, kind) for each, kind in zip(read, _READ_KINDS, strict=True)]
-        self.at = self.read_at = 0
-        if _LIBRARY is None:
-            self.columns = _looked(dict(zip(READ, self.read, strict=True)), how)
+    It grows with what is seen at once, and who looks there ends what was seen there before.
+    """
+
+    def __init__(self, salt: int = 0) -> None:
+        """Who doesn't know the salt can't choose addresses of one hash."""
+        self.at, self.size, self.salt = 0, 0, salt
+        self.make(_LEAST_ROOM)
+
+    def make(self, count: int) -> None:
+        """For so many records."""
+        if count <= self.size:
             return
-        count = len(self.read[0])
-        assert all(len(each) == count for each in self.read), "arrays of one length"
-        # In one block: an array costs more to make than to find.
-        self._block = np.empty(max(1, sum(_WIDTHS) * count), np.uint8)
-        self._parts = place(self._block) + _OFFSETS * count
+        self.size = 1 << (count - 1).bit_length()
+        self._columns = _apart(_KINDS, self.size)
+        self._parts = np.array([place(each) for each in self._columns], np.int64)
         self.at = place(self._parts)
-        self._read_parts = np.array([place(each) for each in self.read], np.int64)
-        self.read_at = place(self._read_parts)
+        self.lanes = Lane(self.size), Lane(self.size)
+
+    def columns(self, count: int) -> Columns:
+        """The first so many that are there."""
+        return Columns(*(each[:count] for each in self._columns))
+
+
+def _apart(kinds: Sequence[str], size: int) -> list[NDArray[Any]]:
+    """So many of each kind. What lies a power of two apart would be in each other's way in the cache."""
+    widths = np.array([np.dtype(kind).itemsize for kind in kinds])
+    ends = np.cumsum(widths * size + _APART_BYTES) // _APART_BYTES * _APART_BYTES
+    block = np.empty(int(ends[-1]), np.uint8)
+    begins = [0, *ends[:-1].tolist()]
+    return [np.frombuffer(block, kind, size, at) for kind, at in zip(kinds, begins, strict=True)]
+
+
+class Lane:
+    """Where one fold after the other finds what it finds: in the nearest cache, as the one before it did."""
+
+    def __init__(self, size: int) -> None:
+        *self._made, self._keys = _apart((*["i8"] * 5, "u8"), size + 1)
+        self.counts = np.zeros(4, np.int64)
+        self._so = _Found(*map(place, (*self._made, self._keys, self.counts)))
+        self.at = ctypes.addressof(self._so)
+
+    def found(self) -> tuple[Rows, Integers, Hashes]:
+        """As `Fold.find` gives it."""
+        count, known, lacking, _ = self.counts.tolist()
+        chosen, of, own, first, missed = self._made
+        rows = Rows(chosen[:count], of[:count], own[:known], first[:known])
+        return rows, missed[:lacking], self._keys[:count]
+
+
+class Looked:
+    """The records of a known port and direction, of a time that is near; `at` is where C finds them.
+
+    Records come in parts, each an array for each name in READ.
+    """
+
+    def __init__(self, parts: Iterable[Sequence[NDArray[Any]]], how: Look, room: Room | None = None) -> None:
+        read = [[np.ascontiguousarray(*each) for each in zip(part, _READ_KINDS, strict=True)] for part in parts]
+        assert all(len(each) == len(part[0]) for part in read for each in part), "arrays of one length"
+        self.room, self.at, self.count = room or Room(), 0, 0
+        if _LIBRARY is None:
+            whole = [np.concatenate(each) for each in zip(*read, strict=True)]
+            self.columns = _looked(dict(zip(READ, whole, strict=True)), how, self.room.salt)
+            self.count = len(self.columns.key)
+            return
+        self.room.make(sum(len(part[0]) for part in read))
+        self.at = self.room.at
         keys, kinds = np.ascontiguousarray(how.keys), np.ascontiguousarray(how.kinds)
-        limits = len(keys), how.clock_s, how.history_s, how.salt
-        found = _LIBRARY.suimon_look(self.read_at, count, place(keys), *limits, place(kinds), how.transport, self.at)
-        offsets = (_OFFSETS * count).tolist()
-        self.columns = Columns(
-            *(np.frombuffer(self._block, kind, found, at) for kind, at in zip(_KINDS, offsets, strict=True))
-        )
+        times = how.clock_s - how.history_s, how.clock_s + 1.0, how.several
+        so = _Look(place(keys), len(keys), *times, self.room.salt, place(kinds), how.transport)
+        for part in read:
+            places = np.array([place(each) for each in part], np.int64)
+            into = ctypes.byref(so), self.at, self.count
+            self.count = _LIBRARY.suimon_look(place(places), len(part[0]), *into)
+
+    @cached_property
+    def columns(self) -> Columns:
+        return self.room.columns(self.count)
 
 
-def _looked(read: dict[str, NDArray[Any]], how: Look) -> Columns:
+class _Look(ctypes.Structure):
+    """As folds.c has it; likewise those below."""
+
+    _fields_ = (
+        *(("keys", AT), ("ports", NUMBER)),
+        *((name, ctypes.c_double) for name in ("oldest", "latest", "several")),
+        *(("salt", ctypes.c_uint64), ("kinds", AT), ("transport", ctypes.c_uint64)),
+    )
+
+
+def _looked(read: dict[str, NDArray[Any]], how: Look, salt: int) -> Columns:
     direction, port, ended = read["direction"], read["port"], read["ended"]
     known = (port >= 0) & (port < len(how.keys)) & ((direction == FROM_GUEST) | (direction == TO_GUEST))
     known &= (ended > how.clock_s - how.history_s) & (ended <= how.clock_s + 1.0) & (read["begun"] <= ended)
-    places = np.flatnonzero(known)
-    read = {name: column[places] for name, column in read.items()}
+    read = {name: column[known] for name, column in read.items()}
     out, protocol, flags = read["direction"] == FROM_GUEST, read["protocol"], read["tcp_flags"] & np.uint8(FLAGS)
     source, destination = read["source_port"], read["destination_port"]
     high = np.where(out, read["destination_high"], read["source_high"])
     low = np.where(out, read["destination_low"], read["source_low"])
     sampling = np.maximum(read["sampling"], 1).astype(np.float64)
-    kinds, peer_l4 = how.kinds[protocol, out.astype(np.uint8), flags], np.where(out, destination, source)
+    packets, peer_l4 = read["packets"] * sampling, np.where(out, destination, source)
+    kinds = how.kinds[protocol, out.astype(np.uint8), flags, (packets >= how.several).astype(np.uint8)]
     return Columns(
-        place=places,
         begun=read["begun"],
         ended=read["ended"],
         sampling=sampling,
-        packets=read["packets"] * sampling,
+        packets=packets,
         bytes=read["bytes"] * sampling,
         key=how.keys[read["port"]],
-        peer=mixed(low, mixed(high, np.uint64(how.salt))),
+        peer=mixed(low, mixed(high, np.uint64(salt))),
+        peer_high=high,
+        peer_low=low,
         kinds=kinds,
         own_l4=np.where(out, source, destination),
         peer_l4=peer_l4,
         service=np.where(kinds & how.transport != 0, peer_l4, 0).astype(np.uint16),
         protocol=protocol,
         flags=flags,
+        ip_version=read["ip_version"],
         out=out,
     )
 
 
-class Marks:
-    """Some transport ports, of the guest or of its peer."""
-
-    def __init__(self, own: bool, l4_ports: Iterable[int]) -> None:
-        self.own = own
-        self.marked: Bools = np.zeros(65536, np.bool_)
-        self.marked[list(l4_ports)] = True
-        self.at = place(self.marked)
-
-
-def choose(seen: Looked, asked: int, wanted: int, marks: Marks | None = None) -> Integers:
-    """Where of the classes `asked` those that are `wanted` hold and no others, and whose transport port is marked."""
-    columns = seen.columns
-    if _LIBRARY is None:
-        held = (columns.kinds & np.uint32(asked)) == wanted
-        if marks is not None:
-            held &= marks.marked[columns.own_l4 if marks.own else columns.peer_l4]
-        return np.flatnonzero(held)
-    count = len(columns.kinds)
-    found = np.empty(count + 1, np.int64)
-    own, at = (0, 0) if marks is None else (marks.own, marks.at)
-    return found[: _LIBRARY.suimon_choose(seen.at, count, asked, wanted, own, at, place(found))]
-
-
-def hashes(seen: Looked, columns: str, chosen: Integers) -> Hashes:
-    """Of each chosen record's port and of those columns, the first of which is mixed in first (`_LETTERS`)."""
-    if _LIBRARY is None:
-        found = seen.columns.key[chosen]
-        for letter in columns:
-            found = mixed(getattr(seen.columns, _LETTERS[letter])[chosen], found)
-        return found
-    found = np.empty(len(chosen), np.uint64)
-    if len(chosen):
-        _LIBRARY.suimon_hashes(seen.at, columns.encode(), place(chosen), len(chosen), place(found))
+def marks(l4_ports: Iterable[int]) -> Bools:
+    """Some transport ports."""
+    found: Bools = np.zeros(65536, np.bool_)
+    found[list(l4_ports)] = True
     return found
 
 
-class Rows(NamedTuple):
-    """The rows of records."""
+class Choice(NamedTuple):
+    """The records that are of all `wanted` classes and of none in `but`, and whose transport ports are marked."""
 
+    wanted: int
+    but: int = 0
+    own: Bools | None = None
+    peer: Bools | None = None
+
+
+class Hash(NamedTuple):
+    """What tells things apart: what it is `of`, then columns by `letters`, the first of which is mixed in first."""
+
+    of: str
+    """One of OF."""
+    letters: str = ""
+    plus: int = 0
+
+
+OF: Final = ("port", "peer", "key")
+"""A record's port, the address of its peer, or its key in a fold's table."""
+
+
+class Amount(NamedTuple):
+    """Of each record something to be added."""
+
+    metrics: tuple[int, int]
+    """What it is of records to the guest, and from it."""
+    column: str
+    """One of COUNTED."""
+    kinds: int = 0
+    """Only of records of all these classes."""
+
+
+COUNTED: Final = ("packets", "bytes", "sampled")
+"""`sampled` is packets, but no more than the sampling: as one is that was really seen."""
+_MOST_AMOUNTS: Final = 4
+
+
+class Rows(NamedTuple):
+    """The records that a fold takes, and their rows; arrays are good until a fold of the same `known` finds others."""
+
+    chosen: Integers
+    """Their places."""
     of: Integers
-    """Of each record, -1 for none."""
+    """The row of each, -1 for none."""
     own: Integers
-    """Which those are, each once, in no order."""
+    """Which rows those are, each once, in no order."""
     first: Integers
-    """Where each is first."""
+    """Where in `chosen` each is first."""
 
 
 _ROW: Final = np.dtype([("key", "u8"), ("ended", "f8"), ("scale", "f8"), ("turn", "i8")])
@@ -210,10 +290,11 @@ class Keyed:
         """How often rows were asked for, and when each was last."""
         self.turns = self._rows["turn"]
         self.origins = np.zeros(most, ORIGIN)
-        self._slots = np.full(1 << (2 * most).bit_length(), -1, np.int32)
+        assert most < 1 << 16, "a slot has room for no more"
+        self._slots = np.zeros(1 << (2 * most).bit_length(), np.uint32)
         parts = [place(self._rows), place(self.origins), place(self._slots), len(self._slots)]
         self._parts = np.array(parts, np.int64)
-        self._at = place(self._parts)
+        self.at = place(self._parts)
         self._held: Integers = np.empty(0, np.int64)
         self._index = Index(self._rows["key"][self._held])
 
@@ -225,67 +306,34 @@ class Keyed:
         self._held = held
         if _LIBRARY is not None:
             at = place(rows), place(records), place(keys), len(rows), place(held), len(held)
-            _LIBRARY.suimon_claim(self._at, seen.read_at, seen.at, *at)
+            _LIBRARY.suimon_claim(self.at, seen.at, *at)
             return
-        columns, read, origins = seen.columns, dict(zip(READ, seen.read, strict=True)), self.origins
+        columns, origins = seen.columns, self.origins
         self._rows["key"][rows], self.turns[rows] = keys, 0
         self.ended_s[rows], self.scale[rows] = columns.ended[records], columns.sampling[records]
-        origins["begun"][rows], origins["port"][rows] = columns.begun[records], columns.key[records]
-        for name in ("own_l4", "peer_l4", "protocol", "out"):
+        origins["port"][rows] = columns.key[records]
+        for name in ("begun", "peer_high", "peer_low", "own_l4", "peer_l4", "protocol", "out", "ip_version"):
             origins[name][rows] = getattr(columns, name)[records]
-        places = columns.place[records]
-        origins["ip_version"][rows] = read["ip_version"][places]
-        for name in ("high", "low"):
-            sides = read[f"destination_{name}"][places], read[f"source_{name}"][places]
-            origins[f"peer_{name}"][rows] = np.where(columns.out[records], *sides)
         self._index = Index(self._rows["key"][held])
 
     def rows(self, seen: Looked, chosen: Integers, keys: Hashes) -> tuple[Rows, Integers]:
-        """The rows, which from now on have had these records, and which of the records have none."""
-        self.turn += 1
-        count = len(chosen)
-        if _LIBRARY is None:
-            found, columns = self.find(keys), seen.columns
-            own, first = first_of(found)
-            self.turns[own] = self.turn
-            self.scale[own] = np.maximum(self.scale[own], columns.sampling[chosen[first]])
-            held = found >= 0
-            np.maximum.at(self.ended_s, found[held], columns.ended[chosen[held]])
-            return Rows(found, own, first), np.flatnonzero(~held)
-        made = np.empty((5, count + 2), np.int64)
-        at, row_bytes = place(made), made.strides[0]
-        into = (at + row_bytes * n for n in range(5))
-        _LIBRARY.suimon_rows(self._at, self.turn, seen.at, place(chosen), place(keys), count, *into)
-        known, lacking = made[4, :2].tolist()
-        return Rows(made[0, :count], made[1, :known], made[2, :known]), made[3, :lacking]
+        """As `Fold.find`, by numpy."""
+        found, columns = self.find(keys), seen.columns
+        own, first = first_of(found)
+        self.turns[own] = self.turn
+        self.scale[own] = np.maximum(self.scale[own], columns.sampling[chosen[first]])
+        held = found >= 0
+        np.maximum.at(self.ended_s, found[held], columns.ended[chosen[held]])
+        return Rows(chosen, found, own, first), np.flatnonzero(~held)
 
     def find(self, keys: Hashes) -> Integers:
         """The row of each key, -1 for none."""
         if _LIBRARY is None:
             at = self._index.find(keys)
             return np.where(at >= 0, self._held[at], -1) if len(self) else at
-        found = np.full(len(keys), -1)
-        places, rows = self.known(np.arange(len(keys)), keys)
-        found[places] = rows
+        keys, found = np.ascontiguousarray(keys), np.empty(len(keys), np.int64)
+        _LIBRARY.suimon_rows(self.at, place(keys), len(keys), place(found))
         return found
-
-    def known(self, chosen: Integers, keys: Hashes) -> tuple[Integers, Integers]:
-        """Of the chosen records those whose key has a row, and it."""
-        if _LIBRARY is None:
-            rows = self.find(keys)
-            return chosen[rows >= 0], rows[rows >= 0]
-        made = np.empty((2, len(chosen) + 1), np.int64)
-        at = place(made)
-        into = at, at + made.strides[0]
-        count = _LIBRARY.suimon_known(self._at, place(chosen), place(keys), len(chosen), *into)
-        return made[0, :count], made[1, :count]
-
-
-def first_of(rows: Integers) -> tuple[Integers, Integers]:
-    """The different rows, and where each is first. They are few numbers, so that counting finds them soonest."""
-    own, place_of = np.flatnonzero(np.bincount(rows + 1)[1:]), np.empty(rows.max(initial=-1) + 2, np.int64)
-    place_of[rows[::-1] + 1] = np.arange(len(rows))[::-1]
-    return own, place_of[own + 1]
 
 
 class Cells:
@@ -298,15 +346,11 @@ class Cells:
         self.hit = np.zeros((rows, count), np.uint32)
         self.most: Integers = np.zeros(rows, np.int64)
         """As many cells of a row at least as were hit since this was set; 0 when none ever were."""
-        self._at, self._most_at = place(self.hit), place(self.most)
+        self.at, self.most_at = place(self.hit), place(self.most)
 
     def add(self, seen: Looked, chosen: Integers, rows: Integers, things: Hashes) -> None:
-        """Each record hits the cell of its thing in its row."""
+        """Each record hits the cell of its thing in its row; by numpy."""
         count = self.hit.shape[1]
-        if _LIBRARY is not None:
-            at = place(rows), seen.at, place(chosen), place(things)
-            _LIBRARY.suimon_add(self._at, count, self._most_at, *at, len(chosen))
-            return
         held = np.flatnonzero(rows >= 0)
         cell = rows[held] * count + (things[held] % np.uint64(count)).astype(np.int64)
         _, last = _seconds(seen.columns, chosen[held])
@@ -317,15 +361,7 @@ class Cells:
         if _LIBRARY is None:
             self.hit[rows], self.most[rows] = 0, 0
         else:
-            _LIBRARY.suimon_clear(self._at, self.hit.shape[1], self._most_at, place(rows), len(rows))
-
-
-class Amount(NamedTuple):
-    """Of each chosen record something to be added."""
-
-    metrics: tuple[int, int]
-    """What it is of records to the guest, and from it."""
-    values: Floats
+            _LIBRARY.suimon_clear(self.at, self.hit.shape[1], self.most_at, place(rows), len(rows))
 
 
 class Rings:
@@ -335,30 +371,146 @@ class Rings:
         self.amounts = np.zeros((slots, rows, metrics), np.float32)
         self.most: Floats = np.zeros((rows, metrics))
         """As much at least as was added to each since this was set."""
-        self._at, self._most_at = place(self.amounts), place(self.most)
+        self.oldest = 0
+        """The first second that there is."""
+        self.high = 0
+        """One more than the highest row that something was ever added to."""
 
-    def lay(self, oldest: int, seen: Looked, chosen: Integers, rows: Integers, amounts: Sequence[Amount]) -> None:
-        """Adds each record's amounts to its row, evenly over its seconds from `oldest` on."""
+    def lay(self, seen: Looked, chosen: Integers, rows: Integers, amounts: Sequence[Amount]) -> None:
+        """Adds each record's amounts to its row, evenly over its seconds from `oldest` on; by numpy."""
         slots, row_count, metrics = self.amounts.shape
-        if _LIBRARY is not None:
-            parts = np.array([(place(each.values), *each.metrics) for each in amounts], np.int64)
-            at = place(rows), seen.at, place(chosen), len(chosen), place(parts), len(parts)
-            _LIBRARY.suimon_lay(self._at, self._most_at, *self.amounts.shape, oldest, *at)
-            return
-        columns, flat = seen.columns, self.amounts.reshape(-1)
+        columns, flat, oldest = seen.columns, self.amounts.reshape(-1), self.oldest
+        self.high = max(self.high, int(rows.max(initial=-1)) + 1)
         first, last = _seconds(columns, chosen)
         held = (rows >= 0) & (last >= oldest)
         short, long = np.flatnonzero(held & (first == last)), np.flatnonzero(held & (first < last))
         spans = columns.begun[chosen[long]], columns.ended[chosen[long]]
         nth, second, share = _shares(np.maximum(first[long], oldest), last[long], *spans)
         of = long[nth]
-        for metrics_of, values in amounts:
-            metric = np.where(columns.out[chosen], metrics_of[1], metrics_of[0])
+        for each in amounts:
+            values = _values(columns, each)[chosen]
+            metric = np.where(columns.out[chosen], each.metrics[1], each.metrics[0])
             at_short = (first[short] % slots * row_count + rows[short]) * metrics + metric[short]
             np.add.at(flat, at_short, values[short].astype(np.float32))
             at_long = (second % slots * row_count + rows[of]) * metrics + metric[of]
             np.add.at(flat, at_long, (values[of] * share).astype(np.float32))
             self.most[rows[held], metric[held]] = np.inf
+
+
+class Adds(NamedTuple):
+    """What a record adds to its row: hits of things in cells, and amounts."""
+
+    hits: Sequence[tuple[Cells, Hash]] = ()
+    rings: Rings | None = None
+    amounts: Sequence[Amount] = ()
+
+
+class Fold:
+    """Which records a detector takes, by what key they have rows in a table, and what they add to those rows.
+
+    It is made once: C is told where all is, and what it finds has a place that is kept.
+    """
+
+    def __init__(self, table: Keyed, choice: Choice, key: Hash, adds: Adds | None = None, known: bool = False) -> None:
+        """With `known` it takes only records of keys that have rows, and others get none by it."""
+        self._adds = hits, rings, amounts = adds or Adds()
+        assert len(amounts) <= _MOST_AMOUNTS, "folds.c has no room for more"
+        self._table, self._choice, self._key, self._known = table, choice, key, known
+        self._hits = (_Hits * len(hits))(*(_hits(*each) for each in hits))
+        parts = [(COUNTED.index(each.column), each.kinds, *each.metrics) for each in amounts]
+        self._amounts = np.array(parts, np.int64)
+        self._so = _Fold(choice.wanted | choice.but, choice.wanted, _at(choice.own), _at(choice.peer), _recipe(key))
+        self._so.table, self._so.known = table.at, known
+        self._so.hit, self._so.hit_count = ctypes.addressof(self._hits), len(hits)
+        self._so.amounts, self._so.amount_count = place(self._amounts), len(amounts)
+        if rings is not None:
+            self._so.ring, self._so.most = place(rings.amounts), place(rings.most)
+            self._so.slots, self._so.row_count, self._so.metrics = rings.amounts.shape
+        self._at = ctypes.addressof(self._so)
+
+    def find(self, seen: Looked) -> tuple[Rows, Integers, Hashes]:
+        """The rows, which from now on have had these records; which of the records have none; and the records' keys."""
+        if self._known and not len(self._table):
+            none = np.empty(0, np.int64)
+            return Rows(none, none, none, none), none, none.astype(np.uint64)
+        if not self._known:
+            self._table.turn += 1
+        if _LIBRARY is None:
+            return self._found(seen)
+        lane = seen.room.lanes[self._known]
+        _LIBRARY.suimon_find(self._at, seen.at, seen.count, self._table.turn, lane.at)
+        return lane.found()
+
+    def count(self, seen: Looked, found: Rows) -> None:
+        """What the records that were just found add to their rows."""
+        hits, rings, amounts = self._adds
+        if _LIBRARY is not None:
+            lane = seen.room.lanes[self._known]
+            _LIBRARY.suimon_count(self._at, seen.at, rings.oldest if rings else 0, lane.at)
+            if rings:
+                rings.high = max(rings.high, int(lane.counts[3]))
+            return
+        keys = _hashes(seen.columns, self._key, found.chosen)
+        for cells, thing in hits:
+            cells.add(seen, found.chosen, found.of, _hashes(seen.columns, thing, found.chosen, keys))
+        if rings:
+            rings.lay(seen, found.chosen, found.of, amounts)
+
+    def _found(self, seen: Looked) -> tuple[Rows, Integers, Hashes]:
+        chosen = _chosen(seen.columns, self._choice)
+        keys = _hashes(seen.columns, self._key, chosen)
+        if not self._known:
+            return *self._table.rows(seen, chosen, keys), keys
+        rows, none = self._table.find(keys), np.empty(0, np.int64)
+        held = rows >= 0
+        return Rows(chosen[held], rows[held], none, none), none, keys[held]
+
+
+def _chosen(columns: Columns, choice: Choice) -> Integers:
+    held = (columns.kinds & np.uint32(choice.wanted | choice.but)) == choice.wanted
+    for marked, l4 in ((choice.own, columns.own_l4), (choice.peer, columns.peer_l4)):
+        if marked is not None:
+            held &= marked[l4]
+    return np.flatnonzero(held)
+
+
+_LETTERS: Final[Mapping[str, str]] = {
+    **{"p": "peer", "o": "own_l4", "l": "peer_l4", "s": "service", "t": "protocol", "d": "out"},
+    **{"O": "own_l4", "L": "peer_l4"},
+}
+"""The large ones are with the direction."""
+
+
+def _hashes(columns: Columns, made: Hash, chosen: Integers, keys: Hashes | None = None) -> Hashes:
+    if made.of == "key":
+        assert keys is not None, "a key isn't of itself"
+        found = keys
+    else:
+        found = (columns.key if made.of == "port" else columns.peer)[chosen]
+    for letter in made.letters:
+        values = getattr(columns, _LETTERS[letter])[chosen]
+        if letter.isupper():
+            values = values.astype(np.uint64) * np.uint64(2) + columns.out[chosen]
+        found = mixed(values, found)
+    return found + np.uint64(made.plus)
+
+
+def _values(columns: Columns, amount: Amount) -> Floats:
+    match amount.column:
+        case "packets":
+            values = columns.packets
+        case "bytes":
+            values = columns.bytes
+        case _:
+            values = np.minimum(columns.packets, columns.sampling)
+    return np.where(columns.kinds & np.uint32(amount.kinds) == amount.kinds, values, 0.0)
+
+
+def first_of(rows: Integers) -> tuple[Integers, Integers]:
+    """The different rows, and where each is first. They are few numbers, so that counting finds them soonest."""
+    own, place_of = np.flatnonzero(np.bincount(rows + 1)[1:]), np.empty(rows.max(initial=-1) + 2, np.int64)
+    place_of[rows[::-1] + 1] = np.arange(len(rows))[::-1]
+    return own, place_of[own + 1]
 
 
 def _seconds(columns: Columns, chosen: Integers) -> tuple[Integers, Integers]:
@@ -378,19 +530,47 @@ def _shares(first: Integers, last: Integers, begun: Floats, ended: Floats) -> tu
     return nth, second, overlap / (ended[nth] - begun[nth])
 
 
-_CLASSES: Final = ctypes.c_uint32
+class _Recipe(ctypes.Structure):
+    _fields_ = (("of", ctypes.c_uint64), ("letters", ctypes.c_char * 8), ("plus", ctypes.c_uint64))
+
+
+class _Hits(ctypes.Structure):
+    _fields_ = (("cells", AT), ("cell_count", NUMBER), ("most", AT), ("thing", _Recipe))
+
+
+class _Fold(ctypes.Structure):
+    _fields_ = (
+        *(("asked", ctypes.c_uint64), ("wanted", ctypes.c_uint64), ("own", AT), ("peer", AT), ("key", _Recipe)),
+        *(("table", AT), ("known", NUMBER), ("hit", AT), ("hit_count", NUMBER)),
+        *(("ring", AT), ("most", AT), ("slots", NUMBER), ("row_count", NUMBER), ("metrics", NUMBER)),
+        *(("amounts", AT), ("amount_count", NUMBER)),
+    )
+
+
+class _Found(ctypes.Structure):
+    _fields_ = tuple((name, AT) for name in ("chosen", "rows", "own", "first", "missed", "keys", "counts"))
+
+
+def _at(marked: Bools | None) -> int | None:
+    return None if marked is None else place(marked)
+
+
+def _recipe(made: Hash) -> _Recipe:
+    assert len(made.letters) < 8 and set(made.letters) <= set(_LETTERS), "letters that folds.c knows"
+    return _Recipe(OF.index(made.of), made.letters.encode(), made.plus)
+
+
+def _hits(cells: Cells, thing: Hash) -> _Hits:
+    return _Hits(cells.at, cells.hit.shape[1], cells.most_at, _recipe(thing))
+
+
 _FUNCTIONS: Final = {
-    "suimon_look": Function(
-        (AT, NUMBER, AT, NUMBER, *[ctypes.c_double] * 2, ctypes.c_uint64, AT, _CLASSES, AT), NUMBER
-    ),
-    "suimon_choose": Function((AT, NUMBER, _CLASSES, _CLASSES, NUMBER, AT, AT), NUMBER),
-    "suimon_hashes": Function((AT, ctypes.c_char_p, AT, NUMBER, AT)),
-    "suimon_claim": Function((*[AT] * 6, NUMBER, AT, NUMBER)),
-    "suimon_rows": Function((AT, NUMBER, AT, AT, AT, NUMBER, *[AT] * 5)),
-    "suimon_known": Function((AT, AT, AT, NUMBER, AT, AT), NUMBER),
-    "suimon_add": Function((AT, NUMBER, AT, AT, AT, AT, AT, NUMBER)),
+    "suimon_look": Function((AT, NUMBER, AT, AT, NUMBER), NUMBER),
+    "suimon_find": Function((AT, AT, NUMBER, NUMBER, AT)),
+    "suimon_count": Function((AT, AT, NUMBER, AT)),
+    "suimon_claim": Function((*[AT] * 5, NUMBER, AT, NUMBER)),
+    "suimon_rows": Function((AT, AT, NUMBER, AT)),
     "suimon_clear": Function((AT, NUMBER, AT, AT, NUMBER)),
-    "suimon_lay": Function((AT, AT, *[NUMBER] * 4, AT, AT, AT, NUMBER, AT, NUMBER)),
 }
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from suimon.detection.seen import TCP, TRIED, UDP, Hashes, Integers, Seen
+from suimon.detection.folds import Hash
+from suimon.detection.seen import TCP, TRIED, UDP, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
@@ -27,10 +28,11 @@ class HostScan:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._fold = Unanswered(_ROWS, _service, _peer)
+        # Without ports: what exporters put there for ICMP is its type, and an answer has another.
+        self._fold = Unanswered(_ROWS, TRIED, Hash("port", "st"), Hash("peer"))
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        found = self._fold.step(seen, TRIED, self._config.window_s, self._config.hosts)
+        found = self._fold.step(seen, self._config.window_s, self._config.hosts)
         return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
 
     def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:
@@ -62,12 +64,3 @@ class HostScan:
                 port_max=l4_port if transport else None,
             ),
         )
-
-
-def _service(seen: Seen, chosen: Integers) -> Hashes:
-    # Without ports: what exporters put there for ICMP is its type, and an answer has another.
-    return seen.hashes(chosen, "st")
-
-
-def _peer(seen: Seen, chosen: Integers) -> Hashes:
-    return seen.peer[chosen]

@@ -13,12 +13,11 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Marks
-from suimon.detection.seen import ANSWERED, OPENED_HERE, OUT, Bools, Floats, Integers, Seen
+from suimon.detection.folds import Choice, Hash, marks
+from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Bools, Floats, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
-from suimon.model.loops import mixed
 
 _ROWS = 4096
 _CELLS = 1024
@@ -44,15 +43,17 @@ class MassMail:
         self._servers, self._sessions, self._received = (Distinct(_ROWS, _CELLS) for _ in range(3))
         self._table = Table(_ROWS, self._servers, self._sessions)
         self._relays = Table(_ROWS, self._received)
-        self._theirs, self._own = Marks(False, config.l4_ports), Marks(True, config.l4_ports)
+        ports = marks(config.l4_ports)
+        opened = Choice(OPENED_HERE, own=CLIENT, peer=ports)
+        hits = (self._servers, Hash("peer")), (self._sessions, Hash("peer", "o"))
+        self._sending = self._table.fold(opened, Hash("port", "l"), *hits)
+        # Sessions that others opened to the guest's own mail ports, and that were answered.
+        answered = Choice(ANSWERED, OUT, own=ports)
+        self._receiving = self._relays.fold(answered, Hash("port"), (self._received, Hash("peer", "l")))
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        chosen = seen.chosen(OPENED_HERE, marks=self._theirs)
-        chosen = chosen[seen.own_l4[chosen] >= 1024]
-        rows = self._table.rows(seen, chosen, seen.hashes(chosen, "l"))
-        self._servers.add(rows.of, seen, chosen, seen.peer[chosen])
-        self._sessions.add(rows.of, seen, chosen, mixed(seen.own_l4[chosen], seen.peer[chosen]))
-        self._receive(seen)
+        self._relays.take(seen, self._receiving)
+        rows = self._table.take(seen, self._sending)
         near = np.flatnonzero(self._may_be_above(rows.own))
         if not len(near):
             return []
@@ -60,7 +61,7 @@ class MassMail:
         touched, first = rows.own[near], rows.first[near]
         since = self._table.since(touched, self._config.window_s)
         servers, sessions = (each.count(touched, since) for each in (self._servers, self._sessions))
-        factor = self._factors(seen, chosen[first], sessions)
+        factor = self._factors(seen, rows.chosen[first], sessions)
         above = (servers >= self._config.servers * factor) | (sessions >= self._config.sessions * factor)
         return [self._sighting(seen, int(touched[i]), servers[i], sessions[i]) for i in np.flatnonzero(above)]
 
@@ -70,15 +71,9 @@ class MassMail:
         found: Bools = servers | self._sessions.reach(rows, self._config.sessions)
         return found
 
-    def _receive(self, seen: Seen) -> None:
-        """Sessions that others opened to the guest's own mail ports, and that were answered."""
-        chosen = seen.chosen(ANSWERED, OUT, self._own)
-        rows = self._relays.rows(seen, chosen, seen.hashes(chosen))
-        self._received.add(rows.of, seen, chosen, mixed(seen.peer_l4[chosen], seen.peer[chosen]))
-
     def _factors(self, seen: Seen, records: Integers, sessions: Floats) -> Floats:
         """By how much the thresholds of each record's port are higher."""
-        rows = self._relays.find(seen.key[records])
+        rows = self._relays.find(seen.columns.key[records])
         factors = np.ones(len(records))
         known = np.flatnonzero(rows >= 0)
         received = self._received.count(rows[known], self._relays.since(rows[known], self._config.window_s))

@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from suimon.detection.seen import TRANSPORT, Hashes, Integers, Seen
+from suimon.detection.folds import Hash
+from suimon.detection.seen import TRANSPORT, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
@@ -27,10 +28,10 @@ class PortScan:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._fold = Unanswered(_ROWS, _target, _l4_port)
+        self._fold = Unanswered(_ROWS, TRANSPORT, Hash("port", "pt"), Hash("port", "l"))
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        found = self._fold.step(seen, TRANSPORT, self._config.window_s, self._config.l4_ports)
+        found = self._fold.step(seen, self._config.window_s, self._config.l4_ports)
         return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
 
     def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:
@@ -58,11 +59,3 @@ class PortScan:
             ),
             suggestion=Suggestion(kind="quarantine", target_kind="port", target=label.port_id),
         )
-
-
-def _target(seen: Seen, chosen: Integers) -> Hashes:
-    return seen.hashes(chosen, "pt")
-
-
-def _l4_port(seen: Seen, chosen: Integers) -> Hashes:
-    return seen.hashes(chosen, "l")

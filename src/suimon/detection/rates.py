@@ -7,8 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from suimon.detection import folds
-from suimon.detection.folds import Amount
-from suimon.detection.seen import Floats, Integers, Seen
+from suimon.detection.seen import Floats, Integers
 
 _LOOK_BACK_S: Final = 3
 """What a port's records tell may be that much behind its last record: so many windows are looked at."""
@@ -29,13 +28,12 @@ class Rates:
     """For each row `metrics` amounts a second. Records from before the ring are cut at its end, their rate is kept."""
 
     def __init__(self, rows: int, metrics: int, slots: int = 64) -> None:
-        self._rings = folds.Rings(rows, slots, metrics)
+        self.rings = folds.Rings(rows, slots, metrics)
+        """What folds add to."""
         self._slots, self._clock = slots, -1
-        self._high = 0
-        """One more than the highest row ever used: only those need to be cleared."""
 
     def forget(self, rows: Integers) -> None:
-        self._rings.amounts[:, rows], self._rings.most[rows] = 0, 0
+        self.rings.amounts[:, rows], self.rings.most[rows] = 0, 0
 
     def advance(self, clock_s: float) -> None:
         """Let go of the seconds that are out of the ring at this time. It never goes back."""
@@ -43,15 +41,8 @@ class Rates:
         passed = min(clock - self._clock, self._slots)
         if passed > 0:
             columns = np.arange(clock - passed + 1, clock + 1) % self._slots
-            self._rings.amounts[columns, : self._high] = 0
-            self._clock = clock
-
-    def add(self, rows: Integers, seen: Seen, chosen: Integers, *amounts: Amount) -> None:
-        """Add the chosen records' amounts; a row of -1 is left out."""
-        if not len(chosen):
-            return
-        self._high = max(self._high, int(rows.max(initial=-1)) + 1)
-        self._rings.lay(self._clock - self._slots + 1, seen.looked, chosen, rows, amounts)
+            self.rings.amounts[columns, : self.rings.high] = 0
+            self._clock, self.rings.oldest = clock, clock - self._slots + 1
 
     def peak(self, rows: Integers, metric: int, window_s: int, times_s: tuple[Floats, Floats]) -> Peak:
         """For each row the `window_s` seconds that have the most of `metric`, of those just over.
@@ -62,12 +53,12 @@ class Rates:
         begun, ended = times_s
         latest = np.ceil(np.maximum(ended, self._clock - self._slots + window_s + _LOOK_BACK_S)) - 1
         slots = latest.astype(np.int64)[:, None] + np.arange(-_LOOK_BACK_S - window_s + 1, 1)
-        sums = np.cumsum(self._rings.amounts[slots % self._slots, rows[:, None]], axis=1, dtype=np.float64)
+        sums = np.cumsum(self.rings.amounts[slots % self._slots, rows[:, None]], axis=1, dtype=np.float64)
         sums[:, window_s:] -= sums[:, :-window_s].copy()
         best = window_s - 1 + np.argmax(sums[:, window_s - 1 :, metric], axis=1)
         amounts = sums[np.arange(len(rows)), best].T
         # Windows only ever move on: what is within one later is within one of these, or will have been added since.
-        self._rings.most[rows, metric] = amounts[metric]
+        self.rings.most[rows, metric] = amounts[metric]
         last = np.take_along_axis(slots, best[:, None], axis=1)[:, 0]
         until, since = np.minimum(ended, last + 1.0), np.maximum(begun, last + 1.0 - window_s)
         return Peak(amounts, np.clip(until - since, 1.0, window_s), since, until)
@@ -75,5 +66,5 @@ class Rates:
     def near(self, rows: Integers, metric: int, amount: float) -> Integers:
         """Those of the rows whose peak may have so much, in their order."""
         # What is summed up differs from sums by what floats are rounded.
-        found: Integers = np.sort(rows[self._rings.most[rows, metric] >= amount * (1.0 - 1e-9)])
+        found: Integers = np.sort(rows[self.rings.most[rows, metric] >= amount * (1.0 - 1e-9)])
         return found

@@ -7,10 +7,11 @@ from typing import Final
 
 from suimon.detection import brute_force, host_scan, mass_mail, port_scan, reflection, syn_flood, udp_flood
 from suimon.detection.engine import Engine
+from suimon.detection.folds import Room
 from suimon.detection.seen import Hashes, Seen, Tag, keys_of
 from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding
-from suimon.model.records import Batch, joined
+from suimon.model.records import Batch, turns
 
 OF_RECORDS: Final = {
     "mass_mail": mass_mail.MassMail,
@@ -40,6 +41,7 @@ class Records:
         self._keys: Hashes = keys_of((), seed)
         self._waiting: list[Batch] = []
         self._count, self._since_s = 0, 0.0
+        self._room = Room(seed)
         self.skipped = 0
         """Records of no cloud port, of unknown direction, or of a time too far from now."""
 
@@ -68,11 +70,10 @@ class Records:
         if not self._count:
             self._waiting.clear()
             return self.engine.tick(now_s)
-        batch = joined(self._waiting)
-        self._waiting, self._count = [], 0
+        waiting, self._waiting, self._count = self._waiting, [], 0
         found: list[Finding] = []
-        for start in range(0, len(batch), self.MOST):
-            seen = Seen(batch[start : start + self.MOST], self._tags, self._keys, now_s, self._seed)
+        for batches in turns(waiting, self.MOST):
+            seen = Seen(batches, self._tags, self._keys, now_s, self._room)
             self.skipped += seen.skipped
             found += self.engine.step(seen, now_s)
         return found

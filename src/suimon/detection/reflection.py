@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.folds import Amount, Marks, Rows
+from suimon.detection.folds import Amount, Choice, Fold, Hash, marks
 from suimon.detection.reflectors import SERVICES
 from suimon.detection.seen import IS_UDP, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
@@ -35,32 +35,30 @@ class Reflection:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._services = [Marks(own, SERVICES) for own in (False, True)]
         self._watched = Watched(_ROWS, 4, config.window_s)
         self._table, self._rates = self._watched.table, self._watched.rates
+        self._sides = [(own, self._fold(own)) for own in (True, False)]
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
         told = []
-        for own, threshold in ((True, self._config.source_kbps), (False, self._config.victim_kbps)):
-            chosen = seen.chosen(IS_UDP, marks=self._services[own])
-            answers = seen.out[chosen] == own
-            rows = self._add(seen, chosen, own)
-            least = threshold * 125.0
+        for own, fold in self._sides:
+            rows = self._table.take(seen, fold)
+            answers = seen.columns.out[rows.chosen] == own
+            least = (self._config.source_kbps if own else self._config.victim_kbps) * 125.0
             for found in self._watched.above(rows, answers, _BYTES, least):
                 if self._is_abused(found, own):
-                    told.append(self._sighting(seen, chosen[answers & (rows.of == found.row)], found, own))
+                    told.append(self._sighting(seen, rows.chosen[answers & (rows.of == found.row)], found, own))
         return told
 
-    def _add(self, seen: Seen, chosen: Integers, own: bool) -> Rows:
-        keys = seen.hashes(chosen, "o" if own else "l") + int(own)
-        rows = self._table.rows(seen, chosen, keys)
+    def _fold(self, own: bool) -> Fold:
+        services = marks(SERVICES)
+        choice = Choice(IS_UDP, own=services) if own else Choice(IS_UDP, peer=services)
         octets, packets = (_ASKED_BYTES, _BYTES), (_ASKED_PACKETS, _PACKETS)
         if not own:
             octets, packets = octets[::-1], packets[::-1]
-        amounts = Amount(octets, seen.bytes[chosen]), Amount(packets, seen.packets[chosen])
-        self._rates.add(rows.of, seen, chosen, *amounts)
-        return rows
+        amounts = Amount(octets, "bytes"), Amount(packets, "packets")
+        return self._table.fold(choice, Hash("port", "o" if own else "l", int(own)), rates=(self._rates, amounts))
 
     def _is_abused(self, found: Above, own: bool) -> bool:
         octets, packets, asked_bytes, asked_packets = found.rates
@@ -73,8 +71,8 @@ class Reflection:
 
     def _sighting(self, seen: Seen, records: Integers, found: Above, own: bool) -> Sighting:
         label = self._table.label(found.row, seen)
-        service = int((seen.own_l4 if own else seen.peer_l4)[records[0]])
-        peer, share = most_exchanged(seen, records, seen.bytes[records])
+        service = int((seen.columns.own_l4 if own else seen.columns.peer_l4)[records[0]])
+        peer, share = most_exchanged(seen, records, seen.columns.bytes[records])
         kbps = found.rates[_BYTES] / 125.0
         name = f"{SERVICES[service]} (udp/{service})"
         way = (

@@ -40,15 +40,21 @@ Whoever forges sources could make a guest say SYN-ACK or RST to anybody.
 """
 BEGINS, CLOSES = 512, 1024
 """What asks for a connection; what ends one."""
+WENT_ON: Final = 2048
+"""TCP that tells of more than an attempt to connect, or its refusal; where flags aren't known, several packets."""
+_SEVERAL: Final = 3.0
 
 
 def _classes() -> NDArray[np.uint32]:
-    """Those of each protocol, direction and flags."""
-    protocol, direction, flags = np.ix_(np.arange(256), np.arange(2), np.arange(folds.FLAGS + 1))
+    """Those of each protocol, direction, flags, and few packets or several."""
+    shape = (256, 2, folds.FLAGS + 1, 2)
+    protocol, direction, flags, several = np.ix_(*(np.arange(each) for each in shape))
     tcp, udp, out = protocol == TCP, protocol == UDP, direction == 1
     flagged = tcp & (flags != 0)
     later = ((flags & (ACK | RST)) == ACK) & (flags != (SYN | ACK))
     refused = ((flags & RST) != 0) & ((flags & (SYN | FIN | PSH)) == 0)
+    # Who gives up resets a session that carried something (PSH); without that the reset refused it.
+    went_on = ((flags & ACK) != 0) & (flags != (SYN | ACK)) & (((flags & RST) == 0) | ((flags & PSH) != 0))
     held = {
         OUT: out,
         IS_TCP: tcp,
@@ -61,14 +67,17 @@ def _classes() -> NDArray[np.uint32]:
         OPENED_HERE: out & tcp & ~refused & (flags != (SYN | ACK)),
         BEGINS: flagged & ((flags & (SYN | ACK | RST)) == SYN),
         CLOSES: flagged & ((flags & (FIN | RST)) != 0) & ((flags & SYN) == 0),
+        WENT_ON: tcp & np.where(flagged, went_on, several == 1),
     }
-    found = np.zeros((256, 2, folds.FLAGS + 1), np.uint32)
+    found = np.zeros(shape, np.uint32)
     for kind, where in held.items():
         found |= np.where(where, np.uint32(kind), np.uint32(0))
     return found
 
 
 _CLASSES: Final = _classes()
+CLIENT: Final = folds.marks(range(1024, 65536))
+"""The transport ports that clients are given (RFC 6335 and before it)."""
 
 
 class Tag(Protocol):
@@ -81,37 +90,35 @@ class Tag(Protocol):
 
 
 class Seen:
-    """The records of one batch that are of a cloud port, with their direction, and in time; arrays of one length."""
+    """The records of some batches that are of a cloud port, with their direction, and in time; arrays of one length.
 
-    def __init__(self, batch: Batch, tags: Sequence[Tag], keys: Hashes, clock_s: float, seed: int = 0) -> None:
-        how = folds.Look(keys, clock_s, HISTORY_S, seed, _CLASSES, TRANSPORT)
-        self.looked = folds.Looked([batch[name] for name in folds.READ], how)
-        found = self.looked.columns
-        self.skipped = len(batch) - len(found.kinds)
+    In a `room` that others look in, too, they can be read until the next does.
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[Batch],
+        tags: Sequence[Tag],
+        keys: Hashes,
+        clock_s: float,
+        room: folds.Room | None = None,
+    ) -> None:
+        how = folds.Look(keys, clock_s, HISTORY_S, _CLASSES, _SEVERAL, TRANSPORT)
+        self.looked = folds.Looked([[batch[name] for name in folds.READ] for batch in batches], how, room)
+        self.skipped = sum(map(len, batches)) - len(self)
         self.tags, self.keys, self.clock_s = tags, keys, clock_s
-        self.key, self.peer, self.kinds = found.key, found.peer, found.kinds
-        self.own_l4, self.peer_l4 = found.own_l4, found.peer_l4
-        self.out, self.flags, self.sampling = found.out, found.flags, found.sampling
-        self.begun, self.ended = found.begun, found.ended
-        self.packets, self.bytes = found.packets, found.bytes
-        self._batch = batch
 
     def __len__(self) -> int:
-        return len(self.kinds)
+        return self.looked.count
 
-    def chosen(self, wanted: int, but: int = 0, marks: folds.Marks | None = None) -> Integers:
-        """The records that are of all `wanted` classes and none in `but`, and of a marked transport port."""
-        return folds.choose(self.looked, wanted | but, wanted, marks)
-
-    def hashes(self, chosen: Integers, letters: str = "") -> Hashes:
-        """Of the chosen records' ports and of what the letters stand for (`folds.hashes`)."""
-        return folds.hashes(self.looked, letters, chosen)
+    @property
+    def columns(self) -> folds.Columns:
+        return self.looked.columns
 
     def peer_text(self, record: int) -> str:
         """The other side's address of one record."""
-        side, place = "destination" if self.out[record] else "source", self.looked.columns.place[record]
-        parts = (int(self._batch[name][place]) for name in ("ip_version", f"{side}_high", f"{side}_low"))
-        return address_text(*parts)
+        parts = self.columns.ip_version, self.columns.peer_high, self.columns.peer_low
+        return address_text(*(int(each[record]) for each in parts))
 
     def tag_of(self, key: int) -> Tag:
         """Whose key it is, of a port that is in the table."""

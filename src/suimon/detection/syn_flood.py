@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.folds import Amount
+from suimon.detection.folds import Amount, Choice, Hash
 from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
@@ -38,27 +38,23 @@ class SynFlood:
         self._config = config
         self._watched = Watched(_ROWS, 3, config.window_s)
         self._table, self._rates = self._watched.table, self._watched.rates
+        key = Hash("port", "d")
+        begun = [Amount((_SYN, _SYN), "packets")]
+        self._begun = self._table.fold(Choice(BEGINS), key, rates=(self._rates, begun))
+        tcp = [Amount((_TCP, _TCP), "packets"), Amount((_CLOSING, _CLOSING), "sampled", CLOSES)]
+        self._tcp = self._table.fold(Choice(FLAGGED), key, rates=(self._rates, tcp), known=True)
 
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
-        chosen = seen.chosen(BEGINS)
-        rows = self._table.rows(seen, chosen, seen.hashes(chosen, "d"))
-        self._rates.add(rows.of, seen, chosen, Amount((_SYN, _SYN), seen.packets[chosen]))
-        if len(self._table):
-            self._add_others(seen)
+        rows = self._table.take(seen, self._begun)
+        self._table.take(seen, self._tcp)
+        sent = seen.columns.out[rows.chosen]
         told = []
         for out, threshold in ((True, self._config.out_syn_per_s), (False, self._config.in_syn_per_s)):
-            for found in self._watched.above(rows, seen.out[chosen] == out, _SYN, threshold):
+            for found in self._watched.above(rows, sent == out, _SYN, threshold):
                 if self._is_flood(found, threshold):
-                    told.append(self._sighting(seen, chosen[rows.of == found.row], found))
+                    told.append(self._sighting(seen, rows.chosen[rows.of == found.row], found))
         return told
-
-    def _add_others(self, seen: Seen) -> None:
-        chosen = seen.chosen(FLAGGED)
-        chosen, rows = self._table.known(seen, chosen, seen.hashes(chosen, "d"))
-        packets, closes = seen.packets[chosen], (seen.kinds[chosen] & CLOSES) != 0
-        closing = np.where(closes, np.minimum(packets, seen.sampling[chosen]), 0.0)
-        self._rates.add(rows, seen, chosen, Amount((_TCP, _TCP), packets), Amount((_CLOSING, _CLOSING), closing))
 
     def _is_flood(self, found: Above, threshold: float) -> bool:
         syn, closing, tcp = found.seen
@@ -69,7 +65,7 @@ class SynFlood:
 
     def _sighting(self, seen: Seen, records: Integers, found: Above) -> Sighting:
         label = self._table.label(found.row, seen)
-        peer, share = most_exchanged(seen, records, seen.packets[records])
+        peer, share = most_exchanged(seen, records, seen.columns.packets[records])
         rate = found.rates[_SYN]
         many = "many addresses" if share < 0.5 else peer
         way = f"It sends {many} {rate:.0f}" if label.out else f"{many[0].upper()}{many[1:]} send it {rate:.0f}"

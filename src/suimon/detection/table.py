@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from suimon.detection.folds import Keyed, Rows
+from suimon.detection.distinct import Distinct
+from suimon.detection.folds import Adds, Amount, Choice, Fold, Hash, Keyed, Rows
+from suimon.detection.rates import Rates
 from suimon.detection.seen import Floats, Hashes, Integers, Seen, address_text
 from suimon.model.loops import distinct
 
@@ -58,21 +61,29 @@ class Table:
     def __len__(self) -> int:
         return len(self._keyed)
 
-    def rows(self, seen: Seen, chosen: Integers, keys: Hashes) -> Rows:
-        """The rows of the chosen records. New keys get rows, those of most records first."""
-        if not len(chosen):
-            return Rows(chosen, chosen, chosen)
-        held, missed = self._keyed.rows(seen.looked, chosen, keys)
-        if len(missed):
-            held = self._welcome(seen, chosen, keys, held, missed)
-        self._used_s[held.own] = seen.clock_s
-        return held
+    def fold(
+        self,
+        choice: Choice,
+        key: Hash,
+        *hits: tuple[Distinct, Hash],
+        rates: tuple[Rates, Sequence[Amount]] | None = None,
+        known: bool = False,
+    ) -> Fold:
+        """What `take` does with the records of a choice: their keys, what they hit, and their amounts."""
+        cells = [(each.cells, thing) for each, thing in hits]
+        adds = Adds(cells) if rates is None else Adds(cells, rates[0].rings, rates[1])
+        return Fold(self._keyed, choice, key, adds, known)
 
-    def known(self, seen: Seen, chosen: Integers, keys: Hashes) -> tuple[Integers, Integers]:
-        """Of the chosen records those whose key has a row, and it; none gets one."""
-        if not len(self) or not len(chosen):
-            return chosen[:0], chosen[:0]
-        return self._keyed.known(chosen, keys)
+    def take(self, seen: Seen, fold: Fold) -> Rows:
+        """The fold's records are added to their rows. New keys get rows, those of most records first."""
+        found, missed, keys = fold.find(seen.looked)
+        if len(missed):
+            found = self._welcome(seen, keys, found, missed)
+        if len(found.own):
+            self._used_s[found.own] = seen.clock_s
+        if len(found.chosen):
+            fold.count(seen.looked, found)
+        return found
 
     def find(self, keys: Hashes) -> Integers:
         """The row of each key, -1 for none."""
@@ -100,7 +111,7 @@ class Table:
         self._once_s[part] = clock_s
         return np.flatnonzero(again)
 
-    def _welcome(self, seen: Seen, chosen: Integers, keys: Hashes, held: Rows, missed: Integers) -> Rows:
+    def _welcome(self, seen: Seen, keys: Hashes, held: Rows, missed: Integers) -> Rows:
         """Rows for those keys of the records without any that are to have one."""
         groups = distinct(keys[missed], len(missed))
         assert groups is not None, "there are no more different keys than keys"
@@ -113,7 +124,7 @@ class Table:
             return held
         new = new[np.argsort(-counts[new], kind="stable")][: max(1, self._most // _NEW_SHARE)]
         rows = self._vacate(len(new))
-        of, own, where = held
+        chosen, of, own, where = held
         if (self._keyed.turns[rows] == self._keyed.turn).any():
             # Of a step that floods the table even rows of its own may have been taken back.
             of[np.isin(of, rows)] = -1
@@ -124,8 +135,8 @@ class Table:
         given[new] = rows
         of[missed] = given[which]
         got = missed[of[missed] >= 0]
-        np.maximum.at(self.ended_s, of[got], seen.ended[chosen[got]])
-        return Rows(of, np.concatenate((own, rows)), np.concatenate((where, first[new])))
+        np.maximum.at(self.ended_s, of[got], seen.columns.ended[chosen[got]])
+        return Rows(chosen, of, np.concatenate((own, rows)), np.concatenate((where, first[new])))
 
     def _claim(self, seen: Seen, rows: Integers, keys: Hashes, records: Integers) -> None:
         """Those rows are of these different keys now, begun by those records."""

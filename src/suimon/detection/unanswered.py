@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from suimon.detection.distinct import Distinct
-from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Bools, Floats, Hashes, Integers, Seen
+from suimon.detection.folds import Choice, Hash
+from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Bools, Floats, Integers, Seen
 from suimon.detection.table import Table
 
 _LEAST_BARE: Final = 6
@@ -17,8 +17,6 @@ _LEAST_OTHER: Final = 12
 handshake outnumber it; of datagrams sampling shows some questions without their answers, so more is asked for."""
 _PATIENCE_S: Final = 1.0
 """For so long it must go on, where flags don't tell questions from the rest: answers are told of after them."""
-
-Of = Callable[[Seen, Integers], Hashes]
 
 
 class Found(NamedTuple):
@@ -34,25 +32,22 @@ class Found(NamedTuple):
 class Unanswered:
     """For each key the things asked for by a probe, and those that took part in return."""
 
-    def __init__(self, rows: int, key: Of, thing: Of) -> None:
+    def __init__(self, rows: int, tried: int, key: Hash, thing: Hash) -> None:
+        """Of records of the classes `tried`."""
         self._asked, self._answered = Distinct(rows), Distinct(rows)
         self._above = _Above(rows)
         self.table = Table(rows, self._asked, self._answered, self._above, twice=True)
-        self._key, self._thing = key, thing
+        self._asking = self.table.fold(Choice(tried | PROBE), key, (self._asked, thing))
+        self._answering = self.table.fold(Choice(tried | ANSWERED), key, (self._answered, thing), known=True)
 
-    def step(self, seen: Seen, tried: int, window_s: int, threshold: float) -> Found:
-        """Take in records of those classes; what of the keys that asked is above the threshold within the window."""
-        asking = seen.chosen(tried | PROBE)
-        rows = self.table.rows(seen, asking, self._key(seen, asking))
-        self._asked.add(rows.of, seen, asking, self._thing(seen, asking))
-        if len(self.table):
-            answering = seen.chosen(tried | ANSWERED)
-            answering, back = self.table.known(seen, answering, self._key(seen, answering))
-            self._answered.add(back, seen, answering, self._thing(seen, answering))
+    def step(self, seen: Seen, window_s: int, threshold: float) -> Found:
+        """Take in records; what of the keys that asked is above the threshold within the window."""
+        rows = self.table.take(seen, self._asking)
+        self.table.take(seen, self._answering)
         near = self._asked.reach(rows.own, threshold / self.table.scale[rows.own])
         self._above.forget(rows.own[~near])
         order = np.argsort(rows.own[near])
-        bare = (seen.kinds[asking[rows.first[near][order]]] & FLAGGED) != 0
+        bare = (seen.columns.kinds[rows.chosen[rows.first[near][order]]] & FLAGGED) != 0
         return self._judge(rows.own[near][order], bare, window_s, threshold)
 
     def _judge(self, rows: Integers, bare: Bools, window_s: int, threshold: float) -> Found:

@@ -6,7 +6,7 @@ telemetry and detection may import them: numpy may be missing where those are le
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, overload
 
 import numpy as np
@@ -103,18 +103,23 @@ def joined(batches: Sequence[Batch]) -> Batch:
 
 def pieces(batches: Sequence[Batch], most: int) -> Iterator[Batch]:
     """All of them, joined to so many records at a time; the last are what is left."""
+    return map(joined, turns(batches, most))
+
+
+def turns(batches: Iterable[Batch], most: int) -> Iterator[list[Batch]]:
+    """The same without joining: so many records at a time, in the memory where they are."""
     held: list[Batch] = []
     room = most
     for batch in batches:
         first = 0
         while len(batch) - first >= room:
-            yield joined([*held, batch[first : first + room]])
+            yield [*held, batch[first : first + room]]
             held, first, room = [], first + room, most
         if first < len(batch):
             held.append(batch[first:])
             room -= len(batch) - first
     if held:
-        yield joined(held)
+        yield held
 
 
 def some(batch: Batch, which: NDArray[Any]) -> Batch:
