@@ -65,7 +65,7 @@ def _v9_template(*fields: tuple[int, int]) -> bytes:
 
 def _ipfix() -> list[bytes]:
     one, name = parts.one_set, (82, 0xFFFF)
-    times = (((154, 8), (157, 8)), ((322, 4),), ((323, 8),), ((160, 8), (22, 4), (21, 4)), ((158, 4), (159, 4)))
+    times = (((154, 8), (157, 8)), ((322, 4), (1, 4)), ((323, 8),), ((160, 8), (22, 4), (21, 4)), ((158, 4), (159, 4)))
     valid = [
         *parts.captured("open_vswitch_ipfix")[:45],
         *parts.captured("open_vswitch_ipfix_observer")[20:30],
@@ -134,5 +134,5 @@ def _parser(name: str, valid: list[bytes], functions: tuple[Callable[..., Any], 
             raise DecodeError("counted as malformed")
         return rows
 
-    # What waited for a template comes with it: at most a mebibyte, in records of a byte each.
-    return Parser(name, valid, parse, (DecodeError,), functions, most_bytes=(1 << 20) * RECORD.itemsize)
+    # What waited for a template comes with it: at most a mebibyte, in records of eight bytes each.
+    return Parser(name, valid, parse, (DecodeError,), functions, most_bytes=(1 << 17) * RECORD.itemsize)

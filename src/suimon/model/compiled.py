@@ -40,8 +40,9 @@ def library(folder: str, name: str, interface: int, functions: Mapping[str, Func
 
 
 def place(array: NDArray[Any]) -> int:
-    """Its first byte; whoever gives it to C keeps the array, and knows it to be contiguous."""
+    """Its first byte; whoever gives it to C keeps the array. It has to be contiguous."""
     try:
         return ctypes.addressof(_BYTE.from_buffer(array.data))  # A third of what numpy takes to say it.
-    except (TypeError, ValueError, BufferError):  # It is empty, or nobody may write into it.
+    except (TypeError, ValueError, BufferError):  # It is empty, nobody may write into it, or it is in pieces.
+        assert array.flags.c_contiguous, "C reads one number after the other"
         return int(array.ctypes.data)

@@ -4,17 +4,18 @@ import struct
 
 import pytest
 
-from tests.telemetry.flow.parts import collector, ipfix, one_set, take, template
+from tests.telemetry.flow.parts import collector, ipfix, one_set, options, take, template
 
 NAME, VIRTUAL = (82, 0xFFFF), (0x8000 | 898, 0xFFFF)
+PADDING = (210, 6)
 
 
 @pytest.mark.parametrize("length", range(1, 9))
 def test_numbers_may_be_shortened(length: int) -> None:
     value = 0x0102030405060708 & (1 << 8 * length) - 1
-    body = value.to_bytes(length, "big") * 2
+    body = value.to_bytes(length, "big") * 2 + bytes(6)
     for extra in ((), (NAME,)):
-        sets = template(300, (2, length), (1, length), *extra), one_set(300, (body + b"\0" * len(extra)) * 3)
+        sets = template(300, (2, length), (1, length), PADDING, *extra), one_set(300, (body + b"\0" * len(extra)) * 3)
         batch = take(collector(), ipfix(*sets))
         assert batch["packets"].tolist() == batch["bytes"].tolist() == [value] * 3
 
@@ -31,10 +32,31 @@ def test_variable_lengths_are_passed_over(name: bytes) -> None:
 
 
 def test_sets_with_many_records_of_different_lengths() -> None:
-    records = b"".join(bytes([n]) + b"n" * n + struct.pack("!I", n) for n in range(50))
+    records = b"".join(bytes([n]) + b"n" * n + struct.pack("!6xI", n) for n in range(50))
     of = collector()
-    batch = take(of, ipfix(template(300, NAME, (10, 4)), one_set(300, records), one_set(300, records[:-1] + b"\0")))
+    sets = one_set(300, records), one_set(300, records[:-1] + b"\0")
+    batch = take(of, ipfix(template(300, NAME, PADDING, (10, 4)), *sets))
     assert sorted(batch["input"].tolist()) == sorted([*range(50), *range(49), 0])
+
+
+def test_fields_of_nothing_cost_no_more_than_those_of_a_datagram() -> None:
+    of, nothing = collector(), [(200, 0)] * 119
+    many = one_set(300, bytes(9000))
+    assert len(take(of, ipfix(template(300, *[NAME] * 8, *nothing), many))) == 33, "4096 fields of 127 for a record"
+    assert of.exporters.table[0].losses.malformed == 1
+    assert len(take(of, ipfix(template(301, *[NAME] * 8), one_set(301, bytes(4096))))) == 512
+    assert of.exporters.table[0].losses.malformed == 1
+
+
+def test_records_of_nothing_are_none() -> None:
+    """However little a record says, it takes as much memory as any."""
+    for fields in ([(4, 1)], [(8, 4), (1, 3)], [NAME] * 7):
+        of = collector()
+        assert not len(take(of, ipfix(template(300, *fields), one_set(300, bytes(9000)))))
+        assert of.exporters.table[0].losses.malformed == 1
+    of = collector()
+    take(of, ipfix(options(301, 1, (149, 1), (34, 2)), one_set(301, bytes([1, 0, 9]))))
+    assert (of.exporters.streams[0].sampling, of.exporters.table[0].losses.malformed) == (9, 0), "options may be short"
 
 
 def test_the_first_of_two_counts_and_totals_never() -> None:
@@ -55,7 +77,7 @@ def test_both_kinds_of_address_in_one_template() -> None:
     ("fields", "value"), [(((32, 2),), b"\3\4"), (((176, 1), (177, 1)), b"\3\4"), (((178, 1), (179, 1)), b"\3\4")]
 )
 def test_icmp_is_in_the_destination_port(fields: tuple[tuple[int, int], ...], value: bytes) -> None:
-    batch = take(collector(), ipfix(template(300, *fields), one_set(300, value)))
+    batch = take(collector(), ipfix(template(300, *fields, PADDING), one_set(300, value + bytes(6))))
     assert batch["destination_port"].tolist() == [0x304]
 
 

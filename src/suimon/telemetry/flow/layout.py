@@ -15,6 +15,8 @@ VARIABLE: Final = 0xFFFF
 """The length of a field that says its own (RFC 7011, section 7)."""
 _ENTERPRISE: Final = 0x8000
 _LONG: Final = 255
+_MOST_WALKED: Final = 4096
+"""Fields of one set, one after the other. No datagram has room for so many of three bytes; empty ones only cost time."""
 
 Columns = dict[str, NDArray[Any]]
 """By the names of `elements.py`; IPv6 addresses as two, `…_high` and `…_low`."""
@@ -103,7 +105,11 @@ def _uneven(flat: Bytes, begins: Places, ends: Places, template: Template) -> Re
     least, owner = least_bytes(template), np.arange(len(begins))
     owners, pieces, broken = [], [], []
     cursor = begins
+    rounds = -(-_MOST_WALKED // len(fields(template)))
     while len(owner := owner[ends[owner] - cursor[owner] >= least]):
+        if len(owners) == rounds:
+            broken.append(owner)
+            break
         columns, after = _walk(flat, cursor[owner], ends[owner], template)
         whole = after <= ends[owner]
         broken.append(owner[~whole])

@@ -12,6 +12,8 @@ FIRST_ID: Final = 256
 """Sets with smaller ids hold templates, or are reserved."""
 MOST_PER_STREAM: Final = 512
 _MOST_FIELDS: Final = 128
+_LEAST_BYTES: Final = 8
+"""As an address and a count have. What says less, and is no option, costs us as much memory as any record."""
 _MOST_BYTES: Final = 9000
 """A record that is larger fits no datagram."""
 _ENTERPRISE: Final = 0x8000
@@ -104,7 +106,7 @@ def _end(version: int, body: bytes, at: int, count: int, number: int) -> int:
 def _checked(template: Template, number: int, options: bool) -> Template:
     if options and not template.scope:
         raise DecodeError(f"options template {number} has no scope")
-    if not 0 < least_bytes(template) <= _MOST_BYTES:
+    if not (1 if options else _LEAST_BYTES) <= least_bytes(template) <= _MOST_BYTES:
         raise DecodeError(f"records of template {number} have {least_bytes(template)} bytes")
     return template
 

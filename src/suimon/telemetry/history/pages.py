@@ -68,13 +68,12 @@ def _look(column: NDArray[Any]) -> Look:
 
 def told(keys: NDArray[Any], table: NDArray[np.int32]) -> tuple[Which, NDArray[np.bool]]:
     """What the table says of those keys (of 32 bits) of which it says something other than -1; and which they are."""
-    keys = np.ascontiguousarray(keys).view(np.uint32)
+    keys, table = np.ascontiguousarray(keys).view(np.uint32), np.ascontiguousarray(table)
     if _LIBRARY is None:
         said = np.append(table, -1)[np.minimum(keys, len(table))]
         return said[said >= 0].astype(np.uint32), said >= 0
     there, which = np.empty(len(keys), np.bool), np.empty(len(keys), np.uint32)
-    by = place(np.ascontiguousarray(table)), len(table)
-    left = _LIBRARY.suimon_told(place(keys), len(keys), *by, place(there), place(which))
+    left = _LIBRARY.suimon_told(place(keys), len(keys), place(table), len(table), place(there), place(which))
     return which[:left], there
 
 
