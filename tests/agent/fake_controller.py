@@ -42,7 +42,7 @@ class FakeController:
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(patient(10))
 
     def stop(self):
         """As if killed: streams break, nobody listens. `start` listens on the same port again."""
@@ -107,7 +107,7 @@ class FakeController:
         name = str(len(self.answers))
         self._tell(CountDrops(name, port_id))
         with self._news:
-            assert self._news.wait_for(lambda: name in self.answers, timeout_s)
+            assert self._news.wait_for(lambda: name in self.answers, patient(timeout_s))
             return self.answers[name]
 
     def _tell(self, frame):

@@ -41,7 +41,7 @@ from tests.pipeline.underlay import Hypervisor
 from tests.system.namespaces import inside
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 
-TIMEOUT_S = 1.5
+TIMEOUT_S = patient(1.5)
 Ends = tuple[socket.socket, socket.socket]
 
 
@@ -100,7 +100,8 @@ class LiveCloud:
 
     def pings(self, source: str, address: str, *options: str) -> int:
         """How many of three were answered."""
-        command = ["ip", "netns", "exec", self._namespaces[source], "ping", "-c3", "-i0.2", "-W1", *options, address]
+        within = ["ip", "netns", "exec", self._namespaces[source]]
+        command = [*within, "ping", "-c3", "-i0.2", f"-W{patient(1):g}", *options, address]
         said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(30)).stdout
         found = re.search(r"(\d+) received", said)
         assert found, said
@@ -209,7 +210,7 @@ class LiveCloud:
             asking = asyncio.ensure_future(inquiries.run(Counters(connection, zones, self._plugged), answers.send))
             inquiries.ask(question)
             answered = asyncio.ensure_future(heard.get())
-            await asyncio.wait((asking, answered), timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((asking, answered), timeout=patient(10), return_when=asyncio.FIRST_COMPLETED)
             if asking.done():
                 await asking
             asking.cancel()
@@ -223,7 +224,7 @@ class LiveCloud:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[Connection]:
-        connection = Connection(Config(), self.switch.rundir / "br-int.mgmt")
+        connection = Connection(Config(timeout_s=patient(15)), self.switch.rundir / "br-int.mgmt")
         running = asyncio.create_task(connection.run())
         try:
             yield connection

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.patience import patient
+
 
 @dataclass
 class Pings:
@@ -32,7 +34,7 @@ def pinging(command: Sequence[str]) -> Iterator[Pings]:
             yield counted
         finally:
             ping.send_signal(signal.SIGINT)
-            said, _ = ping.communicate(timeout=10)
+            said, _ = ping.communicate(timeout=patient(10))
     found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
     assert found, said
     counted.sent, counted.answered = int(found[1]), int(found[2])

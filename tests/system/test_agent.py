@@ -89,7 +89,7 @@ def lease(switch, guest, tmp_path) -> dict[str, str]:
 def pings(switch, guest, address, count=3) -> int:
     """How many of `count` were answered."""
     command = ["ip", "netns", "exec", guest, "ping", "-c", str(count), "-i", "0.2", "-W", "1", address]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(60)).stdout
     return int(re.search(r"(\d+) received", said)[1])
 
 
@@ -274,7 +274,7 @@ def test_flows_and_why_speak_of_stages_and_owners(switch, agent, guests):
 
 def test_a_second_agent_on_the_state_directory_refuses_in_a_sentence(agent, guests, tmp_path):
     command = [SUIMON, "agent", "--state", str(agent.state)]
-    second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=patient(30), check=False)
     assert second.returncode != 0
     assert "another agent runs" in second.stderr
 

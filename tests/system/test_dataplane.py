@@ -29,6 +29,7 @@ from suimon.pipeline.flow import Ct, Goto, Output, Resubmit, ToController, UseGr
 from suimon.pipeline.tables import Stage
 from suimon.reconcile import Changes, plan
 from tests.dataplane.values import GROUP, METERS, OWNER, every_flow
+from tests.patience import patient
 from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
 
@@ -55,7 +56,7 @@ async def followed(switch: OpenVSwitch) -> AsyncIterator[Switch]:
 
 async def until(model: Switch, known: dict[str, Plugged], true: Callable[[], bool]) -> None:
     """Keep `known` by what is seen, as the agent does, until something holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         while not true():
             for port_id, plugged in (await model.changed()).plugged.items():
                 if plugged is None:
@@ -226,9 +227,10 @@ def test_packets_come_to_us_with_their_registers_and_go_out_by_our_actions(switc
         async with connected(switch) as connection:
             assert await BridgeTarget(connection).apply(Changes(flows)) == {}
             asking = await asyncio.create_subprocess_exec(
-                *("ip", "netns", "exec", one, "ping", "-c1", "-W1", "192.0.2.2"), stdout=subprocess.DEVNULL
+                *("ip", "netns", "exec", one, "ping", "-c1", f"-W{patient(1):g}", "192.0.2.2"),
+                stdout=subprocess.DEVNULL,
             )
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patient(10)):
                 packet = await connection.packets.get()
             assert packet.cookie == OWNER.cookie
             assert packet.stage == Stage.CLASSIFY
@@ -281,7 +283,7 @@ def test_run_ends_when_the_switch_goes_and_requests_end_with_it(switch: OpenVSwi
         await connection.dump_flows()
         await asyncio.to_thread(switch.kill, "ovs-vswitchd")
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patient(5)):
                 await running
         with pytest.raises(ConnectionError):
             await connection.dump_flows()
@@ -360,10 +362,10 @@ def test_a_dead_database_ends_run_and_what_waits_on_it(switch: OpenVSwitch) -> N
         await model.ready()
         await asyncio.to_thread(switch.kill, "ovsdb-server")
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patient(5)):
                 await running
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(patient(5)):
                 await model.changed()
 
     asyncio.run(scenario())
@@ -429,7 +431,7 @@ def test_samples_are_exported_by_the_interface_s_index_until_it_is_switched_off(
     """And one of somebody else's stays as it is."""
     collector = inside(switch.namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     collector.bind(("127.0.0.1", 0))
-    collector.settimeout(10)
+    collector.settimeout(patient(10))
     wanted = Layout(export=Export(f"127.0.0.1:{collector.getsockname()[1]}", "192.0.2.1", sampling=1, every_s=1))
 
     async def scenario() -> None:

@@ -23,6 +23,7 @@ from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.messages import PacketIn
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
+from tests.patience import patient
 from tests.system.live import TIMEOUT_S, LiveCloud
 from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch, run
@@ -74,7 +75,7 @@ def complaining(live: LiveCloud) -> Iterator[None]:
     ready, done = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        connection = Connection(Config(), live.switch.rundir / "br-int.mgmt")
+        connection = Connection(Config(timeout_s=patient(15)), live.switch.rundir / "br-int.mgmt")
         running = asyncio.create_task(connection.run())
         await connection.dump_meters()
         ready.set()
@@ -88,7 +89,7 @@ def complaining(live: LiveCloud) -> Iterator[None]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(patient(10))
     try:
         yield
     finally:
@@ -97,8 +98,9 @@ def complaining(live: LiveCloud) -> Iterator[None]:
 
 
 def ping(live: LiveCloud, guest: str, address: str, *options: str) -> str:
-    command = ["ip", "netns", "exec", live.namespace(guest), "ping", "-n", "-c1", "-W2", *options, address]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+    within = ["ip", "netns", "exec", live.namespace(guest)]
+    command = [*within, "ping", "-n", "-c1", f"-W{patient(2):g}", *options, address]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(10)).stdout
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_who_asks_too_often_is_told_no_more(live: LiveCloud) -> None:
         for _ in range(300):
             with contextlib.suppress(OSError):  # What came back is told by the next call.
                 sender.sendto(b"hop", ("10.0.1.13", 9))
-        wire.settimeout(0.5)
+        wire.settimeout(patient(0.5))
         told = 0
         with contextlib.suppress(TimeoutError):
             while True:

@@ -2,12 +2,13 @@
 
 The oracle is compared with the simulated hosts, and each packet's way through each of these with a real switch that has
 the same flows: as it says (`tracing`), and as frames come out of it (`wire`). Which clouds is fixed by their seeds;
-`make oracle` runs others, with `--switch` by real frames, too.
+`make oracle` runs others, with `--switch` by real frames, too. `SUIMON_TEST_CLOUDS` says how many, where all is slow.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -22,7 +23,7 @@ from tests.system.openvswitch import OpenVSwitch
 from tests.system.tracing import compare, connected, prepare, spread
 from tests.system.wire import Wire
 
-SEEDS = (7, 21, 33)
+SEEDS = (7, 21, 33)[: int(os.environ.get("SUIMON_TEST_CLOUDS", "3"))]
 CHANGES = ("delete_rule", "move_port", "update_port")
 OFPORTS = (*range(1, 17), 101)
 _ASKED_FIRST, _ASKED_AFTER = 30, 10
@@ -39,7 +40,7 @@ def prepared(kept_switch: OpenVSwitch) -> OpenVSwitch:
 def test_what_the_oracle_says_is_what_a_real_switch_does(prepared: OpenVSwitch) -> None:
     ways = [way for seed in SEEDS for way in _simulated(seed)]
     compared = asyncio.run(traced(prepared, ways))
-    assert compared > 200, f"only {compared} ways were compared"
+    assert compared > 67 * len(SEEDS), f"only {compared} ways were compared"
 
 
 def test_real_frames_come_out_where_the_oracle_says(prepared: OpenVSwitch) -> None:
@@ -49,7 +50,7 @@ def test_real_frames_come_out_where_the_oracle_says(prepared: OpenVSwitch) -> No
             trial = Trial(cluster, seed)
             trial.ask(_ASKED_FIRST)
             count += asyncio.run(sent(prepared, list(taken(trial, f"seed {seed}"))))
-    assert count > 100
+    assert count > 34 * len(SEEDS), f"only {count} frames were sent"
 
 
 async def sent(switch: OpenVSwitch, ways: list[Ways]) -> int:

@@ -299,7 +299,7 @@ def test_a_guest_that_asks_too_much_is_bounded_and_the_other_is_not(host: Host) 
         """How many of 40 idle connections are still open."""
         held = []
         for _ in range(40):
-            one = socket.create_connection((SERVICES, 80), timeout=5)
+            one = socket.create_connection((SERVICES, 80), timeout=patient(5))
             held.append(one)
         open_ = 0
         for one in held:

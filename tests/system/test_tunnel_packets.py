@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.patience import patient
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import DATAPATH, OpenVSwitch, run
 
@@ -101,7 +102,7 @@ def test_ipv6_crosses_as_well_and_routed(clouds: list[LiveCloud], address: str, 
             client.send(b"over the tunnel")
             accepted, _ = listener.accept()
             with accepted:
-                accepted.settimeout(5)
+                accepted.settimeout(patient(5))
                 assert accepted.recv(100) == b"over the tunnel"
 
 

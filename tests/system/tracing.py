@@ -27,6 +27,7 @@ from suimon.pipeline.fields import FIELDS
 from suimon.pipeline.flow import CheckLarger, PopVlan, UseGroup
 from suimon.pipeline.simulate import Packet, Result, Sent, Step
 from suimon.pipeline.tables import Stage
+from tests.patience import patient
 from tests.system.openvswitch import OpenVSwitch
 
 OFPORTS = (1, 2, 3, 5, 101)
@@ -111,7 +112,7 @@ def prepare(switch: OpenVSwitch, ofports: Iterable[int] = OFPORTS) -> None:
 @contextlib.asynccontextmanager
 async def connected(switch: OpenVSwitch) -> AsyncIterator[BridgeTarget]:
     """The bridge as the product reads and writes it."""
-    connection = Connection(Config(), switch.rundir / "br-int.mgmt")
+    connection = Connection(Config(timeout_s=patient(15)), switch.rundir / "br-int.mgmt")
     serving = asyncio.create_task(connection.run())
     try:
         yield BridgeTarget(connection)
@@ -133,7 +134,8 @@ async def compare(switch: OpenVSwitch, name: str, result: Result) -> bool:
             return False
         later = stretches[following:]
         stated = [word for one in later for word in ("--ct-next", _ct_state(one.steps[0].packet, ","))]
-        text = await command(switch.control, "ofproto/trace", "br-int", _initial(first), *stated)
+        asked = ("br-int", _initial(first), *stated)
+        text = await command(switch.control, "ofproto/trace", *asked, timeout_s=patient(10))
         sections = list(_sections(text, first.packet.size))
         real = sections[0]
         told = f"{name}\n{text}"

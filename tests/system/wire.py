@@ -27,6 +27,7 @@ from scapy.packet import Raw
 
 from suimon.pipeline.simulate import Packet, Result
 from suimon.pipeline.simulate.packet import ACK
+from tests.patience import patient
 from tests.system.openvswitch import OpenVSwitch
 
 _MARK = b"smt!"
@@ -37,8 +38,8 @@ _FIRST_BYTES = 1240
 _LATER_BYTES = 8
 """So few, and zeros: in userspace Open vSwitch 3.1 takes the beginning of a later fragment for an L4 header when it
 rewrites an address, and writes a checksum into a longer one (docs/decisions/0079)."""
-_PATIENCE_S = 2.0
-_SILENCE_S = 0.3
+_PATIENCE_S = patient(2.0)
+_SILENCE_S = patient(0.3)
 _TAGGED = 0x10
 """TP_STATUS_VLAN_VALID: the kernel took a tag off, and tells it beside the frame."""
 Seen = Counter[tuple[int, bytes]]
