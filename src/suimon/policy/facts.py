@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from types import UnionType
 from typing import Any, Final, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -195,7 +196,7 @@ def _fields(type_: type[Any], source: str, name: str, columns: str, **others: Va
 def _plain(source: str, name: str, taken: Mapping[str, Callable[[Any], Value]], rights: Sequence[str] = ()) -> _Table:
     getters = tuple(taken.values())
     columns = tuple(column.replace(":", "_") for column in taken)
-    return _Table(source, name, columns, lambda thing: [tuple(get(thing) for get in getters)], tuple(rights))
+    return _Table(source, name, columns, lambda thing: [tuple([get(thing) for get in getters])], tuple(rights))
 
 
 def _list_table(source: str, parent: str, attribute: Attribute, kind: Any) -> _Table:
@@ -223,7 +224,7 @@ def _kind(hint: Any) -> Any:
 def _value(field: str, kind: Any) -> Callable[[Any], Value]:
     if kind is datetime:
         return lambda thing: None if (at := getattr(thing, field)) is None else when(at)
-    return lambda thing: getattr(thing, field)
+    return attrgetter(field)
 
 
 def _shown(attribute: Attribute) -> Callable[[Any], Value]:

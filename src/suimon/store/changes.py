@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, TextClause, bindparam, delete, select, text
+from sqlalchemy import Connection, bindparam, delete, select
 
 from suimon.store import prepared
 from suimon.store.tables import CHANGES
@@ -42,31 +41,24 @@ def append(connection: Connection, touches: Iterable[Touch], request_id: str) ->
     """
     ordered = sorted(touches)
     first, rest = ordered[:_ROWS_A_STATEMENT], ordered[_ROWS_A_STATEMENT:]
-    revision = int(prepared.rows(connection, _insert(len(first), 1), _values(first, request_id))[0][0])
+    revision = _append(connection, first, 1, request_id)
     while rest:
         part, rest = rest[:_ROWS_A_STATEMENT], rest[_ROWS_A_STATEMENT:]
-        prepared.rows(connection, _insert(len(part), 0), _values(part, request_id))
+        _append(connection, part, 0, request_id)
     return revision
 
 
-@lru_cache(maxsize=256)
-def _insert(count: int, step: int) -> TextClause:
+def _append(connection: Connection, touches: Sequence[Touch], step: int, request_id: str) -> int:
     # `column1` … are what both SQLite and PostgreSQL call the columns of a VALUES list.
-    rows = ", ".join(f"(:kind{n}, :id{n}, :scope{n})" for n in range(count))
-    return text(
+    text = (
         "INSERT INTO changes (revision, kind, id, scope, request_id) "  # noqa: S608 (only our own names and numbers)
-        "SELECT newest.revision, touched.column1, touched.column2, touched.column3, :request_id "
-        f"FROM (SELECT coalesce(max(revision), 0) + {step} AS revision FROM changes) AS newest, (VALUES {rows}) AS "
-        "touched "
+        "SELECT newest.revision, touched.column1, touched.column2, touched.column3, ? "
+        f"FROM (SELECT coalesce(max(revision), 0) + {step} AS revision FROM changes) AS newest, "
+        f"(VALUES {prepared.places(len(touches), 3)}) AS touched "
         "RETURNING revision"
     )
-
-
-def _values(touches: list[Touch], request_id: str) -> dict[str, str]:
-    values = {"request_id": request_id}
-    for n, (kind, id_, scope) in enumerate(touches):
-        values[f"kind{n}"], values[f"id{n}"], values[f"scope{n}"] = kind, id_, scope
-    return values
+    values = [request_id, *(value for touch in touches for value in touch)]
+    return int(prepared.rows_of_text(connection, text, values)[0][0])
 
 
 def after(connection: Connection, revision: int) -> list[Change] | None:

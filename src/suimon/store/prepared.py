@@ -77,6 +77,27 @@ def count(connection: Connection, statement: Executable, values: Mapping[str, An
     return int(_run(connection, form.text, form.bound(values), _row_count))
 
 
+def insert(connection: Connection, table: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with these columns, in one statement. Raises DBAPIError."""
+    text = f"INSERT INTO {table} ({', '.join(names)}) VALUES {places(len(rows), len(names))}"  # noqa: S608 (our names)
+    _run(connection, _marked(connection, text), [row[name] for row in rows for name in names], _row_count)
+
+
+def rows_of_text(connection: Connection, text: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    """What a statement gives that is a text already, with a `?` for each value. Raises DBAPIError."""
+    found: Sequence[Sequence[Any]] = _run(connection, _marked(connection, text), values, _all_rows)
+    return found
+
+
+def places(rows: int, columns: int) -> str:
+    """What follows VALUES. SQLAlchemy takes longer to make this of many rows than a database to write them."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+def _marked(connection: Connection, text: str) -> str:
+    return text if connection.dialect.paramstyle == "qmark" else text.replace("?", "%s")
+
+
 def control(connection: Connection, text: str) -> None:
     """A statement without values, as BEGIN. Raises DBAPIError."""
     _run(connection, text, (), _row_count)

@@ -16,14 +16,12 @@ from sqlalchemy import (
     Insert,
     Select,
     Table,
-    TextClause,
     Update,
     bindparam,
     delete,
     func,
     insert,
     select,
-    text,
     update,
 )
 from sqlalchemy.exc import DBAPIError
@@ -190,8 +188,10 @@ class Tx:
         size = _PARAMETERS_A_STATEMENT // len(names)
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
-            values = {f"{name}{n}": row[name] for n, row in enumerate(part) for name in names}
-            self.run(_insert_rows(table.name, names, len(part)), values)
+            try:
+                prepared.insert(self._connection, table.name, names, part)
+            except DBAPIError as error:
+                raise caller_error(error) from error
 
     def update(self, before: T, after: T) -> None:
         """Write the columns that differ. Raises Stale when the row is no longer what `before` says."""
@@ -305,12 +305,6 @@ def _select(
 @lru_cache(maxsize=256)
 def _insert(table: Table) -> Insert:
     return insert(table)
-
-
-@lru_cache(maxsize=256)
-def _insert_rows(table: str, names: tuple[str, ...], count: int) -> TextClause:
-    rows = ", ".join("(" + ", ".join(f":{name}{n}" for name in names) + ")" for n in range(count))
-    return text(f"INSERT INTO {table} ({', '.join(names)}) VALUES {rows}")  # noqa: S608 (only our own names)
 
 
 @lru_cache(maxsize=1024)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection
 
 from suimon.store import prepared
 from suimon.store.tables import QUOTAS
@@ -26,17 +25,10 @@ def add(connection: Connection, differences: Mapping[tuple[str, str], int]) -> l
     other.
     """
     ordered = sorted(differences)
-    values: dict[str, str | int] = {}
-    for n, (project_id, resource) in enumerate(ordered):
-        values |= {f"p{n}": project_id, f"r{n}": resource, f"d{n}": differences[project_id, resource]}
-    return [Used(*row) for row in prepared.rows(connection, _add(len(ordered)), values)]
-
-
-@lru_cache(maxsize=64)
-def _add(count: int) -> TextClause:
-    rows = ", ".join(f"(:p{n}, :r{n}, :d{n})" for n in range(count))
-    return text(
-        f"INSERT INTO {QUOTAS.name} (project_id, resource, used) VALUES {rows} "  # noqa: S608 (only our own names)
+    text = (
+        f"INSERT INTO {QUOTAS.name} (project_id, resource, used) VALUES {prepared.places(len(ordered), 3)} "  # noqa: S608 (only our own names)
         f"ON CONFLICT (project_id, resource) DO UPDATE SET used = {QUOTAS.name}.used + excluded.used "
         "RETURNING project_id, resource, used, most"
     )
+    values = [value for key in ordered for value in (*key, differences[key])]
+    return [Used(*row) for row in prepared.rows_of_text(connection, text, values)]
