@@ -27,6 +27,7 @@ from suimon.telemetry.flow.receiver import Config as ReceiverConfig
 from suimon.telemetry.flow.receiver import Receiver
 from suimon.telemetry.history.questions import answered
 from suimon.telemetry.history.segments import Config, Segments
+from suimon.telemetry.memory import keep_freed
 
 
 class Cloud:
@@ -56,6 +57,7 @@ def mapped(number: int, exporters: int) -> MappedPort:
 
 async def collect(port: int, folder: Path, cloud: Cloud) -> dict[str, object]:
     """Until it is told to end; then what it counted, and the CPU that it took since it listened."""
+    keep_freed()
     segments = Segments(Config(folder / "records"), time.time)
     decoder = Collector(Exporters([Allowed("127.0.0.0/8")]))
     collecting = Collecting(CollectingConfig((Allowed("127.0.0.0/8"),)), decoder, segments, cloud)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from suimon.model.records import RECORD, batch_of, joined, pieces, scaled, some
+from suimon.model.records import RECORD, Arena, batch_of, joined, numbers_of, pieces, scaled, some
 
 
 def test_an_unknown_sampling_counts_as_reported() -> None:
@@ -27,12 +27,62 @@ def test_records_are_joined_and_chosen_whole() -> None:
 def test_pieces_have_all_records_in_order() -> None:
     batch = batch_of(11)
     batch["bytes"] = np.arange(11)
-    parts = [batch[:2], batch[2:2], batch[2:3], batch[3:10], batch[10:]]
-    for most, lengths in ((1, [1] * 11), (3, [3, 3, 3, 2]), (11, [11]), (12, [11])):
+    neighbours = [batch[:2], batch[2:2], batch[2:3], batch[3:10], batch[10:]]
+    apart = [some(each, np.arange(len(each))) for each in neighbours]
+    for parts, most, lengths in (
+        (neighbours, 1, [1] * 11),
+        (neighbours, 3, [3, 3, 3, 2]),
+        (neighbours, 11, [11]),
+        (neighbours, 12, [11]),
+        (apart, 3, [3, 3, 3, 2]),
+        (apart, 4, [3, 4, 4]),
+        (apart, 8, [3, 8]),
+        (apart, 12, [11]),
+    ):
         made = list(pieces(parts, most))
         assert [len(each) for each in made] == lengths
         assert [number for each in made for number in each["bytes"].tolist()] == list(range(11))
     assert not list(pieces([batch[:0]], 3))
+
+
+def test_neighbours_are_joined_where_they_lie() -> None:
+    arena = Arena(8)
+    first, second, third, large = arena.batch(3), arena.batch(5), arena.batch(1), arena.batch(9)
+    for number, each in enumerate((first, second, third, large)):
+        each["bytes"] = number
+    both = joined([first, second])
+    both["packets"] = np.arange(8)
+    assert first["packets"].tolist() == [0, 1, 2] and second["packets"].tolist() == [3, 4, 5, 6, 7]
+    assert joined([batch_of(0), first, large[:0], second]).places().tolist() == both.places().tolist()
+    for apart in ([second, first], [first, second[1:]], [first[:2], second], [second, third], [third, large]):
+        copied, before = joined(apart), [each["bytes"].tolist() for each in apart]
+        assert copied["bytes"].tolist() == [*before[0], *before[1]]
+        copied["bytes"] = 9
+        assert [each["bytes"].tolist() for each in apart] == before
+
+
+def test_what_an_arena_gives_is_empty_and_nobody_elses() -> None:
+    arena, empty, held = Arena(4), batch_of(2).rows().tolist(), []
+    for number in range(5):
+        batch = arena.batch(2)
+        assert batch.rows().tolist() == empty
+        for name in RECORD.names or ():
+            batch[name] = number + 1
+        held.append(batch)
+    assert [each["source_low"].tolist() for each in held] == [[n, n] for n in range(1, 6)]
+
+
+def test_columns_are_where_is_said() -> None:
+    batch = batch_of(9)
+    names = RECORD.names or ()
+    for part in (batch, batch[2:], batch[2:][3:5], some(batch, np.array([1, 1]))):
+        assert part.places().tolist() == [part[name].ctypes.data for name in names]
+        assert part.places(numbers_of("bytes", "begun")).tolist() == [part[n].ctypes.data for n in ("bytes", "begun")]
+    for name in names:
+        batch[name] = 0
+    for number, name in enumerate(names):
+        batch[name] = number
+    assert [batch[name].tolist() for name in names] == [[number] * 9 for number in range(len(names))]
 
 
 def test_a_slice_is_the_same_memory_and_a_step_is_refused() -> None:

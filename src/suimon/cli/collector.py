@@ -32,6 +32,7 @@ from suimon.telemetry.history.clickhouse_http import Server, address
 from suimon.telemetry.history.engine import History
 from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
+from suimon.telemetry.memory import keep_freed
 from suimon.telemetry.port_map import Controller, Identity
 
 _PATH: Final = click.Path(path_type=Path)
@@ -112,6 +113,7 @@ def join(state: Path, /, url: str, token_file: Path | None, ca_file: str | None,
 
 async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str, Any]) -> None:
     """Until SIGTERM or SIGINT."""
+    keep_freed()
     listen = tuple(_address(each) for each in said["flows"])
     allowed = tuple(map(_allowed, said["allow"]))
     history = _history(identity, state, said)

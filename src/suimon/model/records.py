@@ -6,8 +6,8 @@ telemetry and detection may import them: numpy may be missing where those are le
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -38,9 +38,21 @@ RECORD: Final = np.dtype(
     ]
 )
 
+TOGETHER: Final = 1 << 17
+"""So many records lie together where many are kept: in memory, and in a file."""
 Column = NDArray[Any]
+Places = NDArray[np.int64]
 _LINE_BYTES: Final = 64
 _FIELDS: Final = tuple((name, RECORD[name]) for name in RECORD.names or ())
+_SIZES: Final = np.array([kind.itemsize for _, kind in _FIELDS], np.int64)
+
+
+class _Memory(NamedTuple):
+    """One piece for all columns: the kernel would take back small ones sooner, and clear them again."""
+
+    columns: Mapping[str, Column]
+    begins: Places
+    """Addresses, in the order of RECORD."""
 
 
 class Batch:
@@ -49,10 +61,10 @@ class Batch:
     `batch["bytes"] = 0` writes into it, `batch[2:5]` are some of the records, in the same memory.
     """
 
-    __slots__ = ("_columns", "_length")
+    __slots__ = ("_first", "_length", "_memory")
 
-    def __init__(self, columns: Mapping[str, Column]) -> None:
-        self._columns, self._length = columns, len(columns["port"])
+    def __init__(self, memory: _Memory, first: int, length: int) -> None:
+        self._memory, self._first, self._length = memory, first, length
 
     def __len__(self) -> int:
         return self._length
@@ -63,19 +75,61 @@ class Batch:
     def __getitem__(self, which: slice) -> Batch: ...
     def __getitem__(self, which: str | slice) -> Column | Batch:
         if isinstance(which, str):
-            return self._columns[which]
-        assert which.step in (None, 1), "what is left out would lie between the others"
-        return Batch({name: column[which] for name, column in self._columns.items()})
+            return self._memory.columns[which][self._first : self._first + self._length]
+        first, end, step = which.indices(self._length)
+        assert step == 1, "what is left out would lie between the others"
+        return Batch(self._memory, self._first + first, max(0, end - first))
 
     def __setitem__(self, name: str, values: ArrayLike) -> None:
-        self._columns[name][...] = values
+        self[name][...] = values
 
     def rows(self) -> NDArray[np.void]:
         """Copies, as an array of RECORD: for those who look at few records, one by one."""
         found = np.empty(self._length, RECORD)
-        for name, column in self._columns.items():
-            found[name] = column
+        for name, _ in _FIELDS:
+            found[name] = self[name]
         return found
+
+    def places(self, which: Places | slice = slice(None)) -> Places:
+        """Where columns begin, by their numbers in RECORD: for C, which gets them while the batch is held."""
+        found: Places = self._memory.begins[which] + self._first * _SIZES[which]
+        return found
+
+    def with_next(self, count: int) -> Batch:
+        """And so many records that lie behind it."""
+        return Batch(self._memory, self._first, self._length + count)
+
+    def leads_to(self, other: Batch) -> bool:
+        """Whether the other lies right behind it."""
+        return self._memory is other._memory and self._first + self._length == other._first
+
+
+class Arena:
+    """For batches that come one after the other: so they lie, and are joined without being copied.
+
+    What was made here is no one else's, and its memory goes when nobody has a batch of it any more: never before.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._used = most, 0
+        self._all = batch_of(0)
+
+    def batch(self, length: int) -> Batch:
+        """As `batch_of`."""
+        if length > self._most:
+            return batch_of(length)
+        if self._used + length > len(self._all):
+            self._all, self._used = _batch(np.empty, self._most), 0
+        found = self._all[self._used : self._used + length]
+        self._used += length
+        for name, _ in _FIELDS:
+            found[name] = _EMPTY.get(name, 0)
+        return found
+
+
+def numbers_of(*names: str) -> Places:
+    """Where these fields stand in RECORD."""
+    return np.array([(RECORD.names or ()).index(name) for name in names], np.int64)
 
 
 FROM_GUEST: Final = 1
@@ -83,31 +137,46 @@ TO_GUEST: Final = 2
 """What `direction` says; 0 when unknown."""
 
 
+_EMPTY: Final = {"port": -1}
+
+
 def batch_of(length: int) -> Batch:
     """So many empty records: of no cloud port, with no time, everything else 0."""
-    batch = _in(np.zeros(_bytes_of(length), np.uint8), length)
-    batch["port"] = -1
+    batch = _batch(np.zeros, length)
+    for name, value in _EMPTY.items():
+        batch[name] = value
     return batch
 
 
 def joined(batches: Sequence[Batch]) -> Batch:
-    """All of them in one; at least one."""
-    if len(batches) == 1:
-        return batches[0]
-    length = sum(map(len, batches))
-    made = _in(np.empty(_bytes_of(length), np.uint8), length)
+    """All of them in one; at least one. Neighbours stay where they are, others are copied."""
+    runs = _runs(batches)
+    if len(runs) == 1:
+        return runs[0]
+    made = _batch(np.empty, sum(map(len, runs)))
     for name, _ in _FIELDS:
-        np.concatenate([each[name] for each in batches], out=made[name])
+        np.concatenate([each[name] for each in runs], out=made[name])
     return made
 
 
 def pieces(batches: Sequence[Batch], most: int) -> Iterator[Batch]:
-    """All of them, joined to so many records at a time; the last are what is left."""
-    return map(joined, turns(batches, most))
+    """All of them, in order and joined to at most so many records at a time, without copying neighbours for it."""
+    held: list[Batch] = []
+    count = 0
+    for run in _runs(batches):
+        for first in range(0, len(run), most):
+            batch = run[first : first + most]
+            if count + len(batch) > most:
+                yield joined(held)
+                held, count = [], 0
+            held.append(batch)
+            count += len(batch)
+    if held:
+        yield joined(held)
 
 
 def turns(batches: Iterable[Batch], most: int) -> Iterator[list[Batch]]:
-    """The same without joining: so many records at a time, in the memory where they are."""
+    """All of them without joining: so many records at a time, in the memory where they are."""
     held: list[Batch] = []
     room = most
     for batch in batches:
@@ -125,7 +194,10 @@ def turns(batches: Iterable[Batch], most: int) -> Iterator[list[Batch]]:
 def some(batch: Batch, which: NDArray[Any]) -> Batch:
     """Copies of those records, by their indexes or a bool for each."""
     places = np.flatnonzero(which) if which.dtype == np.bool_ else which
-    return Batch({name: batch[name][places] for name, _ in _FIELDS})
+    made = _batch(np.empty, len(places))
+    for name, _ in _FIELDS:
+        made[name] = batch[name][places]
+    return made
 
 
 def scaled(batch: Batch, column: str) -> NDArray[np.uint64]:
@@ -134,18 +206,24 @@ def scaled(batch: Batch, column: str) -> NDArray[np.uint64]:
     return found
 
 
-def _bytes_of(length: int) -> int:
-    return sum(_stride(kind, length) for _, kind in _FIELDS)
+def _runs(batches: Sequence[Batch]) -> list[Batch]:
+    """Neighbours as one."""
+    full = [each for each in batches if len(each)] or batches
+    found = [full[0]]
+    for batch in full[1:]:
+        if found[-1].leads_to(batch):
+            found[-1] = found[-1].with_next(len(batch))
+        else:
+            found.append(batch)
+    return found
 
 
-def _in(memory: NDArray[np.uint8], length: int) -> Batch:
-    """One piece of memory for all columns: the kernel would take back small ones sooner, and clear them again."""
-    columns, at = {}, 0
-    for name, kind in _FIELDS:
-        columns[name] = np.ndarray(length, kind, memory, at)
-        at += _stride(kind, length)
-    return Batch(columns)
-
-
-def _stride(kind: np.dtype[Any], length: int) -> int:
-    return -(-kind.itemsize * length // _LINE_BYTES) * _LINE_BYTES
+def _batch(make: Callable[[int, type[np.uint8]], NDArray[np.uint8]], length: int) -> Batch:
+    """Of memory that is made so."""
+    begins = [0]
+    for _, kind in _FIELDS:
+        # Columns a power of two apart would share the same few places of a cache.
+        begins.append(begins[-1] + (-(-kind.itemsize * length // _LINE_BYTES) | 1) * _LINE_BYTES)
+    memory = make(begins[-1], np.uint8)
+    columns = {name: np.ndarray(length, kind, memory, at) for (name, kind), at in zip(_FIELDS, begins, strict=False)}
+    return Batch(_Memory(columns, memory.ctypes.data + np.array(begins[:-1], np.int64)), 0, length)

@@ -22,7 +22,7 @@ import structlog
 
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, Talk, TalkAsked
 from suimon.model.findings import Finding
-from suimon.model.records import Batch
+from suimon.model.records import TOGETHER, Batch
 from suimon.telemetry.flow.collector import Collector
 from suimon.telemetry.flow.datagrams import Datagrams
 from suimon.telemetry.flow.exporters import Allowed, Losses
@@ -71,7 +71,7 @@ class Config(msgspec.Struct, frozen=True):
 
     allowed: tuple[Allowed, ...] = ()
     segment_s: float = 20.0
-    segment_records: int = 1_000_000
+    segment_records: int = 2 * TOGETHER
     most_waiting: int = 2_000_000
     question_timeout_s: float = 15.0
     freshen_s: float = 2.0

@@ -8,6 +8,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from suimon.model.records import Arena
 from suimon.telemetry.flow import decoding, netflow5
 from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.collector import Collector
@@ -79,23 +80,23 @@ def test_records_lie_within_the_bytes(begin: int) -> None:
     one = np.ones(1, np.int64)
     for counts in (one, one * 3):
         with pytest.raises(AssertionError, match="lie within"):
-            decoding.filled(of, flat, decoding.Runs(one * begin, counts, one, one), EVERYWHERE)
+            decoding.filled(of, flat, decoding.Runs(one * begin, counts, one, one), EVERYWHERE, Arena(9))
     with pytest.raises(AssertionError, match="lie within"):
-        decoding.filled(of._replace(record_bytes=8), flat, decoding.Runs(one * 0, one, one, one), EVERYWHERE)
+        decoding.filled(of._replace(record_bytes=8), flat, decoding.Runs(one * 0, one, one, one), EVERYWHERE, Arena(9))
 
 
 @pytest.mark.parametrize(("begin", "length"), [(-1, 28), (0, 27), (1, 64), (1 << 40, 28), (0, 1 << 62)])
 def test_samples_lie_within_the_bytes(begin: int, length: int) -> None:
     told = np.array([begin]), np.array([length])
     with pytest.raises(AssertionError, match="lie within"):
-        decoding.sampled(np.zeros(64, np.uint8), *told, np.zeros(1))
+        decoding.sampled(np.zeros(64, np.uint8), *told, np.zeros(1), Arena(9))
 
 
 def test_of_nothing_nothing_is_found() -> None:
     nothing = np.empty(0, np.int64)
     runs, header = decoding.Runs(*[nothing] * 4), Header(np.empty(0), np.empty(0), nothing)
-    assert len(decoding.filled(netflow5.PROGRAM, np.zeros(SLACK, np.uint8), runs, header)[0]) == 0
-    assert len(decoding.sampled(np.zeros(SLACK, np.uint8), nothing, nothing, np.empty(0)).batch) == 0
+    assert len(decoding.filled(netflow5.PROGRAM, np.zeros(SLACK, np.uint8), runs, header, Arena(9))[0]) == 0
+    assert len(decoding.sampled(np.zeros(SLACK, np.uint8), nothing, nothing, np.empty(0), Arena(9)).batch) == 0
 
 
 def test_a_library_of_another_interface_is_left(tmp_path: Path) -> None:

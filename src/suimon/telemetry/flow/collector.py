@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.loops import groups
-from suimon.model.records import Batch, batch_of, joined, some
+from suimon.model.records import TOGETHER, Arena, Batch, batch_of, joined, some
 from suimon.telemetry.flow import decoding, netflow5, sflow, templated
 from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.datagrams import SLACK, Bytes, Datagrams, Places, read
@@ -36,6 +36,7 @@ class Collector:
     def __init__(self, exporters: Exporters) -> None:
         self.exporters = exporters
         self.waiting = Waiting()
+        self._arena = Arena(TOGETHER)
         self.templates_changed = False
         """Since `templates` was asked last."""
         self.counters: list[NDArray[np.void]] = []
@@ -141,7 +142,7 @@ class Collector:
 
     def _sflow(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
         flat, begins = datagrams.flat, datagrams.begins[which]
-        decoded = sflow.decode(flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
+        decoded = sflow.decode(flat, begins, datagrams.lengths[which], datagrams.arrived_s[which], self._arena)
         self._broken(stream, decoded.broken)
         number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4).astype(np.int64)
         self._numbered(stream, number, np.ones(len(number), np.int64))
@@ -201,7 +202,7 @@ class Collector:
         begins, counts, stream, told = runs
         configured = self.by_stream(stream, self.exporters.configured_sampling)
         owned = Runs(begins, counts, self.exporters.of_stream[stream], np.where(configured, configured, told))
-        batch, doubted = decoding.filled(program, flat, owned, header)
+        batch, doubted = decoding.filled(program, flat, owned, header, self._arena)
         if doubted is not None:
             self._count("clock", batch["exporter"][doubted])
         return batch

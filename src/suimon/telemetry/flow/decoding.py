@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suimon.model.compiled import AT, NUMBER, Function, library, place
-from suimon.model.records import RECORD, Batch, batch_of, some
+from suimon.model.records import RECORD, Arena, Batch, numbers_of, some
 from suimon.telemetry.flow.clocks import BOUND_S, LONGEST_S, Header, believed
 from suimon.telemetry.flow.datagrams import Bytes, Places
 from suimon.telemetry.flow.elements import COUNTS, TAKEN
@@ -33,12 +33,14 @@ _KNOWN: Final = {
     *(f"{which}_{unit}" for which in ("begun", "ended") for unit, _ in _TIMES),
     *("observed_ms", "observed_s"),
 }
-_OF_SAMPLES: Final = (
+_OF_SAMPLES: Final = numbers_of(
     *("ip_version", "protocol", "tcp_flags", "source_port", "destination_port", "source_high", "source_low"),
     *("destination_high", "destination_low", "source_mac", "destination_mac", "packets", "bytes", "sampling", "input"),
     *("output", "begun", "ended"),
 )
 """As decoding.c's `samples` has them."""
+_OF_RUNS: Final = numbers_of("begun", "ended", "exporter", "sampling")
+"""As its `columns`."""
 
 
 class Program(NamedTuple):
@@ -125,22 +127,23 @@ def of_layout(layout: np.dtype[np.void], ip_version: int) -> Program:
     return Program(layout.itemsize, _rows((*plain, *_times(of))), ip_version)
 
 
-def filled(program: Program, flat: Bytes, runs: Runs, header: Header) -> tuple[Batch, NDArray[np.bool_] | None]:
+def filled(
+    program: Program, flat: Bytes, runs: Runs, header: Header, arena: Arena
+) -> tuple[Batch, NDArray[np.bool_] | None]:
     """The records of these runs, which lie in `flat` with SLACK bytes behind them. `header` is that of each run's
     datagram. Also, of which records the time was not believed; None when it was of all.
     """
     assert _LIBRARY is not None, "there is no decoding.c"
-    batch = batch_of(int(runs.counts.sum()))
-    at = np.array([place(batch[name]) for name in _FIELDS], np.int64)
+    batch = arena.batch(int(runs.counts.sum()))
     told = program.fields.copy()
-    told[:, 4] = at[told[:, 4]]
+    told[:, 4] = batch.places(told[:, 4])
     exporter, sampling, uptime_ms = (np.ascontiguousarray(each, np.int64) for each in (*runs[2:], header.uptime_ms))
     said = [np.ascontiguousarray(each, np.float64) for each in (header.arrived_s, header.exported_s)]
     begins, counts = np.ascontiguousarray(runs.begins), np.ascontiguousarray(runs.counts)
     ours = (begins, counts, exporter, sampling, uptime_ms, *said)
     assert all(len(each) == len(begins) for each in ours), "one of each for each run"
     of = np.array([place(each) for each in ours], np.int64)
-    into = np.array([place(batch[name]) for name in ("begun", "ended", "exporter", "sampling")], np.int64)
+    into = batch.places(_OF_RUNS)
     wanted = program.record_bytes, place(told), len(told), place(into), len(batch), BOUND_S, LONGEST_S
     doubtful = _LIBRARY.suimon_records(place(flat), len(flat), place(of), len(begins), *wanted)
     assert doubtful >= 0, "runs lie within the bytes"
@@ -162,22 +165,22 @@ class Sampled(NamedTuple):
     broken: NDArray[np.bool_]
 
 
-def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64]) -> Sampled:
+def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64], arena: Arena) -> Sampled:
     """The packets that datagrams of sFlow tell of; each has at least the bytes that `sflow` says."""
     assert _LIBRARY is not None, "there is no decoding.c"
     begins, lengths = np.ascontiguousarray(begins), np.ascontiguousarray(lengths)
     arrived_s, broken = np.ascontiguousarray(arrived_s), np.zeros(len(begins), np.bool_)
     datagrams = (place(flat), len(flat), place(begins), place(lengths), place(arrived_s), len(begins))
     others = ctypes.c_int64(0)
-    room = _LIBRARY.suimon_samples(*datagrams, None, 0, None, ctypes.addressof(others), place(broken))
-    assert room >= 0, "datagrams lie within the bytes"
-    batch, owner = batch_of(room), np.empty(room, np.int64)
+    most = _LIBRARY.suimon_samples(*datagrams, None, 0, None, ctypes.addressof(others), place(broken))
+    assert most >= 0, "datagrams lie within the bytes"
+    batch, owner = arena.batch(most), np.empty(most, np.int64)
     told = np.empty((4, others.value), np.int64)
-    into = np.array([*(place(batch[name]) for name in _OF_SAMPLES), place(owner)], np.int64)
+    into = np.append(batch.places(_OF_SAMPLES), place(owner))
     rest = np.array([place(each) for each in told], np.int64)
-    count = _LIBRARY.suimon_samples(*datagrams, place(into), room, place(rest), ctypes.addressof(others), place(broken))
-    assert 0 <= count <= room, "there are as many as were counted"
-    if count < room:
+    count = _LIBRARY.suimon_samples(*datagrams, place(into), most, place(rest), ctypes.addressof(others), place(broken))
+    assert 0 <= count <= most, "there are as many as were counted"
+    if count < most:
         # Who keeps the records must not keep the room for those that were none.
         batch, owner = some(batch, np.arange(count)), owner[:count]
     return Sampled(batch, owner, told, broken)

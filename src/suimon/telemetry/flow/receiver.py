@@ -1,4 +1,4 @@
-"""Datagrams from UDP sockets, a thousand a call: `recvmmsg` by ctypes into one array that decoders read where it lies.
+"""Datagrams from UDP sockets, thousands a call: `recvmmsg` by ctypes into one array that decoders read where it lies.
 
 One socket serves any protocol, for each datagram says what it is; several addresses may be listened on, as exporters
 have their habits (2055 NetFlow, 4739 IPFIX, 6343 sFlow).
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams
 
-AT_ONCE: Final = 1024
+AT_ONCE: Final = 2048
 _CALLS: Final = 8
 """In a row to one socket."""
 _ROW_BYTES: Final = 1536
@@ -56,7 +56,7 @@ class Config(msgspec.Struct, frozen=True):
 
     listen: tuple[tuple[str, int], ...] = (("::", 2055), ("::", 4739), ("::", 6343))
     buffer_bytes: int = 32 << 20
-    nap_s: float = 0.2
+    nap_s: float = 0.4
 
 
 class Receiver:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.model.records import Batch, batch_of, some
+from suimon.model.records import Arena, Batch, batch_of, some
 from suimon.telemetry.flow import decoding
 from suimon.telemetry.flow.datagrams import Bytes, Places, Rows, any_of, read
 from suimon.telemetry.flow.frames import Kind, parse
@@ -70,10 +70,10 @@ def sub_agent_at(flat: Bytes, begins: Places) -> Places:
     return begins + np.where(read(flat, ">u4", begins + 4) == 2, 24, 12)
 
 
-def decode(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64]) -> Decoded:
+def decode(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64], arena: Arena) -> Decoded:
     """Each datagram has at least LEAST_BYTES. `exporter` is left to the caller."""
     if decoding.compiled():
-        batch, owner, others, broken = decoding.sampled(flat, begins, lengths, arrived_s)
+        batch, owner, others, broken = decoding.sampled(flat, begins, lengths, arrived_s, arena)
         counters, counters_owner = _counters(flat, Samples(*others), arrived_s, broken)
         return Decoded(batch, owner, counters, counters_owner, broken)
     ends = begins + lengths

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from suimon.model.collectors import Sums, TalkAsked
+from suimon.model.records import TOGETHER
 from suimon.telemetry.history import talk_files
 from suimon.telemetry.history.columns import COLUMNS, TEXTS, stored
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
@@ -31,8 +32,6 @@ T = TypeVar("T")
 _ORDER: Final = (
     "port_id, direction, destination_high, destination_low, source_high, source_low, destination_port, begun_ms"
 )
-_GROUP: Final = 1 << 17
-"""Records that lie together in a small file."""
 _CLOSING_S: Final = 1.0
 """In which those at work see that they are interrupted."""
 
@@ -108,7 +107,7 @@ class Segments:
             unfinished.open("wb") as file,
         ):
             made = Writer(file, COLUMNS)
-            for columns in stored(lot, _GROUP):
+            for columns in stored(lot, TOGETHER):
                 made.add(columns)
             made.close()
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from suimon.model.collectors import MappedPort
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index, compiled
-from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, joined, some
+from suimon.model.records import FROM_GUEST, TO_GUEST, Batch, joined, numbers_of, some
 
 Numbers = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -29,6 +29,7 @@ _NOWHERE: Final = 0xFFFF
 """The host of exporters that are none: there whatever is one port's alone in the cloud counts."""
 _OF_RECEIVER: Final = ("destination_mac", "destination_high", "destination_low")
 _READ: Final = ("exporter", "input", "output", "source_mac", "source_high", "source_low", *_OF_RECEIVER)
+_OF_RECORDS: Final = numbers_of(*_READ, "port", "direction")
 """As tagging.c's `records` has them."""
 _Fields = Mapping[str, NDArray[Any]]
 """Of records: what decides whose they are."""
@@ -155,7 +156,7 @@ class Tagger:
         of_ports = (self._host, self._ifindex, self._project)
         lookups = [number for each in self._lookups() for number in each]
         cloud = np.array([*lookups, place(hosts), len(hosts) - 1, _NOWHERE, *map(place, of_ports), _SALT], np.int64)
-        records = np.array([place(batch[name]) for name in (*_READ, "port", "direction")], np.int64)
+        records = batch.places(_OF_RECORDS)
         both, other = np.empty((2, len(batch)), np.int64)
         count = _LIBRARY.suimon_tag(place(records), len(batch), place(cloud), place(both), place(other))
         return both[:count], other[:count]
