@@ -16,7 +16,7 @@ VARIABLE: Final = 0xFFFF
 _ENTERPRISE: Final = 0x8000
 _LONG: Final = 255
 _MOST_WALKED: Final = 4096
-"""Fields of one set, one after the other. No datagram has room for so many of three bytes; empty ones only cost time."""
+"""Fields of one set, one after the other. No datagram has so many of three bytes; empty ones only cost time."""
 
 Columns = dict[str, NDArray[Any]]
 """By the names of `elements.py`; IPv6 addresses as two, `…_high` and `…_low`."""
@@ -103,7 +103,7 @@ def _from_rows(rows: Rows, offset: int) -> Read:
 def _uneven(flat: Bytes, begins: Places, ends: Places, template: Template) -> Records:
     """Record by record, but of all sets at once: exporters with fields of variable length send few to a set."""
     least, owner = least_bytes(template), np.arange(len(begins))
-    owners, pieces, broken = [], [], []
+    owners, pieces, broken = list[Places](), list[Columns](), list[Places]()
     cursor = begins
     rounds = -(-_MOST_WALKED // len(fields(template)))
     while len(owner := owner[ends[owner] - cursor[owner] >= least]):
