@@ -92,6 +92,25 @@ def test_a_template_is_withdrawn() -> None:
     assert not of.exporters.streams[0].templates.by_id, "all of its kind"
 
 
+def test_a_template_that_is_said_again_counts_again_after_another() -> None:
+    of, mine, other = collector(), template(256, (1, 8)), template(256, (2, 8))
+    gone = one_set(2, struct.pack("!HH", 256, 0))
+    for said, column in ((mine, "bytes"), (mine, "bytes"), (other, "packets"), (mine, "bytes"), (other, "packets")):
+        batch = take(of, ipfix(said, one_set(256, bytes([0] * 7 + [7]))))
+        assert batch[column].tolist() == [7]
+    for said, left in ((gone, 0), (other, 1), (gone, 0), (gone, 0), (mine, 1), (mine, 1)):
+        take(of, ipfix(said))
+        assert len(of.exporters.streams[0].templates.by_id) == left
+
+
+def test_what_is_malformed_is_counted_each_time() -> None:
+    of, torn = collector(), ipfix(template(256, (1, 8)) + one_set(2, struct.pack("!HHHH", 257, 2, 1, 8)))
+    for times in (1, 2, 3):
+        take(of, torn)
+        assert of.exporters.table[0].losses.malformed == times
+    assert of.exporters.streams[0].templates.by_id.keys() == {256}
+
+
 def test_a_template_serves_the_other_domains_of_its_exporter_only() -> None:
     of = collector()
     assert len(take(of, ipfix(FIVE), ipfix(RECORD, domain=2))) == 1

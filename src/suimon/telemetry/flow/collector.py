@@ -53,10 +53,7 @@ class Collector:
                 found += decode(datagrams, which, stream[which])
         if len(datagrams.lengths):
             self._expire(float(datagrams.arrived_s[-1]))
-        batch = joined(found or [batch_of(0)])
-        self._count("records", batch["exporter"])
-        self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
-        return batch
+        return joined(found or [batch_of(0)])
 
     def templates(self) -> bytes:
         """What to keep on disk."""
@@ -162,9 +159,11 @@ class Collector:
         for control in np.flatnonzero(sets.number < FIRST_ID).tolist():
             datagram = int(sets.datagram[control])
             own = self.exporters.streams[int(stream[datagram])]
-            body = flat[sets.begins[control] : sets.ends[control]].tobytes()
+            number_of_set, body = int(sets.number[control]), flat[sets.begins[control] : sets.ends[control]].tobytes()
+            if own.templates.has_all_of(number_of_set, body):
+                continue
             try:
-                for each in announced(version, int(sets.number[control]), body, own.templates.by_id):
+                for each in announced(version, number_of_set, body, own.templates.by_id):
                     if own.templates.changes(each):
                         # What was sent before means what its template said then.
                         yield from reading.decode(sets.some(slice(start, control)))
@@ -172,6 +171,7 @@ class Collector:
                     if own.templates.learn(each):
                         self.templates_changed = True
                         wanted.add((own.exporter, each.id))
+                own.templates.learned(number_of_set, body)
             except DecodeError:
                 broken[datagram] = True
         yield from reading.decode(sets.some(slice(start, None)))
@@ -203,6 +203,7 @@ class Collector:
         configured = self.by_stream(stream, self.exporters.configured_sampling)
         owned = Runs(begins, counts, self.exporters.of_stream[stream], np.where(configured, configured, told))
         batch, doubted = decoding.filled(program, flat, owned, header, self._arena)
+        self._came(owned.exporter, owned.sampling, counts)
         if doubted is not None:
             self._count("clock", batch["exporter"][doubted])
         return batch
@@ -215,7 +216,13 @@ class Collector:
         configured = self.by_stream(stream, self.exporters.configured_sampling)
         if configured.any():
             batch["sampling"] = np.where(configured, configured, batch["sampling"])
+        self._came(batch["exporter"], batch["sampling"], np.ones(len(batch), np.int64))
         return batch
+
+    def _came(self, exporter: NDArray[Any], sampling: NDArray[Any], counts: NDArray[np.int64]) -> None:
+        """So many records each, of that exporter and sampling."""
+        self._count("records", exporter, counts)
+        self._count("unsampled", exporter, np.where(sampling == 0, counts, 0))
 
     def by_stream(self, stream: Places, ask: Callable[[Stream], int]) -> NDArray[np.int64]:
         """The answer for each of these streams; each is asked once. Streams are few and densely numbered."""
@@ -245,9 +252,9 @@ class Collector:
     def _expire(self, now_s: float) -> None:
         self._count("unknown_sets", [each.exporter for each in self.waiting.expired(now_s)])
 
-    def _count(self, loss: str, places: Iterable[int] | NDArray[Any]) -> None:
-        """One for each of these exporters; -1 is nobody's."""
-        counts = np.bincount(np.asarray(places, np.int64) - _UNKNOWN)[-_UNKNOWN:]
+    def _count(self, loss: str, places: Iterable[int] | NDArray[Any], amounts: NDArray[np.int64] | None = None) -> None:
+        """So many, or one, for each of these exporters; -1 is nobody's."""
+        counts = np.bincount(np.asarray(places, np.int64) - _UNKNOWN, amounts)[-_UNKNOWN:]
         for place in np.flatnonzero(counts).tolist():
             losses = self.exporters.table[place].losses
             setattr(losses, loss, getattr(losses, loss) + int(counts[place]))
@@ -290,7 +297,9 @@ class _Reading:
                 of.setdefault(template, []).append(place)
         # What options say about sampling is for the records beside them, too.
         for template in sorted(of, key=lambda each: not each.scope):
-            yield from self._decoded(sets.some(np.flatnonzero(np.isin(back, of[template]))), template)
+            these = np.zeros(len(first), bool)
+            these[of[template]] = True
+            yield from self._decoded(sets.some(np.flatnonzero(these[back])), template)
 
     def _built_in(self, sets: Sets, number: int) -> Template | None:
         each = known_templates(number)
@@ -302,7 +311,7 @@ class _Reading:
             yield from self._read(sets, template)
             return
         counts, stream = (sets.ends - sets.begins) // program.record_bytes, self._stream[sets.datagram]
-        np.add.at(self.counted, sets.datagram, counts)
+        self.counted += np.bincount(sets.datagram, counts, len(self.counted)).astype(np.int64)
         runs = _Runs(sets.begins, counts, stream, self._collector.by_stream(stream, self._exporters.sampling))
         header = self._header.some(sets.datagram)
         yield self._collector._filled(program, self._flat, runs, header)

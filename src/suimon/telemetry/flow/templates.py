@@ -11,6 +11,8 @@ from suimon.telemetry.flow.layout import Template, least_bytes
 FIRST_ID: Final = 256
 """Sets with smaller ids hold templates, or are reserved."""
 MOST_PER_STREAM: Final = 512
+_MOST_LEARNED: Final = 16
+"""Sets with templates that are known again by their bytes, of one stream."""
 _MOST_FIELDS: Final = 128
 _LEAST_BYTES: Final = 8
 """As an address and a count have. What says less, and is no option, costs us as much memory as any record."""
@@ -37,6 +39,16 @@ class Templates:
 
     def __init__(self, known: Mapping[int, Template] | None = None) -> None:
         self.by_id: dict[int, Template] = dict(known or {})
+        self._learned: set[tuple[int, bytes]] = set()
+
+    def has_all_of(self, set_id: int, body: bytes) -> bool:
+        """Whether that set was learned, and nothing has changed since: exporters say all again and again."""
+        return (set_id, body) in self._learned
+
+    def learned(self, set_id: int, body: bytes) -> None:
+        """The whole of that set."""
+        if len(self._learned) < _MOST_LEARNED:
+            self._learned.add((set_id, body))
 
     def changes(self, announced: Announced) -> bool:
         """Whether records that were sent before it must be decoded before it is learned."""
@@ -45,10 +57,12 @@ class Templates:
 
     def learn(self, announced: Announced) -> bool:
         """Whether anything is different now."""
-        if announced.template is None:
-            return self.by_id.pop(announced.id, None) is not None
         if self.by_id.get(announced.id) == announced.template:
             return False
+        self._learned.clear()
+        if announced.template is None:
+            del self.by_id[announced.id]
+            return True
         if announced.id not in self.by_id and len(self.by_id) >= MOST_PER_STREAM:
             del self.by_id[next(iter(self.by_id))]
         self.by_id[announced.id] = announced.template
