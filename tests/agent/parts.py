@@ -62,9 +62,13 @@ class FakeSwitch:
     def __init__(self):
         self.bridge, self.shapes, self.zones = FakeTarget(), FakeTarget(), FakeTarget()
         self.flushed, self.sent, self.flushes = [], [], True
+        self.parting = lambda _: None
 
     async def open_tunnels(self):
         pass
+
+    async def read_last(self, port_ids):
+        self.parting(port_ids)
 
     async def flush_zone(self, zone):
         self.flushed.append(zone)

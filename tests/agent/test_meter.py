@@ -3,11 +3,14 @@
 import asyncio
 import time
 
+import msgspec
+
 from suimon.agent.meter import Config, Meter
+from suimon.dataplane.devices import Counted
 from suimon.dataplane.openflow.messages import FlowCount, InterfaceCount
 from suimon.dataplane.switch import Plugged
 from suimon.model import view
-from suimon.model.counts import PortCounts
+from suimon.model.counts import Count, PortCounts, Reading
 from suimon.model.owner import Owner
 from suimon.pipeline.drops import reason
 from suimon.pipeline.fields import COUNTING, RECEIVED, RECEIVED_OUTSIDE, SENT, SENT_OUTSIDE
@@ -49,13 +52,41 @@ class Counts:
         return dict(self.dropped)
 
 
-def read(counts: Counts) -> dict[str, PortCounts]:
+class Told:
+    """Last readings, as they are told."""
+
+    def __init__(self) -> None:
+        self.last: list[Reading] = []
+
+    def read(self, reading: Reading) -> None:
+        raise AssertionError(reading)
+
+    def read_last(self, reading: Reading) -> None:
+        self.last.append(reading)
+
+
+class Kernel:
+    """What devices have counted, whether they are there or not."""
+
+    def __init__(self) -> None:
+        self.devices: dict[tuple[int, str], Counted] = {}
+
+    def counted(self, ifindex: int, name: str) -> Counted | None:
+        return self.devices.get((ifindex, name))
+
+
+def trunk() -> World:
     world = World("h1", Numbers())
     world.set(view.Network("a", "vxlan", 1, None, 1450))
     world.set(view.Port("vm", "h1", "a", "02:00:00:00:00:01", ()))
     world.set(view.Port("sub", "h1", "a", "02:00:00:00:00:02", (), parent="vm", vlan=20))
     world.plug("vm", 1)
-    meter = Meter(Config(), world, lambda _: None, lambda: 0.0)
+    return world
+
+
+def read(counts: Counts) -> dict[str, PortCounts]:
+    world = trunk()
+    meter = Meter(Config(), world, Told(), Kernel(), lambda: 0.0)
     reading = asyncio.run(meter.read(counts, lambda: counts.plugged))
     assert reading.boot and abs(reading.clock_s - time.monotonic()) < 60
     return {each.port_id: each for each in reading.ports}
@@ -85,6 +116,43 @@ def test_an_interface_that_is_new_or_changes_meanwhile_waits_for_the_next_time()
     assert read(counts) == {}
 
 
+def test_what_goes_is_read_once_more_by_the_kernel_and_by_flows() -> None:
+    told, kernel, counts = Told(), Kernel(), Counts()
+    kernel.devices[7, "tap0"] = Counted(11, 22, 1100, 2200)
+    kernel.devices[8, "tap0"] = Counted(1, 2, 100, 200)
+    meter = Meter(Config(), trunk(), told, kernel, lambda: 0.0)
+
+    def last(*port_ids: str) -> list[PortCounts]:
+        told.last.clear()
+        asyncio.run(meter.read_last(counts, port_ids))
+        assert [each.clock_s for each in told.last] == sorted({each.clock_s for each in told.last})
+        return [each for reading in told.last for each in reading.ports]
+
+    device = counts.plugged["vm"]
+    meter.plugged("vm", device, 5.0)
+    meter.plugged("vm", msgspec.structs.replace(device, up=False), 6.0)
+    sub, vm = last("sub", "vm")
+    assert sub.received and sub.sent and (sub.port_id, sub.received.bytes, sub.sent.bytes) == ("sub", 80, 70)
+    assert sub.sent_outside is None and sub.plugged_s == sub.sent.born_s
+    assert (vm.plugged_s, vm.sent, vm.received) == (
+        5.0,
+        Count("device 7", 0.0, 1100, 11),
+        Count("device 7", 0.0, 2200, 22),
+    )
+    assert vm.sent_outside and vm.received_outside
+    assert (vm.sent_outside.bytes, vm.received_outside.bytes) == (500, 600)
+    meter.plugged("vm", msgspec.structs.replace(device, ifindex=8), 7.0)
+    old, new = last()
+    assert old.sent and new.sent and (old.sent.counter, new.sent.counter) == ("device 7", "device 8")
+    assert (old.plugged_s, new.plugged_s, old.sent_outside is None, new.sent_outside is None) == (5.0, 7.0, True, False)
+    meter.plugged("vm", None, 8.0)
+    (gone,) = last("vm")
+    assert gone.sent == Count("device 8", 0.0, 100, 1)
+    assert last("vm") == last() == [], "nobody reads it twice"
+    meter.plugged("vm", msgspec.structs.replace(device, type="internal"), 9.0)
+    assert last("vm") == [], "whose counters have it the other way round"
+
+
 def test_what_is_dropped_is_told_as_it_grows() -> None:
     world = World("h1", Numbers())
     world.set(view.Network("a", "vxlan", 1, None, 1450))
@@ -94,7 +162,7 @@ def test_what_is_dropped_is_told_as_it_grows() -> None:
     forged, as_a_server = (
         next((PARENT, each.key) for each in compiled if reason(each) == why) for why in ("spoofed", "rogue_dhcp")
     )
-    counts, meter = Counts(), Meter(Config(), world, lambda _: None, lambda: 0.0)
+    counts, meter = Counts(), Meter(Config(), world, Told(), Kernel(), lambda: 0.0)
 
     def told(**dropped: int) -> dict[str, int]:
         counts.dropped = {

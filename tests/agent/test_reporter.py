@@ -222,6 +222,39 @@ def test_a_reading_is_told_once_with_its_age():
     asyncio.run(scene())
 
 
+def test_last_readings_are_told_once_and_in_turn_also_when_the_controller_was_away():
+    async def scene():
+        async with running() as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            desk.failures = 10**6
+            reporter.read_last(Reading("boot", 10.0, ()))
+            await asyncio.sleep(0.01)
+            reporter.read(Reading("boot", 20.0, ()))
+            reporter.read_last(Reading("boot", 11.0, ()))
+            desk.failures = 0
+            told = await desk.next()
+            assert told.reading is not None and [each.clock_s for each in told.last_readings] == [10.0, 11.0]
+            assert told.last_readings[0].age_s > told.last_readings[1].age_s > 0
+            assert await desk.silent()
+
+    asyncio.run(scene())
+
+
+def test_last_readings_that_nobody_takes_are_bounded():
+    async def scene():
+        reporter = Reporter(Config(), desk := Desk())
+        for number in range(1500):
+            reporter.read_last(Reading("boot", float(number), ()))
+        task = asyncio.create_task(reporter.run())
+        reporter.facts(at(1), "", {})
+        told = (await desk.next()).last_readings
+        task.cancel()
+        assert (len(told), told[0].clock_s, told[-1].clock_s) == (1000, 500.0, 1499.0)
+
+    asyncio.run(scene())
+
+
 def test_a_claim_is_told_once_with_its_age_and_again_when_it_is_made_again():
     async def scene():
         async with running() as (reporter, desk):

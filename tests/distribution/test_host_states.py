@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,10 +13,13 @@ import pytest
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.distribution.presence import HostState
-from suimon.model import view
+from suimon.model import things, view
+from suimon.model.counts import Metered, PortCounts, Reading
+from suimon.model.errors import BadRequest
 from suimon.resources import hosts
 from suimon.store.store import Store
-from tests.distribution.world import NOW, make_host, open_store, put, write
+from tests.distribution.test_dispatch import make_network, on
+from tests.distribution.world import NOW, make, make_host, open_store, put, write
 
 PATIENCE_S = 20
 HV1, HV2 = make_host("hv1", "192.0.2.1"), make_host("hv2", "192.0.2.2")
@@ -126,6 +129,40 @@ def test_a_note_that_is_new_to_a_controller_is_as_old_as_it_says(tmp_path: Path)
         assert not there.state("hv1", await noted(store)).up
 
     on_two_controllers(tmp_path, body, 0.01, clocks)
+
+
+class Counting:
+    """Who is told what hosts counted: whose each port is."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Mapping[str, Metered]]] = []
+
+    def take(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
+        self.told.append(("all", ports))
+
+    def take_last(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
+        self.told.append(("last", ports))
+
+
+def test_a_last_reading_may_be_of_a_port_that_waits_here_and_comes_before_the_newest(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        here.metering = counting = Counting()
+        net, sub = make_network(1)
+        mine, waiting, others = (on(sub, host) for host in ("hv1", "hv2", "hv2"))
+        await put(store, HV2, net, sub, mine, waiting, others)
+        await put(store, make(things.PortBinding, port_id=waiting.id, host="hv1"))
+        ports = tuple(PortCounts(each, 0.0) for each in (mine.id, waiting.id, others.id, "gone"))
+        last = tuple(Reading("boot", float(number), (each,)) for number, each in enumerate(ports))
+        told = msgspec.structs.replace(report(store), reading=Reading("boot", 9.0, ports[:1]), last_readings=last)
+        await here.report(HV1, told)
+        assert [what for what, _ in counting.told] == ["last"] * 4 + ["all"]
+        whose = counting.told[0][1]
+        assert {id_: each.bound for id_, each in whose.items()} == {mine.id: True, waiting.id: True, others.id: False}
+        many = tuple(PortCounts(f"port{number}", 0.0) for number in range(10_001))
+        with pytest.raises(BadRequest, match="10000 ports at most"):
+            await here.report(HV1, msgspec.structs.replace(told, last_readings=(Reading("boot", 10.0, many),)))
+
+    on_two_controllers(tmp_path, body, 0.01)
 
 
 def test_a_host_that_is_gone_has_no_state(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def facts_misread(root: Path) -> Iterator[Mutant]:
 
 def meters_misread(root: Path) -> Iterator[Mutant]:
     """The same of what turns counters into samples and rolls them up."""
-    for path in ("agent/meter.py", "telemetry/meter/ledger.py", "telemetry/meter/history.py"):
+    for path in ("agent/meter.py", "dataplane/devices.py", "telemetry/meter/ledger.py", "telemetry/meter/history.py"):
         yield from _conditions_false(root, path, "meter")
 
 
@@ -292,7 +292,7 @@ _OF_THE_GATE = tuple(
 _OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
 _OF_METERS = (
     *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history")),
-    *("tests/agent/test_meter.py", "tests/api/test_usage.py"),
+    *("tests/agent/test_meter.py", "tests/api/test_usage.py", "tests/dataplane/test_devices.py"),
 )
 _OF_ENFORCEMENT = tuple(
     f"tests/enforcement/test_{name}.py"

@@ -23,6 +23,7 @@ from suimon.agent.meter import Config as MeterConfig
 from suimon.agent.meter import Meter
 from suimon.agent.outside import PacketOut
 from suimon.agent.probes import Probes
+from suimon.dataplane.devices import Devices
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, bridge_entries
 from suimon.dataplane.switch import Plugged
@@ -186,7 +187,7 @@ class LiveCloud:
         """What anti-spoofing dropped meanwhile, as the agent's meter tells it."""
 
         async def read() -> tuple[Drops, ...]:
-            meter = Meter(MeterConfig(), self._host.world, lambda _: None, time.time)
+            meter = Meter(MeterConfig(), self._host.world, _Answers(asyncio.Queue()), Devices(), time.time)
             async with self._connected() as connection:
                 assert await meter.dropped(connection) == ()
                 await asyncio.to_thread(during)
@@ -203,7 +204,9 @@ class LiveCloud:
     async def _ask(self, question: Asked) -> Traced:
         heard: asyncio.Queue[Traced] = asyncio.Queue()
         world, answers = self._host.world, _Answers(heard)
-        looks = Looks(LooksConfig(self.switch.rundir), world, Meter(MeterConfig(), world, answers.read, time.time))
+        looks = Looks(
+            LooksConfig(self.switch.rundir), world, Meter(MeterConfig(), world, answers, Devices(), time.time)
+        )
         inquiries = Inquiries(InquiriesConfig(self.switch.rundir), world, answers, Probes(world, answers), looks)
         async with self._connected() as connection:
             zones = ZoneLimits(ZonesConfig(self.switch.rundir), lambda: DATAPATH, world.numbers.zones)
@@ -242,6 +245,9 @@ class _Answers:
 
     async def answer(self, traced: Traced) -> None:
         self._heard.put_nowait(traced)
+
+    def read_last(self, reading: Reading) -> None:
+        raise AssertionError("nothing goes")
 
     def read(self, reading: Reading) -> None:
         raise AssertionError(reading)

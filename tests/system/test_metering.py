@@ -6,9 +6,14 @@ A guest's own interface says what it really sent.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,12 +26,16 @@ from suimon.lab.measure import Measure
 from suimon.lab.migration import migrate
 from suimon.lab.openstack import OpenStack
 from tests.system.clouds import connect, eventually, guest, inside_network, outside_network, two_hypervisors
+from tests.system.namespaces import inside
 
 PINGS, PING_BYTES = 400, 1000
 FRAME_BYTES = 14 + 20 + 8 + PING_BYTES
 FEW = 5
+MANY = 500
+READ_EVERY_S = 10
 FIRST_S = 60
 """Counters are read at every tenth second."""
+TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +80,8 @@ def test_metered_is_what_was_sent_over_restarts_of_everything(lab: Lab, cloud: O
 
 
 def test_who_moves_is_metered_on_and_stays_restricted(lab: Lab, cloud: OpenStack) -> None:
-    """Counters of both hosts, one sum: what it sent is there once, whichever host it sent it from. What passes between
-    the last reading and the end of its device is not.
+    """Counters of both hosts, one sum: what it sent is there once, whichever host it sent it from, up to the last
+    packet before it moves.
     """
     network = connect(lab).network.create_network(name="moving")
     connect(lab).network.create_subnet(network_id=network.id, ip_version=4, cidr="10.11.0.0/24")
@@ -82,13 +91,71 @@ def test_who_moves_is_metered_on_and_stays_restricted(lab: Lab, cloud: OpenStack
     mail = {"protocol": "tcp", "port_min": 25, "port_max": 25, "reason": "mass mail"}
     cloud.ask("/operations/v1/restrictions", "POST", {"restriction": {**block, **mail}})
     measure = Measure(lab)
-    for times, to in enumerate(("hv2", "hv1", ""), start=1):
+    for to in ("hv2", "hv1", ""):
         ping(lab, mover, address, PINGS)
         assert [measure.connection("mover", address, l4_port) for l4_port in (25, 80)] == ["silent", "refused"]
-        eventually(partial(sent, cloud, mover, times * PINGS * FRAME_BYTES), FIRST_S)
-        assert metered(cloud, mover)["out_bytes"] <= counted(lab, mover)["tx_bytes"]
         if to:
+            ping(lab, mover, address, PINGS)
             mover = migrate(lab, cloud, "mover", to)
+    eventually(partial(sent, cloud, mover, 5 * PINGS * FRAME_BYTES), FIRST_S)
+    assert metered(cloud, mover)["out_bytes"] <= counted(lab, mover)["tx_bytes"]
+
+
+@pytest.mark.parametrize("end", ["unplugged", "deleted", "died"])
+def test_what_is_sent_up_to_the_end_is_metered(lab: Lab, cloud: OpenStack, end: str) -> None:
+    """Its interface is unplugged and gone, its port is deleted while it is plugged, or its device dies with it."""
+    network = connect(lab).network
+    made = network.create_network(name=end)
+    network.create_subnet(network_id=made.id, ip_version=4, cidr="10.12.0.0/24")
+    port = network.create_port(network_id=made.id, binding_host_id="hv1")
+    with tap(lab, port.id) as (device, send):
+        eventually(lambda: network.get_port(port.id).status == "ACTIVE", FIRST_S)
+        eventually(lambda: send(1) > 0 and metered(cloud, port.id)["out_bytes"] > 0, FIRST_S)
+        sent = send(MANY)
+        switch = lab.switch("hv1")
+        if end == "unplugged":
+            switch.vsctl("del-port", "br-int", device)
+        elif end == "deleted":
+            network.delete_port(port.id)
+            eventually(lambda: metered(cloud, port.id)["out_bytes"] == sent, FIRST_S)
+            send(MANY)
+    eventually(lambda: metered(cloud, port.id)["out_bytes"] >= sent, FIRST_S)
+    if end != "deleted":
+        switch.vsctl("--if-exists", "del-port", "br-int", device)
+        network.delete_port(port.id)
+    beat_s = time.time() + READ_EVERY_S
+    eventually(lambda: time.time() > beat_s, 2 * READ_EVERY_S)
+    assert metered(cloud, port.id)["out_bytes"] == sent
+
+
+@contextmanager
+def tap(lab: Lab, port_id: str) -> Iterator[tuple[str, Callable[[int], int]]]:
+    """A device as a virtual machine has it, plugged: its name, and what sends so many frames and says how many bytes it
+    has sent in all.
+    """
+    host, device, total = lab.layout.host("hv1"), f"tap{port_id[:11]}", 0
+    file = inside(host.namespace, partial(open_tap, device))
+
+    def send(frames: int) -> int:
+        nonlocal total
+        for _ in range(frames):
+            total += os.write(file, bytes(PING_BYTES))
+        return total
+
+    try:
+        lab.switch("hv1").vsctl(
+            "add-port", "br-int", device, "--", "set", "interface", device, f"external_ids:iface-id={port_id}"
+        )
+        yield device, send
+    finally:
+        os.close(file)
+
+
+def open_tap(device: str) -> int:
+    file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
+    subprocess.run(["ip", "link", "set", device, "addrgenmode", "none", "up"], check=True)
+    return file
 
 
 def sent(cloud: OpenStack, one: Guest, least: int) -> bool:
@@ -103,8 +170,8 @@ def agrees(lab: Lab, cloud: OpenStack, one: Guest, outside: int) -> bool:
     return whole and all(outside <= each <= outside + FEW for each in pings)
 
 
-def metered(cloud: OpenStack, one: Guest) -> dict[str, int]:
-    return dict(usage(cloud, "port", one.port_id)["total"])
+def metered(cloud: OpenStack, one: Guest | str) -> dict[str, int]:
+    return dict(usage(cloud, "port", one if isinstance(one, str) else one.port_id)["total"])
 
 
 def usage(cloud: OpenStack, kind: str, id_: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Agent:
                 tasks.create_task(self._control.run())
                 tasks.create_task(self._parts.reporter.run())
                 tasks.create_task(self._follower.run())
+                tasks.create_task(self._parts.devices.run())
                 tasks.create_task(self._take_news())
                 tasks.create_task(self._stay_connected())
                 if self._parts.services is not None:

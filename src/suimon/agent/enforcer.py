@@ -84,6 +84,10 @@ class Switch(Protocol):
 
     async def open_tunnels(self) -> None: ...
 
+    async def read_last(self, port_ids: Set[str]) -> None:
+        """What these ports have counted, before what counts it goes; and what interfaces had that were replaced."""
+        ...
+
     async def flush_zone(self, zone: int) -> bool: ...
 
     async def send(self, packet: PacketOut) -> None: ...
@@ -130,6 +134,8 @@ class Enforcer:
         """As they were before the last round: what is plugged during it, is acknowledged by the next."""
         self._moved: set[str] = set()
         """Ports that may sit elsewhere since then, besides those whose flows are compiled again."""
+        self._parting: set[str] = set()
+        """Ports that were seated here, and lose their flows or their interface in the next round."""
         self._unjudged: set[str] = set()
         """Ports that were seated again, and not acknowledged since."""
         self._judged_failures: dict[Owner, Failure] = {}
@@ -197,8 +203,10 @@ class Enforcer:
         self._exported[port_id] = exported
         if error:
             self._plug_errors[port_id] = error
+        carried = {port_id, *self.world.found("port@parent", port_id)}
+        self._parting |= {name for name in carried if self.world.ofports.get(name, ofport) != ofport}
         self.world.plug(port_id, ofport)
-        self._moved.update((port_id, *self.world.found("port@parent", port_id)))
+        self._moved |= carried
         self._replugged = True
         self._wake.set()
 
@@ -320,6 +328,9 @@ class Enforcer:
             await asyncio.sleep(_DISK_RETRY_S)
             return observed
         settling, self._settling = self._settling, []
+        parting = set(self._parting)
+        await switch.read_last(parting)
+        self._parting -= parting
         if not observed:
             self.nats_known.set()
             await zones.observe()
@@ -471,6 +482,7 @@ class Enforcer:
 
     def _change(self, changes: Changes) -> None:
         self._memory.note(changes)
+        self._parting |= {name for kind, name in changes.deleted if kind == "port"} & self.world.ofports.keys()
         for gone in changes.deleted:
             self.world.delete(gone)
             if gone[0] == "port":

@@ -25,6 +25,9 @@ _MOST_DRIFTS: Final = 100
 _MOST_CLAIMS: Final = 1000
 """Kept while the controller is away; older ones are heard again."""
 
+_MOST_LAST_READINGS: Final = 1000
+"""Kept while the controller is away."""
+
 
 class Post(Protocol):
     """What the reporter needs of the controller (agent.controller.Controller)."""
@@ -68,6 +71,7 @@ class Reporter:
         self._untold_ports: dict[str, PortReport] = {}
         self._reading: tuple[float, Reading] | None = None
         """The newest that is untold, and when it came."""
+        self._last_readings: tuple[tuple[float, Reading], ...] = ()
         self._clock = clock
         self._wall = wall
         self._drifts: tuple[tuple[float, Drift], ...] = ()
@@ -119,6 +123,11 @@ class Reporter:
         self._reading = self._clock(), reading
         self._note_news()
 
+    def read_last(self, reading: Reading) -> None:
+        """What counters said that nobody will read again. Each is told once, as soon as that is possible."""
+        self._last_readings = (*self._last_readings, (self._clock(), reading))[-_MOST_LAST_READINGS:]
+        self._note_news()
+
     def tell_all_again(self) -> None:
         """The controller may have forgotten: a new stream began."""
         self._told, self._told_ports = None, {}
@@ -135,6 +144,7 @@ class Reporter:
             if report is None:
                 continue
             facts, drifts, claims, reading = self._facts, self._drifts, dict(self._claims), self._reading
+            last_readings = self._last_readings
             try:
                 await self._controller.report(report)
             except ControllerError as error:
@@ -145,6 +155,7 @@ class Reporter:
                 continue
             pause_s = self._config.first_pause_s
             self._drifts = tuple(each for each in self._drifts if each not in drifts)
+            self._last_readings = tuple(each for each in self._last_readings if each not in last_readings)
             # One that was made again meanwhile is news.
             self._claims = {claim: at for claim, at in self._claims.items() if claims.get(claim) != at}
             self._reading = None if self._reading is reading else self._reading
@@ -169,15 +180,19 @@ class Reporter:
             self._hurry.set()
 
     def _can_wait(self) -> bool:
-        if self._told is None or self._reading or self._drifts or self._claims:
+        if self._told is None or self._untold_counts or self._drifts or self._claims:
             return False
         if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports.values()):
             return False
         return msgspec.structs.replace(self._facts, position=self._told.position) == self._told
 
+    @property
+    def _untold_counts(self) -> bool:
+        return self._reading is not None or bool(self._last_readings)
+
     def _untold(self) -> Report | None:
         position, ports = self._facts.position, tuple(self._untold_ports.values())
-        news = ports or self._reading or self._drifts or self._claims
+        news = ports or self._untold_counts or self._drifts or self._claims
         if position is None or not (news or self._facts != self._told):
             return None
         told, now = self._facts, self._clock()
@@ -186,7 +201,8 @@ class Reporter:
         found = (told.held, told.failures, drifts, told.foreign, told.orphans)
         age_s, reading = (now - self._reading[0], self._reading[1]) if self._reading else (0.0, None)
         reading = reading and msgspec.structs.replace(reading, age_s=age_s)
-        return Report(position, ports, *found, claims, reading, self._wall())
+        last = tuple(msgspec.structs.replace(each, age_s=now - at) for at, each in self._last_readings)
+        return Report(position, ports, *found, claims, reading, self._wall(), last)
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts

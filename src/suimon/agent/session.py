@@ -6,7 +6,7 @@ Whatever ends it, the next one observes everything again; the switch forwards me
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Final, Never
 
@@ -25,6 +25,7 @@ from suimon.agent.meter import Meter
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.reporter import Reporter
 from suimon.agent.services.services import Services
+from suimon.dataplane.devices import Devices
 from suimon.dataplane.exports import Export, obstacle
 from suimon.dataplane.layout import SERVICES, TUNNELS, Layout, Provider
 from suimon.dataplane.nat import DEVICES, Namespaces
@@ -68,6 +69,7 @@ class Parts(msgspec.Struct, frozen=True):
     checks: Checks
     advertiser: Advertiser
     meter: Meter
+    devices: Devices
     services: Services | None = None
     inquiries: Inquiries | None = None
 
@@ -108,7 +110,7 @@ class Session:
                 tasks.create_task(reconciler.run())
             await self._connection.dump_meters()  # Not worth compiling for a switch that doesn't answer.
             self._tell_obstacle()
-            await self._take_wiring()
+            self._take_wiring()
             log.info("switch_connected", plugged=len(self._switch.plugged))
             tasks.create_task(self._follow_wiring())
             tasks.create_task(parts.enforcer.run(self, random.random))
@@ -165,6 +167,9 @@ class Session:
     async def remove(self, orphans: Sequence[Orphan]) -> None:
         await self._switch.transact([orphan.removal for orphan in orphans])
 
+    async def read_last(self, port_ids: Collection[str]) -> None:
+        await self._parts.meter.read_last(self._connection, port_ids)
+
     async def open_tunnels(self) -> None:
         """Make the tunnels of those kinds that the view's networks are of, where there are none yet."""
         if not set(self._layout.tunnels).issuperset(self._parts.enforcer.world.keys("tunnel")):
@@ -212,7 +217,7 @@ class Session:
     async def _follow_wiring(self) -> Never:
         while True:
             seen = await self._switch.changed()
-            self._plug(seen.plugged)
+            self._plug(seen.plugged, time.monotonic())
             if seen.links:
                 self._wire()
 
@@ -223,13 +228,13 @@ class Session:
             await self._switch.reopen(SERVICES, self._with_tunnels())
             await services.taken_up()
 
-    async def _take_wiring(self) -> None:
+    def _take_wiring(self) -> None:
         """All that is plugged now, before the first flow is compiled; what went away since the last session, too."""
         gone = self._parts.enforcer.world.interfaces.keys() - self._switch.plugged.keys()
-        self._plug({**self._switch.plugged, **dict.fromkeys(gone)})
+        self._plug({**self._switch.plugged, **dict.fromkeys(gone)}, since_s=0.0)
         self._wire()
 
-    def _plug(self, changed: Mapping[str, Plugged | None]) -> None:
+    def _plug(self, changed: Mapping[str, Plugged | None], since_s: float) -> None:
         enforcer = self._parts.enforcer
         for port_id, plugged in changed.items():
             ofport, error = (plugged.ofport, plugged.error) if plugged else (None, "")
@@ -237,6 +242,7 @@ class Session:
             if error or enforcer.world.interfaces.get(port_id) != ofport:
                 name, why = plugged.interface if plugged else None, {"error": error} if error else {}
                 log.info("interface_changed", port=port_id, interface=name, ofport=ofport, **why)
+            self._parts.meter.plugged(port_id, plugged, since_s)
             enforcer.plug(port_id, ofport, error, exported)
 
     def _wire(self) -> None:

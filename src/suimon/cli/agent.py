@@ -48,6 +48,7 @@ from suimon.agent.services.nova import NovaConfigError, read_config
 from suimon.agent.services.services import Services
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.why import ask_cloud
+from suimon.dataplane.devices import Devices
 from suimon.dataplane.exports import Export
 from suimon.dataplane.exports import Protocol as ExportProtocol
 from suimon.dataplane.layout import Layout, Provider
@@ -351,11 +352,12 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     advertiser = advertise.Advertiser(advertise.Config(), world, time.monotonic, random.random)
     claimed = claims.Claims(claims.Config(), world, tells)
     answers = Answers(AnswersConfig(), enforcer, outside, advertiser, claimed)
-    metered = meter.Meter(meter.Config(), world, tells.read, time.time)
+    devices = Devices()
+    metered = meter.Meter(meter.Config(), world, tells, devices, time.time)
     looked = looks.Looks(looks.Config(options.ovs_rundir), world, metered)
     asks = inquiries.Inquiries(inquiries.Config(options.ovs_rundir), world, api, answers.probes, looked)
     serves = _services(options, world, enforcer)
-    parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, metered, serves, asks)
+    parts = session.Parts(enforcer, answers, outside, tells, checked, advertiser, metered, devices, serves, asks)
     news: asyncio.Queue[follower.News] = asyncio.Queue(follower.QUEUE_FRAMES)
     follows = follower.Follower(follower.Config(), api, lambda: enforcer.position, news, asks.ask)
     listens = control.Control(control.Config(), state.control_socket, commands(enforcer, checked, identity.host))

@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from pathlib import Path
 from typing import Any, Never
 
@@ -144,6 +144,9 @@ class _Switch:
         self.zones: MemoryTarget[int, bool] = MemoryTarget()
 
     async def open_tunnels(self) -> None:
+        pass
+
+    async def read_last(self, _port_ids: Set[str]) -> None:
         pass
 
     async def flush_zone(self, _zone: int) -> bool:

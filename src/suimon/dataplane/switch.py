@@ -46,6 +46,8 @@ class Plugged(msgspec.Struct, frozen=True):
     up: bool
     error: str = ""
     ifindex: int | None = None
+    type: str = ""
+    """As Open vSwitch calls it; empty: a device of the kernel's."""
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -226,8 +228,8 @@ def _plugged(interfaces: Iterable[Interface]) -> dict[str, Plugged]:
         else:
             chosen[interface.port_id] = interface
     return {
-        port_id: Plugged(port_id, interface.name, _usable(interface), interface.up, interface.error, interface.ifindex)
-        for port_id, interface in chosen.items()
+        port_id: Plugged(port_id, each.name, _usable(each), each.up, each.error, each.ifindex, each.type)
+        for port_id, each in chosen.items()
     }
 
 

@@ -28,7 +28,7 @@ from suimon.model.errors import BadRequest, CallerError, Unauthorized
 from suimon.model.things import Host
 from suimon.model.view import SCHEMA, Claim, Drift, Exported, Join, Joined, PortReport, Report, Watch
 from suimon.store.store import Store
-from suimon.store.tables import PLUGS, PORTS
+from suimon.store.tables import PLUGS, PORT_BINDINGS, PORTS
 from suimon.store.tx import Tx
 
 log = structlog.get_logger()
@@ -49,6 +49,9 @@ _BINDINGS = (
     select(PORTS.c.id, PORTS.c.binding_host, PORTS.c.status, PORTS.c.status_reason, *_METERED, *_PLUGGED)
     .select_from(PORTS.outerjoin(PLUGS, and_(PLUGS.c.port_id == PORTS.c.id, PLUGS.c.host == PORTS.c.binding_host)))
     .where(PORTS.c.id.in_(bindparam("ids", expanding=True)))
+)
+_WAITING = select(PORT_BINDINGS.c.port_id).where(
+    PORT_BINDINGS.c.host == bindparam("host"), PORT_BINDINGS.c.port_id.in_(bindparam("ids", expanding=True))
 )
 
 
@@ -74,6 +77,8 @@ class Metering(Protocol):
     """Who adds up what hosts have counted (telemetry.meters.Meters). Waits for nothing."""
 
     def take(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None: ...
+
+    def take_last(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None: ...
 
 
 class Distribution:
@@ -156,7 +161,8 @@ class Distribution:
     async def report(self, host: Host, report: Report) -> None:
         """Believe the host about its own ports, and about nothing else. Raises BadRequest for more than it can have."""
         read, dropped = (report.reading.ports, report.reading.dropped) if report.reading else ((), ())
-        if max(len(report.ports), len(read), len(dropped)) > _MOST_PORTS:
+        last = tuple(counts for reading in report.last_readings for counts in reading.ports)
+        if max(len(report.ports), len(read), len(dropped), len(last), len(report.last_readings)) > _MOST_PORTS:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
         # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
         await self._dispatcher.notice(host.name, report.position)
@@ -165,7 +171,7 @@ class Distribution:
             for each in report.ports
         ]
         ids = {each.port_id for each in report.ports}
-        known = await self._bindings(ids | {each.port_id for each in read})
+        known = await self._bindings(ids | {each.port_id for each in (*read, *last)})
         refused = sorted(id_ for id_ in ids & known.keys() if known[id_][1] != host.name)
         for id_ in refused[:_MOST_LOGGED]:
             log.warning("report_refused", host=host.name, port=id_, bound_to=known[id_][1])
@@ -180,11 +186,25 @@ class Distribution:
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
         self._presence.refuse(host.name, len(refused))
-        if report.reading and self.metering:
-            metered = {id_: Metered(row[4], row[5], row[1] == host.name) for id_, row in known.items()}
-            self.metering.take(host.name, report.reading, metered)
+        if self.metering and (report.reading or report.last_readings):
+            await self._meter(self.metering, host.name, report, known)
         if self._presence.note(host.name, _bounded(report), self._clock()):
             self._news.set()
+
+    async def _meter(self, metering: Metering, host: str, report: Report, known: Mapping[str, tuple[Any, ...]]) -> None:
+        """A port that came and went between two readings may have been here without being active."""
+        elsewhere = {each.port_id for reading in report.last_readings for each in reading.ports} & known.keys()
+        elsewhere -= {id_ for id_, row in known.items() if row[1] == host}
+        waiting: set[str] = set()
+        if elsewhere:
+            values = {"host": host, "ids": sorted(elsewhere)}
+            rows = await self._store.read(lambda tx: tx.rows(_WAITING, values), one_statement=True)
+            waiting = {row[0] for row in rows}
+        metered = {id_: Metered(row[4], row[5], row[1] == host or id_ in waiting) for id_, row in known.items()}
+        for reading in report.last_readings:
+            metering.take_last(host, reading, metered)
+        if report.reading:
+            metering.take(host, report.reading, metered)
 
     def _note_ports(self, tx: Tx, host: str, news: Sequence[PortReport], plugs: Mapping[str, Exported]) -> None:
         self._acts.set_port_status(tx, host, news)

@@ -83,7 +83,9 @@ class Activity(msgspec.Struct, frozen=True):
 
 
 class Metered(msgspec.Struct, frozen=True):
-    """Whose traffic a port's is, and whether it is bound to the host that read it: one that has just left isn't."""
+    """Whose traffic a port's is, and whether it is bound to the host that read it, active or not: one that has just
+    left isn't.
+    """
 
     project_id: str
     network_id: str

@@ -561,6 +561,8 @@ class Report(msgspec.Struct, frozen=True):
     reading: Reading | None = None
     clock_s: float = 0.0
     """What time it is on the host (UTC, seconds), by which it lifts restrictions; 0: it doesn't say."""
+    last_readings: tuple[Reading, ...] = ()
+    """Of ports whose flows or devices have gone since, the oldest first: a newer reading doesn't say what these do."""
 
 
 class Join(msgspec.Struct, frozen=True):

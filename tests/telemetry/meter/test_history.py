@@ -183,3 +183,39 @@ def test_a_database_in_trouble_stops_history_and_nothing_else(tmp_path: Path) ->
         assert [(each.out_bytes, each.ended_s) for each in heard] == [(10_000, BEGAN_S + 20)]
 
     asyncio.run(scene())
+
+
+def test_last_readings_wait_each_and_come_in_turn(tmp_path: Path) -> None:
+    """Also while the database is in trouble: `ax1` and `ay2` go between two readings that know nothing of them."""
+
+    async def scene() -> None:
+        now_s = BEGAN_S
+        folder = tmp_path / "away"
+        meters = Meters(MetersConfig(), history(folder), lambda: now_s)
+        heard: list[Sample] = []
+        meters.listen(heard.extend)
+        meters.take("h0", Reading("boot", 100.0, ()), {})
+        folder.mkdir()
+        assert await meters.write()
+        first = told("h1", BEGAN_S + 10, {"ax1": 100, "ay2": 100, "bx3": 100})
+        meters.take("h1", first.reading, first.ports)
+        assert await meters.write()
+        heard.clear()
+        folder.rename(tmp_path / "elsewhere")
+        meters = Meters(MetersConfig(), history(folder), lambda: now_s)
+        meters.listen(heard.extend)
+        for at, name in ((14, "ax1"), (12, "ay2")):
+            now_s = BEGAN_S + at
+            last = told("h1", now_s, {name: 100 + at})
+            meters.take_last("h1", last.reading, {} if name == "ax1" else last.ports)
+            newest = told("h1", now_s + 1, {"bx3": 100 + at})
+            meters.take("h1", newest.reading, newest.ports)
+            assert not await meters.write()
+        (tmp_path / "elsewhere").rename(folder)
+        now_s = BEGAN_S + 20
+        newest = told("h1", now_s, {"bx3": 120})
+        meters.take("h1", newest.reading, newest.ports)
+        assert await meters.write()
+        assert [(each.port_id, each.out_bytes) for each in heard] == [("ay2", 12), ("ax1", 14), ("bx3", 20)]
+
+    asyncio.run(scene())

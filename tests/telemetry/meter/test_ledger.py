@@ -70,7 +70,9 @@ class Host:
 
 ACTS = st.one_of(
     st.tuples(st.just("traffic"), st.integers(0, 10**6), st.integers(0, 10**6)),
-    st.sampled_from([(name,) for name in ("read", "lose", "twice", "late", "replug", "kill", "reboot", "forget")]),
+    st.sampled_from(
+        [(name,) for name in ("read", "lose", "twice", "late", "replug", "kill", "reboot", "forget", "end")]
+    ),
 )
 
 
@@ -106,7 +108,7 @@ def test_sums_are_what_the_counters_said_whatever_happens(story: list) -> None:
             case ("forget",):  # The controller was restarted: what it knows is what it wrote.
                 heads = msgspec.msgpack.decode(msgspec.msgpack.encode(heads), type=dict[str, HostHead])
             case (name,):
-                last[host.name] = Told(host.name, host.read(), now_s, WHOSE)
+                last[host.name] = Told(host.name, host.read(), now_s, WHOSE, last=name == "end")
                 host.deliver()
                 for _ in range(2 if name == "twice" else 1):
                     tell(last[host.name])
@@ -198,6 +200,39 @@ def test_a_port_of_another_host_is_believed_only_if_it_was_here() -> None:
     head, _ = advance(HostHead(), Told("h", reading(10, 500, 100), 2010.0, WHOSE), BEGAN_S)
     _, (after,) = advance(head, Told("h", reading(20, 700, 150), 2020.0, left), BEGAN_S)
     assert (after.out_bytes, after.out_outside_bytes) == (200, 50)
+
+
+def test_a_deleted_port_is_whose_it_was_once_and_by_a_last_reading_alone() -> None:
+    head, _ = advance(HostHead(), Told("h", reading(10, 500, 100), 2010.0, WHOSE), BEGAN_S)
+    assert advance(head, Told("h", reading(15, 700, 150), 2015.0, {}), BEGAN_S)[1] == ()
+    told = Told("h", reading(15, 700, 150), 2015.0, {}, last=True)
+    after, (last,) = advance(head, told, BEGAN_S)
+    assert (last.project_id, last.network_id, last.begun_s, last.ended_s) == ("project", "net", 2010.0, 2015.0)
+    assert (last.out_bytes, last.out_outside_bytes, last.out_unsplit_bytes) == (200, 50, 150)
+    assert after.totals["project"][2] == 700 and after.ports == {}
+    assert advance(after, told, BEGAN_S)[1] == ()
+    again = Told("h", reading(16, 900, 150), 2016.0, {}, last=True)
+    assert advance(after, again, BEGAN_S)[1] == ()
+    other = Told("h", reading(16, 900, 150), 2016.0, {"p": Metered("project", "net", bound=False)}, last=True)
+    assert advance(after, other, BEGAN_S)[1] == (), "nor is it of a port that was never here"
+
+
+def test_a_last_reading_says_of_no_more_than_flows_told_where_it_went() -> None:
+    head, _ = advance(HostHead(), Told("h", reading(10, 1000, 500), 2010.0, WHOSE), BEGAN_S)
+    last = Told("h", reading(12, 3000, 900), 2012.0, WHOSE, last=True)
+    head, (ended,) = advance(head, last, BEGAN_S)
+    assert (ended.out_bytes, ended.out_outside_bytes, ended.out_unsplit_bytes) == (2000, 400, 1600)
+    made_before = reading(11, 2000, 700)
+    assert advance(head, Told("h", made_before, 2012.1, WHOSE), BEGAN_S)[1] == ()
+    _, (after,) = advance(head, Told("h", reading(20, 3500, 1000), 2020.0, WHOSE), BEGAN_S)
+    assert (after.out_bytes, after.out_outside_bytes, after.out_unsplit_bytes) == (500, 100, 0)
+
+
+def test_what_half_a_pair_of_devices_forgot_at_its_end_is_no_new_counter() -> None:
+    head, _ = advance(HostHead(), Told("h", reading(10, 1000, None), 2010.0, WHOSE), BEGAN_S)
+    forgot = Told("h", reading(12, 300, None), 2012.0, WHOSE, last=True)
+    _, (ended,) = advance(head, forgot, BEGAN_S)
+    assert ended.out_bytes == ended.out_packets == 0
 
 
 def test_a_reading_that_is_overtaken_by_a_newer_one_is_no_news() -> None:

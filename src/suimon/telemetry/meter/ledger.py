@@ -52,6 +52,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     slack: tuple[int, int, int, int] = (0, 0, 0, 0)
     metered: tuple[int, ...] = _NOTHING
     """All that was ever metered of it here, in the order of FIGURES."""
+    project_id: str = ""
+    network_id: str = ""
 
 
 class HostHead(msgspec.Struct, frozen=True, array_like=True):
@@ -65,12 +67,16 @@ class HostHead(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """A reading as it came: from which host, when it was made by our clock, and whose ports it speaks of."""
+    """A reading as it came: from which host, when it was made by our clock, and whose ports it speaks of.
+
+    `last`: they are ports whose flows or devices have gone since. One that was deleted is whose it was, once.
+    """
 
     host: str
     reading: Reading
     read_s: float
     ports: Mapping[str, Metered]
+    last: bool = False
 
 
 def advance(head: HostHead, told: Told, metering_since_s: float) -> tuple[HostHead, tuple[Sample, ...]]:
@@ -86,20 +92,24 @@ def advance(head: HostHead, told: Told, metering_since_s: float) -> tuple[HostHe
     heads = {name: each for name, each in head.ports.items() if each.read_s > ended_s - _FORGET_S}
     samples = []
     for counts in reading.ports:
-        metered, last = told.ports.get(counts.port_id), heads.get(counts.port_id)
+        last = heads.get(counts.port_id)
+        metered = told.ports.get(counts.port_id) or (_deleted(last) if told.last else None)
         if metered is None or (last is None and not metered.bound):
             continue
         plugged_s = ended_s - max(reading.clock_s - counts.plugged_s, 0.0)
         now = _of_boot(counts, reading.boot)
         if last is None and plugged_s < metering_since_s:
-            last = Head(ended_s, reading.clock_s, now.received, now.sent, now.received_outside, now.sent_outside)
-            heads[counts.port_id] = last
+            first = Head(ended_s, reading.clock_s, now.received, now.sent, now.received_outside, now.sent_outside)
+            heads[counts.port_id] = _of(first, metered)
             continue
         begun = last or Head(min(plugged_s, ended_s), counts.plugged_s)
-        passed, slack = _passed_of(begun, now)
+        passed, slack = _passed_of(begun, now, ended=told.last)
         whose = counts.port_id, metered.project_id, metered.network_id, told.host
         samples.append(Sample(*whose, begun.read_s, ended_s, *passed))
-        heads[counts.port_id] = _next(begun, now, slack, (ended_s, reading.clock_s), added(begun.metered, passed))
+        following = _next(begun, now, slack, (ended_s, reading.clock_s), added(begun.metered, passed))
+        heads[counts.port_id] = _of(following, metered)
+        if counts.port_id not in told.ports:
+            del heads[counts.port_id]
     return HostHead(reading.boot, reading.clock_s, ended_s, heads, _totals(head, samples)), tuple(samples)
 
 
@@ -112,8 +122,19 @@ def added(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(map(sum, zip(one, other, strict=True)))
 
 
-def _passed_of(last: Head, now: PortCounts) -> tuple[tuple[int, ...], tuple[int, int, int, int]]:
-    received, sent = _passed(last.received, now.received), _passed(last.sent, now.sent)
+def _of(head: Head, metered: Metered) -> Head:
+    return msgspec.structs.replace(head, project_id=metered.project_id, network_id=metered.network_id)
+
+
+def _deleted(last: Head | None) -> Metered | None:
+    return Metered(last.project_id, last.network_id, bound=False) if last and last.project_id else None
+
+
+def _passed_of(last: Head, now: PortCounts, *, ended: bool) -> tuple[tuple[int, ...], tuple[int, int, int, int]]:
+    received, sent = (
+        (0, 0) if ended and _fell(before, after) else _passed(before, after)
+        for before, after in ((last.received, now.received), (last.sent, now.sent))
+    )
     total = *received, *sent
     told = *_passed(last.received_outside, now.received_outside), *_passed(last.sent_outside, now.sent_outside)
     # What a limit drops behind the flows that count was never delivered: no more is outside than there was.
@@ -121,7 +142,9 @@ def _passed_of(last: Head, now: PortCounts) -> tuple[tuple[int, ...], tuple[int,
     outside = [min(each, limit) for each, limit in zip(told, most, strict=True)]
     slack = tuple(min(limit - each, here) for limit, each, here in zip(most, outside, total, strict=True))
     ways = ((last.received_outside, now.received_outside, 0), (last.sent_outside, now.sent_outside, 2))
-    unsplit = [max(total[at] - outside[at], 0) if _was_lost(before, after, last) else 0 for before, after, at in ways]
+    # Flows tell a second late, and of one that ends there is no next time.
+    lost = [ended or _was_lost(before, after, last) for before, after, _ in ways]
+    unsplit = [max(total[at] - outside[at], 0) if each else 0 for each, (_, _, at) in zip(lost, ways, strict=True)]
     return (*total, *outside, *unsplit), slack  # type: ignore[return-value]
 
 
@@ -136,6 +159,11 @@ def _passed(last: Count | None, now: Count | None) -> tuple[int, int]:
 
 def _same(last: Count, now: Count) -> bool:
     return last.counter == now.counter and abs(last.born_s - now.born_s) < _SAME_BIRTH_S
+
+
+def _fell(last: Count | None, now: Count | None) -> bool:
+    """Half of a pair of devices may have forgotten at its end what came from the other half: that is no new counter."""
+    return last is not None and now is not None and _same(last, now) and now.bytes < last.bytes
 
 
 def _was_lost(last: Count | None, now: Count | None, head: Head) -> bool:

@@ -1,7 +1,8 @@
 """Metering in the controller: readings come in from reports, samples go to the database and to who listens.
 
 A report never waits for it, and never fails by it: of each host the newest reading waits, which says all that older
-ones would have. While the database is in trouble nothing is lost but resolution.
+ones would have, and the last ones of ports that went, of which it doesn't. While the database is in trouble nothing is
+lost but resolution.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ DropListener = Callable[[Sequence[Dropped]], None]
 _NEAR_S: Final = 1.0
 """A reading so near to a multiple of the interval was made at it, by a clock that goes a little otherwise."""
 
+_MOST_LAST: Final = 100_000
+"""Last readings of ports that wait while the database is in trouble."""
+
 
 class Config(msgspec.Struct, frozen=True):
     every_s: float = 10.0
@@ -47,6 +51,7 @@ class Meters:
         self._history = history
         self._clock = clock
         self._waiting: dict[str, Told] = {}
+        self._last: list[Told] = []
         self._news = asyncio.Event()
         self._listeners: list[Listener] = []
         self._drop_listeners: list[DropListener] = []
@@ -72,6 +77,12 @@ class Meters:
         self._waiting[host] = Told(host, reading, read_s, ports)
         self._news.set()
 
+    def take_last(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
+        """The same of ports that the host won't read again, some of which may be deleted by now."""
+        read_s = self._clock() - max(reading.age_s, 0.0)
+        self._last.append(Told(host, reading, read_s, ports, last=True))
+        self._news.set()
+
     async def run(self) -> Never:
         while True:
             await self._news.wait()
@@ -83,10 +94,11 @@ class Meters:
 
     async def write(self) -> bool:
         """All that waits, now. Whether it is kept."""
-        waiting, self._waiting = self._waiting, {}
-        samples = await self._try("note", lambda: self._history.note([*waiting.values()], self._clock()))
+        (waiting, self._waiting), (last, self._last) = (self._waiting, {}), (self._last, [])
+        told = sorted((*waiting.values(), *last), key=lambda each: each.reading.clock_s)
+        samples = await self._try("note", lambda: self._history.note(told, self._clock()))
         if samples is None:
-            self._waiting = waiting | self._waiting
+            self._waiting, self._last = waiting | self._waiting, [*last, *self._last][-_MOST_LAST:]
             return False
         for listener in self._listeners:
             try:
