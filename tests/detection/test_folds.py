@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from suimon.detection import folds
-from suimon.detection.folds import Adds, Amount, Cells, Choice, Fold, Hash, Keyed, Rings, Rows, marks
+from suimon.detection.choices import Amount, Choice, Columns, Hash, Rows, marks
+from suimon.detection.folds import Adds, Cells, Fold, Keyed, Rings
 from suimon.detection.seen import FLAGGED, IS_TCP, OUT, TRIED, Seen, keys_of
 from suimon.model.records import Batch, batch_of, some
 from tests.compiled import both as by_both
@@ -60,7 +61,7 @@ def test_records_as_detectors_look_at_them(count: int) -> None:
     compiled, plain = both(lambda: looking(batch))
     assert compiled.skipped == plain.skipped
     assert count < 100 or count // 10 < len(plain) < count
-    for name, one, other in zip(folds.Columns._fields, compiled.columns, plain.columns, strict=True):
+    for name, one, other in zip(Columns._fields, compiled.columns, plain.columns, strict=True):
         assert same(one, other), name
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from suimon.detection.folds import Choice, Hash
+from suimon.detection.choices import Choice, Hash
 from suimon.detection.seen import Seen, keys_of
 from suimon.detection.table import Table
 from tests.detection.traffic import ACK, EPOCH, TCP, flows, records, tags

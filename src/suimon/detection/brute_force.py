@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from suimon.detection.choices import Amount, Choice, Hash, marks
 from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Amount, Choice, Fold, Hash, marks
+from suimon.detection.folds import Fold
 from suimon.detection.rates import Rates
 from suimon.detection.seen import CLIENT, IS_TCP, OUT, WENT_ON, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by

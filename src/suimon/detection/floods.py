@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from suimon.detection.folds import Rows
+from suimon.detection.choices import Rows
 from suimon.detection.rates import Rates
 from suimon.detection.seen import Bools, Floats, Integers, Seen
 from suimon.detection.table import Table

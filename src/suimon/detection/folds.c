@@ -11,6 +11,8 @@
 #define SOON 8 /* So many records ahead memory is asked for that is likely to be far. */
 #define AT_ONCE 512 /* Records that are looked at together: as many as stay in the nearest cache. */
 #define MOST_AMOUNTS 4
+#define WHO_BYTES 8192
+#define REMEMBERED 256 /* For so many claims. */
 
 typedef struct { /* Records as they came; folds.py has the same order. */
     const int32_t *port;
@@ -23,12 +25,19 @@ typedef struct { /* Records as they came; folds.py has the same order. */
     const uint8_t *ip_version;
 } told;
 
-typedef struct { /* The same as detectors look at them; likewise. */
-    double *begun, *ended, *sampling, *packets, *bytes;
-    uint64_t *key, *peer, *peer_high, *peer_low;
-    uint32_t *kinds;
-    uint16_t *own_l4, *peer_l4, *service;
-    uint8_t *protocol, *flags, *ip_version, *out;
+typedef struct { /* The same as detectors look at them, likewise: what is asked for of one is in one line of the cache. */
+    double begun, ended, packets, bytes;
+    uint64_t key, peer;
+    uint32_t sampling;
+    uint16_t service;
+    uint8_t protocol, flags, ip_version, out, none[6];
+} looked;
+
+typedef struct {
+    looked *of;
+    uint32_t *kinds; /* These are asked for of all. */
+    uint16_t *own_l4, *peer_l4, *who;
+    uint64_t *peer_high, *peer_low; /* And these of hardly any. */
 } seen;
 
 typedef struct { /* How they are looked at; likewise. */
@@ -58,6 +67,8 @@ typedef struct {
     origin *origins;
     uint32_t *slots; /* A power of two, more than rows, which are fewer than 65,536; 0 for none. */
     int64_t slot_count;
+    uint8_t *who; /* Marks those who have a row, a bit each, and may still mark some who had one. */
+    int64_t claims;
 } table;
 
 typedef struct { /* What a hash is of: of something, then of columns, one after the other. */
@@ -81,7 +92,7 @@ typedef struct {
 
 typedef struct { /* Which records a detector takes, by what key, and what they add to its rows. */
     uint64_t asked, wanted; /* Of those classes these and no others. */
-    const uint8_t *own, *peer; /* Transport ports that are marked, if any are. */
+    const uint8_t *own, *peer; /* Transport ports that are marked, a bit each, if any are. */
     recipe key;
     const table *t;
     int64_t known; /* Only records of keys that have rows. */
@@ -89,7 +100,7 @@ typedef struct { /* Which records a detector takes, by what key, and what they a
     int64_t hit_count;
     float *ring; /* Amounts by second, row and metric. */
     double *most; /* Of each row and metric; grows by what is added. */
-    int64_t slots, row_count, metrics;
+    int64_t slots, row_count, metrics; /* Slots are a power of two. */
     const amount *amounts;
     int64_t amount_count;
 } fold;
@@ -106,55 +117,74 @@ static inline uint64_t salted(uint64_t value, uint64_t salt) { /* As loops.c mix
     return mixed(value * 0x9E3779B97F4A7C15u + salt);
 }
 
-/* Records go behind the `n` that are there. Returns how many are known then. */
-EXPORTED int64_t suimon_look(const told *t, int64_t count, const look *l, const seen *s, int64_t n) {
+/* A port and a protocol, as far as there is room for them. */
+static inline uint16_t who(uint64_t port, uint8_t protocol) { return (uint16_t)(port + protocol * 0x9E37u); }
+
+/* Records go behind the `n` that are there. Returns how many are known then. What is read and written is copied first:
+ * for all the compiler knows, bytes that are written could be places of the rest. */
+EXPORTED int64_t suimon_look(const told *from, int64_t count, const look *how, const seen *into, int64_t n) {
+    const told t = *from;
+    const look l = *how;
+    const seen s = *into;
+    const uint64_t *const high[2] = {t.source_high, t.destination_high};
+    const uint64_t *const low[2] = {t.source_low, t.destination_low};
+    const uint16_t *const l4[2] = {t.source_port, t.destination_port};
     for (int64_t i = 0; i < count; i++) {
-        double begun = t->begun[i], ended = t->ended[i];
-        int out = t->direction[i] == 1;
-        if (t->port[i] < 0 || t->port[i] >= l->ports || (!out && t->direction[i] != 2) || !(ended > l->oldest) ||
-            !(ended <= l->latest) || !(begun <= ended))
+        double begun = t.begun[i], ended = t.ended[i];
+        int out = t.direction[i] == 1;
+        if (t.port[i] < 0 || t.port[i] >= l.ports || (uint8_t)(t.direction[i] - 1) > 1 || !(ended > l.oldest) ||
+            !(ended <= l.latest) || !(begun <= ended))
             continue;
-        uint16_t source = t->source_port[i], destination = t->destination_port[i];
-        uint64_t high = (out ? t->destination_high : t->source_high)[i];
-        uint64_t low = (out ? t->destination_low : t->source_low)[i];
-        uint8_t protocol = t->protocol[i], flags = t->tcp_flags[i] & 31;
-        double sampling = t->sampling[i] ? t->sampling[i] : 1.0, packets = (double)t->packets[i] * sampling;
-        uint32_t kind = l->kinds[((protocol * 2 + out) * 32 + flags) * 2 + (packets >= l->several)];
-        s->begun[n] = begun;
-        s->ended[n] = ended;
-        s->sampling[n] = sampling;
-        s->packets[n] = packets;
-        s->bytes[n] = (double)t->bytes[i] * sampling;
-        s->key[n] = l->keys[t->port[i]];
-        s->peer[n] = salted(low, salted(high, l->salt));
-        s->peer_high[n] = high;
-        s->peer_low[n] = low;
-        s->kinds[n] = kind;
-        s->own_l4[n] = out ? source : destination;
-        s->peer_l4[n] = out ? destination : source;
-        s->service[n] = kind & l->transport ? s->peer_l4[n] : 0;
-        s->protocol[n] = protocol;
-        s->flags[n] = flags;
-        s->ip_version[n] = t->ip_version[i];
-        s->out[n++] = (uint8_t)out;
+        uint8_t protocol = t.protocol[i], flags = t.tcp_flags[i] & 31;
+        double sampling = t.sampling[i] ? t.sampling[i] : 1.0, packets = (double)t.packets[i] * sampling;
+        uint32_t kind = l.kinds[((protocol * 2 + out) * 32 + flags) * 2 + (packets >= l.several)];
+        uint16_t peer_l4 = l4[out][i];
+        s.of[n] = (looked){
+            begun,
+            ended,
+            packets,
+            (double)t.bytes[i] * sampling,
+            l.keys[t.port[i]],
+            salted(low[out][i], salted(high[out][i], l.salt)),
+            t.sampling[i] ? t.sampling[i] : 1,
+            kind & l.transport ? peer_l4 : 0,
+            protocol,
+            flags,
+            t.ip_version[i],
+            (uint8_t)out,
+            {0},
+        };
+        s.kinds[n] = kind;
+        s.own_l4[n] = l4[1 - out][i];
+        s.peer_l4[n] = peer_l4;
+        s.who[n] = who(s.of[n].key, protocol);
+        s.peer_high[n] = high[out][i];
+        s.peer_low[n++] = low[out][i];
     }
     return n;
+}
+
+static inline int marked(const uint8_t *marks, uint16_t which) {
+    return !marks || marks[which >> 3] >> (which & 7) & 1;
 }
 
 /* Of the records from `from` to `until` those that the fold takes. Branches would be guessed wrongly too often. */
 static int64_t choose(const fold *f, const seen *s, int64_t from, int64_t until, int64_t *chosen) {
     uint32_t asked = (uint32_t)f->asked, wanted = (uint32_t)f->wanted;
+    const uint32_t *kinds = s->kinds;
     int64_t n = 0, kept = 0;
     for (int64_t i = from; i < until; i++) {
         chosen[n] = i;
-        n += (s->kinds[i] & asked) == wanted;
+        n += (kinds[i] & asked) == wanted;
     }
-    if (!f->own && !f->peer)
+    const uint8_t *asked_of = f->known ? f->t->who : 0;
+    if (!f->own && !f->peer && !asked_of)
         return n;
     for (int64_t i = 0; i < n; i++) {
         int64_t record = chosen[i];
         chosen[kept] = record;
-        kept += (!f->own || f->own[s->own_l4[record]]) & (!f->peer || f->peer[s->peer_l4[record]]);
+        kept += marked(f->own, s->own_l4[record]) & marked(f->peer, s->peer_l4[record]) &
+                marked(asked_of, s->who[record]);
     }
     return kept;
 }
@@ -168,24 +198,24 @@ static int64_t choose(const fold *f, const seen *s, int64_t from, int64_t until,
 static void hash(const seen *s, const recipe *r, const int64_t *chosen, const uint64_t *keys, int64_t count,
                  uint64_t *found) {
     for (int64_t i = 0; i < count; i++)
-        found[i] = r->of == 0 ? s->key[chosen[i]] : r->of == 1 ? s->peer[chosen[i]] : keys[i];
+        found[i] = r->of == 0 ? s->of[chosen[i]].key : r->of == 1 ? s->of[chosen[i]].peer : keys[i];
     for (const char *letter = r->letters; *letter; letter++)
         switch (*letter) {
-        case 'p': MIX(s->peer[chosen[i]])
+        case 'p': MIX(s->of[chosen[i]].peer)
         case 'o': MIX(s->own_l4[chosen[i]])
         case 'l': MIX(s->peer_l4[chosen[i]])
-        case 's': MIX(s->service[chosen[i]])
-        case 't': MIX(s->protocol[chosen[i]])
-        case 'd': MIX(s->out[chosen[i]])
-        case 'O': MIX((uint64_t)s->own_l4[chosen[i]] * 2 + s->out[chosen[i]])
-        case 'L': MIX((uint64_t)s->peer_l4[chosen[i]] * 2 + s->out[chosen[i]])
+        case 's': MIX(s->of[chosen[i]].service)
+        case 't': MIX(s->of[chosen[i]].protocol)
+        case 'd': MIX(s->of[chosen[i]].out)
+        case 'O': MIX((uint64_t)s->own_l4[chosen[i]] * 2 + s->of[chosen[i]].out)
+        case 'L': MIX((uint64_t)s->peer_l4[chosen[i]] * 2 + s->of[chosen[i]].out)
         }
     for (int64_t i = 0; i < count; i++)
         found[i] += r->plus;
 }
 
-/* Keys are hashes already. A slot has a row's number from 1 on, and above it as much of its key as there is room for, so
- * that hardly any row is read but the right one. */
+/* Keys are hashes already. A slot has a row's number from 1 on, and above it as much of its key as there is room for,
+ * so that hardly any row is read but the right one. */
 static inline uint32_t slot_of(uint64_t key, int64_t at) { return (uint32_t)(key >> 48) << 16 | (uint32_t)(at + 1); }
 
 static inline int64_t row_of(const table *t, uint64_t key) {
@@ -237,9 +267,9 @@ EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t t
                 continue;
             }
             row *its = t.rows + rows[i];
-            double ended = s->ended[chosen[i]];
+            double ended = s->of[chosen[i]].ended;
             if (its->turn != turn) {
-                double sampling = s->sampling[chosen[i]];
+                double sampling = s->of[chosen[i]].sampling;
                 its->turn = turn;
                 its->scale = its->scale < sampling ? sampling : its->scale;
                 r->own[own] = rows[i];
@@ -255,23 +285,32 @@ EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t t
 }
 
 /* Those rows get these keys, and begin with these records; the rows that are `held` have keys then, and no others. */
-EXPORTED void suimon_claim(const table *t, const seen *s, const int64_t *rows, const int64_t *records,
+EXPORTED void suimon_claim(table *t, int64_t turn, const seen *s, const int64_t *rows, const int64_t *records,
                            const uint64_t *keys, int64_t count, const int64_t *held, int64_t held_count) {
     for (int64_t i = 0; i < count; i++) {
         int64_t at = records[i];
-        t->rows[rows[i]] = (row){keys[i], s->ended[at], s->sampling[at], 0};
+        t->rows[rows[i]] = (row){keys[i], s->of[at].ended, s->of[at].sampling, turn};
         t->origins[rows[i]] = (origin){
-            s->begun[at],
-            s->key[at],
+            s->of[at].begun,
+            s->of[at].key,
             s->peer_high[at],
             s->peer_low[at],
             s->own_l4[at],
             s->peer_l4[at],
-            s->protocol[at],
-            s->out[at],
-            s->ip_version[at],
+            s->of[at].protocol,
+            s->of[at].out,
+            s->of[at].ip_version,
             0,
         };
+    }
+    int all = t->claims++ % REMEMBERED == 0;
+    const int64_t *marking = all ? held : rows;
+    if (all)
+        memset(t->who, 0, WHO_BYTES);
+    for (int64_t i = 0; i < (all ? held_count : count); i++) {
+        const origin *its = t->origins + marking[i];
+        uint16_t which = who(its->port, its->protocol);
+        t->who[which >> 3] |= (uint8_t)(1 << (which & 7));
     }
     memset(t->slots, 0, (size_t)t->slot_count * sizeof *t->slots);
     for (int64_t i = 0; i < held_count; i++) {
@@ -289,12 +328,12 @@ EXPORTED void suimon_rows(const table *t, const uint64_t *keys, int64_t count, i
 }
 
 static inline int64_t begins(const seen *s, int64_t record) { /* Times before 1970 are of that second. */
-    return s->begun[record] > 0.0 ? (int64_t)s->begun[record] : 0;
+    return s->of[record].begun > 0.0 ? (int64_t)s->of[record].begun : 0;
 }
 
 /* The last second that it has a share in: what ends as one begins has none in it, unless it began there. */
 static inline int64_t ends(const seen *s, int64_t record) {
-    int64_t whole = (int64_t)s->ended[record], last = whole - (s->ended[record] <= (double)whole);
+    int64_t whole = (int64_t)s->of[record].ended, last = whole - (s->of[record].ended <= (double)whole);
     int64_t first = begins(s, record);
     return last > first ? last : first;
 }
@@ -329,39 +368,58 @@ EXPORTED void suimon_clear(uint32_t *cells, int64_t cell_count, int64_t *most, c
 static inline double much(const amount *a, const seen *s, int64_t record) {
     if ((s->kinds[record] & a->kinds) != a->kinds)
         return 0.0;
-    double packets = s->packets[record];
-    return a->column == 0 ? packets : a->column == 1 ? s->bytes[record]
-         : packets < s->sampling[record] ? packets : s->sampling[record];
+    double packets = s->of[record].packets;
+    return a->column == 0 ? packets : a->column == 1 ? s->of[record].bytes
+         : packets < s->of[record].sampling ? packets : s->of[record].sampling;
 }
 
-/* A record's amounts, laid over its seconds from `since` to `last`, evenly if it is longer than one. */
-static void lay(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last, int longer) {
-    double begun = s->begun[record], ended = s->ended[record], whole[MOST_AMOUNTS], grown[MOST_AMOUNTS] = {0.0};
-    double inner = 1.0 / (ended - begun);
-    int64_t slot = since % f->slots, metric[MOST_AMOUNTS];
-    for (int64_t a = 0; a < f->amount_count; a++) {
+/* How much of it is in that second. */
+static inline double share_in(int64_t second, double begun, double ended) {
+    double from = begun > (double)second ? begun : (double)second;
+    double to = ended < (double)(second + 1) ? ended : (double)(second + 1);
+    return (to - from) / (ended - begun);
+}
+
+/* A record's amounts, laid over its seconds from `since` to `last`, evenly if it is longer than one. Seconds that are
+ * wholly within it have the same share. */
+static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last,
+                               int longer, int64_t amounts) {
+    double begun = s->of[record].begun, ended = s->of[record].ended, whole[MOST_AMOUNTS], grown[MOST_AMOUNTS] = {0.0};
+    double share = longer ? share_in(since, begun, ended) : 1.0, inner = longer ? 1.0 / (ended - begun) : 0.0;
+    double last_share = longer ? share_in(last, begun, ended) : 1.0;
+    int64_t metric[MOST_AMOUNTS], mask = f->slots - 1, second_cells = f->row_count * f->metrics;
+    int64_t until = last < since + mask ? last : since + mask;
+    for (int64_t a = 0; a < amounts; a++) {
         whole[a] = much(f->amounts + a, s, record);
-        metric[a] = at * f->metrics + f->amounts[a].metric[s->out[record]];
+        metric[a] = at * f->metrics + f->amounts[a].metric[s->of[record].out];
     }
-    for (int64_t second = since; second <= last && second < since + f->slots; second++) {
-        double from = begun > (double)second ? begun : (double)second;
-        double to = ended < (double)(second + 1) ? ended : (double)(second + 1);
-        double share = !longer ? 1.0 : to - from == 1.0 ? inner : (to - from) / (ended - begun);
-        float *of_second = f->ring + slot * f->row_count * f->metrics;
-        for (int64_t a = 0; a < f->amount_count; a++) {
-            float *cell = of_second + metric[a], before = *cell;
-            *cell = before + (float)(whole[a] * share);
-            grown[a] += (double)*cell - (double)before;
+    for (int64_t second = since; second <= until; second++) {
+        float *of_second = f->ring + (second & mask) * second_cells;
+        for (int64_t a = 0; a < amounts; a++) {
+            float *cell = of_second + metric[a], before = *cell, after = before + (float)(whole[a] * share);
+            *cell = after;
+            grown[a] += (double)after - (double)before;
         }
-        slot = slot + 1 < f->slots ? slot + 1 : 0;
+        share = second + 1 == last ? last_share : inner;
     }
-    for (int64_t a = 0; a < f->amount_count; a++)
+    for (int64_t a = 0; a < amounts; a++)
         f->most[metric[a]] += grown[a];
+}
+
+/* The same; of how many amounts is better known when it is compiled. */
+static inline void lay(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last,
+                       int longer) {
+    if (f->amount_count == 2)
+        lay_so_many(f, s, at, record, since, last, longer, 2);
+    else
+        lay_so_many(f, s, at, record, since, last, longer, f->amount_count);
 }
 
 /* What the records that the fold has found add to their rows; amounts from the second `oldest` on. Those within a
  * second come first, as numpy does it: sums of floats depend on their order. */
-EXPORTED void suimon_count(const fold *f, const seen *s, int64_t oldest, found *r) {
+EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, found *r) {
+    const fold fold_here = *does, *f = &fold_here;
+    const seen seen_here = *from, *s = &seen_here;
     uint64_t things[AT_ONCE];
     int64_t count = r->counts[0], long_ones = 0, high = 0;
     for (int64_t from = 0; from < count && f->hit_count; from += AT_ONCE) {

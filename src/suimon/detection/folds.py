@@ -6,78 +6,55 @@ A place here is an index into the records of a `Seen`; rows are a table's, -1 fo
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.detection.choices import (
+    COUNTED,
+    LETTERS,
+    OF,
+    READ,
+    Amount,
+    Choice,
+    Columns,
+    Floats,
+    Hash,
+    Hashes,
+    Integers,
+    Look,
+    Marks,
+    Rows,
+    chosen_of,
+    first_of,
+    hashes_of,
+    looked_of,
+    seconds_of,
+    shares_of,
+    values_of,
+)
 from suimon.model.compiled import AT, NUMBER, Function, library, place
-from suimon.model.loops import Index, mixed
-from suimon.model.records import FROM_GUEST, TO_GUEST
+from suimon.model.loops import Index
+from suimon.model.records import RECORD
 
 _INTERFACE: Final = 2
 """What folds.c says it is."""
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
-Bools = NDArray[np.bool_]
-
-READ: Final = (
-    *("port", "direction", "protocol", "tcp_flags", "begun", "ended", "sampling", "packets", "bytes"),
-    *("source_port", "destination_port", "source_high", "source_low", "destination_high", "destination_low"),
-    "ip_version",
+_READ_KINDS: Final = tuple(RECORD[name] for name in READ)
+_SEEN: Final = np.dtype(
+    [
+        *((name, "f8") for name in ("begun", "ended", "packets", "bytes")),
+        *(("key", "u8"), ("peer", "u8"), ("sampling", "u4"), ("service", "u2")),
+        *(("protocol", "u1"), ("flags", "u1"), ("ip_version", "u1"), ("out", "?"), ("none", "V6")),
+    ]
 )
-_READ_KINDS: Final = ("i4", "u1", "u1", "u1", "f8", "f8", "u4", "u8", "u8", "u2", "u2", *["u8"] * 4, "u1")
-FLAGS: Final = 31
-"""The TCP flags that tell the steps of a connection; URG and those of ECN (RFC 3168) don't."""
-
-
-class Columns(NamedTuple):
-    """Records from the guest's side; arrays of one length."""
-
-    begun: Floats
-    ended: Floats
-    sampling: Floats
-    packets: Floats
-    bytes: Floats
-    key: Hashes
-    """Of its port."""
-    peer: Hashes
-    """Of the other side's address."""
-    peer_high: Hashes
-    peer_low: Hashes
-    kinds: NDArray[np.uint32]
-    own_l4: NDArray[np.uint16]
-    peer_l4: NDArray[np.uint16]
-    service: NDArray[np.uint16]
-    """`peer_l4` of TCP and UDP, 0 for the rest."""
-    protocol: NDArray[np.uint8]
-    flags: NDArray[np.uint8]
-    ip_version: NDArray[np.uint8]
-    out: Bools
-
-
-_KINDS: Final = (*["f8"] * 5, *["u8"] * 4, "u4", "u2", "u2", "u2", "u1", "u1", "u1", "?")
+"""Most of what C has of a record, in a line of the cache; besides, there are columns."""
+_BESIDES: Final = {"kinds": "u4", "own_l4": "u2", "peer_l4": "u2", "who": "u2", "peer_high": "u8", "peer_low": "u8"}
 _LEAST_ROOM: Final = 4096
 _APART_BYTES: Final = 5 * 64
-
-
-class Look(NamedTuple):
-    """How records are looked at."""
-
-    keys: Hashes
-    """Of each port."""
-    clock_s: float
-    history_s: float
-    kinds: NDArray[np.uint32]
-    """The classes of each protocol, direction (out: 1), flags, and few packets or several; (256, 2, 32, 2)."""
-    several: float
-    """So many packets are several."""
-    transport: int
-    """The class of what has transport ports."""
 
 
 class Room:
@@ -96,14 +73,16 @@ class Room:
         if count <= self.size:
             return
         self.size = 1 << (count - 1).bit_length()
-        self._columns = _apart(_KINDS, self.size)
-        self._parts = np.array([place(each) for each in self._columns], np.int64)
+        self._seen = np.empty(self.size, _SEEN)
+        self._others = dict(zip(_BESIDES, _apart(tuple(_BESIDES.values()), self.size), strict=True))
+        self._parts = np.array([place(each) for each in (self._seen, *self._others.values())], np.int64)
         self.at = place(self._parts)
         self.lanes = Lane(self.size), Lane(self.size)
 
     def columns(self, count: int) -> Columns:
         """The first so many that are there."""
-        return Columns(*(each[:count] for each in self._columns))
+        found = {name: self._seen[name] for name in _SEEN.names or ()} | self._others
+        return Columns(**{name: found[name][:count] for name in Columns._fields})
 
 
 def _apart(kinds: Sequence[str], size: int) -> list[NDArray[Any]]:
@@ -139,12 +118,13 @@ class Looked:
     """
 
     def __init__(self, parts: Iterable[Sequence[NDArray[Any]]], how: Look, room: Room | None = None) -> None:
-        read = [[np.ascontiguousarray(*each) for each in zip(part, _READ_KINDS, strict=True)] for part in parts]
-        assert all(len(each) == len(part[0]) for part in read for each in part), "arrays of one length"
+        read = [[_plain(*each) for each in zip(part, _READ_KINDS, strict=True)] for part in parts]
+        for part in read:
+            assert len(set(map(len, part))) == 1, "arrays of one length"
         self.room, self.at, self.count = room or Room(), 0, 0
         if _LIBRARY is None:
             whole = [np.concatenate(each) for each in zip(*read, strict=True)]
-            self.columns = _looked(dict(zip(READ, whole, strict=True)), how, self.room.salt)
+            self.columns = looked_of(dict(zip(READ, whole, strict=True)), how, self.room.salt)
             self.count = len(self.columns.key)
             return
         self.room.make(sum(len(part[0]) for part in read))
@@ -172,96 +152,12 @@ class _Look(ctypes.Structure):
     )
 
 
-def _looked(read: dict[str, NDArray[Any]], how: Look, salt: int) -> Columns:
-    direction, port, ended = read["direction"], read["port"], read["ended"]
-    known = (port >= 0) & (port < len(how.keys)) & ((direction == FROM_GUEST) | (direction == TO_GUEST))
-    known &= (ended > how.clock_s - how.history_s) & (ended <= how.clock_s + 1.0) & (read["begun"] <= ended)
-    read = {name: column[known] for name, column in read.items()}
-    out, protocol, flags = read["direction"] == FROM_GUEST, read["protocol"], read["tcp_flags"] & np.uint8(FLAGS)
-    source, destination = read["source_port"], read["destination_port"]
-    high = np.where(out, read["destination_high"], read["source_high"])
-    low = np.where(out, read["destination_low"], read["source_low"])
-    sampling = np.maximum(read["sampling"], 1).astype(np.float64)
-    packets, peer_l4 = read["packets"] * sampling, np.where(out, destination, source)
-    kinds = how.kinds[protocol, out.astype(np.uint8), flags, (packets >= how.several).astype(np.uint8)]
-    return Columns(
-        begun=read["begun"],
-        ended=read["ended"],
-        sampling=sampling,
-        packets=packets,
-        bytes=read["bytes"] * sampling,
-        key=how.keys[read["port"]],
-        peer=mixed(low, mixed(high, np.uint64(salt))),
-        peer_high=high,
-        peer_low=low,
-        kinds=kinds,
-        own_l4=np.where(out, source, destination),
-        peer_l4=peer_l4,
-        service=np.where(kinds & how.transport != 0, peer_l4, 0).astype(np.uint16),
-        protocol=protocol,
-        flags=flags,
-        ip_version=read["ip_version"],
-        out=out,
-    )
+def _plain(column: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
+    """As C reads it. Batches' columns are so already."""
+    return column if column.dtype == kind and column.flags.c_contiguous else np.ascontiguousarray(column, kind)
 
 
-def marks(l4_ports: Iterable[int]) -> Bools:
-    """Some transport ports."""
-    found: Bools = np.zeros(65536, np.bool_)
-    found[list(l4_ports)] = True
-    return found
-
-
-class Choice(NamedTuple):
-    """The records that are of all `wanted` classes and of none in `but`, and whose transport ports are marked."""
-
-    wanted: int
-    but: int = 0
-    own: Bools | None = None
-    peer: Bools | None = None
-
-
-class Hash(NamedTuple):
-    """What tells things apart: what it is `of`, then columns by `letters`, the first of which is mixed in first."""
-
-    of: str
-    """One of OF."""
-    letters: str = ""
-    plus: int = 0
-
-
-OF: Final = ("port", "peer", "key")
-"""A record's port, the address of its peer, or its key in a fold's table."""
-
-
-class Amount(NamedTuple):
-    """Of each record something to be added."""
-
-    metrics: tuple[int, int]
-    """What it is of records to the guest, and from it."""
-    column: str
-    """One of COUNTED."""
-    kinds: int = 0
-    """Only of records of all these classes."""
-
-
-COUNTED: Final = ("packets", "bytes", "sampled")
-"""`sampled` is packets, but no more than the sampling: as one is that was really seen."""
 _MOST_AMOUNTS: Final = 4
-
-
-class Rows(NamedTuple):
-    """The records that a fold takes, and their rows; arrays are good until a fold of the same `known` finds others."""
-
-    chosen: Integers
-    """Their places."""
-    of: Integers
-    """The row of each, -1 for none."""
-    own: Integers
-    """Which rows those are, each once, in no order."""
-    first: Integers
-    """Where in `chosen` each is first."""
-
 
 _ROW: Final = np.dtype([("key", "u8"), ("ended", "f8"), ("scale", "f8"), ("turn", "i8")])
 ORIGIN: Final = np.dtype(
@@ -292,7 +188,8 @@ class Keyed:
         self.origins = np.zeros(most, ORIGIN)
         assert most < 1 << 16, "a slot has room for no more"
         self._slots = np.zeros(1 << (2 * most).bit_length(), np.uint32)
-        parts = [place(self._rows), place(self.origins), place(self._slots), len(self._slots)]
+        self._who = np.zeros(1 << 13, np.uint8)
+        parts = [place(self._rows), place(self.origins), place(self._slots), len(self._slots), place(self._who), 0]
         self._parts = np.array(parts, np.int64)
         self.at = place(self._parts)
         self._held: Integers = np.empty(0, np.int64)
@@ -306,10 +203,10 @@ class Keyed:
         self._held = held
         if _LIBRARY is not None:
             at = place(rows), place(records), place(keys), len(rows), place(held), len(held)
-            _LIBRARY.suimon_claim(self.at, seen.at, *at)
+            _LIBRARY.suimon_claim(self.at, self.turn, seen.at, *at)
             return
         columns, origins = seen.columns, self.origins
-        self._rows["key"][rows], self.turns[rows] = keys, 0
+        self._rows["key"][rows], self.turns[rows] = keys, self.turn
         self.ended_s[rows], self.scale[rows] = columns.ended[records], columns.sampling[records]
         origins["port"][rows] = columns.key[records]
         for name in ("begun", "peer_high", "peer_low", "own_l4", "peer_l4", "protocol", "out", "ip_version"):
@@ -353,7 +250,7 @@ class Cells:
         count = self.hit.shape[1]
         held = np.flatnonzero(rows >= 0)
         cell = rows[held] * count + (things[held] % np.uint64(count)).astype(np.int64)
-        _, last = _seconds(seen.columns, chosen[held])
+        _, last = seconds_of(seen.columns, chosen[held])
         np.maximum.at(self.hit.reshape(-1), cell, (last + 1).astype(np.uint32))
         self.most[rows[held]] = count
 
@@ -368,6 +265,7 @@ class Rings:
     """Amounts of each second, row and metric; the place of a second is its remainder."""
 
     def __init__(self, rows: int, slots: int, metrics: int) -> None:
+        assert slots & (slots - 1) == 0, "a power of two"
         self.amounts = np.zeros((slots, rows, metrics), np.float32)
         self.most: Floats = np.zeros((rows, metrics))
         """As much at least as was added to each since this was set."""
@@ -381,14 +279,14 @@ class Rings:
         slots, row_count, metrics = self.amounts.shape
         columns, flat, oldest = seen.columns, self.amounts.reshape(-1), self.oldest
         self.high = max(self.high, int(rows.max(initial=-1)) + 1)
-        first, last = _seconds(columns, chosen)
+        first, last = seconds_of(columns, chosen)
         held = (rows >= 0) & (last >= oldest)
         short, long = np.flatnonzero(held & (first == last)), np.flatnonzero(held & (first < last))
         spans = columns.begun[chosen[long]], columns.ended[chosen[long]]
-        nth, second, share = _shares(np.maximum(first[long], oldest), last[long], *spans)
+        nth, second, share = shares_of(np.maximum(first[long], oldest), last[long], *spans)
         of = long[nth]
         for each in amounts:
-            values = _values(columns, each)[chosen]
+            values = values_of(columns, each)[chosen]
             metric = np.where(columns.out[chosen], each.metrics[1], each.metrics[0])
             at_short = (first[short] % slots * row_count + rows[short]) * metrics + metric[short]
             np.add.at(flat, at_short, values[short].astype(np.float32))
@@ -412,7 +310,9 @@ class Fold:
     """
 
     def __init__(self, table: Keyed, choice: Choice, key: Hash, adds: Adds | None = None, known: bool = False) -> None:
-        """With `known` it takes only records of keys that have rows, and others get none by it."""
+        """With `known` it takes only records of keys that have rows, and others get none by it: of a table in which
+        records of one key are of one port and protocol.
+        """
         self._adds = hits, rings, amounts = adds or Adds()
         assert len(amounts) <= _MOST_AMOUNTS, "folds.c has no room for more"
         self._table, self._choice, self._key, self._known = table, choice, key, known
@@ -450,84 +350,20 @@ class Fold:
             if rings:
                 rings.high = max(rings.high, int(lane.counts[3]))
             return
-        keys = _hashes(seen.columns, self._key, found.chosen)
+        keys = hashes_of(seen.columns, self._key, found.chosen)
         for cells, thing in hits:
-            cells.add(seen, found.chosen, found.of, _hashes(seen.columns, thing, found.chosen, keys))
+            cells.add(seen, found.chosen, found.of, hashes_of(seen.columns, thing, found.chosen, keys))
         if rings:
             rings.lay(seen, found.chosen, found.of, amounts)
 
     def _found(self, seen: Looked) -> tuple[Rows, Integers, Hashes]:
-        chosen = _chosen(seen.columns, self._choice)
-        keys = _hashes(seen.columns, self._key, chosen)
+        chosen = chosen_of(seen.columns, self._choice)
+        keys = hashes_of(seen.columns, self._key, chosen)
         if not self._known:
             return *self._table.rows(seen, chosen, keys), keys
         rows, none = self._table.find(keys), np.empty(0, np.int64)
         held = rows >= 0
         return Rows(chosen[held], rows[held], none, none), none, keys[held]
-
-
-def _chosen(columns: Columns, choice: Choice) -> Integers:
-    held = (columns.kinds & np.uint32(choice.wanted | choice.but)) == choice.wanted
-    for marked, l4 in ((choice.own, columns.own_l4), (choice.peer, columns.peer_l4)):
-        if marked is not None:
-            held &= marked[l4]
-    return np.flatnonzero(held)
-
-
-_LETTERS: Final[Mapping[str, str]] = {
-    **{"p": "peer", "o": "own_l4", "l": "peer_l4", "s": "service", "t": "protocol", "d": "out"},
-    **{"O": "own_l4", "L": "peer_l4"},
-}
-"""The large ones are with the direction."""
-
-
-def _hashes(columns: Columns, made: Hash, chosen: Integers, keys: Hashes | None = None) -> Hashes:
-    if made.of == "key":
-        assert keys is not None, "a key isn't of itself"
-        found = keys
-    else:
-        found = (columns.key if made.of == "port" else columns.peer)[chosen]
-    for letter in made.letters:
-        values = getattr(columns, _LETTERS[letter])[chosen]
-        if letter.isupper():
-            values = values.astype(np.uint64) * np.uint64(2) + columns.out[chosen]
-        found = mixed(values, found)
-    return found + np.uint64(made.plus)
-
-
-def _values(columns: Columns, amount: Amount) -> Floats:
-    match amount.column:
-        case "packets":
-            values = columns.packets
-        case "bytes":
-            values = columns.bytes
-        case _:
-            values = np.minimum(columns.packets, columns.sampling)
-    return np.where(columns.kinds & np.uint32(amount.kinds) == amount.kinds, values, 0.0)
-
-
-def first_of(rows: Integers) -> tuple[Integers, Integers]:
-    """The different rows, and where each is first. They are few numbers, so that counting finds them soonest."""
-    own, place_of = np.flatnonzero(np.bincount(rows + 1)[1:]), np.empty(rows.max(initial=-1) + 2, np.int64)
-    place_of[rows[::-1] + 1] = np.arange(len(rows))[::-1]
-    return own, place_of[own + 1]
-
-
-def _seconds(columns: Columns, chosen: Integers) -> tuple[Integers, Integers]:
-    """The first and the last that each record has a share in: what ends as a second begins has none in that, unless it
-    began there. Before 1970 there are none.
-    """
-    first = np.floor(np.maximum(columns.begun[chosen], 0.0)).astype(np.int64)
-    return first, np.maximum(np.ceil(columns.ended[chosen]).astype(np.int64) - 1, first)
-
-
-def _shares(first: Integers, last: Integers, begun: Floats, ended: Floats) -> tuple[Integers, Integers, Floats]:
-    """The seconds in which records have a share that are longer than one: which record, when, how much."""
-    counts = last - first + 1
-    nth = np.repeat(np.arange(len(counts)), counts)
-    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - first, counts)
-    overlap = np.minimum(ended[nth], second + 1) - np.maximum(begun[nth], second)
-    return nth, second, overlap / (ended[nth] - begun[nth])
 
 
 class _Recipe(ctypes.Structure):
@@ -551,12 +387,12 @@ class _Found(ctypes.Structure):
     _fields_ = tuple((name, AT) for name in ("chosen", "rows", "own", "first", "missed", "keys", "counts"))
 
 
-def _at(marked: Bools | None) -> int | None:
+def _at(marked: Marks | None) -> int | None:
     return None if marked is None else place(marked)
 
 
 def _recipe(made: Hash) -> _Recipe:
-    assert len(made.letters) < 8 and set(made.letters) <= set(_LETTERS), "letters that folds.c knows"
+    assert len(made.letters) < 8 and set(made.letters) <= set(LETTERS), "letters that folds.c knows"
     return _Recipe(OF.index(made.of), made.letters.encode(), made.plus)
 
 
@@ -568,7 +404,7 @@ _FUNCTIONS: Final = {
     "suimon_look": Function((AT, NUMBER, AT, AT, NUMBER), NUMBER),
     "suimon_find": Function((AT, AT, NUMBER, NUMBER, AT)),
     "suimon_count": Function((AT, AT, NUMBER, AT)),
-    "suimon_claim": Function((*[AT] * 5, NUMBER, AT, NUMBER)),
+    "suimon_claim": Function((AT, NUMBER, *[AT] * 4, NUMBER, AT, NUMBER)),
     "suimon_rows": Function((AT, AT, NUMBER, AT)),
     "suimon_clear": Function((AT, NUMBER, AT, AT, NUMBER)),
 }

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from suimon.detection.choices import Choice, Hash, marks
 from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Choice, Hash, marks
 from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Bools, Floats, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.table import Table

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from suimon.detection.folds import Hash
+from suimon.detection.choices import Hash
 from suimon.detection.seen import TRANSPORT, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text

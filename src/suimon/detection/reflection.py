@@ -7,8 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from suimon.detection.choices import Amount, Choice, Hash, marks
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.folds import Amount, Choice, Fold, Hash, marks
+from suimon.detection.folds import Fold
 from suimon.detection.reflectors import SERVICES
 from suimon.detection.seen import IS_UDP, Integers, Seen
 from suimon.detection.sightings import Sighting, records_of, sure_by

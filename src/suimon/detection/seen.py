@@ -10,8 +10,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.detection import folds
-from suimon.detection.folds import Bools, Floats, Hashes, Integers
+from suimon.detection import choices, folds
+from suimon.detection.choices import Bools, Floats, Hashes, Integers
 from suimon.model.records import Batch
 
 __all__ = ["Bools", "Floats", "Hashes", "Integers"]
@@ -47,7 +47,7 @@ _SEVERAL: Final = 3.0
 
 def _classes() -> NDArray[np.uint32]:
     """Those of each protocol, direction, flags, and few packets or several."""
-    shape = (256, 2, folds.FLAGS + 1, 2)
+    shape = (256, 2, choices.FLAGS + 1, 2)
     protocol, direction, flags, several = np.ix_(*(np.arange(each) for each in shape))
     tcp, udp, out = protocol == TCP, protocol == UDP, direction == 1
     flagged = tcp & (flags != 0)
@@ -76,7 +76,7 @@ def _classes() -> NDArray[np.uint32]:
 
 
 _CLASSES: Final = _classes()
-CLIENT: Final = folds.marks(range(1024, 65536))
+CLIENT: Final = choices.marks(range(1024, 65536))
 """The transport ports that clients are given (RFC 6335 and before it)."""
 
 
@@ -103,8 +103,8 @@ class Seen:
         clock_s: float,
         room: folds.Room | None = None,
     ) -> None:
-        how = folds.Look(keys, clock_s, HISTORY_S, _CLASSES, _SEVERAL, TRANSPORT)
-        self.looked = folds.Looked([[batch[name] for name in folds.READ] for batch in batches], how, room)
+        how = choices.Look(keys, clock_s, HISTORY_S, _CLASSES, _SEVERAL, TRANSPORT)
+        self.looked = folds.Looked([[batch[name] for name in choices.READ] for batch in batches], how, room)
         self.skipped = sum(map(len, batches)) - len(self)
         self.tags, self.keys, self.clock_s = tags, keys, clock_s
 
@@ -112,7 +112,7 @@ class Seen:
         return self.looked.count
 
     @property
-    def columns(self) -> folds.Columns:
+    def columns(self) -> choices.Columns:
         return self.looked.columns
 
     def peer_text(self, record: int) -> str:

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from suimon.detection.choices import Amount, Choice, Hash
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.folds import Amount, Choice, Hash
 from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion

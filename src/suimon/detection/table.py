@@ -7,8 +7,9 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from suimon.detection.choices import Amount, Choice, Hash, Rows
 from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Adds, Amount, Choice, Fold, Hash, Keyed, Rows
+from suimon.detection.folds import Adds, Fold, Keyed
 from suimon.detection.rates import Rates
 from suimon.detection.seen import Floats, Hashes, Integers, Seen, address_text
 from suimon.model.loops import distinct
@@ -49,7 +50,6 @@ class Table:
         self._holds = np.zeros(most, np.bool_)
         """Which rows have a key."""
         self._once_s = np.full(1 << _ONCE_BITS, -np.inf) if twice else None
-        self._used_s = np.full(most, -np.inf)
         self._fresh = 0
         """The first of those never used yet."""
         self._labels: dict[int, Label] = {}
@@ -79,8 +79,6 @@ class Table:
         found, missed, keys = fold.find(seen.looked)
         if len(missed):
             found = self._welcome(seen, keys, found, missed)
-        if len(found.own):
-            self._used_s[found.own] = seen.clock_s
         if len(found.chosen):
             fold.count(seen.looked, found)
         return found
@@ -126,7 +124,7 @@ class Table:
         rows = self._vacate(len(new))
         chosen, of, own, where = held
         if (self._keyed.turns[rows] == self._keyed.turn).any():
-            # Of a step that floods the table even rows of its own may have been taken back.
+            # Of records that flood the table even rows of their own were taken back.
             of[np.isin(of, rows)] = -1
             kept = ~np.isin(own, rows)
             own, where = own[kept], where[kept]
@@ -151,7 +149,7 @@ class Table:
         rows = np.arange(self._fresh, min(self._fresh + count, self._most))
         self._fresh += len(rows)
         if more := count - len(rows):
-            rows = np.concatenate((rows, np.argpartition(self._used_s[: -len(rows) or None], more - 1)[:more]))
+            rows = np.concatenate((rows, np.argpartition(self._keyed.turns[: -len(rows) or None], more - 1)[:more]))
         self._holds[rows] = True
         return rows
 

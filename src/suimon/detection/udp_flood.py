@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from suimon.detection.choices import Amount, Choice, Hash
 from suimon.detection.floods import Above, Watched, most_exchanged
-from suimon.detection.folds import Amount, Choice, Hash
 from suimon.detection.seen import IS_UDP, Integers, Seen
 from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion

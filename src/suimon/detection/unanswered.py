@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from suimon.detection.choices import Choice, Hash
 from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Choice, Hash
 from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Bools, Floats, Integers, Seen
 from suimon.detection.table import Table
 
