@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 
-def built(module: Any, folder: Path) -> ctypes.CDLL:
-    """The library of a module's C, made in that folder as `.ci/bootstrap` does it."""
+def built(module: Any, folder: Path, *options: str) -> ctypes.CDLL:
+    """The library of a module's C, made in that folder as `.ci/bootstrap` does it, but for these options of gcc."""
     source = Path(module.__file__).with_suffix(".c")
     made = folder / f"lib{source.stem}.so"
-    subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", "-o", made, source], check=True)
+    subprocess.run(["gcc", "-O3", "-fvisibility=hidden", "-shared", "-fPIC", *options, "-o", made, source], check=True)
     library: ctypes.CDLL | None = module._loaded(str(folder))
     assert library is not None
     return library

@@ -20,7 +20,7 @@ from tests.telemetry.flow import parts, test_collector, test_sflow
 
 _TEMPLATED = (
     *(templated.sets, templated.header, templates.announced, templates._end, templates._checked),
-    *(templates.Templates.changes, templates.Templates.learn, layout.fields.__wrapped__, layout.least_bytes),
+    *(templates.Templates.changes, templates.Templates.learn, layout.fields, layout.least_bytes),
     *(layout.records, layout._uneven, layout._walk, layout._add, layout._number, layout.fits),
     *(meaning.meant, meaning._address, meaning._version, meaning._icmp, meaning.sampling, meaning.samplers),
     *(meaning.sampling_options, clocks.said, clocks._said, clocks._observed, clocks._by_uptime),
@@ -52,6 +52,8 @@ def _netflow9() -> list[bytes]:
             _v9_template((80, 6), (56, 6), (150, 4), (151, 4), (32, 2), (60, 1), (23, 4), (24, 4), (50, 4), (4, 1))
         ),
         parts.v9(parts.one_set(300, bytes(range(1, 40)) * 4)),
+        parts.v9(_v9_template((8, 4), (12, 4), (11, 2), (32, 2)), parts.one_set(300, (bytes(10) + b"\3\4") * 4)),
+        parts.v9(_v9_template((27, 16), (28, 16), (139, 2), (1, 8)), parts.one_set(300, bytes(range(84)))),
         parts.v9(
             parts.one_set(1, struct.pack("!HHH", 301, 4, 8) + parts.specified([(1, 4), (48, 1), (50, 4)])),
             parts.one_set(301, struct.pack("!IBI", 0, 1, 100) + struct.pack("!IBI", 0, 2, 10)),
@@ -92,6 +94,7 @@ def _sflow() -> Parser:
     flow, raw = test_sflow.flow, test_sflow.raw
     kinds = [mark.args[1] for mark in test_sflow.test_a_packet_is_read_to_its_ports.pytestmark if len(mark.args[1]) > 2]
     packets = [bytes(packet) for packet, _ in kinds[0]]
+    vlans = b"\x88\xa8\0\1\x91\0\0\2\x81\0\0\3"
     valid = [
         *parts.captured("open_vswitch_sflow"),
         *_made("sflow"),
@@ -99,6 +102,10 @@ def _sflow() -> Parser:
         test_sflow.datagram(flow(raw(packets[0][14:], 11)), flow(raw(packets[6][14:], 12))),
         test_sflow.datagram(flow(test_sflow.xdr(3, bytes(32))), flow(test_sflow.xdr(4, bytes(56)))),
         test_sflow.datagram(*[test_sflow.xdr(99, b"")] * 300),
+        test_sflow.datagram(flow(*[test_sflow.xdr(99, b"")] * 40)),
+        test_sflow.datagram(*(flow(raw(packets[0][: 14 + length])) for length in (19, 21, 23))),
+        test_sflow.datagram(*map(flow, map(raw, (packets[6][:50], packets[10][:40], packets[0][:12] + vlans)))),
+        test_sflow.datagram(*(test_sflow.expanded(raw(packets[0]), output=each) for each in ((1, 3), (0, 0xFFFFFFFF)))),
         test_sflow.datagram(flow(raw(bytes(test_sflow.SIX / bytes(8 * [60, 0, 0, 0, 0, 0, 0, 0])), 12))),
         test_sflow.datagram(flow(raw(packets[0])), agent=b"\0\0\0\2" + bytes(16)),
     ]

@@ -29,6 +29,9 @@ def run(parser: Parser, inputs: int, seed: int, watched: int = WATCHED) -> Ran:
     """Raises AssertionError, or what the parser should never raise, with the input in its notes."""
     branches, outcomes = Branches(parser.functions), Counter[str]()
     every = mutated(parser.valid, inputs, seed)
+    for function in parser.functions:
+        if (forget := getattr(function, "cache_clear", None)) is not None:
+            forget()  # What another test asked for would not be looked at again.
     before_kib = _peak_kib()
     with branches.watched():
         for raw in itertools.islice(every, watched):
