@@ -12,10 +12,12 @@ from contextlib import ExitStack
 
 import pytest
 
+from suimon.lab.error import LabError
 from suimon.lab.guests import Guest
 from tests.system.clouds import connect, eventually, two_hypervisors
-from tests.system.loop_scene import PATIENCE_S, Json, Scene
+from tests.system.loop_scene import PATIENCE_S, SERVER, Json, Scene
 
+PINGS = 300
 RULES = """
 limits: {verify_after_s: 3, acts_an_hour: 20}
 rules:
@@ -70,6 +72,24 @@ def test_what_was_found_before_all_died_is_acted_on_once(scene: Scene) -> None:
         eventually(lambda: len(told(scene, again)) > 1, PATIENCE_S)
         scene.await_act(again, "spam", lambda one: one["bites"] is not None)
     assert len(scene.acted(again)) == len(scene.active(again)) == 1
+
+
+def test_with_the_collector_down_metering_goes_on(scene: Scene) -> None:
+    one, cloud = scene.guest("metered"), scene.lab.cloud
+    cloud.kill_collector()
+    before = metered(scene, one)
+    said = scene.lab.guests.run(one, ["ping", "-q", "-c", str(PINGS), "-i", "0.01", "-s", "1000", SERVER])
+    assert f" {PINGS} received" in said, said
+    eventually(lambda: metered(scene, one) >= before + PINGS * (1000 + 14 + 20 + 8), PATIENCE_S)
+    with pytest.raises(LabError, match="No collector of flow records answers"):
+        scene.ask("flows")
+    cloud.start_collector()
+
+
+def metered(scene: Scene, of: Guest) -> int:
+    """Bytes that it sent to the outside."""
+    asked = scene.ask(f"usage?port_id={of.port_id}&since={time.time() - 1800:.0f}")
+    return int(asked["usage"]["total"]["out_outside_bytes"])
 
 
 def test_forged_findings_of_500_ports_restrict_no_more_than_may_be_and_all_is_undone(scene: Scene) -> None:
