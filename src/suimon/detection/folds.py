@@ -40,7 +40,7 @@ from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index
 from suimon.model.records import RECORD
 
-_INTERFACE: Final = 2
+_INTERFACE: Final = 3
 """What folds.c says it is."""
 
 _READ_KINDS: Final = tuple(RECORD[name] for name in READ)
