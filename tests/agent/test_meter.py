@@ -35,6 +35,7 @@ class Counts:
             FlowCount(SUB, {COUNTING: RECEIVED, "reg2": 2}, 80, 8, 40.0),
             FlowCount(SUB, {COUNTING: SENT_OUTSIDE, "reg1": 2}, 10, 1, 2.0),
         ]
+        self.asked: list[int | None] = []
         self.dropped: dict[tuple[int, FlowKey], int] = {}
         self.replug = False
 
@@ -43,9 +44,10 @@ class Counts:
             self.plugged = {"vm": Plugged("vm", "tap0", 1, up=True, ifindex=8)}
         return self.interfaces
 
-    async def flow_counts(self, stage: Stage) -> list[FlowCount]:
+    async def flow_counts(self, stage: Stage, cookie: int | None = None) -> list[FlowCount]:
         assert stage is Stage.TALLY
-        return self.flows
+        self.asked.append(cookie)
+        return [each for each in self.flows if cookie in (None, each.cookie)]
 
     async def drops(self, stage: Stage) -> dict[tuple[int, FlowKey], int]:
         assert stage is Stage.ANTISPOOF
@@ -141,6 +143,10 @@ def test_what_goes_is_read_once_more_by_the_kernel_and_by_flows() -> None:
     )
     assert vm.sent_outside and vm.received_outside
     assert (vm.sent_outside.bytes, vm.received_outside.bytes) == (500, 600)
+    assert sorted(map(bool, counts.asked)) == [True, True], "of few ports no others' flows are read"
+    counts.asked.clear()
+    assert [each.port_id for each in last("sub", "vm", *map(str, range(20)))] == ["sub", "vm"]
+    assert counts.asked == [None]
     meter.plugged("vm", msgspec.structs.replace(device, ifindex=8), 7.0)
     old, new = last()
     assert old.sent and new.sent and (old.sent.counter, new.sent.counter) == ("device 7", "device 8")

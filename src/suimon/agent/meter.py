@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple, Never, Protocol
 
@@ -29,6 +30,8 @@ from suimon.pipeline.world import World
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _MOMENT_S: Final = 1e-6
+_FEW: Final = 8
+"""So many ports' flows are asked for by themselves: a host may have thousands of others'."""
 _YOUNGEST_S: Final = 3.0
 """What counts only since then is read the next time: births are told apart by two seconds."""
 
@@ -42,7 +45,7 @@ class Counting(Protocol):
 
     async def interface_counts(self) -> dict[int, InterfaceCount]: ...
 
-    async def flow_counts(self, stage: Stage) -> list[FlowCount]: ...
+    async def flow_counts(self, stage: Stage, cookie: int | None = None) -> list[FlowCount]: ...
 
     async def drops(self, stage: Stage) -> dict[tuple[int, FlowKey], int]: ...
 
@@ -112,19 +115,21 @@ class Meter:
         if not (parting := {*port_ids, *self._parted}):
             return
         now_s = time.monotonic()
-        flows = _by_owner(await connection.flow_counts(Stage.TALLY), now_s, _YOUNGEST_S)
+        cookies = [Owner("port", port_id).cookie for port_id in parting] if len(parting) <= _FEW else [None]
+        counts = await asyncio.gather(*(connection.flow_counts(Stage.TALLY, each) for each in cookies))
+        flows = _by_owner(chain.from_iterable(counts), now_s, _YOUNGEST_S)
         for port_id in sorted(parting):
             own = flows.get(Owner("port", port_id).cookie, {})
             read, device = self._parted.pop(port_id, []), self._devices.get(port_id)
-            if device is not None and (counts := self._last_of(port_id, device)):
-                read.append(counts)
+            if device is not None and (last := self._last_of(port_id, device)):
+                read.append(last)
             elif sent := own.get(SENT):
                 read.append(PortCounts(port_id, sent.born_s, own.get(RECEIVED), sent))
             outside = {"received_outside": own.get(RECEIVED_OUTSIDE), "sent_outside": own.get(SENT_OUTSIDE)}
-            for counts in read:
+            for one in read:
                 # Two readings of a port are never of one moment.
                 now_s = max(now_s + _MOMENT_S, time.monotonic())
-                told = msgspec.structs.replace(counts, **outside) if counts is read[-1] else counts
+                told = msgspec.structs.replace(one, **outside) if one is read[-1] else one
                 self._telling.read_last(Reading(self._boot, now_s, (told,)))
 
     def _last_of(self, port_id: str, device: _Device) -> PortCounts | None:

@@ -225,9 +225,12 @@ class Connection:
         parts = await self._request(messages.dump_flows_of(cookie))
         return {messages.decode_flow(one)[0]: messages.decode_packets(one) for one in messages.entries(parts)}
 
-    async def flow_counts(self, stage: int) -> list[messages.FlowCount]:
-        """What the flows of one stage have counted; the datapath's newest may lack, for a second."""
-        parts = await self._request(messages.dump_flows_in(stage))
+    async def flow_counts(self, stage: int, cookie: int | None = None) -> list[messages.FlowCount]:
+        """What the flows of one stage have counted, or those with one cookie; the datapath's newest may lack, for a
+        second.
+        """
+        asked = messages.dump_flows_in(stage) if cookie is None else messages.dump_flows_of(cookie, stage)
+        parts = await self._request(asked)
         return [messages.decode_count(entry) for entry in messages.entries(parts)]
 
     async def drops(self, stage: int) -> dict[tuple[int, FlowKey], int]:

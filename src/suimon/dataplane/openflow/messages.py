@@ -163,9 +163,9 @@ sends packets to a management connection only once that has set a miss_send_len.
 """
 
 
-def dump_flows_of(cookie: int) -> Message:
-    """Ask for the flows with exactly this cookie."""
-    body = struct.pack("!B3xII4xQQ", 0xFF, _ANY, _ANY, cookie, (1 << 64) - 1) + _EMPTY_MATCH
+def dump_flows_of(cookie: int, stage: int = 0xFF) -> Message:
+    """Ask for the flows with exactly this cookie, of one table or of all."""
+    body = struct.pack("!B3xII4xQQ", stage, _ANY, _ANY, cookie, (1 << 64) - 1) + _EMPTY_MATCH
     return Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_FLOW_DESC, 0) + body)
 
 
