@@ -11,7 +11,7 @@ from suimon.detection.engine import Engine
 from suimon.detection.episodes import Episodes
 from suimon.detection.records import OF_RECORDS, Records
 from suimon.detection.replay import replay
-from suimon.detection.sightings import Sighting
+from suimon.detection.sightings import More, Sighting
 from suimon.detection.thresholds import Thresholds
 from suimon.model import loops
 from suimon.model.findings import Subject
@@ -23,7 +23,7 @@ from tests.detection.traffic import ACK, EPOCH, TCP, Life, flows, records, tags
 def sighting(at_s: float, about: str = "") -> Sighting:
     return Sighting(
         subject=Subject("port", "p"), role="source", project_id=None, about=about, since_s=at_s, seen_s=at_s,
-        confidence=0.9, numbers={"kbps": at_s}, words="It did.",
+        more=lambda: More(confidence=0.9, numbers={"kbps": at_s}, words="It did."),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from suimon.detection.distinct import Distinct
 from suimon.detection.folds import Fold
 from suimon.detection.rates import Rates
 from suimon.detection.seen import CLIENT, IS_TCP, OUT, WENT_ON, Integers, Seen
-from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
 
@@ -86,16 +86,18 @@ class BruteForce:
             about=f"tcp/{service} {label.peer}",
             since_s=since_s,
             seen_s=until_s,
-            confidence=sure_by(sessions),
-            numbers={
-                "sessions": round(sessions),
-                "session_bytes": round(octets / sessions),
-                "l4_port": service,
-                "window_s": round(until_s - since_s, 1),
-            },
-            words=f"{whom} {label.peer} on tcp/{service} in {max(1.0, until_s - since_s):.0f} s.",
-            evidence=(records_of(label.port_id, since_s, until_s, *terms),),
-            suggestion=_suggestion(label.port_id, service) if label.out else block_of_outside(label.peer),
+            more=lambda: More(
+                confidence=sure_by(sessions),
+                numbers={
+                    "sessions": round(sessions),
+                    "session_bytes": round(octets / sessions),
+                    "l4_port": service,
+                    "window_s": round(until_s - since_s, 1),
+                },
+                words=f"{whom} {label.peer} on tcp/{service} in {max(1.0, until_s - since_s):.0f} s.",
+                evidence=(records_of(label.port_id, since_s, until_s, *terms),),
+                suggestion=_suggestion(label.port_id, service) if label.out else block_of_outside(label.peer),
+            ),
         )
 
 

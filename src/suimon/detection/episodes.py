@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
@@ -17,52 +18,66 @@ _MOST: Final = 10_000
 _Key = tuple[str, str, str, str]
 
 
+class _Going(msgspec.Struct):
+    """Something that goes on."""
+
+    id: str
+    since_s: float
+    seen_s: float
+    heard_s: float
+    told_s: float
+    last: Sighting
+
+
 class Episodes:
     """What goes on of one detector's kind. It is told when it begins, every `retell_s`, and when it has ended."""
 
     def __init__(self, detector: str, quiet_s: float, retell_s: float = 2.0) -> None:
         self._detector, self._quiet_s, self._retell_s = detector, quiet_s, retell_s
-        self._going: dict[_Key, Finding] = {}
-        self._told_s: dict[_Key, float] = {}
-        self._heard_s: dict[_Key, float] = {}
+        self._going: dict[_Key, _Going] = {}
         self.untold = 0
 
     def tell(self, sightings: Iterable[Sighting], now_s: float) -> list[Finding]:
         """What is new or due to be told again, then what has ended."""
         told = [finding for sighting in sightings if (finding := self._tell(sighting, now_s))]
         # By when it was heard, not by `seen_s`: an exporter may be a minute late with all that it says.
-        for key in [key for key, heard_s in self._heard_s.items() if now_s - heard_s >= self._quiet_s]:
-            told.append(msgspec.structs.replace(self._going.pop(key), ended=True))
-            del self._told_s[key], self._heard_s[key]
+        for key in [key for key, going in self._going.items() if now_s - going.heard_s >= self._quiet_s]:
+            told.append(self._finding(self._going.pop(key), ended=True))
         return told
 
     def _tell(self, sighting: Sighting, now_s: float) -> Finding | None:
-        subject = sighting.subject
-        key = (sighting.role, subject.kind, subject.id, sighting.about)
-        before = self._going.get(key)
-        if before is None and len(self._going) >= _MOST:
-            self.untold += 1
+        key = (sighting.role, sighting.subject.kind, sighting.subject.id, sighting.about)
+        going = self._going.get(key)
+        if going is None:
+            if len(self._going) >= _MOST:
+                self.untold += 1
+                return None
+            since_s = sighting.since_s
+            going = _Going(self._id(key, since_s), since_s, since_s, now_s, -math.inf, sighting)
+            self._going[key] = going
+        going.seen_s, going.heard_s, going.last = max(sighting.seen_s, going.seen_s), now_s, sighting
+        if now_s - going.told_s < self._retell_s:
             return None
-        self._heard_s[key] = now_s
-        since_s = before.since_s if before else sighting.since_s
-        finding = self._going[key] = Finding(
-            id=before.id if before else self._id(key, since_s),
+        going.told_s = now_s
+        return self._finding(going)
+
+    def _finding(self, going: _Going, ended: bool = False) -> Finding:
+        more = going.last.more()
+        return Finding(
+            id=going.id,
             detector=self._detector,
-            subject=subject,
-            role=sighting.role,
-            project_id=sighting.project_id,
-            since_s=since_s,
-            seen_s=max(sighting.seen_s, before.seen_s if before else since_s),
-            confidence=sighting.confidence,
-            numbers=sighting.numbers,
-            words=sighting.words,
-            evidence=sighting.evidence,
-            suggestion=sighting.suggestion,
+            subject=going.last.subject,
+            role=going.last.role,
+            project_id=going.last.project_id,
+            since_s=going.since_s,
+            seen_s=going.seen_s,
+            confidence=more.confidence,
+            numbers=more.numbers,
+            words=more.words,
+            evidence=more.evidence,
+            suggestion=more.suggestion,
+            ended=ended,
         )
-        if before and now_s - self._told_s[key] < self._retell_s:
-            return None
-        self._told_s[key] = now_s
-        return finding
 
     def _id(self, key: _Key, since_s: float) -> str:
         """The same for the same records, whoever reads them: a replay finds what was found."""

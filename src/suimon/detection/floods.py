@@ -10,6 +10,7 @@ from suimon.detection.choices import Rows
 from suimon.detection.rates import Rates
 from suimon.detection.seen import Bools, Floats, Integers, Seen
 from suimon.detection.table import Table
+from suimon.model.loops import groups
 
 
 class Above(NamedTuple):
@@ -59,7 +60,10 @@ class Watched:
 
 def most_exchanged(seen: Seen, chosen: Integers, amounts: Floats) -> tuple[str, float]:
     """The other side that has most of the chosen records' amounts, and its share."""
-    _, first, inverse = np.unique(seen.columns.peer[chosen], return_index=True, return_inverse=True)
-    sums = np.bincount(inverse, amounts)
-    best = int(np.argmax(sums))
-    return seen.peer_text(int(chosen[first[best]])), float(sums[best] / max(1.0, float(sums.sum())))
+    peers = seen.columns.peer[chosen]
+    first, which = groups(peers)
+    sums = np.bincount(which, amounts)
+    # Of those with as much it is the same one, however the records are ordered.
+    most = np.flatnonzero(sums == sums.max())
+    best = most[np.argmin(peers[first[most]])]
+    return seen.peer_text(int(chosen[first[best]])), float(sums[best] / max(1.0, float(amounts.sum())))

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from suimon.detection.sightings import Sighting, records_of
+from suimon.detection.sightings import More, Sighting, records_of
 from suimon.model.findings import Subject
 from suimon.model.samples import Dropped
 
@@ -72,8 +72,10 @@ def _sighting(lately: deque[Dropped]) -> Sighting:
         about=last.reason,
         since_s=first.begun_s,
         seen_s=last.ended_s,
-        confidence=1.0,
-        numbers={"packets": packets, "window_s": round(window_s, 1), "packets_per_s": round(packets / window_s, 1)},
-        words=f"It sent {packets} {_WORDS[last.reason]}, all dropped, in {window_s:.0f} s.",
-        evidence=(records_of(last.port_id, first.begun_s, last.ended_s),),
+        more=lambda: More(
+            confidence=1.0,
+            numbers={"packets": packets, "window_s": round(window_s, 1), "packets_per_s": round(packets / window_s, 1)},
+            words=f"It sent {packets} {_WORDS[last.reason]}, all dropped, in {window_s:.0f} s.",
+            evidence=(records_of(last.port_id, first.begun_s, last.ended_s),),
+        ),
     )

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from suimon.detection.sightings import Sighting, records_of
+from suimon.detection.sightings import More, Sighting, records_of
 from suimon.model.findings import Subject, Suggestion
 from suimon.model.samples import Sample
 
@@ -122,15 +122,17 @@ def _sighting(sample: Sample, out: bool, since_s: float, rates: tuple[float, flo
         project_id=sample.project_id,
         since_s=since_s,
         seen_s=sample.ended_s,
-        confidence=_CONFIDENCE,
-        numbers={"kbps": round(rate, 1), "usual_kbps": round(usual, 1), "limit_kbps": round(limit, 1)},
-        words=f"It {verb} {rate / 1000:.0f} Mbit/s, and usually {usual / 1000:.1f}.",
-        evidence=(records_of(sample.port_id, since_s, sample.ended_s, f"direction {direction}"),),
-        suggestion=Suggestion(
-            kind="rate_limit",
-            target_kind="port",
-            target=sample.port_id,
-            direction="egress" if out else "ingress",
-            rate_kbps=int(limit),
+        more=lambda: More(
+            confidence=_CONFIDENCE,
+            numbers={"kbps": round(rate, 1), "usual_kbps": round(usual, 1), "limit_kbps": round(limit, 1)},
+            words=f"It {verb} {rate / 1000:.0f} Mbit/s, and usually {usual / 1000:.1f}.",
+            evidence=(records_of(sample.port_id, since_s, sample.ended_s, f"direction {direction}"),),
+            suggestion=Suggestion(
+                kind="rate_limit",
+                target_kind="port",
+                target=sample.port_id,
+                direction="egress" if out else "ingress",
+                rate_kbps=int(limit),
+            ),
         ),
     )

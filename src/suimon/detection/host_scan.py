@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from suimon.detection.choices import Hash
 from suimon.detection.seen import TCP, TRIED, UDP, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
 
@@ -50,17 +50,23 @@ class HostScan:
             about=service,
             since_s=since_s,
             seen_s=until_s,
-            confidence=sure_by(really),
-            numbers={"hosts": round(estimated), "hosts_seen": round(really), "window_s": round(until_s - since_s, 1)},
-            words=f"It tried {service} of about {estimated:.0f} addresses that didn't answer, "
-            f"in {max(1.0, until_s - since_s):.0f} s.",
-            evidence=(records_of(label.port_id, since_s, until_s, *terms),),
-            suggestion=Suggestion(
-                kind="port_block" if transport else "quarantine",
-                target_kind="port",
-                target=label.port_id,
-                protocol=protocol if transport else None,
-                port_min=l4_port if transport else None,
-                port_max=l4_port if transport else None,
+            more=lambda: More(
+                confidence=sure_by(really),
+                numbers={
+                    "hosts": round(estimated),
+                    "hosts_seen": round(really),
+                    "window_s": round(until_s - since_s, 1),
+                },
+                words=f"It tried {service} of about {estimated:.0f} addresses that didn't answer, "
+                f"in {max(1.0, until_s - since_s):.0f} s.",
+                evidence=(records_of(label.port_id, since_s, until_s, *terms),),
+                suggestion=Suggestion(
+                    kind="port_block" if transport else "quarantine",
+                    target_kind="port",
+                    target=label.port_id,
+                    protocol=protocol if transport else None,
+                    port_min=l4_port if transport else None,
+                    port_max=l4_port if transport else None,
+                ),
             ),
         )

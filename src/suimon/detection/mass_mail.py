@@ -15,7 +15,7 @@ from msgspec import Meta
 from suimon.detection.choices import Choice, Hash, marks
 from suimon.detection.distinct import Distinct
 from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Bools, Floats, Integers, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
 
@@ -92,25 +92,27 @@ class MassMail:
             about=f"tcp/{label.peer_l4}",
             since_s=since_s,
             seen_s=until_s,
-            confidence=sure_by(min(servers, sessions) if scale > 1 else sessions),
-            numbers={
-                "sessions": round(sessions),
-                "servers": round(servers),
-                "window_s": round(until_s - since_s, 1),
-                "l4_port": label.peer_l4,
-                "sampling": scale,
-            },
-            words=f"It opened {least}{sessions:.0f} sessions to {least}{servers:.0f} servers on tcp/{label.peer_l4} "
-            f"in {max(1.0, until_s - since_s):.0f} s.",
-            evidence=(
-                records_of(label.port_id, since_s, until_s, "protocol tcp", f"destination_port {label.peer_l4}"),
-            ),
-            suggestion=Suggestion(
-                kind="port_block",
-                target_kind="port",
-                target=label.port_id,
-                protocol="tcp",
-                port_min=label.peer_l4,
-                port_max=label.peer_l4,
+            more=lambda: More(
+                confidence=sure_by(min(servers, sessions) if scale > 1 else sessions),
+                numbers={
+                    "sessions": round(sessions),
+                    "servers": round(servers),
+                    "window_s": round(until_s - since_s, 1),
+                    "l4_port": label.peer_l4,
+                    "sampling": scale,
+                },
+                words=f"It opened {least}{sessions:.0f} sessions to {least}{servers:.0f} servers "
+                f"on tcp/{label.peer_l4} in {max(1.0, until_s - since_s):.0f} s.",
+                evidence=(
+                    records_of(label.port_id, since_s, until_s, "protocol tcp", f"destination_port {label.peer_l4}"),
+                ),
+                suggestion=Suggestion(
+                    kind="port_block",
+                    target_kind="port",
+                    target=label.port_id,
+                    protocol="tcp",
+                    port_min=label.peer_l4,
+                    port_max=label.peer_l4,
+                ),
             ),
         )

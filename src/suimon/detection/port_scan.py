@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from suimon.detection.choices import Hash
 from suimon.detection.seen import TRANSPORT, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
 
@@ -46,16 +46,18 @@ class PortScan:
             about=f"{protocol} {label.peer}",
             since_s=since_s,
             seen_s=until_s,
-            confidence=sure_by(really),
-            numbers={
-                "l4_ports": round(estimated),
-                "l4_ports_seen": round(really),
-                "window_s": round(until_s - since_s, 1),
-            },
-            words=f"It tried about {estimated:.0f} {protocol} ports of {label.peer} that didn't answer, "
-            f"in {max(1.0, until_s - since_s):.0f} s.",
-            evidence=(
-                records_of(label.port_id, since_s, until_s, f"protocol {protocol}", f"destination {label.peer}"),
+            more=lambda: More(
+                confidence=sure_by(really),
+                numbers={
+                    "l4_ports": round(estimated),
+                    "l4_ports_seen": round(really),
+                    "window_s": round(until_s - since_s, 1),
+                },
+                words=f"It tried about {estimated:.0f} {protocol} ports of {label.peer} that didn't answer, "
+                f"in {max(1.0, until_s - since_s):.0f} s.",
+                evidence=(
+                    records_of(label.port_id, since_s, until_s, f"protocol {protocol}", f"destination {label.peer}"),
+                ),
+                suggestion=Suggestion(kind="quarantine", target_kind="port", target=label.port_id),
             ),
-            suggestion=Suggestion(kind="quarantine", target_kind="port", target=label.port_id),
         )

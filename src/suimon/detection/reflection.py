@@ -12,7 +12,7 @@ from suimon.detection.floods import Above, Watched, most_exchanged
 from suimon.detection.folds import Fold
 from suimon.detection.reflectors import SERVICES
 from suimon.detection.seen import IS_UDP, Integers, Seen
-from suimon.detection.sightings import Sighting, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
 _ROWS = 16384
@@ -88,19 +88,21 @@ class Reflection:
             about=f"udp/{service}",
             since_s=found.since_s,
             seen_s=found.until_s,
-            confidence=sure_by(found.seen[_PACKETS]),
-            numbers={
-                "answers_kbps": round(kbps, 1),
-                "answers_packets_per_s": round(found.rates[_PACKETS], 1),
-                "asked_kbps": round(found.rates[_ASKED_BYTES] / 125.0, 1),
-                "l4_port": service,
-                "top_peer_share": round(share, 3),
-            },
-            words=way,
-            evidence=(
-                records_of(label.port_id, found.since_s, found.until_s, "protocol udp", f"source_port {service}"),
+            more=lambda: More(
+                confidence=sure_by(found.seen[_PACKETS]),
+                numbers={
+                    "answers_kbps": round(kbps, 1),
+                    "answers_packets_per_s": round(found.rates[_PACKETS], 1),
+                    "asked_kbps": round(found.rates[_ASKED_BYTES] / 125.0, 1),
+                    "l4_port": service,
+                    "top_peer_share": round(share, 3),
+                },
+                words=way,
+                evidence=(
+                    records_of(label.port_id, found.since_s, found.until_s, "protocol udp", f"source_port {service}"),
+                ),
+                suggestion=_suggestion(label.port_id, own, service),
             ),
-            suggestion=_suggestion(label.port_id, own, service),
         )
 
 

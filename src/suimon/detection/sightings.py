@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
 
 from suimon.model.findings import Role, Subject, Suggestion
+
+
+class More(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a sighting."""
+
+    confidence: float
+    numbers: dict[str, float]
+    words: str
+    evidence: tuple[str, ...] = ()
+    suggestion: Suggestion | None = None
 
 
 class Sighting(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,11 +31,8 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     """What tells apart two things of one subject: a transport port, a peer."""
     since_s: float
     seen_s: float
-    confidence: float
-    numbers: dict[str, float]
-    words: str
-    evidence: tuple[str, ...] = ()
-    suggestion: Suggestion | None = None
+    more: Callable[[], More]
+    """Asked for when it is told, as most aren't: so it holds nothing that is good for one step only."""
 
 
 def sure_by(count: float) -> float:

@@ -15,7 +15,7 @@ from msgspec import Meta
 from suimon.detection.choices import Amount, Choice, Hash
 from suimon.detection.floods import Above, Watched, most_exchanged
 from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Integers, Seen
-from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
 _ROWS = 16384
@@ -77,16 +77,18 @@ class SynFlood:
             project_id=label.project_id,
             since_s=found.since_s,
             seen_s=found.until_s,
-            confidence=sure_by(found.seen[_SYN]),
-            numbers={
-                "syn_per_s": round(rate, 1),
-                "closing_per_s": round(found.rates[_CLOSING], 1),
-                "tcp_packets_per_s": round(found.rates[_TCP], 1),
-                "top_peer_share": round(share, 3),
-            },
-            words=f"{way} connection requests a second that nothing follows.",
-            evidence=(records_of(label.port_id, found.since_s, found.until_s, *terms),),
-            suggestion=_suggestion(label.port_id, label.out, label.peer_l4, peer if share >= 0.5 else None),
+            more=lambda: More(
+                confidence=sure_by(found.seen[_SYN]),
+                numbers={
+                    "syn_per_s": round(rate, 1),
+                    "closing_per_s": round(found.rates[_CLOSING], 1),
+                    "tcp_packets_per_s": round(found.rates[_TCP], 1),
+                    "top_peer_share": round(share, 3),
+                },
+                words=f"{way} connection requests a second that nothing follows.",
+                evidence=(records_of(label.port_id, found.since_s, found.until_s, *terms),),
+                suggestion=_suggestion(label.port_id, label.out, label.peer_l4, peer if share >= 0.5 else None),
+            ),
         )
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 from suimon.detection.choices import Amount, Choice, Hash
 from suimon.detection.floods import Above, Watched, most_exchanged
 from suimon.detection.seen import IS_UDP, Integers, Seen
-from suimon.detection.sightings import Sighting, block_of_outside, records_of, sure_by
+from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
 _ROWS = 16384
@@ -67,11 +67,13 @@ class UdpFlood:
             project_id=label.project_id,
             since_s=found.since_s,
             seen_s=found.until_s,
-            confidence=sure_by(found.seen[metric]),
-            numbers={"packets_per_s": round(rate, 1), "kbps": round(kbps, 1), "top_peer_share": round(share, 3)},
-            words=f"{words} {rate / 1000:.1f} thousand datagrams a second ({kbps / 1000:.0f} Mbit/s) unanswered.",
-            evidence=(records_of(label.port_id, found.since_s, found.until_s, *terms),),
-            suggestion=_suggestion(label.port_id, sends, peer if share >= 0.5 else None),
+            more=lambda: More(
+                confidence=sure_by(found.seen[metric]),
+                numbers={"packets_per_s": round(rate, 1), "kbps": round(kbps, 1), "top_peer_share": round(share, 3)},
+                words=f"{words} {rate / 1000:.1f} thousand datagrams a second ({kbps / 1000:.0f} Mbit/s) unanswered.",
+                evidence=(records_of(label.port_id, found.since_s, found.until_s, *terms),),
+                suggestion=_suggestion(label.port_id, sends, peer if share >= 0.5 else None),
+            ),
         )
 
 
