@@ -336,7 +336,7 @@ EQUIVALENT: dict[str, str] = {
     "enforcement:world.World._catch_up.3": "a line in the log",
     "fit:widest.1": "a router without networks gets no packet",
     "gate:responder.Responder._settle.3": "a line in the log",
-    "history:parquet.Writer._texts.1": "that all rows have a text is then said with a bit each: as true, and longer",
+    "history:parquet._texts.1": "that all rows have a text is then said with a bit each: as true, and longer",
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
     "meter:history.History.samples.1": "hosts that never had the subject are read for nothing",
     "meter:history._rows.1": "as above",

@@ -194,6 +194,14 @@ def test_a_lot_of_several_blocks_goes_on_where_it_was_cut_off(relay: Relay, monk
     assert counted(server) == 11
 
 
+def test_blocks_have_as_many_records_as_lie_together(monkeypatch: pytest.MonkeyPatch, relay: Relay) -> None:
+    monkeypatch.setattr(clickhouse, "_MOST_ROWS", 100)
+    server, written = relay.server(), lot(70)
+    batches = tuple(batch for rows in (70, 20, 60, 130) for batch in lot(rows).batches)
+    engine(server).write(written._replace(batches=batches))
+    assert counted(server) == 280
+
+
 def test_a_server_that_hangs_is_waited_for_no_longer_and_gets_it_once(own: PrivateServer) -> None:
     server, written = own.server(), lot()
     history = engine(server)

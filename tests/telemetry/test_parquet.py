@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from suimon.telemetry.history import pages
-from suimon.telemetry.history.parquet import Coded, Column, Writer
+from suimon.telemetry.history.parquet import Coded, Column, Known, Writer
 from tests.compiled import built
 
 _KINDS = {
@@ -25,7 +25,7 @@ def rows(count: int) -> dict[str, Column]:
     signed = long.view(np.int64) >> chance.integers(0, 64)
     word, short = (long >> np.uint64(shift) for shift in (32, 48))
     table = np.array([3, -1, *range(len(_TEXTS))], np.int32)
-    text = Coded(_TEXTS, table, chance.integers(-1, len(table) + 1, count).astype(np.int32))
+    text = Coded(Known(_TEXTS), table, chance.integers(-1, len(table) + 1, count).astype(np.int32))
     plain = {"signed": signed, "long": long, "word": word.astype(np.uint32), "short": short.astype(np.uint16)}
     return {**plain, "byte": (long & np.uint64(0x81)).astype(np.uint8), "text": text}
 
@@ -33,7 +33,7 @@ def rows(count: int) -> dict[str, Column]:
 def values(column: Column) -> list[Any]:
     if not isinstance(column, Coded):
         return list(column.tolist())
-    return [None if at < 0 else np.asarray(column.known, object)[at] for at in column.which.tolist()]
+    return [None if at < 0 else np.asarray(column.known.texts, object)[at] for at in column.which.tolist()]
 
 
 def written(path: Path, groups: list[dict[str, Column]]) -> None:
@@ -60,7 +60,7 @@ def test_what_is_written_is_read(tmp_path: Path, counts: tuple[int, ...]) -> Non
 
 
 def test_a_column_may_be_null_altogether(tmp_path: Path) -> None:
-    none = Coded((), np.empty(0, np.int32), np.full(9, -1, np.int32))
+    none = Coded(Known(()), np.empty(0, np.int32), np.full(9, -1, np.int32))
     written(tmp_path / "none.parquet", [{**rows(9), "text": none}])
     assert duckdb.sql(f"SELECT text FROM '{tmp_path}/none.parquet'").fetchall() == [(None,)] * 9
 

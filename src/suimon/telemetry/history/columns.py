@@ -8,10 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.model.collectors import MappedPort
 from suimon.model.records import pieces
 from suimon.telemetry.history.engine import Lot
 from suimon.telemetry.history.pages import times
-from suimon.telemetry.history.parquet import Coded, Column
+from suimon.telemetry.history.parquet import Coded, Column, Known
 
 COLUMNS: Final = {
     "begun_ms": "BIGINT",
@@ -45,36 +46,54 @@ _LATEST_MS: Final = 1 << 52
 _LONGEST_MS: Final = (1 << 32) - 1
 
 
-def stored(lot: Lot, most_rows: int) -> Iterator[dict[str, Column]]:
+def stored(lot: Lot, texts: Texts, most_rows: int) -> Iterator[dict[str, Column]]:
     """All columns, of so many records at a time: all in one would be memory that the kernel has to clear."""
-    texts = _texts(lot)
+    called = texts.of(lot)
     for batch in pieces(lot.batches, most_rows):
         made: dict[str, Column] = {
-            name: Coded(*text, batch["port" if name in LABELS else name]) for name, text in texts.items()
+            name: Coded(*text, batch["port" if name in LABELS else name]) for name, text in called.items()
         }
         made["begun_ms"], made["duration_ms"] = times(batch["begun"], batch["ended"], _LATEST_MS, _LONGEST_MS)
         yield {name: made[name] if name in made else batch[name] for name in COLUMNS}
 
 
-def _texts(lot: Lot) -> dict[str, tuple[Sequence[str], NDArray[np.int32]]]:
-    """What exporters and ports are called, for `Coded`; ports that no record is of are not asked."""
-    counts = np.zeros(len(lot.ports), np.int64)
-    for batch in lot.batches:
-        port = batch["port"]
-        counts += np.bincount(port[port >= 0], minlength=len(counts))
-    used = np.flatnonzero(counts)
-    ports = [lot.ports[each] for each in used.tolist()]
+class Texts:
+    """What exporters and ports are called, for `Coded`. Ports that no record is of are not asked; most lots are of
+    nearly the same ports as the one before, and then have its tables.
+    """
+
+    def __init__(self) -> None:
+        self._ports: Sequence[MappedPort] = ()
+        self._used = np.zeros(1, bool)
+        self._of_ports = _tables((), self._used)
+        self._exporters = Known(())
+
+    def of(self, lot: Lot) -> dict[str, tuple[Known, NDArray[np.int32]]]:
+        used = np.zeros(len(lot.ports) + 1, bool)
+        for batch in lot.batches:
+            used[batch["port"]] = True
+        used[-1] = False  # Which is where those of no port are.
+        if lot.ports is not self._ports or (used & ~self._used).any() or 2 * used.sum() < self._used.sum():
+            self._ports, self._used, self._of_ports = lot.ports, used, _tables(lot.ports, used)
+        if lot.exporters != self._exporters.texts:
+            self._exporters = Known(lot.exporters)
+        return {"exporter": (self._exporters, np.arange(len(lot.exporters), dtype=np.int32)), **self._of_ports}
+
+
+def _tables(ports: Sequence[MappedPort], used: NDArray[np.bool_]) -> dict[str, tuple[Known, NDArray[np.int32]]]:
+    """By label: the different texts of those ports, and which of them each port has."""
+    places = np.flatnonzero(used)
+    these = [ports[each] for each in places.tolist()]
     of_ports = {
-        "port_id": [each.id for each in ports],
-        "project_id": [each.project_id for each in ports],
-        "network_id": [each.network_id for each in ports],
-        "host": [each.host for each in ports],
+        "port_id": [each.id for each in these],
+        "project_id": [each.project_id for each in these],
+        "network_id": [each.network_id for each in these],
+        "host": [each.host for each in these],
     }
-    every = np.arange(len(lot.exporters), dtype=np.int32)
-    made: dict[str, tuple[Sequence[str], NDArray[np.int32]]] = {"exporter": (lot.exporters, every)}
+    made = {}
     for name, said in of_ports.items():
-        places = {text: number for number, text in enumerate(dict.fromkeys(said))}
-        table = np.full(int(used[-1]) + 1 if len(used) else 0, -1, np.int32)
-        table[used] = [places[text] for text in said]
-        made[name] = tuple(places), table
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(said))}
+        table = np.full(int(places[-1]) + 1 if len(places) else 0, -1, np.int32)
+        table[places] = [numbers[text] for text in said]
+        made[name] = Known(tuple(numbers)), table
     return made

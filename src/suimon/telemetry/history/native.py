@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from suimon.telemetry.history.columns import COLUMNS, stored
+from suimon.telemetry.history.columns import COLUMNS, Texts, stored
 from suimon.telemetry.history.engine import Lot
 from suimon.telemetry.history.parquet import Coded, Column
 
@@ -30,10 +30,8 @@ _EMPTY: Final = b"\0"
 
 def blocks(lot: Lot, most_rows: int, same: Mapping[str, int | str]) -> Iterator[bytes]:
     """`same` are columns (UInt64, String) that say the same of all records, besides `part`, the number of the block."""
-    left = lot.records
-    for part, piece in enumerate(stored(lot, most_rows)):
-        rows = min(most_rows, left)
-        left -= rows
+    for part, piece in enumerate(stored(lot, Texts(), most_rows)):
+        rows = len(piece["begun_ms"])
         constant = ((name, *_repeated(value, rows)) for name, value in {"part": part, **same}.items())
         columns = [_column(*each) for each in (*constant, *_columns(piece))]
         yield b"".join([_leb128(len(columns)), _leb128(rows), *columns])
@@ -44,7 +42,7 @@ def _columns(piece: Mapping[str, Column]) -> Iterator[tuple[str, str, bytes]]:
         kind, numbers = _KINDS[COLUMNS[name]]
         if isinstance(values, Coded):
             # The last is what -1 finds.
-            known = np.array([*map(_text, values.known), _EMPTY], object)
+            known = np.array([*map(_text, values.known.texts), _EMPTY], object)
             yield name, kind, b"".join(known[values.which].tolist())
         else:
             yield name, kind, np.asarray(values).astype(numbers, copy=False).tobytes()

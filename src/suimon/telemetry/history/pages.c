@@ -7,6 +7,11 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #define INLINED static inline __attribute__((always_inline))
+#ifdef __x86_64__
+#define CLONED __attribute__((target_clones("avx2", "default"))) /* Extremes of four or more numbers at once. */
+#else
+#define CLONED
+#endif
 #define BLOCK 128 /* Differences that have one least, in four parts that have one width. */
 #define SPAN (1 << 16) /* Where so many numbers are possible, each has a place in a table. */
 #define NONE 0xFFFFu
@@ -96,7 +101,7 @@ INLINED void look(const void *values, int64_t bytes, uint64_t flip, int64_t coun
 
 /* The least, the greatest, and if they are at most `most` (4096) the different numbers, as they come, and which of them
  * each is. There is at least one. */
-EXPORTED void suimon_look(const void *values, int64_t bytes, uint64_t flip, int64_t count, int64_t most, uint64_t odd,
+EXPORTED CLONED void suimon_look(const void *values, int64_t bytes, uint64_t flip, int64_t count, int64_t most, uint64_t odd,
                           uint64_t *known, uint32_t *which, found *told) {
     switch (bytes) {
     case 1: look(values, 1, flip, count, most, odd, known, which, told); break;
@@ -222,7 +227,7 @@ DELTAS(deltas_of_longs, int64_t, uint64_t, INT64_MAX, part_of_longs)
 
 /* DELTA_BINARY_PACKED, of numbers that the file has in 64 bits when here, too, and in 32 when in fewer. Takes at most 32
  * bytes and 14 + 8 * BLOCK for each block; returns how many. */
-EXPORTED int64_t suimon_deltas(const void *values, int64_t bytes, int64_t count, uint8_t *into) {
+EXPORTED CLONED int64_t suimon_deltas(const void *values, int64_t bytes, int64_t count, uint8_t *into) {
     uint8_t *at = number((uint64_t)count, number(4, number(BLOCK, into)));
     switch (bytes) {
     case 1: return deltas_of_words(values, 1, count, at) - into;

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 
 Which = NDArray[np.uint32]
+Bytes = bytes | memoryview
+"""What is written at once is not copied before."""
 FEW: Final = 4096
 """So many different numbers are worth a dictionary: they are read several times faster than differences."""
 _INTERFACE: Final = 1
@@ -77,7 +79,7 @@ def told(keys: NDArray[Any], table: NDArray[np.int32]) -> tuple[Which, NDArray[n
     return which[:left], there
 
 
-def packed(values: Which, width: int) -> bytes:
+def packed(values: Which, width: int) -> Bytes:
     """The lower `width` bits (1 to 32) of each, the first in the lowest bits of the first byte, to eights of values."""
     padded = np.zeros(-(-len(values) // 32) * 32, np.uint32)
     padded[: len(values)] = values
@@ -87,16 +89,16 @@ def packed(values: Which, width: int) -> bytes:
         _LIBRARY.suimon_packed(place(padded), len(padded), width, place(found))
     else:
         found[:] = _words(padded.astype(np.uint64).reshape(-1, 32), width).reshape(-1).view(np.uint8)
-    return found[: -(-len(values) // 8) * width].tobytes()
+    return found[: -(-len(values) // 8) * width].data
 
 
-def deltas(column: NDArray[Any]) -> bytes:
+def deltas(column: NDArray[Any]) -> Bytes:
     """DELTA_BINARY_PACKED: in blocks of 128, by 32 of one width; in the file of 64 bits if here, otherwise of 32."""
     plain = np.ascontiguousarray(column)
     blocks = -(-(len(plain) - 1) // _BLOCK)
     if _LIBRARY is not None:
         found = np.empty(32 + blocks * _MOST_OF_BLOCK, np.uint8)
-        return found[: _LIBRARY.suimon_deltas(place(plain), plain.itemsize, len(plain), place(found))].tobytes()
+        return found[: _LIBRARY.suimon_deltas(place(plain), plain.itemsize, len(plain), place(found))].data
     bits = 64 if plain.itemsize == 8 else 32
     plain, signed = plain.astype(np.uint64), np.dtype(f"i{bits // 8}")
     head = uleb(_BLOCK) + uleb(4) + uleb(len(plain)) + _signed(int(plain[0].astype(signed)))

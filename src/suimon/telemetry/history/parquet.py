@@ -7,12 +7,13 @@ dictionary and indexes into it (`pages`). Nothing is compressed beyond that, whi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.telemetry.history.pages import Which, deltas, look, packed, told, uleb
+from suimon.telemetry.history.pages import Bytes, Which, deltas, look, packed, told, uleb
 
 _MAGIC: Final = b"PAR1"
 _INT32, _INT64, _BYTE_ARRAY = 1, 2, 6
@@ -30,12 +31,28 @@ _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _UNCOMPRESSED: Final = 0
 
 
+class Known:
+    """Different texts."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def page(self) -> bytes:
+        """As a dictionary has them."""
+        every = [str(each).encode() for each in self.texts]
+        return b"".join(part for each in every for part in (len(each).to_bytes(4, "little"), each))
+
+
 class Coded(NamedTuple):
     """A column of few different texts: a row's key says where in the table stands which of the `known` it is, -1 for
     null. A key beyond the table is null, too; keys have 32 bits.
     """
 
-    known: Sequence[str]
+    known: Known
     table: NDArray[np.int32]
     keys: NDArray[Any]
 
@@ -54,7 +71,6 @@ class Writer:
     def __init__(self, file: BinaryIO, kinds: Mapping[str, str]) -> None:
         self._file, self._kinds = file, kinds
         self._groups: list[dict[int, Any]] = []
-        self._known: dict[str, tuple[Sequence[str], bytes]] = {}
         self._rows, self._at = 0, 0
         self._put(_MAGIC)
 
@@ -80,7 +96,7 @@ class Writer:
         said = _struct({1: 2, 2: schema, 3: _Long(self._rows), 4: self._groups, 6: b"suimon", 7: order})
         self._put(said, len(said).to_bytes(4, "little"), _MAGIC)
 
-    def _put(self, *pieces: bytes) -> None:
+    def _put(self, *pieces: Bytes) -> None:
         for each in pieces:
             self._file.write(each)
             self._at += len(each)
@@ -88,10 +104,10 @@ class Writer:
     def _chunk(self, name: str, kind: str, column: Column) -> dict[int, Any]:
         """Its pages are written; what the file's end says of it is returned."""
         physical, began = _KINDS[kind][0], self._at
-        made = self._texts(name, column) if isinstance(column, Coded) else _numbers(column, physical)
+        made = _texts(column) if isinstance(column, Coded) else _numbers(column, physical)
         said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: _UNCOMPRESSED, 5: _Long(made.rows), **made.said}
         if made.known is not None:
-            self._page(_DICTIONARY_PAGE, made.known, {7: {1: made.different, 2: _PLAIN}})
+            self._page(_DICTIONARY_PAGE, (made.known,), {7: {1: made.different, 2: _PLAIN}})
             said |= {2: [_PLAIN, _RLE, _DICTIONARY], 11: _Long(began)}
         else:
             said |= {2: [_DELTAS]}
@@ -101,34 +117,31 @@ class Writer:
         said[6] = said[7] = _Long(self._at - began)
         return {2: _Long(began), 3: dict(sorted(said.items()))}
 
-    def _texts(self, name: str, column: Coded) -> _Made:
-        """Which rows have a text; then those that do."""
-        which, there = told(column.keys, column.table)
-        if len(which) == len(there):
-            levels = uleb(len(there) << 1) + b"\1"
-        else:
-            bits = np.packbits(there, bitorder="little").tobytes()
-            levels = uleb(len(bits) << 1 | 1) + bits
-        page = len(levels).to_bytes(4, "little") + levels + _indexes(which, len(which), len(column.known))
-        known = self._known.get(name)
-        if known is None or known[0] is not column.known:  # Else they are those of the rows before.
-            texts = [str(each).encode() for each in column.known]
-            plain = b"".join(part for each in texts for part in (len(each).to_bytes(4, "little"), each))
-            self._known[name] = known = column.known, plain
-        return _Made(len(there), page, known[1], len(column.known), {})
-
-    def _page(self, kind: int, page: bytes, about: dict[int, Any]) -> None:
-        self._put(_struct({1: kind, 2: len(page), 3: len(page), **about}), page)
+    def _page(self, kind: int, page: Sequence[Bytes], about: dict[int, Any]) -> None:
+        size = sum(map(len, page))
+        self._put(_struct({1: kind, 2: size, 3: size, **about}), *page)
 
 
 class _Made(NamedTuple):
     """The pages of a column, `known` that of its dictionary, if it has one of so many `different`; and statistics."""
 
     rows: int
-    page: bytes
+    page: Sequence[Bytes]
     known: bytes | None
     different: int
     said: dict[int, Any]
+
+
+def _texts(column: Coded) -> _Made:
+    """Which rows have a text; then those that do."""
+    which, there = told(column.keys, column.table)
+    if len(which) == len(there):
+        levels = uleb(len(there) << 1) + b"\1"
+    else:
+        bits = np.packbits(there, bitorder="little").tobytes()
+        levels = uleb(len(bits) << 1 | 1) + bits
+    page = len(levels).to_bytes(4, "little"), levels, *_indexes(which, len(which), len(column.known))
+    return _Made(len(there), page, column.known.page, len(column.known), {})
 
 
 def _numbers(column: NDArray[Any], physical: int) -> _Made:
@@ -138,17 +151,17 @@ def _numbers(column: NDArray[Any], physical: int) -> _Made:
     ends = (each.to_bytes(8, "little")[:size] for each in (found.greatest, found.least))
     said = {12: dict(zip((3, 5, 6), (_Long(0), *ends), strict=True))}
     if found.known is None:
-        return _Made(len(column), deltas(column), None, 0, said)
+        return _Made(len(column), (deltas(column),), None, 0, said)
     known = found.known.astype(f"<u{size}").tobytes()
     return _Made(len(column), _indexes(found.which, len(column), len(found.known)), known, len(found.known), said)
 
 
-def _indexes(which: Which, rows: int, different: int) -> bytes:
+def _indexes(which: Which, rows: int, different: int) -> Sequence[Bytes]:
     """As bits, in one run; or that all are the first."""
     width = max(different - 1, 1).bit_length()
     if different == 1:
-        return bytes([width]) + uleb(rows << 1) + b"\0"
-    return bytes([width]) + uleb(-(-rows // 8) << 1 | 1) + packed(which, width)
+        return (bytes([width]) + uleb(rows << 1) + b"\0",)
+    return bytes([width]) + uleb(-(-rows // 8) << 1 | 1), packed(which, width)
 
 
 class _Long(int):

@@ -22,7 +22,7 @@ import structlog
 from suimon.model.collectors import Sums, TalkAsked
 from suimon.model.records import TOGETHER
 from suimon.telemetry.history import talk_files
-from suimon.telemetry.history.columns import COLUMNS, TEXTS, stored
+from suimon.telemetry.history.columns import COLUMNS, TEXTS, Texts, stored
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
 
@@ -55,7 +55,7 @@ class Segments:
     def __init__(self, config: Config, now: Callable[[], float]) -> None:
         self._config, self._now = config, now
         self._open, self._hours = config.directory / "open", config.directory / "hours"
-        self._number = 0
+        self._number, self._texts = 0, Texts()
         self._reading = threading.Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
@@ -107,7 +107,7 @@ class Segments:
             unfinished.open("wb") as file,
         ):
             made = Writer(file, COLUMNS)
-            for columns in stored(lot, TOGETHER):
+            for columns in stored(lot, self._texts, TOGETHER):
                 made.add(columns)
             made.close()
 
