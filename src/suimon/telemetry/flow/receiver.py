@@ -167,12 +167,12 @@ class Receiver:
         cut = (self._messages["flags"][:count] & socket.MSG_TRUNC) != 0
         flat, begins = self._rows, np.arange(count) * _ROW_BYTES
         if len(long := np.flatnonzero(lengths > _ROW_BYTES)):
-            pieces = [self._rows]
+            pieces, end = [self._rows], len(self._rows)
             for each in long.tolist():
-                begin = int(begins[each])
-                begins[each] = sum(map(len, pieces))
+                begin, begins[each] = int(begins[each]), end
                 rest = self._rest[each, : lengths[each] - _ROW_BYTES]
                 pieces += [self._rows[begin : begin + _ROW_BYTES], rest]
+                end += _ROW_BYTES + len(rest)
             flat = np.concatenate([*pieces, np.zeros(SLACK, np.uint8)])
         high, low = _sources(self._names[:count], family)
         return Datagrams(flat, begins, lengths, cut, high, low, np.full(count, self._now()))
