@@ -82,6 +82,14 @@ def test_fragments_arrive(live: LiveCloud, way: str) -> None:
     assert live.pings(*WAYS[way], "-s", "4000") == 3
 
 
+@pytest.mark.skipif(DATAPATH != "netdev", reason="what the guide says is of the userspace datapath")
+@pytest.mark.parametrize("way", [way for way in WAYS if "address" in way])
+def test_a_router_answers_no_ping_in_fragments(live: LiveCloud, way: str) -> None:
+    """When it does, the guide has to say so."""
+    assert live.pings(*WAYS[way], "-s", "1400") == 3
+    assert live.pings(*WAYS[way], "-s", "4000") == 0
+
+
 @pytest.mark.parametrize(
     ("source", "target", "address"),
     [
