@@ -51,7 +51,7 @@ class Index:
             self._order = np.argsort(self._keys, kind="stable")
             self._keys = self._keys[self._order]
         else:
-            self._slots = np.full(1 << max(4, (2 * len(keys)).bit_length()), -1, np.int32)
+            self._slots = np.full(1 << max(4, (4 * len(keys)).bit_length()), -1, np.int32)
             self._library.suimon_index(place(self._keys), len(keys), place(self._slots), len(self._slots))
 
     @property
