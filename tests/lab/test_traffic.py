@@ -81,6 +81,17 @@ def test_what_was_enough_ends_well_at_once(sends: str, listens: str) -> None:
     assert result.get("bytes", result.get("received")) > 10 and time.monotonic() - begun < 30
 
 
+def test_who_receives_ends_once_it_is_enough_with_all_that_came() -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    waits = ("--idle", "60", "--patience", "60")
+    with subprocess.Popen(command("receive", str(port), *waits), stdout=subprocess.PIPE, text=True) as receiving:
+        assert receiving.stdout and receiving.stdout.readline() == "ready\n"
+        sent = run("send", "127.0.0.1", str(port), "--seconds", "0.3")
+        receiving.terminate()
+        result = json.loads(receiving.communicate(timeout=30)[0])
+    assert result["received"] == sent["sent"] > 0 and receiving.returncode == 0
+
+
 def test_sessions_go_to_each_address_in_turn_and_are_served() -> None:
     port = free_port(socket.SOCK_STREAM)
     with subprocess.Popen(command("serve", str(port)), stdout=subprocess.PIPE, text=True) as server:

@@ -4,7 +4,7 @@ Every command prints one line of JSON when it ends, and those that last `ready` 
 be told that it is enough. Times are CLOCK_MONOTONIC in seconds, which all namespaces share, so that one guest's can be
 compared with another's.
 
-    receive PORT                     numbered UDP packets, until none came for a while
+    receive PORT                     numbered UDP packets, until none came for a while, a short one once it is enough
     send HOST PORT                   numbered UDP packets at a steady rate
     accept PORT                      one TCP connection, its bytes checked
     stream HOST PORT                 a TCP connection, as fast as it goes or at a steady rate
@@ -43,29 +43,39 @@ _TCP_TOTAL_RETRANS = 100
 """Offset of tcpi_total_retrans in struct tcp_info (linux/tcp.h)."""
 _PATTERN = bytes(range(256)) * 256
 """What a stream repeats: any byte's place in it says what it must be."""
+_LOOK_S = 0.1
+"""How often a receiver looks whether it was told that it is enough."""
+_ON_THE_WAY_S = 1.0
+"""A packet that is on its way for so long after the one before it is lost."""
 _WARM_UP_S = 1.0
 """What a rate leaves out at its beginning: a burst that the limit allows is not the rate."""
 
 
 def receive(args: argparse.Namespace) -> dict[str, Any]:
-    """Ends `idle` seconds after the last packet (`patience` before the first)."""
+    """Ends `idle` seconds after the last packet (`patience` before the first). SIGTERM says that nobody sends any more:
+    then, what is on its way still counts.
+    """
+    enough = _enough()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         sock.bind(("", args.port))
-        sock.settimeout(args.patience)
+        sock.settimeout(_LOOK_S)
         _ready()
         numbers: list[int] = []
         times: list[float] = []
-        size = 0
-        try:
-            while True:
+        size, silent_since = 0, time.monotonic()
+        while True:
+            try:
                 data = sock.recv(65535)
-                times.append(time.monotonic())
-                numbers.append(struct.unpack_from("!Q", data)[0])
-                size = len(data)
-                sock.settimeout(args.idle)
-        except TimeoutError:
-            pass
+            except TimeoutError:
+                silent_s = args.idle if times else args.patience
+                if time.monotonic() - silent_since >= (min(silent_s, _ON_THE_WAY_S) if enough.is_set() else silent_s):
+                    break
+                continue
+            silent_since = time.monotonic()
+            times.append(silent_since)
+            numbers.append(struct.unpack_from("!Q", data)[0])
+            size = len(data)
     gaps = [later - earlier for earlier, later in pairwise(times)]
     steady = [when for when in times if when > times[0] + _WARM_UP_S]
     span_s = steady[-1] - steady[0] if len(steady) > 1 else 0.0

@@ -54,7 +54,7 @@ def _drained(guide: Guide, way: _WayOut) -> None:
             guide.suimon("host", "drain", way.active.name, "--undo")
             time.sleep(0.5)
             sent = sender.enough().result()["sent"]
-        lost = sent - receiver.result()["received"]
+        lost = sent - receiver.enough().result()["received"]
     drained = next((line for line in told.splitlines() if "is drained" in line), "")
     guide.check(drained != "", "done", drained)
     guide.check(lost <= _MOST_LOST, "out of service and back, lost", f"{lost} of {sent} packets, {_PPS} a second")

@@ -31,7 +31,7 @@ def show(guide: Guide) -> None:
             _migrate(guide)
             time.sleep(1)
             sent, streamed = sender.enough().result(), client.enough().result()
-        received, got = receiver.result(), server.result()
+        received, got = receiver.enough().result(), server.result()
     lost = sent["sent"] - received["received"]
     guide.check(lost < _MOST_LOST, f"UDP packets to mover1, {_PPS} a second, lost", f"{lost} of {sent['sent']}")
     whole = not streamed["failure"] and got["intact"] and got["bytes"] == streamed["bytes"]
