@@ -82,8 +82,17 @@ class Cloud(msgspec.Struct, frozen=True):
 
     def socket(self, place: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
         """A socket of a guest's kernel or of the internet host's."""
-        namespace = self.lab.layout.internet if place == "internet" else self.guests[place].namespace
-        return _socket(namespace, kind, l4_port)
+        return _socket(self._namespace(place), kind, l4_port)
+
+    def await_free(self, place: str, l4_port: int) -> None:
+        """Until the kernel there has let go of the last connection from this port (proc_net(5), /proc/net/tcp)."""
+
+        def taken() -> bool:
+            # Not /proc/net, which is that of a process's first thread.
+            lines = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+            return any(line.split()[1].endswith(f":{l4_port:04X}") for line in lines)
+
+        eventually(lambda: not inside(self._namespace(place), taken))
 
     def connect(self, place: str, l4_port: int, source_port: int = 0) -> tuple[socket.socket, socket.socket]:
         """Both ends of a connection from a guest to the internet host."""
@@ -94,6 +103,9 @@ class Cloud(msgspec.Struct, frozen=True):
             far, _ = listener.accept()
         far.settimeout(2)
         return near, far
+
+    def _namespace(self, place: str) -> str:
+        return self.lab.layout.internet if place == "internet" else self.guests[place].namespace
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +179,7 @@ def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
             far.close()
             assert near.recv(10) == b"", f"connection {number}"
             near.close()
-            time.sleep(0.05)
+            cloud.await_free(place, 20001)
     cloud.api.delete_ip(address)
     eventually(lambda: _seen_as(cloud, cloud.ranks[1].name) == cloud.address)
     assert [cloud.lab.switch(host.name).vswitchd() for host in cloud.lab.layout.hosts] == before
@@ -218,14 +230,14 @@ def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) ->
                         far, peer = listener.accept()
                     far.close()
                     assert near.recv(10) == b"", f"connection {number} from {source} to {address}"
-                time.sleep(0.05)  # Until the source's own kernel lets go of the tuple.
+                cloud.await_free(source, 20002)
     for _ in range(_REUSED):
         with cloud.socket(second, socket.SOCK_STREAM, 20004) as near:
             near.connect(("169.254.169.254", 80))
             near.send(b"GET / HTTP/1.0\r\n\r\n")
             while near.recv(1000):
                 pass
-        time.sleep(0.05)
+        cloud.await_free(second, 20004)
     cloud.api.delete_floating_ip_port_forwarding(forwarding.id, one.id)
     cloud.api.delete_ip(forwarding)
     cloud.api.delete_ip(floating)
