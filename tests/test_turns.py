@@ -12,7 +12,7 @@ import pytest
 
 from tests.patience import patient
 from tests.quiet import Quiet
-from tests.turns import ALONE, CALM, SYSTEM, Turn, in_turn, turn
+from tests.turns import ALONE, CALM, SYSTEM, TIMELY, Turn, in_turn, turn
 
 ROOT = Path(__file__).resolve().parent.parent
 HARNESS = ("conftest.py", "quiet.py", "spare.py", "turns.py")
@@ -55,14 +55,17 @@ NO_SPARE_TIME = 75
 
 
 def test_who_is_named_is_there() -> None:
-    assert [path for path in (*ALONE, *CALM) if not (ROOT / path).exists()] == []
+    assert [path for path in (*ALONE, *CALM, *TIMELY) if not (ROOT / path).exists()] == []
+    assert all(path.startswith(CALM) for path in TIMELY), "whoever is in no calm folder needs no exception"
 
 
 @pytest.mark.parametrize(
     ("nodeid", "expected"),
     [
         ("tests/test_turns.py::test_turns", Turn.FAST),
-        ("tests/api/test_turns.py::test_x[tests/model/]", Turn.FAST),
+        ("tests/cli/test_turns.py::test_x[tests/model/]", Turn.FAST),
+        ("tests/api/test_serve.py::test_x", Turn.FAST),
+        ("tests/api/test_views.py::test_x", Turn.CALM),
         ("tests/model/test_rules.py::test_x", Turn.CALM),
         (f"{SYSTEM}test_agent.py::test_x[tests/system/test_limits.py]", Turn.BESIDE),
         (f"{SYSTEM}test_limits.py::test_x", Turn.ALONE),

@@ -13,9 +13,26 @@ ALONE: Final = frozenset(
 )
 """They count lost packets, or how long nothing went: what a busy machine loses, too."""
 CALM: Final = tuple(
-    f"tests/{name}/" for name in ("detection", "enforcement", "model", "pipeline", "policy", "resources")
+    f"tests/{name}/"
+    for name in (
+        "api",
+        "detection",
+        "enforcement",
+        "fuzz",
+        "model",
+        "mutants",
+        "oracle",
+        "pipeline",
+        "policy",
+        "resources",
+    )
 )
 """They only compute: nothing of theirs serves others, and nothing has to come in time."""
+TIMELY: Final = frozenset(
+    f"tests/api/test_{name}.py"
+    for name in ("flow_records", "hostile", "identity_keystone", "policy", "races", "serve", "wire")
+)
+"""Of those folders, what does serve, or waits for no longer than so long."""
 
 
 class Turn(IntEnum):
@@ -29,7 +46,7 @@ def turn(nodeid: str) -> Turn:
     """Of a test by its id, as pytest writes it."""
     if nodeid.startswith(SYSTEM):
         return Turn.ALONE if nodeid.partition("::")[0] in ALONE else Turn.BESIDE
-    return Turn.CALM if nodeid.startswith(CALM) else Turn.FAST
+    return Turn.CALM if nodeid.startswith(CALM) and nodeid.partition("::")[0] not in TIMELY else Turn.FAST
 
 
 def in_turn(nodeids: Iterable[str]) -> dict[str, float]:
