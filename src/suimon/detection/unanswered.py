@@ -46,9 +46,12 @@ class Unanswered:
         self.table.take(seen, self._answering)
         near = self._asked.reach(rows.own, threshold / self.table.scale[rows.own])
         self._above.forget(rows.own[~near])
-        order = np.argsort(rows.own[near])
-        bare = (seen.columns.kinds[rows.chosen[rows.first[near][order]]] & FLAGGED) != 0
-        return self._judge(rows.own[near][order], bare, window_s, threshold)
+        where = np.flatnonzero(near)
+        if not len(where):
+            return Found(where, np.empty(0), np.empty(0))
+        where = where[np.argsort(rows.own[where])]
+        bare = (seen.columns.kinds[rows.chosen[rows.first[where]]] & FLAGGED) != 0
+        return self._judge(rows.own[where], bare, window_s, threshold)
 
     def _judge(self, rows: Integers, bare: Bools, window_s: int, threshold: float) -> Found:
         since, scale = self.table.since(rows, window_s), self.table.scale[rows]
