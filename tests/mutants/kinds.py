@@ -173,6 +173,24 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
         yield from _conditions_false(root, path, "meter")
 
 
+def records_misread(root: Path) -> Iterator[Mutant]:
+    """The same of what decodes flow records in Python, and of what tells whose they are."""
+    ours = (
+        "clocks",
+        "exporters",
+        "held",
+        "layout",
+        "meaning",
+        "open_vswitch",
+        "sequence",
+        "sflow",
+        "templated",
+        "templates",
+    )
+    for path in (*(f"flow/{stem}.py" for stem in ours), "flow/template_file.py", "history/tagging.py"):
+        yield from _conditions_false(root, f"telemetry/{path}", "record")
+
+
 def history_misled(root: Path) -> Iterator[Mutant]:
     """The same of what keeps flow records and finds them."""
     ours = (
@@ -300,6 +318,7 @@ _OF_ENFORCEMENT = tuple(
 )
 _OF_FACTS = tuple(f"tests/enforcement/test_{name}.py" for name in ("fact_tables", "file_rows", "gathering"))
 _OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "clickhouse", "collecting", "talk"))
+_OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")
 
 _OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))
 _OF_DERIVING = tuple(f"tests/policy/test_{name}.py" for name in ("engine", "cases", "refusals", "law"))
@@ -314,6 +333,7 @@ KINDS = {
     "enforcement": Kind(policies_ignored, _OF_ENFORCEMENT, sample=4),
     "fact": Kind(facts_misread, _OF_FACTS, sample=2),
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
+    "record": Kind(records_misread, _OF_RECORDS, sample=3),
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
     "threshold": Kind(thresholds_ignored, ("tests/detection",), sample=3),
@@ -324,6 +344,7 @@ KINDS = {
 }
 
 _TWICE = "reached only when two controllers do the same at once, which the lease keeps from happening"
+_SHORTER = "a shorter way to the same, where there is nothing to do"
 EQUIVALENT: dict[str, str] = {
     "action:executor.Executor._decide.1": "a line in the log",
     "action:executor.Executor._look.1": _TWICE,
@@ -340,5 +361,21 @@ EQUIVALENT: dict[str, str] = {
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
     "meter:history.History.samples.1": "hosts that never had the subject are read for nothing",
     "meter:history._rows.1": "as above",
+    "record:clocks._plausible.answer1": _SHORTER,
+    "record:clocks.believed.1": _SHORTER,
+    "record:meaning.sampling.1": "zeros say of each that it doesn't say, too",
+    "record:meaning.sampling_options.1": "no rate is a number then, either",
+    "record:sequence.Sequence.take_row.1": "each by itself comes to the same, later",
+    "record:sflow._things.1": _SHORTER,
+    "record:sflow._things.3": _SHORTER,
+    "record:templated.sets.2": _SHORTER,
+    "record:templates.Templates.has_all_of.answer1": _SHORTER,
+    "record:templates.Templates.learned.1": _SHORTER,
+    "record:templates.announced.6": "what follows is cut off then, which is said of it",
+    "record:tagging.Tagger._found.1": _SHORTER,
+    "record:tagging.Tagger._guest_at.1": _SHORTER,
+    "record:tagging.Tagger.tag.1": _SHORTER,
+    "record:tagging.Tagger.tag.2": _SHORTER,
+    "record:sflow.decode.1": "numpy's way, which says the same as C's",
 }
 """Mutant → why no test can notice: what it removes is a second line of defence, or can't be reached."""

@@ -140,6 +140,12 @@ def test_without_ports_or_records_nothing_is_tagged() -> None:
     assert list(Tagger(PORTS, EXPORTERS).tag(unknown)["port"]) == [-1]
 
 
+def test_ports_of_which_nothing_but_the_mac_is_known() -> None:
+    batch = batch_of(2)
+    batch["destination_mac"] = [0x020000000001, 0x020000000002]
+    assert list(Tagger((port("bare", "h1", 0, 1),), EXPORTERS).tag(batch)["port"]) == [0, -1]
+
+
 @pytest.mark.parametrize("macs", [False, True], ids=["no MACs", "MACs"])
 def test_what_is_compiled_finds_what_numpy_finds(*, macs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tagging, "_LIBRARY", COMPILED)

@@ -92,6 +92,12 @@ def test_a_template_is_withdrawn() -> None:
     assert not of.exporters.streams[0].templates.by_id, "all of its kind"
 
 
+def test_a_set_of_templates_may_end_in_zeros() -> None:
+    of = collector()
+    assert len(take(of, v9(one_set(0, FIVE[4:] + bytes(4)), RECORD))) == 1
+    assert of.exporters.table[0].losses.malformed == 0
+
+
 def test_a_template_that_is_said_again_counts_again_after_another() -> None:
     of, mine, other = collector(), template(256, (1, 8)), template(256, (2, 8))
     gone = one_set(2, struct.pack("!HH", 256, 0))
@@ -145,7 +151,15 @@ def test_templates_outlive_the_collector() -> None:
 
 
 @pytest.mark.parametrize(
-    "kept", [b"", b"{}", b'[["192.0.2.1",9,0,300,"AAAA",0]]', b'[["nobody",9,0,300,"AAIACA==",0]]']
+    "kept",
+    [
+        b"",
+        b"{}",
+        b'[["192.0.2.1",9,0,300,"AAAA",0]]',
+        b'[["192.0.2.1",9,0,200,"AAgABAAMAAQ=",0]]',
+        b'[["192.0.2.1",7,0,300,"AAgABAAMAAQ=",0]]',
+        b'[["nobody",9,0,300,"AAIACA==",0]]',
+    ],
 )
 def test_templates_that_are_none_are_not_restored(kept: bytes) -> None:
     with pytest.raises(DecodeError):
@@ -275,9 +289,11 @@ def test_uptime_may_wrap() -> None:
         (ipfix(FIVE, RECORD, b"\1\54\0\3"), 1),
         (ipfix(FIVE, RECORD, b"\1\54\xff\xff"), 1),
         (ipfix(FIVE, RECORD) + b"more", 1),
+        (ipfix(FIVE, RECORD) + b"or", 1),
         (ipfix(FIVE, RECORD, one_set(4, bytes(8))), 1),
         (ipfix(FIVE, one_set(2, struct.pack("!HHHH", 301, 5, 1, 8)), RECORD), 1),
         (ipfix(one_set(2, struct.pack("!HH", 301, 400) + bytes(1200)), FIVE, RECORD), 1),
+        (ipfix(one_set(2, struct.pack("!HH", 301, 200) + struct.pack("!HH", 8, 4) * 200), FIVE, RECORD), 1),
         (ipfix(one_set(2, struct.pack("!HHHH", 301, 1, 1, 0)), FIVE, RECORD), 1),
         (ipfix(one_set(3, struct.pack("!HHHHH", 301, 1, 0, 34, 4)), FIVE, RECORD), 1),
         (ipfix(one_set(2, struct.pack("!HHHH", 7, 1, 1, 8)), FIVE, RECORD), 1),

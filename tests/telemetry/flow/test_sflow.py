@@ -85,6 +85,7 @@ def test_agents_that_give_no_header() -> None:
     batch = take(collector(), datagram(flow(four), flow(six)))
     fields = ["ip_version", "protocol", "source_port", "destination_port", "bytes", "destination_low"]
     assert batch.rows()[fields].tolist() == [(4, 6, 1, 25, 100, 0x0A000002), (6, 17, 1, 53, 100, 2)]
+    assert batch.rows()[["source_high", "destination_high"]].tolist() == [(0, 0), (0xFD << 56, 0)]
 
 
 @pytest.mark.parametrize("sample", [flow(output=0x80000003), flow(output=0x40000001), flow(output=0x3FFFFFFF)])
