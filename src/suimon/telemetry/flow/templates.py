@@ -78,7 +78,7 @@ def announced(version: int, set_id: int, body: bytes, known: Mapping[int, Templa
     while len(body) - at >= 4:
         number, count = struct.unpack_from("!HH", body, at)
         at += 4
-        if version == 10 and count == 0:
+        if version == 10 and count == 0 and (number >= FIRST_ID or number == set_id):
             # A withdrawal (RFC 7011, section 8.1); the set's own id stands for all of its kind.
             gone = (
                 [number]
