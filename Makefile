@@ -79,7 +79,7 @@ chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="
 	@$(PY) -m tests.chaos $(ARGS)
 
 KERNEL := dataplane conntrack packets ipv6 tunnel_packets trunk_packets ecmp_packets path_mtu local_ips hostile trace connections \
-	agent hitless services
+	agent hitless services random
 kernel: $(INSTALLED) ## tests of the switch on Debian's kernel, emulated: production's datapath; one: ARGS=tests/system/test_ipv6.py
 	$(ROOT)
 	@tests/kernel/boot .venv/bin/python -u -m pytest -p no:cacheprovider -o faulthandler_timeout=0 --color=no -vv \
