@@ -13,7 +13,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -101,31 +101,33 @@ def test_who_moves_is_metered_on_and_stays_restricted(lab: Lab, cloud: OpenStack
     assert metered(cloud, mover)["out_bytes"] <= counted(lab, mover)["tx_bytes"]
 
 
-@pytest.mark.parametrize("end", ["unplugged", "deleted", "died"])
-def test_what_is_sent_up_to_the_end_is_metered(lab: Lab, cloud: OpenStack, end: str) -> None:
-    """Its interface is unplugged and gone, its port is deleted while it is plugged, or its device dies with it."""
-    network = connect(lab).network
-    made = network.create_network(name=end)
-    network.create_subnet(network_id=made.id, ip_version=4, cidr="10.12.0.0/24")
-    port = network.create_port(network_id=made.id, binding_host_id="hv1")
-    with tap(lab, port.id) as (device, send):
-        eventually(lambda: network.get_port(port.id).status == "ACTIVE", FIRST_S)
-        eventually(lambda: send(1) > 0 and metered(cloud, port.id)["out_bytes"] > 0, FIRST_S)
-        sent = send(MANY)
-        switch = lab.switch("hv1")
-        if end == "unplugged":
-            switch.vsctl("del-port", "br-int", device)
-        elif end == "deleted":
-            network.delete_port(port.id)
-            eventually(lambda: metered(cloud, port.id)["out_bytes"] == sent, FIRST_S)
-            send(MANY)
-    eventually(lambda: metered(cloud, port.id)["out_bytes"] >= sent, FIRST_S)
-    if end != "deleted":
-        switch.vsctl("--if-exists", "del-port", "br-int", device)
-        network.delete_port(port.id)
+def test_what_is_sent_up_to_the_end_is_metered(lab: Lab, cloud: OpenStack) -> None:
+    """One's interface is unplugged and gone, one's port is deleted while it is plugged, one's device dies with it."""
+    network, switch = connect(lab).network, lab.switch("hv1")
+    ports: dict[str, str] = {}
+    taps: dict[str, tuple[str, Callable[[int], int]]] = {}
+    with ExitStack() as plugged:
+        for end in ("unplugged", "deleted", "died"):
+            made = network.create_network(name=end)
+            network.create_subnet(network_id=made.id, ip_version=4, cidr="10.12.0.0/24")
+            ports[end] = network.create_port(network_id=made.id, binding_host_id="hv1").id
+            taps[end] = plugged.enter_context(tap(lab, ports[end]))
+        for end, (_, send) in taps.items():
+            eventually(partial(begins, network, ports[end], send), FIRST_S)
+        eventually(lambda: all(metered(cloud, port_id)["out_bytes"] for port_id in ports.values()), FIRST_S)
+        out = {end: send(MANY) for end, (_, send) in taps.items()}
+        switch.vsctl("del-port", "br-int", taps["unplugged"][0])
+        network.delete_port(ports["deleted"])
+        eventually(lambda: metered(cloud, ports["deleted"])["out_bytes"] == out["deleted"], FIRST_S)
+        taps["deleted"][1](MANY)
+    for end, port_id in ports.items():
+        eventually(partial(sent, cloud, port_id, out[end]), FIRST_S)
+        if end != "deleted":
+            switch.vsctl("--if-exists", "del-port", "br-int", taps[end][0])
+            network.delete_port(port_id)
     beat_s = time.time() + READ_EVERY_S
     eventually(lambda: time.time() > beat_s, 2 * READ_EVERY_S)
-    assert metered(cloud, port.id)["out_bytes"] == sent
+    assert {end: metered(cloud, port_id)["out_bytes"] for end, port_id in ports.items()} == out
 
 
 @contextmanager
@@ -158,7 +160,11 @@ def open_tap(device: str) -> int:
     return file
 
 
-def sent(cloud: OpenStack, one: Guest, least: int) -> bool:
+def begins(network: Any, port_id: str, send: Callable[[int], int]) -> bool:
+    return network.get_port(port_id).status == "ACTIVE" and send(1) > 0
+
+
+def sent(cloud: OpenStack, one: Guest | str, least: int) -> bool:
     return metered(cloud, one)["out_bytes"] >= least
 
 
