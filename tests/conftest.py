@@ -3,10 +3,11 @@
 import os
 import shutil
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler.loadfile import LoadFileScheduling
 from xdist.workermanage import NodeManager
@@ -26,6 +27,7 @@ _SPARE = pytest.StashKey[Spare]()
 def pytest_configure(config: pytest.Config) -> None:
     """`timeout` and CI end tests by SIGTERM: what these started is taken down then, too, as it is at Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
+    structlog.configure = _uncached(structlog.configure)
     config.stash[_QUIET], config.stash[_SPARE] = Quiet(config.rootpath), Spare(str(os.getppid()))
     NodeManager.EXIT_TIMEOUT = 25  # In seconds: a lab takes longer to go than the ten that there are.
 
@@ -72,6 +74,16 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         elif nextitem is None or turn(nextitem.nodeid) != Turn.ALONE:
             spare.end()
             quiet.done()
+
+
+def pytest_runtest_teardown() -> None:
+    """What a daemon run in this process made of logs ends with its test."""
+    structlog.reset_defaults()
+
+
+def _uncached(configure: Callable[..., None]) -> Callable[..., None]:
+    """A logger that keeps the configuration of its first use is deaf to `capture_logs` from the next one on."""
+    return lambda **options: configure(**options | {"cache_logger_on_first_use": False})
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

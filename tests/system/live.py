@@ -182,6 +182,7 @@ class LiveCloud:
             target, desired = BridgeTarget(connection), bridge_entries(self._host.installed)
             assert await target.apply(plan(desired, await target.observe())) == {}
             assert await target.observe() == desired
+        self.switch.appctl("revalidator/wait")
 
     def dropped(self, during: Callable[[], None]) -> tuple[Drops, ...]:
         """What anti-spoofing dropped meanwhile, as the agent's meter tells it."""
