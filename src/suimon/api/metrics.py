@@ -61,7 +61,7 @@ class Metrics:
 def _lines(heads: Mapping[str, HostHead], host: str) -> Iterator[str]:
     if host:
         ports = heads[host].ports if host in heads else {}
-        series = [({"host": host, "port": name}, each.metered) for name, each in sorted(ports.items())]
+        series = [({"host": host, "port": name}, each.metered) for name, each in sorted(ports.items()) if not each.gone]
         prefix = "suimon_port"
     else:
         totals = (

@@ -125,6 +125,22 @@ def test_a_reading_that_comes_after_its_minute_is_rolled_up_is_in_a_later_one(tm
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_last_reading_counts_once_though_another_controller_has_written_newer_ones(kind: str, tmp_path: Path) -> None:
+    """One controller was told, and its database is away; the agent turned to the other one, which is told again."""
+    url = cluster().url() if kind == "postgresql" else f"sqlite:///{tmp_path / 'metering.db'}"
+    one, other = (History(Config(), Database(url)) for _ in range(2))
+    one.note([told("h0", BEGAN_S, {})], BEGAN_S)
+    one.note([told("h1", BEGAN_S + 10, {"ax1": 1000, "ay2": 10})], BEGAN_S + 10)
+    last = told("h1", BEGAN_S + 15, {"ax1": 1700})
+    last = Told(last.host, last.reading, last.read_s, last.ports, last=True)
+    deleted = Told(last.host, last.reading, last.read_s, {}, last=True)
+    newer = told("h1", BEGAN_S + 20, {"ay2": 30})
+    noted = [*other.note([newer], BEGAN_S + 20), *other.note([deleted], BEGAN_S + 21), *one.note([last], BEGAN_S + 25)]
+    assert [(each.port_id, each.out_bytes) for each in noted] == [("ay2", 20), ("ax1", 700)]
+    assert one.heads()["h1"].totals["project-a"][2] == 1730
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_report_that_two_controllers_get_counts_once(kind: str, tmp_path: Path) -> None:
     url = cluster().url() if kind == "postgresql" else f"sqlite:///{tmp_path / 'metering.db'}"
     one, other = (History(Config(), Database(url)) for _ in range(2))

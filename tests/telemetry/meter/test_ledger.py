@@ -202,19 +202,22 @@ def test_a_port_of_another_host_is_believed_only_if_it_was_here() -> None:
     assert (after.out_bytes, after.out_outside_bytes) == (200, 50)
 
 
-def test_a_deleted_port_is_whose_it_was_once_and_by_a_last_reading_alone() -> None:
+def test_a_deleted_port_is_whose_it_was_and_by_last_readings_alone() -> None:
     head, _ = advance(HostHead(), Told("h", reading(10, 500, 100), 2010.0, WHOSE), BEGAN_S)
     assert advance(head, Told("h", reading(15, 700, 150), 2015.0, {}), BEGAN_S)[1] == ()
     told = Told("h", reading(15, 700, 150), 2015.0, {}, last=True)
     after, (last,) = advance(head, told, BEGAN_S)
     assert (last.project_id, last.network_id, last.begun_s, last.ended_s) == ("project", "net", 2010.0, 2015.0)
     assert (last.out_bytes, last.out_outside_bytes, last.out_unsplit_bytes) == (200, 50, 150)
-    assert after.totals["project"][2] == 700 and after.ports == {}
-    assert advance(after, told, BEGAN_S)[1] == ()
-    again = Told("h", reading(16, 900, 150), 2016.0, {}, last=True)
-    assert advance(after, again, BEGAN_S)[1] == ()
+    assert after.totals["project"][2] == 700 and after.ports["p"].gone
+    assert advance(after, told, BEGAN_S) == (after, ())
+    when_it_was = Told("h", reading(15, 700, 150), 2015.0, WHOSE, last=True)
+    assert advance(after, when_it_was, BEGAN_S) == (after, ()), "another controller was told before it was deleted"
+    forgotten, _ = advance(after, Told("h", Reading("b", 4000, ()), 6000.0, {}), BEGAN_S)
+    assert forgotten.ports == {} and forgotten.totals == after.totals
     other = Told("h", reading(16, 900, 150), 2016.0, {"p": Metered("project", "net", bound=False)}, last=True)
-    assert advance(after, other, BEGAN_S)[1] == (), "nor is it of a port that was never here"
+    assert advance(HostHead(), other, BEGAN_S)[1] == (), "nor is it of a port that was never here"
+    assert advance(HostHead(), msgspec.structs.replace(other, ports={}), BEGAN_S)[1] == ()
 
 
 def test_a_last_reading_says_of_no_more_than_flows_told_where_it_went() -> None:
@@ -243,3 +246,116 @@ def test_a_reading_that_is_overtaken_by_a_newer_one_is_no_news() -> None:
 def test_a_counter_that_is_smaller_began_again() -> None:
     kept = fold(reading(10, 5000, 400), reading(20, 700, 300))
     assert [(each.out_bytes, each.out_outside_bytes) for each in kept] == [(5000, 400), (700, 300)]
+
+
+class Moved:
+    """A port whose devices come, go and return, and what an agent tells of them: now and then all that counts, and of
+    each device a last reading when it goes.
+    """
+
+    def __init__(self) -> None:
+        self.clock_s, self.flow_born_s = 50.0, 50.0
+        self.now = 0
+        self.devices = {0: 0}
+        self.flow = 0
+        self.sent = self.outside = 0
+        self.messages: list[Told] = []
+
+    def traffic(self, inside: int, outside: int) -> None:
+        self.devices[self.now] += inside + outside
+        self.flow += outside
+        self.sent, self.outside = self.sent + inside + outside, self.outside + outside
+
+    def tell(self, *, last: bool = False) -> None:
+        self.clock_s += 5
+        device = Count(f"device {self.now}", 0.0, self.devices[self.now], self.devices[self.now] // 10)
+        flow = Count("flow", self.flow_born_s, self.flow, self.flow // 10)
+        counts = PortCounts("p", 45.0, None, device, None, flow)
+        read = Reading("boot", self.clock_s, (counts,))
+        self.messages.append(Told("h", read, 2000.0 + self.clock_s, WHOSE, last=last))
+
+    def plug(self, device: int, *, new_flow: bool) -> None:
+        self.tell(last=True)
+        new_flow = new_flow or device in self.devices
+        self.now = device
+        self.devices.setdefault(device, 0)
+        if new_flow:
+            self.clock_s += 5
+            self.flow, self.flow_born_s = 0, self.clock_s
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("traffic"), st.integers(0, 10**6), st.integers(0, 10**6)),
+    st.tuples(st.just("plug"), st.integers(0, 3), st.booleans()),
+    st.just(("tell",)),
+)
+
+
+@given(st.lists(STEPS, max_size=20), st.data())
+def test_what_passed_counts_once_whoever_is_told_and_in_whatever_order(story: list, data: st.DataObject) -> None:
+    """Each message comes once or twice, any before any other; at the end there is one more reading."""
+    port = Moved()
+    for step in story:
+        match step:
+            case ("traffic", inside, outside):
+                port.traffic(inside, outside)
+            case ("plug", device, new_flow):
+                port.plug(device, new_flow=new_flow)
+            case _:
+                port.tell()
+    twice = [each for each in port.messages if data.draw(st.booleans())]
+    come = data.draw(st.permutations([*port.messages, *twice]))
+    port.tell()
+    head, kept = HostHead(), []
+    for told in [*come, port.messages[-1]]:
+        head, samples = advance(head, told, BEGAN_S)
+        kept += samples
+    assert all(figure >= 0 for sample in kept for figure in figures(sample))
+    sums = dict(zip(FIGURES, map(sum, zip(*map(figures, kept), strict=True)), strict=True))
+    assert sums["out_bytes"] == port.sent
+    assert sums["out_outside_bytes"] <= port.outside <= sums["out_outside_bytes"] + sums["out_unsplit_bytes"]
+    spans = [(each.begun_s, each.ended_s) for each in kept]
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
+
+
+def test_a_last_reading_that_newer_ones_overtook_is_compared_with_its_own_device() -> None:
+    head, _ = advance(HostHead(), Told("h", reading(10, 500, 100), 2010.0, WHOSE), BEGAN_S)
+    idle = Count("device 8", 0.0, 0, 0)
+    replaced = PortCounts("p", 16.0, idle, Count("device 8", 0.0, 300, 30), None, Count("flow", 16.0, 0, 0))
+    head, (newer,) = advance(head, Told("h", Reading("b", 20, (replaced,)), 2020.0, WHOSE), BEGAN_S)
+    late = Told("h", reading(15, 700, 150), 2015.0, WHOSE, last=True)
+    head, (last,) = advance(head, late, BEGAN_S)
+    assert (newer.out_bytes, last.out_bytes, last.out_outside_bytes, last.out_unsplit_bytes) == (300, 200, 50, 150)
+    assert (head.clock_s, head.boot) == (20, "b")
+    assert advance(head, late, BEGAN_S) == (head, ())
+    more = msgspec.structs.replace(replaced, sent=Count("device 8", 0.0, 350, 35))
+    _, (after,) = advance(head, Told("h", Reading("b", 30, (more,)), 2030.0, WHOSE), BEGAN_S)
+    assert after.out_bytes == 50
+
+
+def test_what_was_forgotten_of_a_port_does_not_count_again() -> None:
+    """Of more devices than are known, which came and went faster than their last readings."""
+    head = HostHead()
+    for number in range(6):
+        counts = PortCounts("p", 5.0 + number, None, Count(f"device {number}", 0.0, 100, 1))
+        head, _ = advance(head, Told("h", Reading("b", 10 + number, (counts,)), 2010.0 + number, WHOSE), BEGAN_S)
+    assert head.totals["project"][2] == 600
+    first = Reading("b", 10.5, (PortCounts("p", 5.0, None, Count("device 0", 0.0, 120, 2)),))
+    assert advance(head, Told("h", first, 2010.5, WHOSE, last=True), BEGAN_S)[0].totals["project"][2] == 600
+
+
+def test_a_last_reading_of_the_life_before_counts_and_the_host_stays_in_this_one() -> None:
+    head, _ = advance(HostHead(), Told("h", reading(500, 500, 100), 2010.0, WHOSE), BEGAN_S)
+    reborn = msgspec.structs.replace(reading(20, 50, 10, born_s=15.0), boot="another")
+    head, _ = advance(head, Told("h", reborn, 2040.0, WHOSE), BEGAN_S)
+    late = Told("h", reading(505, 700, 150), 2015.0, WHOSE, last=True)
+    head, (last,) = advance(head, late, BEGAN_S)
+    assert (last.out_bytes, head.boot, head.clock_s) == (200, "another", 20)
+    assert advance(head, late, BEGAN_S) == (head, ())
+
+
+def test_a_late_reading_of_a_device_from_before_there_was_metering_is_nobodys() -> None:
+    head, _ = advance(HostHead(), Told("h", reading(20, 50, 0, plugged_s=15.0), 2020.0, WHOSE), BEGAN_S)
+    old = PortCounts("p", -2000.0, None, Count("device 1", 0.0, 10**12, 10**9))
+    head, (last,) = advance(head, Told("h", Reading("b", 15, (old,)), 2015.0, WHOSE, last=True), BEGAN_S)
+    assert last.out_bytes == 0
