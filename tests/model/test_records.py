@@ -5,6 +5,8 @@ import pytest
 
 from suimon.model.records import RECORD, Arena, batch_of, joined, numbers_of, pieces, scaled, some
 
+WRITTEN = frozenset({"bytes", "packets"})
+
 
 def test_an_unknown_sampling_counts_as_reported() -> None:
     batch = batch_of(2)
@@ -47,7 +49,7 @@ def test_pieces_have_all_records_in_order() -> None:
 
 def test_neighbours_are_joined_where_they_lie() -> None:
     arena = Arena(8)
-    first, second, third, large = arena.batch(3), arena.batch(5), arena.batch(1), arena.batch(9)
+    first, second, third, large = (arena.batch(length, frozenset(), WRITTEN) for length in (3, 5, 1, 9))
     for number, each in enumerate((first, second, third, large)):
         each["bytes"] = number
     both = joined([first, second])
@@ -64,7 +66,7 @@ def test_neighbours_are_joined_where_they_lie() -> None:
 def test_what_an_arena_gives_is_empty_and_nobody_elses() -> None:
     arena, empty, held = Arena(4), batch_of(2).rows().tolist(), []
     for number in range(5):
-        batch = arena.batch(2)
+        batch = arena.batch(2, frozenset(), frozenset(RECORD.names or ()))
         assert batch.rows().tolist() == empty
         for name in RECORD.names or ():
             batch[name] = number + 1
@@ -72,10 +74,30 @@ def test_what_an_arena_gives_is_empty_and_nobody_elses() -> None:
     assert [each["source_low"].tolist() for each in held] == [[n, n] for n in range(1, 6)]
 
 
+def test_columns_that_nobody_writes_are_zeros_and_stay_so() -> None:
+    arena, names = Arena(4), {*(RECORD.names or ())}
+    first = arena.batch(2, frozenset({"bytes"}), frozenset({"input"}))
+    first["bytes"] = 7
+    second = arena.batch(2, frozenset({"bytes"}))
+    assert first.leads_to(second), "what was written once has room from then on"
+    assert not arena.batch(1, frozenset(), frozenset({"output"})).leads_to(second)
+    third = arena.batch(3, frozenset(), frozenset({"bytes", "input"}))
+    for batch in (first, second, third):
+        for name in names - {"bytes"}:
+            assert batch[name].tolist() == [-1 if name == "port" else 0] * len(batch)
+        for name in names - {"bytes", "input", "output", "port", "direction"}:
+            with pytest.raises(ValueError, match="read-only"):
+                batch[name] = 1
+    assert third["bytes"].tolist() == [0] * 3
+    third["output"] = 1
+
+
 def test_columns_are_where_is_said() -> None:
     batch = batch_of(9)
     names = RECORD.names or ()
-    for part in (batch, batch[2:], batch[2:][3:5], some(batch, np.array([1, 1]))):
+    arena = Arena(8)
+    arena.batch(3, WRITTEN)
+    for part in (batch, batch[2:], batch[2:][3:5], some(batch, np.array([1, 1])), arena.batch(5, WRITTEN)):
         assert part.places().tolist() == [part[name].ctypes.data for name in names]
         assert part.places(numbers_of("bytes", "begun")).tolist() == [part[n].ctypes.data for n in ("bytes", "begun")]
     for name in names:

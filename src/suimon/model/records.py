@@ -6,7 +6,7 @@ telemetry and detection may import them: numpy may be missing where those are le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
@@ -43,7 +43,8 @@ TOGETHER: Final = 1 << 17
 Column = NDArray[Any]
 Places = NDArray[np.int64]
 _LINE_BYTES: Final = 64
-_FIELDS: Final = tuple((name, RECORD[name]) for name in RECORD.names or ())
+_NAMES: Final = RECORD.names or ()
+_FIELDS: Final = tuple((name, RECORD[name]) for name in _NAMES)
 _SIZES: Final = np.array([kind.itemsize for _, kind in _FIELDS], np.int64)
 
 
@@ -108,28 +109,33 @@ class Arena:
     """For batches that come one after the other: so they lie, and are joined without being copied.
 
     What was made here is no one else's, and its memory goes when nobody has a batch of it any more: never before.
+    There is memory only for columns that anyone has written: in all others the same zeros are read.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._used = most, 0
         self._all = batch_of(0)
+        self._written = _TAGGED
+        self._zeros = np.zeros(most, "u8")
+        self._zeros.flags.writeable = False
 
-    def batch(self, length: int) -> Batch:
-        """As `batch_of`."""
+    def batch(self, length: int, filled: frozenset[str], written: frozenset[str] = frozenset()) -> Batch:
+        """As `batch_of`, for a caller who fills those columns, all of each, and may write into those others."""
         if length > self._most:
             return batch_of(length)
-        if self._used + length > len(self._all):
-            self._all, self._used = _batch(np.empty, self._most), 0
+        wanted = self._written | filled | written
+        if wanted != self._written or self._used + length > len(self._all):
+            self._all, self._used, self._written = _batch(np.empty, self._most, wanted, self._zeros), 0, wanted
         found = self._all[self._used : self._used + length]
         self._used += length
-        for name, _ in _FIELDS:
+        for name in wanted - filled:
             found[name] = _EMPTY.get(name, 0)
         return found
 
 
 def numbers_of(*names: str) -> Places:
     """Where these fields stand in RECORD."""
-    return np.array([(RECORD.names or ()).index(name) for name in names], np.int64)
+    return np.array([_NAMES.index(name) for name in names], np.int64)
 
 
 FROM_GUEST: Final = 1
@@ -138,6 +144,8 @@ TO_GUEST: Final = 2
 
 
 _EMPTY: Final = {"port": -1}
+_TAGGED: Final = frozenset({"port", "direction"})
+"""What is written once it is known whose a record is."""
 
 
 def batch_of(length: int) -> Batch:
@@ -218,12 +226,21 @@ def _runs(batches: Sequence[Batch]) -> list[Batch]:
     return found
 
 
-def _batch(make: Callable[[int, type[np.uint8]], NDArray[np.uint8]], length: int) -> Batch:
-    """Of memory that is made so."""
-    begins = [0]
-    for _, kind in _FIELDS:
-        # Columns a power of two apart would share the same few places of a cache.
-        begins.append(begins[-1] + (-(-kind.itemsize * length // _LINE_BYTES) | 1) * _LINE_BYTES)
-    memory = make(begins[-1], np.uint8)
-    columns = {name: np.ndarray(length, kind, memory, at) for (name, kind), at in zip(_FIELDS, begins, strict=False)}
-    return Batch(_Memory(columns, memory.ctypes.data + np.array(begins[:-1], np.int64)), 0, length)
+def _batch(
+    make: Callable[[int, type[np.uint8]], NDArray[np.uint8]],
+    length: int,
+    names: Collection[str] = _NAMES,
+    zeros: Column | None = None,
+) -> Batch:
+    """Of memory that is made so. Other columns than those are zeros, of 64 bits and at least as many."""
+    at, begins, columns = 0, dict[str, int](), dict[str, Column]()
+    for name, kind in _FIELDS:
+        if name in names:
+            begins[name] = at
+            # Columns a power of two apart would share the same few places of a cache.
+            at += (-(-kind.itemsize * length // _LINE_BYTES) | 1) * _LINE_BYTES
+    memory = make(at, np.uint8)
+    for name, kind in _FIELDS:
+        whole, begin = (memory, begins[name]) if name in begins else (zeros, 0)
+        columns[name] = np.ndarray(length, kind, whole, begin)
+    return Batch(_Memory(columns, np.array([each.ctypes.data for each in columns.values()], np.int64)), 0, length)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, Never, Protocol
@@ -101,6 +102,8 @@ class Collecting:
         self._held: deque[Lot] = deque()
         self._held_count, self._retry_s, self._retry_at = 0, 0.0, 0.0
         self._full, self._writing, self._wrote_at = asyncio.Event(), asyncio.Lock(), 0.0
+        self._writer = ThreadPoolExecutor(1, "writer")
+        """Always the same thread, as each has memory of its own, which the kernel clears for it."""
 
     @property
     def history_error(self) -> str:
@@ -225,7 +228,7 @@ class Collecting:
                 pass
             await asyncio.sleep(max(0.0, self._retry_at - time.monotonic()))
             await self._flush()
-            await self._done("tend", self._history.tend)
+            await self._done("tend", self._history.tend, None)
 
     async def _freshen(self) -> None:
         if self._waiting and time.monotonic() - self._wrote_at > self._config.freshen_s:
@@ -246,7 +249,7 @@ class Collecting:
                 self._held.append(Lot(batches, tagger.ports, tagger.exporters, time.time(), number))
             while self._held:
                 lot = self._held[0]
-                if await self._done("write", lambda: self._history.write(lot)):  # noqa: B023 (awaited)
+                if await self._done("write", lambda: self._history.write(lot), self._writer):  # noqa: B023 (awaited)
                     self.kept += lot.records
                     self._retry_s = 0.0
                 elif self._history.retries:
@@ -267,11 +270,11 @@ class Collecting:
         self._held.clear()
         self._held_count = 0
 
-    async def _done(self, what: str, act: Callable[[], None]) -> bool:
-        """History's troubles stay its own."""
+    async def _done(self, what: str, act: Callable[[], None], thread: Executor | None) -> bool:
+        """History's troubles stay its own. Without a thread that it is for, any will do."""
         before = self.history_error
         try:
-            await asyncio.to_thread(act)
+            await asyncio.get_running_loop().run_in_executor(thread, act)
         except (OSError, duckdb.Error) as error:
             self._troubles[what] = str(error).splitlines()[0] if str(error) else type(error).__name__
             if self.history_error != before:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -33,12 +33,15 @@ _KNOWN: Final = {
     *(f"{which}_{unit}" for which in ("begun", "ended") for unit, _ in _TIMES),
     *("observed_ms", "observed_s"),
 }
-_OF_SAMPLES: Final = numbers_of(
+_SAMPLE: Final = (
     *("ip_version", "protocol", "tcp_flags", "source_port", "destination_port", "source_high", "source_low"),
     *("destination_high", "destination_low", "source_mac", "destination_mac", "packets", "bytes", "sampling", "input"),
     *("output", "begun", "ended"),
 )
 """As decoding.c's `samples` has them."""
+_OF_SAMPLES: Final = numbers_of(*_SAMPLE)
+_SAMPLED: Final = frozenset({*_SAMPLE, "exporter"})
+"""Which the collector knows."""
 _OF_RUNS: Final = numbers_of("begun", "ended", "exporter", "sampling")
 """As its `columns`."""
 
@@ -52,6 +55,10 @@ class Program(NamedTuple):
     record_bytes: int
     fields: NDArray[np.int64]
     ip_version: int
+    filled: frozenset[str]
+    """Columns that are written of all records."""
+    written: frozenset[str]
+    """Of some."""
 
 
 class Runs(NamedTuple):
@@ -81,7 +88,7 @@ def program(template: Template) -> Program | None:
     if template.scope or any({f"{side}_ip4", f"{side}_ip6"} <= of.keys() for side in ("source", "destination")):
         return None
     version = 6 if "source_ip6" in of else 4 if "source_ip4" in of else 0
-    return Program(size, _rows((*_numbers(of, said_version=not version), *_times(of))), version)
+    return _program(size, (*_numbers(of, said_version=not version), *_times(of)), version)
 
 
 def _numbers(of: dict[str, tuple[int, int]], *, said_version: bool) -> Iterable[tuple[int, int, int, str]]:
@@ -113,18 +120,22 @@ def _times(of: dict[str, tuple[int, int]]) -> Iterable[tuple[int, int, int, str]
     yield (*ended, "ended")
 
 
-def _rows(told: Iterable[tuple[int, int, int, str]]) -> NDArray[np.int64]:
+def _program(record_bytes: int, told: Sequence[tuple[int, int, int, str]], ip_version: int) -> Program:
     rows = [
         (offset, width, kind, RECORD[column].itemsize, _FIELDS.index(column)) for offset, width, kind, column in told
     ]
-    return np.array(rows, np.int64)
+    filled = {column for _, _, kind, column in told if kind != _WHERE_ZERO} | {"exporter", "sampling"}
+    if ip_version:
+        filled.add("ip_version")
+    written = frozenset(column for *_, column in told)
+    return Program(record_bytes, np.array(rows, np.int64), ip_version, frozenset(filled), written)
 
 
 def of_layout(layout: np.dtype[np.void], ip_version: int) -> Program:
     """Records that are fixed: fields of those names, times by uptime."""
     of = {name: (offset, kind.itemsize) for name, (kind, offset, *_) in (layout.fields or {}).items()}
     plain = [(*where, _NUMBER, name) for name, where in of.items() if name in _FIELDS]
-    return Program(layout.itemsize, _rows((*plain, *_times(of))), ip_version)
+    return _program(layout.itemsize, (*plain, *_times(of)), ip_version)
 
 
 def filled(
@@ -134,7 +145,7 @@ def filled(
     datagram. Also, of which records the time was not believed; None when it was of all.
     """
     assert _LIBRARY is not None, "there is no decoding.c"
-    batch = arena.batch(int(runs.counts.sum()))
+    batch = arena.batch(int(runs.counts.sum()), program.filled, program.written)
     told = program.fields.copy()
     told[:, 4] = batch.places(told[:, 4])
     exporter, sampling, uptime_ms = (np.ascontiguousarray(each, np.int64) for each in (*runs[2:], header.uptime_ms))
@@ -174,7 +185,7 @@ def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.
     others = ctypes.c_int64(0)
     most = _LIBRARY.suimon_samples(*datagrams, None, 0, None, ctypes.addressof(others), place(broken))
     assert most >= 0, "datagrams lie within the bytes"
-    batch, owner = arena.batch(most), np.empty(most, np.int64)
+    batch, owner = arena.batch(most, frozenset(), _SAMPLED), np.empty(most, np.int64)
     told = np.empty((4, others.value), np.int64)
     into = np.append(batch.places(_OF_SAMPLES), place(owner))
     rest = np.array([place(each) for each in told], np.int64)
