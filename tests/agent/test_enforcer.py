@@ -283,10 +283,10 @@ def test_a_zone_is_bounded_before_its_flows_come_and_as_long_as_there_is_the_por
         switch.bridge.before_apply = lambda: bounded.append(dict(switch.zones.held))
         async with parts.enforcing(switch):
             parts.enforcer.plug("p1", 1)
-            parts.take(snapshot(1, port(1), port(2, security=False)))
+            parts.take(snapshot(1, port(1), port(2, security=False), port(3)))
             await parts.in_force(1)
             zone = parts.world.numbers.get("port", "p1")
-            assert bounded[0] == switch.zones.held == {zone: True}
+            assert bounded[0] == switch.zones.held == {zone: True}, "who is nowhere yet opens nothing"
             parts.enforcer.plug("p1", None)
             parts.take(Delta(at(2)))
             await parts.in_force(2)

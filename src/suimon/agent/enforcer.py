@@ -415,6 +415,9 @@ class Enforcer:
         return True
 
     def _limit(self, loops: _Loops, owner: Owner, program: Program) -> None:
+        """From when the guest is plugged first, and as long as there is the port."""
+        if owner not in self._limited and owner.id not in self.world.ofports:
+            return
         self._limited.add(owner)
         loops.shapes.want(owner, {each.port_id: Shape(each.rate_kbps, each.burst_kbits) for each in program.shapes})
         # By another name, so that a limit that is refused doesn't make the port one that isn't ready.
