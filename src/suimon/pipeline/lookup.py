@@ -82,14 +82,13 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator[Part]:
     number = facts.number("network", network.id)
     everywhere, here = GROUP | number << 1, GROUP | number << 1 | 1
-    local = tuple(_local_buckets(facts, network))
     remote = list(_remote_buckets(facts, network))
     for number_of_group in range((len(remote) - 1) // _MOST_BUCKETS, 0, -1):
         further = further_group(facts.number("group", f"{network.id}/{number_of_group}"))
         yield Group(further, owner, tuple(remote[number_of_group * _MOST_BUCKETS :]))
         remote[number_of_group * _MOST_BUCKETS :] = [Bucket((UseGroup(further),))]
-    yield Group(everywhere, owner, (*local, *remote))
-    yield Group(here, owner, local)
+    yield Group(here, owner, tuple(_local_buckets(facts, network)))
+    yield Group(everywhere, owner, (Bucket((UseGroup(here),)), *remote))
     many: dict[str, object] = {NET: number, "eth_dst": _MANY}
     yield flow(Stage.LOOKUP, 60, owner, many | {ORIGIN: FROM_GUEST}, [UseGroup(everywhere)])
     yield flow(Stage.LOOKUP, 50, owner, many, [UseGroup(here)])
