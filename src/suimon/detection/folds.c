@@ -111,7 +111,7 @@ typedef struct { /* What a fold finds: room for all records that are seen. */
     int64_t *counts; /* Chosen, own, missed; and one more than the highest row that an amount was added to. */
 } found;
 
-EXPORTED int64_t suimon_folds(void) { return 3; }
+EXPORTED int64_t suimon_folds(void) { return SOURCE; }
 
 static inline uint64_t salted(uint64_t value, uint64_t salt) { /* As loops.c mixes. */
     return mixed(value * 0x9E3779B97F4A7C15u + salt);

@@ -40,9 +40,6 @@ from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index
 from suimon.model.records import RECORD
 
-_INTERFACE: Final = 3
-"""What folds.c says it is."""
-
 _READ_KINDS: Final = tuple(RECORD[name] for name in READ)
 _SEEN: Final = np.dtype(
     [
@@ -411,7 +408,7 @@ _FUNCTIONS: Final = {
 
 
 def _loaded(folder: str) -> ctypes.CDLL | None:
-    return library(folder, "folds", _INTERFACE, _FUNCTIONS)
+    return library(folder, __file__, _FUNCTIONS)
 
 
 _LIBRARY = _loaded(__file__.rpartition("/")[0])

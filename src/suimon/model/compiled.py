@@ -1,12 +1,14 @@
 """C beside Python: `.ci/bootstrap` compiles each `name.c` to `libname.so`, and what has none does without.
 
-A library says by `suimon_name()` which interface it has: another file's functions may want other arguments.
+A library says by `suimon_name()` which source it was made of: functions of another one may want other arguments.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
@@ -15,6 +17,8 @@ NUMBER: Final = ctypes.c_int64
 AT: Final = ctypes.c_void_p
 """Where an array begins: `place(array)`."""
 _BYTE: Final = ctypes.c_char
+_DIGITS: Final = 15
+"""Of the hash of a source, hexadecimal: as many as a signed number of 64 bits has room for."""
 
 
 class Function(NamedTuple):
@@ -24,11 +28,16 @@ class Function(NamedTuple):
     gives: Any = None
 
 
-def library(folder: str, name: str, interface: int, functions: Mapping[str, Function]) -> ctypes.CDLL | None:
-    """The one of that folder and name; None when it isn't there, isn't ours, or has another interface."""
+def library(folder: str, module: str, functions: Mapping[str, Function]) -> ctypes.CDLL | None:
+    """The one of that folder that was made of the C beside this file of Python; None when it isn't there, isn't ours, or
+    is of another source, as after a change that nobody has compiled yet.
+    """
+    source = Path(module).with_suffix(".c")
     try:
-        found = ctypes.CDLL(f"{folder}/lib{name}.so")
-        suits = getattr(found, f"suimon_{name}")() == interface
+        found = ctypes.CDLL(f"{folder}/lib{source.stem}.so")
+        says = getattr(found, f"suimon_{source.stem}")
+        says.restype = NUMBER
+        suits = says() == digest(source)
     except (OSError, AttributeError):
         return None
     if not suits:
@@ -37,6 +46,12 @@ def library(folder: str, name: str, interface: int, functions: Mapping[str, Func
         each = getattr(found, each_name)
         each.argtypes, each.restype = function
     return found
+
+
+def digest(source: Path) -> int:
+    """What a library of this source says it is made of: it and the headers, which all lie here. Raises OSError."""
+    headers = sorted(Path(__file__).parent.glob("*.h"))
+    return int(sha256(b"".join(each.read_bytes() for each in (source, *headers))).hexdigest()[:_DIGITS], 16)
 
 
 def place(array: NDArray[Any]) -> int:

@@ -8,7 +8,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-EXPORTED int64_t suimon_loops(void) { return 7; }
+EXPORTED int64_t suimon_loops(void) { return SOURCE; }
 
 /* `salted` is 1 when each value has a salt of its own, 0 when all have the first. */
 EXPORTED void suimon_mix(const uint64_t *values, const uint64_t *salt, int64_t salted, int64_t count, uint64_t *found) {

@@ -15,8 +15,6 @@ from suimon.model.compiled import AT, NUMBER, Function, library, place
 
 Places = NDArray[np.int64]
 Keys = NDArray[np.uint64]
-_INTERFACE: Final = 7
-"""What loops.c says it is."""
 _SALT: Final = int(np.random.default_rng().integers(1 << 63))
 """Who doesn't know it can't choose addresses that meet in a hash table. What is found is the same by any."""
 
@@ -119,7 +117,7 @@ _FUNCTIONS: Final = {
 
 
 def _loaded(folder: str) -> ctypes.CDLL | None:
-    return library(folder, "loops", _INTERFACE, _FUNCTIONS)
+    return library(folder, __file__, _FUNCTIONS)
 
 
 _LIBRARY = _loaded(__file__.rpartition("/")[0])

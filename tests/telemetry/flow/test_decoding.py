@@ -1,6 +1,5 @@
 """What is compiled finds what numpy finds, whatever the bytes, and reads nothing beside them."""
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -97,10 +96,3 @@ def test_of_nothing_nothing_is_found() -> None:
     runs, header = decoding.Runs(*[nothing] * 4), Header(np.empty(0), np.empty(0), nothing)
     assert len(decoding.filled(netflow5.PROGRAM, np.zeros(SLACK, np.uint8), runs, header, Arena(9))[0]) == 0
     assert len(decoding.sampled(np.zeros(SLACK, np.uint8), nothing, nothing, np.empty(0), Arena(9)).batch) == 0
-
-
-def test_a_library_of_another_interface_is_left(tmp_path: Path) -> None:
-    (tmp_path / "decoding.c").write_text("long suimon_decoding(void) { return 0; }")
-    made = ["gcc", "-shared", "-o", tmp_path / "libdecoding.so", tmp_path / "decoding.c"]
-    subprocess.run(made, check=True)
-    assert decoding._loaded(str(tmp_path)) is None

@@ -9,7 +9,7 @@
 #define AT_ONCE 512 /* Records whose fields are read one after the other: as many as stay in the nearest cache. */
 #define WORD 8      /* What is read at once, however short a field is: so much has to lie behind the last of them. */
 
-EXPORTED int64_t suimon_decoding(void) { return 1; }
+EXPORTED int64_t suimon_decoding(void) { return SOURCE; }
 
 static inline uint64_t eight(const uint8_t *at) {
     return (uint64_t)at[0] << 56 | (uint64_t)at[1] << 48 | (uint64_t)at[2] << 40 | (uint64_t)at[3] << 32 |

@@ -19,8 +19,6 @@ from suimon.telemetry.flow.datagrams import Bytes, Places
 from suimon.telemetry.flow.elements import COUNTS, TAKEN
 from suimon.telemetry.flow.layout import VARIABLE, Template, fields
 
-_INTERFACE: Final = 1
-"""What decoding.c says it is."""
 _NUMBER, _WHERE_ZERO, _UPTIME_MS, _UNIX_MS, _UNIX_S, _EXPORT_TIME = range(6)
 _FIELDS: Final = RECORD.names or ()
 _ADDRESSES: Final = {f"{side}_ip{version}" for side in ("source", "destination") for version in (4, 6)}
@@ -206,7 +204,7 @@ _FUNCTIONS: Final = {
 
 
 def _loaded(folder: str) -> ctypes.CDLL | None:
-    return library(folder, "decoding", _INTERFACE, _FUNCTIONS)
+    return library(folder, __file__, _FUNCTIONS)
 
 
 _LIBRARY = _loaded(__file__.rpartition("/")[0])

@@ -17,7 +17,7 @@
 #define NONE 0xFFFFu
 #define SLOTS (1 << 13) /* Twice `most`, by the 13 highest bits of a product. */
 
-EXPORTED int64_t suimon_pages(void) { return 1; }
+EXPORTED int64_t suimon_pages(void) { return SOURCE; }
 
 /* What is found of a column; numbers have the bits that their type has. */
 typedef struct {

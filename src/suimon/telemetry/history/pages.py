@@ -19,8 +19,6 @@ Bytes = bytes | memoryview
 """What is written at once is not copied before."""
 FEW: Final = 4096
 """So many different numbers are worth a dictionary: they are read several times faster than differences."""
-_INTERFACE: Final = 1
-"""What pages.c says it is."""
 _BLOCK: Final = 128
 _MOST_OF_BLOCK: Final = 10 + 4 + 8 * _BLOCK
 _MOST: Final = (1 << 63) - 1
@@ -168,7 +166,7 @@ _FUNCTIONS: Final = {
 
 
 def _loaded(folder: str) -> ctypes.CDLL | None:
-    return library(folder, "pages", _INTERFACE, _FUNCTIONS)
+    return library(folder, __file__, _FUNCTIONS)
 
 
 _LIBRARY = _loaded(__file__.rpartition("/")[0])

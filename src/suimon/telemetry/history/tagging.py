@@ -301,7 +301,7 @@ _FUNCTIONS: Final = {"suimon_tag": Function((AT, NUMBER, AT, AT, AT), NUMBER)}
 
 
 def _loaded(folder: str) -> ctypes.CDLL | None:
-    return library(folder, "tagging", 2, _FUNCTIONS)
+    return library(folder, __file__, _FUNCTIONS)
 
 
 _LIBRARY = _loaded(__file__.rpartition("/")[0])
