@@ -15,7 +15,7 @@ def built(module: Any, folder: Path, *options: str) -> ctypes.CDLL:
     """The library of a module's C, made in that folder as `.ci/bootstrap` does it, but for these options of gcc."""
     source = Path(module.__file__).with_suffix(".c")
     made = folder / f"lib{source.stem}.so"
-    flags = "-O3", "-fvisibility=hidden", "-shared", "-fPIC", f"-DSOURCE={digest(source):#x}"
+    flags = "-O3", "-fvisibility=hidden", "-shared", "-fPIC", f"-DSOURCE={digest(str(source)):#x}"
     subprocess.run(["gcc", *flags, *options, "-o", made, source], check=True)
     library: ctypes.CDLL | None = module._loaded(str(folder))
     assert library is not None

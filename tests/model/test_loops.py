@@ -30,19 +30,12 @@ both = partial(by_both, loops)
 
 def test_what_is_no_library_of_these_is_left(tmp_path: Path) -> None:
     sources = {"old": "long suimon_loops(void) { return 7; }", "other": "long suimon_other(void) { return SOURCE; }"}
-    of = digest(Path(loops.__file__).with_suffix(".c"))
+    of = digest(str(Path(loops.__file__).with_suffix(".c")))
     for name, text in (sources | {"text": ""}).items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "loops.c").write_text(text)
-        made = [
-            "gcc",
-            "-shared",
-            f"-DSOURCE={of:#x}",
-            "-o",
-            tmp_path / name / "libloops.so",
-            tmp_path / name / "loops.c",
-        ]
-        subprocess.run(made, check=True)
+        made = ["-o", tmp_path / name / "libloops.so", tmp_path / name / "loops.c"]
+        subprocess.run(["gcc", "-shared", f"-DSOURCE={of:#x}", *made], check=True)
     (tmp_path / "text" / "libloops.so").write_text("no library")
     assert [loops._loaded(str(tmp_path / name)) for name in ("old", "other", "text", "none")] == [None] * 4
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
@@ -17,6 +16,9 @@ NUMBER: Final = ctypes.c_int64
 AT: Final = ctypes.c_void_p
 """Where an array begins: `place(array)`."""
 _BYTE: Final = ctypes.c_char
+_FOLDER: Final = __file__.rpartition("/")[0]
+_HEADERS: Final = ("hashing.h",)
+"""All that there are; they lie here."""
 _DIGITS: Final = 15
 """Of the hash of a source, hexadecimal: as many as a signed number of 64 bits has room for."""
 
@@ -29,15 +31,15 @@ class Function(NamedTuple):
 
 
 def library(folder: str, module: str, functions: Mapping[str, Function]) -> ctypes.CDLL | None:
-    """The one of that folder that was made of the C beside this file of Python; None when it isn't there, isn't ours, or
-    is of another source, as after a change that nobody has compiled yet.
+    """The one of that folder that was made of the C beside this file of Python; None when it isn't there, isn't ours,
+    or is of another source, as after a change that nobody has compiled yet.
     """
-    source = Path(module).with_suffix(".c")
+    name = module.rpartition("/")[2].partition(".")[0]
     try:
-        found = ctypes.CDLL(f"{folder}/lib{source.stem}.so")
-        says = getattr(found, f"suimon_{source.stem}")
+        found = ctypes.CDLL(f"{folder}/lib{name}.so")
+        says = getattr(found, f"suimon_{name}")
         says.restype = NUMBER
-        suits = says() == digest(source)
+        suits = says() == digest(f"{module.rpartition('.')[0]}.c")
     except (OSError, AttributeError):
         return None
     if not suits:
@@ -48,10 +50,13 @@ def library(folder: str, module: str, functions: Mapping[str, Function]) -> ctyp
     return found
 
 
-def digest(source: Path) -> int:
-    """What a library of this source says it is made of: it and the headers, which all lie here. Raises OSError."""
-    headers = sorted(Path(__file__).parent.glob("*.h"))
-    return int(sha256(b"".join(each.read_bytes() for each in (source, *headers))).hexdigest()[:_DIGITS], 16)
+def digest(source: str) -> int:
+    """What a library of this file says it is made of: it, and the headers, whichever it includes. Raises OSError."""
+    made = sha256()
+    for name in (source, *(f"{_FOLDER}/{header}" for header in _HEADERS)):
+        with open(name, "rb") as file:  # noqa: PTH123 (model reads no other file, and has no pathlib)
+            made.update(file.read())
+    return int(made.hexdigest()[:_DIGITS], 16)
 
 
 def place(array: NDArray[Any]) -> int:
