@@ -2,7 +2,8 @@
 
     python bench/flow_kept.py --records 10000000
 
-The records are of one hour and 2,000 ports; questions are asked of the hour's small files, then of the packed one.
+The records are of one hour and 2,000 ports; questions are asked of the hour's small files, then of the packed one, then
+with its summary.
 """
 
 from __future__ import annotations
@@ -54,9 +55,10 @@ def main() -> None:
         for number in range(parts):
             batch = of_hour(number, parts)
             writing_s += cpu_s(lambda batch=batch: segments.write(Lot((batch,), ports, exporters, now_s)))  # type: ignore[misc]
-        told(segments, "written", writing_s, parts * _PART)
+        told(segments, Path(folder), "written", writing_s, parts * _PART)
         now_s += HOUR_S
-        told(segments, "packed", cpu_s(segments.compact), parts * _PART)
+        told(segments, Path(folder), "packed", cpu_s(segments.compact), parts * _PART)
+        told(segments, Path(folder), "summed up", cpu_s(segments.sum_up), parts * _PART)
         segments.close()
 
 
@@ -78,8 +80,8 @@ def of_hour(number: int, parts: int) -> Batch:
     return batch
 
 
-def told(segments: Segments, name: str, used_s: float, records: int) -> None:
-    size = sum(path.stat().st_size for path in segments.files())
+def told(segments: Segments, folder: Path, name: str, used_s: float, records: int) -> None:
+    size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
     print(f"{name}: {size / records:.1f} B a record, {used_s / records * 1e6:.2f} CPU s a million", flush=True)
     for words, question in _QUESTIONS.items():
         took = []

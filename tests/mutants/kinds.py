@@ -197,6 +197,7 @@ def history_misled(root: Path) -> Iterator[Mutant]:
         "filters",
         "questions",
         "segments",
+        "summaries",
         "parquet",
         "talk",
         "talk_clickhouse",
@@ -317,7 +318,9 @@ _OF_ENFORCEMENT = tuple(
     for name in ("world", "forbidding", "history", "replay", "fact_tables", "enforcement", "purse", "flows", "timed")
 )
 _OF_FACTS = tuple(f"tests/enforcement/test_{name}.py" for name in ("fact_tables", "file_rows", "gathering"))
-_OF_HISTORY = tuple(f"tests/telemetry/test_{name}.py" for name in ("history", "clickhouse", "collecting", "talk"))
+_OF_HISTORY = tuple(
+    f"tests/telemetry/test_{name}.py" for name in ("history", "summaries", "clickhouse", "collecting", "talk")
+)
 _OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")
 
 _OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))

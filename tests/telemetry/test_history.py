@@ -152,7 +152,16 @@ def test_of_times_that_are_sure_only_those_hours_are_read(asked: str, bounds: tu
     "wrong",
     [
         *("colour red", "source", "source 10.0.0.300", "(source 10.0.0.1", "source 10.0.0.1)", "protocol > 6", "and"),
-        *("destination_port 65536", "destination_port -1", "bytes 1e3", "since yesterday", "mac 02:00", "not", "= ="),
+        *(
+            "destination_port 65536",
+            "destination_port -1",
+            "bytes 1e3",
+            "since yesterday",
+            "until " + "9" * 400,
+            "mac 02:00",
+            "not",
+            "= =",
+        ),
         *("port and host h1", "source_port >= 1-2", "bytes !", "bytes 1 !", "port ,", "host h1,"),
         *("(" * 30 + "bytes 1" + ")" * 30, "bytes 1 " * 300, "source_port " + ",".join(["1"] * 201)),
     ],

@@ -18,6 +18,8 @@ import msgspec
 LONGEST: Final = 2000
 _DEEPEST: Final = 20
 _MOST_VALUES: Final = 200
+_MOST_DIGITS: Final = 12
+"""Of a time in seconds: milliseconds of more would not fit a column."""
 _TOKEN: Final = re.compile(r"\s*([()]|[<>]=?|!?=|[^\s()<>=!]+)")
 _OPERATORS: Final = {"=", "!=", "<", "<=", ">", ">="}
 _WORDS: Final = {"and", "or", "not", "(", ")"} | _OPERATORS
@@ -32,12 +34,15 @@ class FilterError(Exception):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """`sql` has a `?` for each of `parameters`. `since_s` and `until_s` bound what can match, where that is sure."""
+    """`sql` has a `?` for each of `parameters`. `since_s` and `until_s` bound what can match, where that is sure;
+    `moments` are what it compares records' "begun" and "ended" with, in milliseconds.
+    """
 
     sql: str = "1 = 1"
     parameters: tuple[object, ...] = ()
     since_s: float | None = None
     until_s: float | None = None
+    moments: tuple[tuple[str, int], ...] = ()
 
     def and_(self, other: Condition) -> Condition:
         return _all_of([self, other])
@@ -91,7 +96,7 @@ class _Reader:
             found.append(self._all(depth))
         if len(found) == 1:
             return found[0]
-        return Condition(f"({' OR '.join(each.sql for each in found)})", _parameters(found))
+        return Condition(f"({' OR '.join(each.sql for each in found)})", _parameters(found), moments=_moments(found))
 
     def _all(self, depth: int) -> Condition:
         found = [self._one(depth)]
@@ -107,7 +112,7 @@ class _Reader:
         word = self.take()
         if word == "not":
             found = self._one(depth + 1)
-            return Condition(_none(found.sql), found.parameters)
+            return Condition(_none(found.sql), found.parameters, moments=found.moments)
         if word == "(":
             found = self.any(depth + 1)
             if self.take() != ")":
@@ -139,11 +144,16 @@ def _all_of(found: Sequence[Condition]) -> Condition:
     since = [each.since_s for each in found if each.since_s is not None]
     until = [each.until_s for each in found if each.until_s is not None]
     sql = f"({' AND '.join(each.sql for each in found)})"
-    return Condition(sql, _parameters(found), max(since, default=None), min(until, default=None))
+    bounds = max(since, default=None), min(until, default=None)
+    return Condition(sql, _parameters(found), *bounds, moments=_moments(found))
 
 
 def _parameters(found: Iterable[Condition]) -> tuple[object, ...]:
     return tuple(parameter for each in found for parameter in each.parameters)
+
+
+def _moments(found: Iterable[Condition]) -> tuple[tuple[str, int], ...]:
+    return tuple(moment for each in found for moment in each.moments)
 
 
 def _none(sql: str) -> str:
@@ -204,17 +214,19 @@ def _mac(field: str, operator: str, value: str) -> tuple[str, Values]:
 
 
 def _since(at_s: float) -> Condition:
-    return Condition("(begun_ms + duration_ms >= ?)", (int(at_s * 1000),), since_s=at_s)
+    at_ms = int(at_s * 1000)
+    return Condition("(begun_ms + duration_ms >= ?)", (at_ms,), since_s=at_s, moments=(("ended", at_ms),))
 
 
 def _until(at_s: float) -> Condition:
-    return Condition("(begun_ms < ?)", (int(at_s * 1000),), until_s=at_s)
+    at_ms = int(at_s * 1000)
+    return Condition("(begun_ms < ?)", (at_ms,), until_s=at_s, moments=(("begun", at_ms),))
 
 
 def _seconds(value: str) -> float:
     """UTC seconds of an ISO 8601 time (UTC unless it says otherwise), or seconds themselves."""
     try:
-        if value.isdecimal():
+        if value.isdecimal() and len(value) <= _MOST_DIGITS:
             return float(value)
         at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

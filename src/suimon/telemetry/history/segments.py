@@ -2,7 +2,8 @@
 
 `open/HOUR-NUMBER.parquet` is what came in some seconds, `hours/HOUR.parquet` all of an hour; HOUR counts since 1970, by
 when records came. A file appears by being renamed, whole and on disk; where an hour's file is there, its small ones are
-left over from a crash and are not read. One caller at a time writes; questions may come meanwhile.
+left over from a crash and are not read. `hours/HOUR.sums` is what its records come to: it appears after that file and
+goes before it, and nothing is wrong without it. One caller at a time writes; questions may come meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import structlog
 
 from suimon.model.collectors import Sums, TalkAsked
 from suimon.model.records import TOGETHER
-from suimon.telemetry.history import talk_files
+from suimon.telemetry.history import summaries, talk_files
 from suimon.telemetry.history.columns import COLUMNS, TEXTS, Texts, stored
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
@@ -32,6 +33,8 @@ T = TypeVar("T")
 _ORDER: Final = (
     "port_id, direction, destination_high, destination_low, source_high, source_low, destination_port, begun_ms"
 )
+_SUM_NAMES: Final = tuple(f"sum_{name}" for name in Sums.__struct_fields__)
+_OF_SUMS: Final = ", ".join(f"sum({name}) AS {name}" for name in _SUM_NAMES)
 _CLOSING_S: Final = 1.0
 """In which those at work see that they are interrupted."""
 
@@ -66,6 +69,9 @@ class Segments:
             each.mkdir(parents=True, exist_ok=True)
             for unfinished in each.glob("*.unfinished"):
                 unfinished.unlink()
+        for left in self._hours.glob("*.sums"):
+            if not self._compacted(_hour(left)).exists():
+                left.unlink()
         for left in self._open.glob("*.parquet"):
             if self._compacted(_hour(left)).exists():
                 left.unlink()
@@ -115,6 +121,7 @@ class Segments:
         """Pack what is over, then forget: also when there was no room to pack."""
         try:
             self.compact()
+            self.sum_up()
         finally:
             self.prune()
 
@@ -135,16 +142,26 @@ class Segments:
                     for each in parts:
                         each.unlink()
 
+    def sum_up(self) -> None:
+        """Give the last hour that lacks its summary one. One at a time: nothing is written meanwhile."""
+        packed = self._hours.glob("*.parquet")
+        lacking = [each for each in packed if not summaries.summary_of(each).exists()]
+        if lacking:
+            last = max(lacking, key=_hour)
+            with self._cursor() as cursor, self._appearing(summaries.summary_of(last)) as unfinished:
+                summaries.sum_up(cursor, _all_of([last]), unfinished)
+
     def prune(self) -> None:
         """Forget what is too old, and the oldest while there is too much."""
         files = sorted(self.files(), key=_hour)
-        total = sum(each.stat().st_size for each in files)
+        total = sum(map(_size, files))
         oldest = (self._now() - self._config.most_age_s) // HOUR_S
         for each in files:
             if _hour(each) >= oldest and total <= self._config.most_bytes:
                 break
             with self._reading:
-                total -= each.stat().st_size
+                total -= _size(each)
+                summaries.summary_of(each).unlink(missing_ok=True)
                 each.unlink()
             log.info("flow_records_forgotten", file=each.name)
 
@@ -159,20 +176,22 @@ class Segments:
         return min((_hour(each) * HOUR_S for each in self.files()), default=None)
 
     @contextmanager
-    def _asked(self, since_s: float | None, until_s: float | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-        """A cursor, and what to select from: the records that may lie in that time. One caller at a time."""
+    def _asked(
+        self, since_s: float | None, until_s: float | None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Path]]]:
+        """A cursor, and the files with the records that may lie in that time. One caller at a time."""
         first, last = hours(since_s, until_s)
         with self._reading, self._cursor() as cursor:
-            yield cursor, _all_of([each for each in self.files() if first <= _hour(each) <= last])
+            yield cursor, [each for each in self.files() if first <= _hour(each) <= last]
 
     def find(self, sought: Sought, timeout_s: float) -> tuple[list[Row], Sums]:
         condition = sought.condition
-        with self._asked(condition.since_s, condition.until_s) as (cursor, source):
-            return _in_time(cursor, timeout_s, lambda: _found(cursor, source, sought))
+        with self._asked(condition.since_s, condition.until_s) as (cursor, files):
+            return _in_time(cursor, timeout_s, lambda: _found(cursor, files, sought))
 
     def talked(self, asked: TalkAsked, timeout_s: float) -> Talked:
-        with self._asked(asked.since_s, asked.until_s) as (cursor, source):
-            told = _in_time(cursor, timeout_s, lambda: talk_files.talked(cursor, source, asked))
+        with self._asked(asked.since_s, asked.until_s) as (cursor, files):
+            told = _in_time(cursor, timeout_s, lambda: talk_files.talked(cursor, _all_of(files), asked))
         return Talked(*told, self.since_s())
 
     @contextmanager
@@ -225,14 +244,18 @@ def _in_time(cursor: duckdb.DuckDBPyConnection, timeout_s: float, act: Callable[
     return found
 
 
-def _found(cursor: duckdb.DuckDBPyConnection, source: str, sought: Sought) -> tuple[list[Row], Sums]:
+def _found(cursor: duckdb.DuckDBPyConnection, files: Sequence[Path], sought: Sought) -> tuple[list[Row], Sums]:
+    summed, summary = summaries.answering(cursor, files, sought)
+    source = _all_of([each for each in files if each not in summed])
     where, parameters = f"FROM {source} WHERE {sought.condition.sql}", [*sought.condition.parameters]
     keys = ", ".join(sought.by)
     # All records are read once: what they are in all follows from the groups.
     grouped = f"SELECT {keys}, {SUMS} {where} GROUP BY {keys}" if keys else f"SELECT {SUMS} {where}"
-    cursor.execute(f"CREATE TEMPORARY TABLE found AS {grouped}", parameters)
-    whole = ", ".join(f"sum(sum_{name}) AS sum_{name}" for name in Sums.__struct_fields__)
-    (total,) = _rows(cursor, f"SELECT {whole} FROM found", [])  # noqa: S608
+    if summed:
+        more = f"SELECT {keys}, {', '.join(_SUM_NAMES)} FROM {summary} WHERE {sought.condition.sql}"  # noqa: S608
+        grouped = f"SELECT {keys}, {_OF_SUMS} FROM ({grouped} UNION ALL BY NAME {more}) GROUP BY {keys}"  # noqa: S608
+    cursor.execute(f"CREATE TEMPORARY TABLE found AS {grouped}", parameters * (2 if summed else 1))
+    (total,) = _rows(cursor, f"SELECT {_OF_SUMS} FROM found", [])  # noqa: S608
     if keys:
         order = f"ORDER BY sum_{sought.order} DESC, {keys} LIMIT {sought.limit:d}"
         return _rows(cursor, f"SELECT * FROM found {order}", []), sums(total)  # noqa: S608
@@ -271,6 +294,12 @@ def _all_of(files: Sequence[Path]) -> str:
 
 def _hour(path: Path) -> int:
     return int(path.stem.split("-")[0])
+
+
+def _size(path: Path) -> int:
+    """Bytes, with its summary's."""
+    summary = summaries.summary_of(path)
+    return path.stat().st_size + (summary.stat().st_size if summary.exists() else 0)
 
 
 def _quoted(path: Path) -> str:
