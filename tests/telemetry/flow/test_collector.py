@@ -83,6 +83,37 @@ def test_a_template_may_change_in_the_middle() -> None:
     assert batch["packets"].tolist() == [5, 5, 700, 700]
 
 
+def alternating(changes: int) -> list[bytes]:
+    """A template that has changed before each of so many records."""
+    layouts = (template(300, (8, 4), (1, 4)), template(300, (1, 4), (8, 4)))
+    return [each for at in range(changes) for each in (layouts[at % 2], one_set(300, bytes(8)))]
+
+
+@pytest.mark.parametrize("together", [2, 100])
+def test_who_changes_templates_all_the_time_costs_no_more_and_nobody_else_anything(together: int) -> None:
+    """Each layout costs as much as thousands of records: they are counted, and what is over is lost."""
+    of, sets, other = collector(), alternating(500), "192.0.2.66"
+    hostile = [ipfix(*sets[at : at + together]) for at in range(0, len(sets), together)]
+    honest = ipfix(template(300, (8, 4), (2, 4)), one_set(300, bytes(8)))
+    found = of.take(packed([pair for each in hostile for pair in ((each, other), (honest, HOME))], NOW))
+    assert len(found) == len(hostile) + 128
+    losses = {str(each.address): (each.losses.records, each.losses.malformed) for each in of.exporters.table}
+    assert losses == {HOME: (len(hostile), 0), other: (128, len(hostile) - 256 // together)}
+    assert len(take(of, ipfix(one_set(300, bytes(8))), source=other)) == 0, "what it said last was not read"
+    assert len(take(of, ipfix(*alternating(1)), source=other)) == 2, "nor is it held against it"
+
+
+def test_many_layouts_of_one_exporter_are_bounded_though_none_changes() -> None:
+    of, sent = collector(), []
+    for domain in range(20):
+        layouts = [(300 + at, 10 * domain + at) for at in range(10)]
+        told = [template(number, (1, 4), (8, 4), (210, 1 + size)) for number, size in layouts]
+        records = [one_set(number, bytes(9 + size)) for number, size in layouts]
+        sent.append(ipfix(*told, *records, domain=domain))
+    assert len(take(of, *sent)) == 128
+    assert len(take(of, *sent[:12])) == 120
+
+
 def test_a_template_is_withdrawn() -> None:
     of = collector()
     withdrawn = one_set(2, struct.pack("!HH", 300, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
@@ -28,6 +29,11 @@ from suimon.telemetry.flow.templates import FIRST_ID, Announced, DecodeError, Ke
 _LEAST_BYTES: Final = {1: sflow.LEAST_BYTES, 5: netflow5.HEADER_BYTES, **templated.HEADER_BYTES}
 """By version; sFlow's five is in four bytes, so its first two are 0: here it is 1."""
 _UNKNOWN: Final = -1
+_NOBODY_KNOWS: Final = -(1 << 40)
+_MOST_LAYOUTS: Final = 128
+"""That an exporter's records of one `take` may have, counted again after each change: each costs as much as thousands
+of records. Exporters have a few, Open vSwitch 88, and change them when they are configured.
+"""
 
 
 class Collector:
@@ -159,6 +165,11 @@ class Collector:
         for control in np.flatnonzero(sets.number < FIRST_ID).tolist():
             datagram = int(sets.datagram[control])
             own = self.exporters.streams[int(stream[datagram])]
+            if reading.is_spent(own.exporter):
+                # What follows is not read, so what it says later must not be taken for what was known before.
+                own.templates.forget()
+                self.templates_changed = True
+                continue
             number_of_set, body = int(sets.number[control]), flat[sets.begins[control] : sets.ends[control]].tobytes()
             if own.templates.has_all_of(number_of_set, body):
                 continue
@@ -166,7 +177,7 @@ class Collector:
                 for each in announced(version, number_of_set, body, own.templates.by_id):
                     if own.templates.changes(each):
                         # What was sent before means what its template said then.
-                        yield from reading.decode(sets.some(slice(start, control)))
+                        yield from reading.decode(sets.some(slice(start, control)), own.exporter)
                         start = control
                     if own.templates.learn(each):
                         self.templates_changed = True
@@ -278,28 +289,46 @@ class _Reading:
         self.counted = np.zeros(len(stream), np.int64)
         """Records of each datagram; negative when nobody knows."""
         self.broken = np.zeros(len(stream), bool)
+        self._layouts = Counter[int]()
+        """By exporter, how many were decoded."""
 
-    def decode(self, sets: Sets) -> Iterator[Batch]:
+    def is_spent(self, exporter: int) -> bool:
+        """Whether it had as many layouts as it may."""
+        return self._layouts[exporter] >= _MOST_LAYOUTS
+
+    def decode(self, sets: Sets, cause: int = _UNKNOWN) -> Iterator[Batch]:
+        """By the templates that are known now, as `cause` changes one; others' layouts are not counted then."""
         sets = sets.some(sets.number >= FIRST_ID)
         if not len(sets.number):
             return
         keys = self._stream[sets.datagram] << 16 | sets.number
         first, back = groups(keys)
         of: dict[Template, list[int]] = {}
+        decoded, lost = set[tuple[int, Template | None]](), np.zeros(len(first), bool)
         for place, (stream, number) in enumerate(divmod(key, 1 << 16) for key in keys[first].tolist()):
             own = self._exporters.streams[stream]
             template = self._exporters.template(own, number)
             if template is None and own.version == 10 and self._exporters.is_open_vswitch(own):
                 template = self._built_in(sets.some(np.flatnonzero(back == place)), number)
-            if template is None:
+            new = (own.exporter, template) not in decoded
+            if new and self.is_spent(own.exporter):
+                lost[place] = True
+            elif template is None:
                 self._hold(sets.some(np.flatnonzero(back == place)))
             else:
+                self._layouts[own.exporter] += new and cause in (_UNKNOWN, own.exporter)
+                decoded.add((own.exporter, template))
                 of.setdefault(template, []).append(place)
+        self._lose(sets.some(np.flatnonzero(lost[back])))
         # What options say about sampling is for the records beside them, too.
         for template in sorted(of, key=lambda each: not each.scope):
             these = np.zeros(len(first), bool)
             these[of[template]] = True
             yield from self._decoded(sets.some(np.flatnonzero(these[back])), template)
+
+    def _lose(self, sets: Sets) -> None:
+        self.broken[sets.datagram] = True
+        self.counted[sets.datagram] = _NOBODY_KNOWS
 
     def _built_in(self, sets: Sets, number: int) -> Template | None:
         each = known_templates(number)
@@ -356,7 +385,7 @@ class _Reading:
         batch["sampling"][silent] = np.array(rates, np.int64)[back.ravel()]
 
     def _hold(self, sets: Sets) -> None:
-        self.counted[sets.datagram] = -(1 << 40)
+        self.counted[sets.datagram] = _NOBODY_KNOWS
         for datagram, number, begin, end in zip(*(column.tolist() for column in sets), strict=True):
             stream = int(self._stream[datagram])
             exporter = self._exporters.streams[stream].exporter

@@ -50,6 +50,11 @@ class Templates:
         if len(self._learned) < _MOST_LEARNED:
             self._learned.add((set_id, body))
 
+    def forget(self) -> None:
+        """All of them."""
+        self.by_id.clear()
+        self._learned.clear()
+
     def changes(self, announced: Announced) -> bool:
         """Whether records that were sent before it must be decoded before it is learned."""
         known = self.by_id.get(announced.id)
