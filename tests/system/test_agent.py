@@ -88,7 +88,7 @@ def lease(switch, guest, tmp_path) -> dict[str, str]:
 
 def pings(switch, guest, address, count=3) -> int:
     """How many of `count` were answered."""
-    command = ["ip", "netns", "exec", guest, "ping", "-c", str(count), "-i", "0.2", "-W", "1", address]
+    command = ["ip", "netns", "exec", guest, "ping", "-c", str(count), "-i", "0.2", "-W", f"{patient(1):g}", address]
     said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patient(60)).stdout
     return int(re.search(r"(\d+) received", said)[1])
 
