@@ -16,7 +16,7 @@ from suimon.model.records import TOGETHER, Arena, Batch, batch_of, joined, some
 from suimon.telemetry.flow import decoding, netflow5, sflow, templated
 from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.datagrams import SLACK, Bytes, Datagrams, Places, read
-from suimon.telemetry.flow.decoding import Program, Runs
+from suimon.telemetry.flow.decoding import Known, Program, Runs
 from suimon.telemetry.flow.exporters import Exporters, Stream, address
 from suimon.telemetry.flow.held import Held, Waiting
 from suimon.telemetry.flow.layout import Columns, Template, fits, records
@@ -43,6 +43,8 @@ class Collector:
         self.exporters = exporters
         self.waiting = Waiting()
         self._arena = Arena(TOGETHER)
+        self._known: tuple[int, Known] | None = None
+        """Of how many changes, and the streams that there are since."""
         self.templates_changed = False
         """Since `templates` was asked last."""
         self.counters: list[NDArray[np.void]] = []
@@ -51,7 +53,7 @@ class Collector:
     def take(self, datagrams: Datagrams) -> Batch:
         """The records of these datagrams, and of earlier ones that waited for a template which they bring."""
         self.counters = []
-        version, stream = self._identified(datagrams)
+        version, stream = self._found(datagrams) or self._identified(datagrams)
         found: list[Batch] = []
         for number, decode in ((1, self._sflow), (5, self._netflow5), (9, self._templated), (10, self._templated)):
             which = np.flatnonzero((version == number) & (stream >= 0))
@@ -80,6 +82,17 @@ class Collector:
             number = None if place is None else self.exporters.stream(place, each.version, each.domain)
             if number is not None:
                 self.exporters.streams[number].templates.learn(Announced(each.number, each.template))
+
+    def _found(self, datagrams: Datagrams) -> tuple[NDArray[np.int64], Places] | None:
+        """As `_identified`, when all of them are of streams that are known."""
+        if not decoding.compiled():
+            return None
+        if self._known is None or self._known[0] != self.exporters.changes:
+            self._known = self.exporters.changes, Known(self.exporters.heard())
+        found = self._known[1].find(datagrams)
+        if found is not None:
+            self._count("datagrams", self.exporters.of_stream[found[1]])
+        return found
 
     def _identified(self, datagrams: Datagrams) -> tuple[NDArray[np.int64], Places]:
         """The version and the stream of each datagram; stream -1 when it is lost."""

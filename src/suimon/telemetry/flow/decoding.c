@@ -2,8 +2,9 @@
  *
  * What came from outside is only ever read, between places that were checked here; it never says where anything is written.
  */
-#include <stdint.h>
 #include <string.h>
+
+#include "../../model/hashing.h"
 
 #define EXPORTED __attribute__((visibility("default")))
 #define AT_ONCE 512 /* Records whose fields are read one after the other: as many as stay in the nearest cache. */
@@ -21,6 +22,111 @@ static inline uint32_t four(const uint8_t *at) {
 }
 
 static inline uint16_t two(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
+
+/* ---- Datagrams: whose each is, and what sets are in it. ---- */
+
+enum { V5 = 5, V9 = 9, IPFIX = 10, SFLOW = 1 }; /* As collector.py says them. */
+enum { V5_BYTES = 24, V9_BYTES = 20, IPFIX_BYTES = 16, SFLOW_BYTES = 28 };
+
+typedef struct {
+    const uint8_t *flat;
+    int64_t flat_bytes;
+    const int64_t *begins, *lengths;
+    int64_t count;
+} datagrams;
+
+typedef struct { /* Sources of datagrams: halves of an address, and the domain below the version. */
+    const uint64_t *high, *low, *domain;
+} sources;
+
+typedef struct { /* Streams by the keys of their sources, in hashing.h's table. */
+    const uint64_t *keys;
+    const int32_t *slots;
+    int64_t slot_count;
+    sources of;
+    const int64_t *stream;
+    uint64_t salt;
+} streams;
+
+static int lies_within(const datagrams *of, int64_t d) {
+    int64_t begin = of->begins[d], length = of->lengths[d];
+    return begin >= 0 && length >= 0 && begin <= of->flat_bytes && length <= of->flat_bytes - begin;
+}
+
+static uint64_t key_of(uint64_t salt, uint64_t high, uint64_t low, uint64_t domain) {
+    return mixed(mixed(mixed(high ^ salt) ^ low) ^ domain);
+}
+
+EXPORTED void suimon_keys(const sources *of, int64_t count, uint64_t salt, uint64_t *keys) {
+    for (int64_t i = 0; i < count; i++)
+        keys[i] = key_of(salt, of->high[i], of->low[i], of->domain[i]);
+}
+
+/* The version of a datagram, and the domain that it says; 0 when it isn't long enough, or nothing that is known. */
+static uint64_t version_of(const uint8_t *at, int64_t length, uint64_t *domain) {
+    if (length >= V5_BYTES && two(at) == V5)
+        return *domain = two(at + 20), V5;
+    if (length >= V9_BYTES && two(at) == V9)
+        return *domain = four(at + 16), V9;
+    if (length >= IPFIX_BYTES && two(at) == IPFIX)
+        return *domain = four(at + 12), IPFIX;
+    if (length >= SFLOW_BYTES && four(at) == 5)
+        return *domain = four(at + (four(at + 4) == 2 ? 24 : 12)), SFLOW;
+    return 0;
+}
+
+/* Whether the streams of all of them are known; -1 when one would lie outside. */
+EXPORTED int64_t suimon_streams(const datagrams *of, const uint64_t *high, const uint64_t *low, const streams *known,
+                                int64_t *version, int64_t *stream) {
+    for (int64_t d = 0; d < of->count; d++) {
+        if (!lies_within(of, d))
+            return -1;
+        uint64_t domain = 0, said = version_of(of->flat + of->begins[d], of->lengths[d], &domain);
+        domain |= said << 32;
+        int64_t at = found_at(known->keys, known->slots, known->slot_count, key_of(known->salt, high[d], low[d], domain));
+        if (!said || at < 0 || known->of.high[at] != high[d] || known->of.low[at] != low[d] || known->of.domain[at] != domain)
+            return 0;
+        version[d] = (int64_t)said, stream[d] = known->stream[at];
+    }
+    return 1;
+}
+
+typedef struct {
+    int64_t *datagram, *number, *begins, *ends;
+} found_sets;
+
+/* The sets of datagrams that have whole headers of one version, NetFlow v9 or IPFIX, as templated.py says. Those for which
+ * there is room are written; how many there are is returned, -1 when something would lie outside. */
+EXPORTED int64_t suimon_sets(const datagrams *of, int64_t version, int64_t most, const found_sets *into, int64_t room,
+                             uint8_t *broken) {
+    int64_t found = 0, header = version == V9 ? V9_BYTES : IPFIX_BYTES;
+    for (int64_t d = 0; d < of->count; d++) {
+        if (!lies_within(of, d) || of->lengths[d] < header)
+            return -1;
+        int64_t at = of->begins[d], end = at + of->lengths[d];
+        if (version == IPFIX) {
+            int64_t said = two(of->flat + at + 2);
+            broken[d] = said != of->lengths[d];
+            if (said < of->lengths[d])
+                end = at + (said > header ? said : header);
+        }
+        at += header;
+        for (int64_t n = 0; end - at >= 4; n++) { /* NetFlow v9 may pad a datagram with less than a set's header. */
+            int64_t length = two(of->flat + at + 2);
+            if (n == most || length <= 4 || length > end - at) {
+                broken[d] = 1;
+                break;
+            }
+            if (found < room) {
+                into->datagram[found] = d, into->number[found] = two(of->flat + at);
+                into->begins[found] = at + 4, into->ends[found] = at + length;
+            }
+            found++;
+            at += length;
+        }
+    }
+    return found;
+}
 
 /* ---- Templates: records of one size, whose fields all lie at the same distance from their begin. ---- */
 

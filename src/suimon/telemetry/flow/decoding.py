@@ -12,13 +12,17 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.model import loops
 from suimon.model.compiled import AT, NUMBER, Function, library, place
+from suimon.model.loops import Index
 from suimon.model.records import RECORD, Arena, Batch, numbers_of, some
 from suimon.telemetry.flow.clocks import BOUND_S, LONGEST_S, Header, believed
-from suimon.telemetry.flow.datagrams import Bytes, Places
+from suimon.telemetry.flow.datagrams import Bytes, Datagrams, Places
 from suimon.telemetry.flow.elements import COUNTS, TAKEN
 from suimon.telemetry.flow.layout import VARIABLE, Template, fields
 
+_SALT: Final = int(np.random.default_rng().integers(1 << 63))
+"""Exporters choose their domains: who doesn't know it can't choose any that meet in a table."""
 _NUMBER, _WHERE_ZERO, _UPTIME_MS, _UNIX_MS, _UNIX_S, _EXPORT_TIME = range(6)
 _FIELDS: Final = RECORD.names or ()
 _ADDRESSES: Final = {f"{side}_ip{version}" for side in ("source", "destination") for version in (4, 6)}
@@ -68,9 +72,62 @@ class Runs(NamedTuple):
     sampling: NDArray[np.int64]
 
 
+class Known:
+    """Streams by where their datagrams come from: the halves of an address, and the domain below the version."""
+
+    def __init__(self, streams: Sequence[tuple[int, int, int, int]]) -> None:
+        """`streams` are (high, low, version << 32 | domain, stream)."""
+        assert _LIBRARY is not None, "there is no decoding.c"
+        columns = np.array(streams, np.uint64).reshape(-1, 4).T
+        self._of = np.ascontiguousarray(columns[:3])
+        self._stream = columns[3].astype(np.int64)
+        keys = np.empty(len(streams), np.uint64)
+        self._sources = np.array([place(each) for each in self._of], np.int64)
+        _LIBRARY.suimon_keys(place(self._sources), len(keys), _SALT, place(keys))
+        self._index = Index(keys)
+        keys, slots = self._index.table
+        told = (place(keys), place(slots), len(slots), *self._sources.tolist(), place(self._stream), _SALT)
+        self._told = np.array(told, np.int64)
+
+    def find(self, datagrams: Datagrams) -> tuple[NDArray[np.int64], Places] | None:
+        """The version and the stream of each; None when any isn't known, or isn't whole."""
+        assert _LIBRARY is not None, "there is no decoding.c"
+        if datagrams.cut.any():
+            return None
+        told, *_held = _datagrams(datagrams.flat, datagrams.begins, datagrams.lengths)
+        halves = [np.ascontiguousarray(each) for each in (datagrams.high, datagrams.low)]
+        version, stream = np.empty((2, len(datagrams.begins)), np.int64)
+        found = _LIBRARY.suimon_streams(
+            place(told), *map(place, halves), place(self._told), place(version), place(stream)
+        )
+        assert found >= 0, "datagrams lie within the bytes"
+        return (version, stream) if found else None
+
+
+def _datagrams(flat: Bytes, begins: Places, lengths: Places) -> tuple[NDArray[np.int64], Places, Places]:
+    """As decoding.c's `datagrams`, and what has to be held for it."""
+    begins, lengths = np.ascontiguousarray(begins), np.ascontiguousarray(lengths)
+    return np.array([place(flat), len(flat), place(begins), place(lengths), len(begins)], np.int64), begins, lengths
+
+
+def sets(
+    flat: Bytes, begins: Places, lengths: Places, version: int, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """As `templated.sets`: the datagram, number, begin and end of each, at most so many of one datagram."""
+    assert _LIBRARY is not None, "there is no decoding.c"
+    told, *_held = _datagrams(flat, begins, lengths)
+    count, room = 2 * len(begins), -1
+    while count > room:
+        room, found, broken = count, np.empty((4, count), np.int64), np.zeros(len(begins), np.bool_)
+        into = np.array([place(each) for each in found], np.int64)
+        count = _LIBRARY.suimon_sets(place(told), version, most, place(into), room, place(broken))
+        assert count >= 0, "datagrams have whole headers and lie within the bytes"
+    return found[:, :count], broken
+
+
 def compiled() -> bool:
-    """Whether there is what decoding.c was made to."""
-    return _LIBRARY is not None
+    """Whether there is what decoding.c was made to, and what it looks into."""
+    return _LIBRARY is not None and loops.compiled()
 
 
 @lru_cache(maxsize=1024)
@@ -199,6 +256,9 @@ _FUNCTIONS: Final = {
     "suimon_records": Function(
         (AT, NUMBER, AT, NUMBER, NUMBER, AT, NUMBER, AT, NUMBER, ctypes.c_double, ctypes.c_double), NUMBER
     ),
+    "suimon_keys": Function((AT, NUMBER, ctypes.c_uint64, AT)),
+    "suimon_streams": Function((AT, AT, AT, AT, AT, AT), NUMBER),
+    "suimon_sets": Function((AT, NUMBER, NUMBER, AT, NUMBER, AT), NUMBER),
     "suimon_samples": Function((AT, NUMBER, AT, AT, AT, NUMBER, AT, NUMBER, AT, AT, AT), NUMBER),
 }
 

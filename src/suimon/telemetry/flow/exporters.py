@@ -101,6 +101,8 @@ class Exporters:
         self.strangers: Counter[str] = Counter()
         """Datagrams by address of those who may not send any; of the first thousand, then under "others"."""
         self._places: dict[Address, int] = {}
+        self.changes = 0
+        """How often there were other streams, or others who may send them."""
         self.allow(allowed)
 
     def allow(self, allowed: Iterable[Allowed]) -> None:
@@ -109,6 +111,7 @@ class Exporters:
         self._networks = sorted(networks, key=lambda pair: -pair[0].prefixlen)
         for exporter in self.table:
             exporter.allowed = self._permission(exporter.address)
+        self.changes += 1
 
     def place(self, address: Address) -> int | None:
         """Its index in the table; None when it may not export, or there are too many."""
@@ -140,7 +143,18 @@ class Exporters:
             exporter.streams[version, domain] = found
             self.streams.append(found)
             self.of_stream = np.append(self.of_stream, place)
+            self.changes += 1
         return found.number
+
+    def heard(self) -> list[tuple[int, int, int, int]]:
+        """As `decoding.Known` has them: the streams of all who may send any."""
+        found = []
+        for each in self.streams:
+            exporter = self.table[each.exporter]
+            if exporter.allowed:
+                number = int(exporter.address)
+                found.append((number >> 64, number & (1 << 64) - 1, each.version << 32 | each.domain, each.number))
+        return found
 
     def configured_sampling(self, stream: Stream) -> int:
         """What is known of this exporter whatever it says itself; 0 when that is nothing.
