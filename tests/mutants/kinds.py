@@ -173,6 +173,11 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
         yield from _conditions_false(root, path, "meter")
 
 
+def frames_withheld(root: Path) -> Iterator[Mutant]:
+    """The same of the streams to hosts, and of what waits there for company."""
+    yield from _conditions_false(root, "distribution/links.py", "frame")
+
+
 def records_misread(root: Path) -> Iterator[Mutant]:
     """The same of what decodes flow records in Python, and of what tells whose they are."""
     ours = (
@@ -321,6 +326,7 @@ _OF_FACTS = tuple(f"tests/enforcement/test_{name}.py" for name in ("fact_tables"
 _OF_HISTORY = tuple(
     f"tests/telemetry/test_{name}.py" for name in ("history", "summaries", "clickhouse", "collecting", "talk")
 )
+_OF_FRAMES = tuple(f"tests/distribution/test_{name}.py" for name in ("links", "gathering", "dispatch"))
 _OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")
 
 _OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))
@@ -336,6 +342,7 @@ KINDS = {
     "enforcement": Kind(policies_ignored, _OF_ENFORCEMENT, sample=4),
     "fact": Kind(facts_misread, _OF_FACTS, sample=2),
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
+    "frame": Kind(frames_withheld, _OF_FRAMES, sample=2),
     "record": Kind(records_misread, _OF_RECORDS, sample=3),
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),
