@@ -9,7 +9,10 @@ import pytest
 
 from suimon.detection import folds
 from suimon.detection.choices import Amount, Choice, Columns, Hash, Rows, marks
-from suimon.detection.folds import Adds, Cells, Fold, Keyed, Rings
+from suimon.detection.distinct import Distinct
+from suimon.detection.folds import Adds, Cells, Fold, Keyed, Rings, Wanted
+from suimon.detection.rates import Rates
+from suimon.detection.room import Room
 from suimon.detection.seen import FLAGGED, IS_TCP, OUT, TRIED, Seen, keys_of
 from suimon.model.records import Batch, batch_of, some
 from tests.compiled import both as by_both
@@ -48,7 +51,7 @@ def whatever(count: int, seed: int = 3) -> Batch:
 
 
 def looking(*batches: Batch) -> Seen:
-    return Seen(batches, tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, folds.Room(9))
+    return Seen(batches, tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, Room(9))
 
 
 def same(one: Any, other: Any) -> bool:
@@ -67,7 +70,7 @@ def test_records_as_detectors_look_at_them(count: int) -> None:
 
 def test_records_in_parts_are_looked_at_as_one() -> None:
     batch = whatever(3000)
-    whole, room = looking(batch), folds.Room(9)
+    whole, room = looking(batch), Room(9)
     for parts in ((batch[:1000], batch[1000:1000], batch[1000:]), (batch[:10], batch[10:])):
         for seen in both(lambda: Seen(parts, tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, room)):  # noqa: B023
             assert seen.skipped == whole.skipped
@@ -128,6 +131,65 @@ def test_rows_of_keys() -> None:
     assert any(-1 in each[0] and max(each[0]) > 0 for each in plain[::3])
 
 
+def test_who_looks_in_the_same_room_again_finds_the_same() -> None:
+    """The room knows by then which records its folds take, and writes no others."""
+    own, peer = marks([22, 53]), marks([0, 65535])
+    wanted = [Choice(0), Choice(OUT), Choice(TRIED, OUT, own), Choice(IS_TCP, peer=peer), Choice(IS_TCP, 0, own, peer)]
+    batch, room, table = whatever(3000), Room(9), Keyed(64)
+    folding = [Fold(table, each, Hash("port", "tp"), known=known) for each in wanted for known in (False, True)]
+    lanes: list[list[Any]] = []
+    for _ in range(3):
+        seen = Seen((batch[:700], batch[700:]), tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, room)
+        lanes.append([])
+        for fold in folding:
+            (chosen, *_), missed, keys = fold.find(seen.looked)
+            lanes[-1] += [chosen.tolist(), keys.tolist(), seen.taken.peer_l4[chosen].tolist()]
+            if len(missed) and not len(table):
+                new, at = np.unique(keys[missed], return_index=True)
+                rows = np.arange(min(20, len(new)))
+                table.claim(seen.looked, rows, chosen[missed[at[rows]]], new[rows], rows)
+        lanes[-1] += ([each.tolist() for each in looking(batch).columns] == [each.tolist() for each in seen.columns],)
+    assert lanes[0][-1] and lanes[1:] == [lanes[0]] * 2
+    assert all(lanes[0][:-1]), "each takes some"
+
+
+def test_more_choices_than_a_room_has_place_for() -> None:
+    room = Room(9)
+    numbers = [room.choice(Choice(each), listed=True) for each in range(20)]
+    assert numbers == [*range(15), *[-1] * 5]
+    seen = Seen([whatever(300)], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH, room)
+    found, _, _ = Fold(Keyed(8), Choice(IS_TCP | OUT), Hash("port")).find(seen.looked)
+    assert same(found.chosen, np.flatnonzero(seen.columns.out & (seen.columns.protocol == 6)))
+
+
+def welcomed(batch: Batch, most: int, twice: bool) -> list[Any]:
+    """All that a table says while more keys come than it has rows for."""
+    drawn, table = np.random.default_rng(4), Keyed(most, twice)
+    fold, told = Fold(table, Choice(0), Hash("port", "tpo")), list[Any]()
+    for turn in range(40):
+        part = some(batch, drawn.random(len(batch)) < drawn.choice([0.005, 0.03]))
+        seen = Seen([part], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH + turn, Room(9))
+        found, missed, keys = fold.find(seen.looked)
+        keys = keys.copy()
+        (chosen, of, own, first), given = table.welcome(seen.looked, keys, found, missed)
+        order = np.argsort(own)
+        assert len(np.unique(own)) == len(own) and set(given) <= set(own)
+        assert same(np.unique(of[of >= 0]), own[order]) and same(of[first], own)
+        told.append([each.tolist() for each in (chosen, of, own[order], first[order], given, table.find(keys))])
+        told.append([each[own[order]].tolist() for each in (table.ended_s, table.scale, table.turns, table.sides)])
+        told.append([len(table), table.origins[: len(table)].tolist()])
+    return told
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("most", [1, 16, 64])
+def test_rows_for_new_keys(most: int, twice: bool) -> None:
+    compiled, plain = both(lambda: welcomed(whatever(4000), most, twice))
+    assert compiled == plain
+    assert plain[-1][0] == most
+    assert sum(len(each[4]) for each in plain[::3]) > 2 * most, "rows were given away"
+
+
 def filled(batch: Batch, rows: int, adds: Adds) -> None:
     """A fold of all records, of which so many keys have rows; some others have none."""
     seen, table = looking(batch), Keyed(rows)
@@ -148,7 +210,7 @@ def test_cells_that_things_hit() -> None:
         cells, others = Cells(8, 16), Cells(8, 4)
         for part in (batch[:150], batch[150:]):
             before = cells.hit.copy()
-            cells.most[:] = 0
+            cells.most[:] = cells.hit.any(axis=1)
             filled(part, 8, Adds([(cells, Hash("key", "t")), (others, Hash("peer"))]))
             assert (cells.most >= (cells.hit > before).sum(axis=1)).all()
         assert others.hit.any(axis=1).all()
@@ -174,7 +236,67 @@ def test_amounts_over_seconds() -> None:
     compiled, plain = both(laid)
     assert (compiled.amounts == plain.amounts).all()
     assert compiled.high == plain.high == 30
-    total = plain.amounts.sum(axis=0, dtype=np.float64)
+    total = plain.amounts.sum(axis=0, dtype=np.float64)[:30]
     assert all((each.most >= total * (1 - 1e-9)).all() for each in (compiled, plain))
     assert (plain.amounts.sum(axis=0) > 0).any(axis=0).all()
     assert plain.amounts.any(axis=(1, 2)).sum() == 64, "some last for longer than the ring has seconds"
+
+
+def peaks(batch: Batch) -> list[Any]:
+    """Rows that may be above a threshold while records come, second after second."""
+    table, rates, drawn = Keyed(64), Rates(64, 4), np.random.default_rng(5)
+    amounts = [Amount((2, 0), "bytes"), Amount((3, 1), "packets")]
+    fold, told = Fold(table, Choice(0), Hash("port", "tp"), Adds((), rates.rings, amounts)), list[Any]()
+    batch["packets"], batch["bytes"] = drawn.integers(0, 1000, len(batch)), drawn.integers(0, 1 << 20, len(batch))
+    for turn in range(30):
+        part = some(batch, drawn.random(len(batch)) < 0.1)
+        part["ended"] += turn
+        part["begun"] += turn
+        seen = Seen([part], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH + turn, Room(9))
+        rates.advance(EPOCH + turn)
+        found, missed, keys = fold.find(seen.looked)
+        found, given = table.welcome(seen.looked, keys.copy(), found, missed)
+        rates.forget(given)
+        fold.count(seen.looked, found)
+        for side, metric, amount in ((1, 2, 3e8), (2, 0, 1e8), (3, 1, 1e3)):
+            near = rates.near(table, found.own, Wanted(side, metric, amount, 5))
+            # How near numpy looks at is another matter.
+            told.append([each[near.amounts[:, metric] >= amount].tolist() for each in near])
+    return told
+
+
+def test_rows_that_may_be_above_a_threshold() -> None:
+    compiled, plain = both(lambda: peaks(whatever(3000)))
+    assert compiled == plain
+    counts = [len(each[0]) for each in plain]
+    assert 0 in counts and max(counts) > 5, "some are, some aren't"
+
+
+def counted(batch: Batch) -> list[Any]:
+    """What sketches count while days pass, some of rows that there was no memory for yet."""
+    distinct, table, rows = Distinct(5000), Keyed(5000), np.array([0, 1, 4999])
+    fold, told = Fold(table, Choice(0), Hash("port"), Adds([(distinct.cells, Hash("peer", "tol"))])), list[Any]()
+    distinct.forget(rows)
+    before = batch["ended"] - batch["begun"]
+    for passed_s in (0, 5, 55_800, 56_000, 56_005, 300_000, 300_005, 10_000, 10_001):
+        batch["ended"] = EPOCH + passed_s - np.arange(len(batch)) % 100
+        batch["begun"] = batch["ended"] - before
+        part = some(batch, np.arange(len(batch)) % 7 == passed_s % 7)
+        seen = Seen([part], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH + passed_s, Room(9))
+        found, _, keys = fold.find(seen.looked)
+        if not len(table):
+            new, at = np.unique(keys, return_index=True)
+            table.claim(seen.looked, rows, found.chosen[at[:3]], new[:3], rows)
+            found, *_ = fold.find(seen.looked)
+        fold.count(seen.looked, found)
+        since = np.full(3, EPOCH + passed_s - 60.0)
+        told.append([distinct.count(rows, since - each).tolist() for each in (0, 55, 1000)])
+    return told
+
+
+def test_cells_over_days() -> None:
+    compiled, plain = both(lambda: counted(whatever(400)))
+    assert compiled == plain
+    now, lately, long = (np.array(each) for each in zip(*plain, strict=True))
+    assert (now > 0).all() and (lately >= now).all() and (lately > now).any()
+    assert (long[3] > lately[3]).any(), "what was hit before cells moved on is known"

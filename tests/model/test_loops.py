@@ -58,16 +58,6 @@ def test_the_first_of_equal_keys_is_found(most: int) -> None:
             assert found.tolist() == [known.get(key, -1) for key in wanted.tolist()]
 
 
-def test_cells_above_a_bound() -> None:
-    cells = chance.integers(0, 1 << 32, (20, 256)).astype(np.uint32)
-    cells[3] = 0xFFFFFFFF
-    rows, above = np.array([3, 3, 19, 0]), np.array([0xFFFFFFFE, 0xFFFFFFFF, 1 << 31, 7], np.uint32)
-    for found in both(lambda: loops.hits(cells, rows, above)):
-        assert found.tolist() == [256, 0, int((cells[19] > 1 << 31).sum()), int((cells[0] > 7).sum())]
-    with pytest.raises(AssertionError, match="rows of the cells"):
-        loops.hits(cells, np.array([20]), above[:1])
-
-
 def test_different_numbers_as_they_come() -> None:
     for most, values in ((4, [9, 1 << 63, 9, 0, 7, 0]), (3, [9, 1 << 63, 9, 0, 7]), (4, []), (1, [5] * 9)):
         order = list(dict.fromkeys(values))

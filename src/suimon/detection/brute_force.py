@@ -65,8 +65,7 @@ class BruteForce:
         if not many.any():
             return []
         own, sessions = own[many], sessions[many]
-        times_s = (self._table.begun_s[own], self._table.ended_s[own])
-        octets = self._rates.peak(own, 0, self._config.window_s, times_s).amounts[0]
+        octets = self._rates.peak(own, 0, self._config.window_s, self._table.ended_s[own]).amounts[0]
         short = octets <= self._config.session_bytes * sessions
         return [self._sighting(seen, int(own[i]), sessions[i], octets[i]) for i in np.flatnonzero(short)]
 

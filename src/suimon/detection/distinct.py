@@ -11,7 +11,6 @@ import numpy as np
 
 from suimon.detection import folds
 from suimon.detection.seen import Bools, Floats, Integers
-from suimon.model.loops import hits
 
 
 class Distinct:
@@ -30,8 +29,7 @@ class Distinct:
         """About how many different things each of the rows has seen after its `since_s`, which never goes back."""
         if not len(rows):
             return np.empty(0)
-        # As whole seconds, which compare much faster than with floats.
-        hit = hits(self.cells.hit, rows, np.floor(np.maximum(since_s, 0.0)).astype(np.uint32))
+        hit = self.cells.count(rows, since_s)
         # Windows only ever move on: what is within them later was now, or will have been hit since.
         self.cells.most[rows] = np.maximum(hit, 1)
         found: Floats = self._counts[hit]

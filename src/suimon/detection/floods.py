@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from suimon.detection.choices import Rows
+from suimon.detection.folds import Wanted
 from suimon.detection.rates import Rates
-from suimon.detection.seen import Bools, Floats, Integers, Seen
+from suimon.detection.seen import Floats, Integers, Seen
 from suimon.detection.table import Table
 from suimon.model.loops import groups
 
@@ -31,36 +32,40 @@ class Watched:
     def __init__(self, rows: int, metrics: int, window_s: int) -> None:
         self.rates = Rates(rows, metrics)
         self.table = Table(rows, self.rates)
-        self._rows, self._window_s = rows, window_s
+        self._window_s = window_s
 
-    def above(self, rows: Rows, side: Bools, metric: int, threshold: float) -> list[Above]:
+    def above(self, rows: Rows, out: bool, metric: int, threshold: float) -> list[Above]:
         """Of the rows of records on this side those that reach `threshold` of the metric a second, over their window.
 
         The rates that are told are of the part of the window that has records, so that they are right while it fills.
         """
-        busy = self.rates.near(rows.own, metric, threshold * self._window_s)
-        if not len(busy):
+        if not len(rows.own):
             return []
-        on_side = np.zeros(self._rows + 1, np.bool_)
-        on_side[rows.of[side]] = True
-        busy = busy[on_side[busy]]
-        peak = self.rates.peak(busy, metric, self._window_s, (self.table.begun_s[busy], self.table.ended_s[busy]))
-        scale = self.table.scale[busy]
-        return [
-            Above(
-                int(busy[i]),
-                tuple((peak.amounts[:, i] / peak.elapsed_s[i]).tolist()),
-                tuple((peak.amounts[:, i] / scale[i]).tolist()),
-                float(peak.since_s[i]),
-                float(peak.until_s[i]),
-            )
-            for i in np.flatnonzero(peak.amounts[metric] >= threshold * self._window_s)
-        ]
+        wanted = Wanted(2 if out else 1, metric, threshold * self._window_s, self._window_s)
+        found = self.rates.near(self.table.keyed, rows.own, wanted)
+        above = found.amounts[:, metric] >= threshold * self._window_s
+        return [self._told(*each) for each in zip(*(part[above].tolist() for part in found), strict=True)]
+
+    def _told(self, row: int, last_s: int, amounts: list[float]) -> Above:
+        begun_s, ended_s, scale = (
+            float(each[row]) for each in (self.table.begun_s, self.table.ended_s, self.table.scale)
+        )
+        until_s, since_s = min(ended_s, last_s + 1.0), max(begun_s, last_s + 1.0 - self._window_s)
+        elapsed_s = min(max(until_s - since_s, 1.0), float(self._window_s))
+        rates, seen = (tuple(each / by for each in amounts) for by in (elapsed_s, scale))
+        return Above(row, rates, seen, since_s, until_s)
+
+
+def of_row(seen: Seen, rows: Rows, row: int, out: bool) -> Integers:
+    """Its records on that side."""
+    records = rows.chosen[rows.of == row]
+    found: Integers = records[seen.taken.out[records] == out]
+    return found
 
 
 def most_exchanged(seen: Seen, chosen: Integers, amounts: Floats) -> tuple[str, float]:
     """The other side that has most of the chosen records' amounts, and its share."""
-    peers = seen.columns.peer[chosen]
+    peers = seen.taken.peer[chosen]
     first, which = groups(peers)
     sums = np.bincount(which, amounts)
     # Of those with as much it is the same one, however the records are ordered.

@@ -13,6 +13,13 @@
 #define MOST_AMOUNTS 4
 #define WHO_BYTES 8192
 #define REMEMBERED 256 /* For so many claims. */
+#define ONCE_BITS 18
+#define ONCE_S 10.0
+#define NEW_SHARE 4
+#define LOOK_BACK_S 3
+#define MOST_SECONDS 64
+#define MOST_CHOICES 15
+#define FILLED (1u << MOST_CHOICES)
 
 typedef struct { /* Records as they came; folds.py has the same order. */
     const int32_t *port;
@@ -25,34 +32,52 @@ typedef struct { /* Records as they came; folds.py has the same order. */
     const uint8_t *ip_version;
 } told;
 
+typedef struct { /* Batches, one after the other, and how many of their records and those before are known. */
+    const told *of;
+    const int64_t *lengths;
+    int64_t *ends;
+    int64_t count;
+} parts;
+
+typedef struct look look;
+
 typedef struct { /* The same as detectors look at them, likewise: what is asked for of one is in one line of the cache. */
     double begun, ended, packets, bytes;
     uint64_t key, peer;
-    uint32_t sampling;
+    uint32_t sampling, kinds;
     uint16_t service;
-    uint8_t protocol, flags, ip_version, out, none[6];
+    uint8_t protocol, flags, ip_version, out, none[2];
 } looked;
 
 typedef struct {
     looked *of;
-    uint32_t *kinds; /* These are asked for of all. */
     uint16_t *own_l4, *peer_l4, *who;
     uint64_t *peer_high, *peer_low; /* And these of hardly any. */
+    uint16_t *choices; /* Which of the room's choices take it, a bit each; and whether more is written than these. */
+    uint32_t *sources; /* Where in its batch it is. */
+    uint32_t *listed; /* For each of those that are listed `room` records, and how many there are. */
+    int64_t *listed_counts;
+    int64_t room;
+    const parts *from;
+    const look *how;
 } seen;
 
-typedef struct { /* How they are looked at; likewise. */
+struct look { /* How they are looked at; likewise. */
     const uint64_t *keys; /* Of each port. */
     int64_t ports;
     double oldest, latest, several;
     uint64_t salt;
     const uint32_t *kinds; /* The classes of each protocol, direction, flags, and few packets or several; as bits. */
     uint64_t transport;
-} look;
+    const uint16_t *by_kind, *by_own, *by_peer; /* The choices that take what has that, a bit each. */
+    uint64_t listed; /* Those of which lists are made. */
+};
 
 typedef struct { /* What is asked for each record, in half a line of the cache. */
     uint64_t key;
     double ended, scale;
-    int64_t turn; /* When it was asked for last. */
+    uint32_t turn; /* When it was asked for last, */
+    uint32_t sides; /* by records to the guest (1), and from it (2). */
 } row;
 
 typedef struct { /* What brought a row in: likewise in folds.py. */
@@ -69,6 +94,9 @@ typedef struct {
     int64_t slot_count;
     uint8_t *who; /* Marks those who have a row, a bit each, and may still mark some who had one. */
     int64_t claims;
+    int64_t most, fresh; /* Rows, and the first of those never used yet. */
+    double *once; /* When a key of that part came and got none, if it has to come twice. */
+    uint64_t *order; /* Room for a number for each row. */
 } table;
 
 typedef struct { /* What a hash is of: of something, then of columns, one after the other. */
@@ -77,12 +105,23 @@ typedef struct { /* What a hash is of: of something, then of columns, one after 
     uint64_t plus;
 } recipe;
 
-typedef struct { /* Cells of rows that things hit. */
-    uint32_t *cells;
-    int64_t cell_count; /* A power of two. */
+typedef struct { /* Of each row when its cells were hit last: in seconds since `base`, 0 for never. */
+    uint16_t *hit;
+    int64_t count; /* A power of two. */
     int64_t *most; /* Grows by each cell that is hit anew. */
+    int64_t base;
+} cells;
+
+typedef struct { /* Cells of rows that things hit. */
+    const cells *of;
     recipe thing;
 } hits;
+
+typedef struct { /* Amounts by second, row and metric. */
+    float *amounts;
+    double *most; /* Of each row and metric; grows by what is added. */
+    int64_t slots, row_count, metrics; /* Slots are a power of two. */
+} rings;
 
 typedef struct {
     uint64_t column; /* Packets, bytes, or the packets that were really seen. */
@@ -98,9 +137,7 @@ typedef struct { /* Which records a detector takes, by what key, and what they a
     int64_t known; /* Only records of keys that have rows. */
     const hits *hit;
     int64_t hit_count;
-    float *ring; /* Amounts by second, row and metric. */
-    double *most; /* Of each row and metric; grows by what is added. */
-    int64_t slots, row_count, metrics; /* Slots are a power of two. */
+    const rings *ring;
     const amount *amounts;
     int64_t amount_count;
 } fold;
@@ -109,7 +146,15 @@ typedef struct { /* What a fold finds: room for all records that are seen. */
     int64_t *chosen, *rows, *own, *first, *missed;
     uint64_t *keys;
     int64_t *counts; /* Chosen, own, missed; and one more than the highest row that an amount was added to. */
+    int64_t *given, *which, *heads, *many; /* For those who are welcomed: rows, and for each key its records. */
+    uint64_t *order;
+    uint32_t *slots;
 } found;
+
+typedef struct { /* Which rows are asked for: of records of a side, that may have so much of a metric within a window. */
+    int64_t side, metric, window, clock;
+    double least;
+} peak;
 
 EXPORTED int64_t suimon_folds(void) { return SOURCE; }
 
@@ -120,62 +165,142 @@ static inline uint64_t salted(uint64_t value, uint64_t salt) { /* As loops.c mix
 /* A port and a protocol, as far as there is room for them. */
 static inline uint16_t who(uint64_t port, uint8_t protocol) { return (uint16_t)(port + protocol * 0x9E37u); }
 
-/* Records go behind the `n` that are there. Returns how many are known then. What is read and written is copied first:
- * for all the compiler knows, bytes that are written could be places of the rest. */
-EXPORTED int64_t suimon_look(const told *from, int64_t count, const look *how, const seen *into, int64_t n) {
-    const told t = *from;
-    const look l = *how;
-    const seen s = *into;
-    const uint64_t *const high[2] = {t.source_high, t.destination_high};
-    const uint64_t *const low[2] = {t.source_low, t.destination_low};
-    const uint16_t *const l4[2] = {t.source_port, t.destination_port};
-    for (int64_t i = 0; i < count; i++) {
-        double begun = t.begun[i], ended = t.ended[i];
-        int out = t.direction[i] == 1;
-        if (t.port[i] < 0 || t.port[i] >= l.ports || (uint8_t)(t.direction[i] - 1) > 1 || !(ended > l.oldest) ||
-            !(ended <= l.latest) || !(begun <= ended))
-            continue;
-        uint8_t protocol = t.protocol[i], flags = t.tcp_flags[i] & 31;
-        double sampling = t.sampling[i] ? t.sampling[i] : 1.0, packets = (double)t.packets[i] * sampling;
-        uint32_t kind = l.kinds[((protocol * 2 + out) * 32 + flags) * 2 + (packets >= l.several)];
-        uint16_t peer_l4 = l4[out][i];
-        s.of[n] = (looked){
-            begun,
-            ended,
-            packets,
-            (double)t.bytes[i] * sampling,
-            l.keys[t.port[i]],
-            salted(low[out][i], salted(high[out][i], l.salt)),
-            t.sampling[i] ? t.sampling[i] : 1,
-            kind & l.transport ? peer_l4 : 0,
-            protocol,
-            flags,
-            t.ip_version[i],
-            (uint8_t)out,
-            {0},
-        };
-        s.kinds[n] = kind;
-        s.own_l4[n] = l4[1 - out][i];
-        s.peer_l4[n] = peer_l4;
-        s.who[n] = who(s.of[n].key, protocol);
-        s.peer_high[n] = high[out][i];
-        s.peer_low[n++] = low[out][i];
+/* Its protocol, direction, flags, and few packets or several, as one number. */
+static inline int64_t class_of(const told *t, const look *l, int64_t i) {
+    double packets = (double)t->packets[i] * (t->sampling[i] ? t->sampling[i] : 1.0);
+    return ((t->protocol[i] * 2 + (t->direction[i] == 1)) * 32 + (t->tcp_flags[i] & 31)) * 2 + (packets >= l->several);
+}
+
+/* Writes what is asked for of a record that some fold takes. */
+static inline void fill(const told *t, const look *l, const seen *s, int64_t i, int64_t n) {
+    int out = t->direction[i] == 1;
+    uint64_t high = (out ? t->destination_high : t->source_high)[i], low = (out ? t->destination_low : t->source_low)[i];
+    uint32_t sampling = t->sampling[i] ? t->sampling[i] : 1, kinds = l->kinds[class_of(t, l, i)];
+    uint16_t source = t->source_port[i], destination = t->destination_port[i], peer_l4 = out ? destination : source;
+    s->of[n] = (looked){
+        t->begun[i],
+        t->ended[i],
+        (double)t->packets[i] * (double)sampling,
+        (double)t->bytes[i] * (double)sampling,
+        l->keys[t->port[i]],
+        salted(low, salted(high, l->salt)),
+        sampling,
+        kinds,
+        kinds & l->transport ? peer_l4 : 0,
+        t->protocol[i],
+        t->tcp_flags[i] & 31,
+        t->ip_version[i],
+        (uint8_t)out,
+        {0},
+    };
+    s->own_l4[n] = out ? source : destination;
+    s->peer_l4[n] = peer_l4;
+    s->peer_high[n] = high;
+    s->peer_low[n] = low;
+}
+
+/* Of a batch's records from `from` to `until`, at most AT_ONCE, those that are known go behind the `n` that are there.
+ * Those that no listed choice takes are only noted. Returns how many are known then. Branches would be guessed wrongly
+ * too often. */
+static int64_t look_at(const told *t, const look *l, const seen *s, int64_t from, int64_t until, int64_t n,
+                       int64_t *listed_counts) {
+    const uint16_t *const l4[2] = {t->source_port, t->destination_port};
+    uint32_t known[AT_ONCE], listed[AT_ONCE];
+    int64_t known_count = 0, listed_count = 0;
+    for (int64_t i = from; i < until; i++) {
+        known[known_count] = (uint32_t)i;
+        known_count += (t->port[i] >= 0) & (t->port[i] < l->ports) & ((uint8_t)(t->direction[i] - 1) <= 1) &
+                       (t->ended[i] > l->oldest) & (t->ended[i] <= l->latest) & (t->begun[i] <= t->ended[i]);
     }
+    for (int64_t k = 0; k < known_count; k++) {
+        int64_t i = known[k], class = class_of(t, l, i);
+        int out = t->direction[i] == 1;
+        uint32_t choices = l->by_kind[class] & l->by_own[l4[1 - out][i]] & l->by_peer[l4[out][i]];
+        s->who[n + k] = who(l->keys[t->port[i]], t->protocol[i]);
+        s->sources[n + k] = (uint32_t)i;
+        s->choices[n + k] = (uint16_t)choices;
+        listed[listed_count] = (uint32_t)k;
+        listed_count += (choices & l->listed) != 0;
+    }
+    for (int64_t k = 0; k < listed_count; k++) {
+        int64_t at = n + listed[k];
+        fill(t, l, s, s->sources[at], at);
+        for (uint32_t left = s->choices[at] & (uint32_t)l->listed; left; left &= left - 1) {
+            int which = __builtin_ctz(left);
+            s->listed[which * s->room + listed_counts[which]++] = (uint32_t)at;
+        }
+        s->choices[at] |= FILLED;
+    }
+    return n + known_count;
+}
+
+/* Returns how many are known. What is read and written is copied first: for all the compiler knows, bytes that are
+ * written could be places of the rest. */
+EXPORTED int64_t suimon_look(const seen *into) {
+    const parts *from = into->from;
+    const look how = *into->how;
+    const seen s = *into;
+    int64_t listed_counts[MOST_CHOICES] = {0}, n = 0;
+    for (int64_t part = 0; part < from->count; part++) {
+        const told t = from->of[part];
+        for (int64_t i = 0, count = from->lengths[part]; i < count; i += AT_ONCE)
+            n = look_at(&t, &how, &s, i, i + AT_ONCE < count ? i + AT_ONCE : count, n, listed_counts);
+        from->ends[part] = n;
+    }
+    memcpy(s.listed_counts, listed_counts, sizeof listed_counts);
     return n;
+}
+
+/* A record that was only noted. */
+static void fill_late(const seen *s, int64_t n) {
+    const parts *from = s->from;
+    int64_t low = 0, high = from->count - 1;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (from->ends[middle] > n)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    fill(from->of + low, s->how, s, s->sources[n], n);
+    s->choices[n] |= FILLED;
+}
+
+/* All of them. */
+EXPORTED void suimon_fill(const seen *s, int64_t count) {
+    for (int64_t n = 0; n < count; n++)
+        if (!(s->choices[n] & FILLED))
+            fill_late(s, n);
 }
 
 static inline int marked(const uint8_t *marks, uint16_t which) {
     return !marks || marks[which >> 3] >> (which & 7) & 1;
 }
 
-/* Of the records from `from` to `until` those that the fold takes. Branches would be guessed wrongly too often. */
-static int64_t choose(const fold *f, const seen *s, int64_t from, int64_t until, int64_t *chosen) {
+/* Of the records from `from` to `until` those that the fold takes. Branches would be guessed wrongly too often. Where
+ * its choice is one of the room's it is known who they are. */
+static int64_t choose(const fold *f, const seen *s, int64_t choice, int64_t from, int64_t until, int64_t *chosen) {
     uint32_t asked = (uint32_t)f->asked, wanted = (uint32_t)f->wanted;
-    const uint32_t *kinds = s->kinds;
     int64_t n = 0, kept = 0;
+    if (choice >= 0 && !f->known) {
+        for (; from < until; from++)
+            chosen[n++] = s->listed[choice * s->room + from];
+        return n;
+    }
+    if (choice >= 0) {
+        const uint8_t *marks = f->t->who;
+        for (int64_t i = from; i < until; i++) {
+            chosen[n] = i;
+            n += s->choices[i] >> choice & marks[s->who[i] >> 3] >> (s->who[i] & 7) & 1;
+        }
+        for (int64_t i = 0; i < n; i++)
+            if (!(s->choices[chosen[i]] & FILLED))
+                fill_late(s, chosen[i]);
+        return n;
+    }
     for (int64_t i = from; i < until; i++) {
         chosen[n] = i;
-        n += (kinds[i] & asked) == wanted;
+        n += (s->of[i].kinds & asked) == wanted;
     }
     const uint8_t *asked_of = f->known ? f->t->who : 0;
     if (!f->own && !f->peer && !asked_of)
@@ -238,14 +363,17 @@ static inline void ahead(const table *t, const uint64_t *keys, int64_t i, int64_
 }
 
 /* Which records it takes, their keys and rows, -1 for none; which rows those are, each once, and where each is first;
- * and which of the taken have none. Of a fold of `known` records only those, and nothing about rows. */
-EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t turn, found *r) {
+ * and which of the taken have none. Of a fold of `known` records only those, and nothing about rows. Its choice is one
+ * of the room's, or -1. */
+EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t turn, int64_t choice, found *r) {
     const table t = *f->t;
     int64_t n = 0, own = 0, missed = 0;
+    if (choice >= 0 && !f->known)
+        count = s->listed_counts[choice];
     for (int64_t from = 0; from < count; from += AT_ONCE) {
         int64_t *chosen = r->chosen + n, *rows = r->rows + n, kept = 0;
         uint64_t *keys = r->keys + n;
-        int64_t some = choose(f, s, from, from + AT_ONCE < count ? from + AT_ONCE : count, chosen);
+        int64_t some = choose(f, s, choice, from, from + AT_ONCE < count ? from + AT_ONCE : count, chosen);
         hash(s, &f->key, chosen, keys, some, keys);
         for (int64_t i = 0; i < some; i++) {
             ahead(&t, keys, i, some);
@@ -268,14 +396,16 @@ EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t t
             }
             row *its = t.rows + rows[i];
             double ended = s->of[chosen[i]].ended;
-            if (its->turn != turn) {
+            if (its->turn != (uint32_t)turn) {
                 double sampling = s->of[chosen[i]].sampling;
-                its->turn = turn;
+                its->turn = (uint32_t)turn;
+                its->sides = 0;
                 its->scale = its->scale < sampling ? sampling : its->scale;
                 r->own[own] = rows[i];
                 r->first[own++] = n + i;
             }
             its->ended = its->ended < ended ? ended : its->ended;
+            its->sides |= 1u << s->of[chosen[i]].out;
         }
         n += some;
     }
@@ -284,41 +414,173 @@ EXPORTED void suimon_find(const fold *f, const seen *s, int64_t count, int64_t t
     r->counts[2] = missed;
 }
 
-/* Those rows get these keys, and begin with these records; the rows that are `held` have keys then, and no others. */
-EXPORTED void suimon_claim(table *t, int64_t turn, const seen *s, const int64_t *rows, const int64_t *records,
-                           const uint64_t *keys, int64_t count, const int64_t *held, int64_t held_count) {
-    for (int64_t i = 0; i < count; i++) {
-        int64_t at = records[i];
-        t->rows[rows[i]] = (row){keys[i], s->of[at].ended, s->of[at].sampling, turn};
-        t->origins[rows[i]] = (origin){
-            s->of[at].begun,
-            s->of[at].key,
-            s->peer_high[at],
-            s->peer_low[at],
-            s->own_l4[at],
-            s->peer_l4[at],
-            s->of[at].protocol,
-            s->of[at].out,
-            s->of[at].ip_version,
-            0,
-        };
-    }
+static void begin(table *t, int64_t at, uint64_t key, const seen *s, int64_t record, int64_t turn) {
+    const looked *its = s->of + record;
+    t->rows[at] = (row){key, its->ended, its->sampling, (uint32_t)turn, 1u << its->out};
+    t->origins[at] = (origin){
+        its->begun,
+        its->key,
+        s->peer_high[record],
+        s->peer_low[record],
+        s->own_l4[record],
+        s->peer_l4[record],
+        its->protocol,
+        its->out,
+        its->ip_version,
+        0,
+    };
+}
+
+static void enter(table *t, int64_t at) {
+    uint64_t key = t->rows[at].key, mask = (uint64_t)(t->slot_count - 1), slot = key & mask;
+    while (t->slots[slot])
+        slot = (slot + 1) & mask;
+    t->slots[slot] = slot_of(key, at);
+}
+
+/* Those rows have another key now; those that are held have keys, or the first ones if it isn't told which. */
+static void found_by(table *t, const int64_t *rows, int64_t count, const int64_t *held, int64_t held_count, int anew) {
     int all = t->claims++ % REMEMBERED == 0;
-    const int64_t *marking = all ? held : rows;
     if (all)
         memset(t->who, 0, WHO_BYTES);
     for (int64_t i = 0; i < (all ? held_count : count); i++) {
-        const origin *its = t->origins + marking[i];
+        const origin *its = t->origins + (!all ? rows[i] : held ? held[i] : i);
         uint16_t which = who(its->port, its->protocol);
         t->who[which >> 3] |= (uint8_t)(1 << (which & 7));
     }
-    memset(t->slots, 0, (size_t)t->slot_count * sizeof *t->slots);
-    for (int64_t i = 0; i < held_count; i++) {
-        uint64_t key = t->rows[held[i]].key, mask = (uint64_t)(t->slot_count - 1), at = key & mask;
-        while (t->slots[at])
-            at = (at + 1) & mask;
-        t->slots[at] = slot_of(key, held[i]);
+    if (!anew) {
+        for (int64_t i = 0; i < count; i++)
+            enter(t, rows[i]);
+        return;
     }
+    memset(t->slots, 0, (size_t)t->slot_count * sizeof *t->slots);
+    for (int64_t i = 0; i < held_count; i++)
+        enter(t, held ? held[i] : i);
+}
+
+/* Those rows get these keys, and begin with these records; the rows that are `held` have keys then, and no others. */
+EXPORTED void suimon_claim(table *t, int64_t turn, const seen *s, const int64_t *rows, const int64_t *records,
+                           const uint64_t *keys, int64_t count, const int64_t *held, int64_t held_count) {
+    for (int64_t i = 0; i < count; i++)
+        begin(t, rows[i], keys[i], s, records[i], turn);
+    found_by(t, rows, count, held, held_count, 1);
+}
+
+/* Which of the numbers, all different, has so many that are no larger. As long for whatever they are. */
+static uint64_t nth(const uint64_t *numbers, int64_t count, int64_t so_many) {
+    uint64_t prefix = 0;
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        int64_t by[256] = {0};
+        uint64_t digit = 0;
+        for (int64_t i = 0; i < count; i++)
+            if (numbers[i] >> shift >> 8 == prefix)
+                by[numbers[i] >> shift & 255]++;
+        for (; so_many > by[digit]; digit++)
+            so_many -= by[digit];
+        prefix = prefix << 8 | digit;
+    }
+    return prefix;
+}
+
+static inline uint64_t age(const table *t, int64_t at) { return (uint64_t)t->rows[at].turn << 16 | (uint64_t)at; }
+
+/* Records without rows by their keys: of each key the first of them and how many there are. Returns how many keys. */
+static int64_t group(found *r, int64_t missed) {
+    int64_t groups = 0, slot_count = 16;
+    while (slot_count < 2 * missed)
+        slot_count *= 2;
+    memset(r->slots, 0, (size_t)slot_count * sizeof *r->slots);
+    for (int64_t m = 0; m < missed; m++) {
+        uint64_t key = r->keys[r->missed[m]], mask = (uint64_t)(slot_count - 1), slot = key & mask;
+        while (r->slots[slot] && r->keys[r->heads[r->slots[slot] - 1]] != key)
+            slot = (slot + 1) & mask;
+        if (!r->slots[slot]) {
+            r->heads[groups] = r->missed[m];
+            r->many[groups] = 0;
+            r->slots[slot] = (uint32_t)++groups;
+        }
+        r->which[m] = r->slots[slot] - 1;
+        r->many[r->which[m]]++;
+    }
+    return groups;
+}
+
+/* Of those keys which are to have rows, by the number of their records, 0 if not. Returns how many they are. */
+static int64_t invite(table *t, found *r, int64_t groups, double clock) {
+    int64_t wanted = 0, most = t->most / NEW_SHARE > 1 ? t->most / NEW_SHARE : 1;
+    for (int64_t g = 0; g < groups && t->once; g++) {
+        double before = t->once[r->keys[r->heads[g]] >> (64 - ONCE_BITS)];
+        if (r->many[g] == 1 && !(before >= clock - ONCE_S))
+            r->many[g] = 0;
+    }
+    for (int64_t g = 0; g < groups && t->once; g++)
+        t->once[r->keys[r->heads[g]] >> (64 - ONCE_BITS)] = clock;
+    for (int64_t g = 0; g < groups; g++)
+        if (r->many[g])
+            r->order[wanted++] = (uint64_t)(UINT32_MAX - (uint32_t)r->many[g]) << 32 | (uint64_t)g;
+    if (wanted <= most)
+        return wanted;
+    uint64_t last = nth(r->order, wanted, most);
+    for (int64_t i = 0; i < wanted; i++)
+        if (r->order[i] > last)
+            r->many[r->order[i] & UINT32_MAX] = 0;
+    return most;
+}
+
+/* So many rows: those never used yet, then those longest unused. What the step has found in them is without rows. */
+static int vacate(table *t, found *r, int64_t count, int64_t turn) {
+    int64_t had = t->fresh, n = 0, kept = 0;
+    for (; n < count && t->fresh < t->most; n++)
+        r->given[n] = t->fresh++;
+    if (n == count)
+        return 0;
+    for (int64_t at = 0; at < had; at++)
+        t->order[at] = age(t, at);
+    uint64_t last = nth(t->order, had, count - n);
+    for (int64_t at = 0; at < had; at++)
+        if (t->order[at] <= last)
+            r->given[n++] = at;
+    if (last >> 16 < (uint64_t)turn)
+        return 1;
+    for (int64_t i = 0; i < r->counts[0]; i++)
+        if (r->rows[i] >= 0 && t->order[r->rows[i]] <= last)
+            r->rows[i] = -1;
+    for (int64_t i = 0; i < r->counts[1]; i++)
+        if (t->order[r->own[i]] > last) {
+            r->own[kept] = r->own[i];
+            r->first[kept++] = r->first[i];
+        }
+    r->counts[1] = kept;
+    return 1;
+}
+
+/* Rows for keys of records that were just found to have none; which rows, and how many. */
+EXPORTED int64_t suimon_welcome(table *t, int64_t turn, const seen *s, double clock, found *r) {
+    int64_t missed = r->counts[2], groups = group(r, missed), count = invite(t, r, groups, clock), n = 0;
+    if (!count)
+        return 0;
+    int anew = vacate(t, r, count, turn);
+    for (int64_t g = 0; g < groups; g++) {
+        if (!r->many[g]) {
+            r->many[g] = -1;
+            continue;
+        }
+        int64_t at = r->many[g] = r->given[n++], own = r->counts[1]++;
+        begin(t, at, r->keys[r->heads[g]], s, r->chosen[r->heads[g]], turn);
+        r->own[own] = at;
+        r->first[own] = r->heads[g];
+    }
+    for (int64_t m = 0; m < missed; m++) {
+        int64_t at = r->many[r->which[m]];
+        const looked *its = s->of + r->chosen[r->missed[m]];
+        r->rows[r->missed[m]] = at;
+        if (at < 0)
+            continue;
+        t->rows[at].ended = t->rows[at].ended < its->ended ? its->ended : t->rows[at].ended;
+        t->rows[at].sides |= 1u << its->out;
+    }
+    found_by(t, r->given, count, 0, t->fresh, anew);
+    return count;
 }
 
 /* The row of each key, -1 for none. */
@@ -339,34 +601,47 @@ static inline int64_t ends(const seen *s, int64_t record) {
 }
 
 /* At most AT_ONCE records hit their things' cells in their rows. */
-static void hit(const hits *h, const seen *s, const int64_t *rows, const int64_t *chosen, const uint64_t *things,
+static void hit(const cells *c, const seen *s, const int64_t *rows, const int64_t *chosen, const uint64_t *things,
                 int64_t count) {
-    uint64_t mask = (uint64_t)(h->cell_count - 1);
+    uint64_t mask = (uint64_t)(c->count - 1);
     for (int64_t i = 0; i < count; i++) {
         if (i + SOON < count && rows[i + SOON] >= 0)
-            __builtin_prefetch(h->cells + rows[i + SOON] * h->cell_count + (things[i + SOON] & mask), 1);
+            __builtin_prefetch(c->hit + rows[i + SOON] * c->count + (things[i + SOON] & mask), 1);
         if (rows[i] < 0)
             continue;
-        uint32_t *cell = h->cells + rows[i] * h->cell_count + (things[i] & mask);
-        uint32_t at = (uint32_t)(ends(s, chosen[i]) + 1);
-        if (*cell < at) {
+        uint16_t *cell = c->hit + rows[i] * c->count + (things[i] & mask);
+        int64_t since = ends(s, chosen[i]) + 1 - c->base;
+        uint16_t at = since < 1 ? 1 : since > UINT16_MAX ? UINT16_MAX : (uint16_t)since;
+        /* What a clear row has is known: to read memory before it is first written would be a page fault more. */
+        if (!c->most[rows[i]] || *cell < at) {
             *cell = at;
-            h->most[rows[i]]++;
+            c->most[rows[i]]++;
         }
     }
 }
 
 /* Rows of which `most` is 0 are clear. */
-EXPORTED void suimon_clear(uint32_t *cells, int64_t cell_count, int64_t *most, const int64_t *rows, int64_t count) {
+EXPORTED void suimon_clear(const cells *c, const int64_t *rows, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        if (most[rows[i]]) {
-            memset(cells + rows[i] * cell_count, 0, (size_t)cell_count * sizeof *cells);
-            most[rows[i]] = 0;
+        if (c->most[rows[i]]) {
+            memset(c->hit + rows[i] * c->count, 0, (size_t)c->count * sizeof *c->hit);
+            c->most[rows[i]] = 0;
         }
 }
 
+/* How many cells of each of these rows were hit after a second of the row's own, as cells have it. */
+EXPORTED void suimon_hits(const cells *c, const int64_t *rows, const uint16_t *after, int64_t count, int64_t *found) {
+    for (int64_t i = 0; i < count; i++) {
+        const uint16_t *its = c->hit + rows[i] * c->count, since = after[i];
+        uint16_t hits = 0; /* There are no more cells. */
+        for (int64_t cell = 0; cell < c->count; cell++)
+            hits += its[cell] > since;
+        found[i] = hits;
+    }
+}
+
 static inline double much(const amount *a, const seen *s, int64_t record) {
-    if ((s->kinds[record] & a->kinds) != a->kinds)
+    if ((s->of[record].kinds & a->kinds) != a->kinds)
         return 0.0;
     double packets = s->of[record].packets;
     return a->column == 0 ? packets : a->column == 1 ? s->of[record].bytes
@@ -387,14 +662,15 @@ static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t
     double begun = s->of[record].begun, ended = s->of[record].ended, whole[MOST_AMOUNTS], grown[MOST_AMOUNTS] = {0.0};
     double share = longer ? share_in(since, begun, ended) : 1.0, inner = longer ? 1.0 / (ended - begun) : 0.0;
     double last_share = longer ? share_in(last, begun, ended) : 1.0;
-    int64_t metric[MOST_AMOUNTS], mask = f->slots - 1, second_cells = f->row_count * f->metrics;
+    const rings *ring = f->ring;
+    int64_t metric[MOST_AMOUNTS], mask = ring->slots - 1, second_cells = ring->row_count * ring->metrics;
     int64_t until = last < since + mask ? last : since + mask;
     for (int64_t a = 0; a < amounts; a++) {
         whole[a] = much(f->amounts + a, s, record);
-        metric[a] = at * f->metrics + f->amounts[a].metric[s->of[record].out];
+        metric[a] = at * ring->metrics + f->amounts[a].metric[s->of[record].out];
     }
     for (int64_t second = since; second <= until; second++) {
-        float *of_second = f->ring + (second & mask) * second_cells;
+        float *of_second = ring->amounts + (second & mask) * second_cells;
         for (int64_t a = 0; a < amounts; a++) {
             float *cell = of_second + metric[a], before = *cell, after = before + (float)(whole[a] * share);
             *cell = after;
@@ -403,7 +679,7 @@ static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t
         share = second + 1 == last ? last_share : inner;
     }
     for (int64_t a = 0; a < amounts; a++)
-        f->most[metric[a]] += grown[a];
+        ring->most[metric[a]] += grown[a];
 }
 
 /* The same; of how many amounts is better known when it is compiled. */
@@ -426,7 +702,7 @@ EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, f
         int64_t some = count - from < AT_ONCE ? count - from : AT_ONCE;
         for (int64_t h = 0; h < f->hit_count; h++) {
             hash(s, &f->hit[h].thing, r->chosen + from, r->keys + from, some, things);
-            hit(f->hit + h, s, r->rows + from, r->chosen + from, things, some);
+            hit(f->hit[h].of, s, r->rows + from, r->chosen + from, things, some);
         }
     }
     for (int64_t i = 0; i < count && f->amount_count; i++) {
@@ -447,4 +723,43 @@ EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, f
         lay(f, s, r->rows[i], record, first > oldest ? first : oldest, ends(s, record), 1);
     }
     r->counts[3] = high;
+}
+
+static inline double in_second(const rings *g, int64_t at, int64_t metric, int64_t second) {
+    return (double)g->amounts[((second & (g->slots - 1)) * g->row_count + at) * g->metrics + metric];
+}
+
+/* Of the rows those that may have so much within some window, as rates.py says: which rows, the last second of the window
+ * with the most, and of each metric what is in it. Returns how many they are. */
+EXPORTED int64_t suimon_near(const rings *g, const table *t, const int64_t *rows, int64_t count, const peak *p,
+                              int64_t *above, int64_t *lasts, double *amounts) {
+    int64_t n = 0, window = p->window, seconds = window + LOOK_BACK_S;
+    double sums[MOST_SECONDS + 1] = {0.0}; /* Before each second. */
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = rows[i], best = 0;
+        double *most = g->most + at * g->metrics + p->metric;
+        if (!(t->rows[at].sides & (uint32_t)p->side) || !(*most >= p->least))
+            continue;
+        double ended = t->rows[at].ended, earliest = (double)(p->clock - g->slots + seconds);
+        ended = ended > earliest ? ended : earliest;
+        int64_t first = (int64_t)ended - (ended <= (double)(int64_t)ended) - seconds + 1;
+        for (int64_t k = 0; k < seconds; k++)
+            sums[k + 1] = sums[k] + in_second(g, at, p->metric, first + k);
+        for (int64_t k = 1; k <= LOOK_BACK_S; k++)
+            if (sums[k + window] - sums[k] > sums[best + window] - sums[best])
+                best = k;
+        *most = sums[best + window] - sums[best];
+        above[n] = at;
+        lasts[n] = first + best + window - 1;
+        for (int64_t metric = 0; metric < g->metrics; metric++) {
+            double until = 0.0, before = 0.0;
+            for (int64_t k = 0; k < best + window; k++) {
+                before = k == best ? until : before;
+                until += in_second(g, at, metric, first + k);
+            }
+            amounts[n * g->metrics + metric] = until - before;
+        }
+        n++;
+    }
+    return n;
 }

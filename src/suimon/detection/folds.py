@@ -6,9 +6,9 @@ A place here is an index into the records of a `Seen`; rows are a table's, -1 fo
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,127 +36,82 @@ from suimon.detection.choices import (
     shares_of,
     values_of,
 )
+from suimon.detection.room import APART_BYTES, Room
 from suimon.model.compiled import AT, NUMBER, Function, library, place
-from suimon.model.loops import Index
-from suimon.model.records import RECORD
+from suimon.model.loops import Index, groups
+from suimon.model.records import RECORD, Batch, numbers_of
 
-_READ_KINDS: Final = tuple(RECORD[name] for name in READ)
-_SEEN: Final = np.dtype(
-    [
-        *((name, "f8") for name in ("begun", "ended", "packets", "bytes")),
-        *(("key", "u8"), ("peer", "u8"), ("sampling", "u4"), ("service", "u2")),
-        *(("protocol", "u1"), ("flags", "u1"), ("ip_version", "u1"), ("out", "?"), ("none", "V6")),
-    ]
-)
-"""Most of what C has of a record, in a line of the cache; besides, there are columns."""
-_BESIDES: Final = {"kinds": "u4", "own_l4": "u2", "peer_l4": "u2", "who": "u2", "peer_high": "u8", "peer_low": "u8"}
-_LEAST_ROOM: Final = 4096
-_APART_BYTES: Final = 5 * 64
-
-
-class Room:
-    """Where records are looked at, step after step: memory that is asked for anew each time costs more than to use it.
-
-    It grows with what is seen at once, and who looks there ends what was seen there before.
-    """
-
-    def __init__(self, salt: int = 0) -> None:
-        """Who doesn't know the salt can't choose addresses of one hash."""
-        self.at, self.size, self.salt = 0, 0, salt
-        self.make(_LEAST_ROOM)
-
-    def make(self, count: int) -> None:
-        """For so many records."""
-        if count <= self.size:
-            return
-        self.size = 1 << (count - 1).bit_length()
-        self._seen = np.empty(self.size, _SEEN)
-        self._others = dict(zip(_BESIDES, _apart(tuple(_BESIDES.values()), self.size), strict=True))
-        self._parts = np.array([place(each) for each in (self._seen, *self._others.values())], np.int64)
-        self.at = place(self._parts)
-        self.lanes = Lane(self.size), Lane(self.size)
-
-    def columns(self, count: int) -> Columns:
-        """The first so many that are there."""
-        found = {name: self._seen[name] for name in _SEEN.names or ()} | self._others
-        return Columns(**{name: found[name][:count] for name in Columns._fields})
-
-
-def _apart(kinds: Sequence[str], size: int) -> list[NDArray[Any]]:
-    """So many of each kind. What lies a power of two apart would be in each other's way in the cache."""
-    widths = np.array([np.dtype(kind).itemsize for kind in kinds])
-    ends = np.cumsum(widths * size + _APART_BYTES) // _APART_BYTES * _APART_BYTES
-    block = np.empty(int(ends[-1]), np.uint8)
-    begins = [0, *ends[:-1].tolist()]
-    return [np.frombuffer(block, kind, size, at) for kind, at in zip(kinds, begins, strict=True)]
-
-
-class Lane:
-    """Where one fold after the other finds what it finds: in the nearest cache, as the one before it did."""
-
-    def __init__(self, size: int) -> None:
-        *self._made, self._keys = _apart((*["i8"] * 5, "u8"), size + 1)
-        self.counts = np.zeros(4, np.int64)
-        self._so = _Found(*map(place, (*self._made, self._keys, self.counts)))
-        self.at = ctypes.addressof(self._so)
-
-    def found(self) -> tuple[Rows, Integers, Hashes]:
-        """As `Fold.find` gives it."""
-        count, known, lacking, _ = self.counts.tolist()
-        chosen, of, own, first, missed = self._made
-        rows = Rows(chosen[:count], of[:count], own[:known], first[:known])
-        return rows, missed[:lacking], self._keys[:count]
+_READ_NUMBERS: Final = numbers_of(*READ)
+_NONE: Final = {name: np.empty(0, RECORD[name]) for name in READ}
+_LEAST_ROWS: Final = 2048
 
 
 class Looked:
-    """The records of a known port and direction, of a time that is near; `at` is where C finds them.
+    """The records of a known port and direction, of a time that is near; `at` is where C finds them."""
 
-    Records come in parts, each an array for each name in READ.
-    """
-
-    def __init__(self, parts: Iterable[Sequence[NDArray[Any]]], how: Look, room: Room | None = None) -> None:
-        read = [[_plain(*each) for each in zip(part, _READ_KINDS, strict=True)] for part in parts]
-        for part in read:
-            assert len(set(map(len, part))) == 1, "arrays of one length"
-        self.room, self.at, self.count = room or Room(), 0, 0
+    def __init__(self, batches: Sequence[Batch], how: Look, room: Room | None = None) -> None:
+        self.room, self.at, self.count, self.clock_s = room or Room(), 0, 0, how.clock_s
+        self._filled = _LIBRARY is None
+        self.choices = 0
+        """So many of the room's choices are known of these records."""
         if _LIBRARY is None:
-            whole = [np.concatenate(each) for each in zip(*read, strict=True)]
-            self.columns = looked_of(dict(zip(READ, whole, strict=True)), how, self.room.salt)
+            whole = {name: np.concatenate([_NONE[name], *(batch[name] for batch in batches)]) for name in READ}
+            self.columns = looked_of(whole, how, self.room.salt)
             self.count = len(self.columns.key)
             return
-        self.room.make(sum(len(part[0]) for part in read))
+        self.room.make(sum(map(len, batches)))
         self.at = self.room.at
-        keys, kinds = np.ascontiguousarray(how.keys), np.ascontiguousarray(how.kinds)
+        self._batches = batches
+        """C reads there until nobody looks at this any more."""
+        self._arrays = keys, kinds = np.ascontiguousarray(how.keys), np.ascontiguousarray(how.kinds)
         times = how.clock_s - how.history_s, how.clock_s + 1.0, how.several
-        so = _Look(place(keys), len(keys), *times, self.room.salt, place(kinds), how.transport)
-        for part in read:
-            places = np.array([place(each) for each in part], np.int64)
-            into = ctypes.byref(so), self.at, self.count
-            self.count = _LIBRARY.suimon_look(place(places), len(part[0]), *into)
+        chosen, self.choices = self.room.chosen(how.kinds), self.room.known()
+        self._how = _Look(place(keys), len(keys), *times, self.room.salt, place(kinds), how.transport, *chosen)
+        self._places = np.array([batch.places(_READ_NUMBERS) for batch in batches], np.int64)
+        self._counts = np.array([list(map(len, batches)), [0] * len(batches)], np.int64)
+        told = place(self._places), *map(place, self._counts), len(batches)
+        self._parts = _Parts(*told)
+        self._turn = self.room.tell(ctypes.addressof(self._parts), ctypes.addressof(self._how))
+        self.count = _LIBRARY.suimon_look(self.at)
+
+    def fill(self) -> None:
+        """All that is asked of any record is written; otherwise, of those that folds take."""
+        if not self._filled:
+            assert _LIBRARY is not None and self._turn == self.room.turn, "others look there now"
+            _LIBRARY.suimon_fill(self.at, self.count)
+        self._filled = True
+
+    @cached_property
+    def taken(self) -> Columns:
+        """What is written of those that folds take, and whatever of the others."""
+        return self.columns if _LIBRARY is None else self.room.columns(self.count)
 
     @cached_property
     def columns(self) -> Columns:
+        self.fill()
         return self.room.columns(self.count)
 
 
-class _Look(ctypes.Structure):
+class _Parts(ctypes.Structure):
     """As folds.c has it; likewise those below."""
 
+    _fields_ = (("of", AT), ("lengths", AT), ("ends", AT), ("count", NUMBER))
+
+
+class _Look(ctypes.Structure):
     _fields_ = (
         *(("keys", AT), ("ports", NUMBER)),
         *((name, ctypes.c_double) for name in ("oldest", "latest", "several")),
         *(("salt", ctypes.c_uint64), ("kinds", AT), ("transport", ctypes.c_uint64)),
+        *(("by_kind", AT), ("by_own", AT), ("by_peer", AT), ("listed", ctypes.c_uint64)),
     )
 
 
-def _plain(column: NDArray[Any], kind: np.dtype[Any]) -> NDArray[Any]:
-    """As C reads it. Batches' columns are so already."""
-    return column if column.dtype == kind and column.flags.c_contiguous else np.ascontiguousarray(column, kind)
-
-
 _MOST_AMOUNTS: Final = 4
+_FRESH: Final = 7
+"""Where in a table's parts it is."""
 
-_ROW: Final = np.dtype([("key", "u8"), ("ended", "f8"), ("scale", "f8"), ("turn", "i8")])
+_ROW: Final = np.dtype([("key", "u8"), ("ended", "f8"), ("scale", "f8"), ("turn", "u4"), ("sides", "u4")])
 ORIGIN: Final = np.dtype(
     [
         *(
@@ -173,27 +128,42 @@ ORIGIN: Final = np.dtype(
 """Of the record that brought a row in; `port` is the key of its port."""
 
 
-class Keyed:
-    """Which row has which key, and of each the time of its last record and the sampling that it is counted by."""
+_NEW_SHARE: Final = 4
+"""At most a quarter of the rows goes to new keys at once: what floods a table with keys can't empty it in one step,
+and what is seen in each step stays."""
+_ONCE_BITS: Final = 18
+_ONCE_S: Final = 10.0
 
-    def __init__(self, most: int) -> None:
+
+class Keyed:
+    """Which row has which key, and of each the time of its last record and the sampling that it is counted by.
+
+    With `twice` a key gets a row when it is seen again within ten seconds, not at once.
+    """
+
+    def __init__(self, most: int, twice: bool = False) -> None:
         self._rows = np.zeros(most, _ROW)
         self.ended_s, self.scale = self._rows["ended"], self._rows["scale"]
         self.turn = 0
         """How often rows were asked for, and when each was last."""
-        self.turns = self._rows["turn"]
+        self.turns, self.sides = self._rows["turn"], self._rows["sides"]
+        """`sides` are those of the records of that turn: to the guest (1), and from it (2)."""
         self.origins = np.zeros(most, ORIGIN)
         assert most < 1 << 16, "a slot has room for no more"
         self._slots = np.zeros(1 << (2 * most).bit_length(), np.uint32)
-        self._who = np.zeros(1 << 13, np.uint8)
+        self._who, self._order = np.zeros(1 << 13, np.uint8), np.empty(most, np.uint64)
+        self._once_s = np.full(1 << _ONCE_BITS, -np.inf) if twice else None
         parts = [place(self._rows), place(self.origins), place(self._slots), len(self._slots), place(self._who), 0]
-        self._parts = np.array(parts, np.int64)
+        once = 0 if self._once_s is None else place(self._once_s)
+        self._parts = np.array([*parts, most, 0, once, place(self._order)], np.int64)
         self.at = place(self._parts)
         self._held: Integers = np.empty(0, np.int64)
+        self._fresh = self._parts[_FRESH : _FRESH + 1]
+        """The first of the rows never used yet."""
         self._index = Index(self._rows["key"][self._held])
 
     def __len__(self) -> int:
-        return len(self._held)
+        return max(len(self._held), int(self._fresh[0]))
 
     def claim(self, seen: Looked, rows: Integers, records: Integers, keys: Hashes, held: Integers) -> None:
         """Those rows get these keys, each another, and begin with these records; only `held` rows have keys."""
@@ -204,20 +174,69 @@ class Keyed:
             return
         columns, origins = seen.columns, self.origins
         self._rows["key"][rows], self.turns[rows] = keys, self.turn
+        self.sides[rows] = 1 << columns.out[records].astype(np.uint32)
         self.ended_s[rows], self.scale[rows] = columns.ended[records], columns.sampling[records]
         origins["port"][rows] = columns.key[records]
         for name in ("begun", "peer_high", "peer_low", "own_l4", "peer_l4", "protocol", "out", "ip_version"):
             origins[name][rows] = getattr(columns, name)[records]
         self._index = Index(self._rows["key"][held])
 
+    def welcome(self, seen: Looked, keys: Hashes, found: Rows, missed: Integers) -> tuple[Rows, Integers]:
+        """What was just found, with rows for those keys of the records without any that are to have one: which rows.
+
+        Those of most records get rows, those never used yet and then the longest unused.
+        """
+        if _LIBRARY is not None:
+            lane = seen.room.lanes[0]
+            count = _LIBRARY.suimon_welcome(self.at, self.turn, seen.at, seen.clock_s, lane.at)
+            return lane.found()[0], lane.given[:count]
+        first, which = groups(keys[missed])
+        first, counts = missed[first], np.bincount(which)
+        new = np.arange(len(first)) if self._once_s is None else self._seen_before(keys[first], counts, seen.clock_s)
+        new = np.sort(new[np.argsort(-counts[new], kind="stable")][: max(1, len(self._rows) // _NEW_SHARE)])
+        chosen, of, own, where = found
+        rows = self._vacate(len(new))
+        if (self.turns[rows] == self.turn).any():
+            # Of records that flood the table even rows of their own were taken back.
+            of[np.isin(of, rows)] = -1
+            kept = ~np.isin(own, rows)
+            own, where = own[kept], where[kept]
+        self.claim(seen, rows, chosen[first[new]], keys[first[new]], np.arange(self._fresh[0]))
+        given = np.full(len(first), -1)
+        given[new] = rows
+        of[missed] = given[which]
+        self._again(seen, of, chosen, missed[of[missed] >= 0])
+        return Rows(chosen, of, np.concatenate((own, rows)), np.concatenate((where, first[new]))), rows
+
+    def _seen_before(self, keys: Hashes, counts: Integers, clock_s: float) -> Integers:
+        assert self._once_s is not None
+        part = (keys >> np.uint64(64 - _ONCE_BITS)).astype(np.int64)
+        before = self._once_s[part]
+        again = (counts > 1) | (before >= clock_s - _ONCE_S)
+        self._once_s[part] = clock_s
+        return np.flatnonzero(again)
+
+    def _vacate(self, count: int) -> Integers:
+        had = int(self._fresh[0])
+        rows = np.arange(had, min(had + count, len(self._rows)))
+        self._fresh[0] += len(rows)
+        if more := count - len(rows):
+            rows = np.concatenate((rows, np.sort(np.argsort(self.turns[:had], kind="stable")[:more])))
+        return rows
+
+    def _again(self, seen: Looked, of: Integers, chosen: Integers, which: Integers) -> None:
+        """Those of the chosen records are their rows' last ones, perhaps."""
+        np.maximum.at(self.ended_s, of[which], seen.columns.ended[chosen[which]])
+        np.bitwise_or.at(self.sides, of[which], 1 << seen.columns.out[chosen[which]].astype(np.uint32))
+
     def rows(self, seen: Looked, chosen: Integers, keys: Hashes) -> tuple[Rows, Integers]:
         """As `Fold.find`, by numpy."""
         found, columns = self.find(keys), seen.columns
         own, first = first_of(found)
-        self.turns[own] = self.turn
+        self.turns[own], self.sides[own] = self.turn, 0
         self.scale[own] = np.maximum(self.scale[own], columns.sampling[chosen[first]])
         held = found >= 0
-        np.maximum.at(self.ended_s, found[held], columns.ended[chosen[held]])
+        self._again(seen, found, chosen, np.flatnonzero(held))
         return Rows(chosen, found, own, first), np.flatnonzero(~held)
 
     def find(self, keys: Hashes) -> Integers:
@@ -233,14 +252,28 @@ class Keyed:
 class Cells:
     """For each row cells that know when they were hit last: a second after the last one of what hit them, 0 for never.
 
-    So many cells are a power of two.
+    So many cells are a power of two. They count seconds from `base` on, which moves with the time; there is memory for
+    as many rows as are in use.
     """
 
     def __init__(self, rows: int, count: int) -> None:
-        self.hit = np.zeros((rows, count), np.uint32)
+        self._rows, self.base = rows, 0
+        self.hit = np.zeros((min(rows, _LEAST_ROWS), count), np.uint16)
         self.most: Integers = np.zeros(rows, np.int64)
         """As many cells of a row at least as were hit since this was set; 0 when none ever were."""
-        self.at, self.most_at = place(self.hit), place(self.most)
+        self._so = _Cells(place(self.hit), count, place(self.most), 0)
+        self.at = ctypes.addressof(self._so)
+
+    def move(self, clock_s: float) -> None:
+        """What is hit is of about that time."""
+        clock = int(clock_s)
+        if _NEAREST_S <= clock - self.base <= _MOST_S:
+            return
+        passed, self.base = clock - _BACK_S - self.base, clock - _BACK_S
+        if self.most.any():
+            moved = np.clip(self.hit.astype(np.int64) - passed, 0, np.iinfo(np.uint16).max)
+            self.hit[...] = np.where(self.hit, moved, 0)
+        self._so.base = self.base
 
     def add(self, seen: Looked, chosen: Integers, rows: Integers, things: Hashes) -> None:
         """Each record hits the cell of its thing in its row; by numpy."""
@@ -248,28 +281,70 @@ class Cells:
         held = np.flatnonzero(rows >= 0)
         cell = rows[held] * count + (things[held] % np.uint64(count)).astype(np.int64)
         _, last = seconds_of(seen.columns, chosen[held])
-        np.maximum.at(self.hit.reshape(-1), cell, (last + 1).astype(np.uint32))
+        at = np.clip(last + 1 - self.base, 1, np.iinfo(np.uint16).max).astype(np.uint16)
+        np.maximum.at(self.hit.reshape(-1), cell, at)
         self.most[rows[held]] = count
 
     def clear(self, rows: Integers) -> None:
+        """They begin anew."""
+        if (needed := _more(rows, len(self.hit), self._rows)) > len(self.hit):
+            before, self.hit = self.hit, np.zeros((needed, self.hit.shape[1]), np.uint16)
+            self.hit[: len(before)] = before
+            self._so.hit = place(self.hit)
         if _LIBRARY is None:
             self.hit[rows], self.most[rows] = 0, 0
         else:
-            _LIBRARY.suimon_clear(self.at, self.hit.shape[1], self.most_at, place(rows), len(rows))
+            _LIBRARY.suimon_clear(self.at, place(rows), len(rows))
+
+    def count(self, rows: Integers, since_s: Floats) -> Integers:
+        """How many cells of each of these rows were hit after its `since_s`."""
+        # As whole seconds, which compare much faster than with floats.
+        after = np.clip(np.floor(since_s) - self.base, 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        if _LIBRARY is None:
+            hit: Integers = (self.hit[rows] > after[:, None]).sum(axis=1, dtype=np.int64)
+            return hit
+        rows, found = np.ascontiguousarray(rows), np.empty(len(rows), np.int64)
+        _LIBRARY.suimon_hits(self.at, place(rows), place(after), len(rows), place(found))
+        return found
+
+
+_BACK_S: Final = 4096
+_NEAREST_S: Final = 2048
+_MOST_S: Final = 60_000
+"""The time lies so far behind the base of cells, which count no more than 65,535 seconds."""
+
+
+def _more(rows: Integers, had: int, most: int) -> int:
+    """For how many there has to be memory, where there is some for those it `had`."""
+    highest = int(rows.max(initial=-1))
+    return had if highest < had else min(most, 1 << highest.bit_length())
 
 
 class Rings:
-    """Amounts of each second, row and metric; the place of a second is its remainder."""
+    """Amounts of each second, row and metric; the place of a second is its remainder. There is memory for as many rows
+    as are in use.
+    """
 
     def __init__(self, rows: int, slots: int, metrics: int) -> None:
         assert slots & (slots - 1) == 0, "a power of two"
-        self.amounts = np.zeros((slots, rows, metrics), np.float32)
+        self.amounts = _ring(slots, min(rows, _LEAST_ROWS), metrics)
         self.most: Floats = np.zeros((rows, metrics))
         """As much at least as was added to each since this was set."""
         self.oldest = 0
         """The first second that there is."""
         self.high = 0
         """One more than the highest row that something was ever added to."""
+        self._so = _Rings(place(self.amounts), place(self.most), *self.amounts.shape)
+        self.at = ctypes.addressof(self._so)
+
+    def clear(self, rows: Integers) -> None:
+        """They begin anew."""
+        slots, had, metrics = self.amounts.shape
+        if (needed := _more(rows, had, len(self.most))) > had:
+            before, self.amounts = self.amounts, _ring(slots, needed, metrics)
+            self.amounts[:, :had] = before
+            self._so.amounts, self._so.row_count = place(self.amounts), self.amounts.shape[1]
+        self.amounts[:, rows], self.most[rows] = 0, 0
 
     def lay(self, seen: Looked, chosen: Integers, rows: Integers, amounts: Sequence[Amount]) -> None:
         """Adds each record's amounts to its row, evenly over its seconds from `oldest` on; by numpy."""
@@ -290,6 +365,49 @@ class Rings:
             at_long = (second % slots * row_count + rows[of]) * metrics + metric[of]
             np.add.at(flat, at_long, (values[of] * share).astype(np.float32))
             self.most[rows[held], metric[held]] = np.inf
+
+    def near(self, table: Keyed, rows: Integers, wanted: Wanted, clock: int) -> Peaks | None:
+        """As `Rates.near`, by C; None without a compiler. `clock` is the last second there is."""
+        if _LIBRARY is None:
+            return None
+        found = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        amounts = np.empty((len(rows), self.amounts.shape[2]))
+        side, metric, _, window_s = wanted
+        assert window_s + 4 <= self.amounts.shape[0] <= 64, "folds.c has no room for more"
+        so = _Peak(side, metric, window_s, clock, wanted.least)
+        into = ctypes.byref(so), *map(place, found), place(amounts)
+        count = _LIBRARY.suimon_near(self.at, table.at, place(rows), len(rows), *into)
+        order = np.argsort(found[0][:count])
+        return Peaks(found[0][order], found[1][order], amounts[order])
+
+
+def _ring(slots: int, rows: int, metrics: int) -> NDArray[np.float32]:
+    """For at least so many rows: a row's seconds aren't a power of two apart either."""
+    return np.zeros((slots, rows + APART_BYTES // (4 * metrics), metrics), np.float32)
+
+
+class Wanted(NamedTuple):
+    """Rows that had records of a side in this turn, and may have an amount of a metric within a window."""
+
+    side: int
+    metric: int
+    amount: float
+    window_s: int
+
+    @property
+    def least(self) -> float:
+        """What may be so much: what is summed up differs from sums by what floats are rounded."""
+        return self.amount * (1.0 - 1e-9)
+
+
+class Peaks(NamedTuple):
+    """Arrays of one length, by row."""
+
+    rows: Integers
+    last: Integers
+    """The last second of the window that has the most."""
+    amounts: Floats
+    """Of each metric, within that window: (rows, metrics)."""
 
 
 class Adds(NamedTuple):
@@ -321,12 +439,15 @@ class Fold:
         self._so.hit, self._so.hit_count = ctypes.addressof(self._hits), len(hits)
         self._so.amounts, self._so.amount_count = place(self._amounts), len(amounts)
         if rings is not None:
-            self._so.ring, self._so.most = place(rings.amounts), place(rings.most)
-            self._so.slots, self._so.row_count, self._so.metrics = rings.amounts.shape
+            self._so.ring = rings.at
         self._at = ctypes.addressof(self._so)
+        self._room: Room | None = None
+        self._number = -1
 
     def find(self, seen: Looked) -> tuple[Rows, Integers, Hashes]:
         """The rows, which from now on have had these records; which of the records have none; and the records' keys."""
+        if _LIBRARY is not None and seen.room is not self._room:
+            self._room, self._number = seen.room, seen.room.choice(self._choice, not self._known)
         if self._known and not len(self._table):
             none = np.empty(0, np.int64)
             return Rows(none, none, none, none), none, none.astype(np.uint64)
@@ -334,13 +455,17 @@ class Fold:
             self._table.turn += 1
         if _LIBRARY is None:
             return self._found(seen)
-        lane = seen.room.lanes[self._known]
-        _LIBRARY.suimon_find(self._at, seen.at, seen.count, self._table.turn, lane.at)
+        lane, number = seen.room.lanes[self._known], self._number if self._number < seen.choices else -1
+        if number < 0:
+            seen.fill()
+        _LIBRARY.suimon_find(self._at, seen.at, seen.count, self._table.turn, number, lane.at)
         return lane.found()
 
     def count(self, seen: Looked, found: Rows) -> None:
         """What the records that were just found add to their rows."""
         hits, rings, amounts = self._adds
+        for cells, _ in hits:
+            cells.move(seen.clock_s)
         if _LIBRARY is not None:
             lane = seen.room.lanes[self._known]
             _LIBRARY.suimon_count(self._at, seen.at, rings.oldest if rings else 0, lane.at)
@@ -368,20 +493,30 @@ class _Recipe(ctypes.Structure):
 
 
 class _Hits(ctypes.Structure):
-    _fields_ = (("cells", AT), ("cell_count", NUMBER), ("most", AT), ("thing", _Recipe))
+    _fields_ = (("cells", AT), ("thing", _Recipe))
+
+
+class _Cells(ctypes.Structure):
+    _fields_ = (("hit", AT), ("count", NUMBER), ("most", AT), ("base", NUMBER))
+
+
+class _Rings(ctypes.Structure):
+    _fields_ = (("amounts", AT), ("most", AT), ("slots", NUMBER), ("row_count", NUMBER), ("metrics", NUMBER))
+
+
+class _Peak(ctypes.Structure):
+    _fields_ = (
+        *((name, NUMBER) for name in ("side", "metric", "window", "clock")),
+        ("least", ctypes.c_double),
+    )
 
 
 class _Fold(ctypes.Structure):
     _fields_ = (
         *(("asked", ctypes.c_uint64), ("wanted", ctypes.c_uint64), ("own", AT), ("peer", AT), ("key", _Recipe)),
         *(("table", AT), ("known", NUMBER), ("hit", AT), ("hit_count", NUMBER)),
-        *(("ring", AT), ("most", AT), ("slots", NUMBER), ("row_count", NUMBER), ("metrics", NUMBER)),
-        *(("amounts", AT), ("amount_count", NUMBER)),
+        *(("ring", AT), ("amounts", AT), ("amount_count", NUMBER)),
     )
-
-
-class _Found(ctypes.Structure):
-    _fields_ = tuple((name, AT) for name in ("chosen", "rows", "own", "first", "missed", "keys", "counts"))
 
 
 def _at(marked: Marks | None) -> int | None:
@@ -394,16 +529,20 @@ def _recipe(made: Hash) -> _Recipe:
 
 
 def _hits(cells: Cells, thing: Hash) -> _Hits:
-    return _Hits(cells.at, cells.hit.shape[1], cells.most_at, _recipe(thing))
+    return _Hits(cells.at, _recipe(thing))
 
 
 _FUNCTIONS: Final = {
-    "suimon_look": Function((AT, NUMBER, AT, AT, NUMBER), NUMBER),
-    "suimon_find": Function((AT, AT, NUMBER, NUMBER, AT)),
+    "suimon_look": Function((AT,), NUMBER),
+    "suimon_fill": Function((AT, NUMBER)),
+    "suimon_find": Function((AT, AT, NUMBER, NUMBER, NUMBER, AT)),
+    "suimon_welcome": Function((AT, NUMBER, AT, ctypes.c_double, AT), NUMBER),
     "suimon_count": Function((AT, AT, NUMBER, AT)),
     "suimon_claim": Function((AT, NUMBER, *[AT] * 4, NUMBER, AT, NUMBER)),
     "suimon_rows": Function((AT, AT, NUMBER, AT)),
-    "suimon_clear": Function((AT, NUMBER, AT, AT, NUMBER)),
+    "suimon_clear": Function((AT, AT, NUMBER)),
+    "suimon_hits": Function((AT, AT, AT, NUMBER, AT)),
+    "suimon_near": Function((AT, AT, AT, NUMBER, *[AT] * 4), NUMBER),
 }
 
 

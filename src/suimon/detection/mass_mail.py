@@ -73,7 +73,7 @@ class MassMail:
 
     def _factors(self, seen: Seen, records: Integers, sessions: Floats) -> Floats:
         """By how much the thresholds of each record's port are higher."""
-        rows = self._relays.find(seen.columns.key[records])
+        rows = self._relays.find(seen.taken.key[records])
         factors = np.ones(len(records))
         known = np.flatnonzero(rows >= 0)
         received = self._received.count(rows[known], self._relays.since(rows[known], self._config.window_s))

@@ -18,10 +18,8 @@ class Peak(NamedTuple):
 
     amounts: Floats
     """Of each metric, within that window: (metrics, rows)."""
-    elapsed_s: Floats
-    """How much of the window lies between the row's first and last record; at least a second."""
-    since_s: Floats
-    until_s: Floats
+    last: Integers
+    """The last second of that window."""
 
 
 class Rates:
@@ -33,25 +31,25 @@ class Rates:
         self._slots, self._clock = slots, -1
 
     def forget(self, rows: Integers) -> None:
-        self.rings.amounts[:, rows], self.rings.most[rows] = 0, 0
+        self.rings.clear(rows)
 
     def advance(self, clock_s: float) -> None:
         """Let go of the seconds that are out of the ring at this time. It never goes back."""
         clock = int(clock_s) + 1
         passed = min(clock - self._clock, self._slots)
         if passed > 0:
-            columns = np.arange(clock - passed + 1, clock + 1) % self._slots
-            self.rings.amounts[columns, : self.rings.high] = 0
+            if self.rings.high:
+                columns = np.arange(clock - passed + 1, clock + 1) % self._slots
+                self.rings.amounts[columns, : self.rings.high] = 0
             self._clock, self.rings.oldest = clock, clock - self._slots + 1
 
-    def peak(self, rows: Integers, metric: int, window_s: int, times_s: tuple[Floats, Floats]) -> Peak:
+    def peak(self, rows: Integers, metric: int, window_s: int, ended_s: Floats) -> Peak:
         """For each row the `window_s` seconds that have the most of `metric`, of those just over.
 
-        `times_s` are those of the rows' first and last records, and `window_s` is the same each time and of all metrics
-        whose `near` is asked for: at most four seconds less than the ring.
+        `ended_s` are the times of the rows' last records, and `window_s` is the same each time and of all metrics that
+        are asked for by `near`: at most four seconds less than the ring.
         """
-        begun, ended = times_s
-        latest = np.ceil(np.maximum(ended, self._clock - self._slots + window_s + _LOOK_BACK_S)) - 1
+        latest = np.ceil(np.maximum(ended_s, self._clock - self._slots + window_s + _LOOK_BACK_S)) - 1
         slots = latest.astype(np.int64)[:, None] + np.arange(-_LOOK_BACK_S - window_s + 1, 1)
         sums = np.cumsum(self.rings.amounts[slots % self._slots, rows[:, None]], axis=1, dtype=np.float64)
         sums[:, window_s:] -= sums[:, :-window_s].copy()
@@ -60,11 +58,13 @@ class Rates:
         # Windows only ever move on: what is within one later is within one of these, or will have been added since.
         self.rings.most[rows, metric] = amounts[metric]
         last = np.take_along_axis(slots, best[:, None], axis=1)[:, 0]
-        until, since = np.minimum(ended, last + 1.0), np.maximum(begun, last + 1.0 - window_s)
-        return Peak(amounts, np.clip(until - since, 1.0, window_s), since, until)
+        return Peak(amounts, last)
 
-    def near(self, rows: Integers, metric: int, amount: float) -> Integers:
-        """Those of the rows whose peak may have so much, in their order."""
-        # What is summed up differs from sums by what floats are rounded.
-        found: Integers = np.sort(rows[self.rings.most[rows, metric] >= amount * (1.0 - 1e-9)])
-        return found
+    def near(self, table: folds.Keyed, rows: Integers, wanted: folds.Wanted) -> folds.Peaks:
+        """The peaks of those rows of the table that may have so much, in order of rows."""
+        if (found := self.rings.near(table, rows, wanted, self._clock)) is not None:
+            return found
+        busy = (table.sides[rows] & wanted.side != 0) & (self.rings.most[rows, wanted.metric] >= wanted.least)
+        rows = np.sort(rows[busy])
+        amounts, last = self.peak(rows, wanted.metric, wanted.window_s, table.ended_s[rows])
+        return folds.Peaks(rows, last, amounts.T)

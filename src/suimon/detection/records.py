@@ -7,7 +7,7 @@ from typing import Final
 
 from suimon.detection import brute_force, host_scan, mass_mail, port_scan, reflection, syn_flood, udp_flood
 from suimon.detection.engine import Engine
-from suimon.detection.folds import Room
+from suimon.detection.room import Room
 from suimon.detection.seen import Hashes, Seen, Tag, keys_of
 from suimon.detection.thresholds import Thresholds
 from suimon.model.findings import Finding

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash, marks
-from suimon.detection.floods import Above, Watched, most_exchanged
+from suimon.detection.floods import Above, Watched, most_exchanged, of_row
 from suimon.detection.folds import Fold
 from suimon.detection.reflectors import SERVICES
 from suimon.detection.seen import IS_UDP, Integers, Seen
@@ -45,11 +45,10 @@ class Reflection:
         told = []
         for own, fold in self._sides:
             rows = self._table.take(seen, fold)
-            answers = seen.columns.out[rows.chosen] == own
             least = (self._config.source_kbps if own else self._config.victim_kbps) * 125.0
-            for found in self._watched.above(rows, answers, _BYTES, least):
+            for found in self._watched.above(rows, own, _BYTES, least):
                 if self._is_abused(found, own):
-                    told.append(self._sighting(seen, rows.chosen[answers & (rows.of == found.row)], found, own))
+                    told.append(self._sighting(seen, of_row(seen, rows, found.row, own), found, own))
         return told
 
     def _fold(self, own: bool) -> Fold:
@@ -72,8 +71,8 @@ class Reflection:
 
     def _sighting(self, seen: Seen, records: Integers, found: Above, own: bool) -> Sighting:
         label = self._table.label(found.row, seen)
-        service = int((seen.columns.own_l4 if own else seen.columns.peer_l4)[records[0]])
-        peer, share = most_exchanged(seen, records, seen.columns.bytes[records])
+        service = int((seen.taken.own_l4 if own else seen.taken.peer_l4)[records[0]])
+        peer, share = most_exchanged(seen, records, seen.taken.bytes[records])
         kbps = found.rates[_BYTES] / 125.0
         name = f"{SERVICES[service]} (udp/{service})"
         way = (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from suimon.detection import choices, folds
 from suimon.detection.choices import Bools, Floats, Hashes, Integers
+from suimon.detection.room import Room
 from suimon.model.records import Batch
 
 __all__ = ["Bools", "Floats", "Hashes", "Integers"]
@@ -101,10 +102,10 @@ class Seen:
         tags: Sequence[Tag],
         keys: Hashes,
         clock_s: float,
-        room: folds.Room | None = None,
+        room: Room | None = None,
     ) -> None:
         how = choices.Look(keys, clock_s, HISTORY_S, _CLASSES, _SEVERAL, TRANSPORT)
-        self.looked = folds.Looked([[batch[name] for name in choices.READ] for batch in batches], how, room)
+        self.looked = folds.Looked(batches, how, room)
         self.skipped = sum(map(len, batches)) - len(self)
         self.tags, self.keys, self.clock_s = tags, keys, clock_s
 
@@ -115,9 +116,14 @@ class Seen:
     def columns(self) -> choices.Columns:
         return self.looked.columns
 
+    @property
+    def taken(self) -> choices.Columns:
+        """The same of those that folds take; of the others, whatever."""
+        return self.looked.taken
+
     def peer_text(self, record: int) -> str:
         """The other side's address of one record."""
-        parts = self.columns.ip_version, self.columns.peer_high, self.columns.peer_low
+        parts = self.taken.ip_version, self.taken.peer_high, self.taken.peer_low
         return address_text(*(int(each[record]) for each in parts))
 
     def tag_of(self, key: int) -> Tag:

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash
-from suimon.detection.floods import Above, Watched, most_exchanged
+from suimon.detection.floods import Above, Watched, most_exchanged, of_row
 from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Integers, Seen
 from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
@@ -48,12 +48,11 @@ class SynFlood:
         self._rates.advance(now_s)
         rows = self._table.take(seen, self._begun)
         self._table.take(seen, self._tcp)
-        sent = seen.columns.out[rows.chosen]
         told = []
         for out, threshold in ((True, self._config.out_syn_per_s), (False, self._config.in_syn_per_s)):
-            for found in self._watched.above(rows, sent == out, _SYN, threshold):
+            for found in self._watched.above(rows, out, _SYN, threshold):
                 if self._is_flood(found, threshold):
-                    told.append(self._sighting(seen, rows.chosen[rows.of == found.row], found))
+                    told.append(self._sighting(seen, of_row(seen, rows, found.row, out), found))
         return told
 
     def _is_flood(self, found: Above, threshold: float) -> bool:
@@ -65,7 +64,7 @@ class SynFlood:
 
     def _sighting(self, seen: Seen, records: Integers, found: Above) -> Sighting:
         label = self._table.label(found.row, seen)
-        peer, share = most_exchanged(seen, records, seen.columns.packets[records])
+        peer, share = most_exchanged(seen, records, seen.taken.packets[records])
         rate = found.rates[_SYN]
         many = "many addresses" if share < 0.5 else peer
         way = f"It sends {many} {rate:.0f}" if label.out else f"{many[0].upper()}{many[1:]} send it {rate:.0f}"

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash
-from suimon.detection.floods import Above, Watched, most_exchanged
+from suimon.detection.floods import Above, Watched, most_exchanged, of_row
 from suimon.detection.seen import IS_UDP, Integers, Seen
 from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
@@ -43,19 +43,18 @@ class UdpFlood:
     def step(self, seen: Seen, now_s: float) -> list[Sighting]:
         self._rates.advance(now_s)
         rows = self._table.take(seen, self._all)
-        out = seen.columns.out[rows.chosen]
         told = []
         for metric, back, kpps in ((_OUT, _IN, self._config.out_kpps), (_IN, _OUT, self._config.in_kpps)):
-            side = out == (metric == _OUT)
-            for found in self._watched.above(rows, side, metric, kpps * 1000):
+            for found in self._watched.above(rows, metric == _OUT, metric, kpps * 1000):
                 answered = found.rates[back] > self._config.answered_share * found.rates[metric]
                 if not answered and found.seen[metric] >= _LEAST_SEEN:
-                    told.append(self._sighting(seen, rows.chosen[side & (rows.of == found.row)], found, metric))
+                    records = of_row(seen, rows, found.row, metric == _OUT)
+                    told.append(self._sighting(seen, records, found, metric))
         return told
 
     def _sighting(self, seen: Seen, records: Integers, found: Above, metric: int) -> Sighting:
         label, sends = self._table.label(found.row, seen), metric == _OUT
-        peer, share = most_exchanged(seen, records, seen.columns.packets[records])
+        peer, share = most_exchanged(seen, records, seen.taken.packets[records])
         rate, kbps = found.rates[metric], found.rates[metric + _OUT_BYTES] / 125.0
         whom = peer if share >= 0.5 else "many addresses"
         words = f"It sends {whom}" if sends else f"It gets from {whom}"

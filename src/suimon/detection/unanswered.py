@@ -50,7 +50,7 @@ class Unanswered:
         if not len(where):
             return Found(where, np.empty(0), np.empty(0))
         where = where[np.argsort(rows.own[where])]
-        bare = (seen.columns.kinds[rows.chosen[rows.first[where]]] & FLAGGED) != 0
+        bare = (seen.taken.kinds[rows.chosen[rows.first[where]]] & FLAGGED) != 0
         return self._judge(rows.own[where], bare, window_s, threshold)
 
     def _judge(self, rows: Integers, bare: Bools, window_s: int, threshold: float) -> Found:

@@ -52,18 +52,3 @@ EXPORTED int64_t suimon_distinct(const uint64_t *values, int64_t count, int64_t 
     }
     return found;
 }
-
-#ifdef __x86_64__
-__attribute__((target_clones("avx2", "default"))) /* Which eight cells at once are worth a copy for. */
-#endif
-/* How many cells of each row are above its bound. */
-EXPORTED void suimon_hits(const uint32_t *cells, int64_t row_cells, const int64_t *rows, const uint32_t *above,
-                          int64_t count, int64_t *found) {
-    for (int64_t i = 0; i < count; i++) {
-        const uint32_t *row = cells + rows[i] * row_cells;
-        uint32_t bound = above[i], hits = 0;
-        for (int64_t c = 0; c < row_cells; c++)
-            hits += row[c] > bound;
-        found[i] = hits;
-    }
-}

@@ -70,18 +70,6 @@ class Index:
         return found
 
 
-def hits(cells: NDArray[np.uint32], rows: Places, above: NDArray[np.uint32]) -> Places:
-    """How many cells of each of these rows are above the row's bound."""
-    if _LIBRARY is None:
-        # Bits are counted faster than added.
-        found: Places = np.bitwise_count(np.packbits(cells[rows] > above[:, None], axis=1)).sum(axis=1, dtype=np.int64)
-        return found
-    assert not len(rows) or (rows.min() >= 0 and rows.max() < len(cells)), "rows are rows of the cells"
-    rows, above, found = np.ascontiguousarray(rows), np.ascontiguousarray(above), np.empty(len(rows), np.int64)
-    _LIBRARY.suimon_hits(place(cells), cells.shape[1], place(rows), place(above), len(rows), place(found))
-    return found
-
-
 def distinct(values: NDArray[Any], most: int) -> tuple[Places, Places] | None:
     """Of different numbers, as they come, where each is first, and which of them each value is. None when there are
     more than `most`.
@@ -111,7 +99,6 @@ _FUNCTIONS: Final = {
     "suimon_mix": Function((AT, AT, NUMBER, NUMBER, AT)),
     "suimon_index": Function((AT, NUMBER, AT, NUMBER)),
     "suimon_find": Function((AT, AT, NUMBER, AT, NUMBER, AT)),
-    "suimon_hits": Function((AT, NUMBER, AT, AT, NUMBER, AT)),
     "suimon_distinct": Function((AT, NUMBER, NUMBER, ctypes.c_uint64, AT, NUMBER, AT, AT), NUMBER),
 }
 
