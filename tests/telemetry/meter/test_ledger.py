@@ -213,6 +213,8 @@ def test_a_deleted_port_is_whose_it_was_and_by_last_readings_alone() -> None:
     assert advance(after, told, BEGAN_S) == (after, ())
     when_it_was = Told("h", reading(15, 700, 150), 2015.0, WHOSE, last=True)
     assert advance(after, when_it_was, BEGAN_S) == (after, ()), "another controller was told before it was deleted"
+    again = Told("h", reading(16, 900, 150), 2016.0, {}, last=True)
+    assert advance(after, again, BEGAN_S)[1] == (), "its device counts on, for nobody"
     forgotten, _ = advance(after, Told("h", Reading("b", 4000, ()), 6000.0, {}), BEGAN_S)
     assert forgotten.ports == {} and forgotten.totals == after.totals
     other = Told("h", reading(16, 900, 150), 2016.0, {"p": Metered("project", "net", bound=False)}, last=True)

@@ -86,7 +86,8 @@ class HostHead(msgspec.Struct, frozen=True, array_like=True):
 class Told(msgspec.Struct, frozen=True):
     """A reading as it came: from which host, when it was made by our clock, and whose ports it speaks of.
 
-    `last`: they are ports whose flows or devices have gone since. One that was deleted is whose it was.
+    `last`: they are ports whose flows or devices have gone since. One that was deleted is whose it was, until
+    then: what its device counts on is nobody's.
     """
 
     host: str
@@ -123,9 +124,9 @@ def advance(head: HostHead, told: Told, metering_since_s: float) -> tuple[HostHe
         if metered is None or (last is None and not metered.bound):
             continue
         now = _of_boot(counts, reading.boot)
-        if last is not None and not _says_more(last, now, reading.clock_s):
-            continue
         late = overtaken and last is not None and last.clock_s >= reading.clock_s
+        if last is not None and ((last.gone and not late) or not _says_more(last, now, reading.clock_s)):
+            continue
         plugged_s = ended_s - max(reading.clock_s - counts.plugged_s, 0.0)
         unmetered = (last is None or late) and plugged_s < metering_since_s
         moment = _Moment(reading.clock_s, told.last, late, unmetered)
