@@ -39,7 +39,7 @@ def handed(tmp_path, *packets, view=(), plugged=1):
         advertiser = Advertiser(AdvertiseConfig(), parts.world, lambda: 0.0, lambda: 0.0)
         claims = Claims(ClaimsConfig(), parts.world, parts.desk)
         answering = asyncio.create_task(
-            Answers(Config(lease_s=600), parts.enforcer, parts.outside, advertiser, claims).run(queue, switch)
+            Answers(Config(lease_s=600), parts.enforcer, advertiser, claims).run(queue, switch)
         )
         for each in packets:
             queue.put_nowait(each)

@@ -125,7 +125,7 @@ def test_packets_wait_for_their_next_hop_and_then_go_on_where_they_were(tmp_path
     async def script(parts, switch):
         waiting = [missed(parts, 0xCB007109, bytes([n])) for n in range(4)]
         for each in waiting:
-            parts.outside.missed(each)
+            parts.enforcer.missed(each)
         await settle()
         assert told(switch.sent[-1]) == (77, 1, "203.0.113.9", "ff:ff:ff:ff:ff:ff")
         switch.sent.clear()
@@ -140,13 +140,32 @@ def test_packets_wait_for_their_next_hop_and_then_go_on_where_they_were(tmp_path
     play(tmp_path, script)
 
 
+def test_what_is_missed_between_an_answer_and_its_flow_goes_on_with_it_three_at_most(tmp_path):
+    async def script(parts, switch):
+        parts.enforcer.missed(missed(parts, 0xCB007109, b"first"))
+        await settle()
+        late = [missed(parts, 0xCB007109, bytes([n])) for n in range(4)]
+        switch.sent.clear()
+        parts.enforcer.answered(arp_reply(parts, "203.0.113.9"))
+        for each in late[:2]:
+            parts.enforcer.missed(each)
+        await settle()
+        assert [each.data for each in switch.sent[1:]] == [each.data for each in late[:2]]
+        for each in late[2:]:
+            parts.enforcer.missed(each)
+        await settle()
+        assert [each.data for each in switch.sent[3:]] == [late[2].data], "a flow that never comes makes no circle"
+
+    play(tmp_path, script)
+
+
 def test_a_packet_of_nobody_makes_no_question(tmp_path):
     async def script(parts, switch):
         sent = len(switch.sent)
         stranger = Ethernet("fa:16:3e:00:00:a1", "fa:16:3e:00:00:99", ETH_IPV4, b"").pack()
         fields = {"in_port": 1, NET: parts.world.number("network", "ext"), NEXTHOP: 0xCB007109}
-        parts.outside.missed(PacketIn(Stage.NEIGHBOUR, 0, fields, stranger))
-        parts.outside.missed(PacketIn(Stage.NEIGHBOUR, 0, {}, b"x"))
+        parts.enforcer.missed(PacketIn(Stage.NEIGHBOUR, 0, fields, stranger))
+        parts.enforcer.missed(PacketIn(Stage.NEIGHBOUR, 0, {}, b"x"))
         parts.enforcer.answered(PacketIn(Stage.ANSWER, 0, {"in_port": PATCH}, b"\0" * 13))
         await settle()
         assert len(switch.sent) == sent
@@ -196,7 +215,7 @@ def test_an_ipv6_gateway_announces_itself_and_learns_its_next_hop_for_a_packet_t
             network = parts.world.number("network", "ext")
             wanted = {NET: network, **wide(NEXTHOP6, int(IPv6Address("2001:db8:f::77")))}
             packet = Ethernet("02:00:00:00:00:01", gateway.mac, 0x86DD, b"whatever").pack()
-            parts.outside.missed(PacketIn(Stage.NEIGHBOUR, 0, wanted, packet))
+            parts.enforcer.missed(PacketIn(Stage.NEIGHBOUR, 0, wanted, packet))
             await settle()
             assert icmp6(switch.sent[-1])[2].dst == "ff02::1:ff00:77"
             body = bytes(4) + ip6_bytes("2001:db8:f::77") + b"\x02\x01" + mac_bytes(GATEWAY_MAC)

@@ -321,7 +321,6 @@ def _handed_up() -> Parser:
     answers = Answers(
         AnswersConfig(),
         parts.enforcer,
-        parts.outside,
         Advertiser(advertise.Config(), parts.world, clock, chance),
         Claims(claims.Config(), parts.world, parts.desk),
     )

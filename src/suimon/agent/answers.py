@@ -15,7 +15,7 @@ from suimon.agent.advertise import Advertiser
 from suimon.agent.claims import Claims
 from suimon.agent.complaints import complaint
 from suimon.agent.enforcer import Enforcer
-from suimon.agent.outside import Outside, PacketOut
+from suimon.agent.outside import PacketOut
 from suimon.agent.packets import ETH_ARP, PacketError, tagged
 from suimon.agent.packets6 import ETH_IPV6, IP_ICMPV6
 from suimon.agent.probes import Probes
@@ -47,13 +47,10 @@ class Sender(Protocol):
 class Answers:
     """Takes packets one by one; the meters of stage answer and neighbour bound how many there are."""
 
-    def __init__(
-        self, config: Config, enforcer: Enforcer, outside: Outside, advertiser: Advertiser, claims: Claims
-    ) -> None:
+    def __init__(self, config: Config, enforcer: Enforcer, advertiser: Advertiser, claims: Claims) -> None:
         self._config = config
         self._world = enforcer.world
         self._enforcer = enforcer
-        self._outside = outside
         self._advertiser = advertiser
         self._claims = claims
         self.probes = Probes(enforcer.world, enforcer)
@@ -67,7 +64,7 @@ class Answers:
     def take(self, packet: PacketIn) -> list[PacketOut]:
         """What is to be sent at once; whatever the packet is, it ends nothing."""
         if packet.stage == Stage.NEIGHBOUR:
-            self._outside.missed(packet)
+            self._enforcer.missed(packet)
         elif packet.stage == Stage.BLOCK_OUT:
             self._enforcer.arrived(packet)
         elif packet.stage == Stage.ANTISPOOF:

@@ -215,6 +215,11 @@ class Enforcer:
         self.world.wire(tunnels, physnets)
         self._wake.set()
 
+    def missed(self, packet: PacketIn) -> None:
+        """A packet for outside could not go on, as nobody knew its next hop."""
+        if self._outside.missed(packet):
+            self._wake.set()
+
     def answered(self, packet: PacketIn) -> None:
         """An ARP reply came from outside."""
         if self._outside.answered(packet):

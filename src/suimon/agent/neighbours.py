@@ -42,7 +42,7 @@ _SOURCE_MAC, _TARGET_MAC = 1, 2
 
 WAITING_PER_HOP: Final = 3
 WAITING_IN_ALL: Final = 256
-"""Packets that wait for an answer; what comes beyond is dropped, and sent again by who sent it."""
+"""Packets that wait for an answer or for its flow; what comes beyond is dropped, and sent again by who sent it."""
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -90,6 +90,8 @@ class _Question(msgspec.Struct):
     tries: int = 0
     heard_at: float = 0.0
     waiting: list[PacketIn] = []
+    late: int = 0
+    """Packets that were missed since the answer, as its flow isn't in at once."""
 
 
 class Neighbours:
@@ -128,18 +130,22 @@ class Neighbours:
             del self._known[hop]
         return forgotten
 
-    def missed(self, hop: Hop, source: Source, packet: PacketIn, now: float) -> None:
-        """`packet` could not go on because nobody knows `hop`: ask for it, and let the packet wait."""
+    def missed(self, hop: Hop, source: Source, packet: PacketIn, now: float) -> bool:
+        """`packet` could not go on because nobody knows `hop`: ask for it, and let the packet wait. True if it is known
+        by now, and the packet is to be sent on after the round that brings its flow.
+        """
         question = self._questions.get(hop)
         if question is None:
             if len(self._questions) >= self._config.max_hops and not self._drop_most_silent():
-                return
+                return False
             question = self._questions[hop] = _Question(source, now, False)
         if question.mac is not None:
-            return  # Its flow is on the way; the sender tries again.
+            question.late += 1
+            return question.late <= WAITING_PER_HOP
         waiting = sum(len(each.waiting) for each in self._questions.values())
         if len(question.waiting) < WAITING_PER_HOP and waiting < WAITING_IN_ALL:
             question.waiting.append(packet)
+        return False
 
     def answered(self, network_id: str, reply: Arp, ofport: int, now: float) -> Learned | None:
         """Take in an ARP answer that came on this network by this interface; None if nobody asked for it."""
@@ -152,6 +158,7 @@ class Neighbours:
                 continue
             packets, question.waiting = tuple(question.waiting), []
             news = self._known.get(hop) != reply.sha
+            question.late = 0 if news or packets else question.late
             self._known[hop] = question.mac = reply.sha
             question.tries, question.heard_at, question.due_at = 0, now, now + self._config.refresh_s
             return Learned(hop, reply.sha, packets, news)

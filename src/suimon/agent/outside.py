@@ -137,14 +137,17 @@ class Outside:
         times = (self._announcements.next_due(), self._neighbours.next_due())
         return min((each for each in times if each is not None), default=None)
 
-    def missed(self, packet: PacketIn) -> None:
-        """A packet reached stage neighbour and nobody knows its next hop."""
+    def missed(self, packet: PacketIn) -> bool:
+        """A packet reached stage neighbour and nobody knew its next hop. True if it is known by now."""
         network_id = self._world.numbers.name("network", packet.fields.get(NET, 0))
         source = self._sender(packet)
         if network_id and source and (ip := _nexthop(packet)):
             hop = (network_id, ip)
-            self._neighbours.missed(hop, source, packet, self._clock())
+            if self._neighbours.missed(hop, source, packet, self._clock()):
+                self._ready.append(resumed(packet, Stage.NEIGHBOUR))
+                return True
             self._asked.set()
+        return False
 
     def answered(self, packet: PacketIn) -> bool:
         """An ARP reply or a neighbour advertisement came from outside. True if it changes what the world knows."""

@@ -351,7 +351,7 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     checked = checks.Checks(how, tells, random.random)
     advertiser = advertise.Advertiser(advertise.Config(), world, time.monotonic, random.random)
     claimed = claims.Claims(claims.Config(), world, tells)
-    answers = Answers(AnswersConfig(), enforcer, outside, advertiser, claimed)
+    answers = Answers(AnswersConfig(), enforcer, advertiser, claimed)
     devices = Devices()
     metered = meter.Meter(meter.Config(), world, tells, devices, time.time)
     looked = looks.Looks(looks.Config(options.ovs_rundir), world, metered)
