@@ -160,10 +160,16 @@ static uint8_t *words(const uint32_t *values, int64_t width, uint8_t *into) {
     return into;
 }
 
-/* `count` is a multiple of 32, `width` 1 to 32. */
+/* `width` is 1 to 32; there is room for a multiple of 32 numbers, and zeros are put behind the last. */
 EXPORTED void suimon_packed(const uint32_t *values, int64_t count, int64_t width, uint8_t *into) {
-    for (int64_t i = 0; i < count; i += 32)
+    int64_t whole = count - count % 32;
+    for (int64_t i = 0; i < whole; i += 32)
         into = words(values + i, width, into);
+    if (count > whole) {
+        uint32_t last[32] = {0};
+        memcpy(last, values + whole, (size_t)(count - whole) * sizeof *last);
+        words(last, width, into);
+    }
 }
 
 INLINED uint8_t *number(uint64_t value, uint8_t *into) { /* ULEB128. */

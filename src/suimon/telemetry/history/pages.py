@@ -79,14 +79,15 @@ def told(keys: NDArray[Any], table: NDArray[np.int32]) -> tuple[Which, NDArray[n
 
 def packed(values: Which, width: int) -> Bytes:
     """The lower `width` bits (1 to 32) of each, the first in the lowest bits of the first byte, to eights of values."""
-    padded = np.zeros(-(-len(values) // 32) * 32, np.uint32)
-    padded[: len(values)] = values
-    assert 0 < width <= 32 and int(padded.max(initial=0)) >> width == 0, "numbers of so many bits"
-    found = np.empty(len(padded) // 8 * width, np.uint8)
+    assert 0 < width <= 32 and int(values.max(initial=0)) >> width == 0, "numbers of so many bits"
+    plain, words = np.ascontiguousarray(values, np.uint32), -(-len(values) // 32)
+    found = np.empty(4 * words * width, np.uint8)
     if _LIBRARY is not None:
-        _LIBRARY.suimon_packed(place(padded), len(padded), width, place(found))
+        _LIBRARY.suimon_packed(place(plain), len(plain), width, place(found))
     else:
-        found[:] = _words(padded.astype(np.uint64).reshape(-1, 32), width).reshape(-1).view(np.uint8)
+        padded = np.zeros(32 * words, np.uint64)
+        padded[: len(plain)] = plain
+        found[:] = _words(padded.reshape(-1, 32), width).reshape(-1).view(np.uint8)
     return found[: -(-len(values) // 8) * width].data
 
 
