@@ -197,7 +197,7 @@ def test_more_connections_than_files_are_said_and_no_hindrance_either(tmp_path: 
             stop = asyncio.Event()
             working = asyncio.create_task(work(session, stop))
             idle = await opened(controller, FILES)
-            await asyncio.sleep(SLOW_S / 2 + 2)
+            await asyncio.sleep(LOOK_TICKS / 10 + 2)
             idle += await opened(controller, FILES)
             stop.set()
             assert await working > 20

@@ -47,6 +47,7 @@ from suimon.agent.services import resolver, services
 from suimon.agent.services.nova import NovaConfigError, read_config
 from suimon.agent.services.services import Services
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.structs import make_ready
 from suimon.cli.why import ask_cloud
 from suimon.dataplane.devices import Devices
 from suimon.dataplane.exports import Export
@@ -194,6 +195,7 @@ def agent(context: click.Context, /, state: Path, log_level: str, uplinks: tuple
     context.obj = state
     if context.invoked_subcommand is None:
         log_to_stderr(log_level)
+        make_ready()
         _run(Options(state, uplinks=dict(map(_uplink, uplinks)), **said))
 
 

@@ -14,6 +14,7 @@ import uvloop
 
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.structs import make_ready
 from suimon.cli.watching import Watching
 from suimon.detection.records import Records
 from suimon.detection.thresholds import read
@@ -78,6 +79,7 @@ def collector(context: click.Context, /, state: Path, log_level: str, **said: An
     context.obj = state
     if context.invoked_subcommand is None:
         log_to_stderr(log_level)
+        make_ready()
         try:
             where = endpoint(said["listen"], "--listen", said["tls_cert"], said["tls_key"])
             uvloop.run(_run(_identity(state), state, where, said))

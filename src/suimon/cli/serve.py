@@ -49,6 +49,7 @@ from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.network import SettingsError, network_options, network_settings
 from suimon.cli.restriction_settings import restriction_options, restriction_settings
+from suimon.cli.structs import make_ready
 from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
 from suimon.distribution.collectors import Collectors
@@ -137,6 +138,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
     The first start makes the account `admin` and writes it to clouds.yaml and openrc in the state directory.
     """
     log_to_stderr(log_level)
+    make_ready()
     try:
         config = Config(
             state=state.absolute(),

@@ -26,6 +26,7 @@ from suimon.agent.memory import Memory
 from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.saved import HostIdentity, StateDirectory
 from suimon.cli.logs import log_to_stderr
+from suimon.cli.structs import make_ready
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey
 from suimon.dataplane.shaping import Shape
 from suimon.lab.error import LabError
@@ -69,6 +70,7 @@ def swarm(**said: Any) -> None:
 def swarm_part() -> None:
     """A process of agents: acts come on stdin, a line each, and each is answered with a line."""
     log_to_stderr("error")
+    make_ready()
     uvloop.run(_Part().run())
 
 

@@ -1,0 +1,25 @@
+"""Structs that data is read into, made ready while a daemon has but one thread.
+
+msgspec looks at a struct's fields when it first reads one, and keeps what it finds: it does so before it has found all
+(`StructInfo_Convert` in msgspec 0.22), and another thread that reads the same struct meanwhile ends the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+
+
+def make_ready() -> None:
+    """All that are loaded."""
+    for each in set(_below(msgspec.Struct)):
+        with suppress(TypeError):  # Nothing is read into those that hold functions and the like.
+            msgspec.json.Decoder(each)
+
+
+def _below(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    for each in struct.__subclasses__():
+        yield each
+        yield from _below(each)
