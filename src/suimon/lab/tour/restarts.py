@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -16,6 +17,7 @@ from suimon.lab.tour.guide import Guide
 from suimon.lab.tour.routing import floating_address
 
 _MOST_S = 60
+_RETURN_S = 90
 _MOST_LOST = 3000
 
 
@@ -54,7 +56,8 @@ def _killed(guide: Guide, streams: list[Stream]) -> None:
         "1,000 UDP packets/s and a TCP stream on each of four ways; meanwhile each agent in turn is killed with -9"
     )
     guide.tell("and started, then the controller.")
-    before, lost, begun = _flows(guide), _gateways_lost(guide), time.monotonic()
+    _await_gateways(guide)
+    before, judged, begun = _flows(guide), _judged(guide), time.monotonic()
     took: list[str] = []
     seen = window(guide, streams, partial(_kill_all, guide, took))
     guide.tell(f"All are back: {', '.join(took)}.")
@@ -62,7 +65,8 @@ def _killed(guide: Guide, streams: list[Stream]) -> None:
         _compare(guide, streams, seen, time.monotonic() - begun)
     guide.check(seen.clean, "with kills, four ways", _shown(seen))
     changed = touched(before, _flows(guide))
-    told = [str(len(changed)), *changed[:1], *sorted(_gateways_lost(guide) - lost)]
+    new = [f"{name}: {line}" for name, lines in _judged(guide).items() for line in lines[len(judged[name]) :]]
+    told = [str(len(changed)), *changed[:1], *new]
     guide.check(not changed, f"of {len(before)} flows, touched by the restarts", "; ".join(told))
 
 
@@ -232,10 +236,20 @@ def _flows(guide: Guide) -> dict[str, Birth]:
     return found
 
 
-def _gateways_lost(guide: Guide) -> set[str]:
-    """What agents said of gateway hosts that were silent. Their routers are led out by others then, for a minute, and
-    that touches flows, too: here only if a switch had no turn for a second, of which a restart is no reason.
-    """
+def _judged(guide: Guide) -> dict[str, list[str]]:
+    """By host, what its agent said of which gateway hosts serve. Routers follow that, and so do flows."""
     logs = {host.name: guide.lab.cloud.log(host.name) for host in guide.lab.layout.hosts}
-    lines = [(name, line) for name, log in logs.items() for line in log.read_text(errors="replace").splitlines()]
-    return {f"{name}: {line}" for name, line in lines if "event=gateway_lost" in line}
+    return {name: [line for line in _lines(log) if "event=gateways_judged" in line] for name, log in logs.items()}
+
+
+def _await_gateways(guide: Guide) -> None:
+    """One that was silent, as the steps before kept its switch busy, serves again a minute later: flows change then."""
+    deadline = time.monotonic() + _RETURN_S
+    while any(lines and "away=[] " not in lines[-1] for lines in _judged(guide).values()):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.5)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines()
