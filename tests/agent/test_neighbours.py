@@ -99,6 +99,19 @@ def test_packets_wait_for_an_answer_three_at_most():
     assert neighbours.answered("ext", reply(), 3, 0.1).packets == (packet(0), packet(1), packet(2))
 
 
+def test_what_is_missed_after_an_answer_goes_on_three_packets_for_each_that_says_something_new():
+    neighbours, _ = asking()
+    neighbours.due(0.0)
+    neighbours.answered("ext", reply(), 3, 0.1)
+    assert [neighbours.missed(GATEWAY, FIP, packet(n), 0.2) for n in range(5)] == [True, True, True, False, False]
+    neighbours.due(30.1)
+    assert neighbours.answered("ext", reply(), 3, 30.2) == Learned(GATEWAY, GW_MAC, (), news=False)
+    assert not neighbours.missed(GATEWAY, FIP, packet(5), 30.3)
+    neighbours.due(60.2)
+    assert neighbours.answered("ext", reply(mac=OTHER_MAC), 3, 60.3) == Learned(GATEWAY, OTHER_MAC, (), news=True)
+    assert neighbours.missed(GATEWAY, FIP, packet(6), 60.4)
+
+
 def test_packets_wait_in_bounded_number_and_a_missed_hop_that_is_silent_is_given_up():
     neighbours, _ = asking()
     hops = [("ext", f"203.0.113.{n}") for n in range(10, 200)]

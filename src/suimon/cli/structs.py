@@ -15,7 +15,8 @@ import msgspec
 def make_ready() -> None:
     """All that are loaded."""
     for each in set(_below(msgspec.Struct)):
-        with suppress(TypeError):  # Nothing is read into those that hold functions and the like.
+        # Nothing can be read into those that hold functions and the like, or have names that only type checkers see.
+        with suppress(TypeError, NameError):
             msgspec.json.Decoder(each)
 
 

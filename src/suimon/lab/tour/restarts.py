@@ -18,6 +18,7 @@ from suimon.lab.tour.routing import floating_address
 
 _MOST_S = 60
 _RETURN_S = 90
+"""More than it takes a gateway host that is back to serve again."""
 _MOST_LOST = 3000
 
 
@@ -244,10 +245,13 @@ def _judged(guide: Guide) -> dict[str, list[str]]:
 
 def _await_gateways(guide: Guide) -> None:
     """One that was silent, as the steps before kept its switch busy, serves again a minute later: flows change then."""
-    deadline = time.monotonic() + _RETURN_S
+    begun = time.monotonic()
     while any(lines and "away=[] " not in lines[-1] for lines in _judged(guide).values()):
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if waited_s > _RETURN_S:
             return
+        if waited_s < 0.5:
+            guide.tell("First a gateway host, which was silent for a moment, is to serve again: within a minute or so.")
         time.sleep(0.5)
 
 
