@@ -186,6 +186,28 @@ def test_what_the_writer_has_no_room_for_is_counted_as_its_exporter_s(tmp_path: 
     at_work(site, scenario)
 
 
+def test_records_are_written_while_an_hour_is_packed(tmp_path: Path) -> None:
+    site = Site(tmp_path, segment_s=0.05)
+    packing, packed = threading.Event(), threading.Event()
+
+    def long() -> None:
+        packing.set()
+        assert packed.wait(20)
+
+    site.collecting._history.tend = long  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        assert await asyncio.to_thread(packing.wait, 10)
+        try:
+            await site.send(netflow5(4))
+            while site.collecting.kept < 4:  # noqa: ASYNC110  (it is a counter)
+                await asyncio.sleep(0.01)
+        finally:
+            packed.set()
+
+    at_work(site, scenario)
+
+
 def test_trouble_of_history_is_told_and_stops_nothing_else(tmp_path: Path) -> None:
     site = Site(tmp_path, freshen_s=0.0)
 

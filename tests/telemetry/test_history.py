@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import count
 from pathlib import Path
 
@@ -244,6 +245,49 @@ def test_an_hour_that_is_over_becomes_one_file_with_the_same_records(filed: File
     filed.now_s -= 3600
     filed.write(records(2))
     assert filed.ask().total.records == 12 + 1 + 2, "of an hour that is closed, by a clock that was set back"
+
+
+def test_what_comes_late_while_its_hour_is_packed_is_kept(filed: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = filed.segments._pack
+
+    def beside(hour: int, parts: Sequence[Path]) -> None:
+        filed.now_s -= 3600
+        filed.write(records(2))
+        filed.now_s += 3600
+        pack(hour, parts)
+
+    filed.write(records())
+    filed.now_s += 3600
+    monkeypatch.setattr(filed.segments, "_pack", beside)
+    filed.segments.compact()
+    assert filed.ask().total.records == 6
+
+
+def test_an_hour_is_packed_once_what_is_being_written_of_it_is_there(
+    filed: Filed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on, appearing = threading.Event(), threading.Event(), filed.segments._appearing
+
+    @contextlib.contextmanager
+    def slowly(path: Path) -> Iterator[Path]:
+        with appearing(path) as unfinished:
+            if path.parent.name == "open":
+                begun.set()
+                assert goes_on.wait(30)
+            yield unfinished
+
+    filed.write(records())
+    monkeypatch.setattr(filed.segments, "_appearing", slowly)
+    with ThreadPoolExecutor() as threads:
+        writing = threads.submit(filed.write, records(2))
+        assert begun.wait(30)
+        filed.now_s += 3600
+        packing = threads.submit(filed.segments.compact)
+        wait([packing], 0.3)
+        goes_on.set()
+        writing.result(30)
+        packing.result(30)
+    assert filed.ask().total.records == 6
 
 
 def test_after_a_crash_nothing_is_there_twice_and_nothing_half(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ class Collecting:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(receiver.run())
                 tasks.create_task(self._write())
+                tasks.create_task(self._tend())
                 if self._port_map is not None:
                     tasks.create_task(self._follow(self._port_map))
                     tasks.create_task(self._tell(self._port_map))
@@ -228,6 +229,11 @@ class Collecting:
                 pass
             await asyncio.sleep(max(0.0, self._retry_at - time.monotonic()))
             await self._flush()
+
+    async def _tend(self) -> Never:
+        """Beside what is written: to pack an hour takes longer than there is room for what comes."""
+        while True:
+            await asyncio.sleep(self._config.segment_s)
             await self._done("tend", self._history.tend, None)
 
     async def _freshen(self) -> None:

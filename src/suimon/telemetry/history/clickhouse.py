@@ -8,6 +8,7 @@ know no parameters. No column is null, and no text of a port is empty: an empty 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ class ClickHouse:
             raise ValueError(f"a collector that keeps records in ClickHouse has a plain name, not {config.collector!r}")
         self._config, self._server, self._now = config, server, now
         self._mine = f"collector = {literal(config.collector)}"
-        self._ready = False
+        self._ready, self._preparing = False, threading.Lock()
         self._lot, self._done, self._unsure = -1, 0, False
 
     def open(self) -> None:
@@ -186,15 +187,16 @@ class ClickHouse:
 
     def _prepare(self) -> None:
         """The table, with the columns that it lacked."""
-        if self._ready:
-            return
-        self._server.ask(_MADE, _LOOK_S)
-        asked = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'"  # noqa: S608
-        there = {name for (name,) in rows_of(self._server.ask(asked, _LOOK_S))[0]}
-        for name, kind in _SCHEMA.items():
-            if name not in there:
-                self._server.ask(f"ALTER TABLE {TABLE} ADD COLUMN {name} {kind}", _LOOK_S)
-        self._ready = True
+        with self._preparing:
+            if self._ready:
+                return
+            self._server.ask(_MADE, _LOOK_S)
+            asked = f"SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '{TABLE}'"  # noqa: S608
+            there = {name for (name,) in rows_of(self._server.ask(asked, _LOOK_S))[0]}
+            for name, kind in _SCHEMA.items():
+                if name not in there:
+                    self._server.ask(f"ALTER TABLE {TABLE} ADD COLUMN {name} {kind}", _LOOK_S)
+            self._ready = True
 
 
 _SUM_NAMES: Final = tuple(f"sum_{name}" for name in Sums.__struct_fields__)

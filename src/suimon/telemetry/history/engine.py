@@ -76,7 +76,7 @@ class Talked(NamedTuple):
 
 
 class History(Protocol):
-    """One caller at a time writes and tends; questions may come meanwhile. All methods block."""
+    """One caller at a time writes, one tends, and questions may come meanwhile. All methods block."""
 
     retries: bool
     """What could not be written may be written later: it is held, and given again as the same lot."""

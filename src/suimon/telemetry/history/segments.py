@@ -3,7 +3,7 @@
 `open/HOUR-NUMBER.parquet` is what came in some seconds, `hours/HOUR.parquet` all of an hour; HOUR counts since 1970, by
 when records came. A file appears by being renamed, whole and on disk; where an hour's file is there, its small ones are
 left over from a crash and are not read. `hours/HOUR.sums` is what its records come to: it appears after that file and
-goes before it, and nothing is wrong without it. One caller at a time writes; questions may come meanwhile.
+goes before it, and nothing is wrong without it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Segments:
         self._config, self._now = config, now
         self._open, self._hours = config.directory / "open", config.directory / "hours"
         self._number, self._texts = 0, Texts()
-        self._reading = threading.Lock()
+        self._reading, self._small = threading.Lock(), threading.Lock()
+        self._packing = -1
+        """The hour whose small files are being packed: no more of them appear."""
         self._database: duckdb.DuckDBPyConnection | None = None
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
 
@@ -104,18 +106,20 @@ class Segments:
 
     def write(self, lot: Lot) -> None:
         """Keep them in a file of their own."""
-        hour = int(lot.came_s) // HOUR_S
-        while self._compacted(hour).exists():  # The clock was set back: that file is closed.
-            hour += 1
-        self._number += 1
-        with (
-            self._appearing(self._open / f"{hour}-{self._number}.parquet") as unfinished,
-            unfinished.open("wb") as file,
-        ):
-            made = Writer(file, COLUMNS)
-            for columns in stored(lot, self._texts, TOGETHER):
-                made.add(columns)
-            made.close()
+        with self._small:
+            hour = int(lot.came_s) // HOUR_S
+            # They came as it ended, or the clock was set back: what is said of that hour is closed.
+            while hour == self._packing or self._compacted(hour).exists():
+                hour += 1
+            self._number += 1
+            with (
+                self._appearing(self._open / f"{hour}-{self._number}.parquet") as unfinished,
+                unfinished.open("wb") as file,
+            ):
+                made = Writer(file, COLUMNS)
+                for columns in stored(lot, self._texts, TOGETHER):
+                    made.add(columns)
+                made.close()
 
     def tend(self) -> None:
         """Pack what is over, then forget: also when there was no room to pack."""
@@ -130,20 +134,34 @@ class Segments:
         present = int(self._now()) // HOUR_S
         for hour in sorted({_hour(each) for each in self._open.glob("*.parquet")}):
             if hour < present and not self._compacted(hour).exists():
-                parts = [each for each in self._open.glob("*.parquet") if _hour(each) == hour]
-                with self._cursor() as cursor:
-                    _enumerate(cursor, _all_of(parts), TEXTS)
-                    kept = ", ".join(_as_enums([name]) if name in TEXTS else name for name in COLUMNS)
-                    packed = f"SELECT * FROM (SELECT {kept} FROM {_all_of(parts)}) ORDER BY {_ORDER}"  # noqa: S608
-                    how = "FORMAT parquet, PARQUET_VERSION V2, CODEC zstd, ROW_GROUP_SIZE 500000"
-                    with self._appearing(self._compacted(hour)) as unfinished:
-                        cursor.execute(f"COPY ({packed}) TO '{_quoted(unfinished)}' ({how})")
+                with self._parts(hour) as parts:
+                    self._pack(hour, parts)
                 with self._reading:
                     for each in parts:
                         each.unlink()
 
+    @contextmanager
+    def _parts(self, hour: int) -> Iterator[list[Path]]:
+        """Its small files, to which none is added meanwhile."""
+        with self._small:
+            self._packing = hour
+            parts = [each for each in self._open.glob("*.parquet") if _hour(each) == hour]
+        try:
+            yield parts
+        finally:
+            self._packing = -1
+
+    def _pack(self, hour: int, parts: Sequence[Path]) -> None:
+        with self._cursor() as cursor:
+            _enumerate(cursor, _all_of(parts), TEXTS)
+            kept = ", ".join(_as_enums([name]) if name in TEXTS else name for name in COLUMNS)
+            packed = f"SELECT * FROM (SELECT {kept} FROM {_all_of(parts)}) ORDER BY {_ORDER}"  # noqa: S608
+            how = "FORMAT parquet, PARQUET_VERSION V2, CODEC zstd, ROW_GROUP_SIZE 500000"
+            with self._appearing(self._compacted(hour)) as unfinished:
+                cursor.execute(f"COPY ({packed}) TO '{_quoted(unfinished)}' ({how})")
+
     def sum_up(self) -> None:
-        """Give the last hour that lacks its summary one. One at a time: nothing is written meanwhile."""
+        """Give the last hour that lacks its summary one: one at a time, as files are forgotten after it."""
         packed = self._hours.glob("*.parquet")
         lacking = [each for each in packed if not summaries.summary_of(each).exists()]
         if lacking:
