@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import random
-import re
 import sys
 import tempfile
 import time
@@ -85,16 +84,9 @@ def _run(lab: Lab, options: argparse.Namespace, chance: random.Random, directory
 def _touched(lab: Lab, touched: Callable[[], Iterable[str]]) -> list[str]:
     """A gateway host that a gap was too long for serves again a minute later: until then, flows differ for that."""
     ends = time.monotonic() + GATEWAY_RETURNS_S
-    while (found := list(touched())) and time.monotonic() < ends and _is_anyone_away(lab):
+    while (found := list(touched())) and time.monotonic() < ends and lab.cloud.is_a_gateway_away():
         time.sleep(1)
     return found
-
-
-def _is_anyone_away(lab: Lab) -> bool:
-    """What each agent said last of gateway hosts."""
-    texts = [lab.cloud.log(host.name).read_text(errors="replace") for host in lab.layout.hosts]
-    last = [re.findall(r"event=gateways_judged away=(\S+)", text)[-1:] for text in texts]
-    return any(each and each[0] != "[]" for each in last)
 
 
 def _told(

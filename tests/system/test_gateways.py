@@ -74,12 +74,6 @@ class Cloud(msgspec.Struct, frozen=True):
         found = {host.name: self.lab.switch(host.name).flows("br-int") for host in self.lab.layout.hosts}
         return {f"{name}: {flow}": birth for name, flows in found.items() for flow, birth in flows.items()}
 
-    @property
-    def judgements(self) -> list[str]:
-        """What agents thought of gateway hosts, each time that changed."""
-        logs = [self.lab.cloud.log(host.name).read_text(errors="replace") for host in self.lab.layout.hosts]
-        return [line for text in logs for line in text.splitlines() if "event=gateways_judged" in line]
-
     def socket(self, place: str, kind: socket.SocketKind, l4_port: int = 0) -> socket.socket:
         """A socket of a guest's kernel or of the internet host's."""
         return _socket(self._namespace(place), kind, l4_port)
@@ -270,7 +264,7 @@ def test_hosts_that_only_hear_other_packets_of_each_other_move_nothing(cloud: Cl
     takeovers last. Guests' packets go both ways meanwhile, as in a flood.
     """
     first, second = cloud.ranks
-    before, judged = cloud.answered, cloud.judgements
+    before, judged = cloud.answered, cloud.lab.cloud.judgements()
     there = ["ip", "netns", "exec", cloud.lab.layout.fabric, "nft"]
     pings = ["ping", "-i0.1", "-c45", "-W1", _address(cloud.guests[first.name])]
     subprocess.run([*there, "-f", "-"], input=_LIVENESS_LOST, text=True, check=True)
@@ -281,14 +275,14 @@ def test_hosts_that_only_hear_other_packets_of_each_other_move_nothing(cloud: Cl
     assert ended.returncode == 0
     assert cloud.answered <= before + 2 * len(cloud.ranks), "some answers passed"
     eventually(lambda: cloud.answered > before + 4 * len(cloud.ranks))
-    assert cloud.judgements == judged
+    assert cloud.lab.cloud.judgements() == judged
 
 
 def test_agents_that_die_and_return_move_and_touch_nothing(cloud: Cloud) -> None:
     """That of the host that leads out, and that of the one that would."""
     leaves, answered = cloud.ranks[1].name, []
     near, far = cloud.connect(leaves, 8004)
-    before, judged = cloud.flows, cloud.judgements
+    before, judged = cloud.flows, cloud.lab.cloud.judgements()
     for host in cloud.ranks:
         cloud.lab.cloud.kill_agent(host)
         answered += [_answers(cloud, leaves) for _ in range(20)]
@@ -296,7 +290,7 @@ def test_agents_that_die_and_return_move_and_touch_nothing(cloud: Cloud) -> None
         cloud.lab.cloud.await_agent(host)
         answered += [_answers(cloud, leaves) for _ in range(20)]
     assert all(answered)
-    assert cloud.judgements == judged
+    assert cloud.lab.cloud.judgements() == judged
     assert touched(before, cloud.flows) == []
     far.send(b"still there")
     assert near.recv(20) == b"still there"
@@ -310,6 +304,7 @@ def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) 
     died = time.monotonic()
     eventually(lambda: _answers(cloud, second.name))
     gap_s = time.monotonic() - died
+    assert cloud.lab.cloud.is_a_gateway_away()
     print(f"\ntakeover: a new connection after {gap_s:.2f} s")
     assert gap_s < MOST_GAP_S
     near.send(b"still there")

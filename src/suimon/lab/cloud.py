@@ -18,6 +18,7 @@ from suimon.lab.layout import PHYSNET, Host, Layout
 
 CONTROLLER = "controller"
 COLLECTOR = "collector"
+_JUDGED = "gateways_judged"
 _START_TIMEOUT_S = 60.0
 
 
@@ -151,10 +152,18 @@ class Cloud:
         states = {CONTROLLER: self._layout.controller_state, COLLECTOR: self._layout.collector_state}
         return (states[name] if name in states else self._layout.host(name).directory) / "log"
 
+    def judgements(self) -> dict[str, list[str]]:
+        """By host what its agent said of which gateway hosts serve, each time that changed. Flows follow that."""
+        logs = {host.name: self.log(host.name) for host in self._layout.hosts}
+        return {name: [line for line in _lines(log) if f"event={_JUDGED} " in line] for name, log in logs.items()}
+
+    def is_a_gateway_away(self) -> bool:
+        """Whether one is, to an agent: as by what it said last."""
+        return any(lines and "away=[] " not in lines[-1] for lines in self.judgements().values())
+
     def last_words(self, name: str) -> str:
         """The end of a log, for a message about why a process died."""
-        lines = self.log(name).read_text(errors="replace").strip().splitlines()
-        return "\n".join(lines[-8:]) or "(it said nothing)"
+        return "\n".join(_lines(self.log(name))[-8:]) or "(it said nothing)"
 
     def _token(self, *whom: str) -> str:
         make = [*self.program, "host", "token", "--state", str(self._layout.controller_state), *whom]
@@ -198,3 +207,7 @@ class Cloud:
 
 def _inside(host: Host, args: list[str]) -> list[str]:
     return ["ip", "netns", "exec", host.namespace, *args]
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").strip().splitlines()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -58,7 +57,7 @@ def _killed(guide: Guide, streams: list[Stream]) -> None:
     )
     guide.tell("and started, then the controller.")
     _await_gateways(guide)
-    before, judged, begun = _flows(guide), _judged(guide), time.monotonic()
+    before, judged, begun = _flows(guide), guide.lab.cloud.judgements(), time.monotonic()
     took: list[str] = []
     seen = window(guide, streams, partial(_kill_all, guide, took))
     guide.tell(f"All are back: {', '.join(took)}.")
@@ -66,7 +65,8 @@ def _killed(guide: Guide, streams: list[Stream]) -> None:
         _compare(guide, streams, seen, time.monotonic() - begun)
     guide.check(seen.clean, "with kills, four ways", _shown(seen))
     changed = touched(before, _flows(guide))
-    new = [f"{name}: {line}" for name, lines in _judged(guide).items() for line in lines[len(judged[name]) :]]
+    judgements = guide.lab.cloud.judgements().items()
+    new = [f"{name}: {line}" for name, lines in judgements for line in lines[len(judged[name]) :]]
     told = [str(len(changed)), *changed[:1], *new]
     guide.check(not changed, f"of {len(before)} flows, touched by the restarts", "; ".join(told))
 
@@ -237,23 +237,13 @@ def _flows(guide: Guide) -> dict[str, Birth]:
     return found
 
 
-def _judged(guide: Guide) -> dict[str, list[str]]:
-    """By host, what its agent said of which gateway hosts serve. Routers follow that, and so do flows."""
-    logs = {host.name: guide.lab.cloud.log(host.name) for host in guide.lab.layout.hosts}
-    return {name: [line for line in _lines(log) if "event=gateways_judged" in line] for name, log in logs.items()}
-
-
 def _await_gateways(guide: Guide) -> None:
     """One that was silent, as the steps before kept its switch busy, serves again a minute later: flows change then."""
     begun = time.monotonic()
-    while any(lines and "away=[] " not in lines[-1] for lines in _judged(guide).values()):
+    while guide.lab.cloud.is_a_gateway_away():
         waited_s = time.monotonic() - begun
         if waited_s > _RETURN_S:
             return
         if waited_s < 0.5:
             guide.tell("First a gateway host, which was silent for a moment, is to serve again: within a minute or so.")
         time.sleep(0.5)
-
-
-def _lines(log: Path) -> list[str]:
-    return log.read_text(errors="replace").splitlines()
