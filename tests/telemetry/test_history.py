@@ -17,6 +17,7 @@ import pytest
 
 from suimon.model.collectors import Answer, MappedPort, Question
 from suimon.model.records import Batch, batch_of
+from suimon.telemetry.history.captures import capture
 from suimon.telemetry.history.clickhouse import ClickHouse
 from suimon.telemetry.history.clickhouse import Config as ClickHouseConfig
 from suimon.telemetry.history.engine import History, Lot, QuestionRefused
@@ -300,7 +301,7 @@ def test_after_a_crash_nothing_is_there_twice_and_nothing_half(tmp_path: Path) -
     # As if killed after the hour's file appeared, and while another was written.
     part.write_bytes(saved)
     (tmp_path / "open" / f"{part.stem}9.unfinished").write_bytes(saved[:100])
-    assert first.ask().total.records == 4
+    assert first.ask().total.records == 4 and len(capture(tmp_path)[0]) == 4
     first.segments.close()
     second = Filed(tmp_path)
     assert second.ask().total.records == 4 and not list((tmp_path / "open").iterdir())

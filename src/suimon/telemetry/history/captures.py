@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 
 from suimon.model.records import Batch, batch_of
+from suimon.telemetry.history.segments import files_of
 
 _PLAIN: Final = (
     *("ip_version", "protocol", "tcp_flags", "direction", "source_high", "source_low", "destination_high"),
@@ -28,8 +29,9 @@ class CaptureError(Exception):
 
 
 def capture(path: Path) -> tuple[Batch, list[StoredPort]]:
-    """The records of a Parquet file of the history, or of a folder of them. Raises CaptureError."""
-    files = sorted(str(each) for each in path.rglob("*.parquet")) if path.is_dir() else [str(path)]
+    """The records of a Parquet file of the history, or of a folder of them, as a collector's. Raises CaptureError."""
+    kept = files_of(path) if (path / "hours").is_dir() else path.rglob("*.parquet")
+    files = sorted(map(str, kept)) if path.is_dir() else [str(path)]
     wanted = ", ".join(("begun_ms", "duration_ms", "port_id", "project_id", *_PLAIN))
     try:
         with duckdb.connect() as connection:

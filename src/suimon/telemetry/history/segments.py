@@ -184,10 +184,7 @@ class Segments:
             log.info("flow_records_forgotten", file=each.name)
 
     def files(self) -> list[Path]:
-        """All that are read, each record in one of them."""
-        hours = [*self._hours.glob("*.parquet")]
-        done = {_hour(each) for each in hours}
-        return [*hours, *(each for each in self._open.glob("*.parquet") if _hour(each) not in done)]
+        return files_of(self._config.directory)
 
     def since_s(self) -> int | None:
         """From which hour on there are records; None: there are none."""
@@ -238,6 +235,13 @@ class Segments:
 
     def _compacted(self, hour: int) -> Path:
         return self._hours / f"{hour}.parquet"
+
+
+def files_of(directory: Path) -> list[Path]:
+    """All that are read, each record in one of them."""
+    hours = [*(directory / "hours").glob("*.parquet")]
+    done = {_hour(each) for each in hours}
+    return [*hours, *(each for each in (directory / "open").glob("*.parquet") if _hour(each) not in done)]
 
 
 def _in_time(cursor: duckdb.DuckDBPyConnection, timeout_s: float, act: Callable[[], T]) -> T:
