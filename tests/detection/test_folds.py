@@ -236,10 +236,10 @@ def test_amounts_over_seconds() -> None:
     compiled, plain = both(laid)
     assert (compiled.amounts == plain.amounts).all()
     assert compiled.high == plain.high == 30
-    total = plain.amounts.sum(axis=0, dtype=np.float64)[:30]
+    total = plain.amounts.sum(axis=1, dtype=np.float64)[:30]
     assert all((each.most >= total * (1 - 1e-9)).all() for each in (compiled, plain))
-    assert (plain.amounts.sum(axis=0) > 0).any(axis=0).all()
-    assert plain.amounts.any(axis=(1, 2)).sum() == 64, "some last for longer than the ring has seconds"
+    assert (plain.amounts.sum(axis=1) > 0).any(axis=0).all()
+    assert plain.amounts.any(axis=(0, 2)).sum() == 64, "some last for longer than the ring has seconds"
 
 
 def peaks(batch: Batch) -> list[Any]:

@@ -214,10 +214,14 @@ def seconds_of(columns: Columns, chosen: Integers) -> tuple[Integers, Integers]:
     return first, np.maximum(np.ceil(columns.ended[chosen]).astype(np.int64) - 1, first)
 
 
-def shares_of(first: Integers, last: Integers, begun: Floats, ended: Floats) -> tuple[Integers, Integers, Floats]:
-    """The seconds in which records have a share that are longer than one: which record, when, how much."""
-    counts = last - first + 1
+def shares_of(
+    first: Integers, last: Integers, begun: Floats, ended: Floats, since: int
+) -> tuple[Integers, Integers, Floats]:
+    """The seconds from `since` on in which records have a share: which record, when, how much."""
+    begins = np.maximum(first, since)
+    counts = last - begins + 1
     nth = np.repeat(np.arange(len(counts)), counts)
-    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
     overlap = np.minimum(ended[nth], second + 1) - np.maximum(begun[nth], second)
-    return nth, second, overlap / (ended[nth] - begun[nth])
+    longer = (first < last)[nth]
+    return nth, second, np.divide(overlap, (ended - begun)[nth], out=np.ones(len(nth)), where=longer)

@@ -117,10 +117,10 @@ typedef struct { /* Cells of rows that things hit. */
     recipe thing;
 } hits;
 
-typedef struct { /* Amounts by second, row and metric. */
+typedef struct { /* Amounts by row, second and metric: a record's seconds are side by side. */
     float *amounts;
     double *most; /* Of each row and metric; grows by what is added. */
-    int64_t slots, row_count, metrics; /* Slots are a power of two. */
+    int64_t slots, apart, metrics; /* Slots are a power of two; so many amounts lie between the beginnings of rows. */
 } rings;
 
 typedef struct {
@@ -283,8 +283,10 @@ static int64_t choose(const fold *f, const seen *s, int64_t choice, int64_t from
     uint32_t asked = (uint32_t)f->asked, wanted = (uint32_t)f->wanted;
     int64_t n = 0, kept = 0;
     if (choice >= 0 && !f->known) {
-        for (; from < until; from++)
+        for (; from < until; from++) {
             chosen[n++] = s->listed[choice * s->room + from];
+            __builtin_prefetch(s->of + chosen[n - 1]);
+        }
         return n;
     }
     if (choice >= 0) {
@@ -655,6 +657,12 @@ static inline double share_in(int64_t second, double begun, double ended) {
     return (to - from) / (ended - begun);
 }
 
+/* A record of that row is laid soon. */
+static inline void soon_laid(const rings *g, int64_t at, int64_t first) {
+    __builtin_prefetch(g->amounts + at * g->apart + (first & (g->slots - 1)) * g->metrics, 1);
+    __builtin_prefetch(g->most + at * g->metrics, 1);
+}
+
 /* A record's amounts, laid over its seconds from `since` to `last`, evenly if it is longer than one. Seconds that are
  * wholly within it have the same share. */
 static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last,
@@ -663,14 +671,14 @@ static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t
     double share = longer ? share_in(since, begun, ended) : 1.0, inner = longer ? 1.0 / (ended - begun) : 0.0;
     double last_share = longer ? share_in(last, begun, ended) : 1.0;
     const rings *ring = f->ring;
-    int64_t metric[MOST_AMOUNTS], mask = ring->slots - 1, second_cells = ring->row_count * ring->metrics;
-    int64_t until = last < since + mask ? last : since + mask;
+    float *its = ring->amounts + at * ring->apart;
+    int64_t metric[MOST_AMOUNTS], mask = ring->slots - 1, until = last < since + mask ? last : since + mask;
     for (int64_t a = 0; a < amounts; a++) {
         whole[a] = much(f->amounts + a, s, record);
-        metric[a] = at * ring->metrics + f->amounts[a].metric[s->of[record].out];
+        metric[a] = f->amounts[a].metric[s->of[record].out];
     }
     for (int64_t second = since; second <= until; second++) {
-        float *of_second = ring->amounts + (second & mask) * second_cells;
+        float *of_second = its + (second & mask) * ring->metrics;
         for (int64_t a = 0; a < amounts; a++) {
             float *cell = of_second + metric[a], before = *cell, after = before + (float)(whole[a] * share);
             *cell = after;
@@ -679,7 +687,7 @@ static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t
         share = second + 1 == last ? last_share : inner;
     }
     for (int64_t a = 0; a < amounts; a++)
-        ring->most[metric[a]] += grown[a];
+        ring->most[at * ring->metrics + metric[a]] += grown[a];
 }
 
 /* The same; of how many amounts is better known when it is compiled. */
@@ -691,13 +699,13 @@ static inline void lay(const fold *f, const seen *s, int64_t at, int64_t record,
         lay_so_many(f, s, at, record, since, last, longer, f->amount_count);
 }
 
-/* What the records that the fold has found add to their rows; amounts from the second `oldest` on. Those within a
- * second come first, as numpy does it: sums of floats depend on their order. */
+/* What the records that the fold has found add to their rows; amounts from the second `oldest` on, one record after the
+ * other, as numpy does it: sums of floats depend on their order. */
 EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, found *r) {
     const fold fold_here = *does, *f = &fold_here;
     const seen seen_here = *from, *s = &seen_here;
     uint64_t things[AT_ONCE];
-    int64_t count = r->counts[0], long_ones = 0, high = 0;
+    int64_t count = r->counts[0], high = 0;
     for (int64_t from = 0; from < count && f->hit_count; from += AT_ONCE) {
         int64_t some = count - from < AT_ONCE ? count - from : AT_ONCE;
         for (int64_t h = 0; h < f->hit_count; h++) {
@@ -706,27 +714,23 @@ EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, f
         }
     }
     for (int64_t i = 0; i < count && f->amount_count; i++) {
+        if (i + 2 * SOON < count)
+            __builtin_prefetch(s->of + r->chosen[i + 2 * SOON]);
+        if (i + SOON < count && r->rows[i + SOON] >= 0)
+            soon_laid(f->ring, r->rows[i + SOON], begins(s, r->chosen[i + SOON]));
         int64_t record = r->chosen[i], at = r->rows[i];
         if (at < 0)
             continue;
         int64_t first = begins(s, record), last = ends(s, record);
         high = at < high ? high : at + 1;
-        if (last < oldest)
-            continue;
-        if (first < last)
-            r->missed[long_ones++] = i; /* Nobody asks for it any more. */
-        else
-            lay(f, s, at, record, first, last, 0);
-    }
-    for (int64_t n = 0; n < long_ones; n++) {
-        int64_t i = r->missed[n], record = r->chosen[i], first = begins(s, record);
-        lay(f, s, r->rows[i], record, first > oldest ? first : oldest, ends(s, record), 1);
+        if (last >= oldest)
+            lay(f, s, at, record, first > oldest ? first : oldest, last, first < last);
     }
     r->counts[3] = high;
 }
 
 static inline double in_second(const rings *g, int64_t at, int64_t metric, int64_t second) {
-    return (double)g->amounts[((second & (g->slots - 1)) * g->row_count + at) * g->metrics + metric];
+    return (double)g->amounts[at * g->apart + (second & (g->slots - 1)) * g->metrics + metric];
 }
 
 /* Of the rows those that may have so much within some window, as rates.py says: which rows, the last second of the window

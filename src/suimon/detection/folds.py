@@ -36,7 +36,7 @@ from suimon.detection.choices import (
     shares_of,
     values_of,
 )
-from suimon.detection.room import APART_BYTES, Room
+from suimon.detection.room import Room
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index, groups
 from suimon.model.records import RECORD, Batch, numbers_of
@@ -321,59 +321,55 @@ def _more(rows: Integers, had: int, most: int) -> int:
 
 
 class Rings:
-    """Amounts of each second, row and metric; the place of a second is its remainder. There is memory for as many rows
+    """Amounts of each row, second and metric; the place of a second is its remainder. There is memory for as many rows
     as are in use.
     """
 
     def __init__(self, rows: int, slots: int, metrics: int) -> None:
         assert slots & (slots - 1) == 0, "a power of two"
-        self.amounts = _ring(slots, min(rows, _LEAST_ROWS), metrics)
+        self._block, self.amounts = _ring(min(rows, _LEAST_ROWS), slots, metrics)
         self.most: Floats = np.zeros((rows, metrics))
         """As much at least as was added to each since this was set."""
         self.oldest = 0
         """The first second that there is."""
         self.high = 0
         """One more than the highest row that something was ever added to."""
-        self._so = _Rings(place(self.amounts), place(self.most), *self.amounts.shape)
+        self._so = _Rings(place(self._block), place(self.most), slots, self._block.shape[1], metrics)
         self.at = ctypes.addressof(self._so)
 
     def clear(self, rows: Integers) -> None:
         """They begin anew."""
-        slots, had, metrics = self.amounts.shape
+        had, slots, metrics = self.amounts.shape
         if (needed := _more(rows, had, len(self.most))) > had:
-            before, self.amounts = self.amounts, _ring(slots, needed, metrics)
-            self.amounts[:, :had] = before
-            self._so.amounts, self._so.row_count = place(self.amounts), self.amounts.shape[1]
-        self.amounts[:, rows], self.most[rows] = 0, 0
+            before, (self._block, self.amounts) = self._block, _ring(needed, slots, metrics)
+            self._block[:had] = before
+            self._so.amounts = place(self._block)
+        self.amounts[rows], self.most[rows] = 0, 0
 
     def lay(self, seen: Looked, chosen: Integers, rows: Integers, amounts: Sequence[Amount]) -> None:
         """Adds each record's amounts to its row, evenly over its seconds from `oldest` on; by numpy."""
-        slots, row_count, metrics = self.amounts.shape
-        columns, flat, oldest = seen.columns, self.amounts.reshape(-1), self.oldest
+        columns = seen.columns
         self.high = max(self.high, int(rows.max(initial=-1)) + 1)
         first, last = seconds_of(columns, chosen)
-        held = (rows >= 0) & (last >= oldest)
-        short, long = np.flatnonzero(held & (first == last)), np.flatnonzero(held & (first < last))
-        spans = columns.begun[chosen[long]], columns.ended[chosen[long]]
-        nth, second, share = shares_of(np.maximum(first[long], oldest), last[long], *spans)
-        of = long[nth]
+        held = np.flatnonzero((rows >= 0) & (last >= self.oldest))
+        rows, chosen = rows[held], chosen[held]
+        spans = first[held], last[held], columns.begun[chosen], columns.ended[chosen]
+        nth, second, share = shares_of(*spans, self.oldest)
         for each in amounts:
             values = values_of(columns, each)[chosen]
             metric = np.where(columns.out[chosen], each.metrics[1], each.metrics[0])
-            at_short = (first[short] % slots * row_count + rows[short]) * metrics + metric[short]
-            np.add.at(flat, at_short, values[short].astype(np.float32))
-            at_long = (second % slots * row_count + rows[of]) * metrics + metric[of]
-            np.add.at(flat, at_long, (values[of] * share).astype(np.float32))
-            self.most[rows[held], metric[held]] = np.inf
+            at = rows[nth], second % self.amounts.shape[1], metric[nth]
+            np.add.at(self.amounts, at, (values[nth] * share).astype(np.float32))
+            self.most[rows, metric] = np.inf
 
     def near(self, table: Keyed, rows: Integers, wanted: Wanted, clock: int) -> Peaks | None:
         """As `Rates.near`, by C; None without a compiler. `clock` is the last second there is."""
         if _LIBRARY is None:
             return None
         found = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        amounts = np.empty((len(rows), self.amounts.shape[2]))
+        amounts = np.empty((len(rows), self.most.shape[1]))
         side, metric, _, window_s = wanted
-        assert window_s + 4 <= self.amounts.shape[0] <= 64, "folds.c has no room for more"
+        assert window_s + 4 <= self.amounts.shape[1] <= 64, "folds.c has no room for more"
         so = _Peak(side, metric, window_s, clock, wanted.least)
         into = ctypes.byref(so), *map(place, found), place(amounts)
         count = _LIBRARY.suimon_near(self.at, table.at, place(rows), len(rows), *into)
@@ -381,9 +377,16 @@ class Rings:
         return Peaks(found[0][order], found[1][order], amounts[order])
 
 
-def _ring(slots: int, rows: int, metrics: int) -> NDArray[np.float32]:
-    """For at least so many rows: a row's seconds aren't a power of two apart either."""
-    return np.zeros((slots, rows + APART_BYTES // (4 * metrics), metrics), np.float32)
+def _ring(rows: int, slots: int, metrics: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A block for so many rows, and their amounts in it. Rows are an odd number of the cache's lines apart: those that
+    are a power of two apart would be in each other's way there.
+    """
+    block = np.zeros((rows, (-(-slots * metrics // _IN_LINE) | 1) * _IN_LINE), np.float32)
+    return block, block[:, : slots * metrics].reshape(rows, slots, metrics)
+
+
+_IN_LINE: Final = 16
+"""So many amounts are in one."""
 
 
 class Wanted(NamedTuple):
@@ -501,7 +504,7 @@ class _Cells(ctypes.Structure):
 
 
 class _Rings(ctypes.Structure):
-    _fields_ = (("amounts", AT), ("most", AT), ("slots", NUMBER), ("row_count", NUMBER), ("metrics", NUMBER))
+    _fields_ = (("amounts", AT), ("most", AT), ("slots", NUMBER), ("apart", NUMBER), ("metrics", NUMBER))
 
 
 class _Peak(ctypes.Structure):

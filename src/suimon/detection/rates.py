@@ -40,7 +40,7 @@ class Rates:
         if passed > 0:
             if self.rings.high:
                 columns = np.arange(clock - passed + 1, clock + 1) % self._slots
-                self.rings.amounts[columns, : self.rings.high] = 0
+                self.rings.amounts[: self.rings.high, columns] = 0
             self._clock, self.rings.oldest = clock, clock - self._slots + 1
 
     def peak(self, rows: Integers, metric: int, window_s: int, ended_s: Floats) -> Peak:
@@ -51,7 +51,7 @@ class Rates:
         """
         latest = np.ceil(np.maximum(ended_s, self._clock - self._slots + window_s + _LOOK_BACK_S)) - 1
         slots = latest.astype(np.int64)[:, None] + np.arange(-_LOOK_BACK_S - window_s + 1, 1)
-        sums = np.cumsum(self.rings.amounts[slots % self._slots, rows[:, None]], axis=1, dtype=np.float64)
+        sums = np.cumsum(self.rings.amounts[rows[:, None], slots % self._slots], axis=1, dtype=np.float64)
         sums[:, window_s:] -= sums[:, :-window_s].copy()
         best = window_s - 1 + np.argmax(sums[:, window_s - 1 :, metric], axis=1)
         amounts = sums[np.arange(len(rows)), best].T

@@ -26,7 +26,7 @@ _BESIDES: Final = {
 }
 _MOST_CHOICES: Final = 15
 _LEAST_ROOM: Final = 4096
-APART_BYTES: Final = 5 * 64
+_APART_BYTES: Final = 5 * 64
 
 
 class Room:
@@ -105,7 +105,7 @@ class Room:
 def _apart(kinds: Sequence[str], size: int) -> list[NDArray[Any]]:
     """So many of each kind. What lies a power of two apart would be in each other's way in the cache."""
     widths = np.array([np.dtype(kind).itemsize for kind in kinds])
-    ends = np.cumsum(widths * size + APART_BYTES) // APART_BYTES * APART_BYTES
+    ends = np.cumsum(widths * size + _APART_BYTES) // _APART_BYTES * _APART_BYTES
     block = np.empty(int(ends[-1]), np.uint8)
     begins = [0, *ends[:-1].tolist()]
     return [np.frombuffer(block, kind, size, at) for kind, at in zip(kinds, begins, strict=True)]
