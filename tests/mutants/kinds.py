@@ -204,6 +204,8 @@ def history_misled(root: Path) -> Iterator[Mutant]:
         "segments",
         "summaries",
         "parquet",
+        "parts",
+        "runs",
         "talk",
         "talk_clickhouse",
         "clickhouse",
@@ -324,7 +326,8 @@ _OF_ENFORCEMENT = tuple(
 )
 _OF_FACTS = tuple(f"tests/enforcement/test_{name}.py" for name in ("fact_tables", "file_rows", "gathering"))
 _OF_HISTORY = tuple(
-    f"tests/telemetry/test_{name}.py" for name in ("history", "summaries", "clickhouse", "collecting", "talk")
+    f"tests/telemetry/test_{name}.py"
+    for name in ("history", "summaries", "packing", "clickhouse", "collecting", "talk")
 )
 _OF_FRAMES = tuple(f"tests/distribution/test_{name}.py" for name in ("links", "gathering", "dispatch"))
 _OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")

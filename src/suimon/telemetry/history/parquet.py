@@ -1,12 +1,12 @@
 """Parquet files of columns, written by ourselves: https://parquet.apache.org/docs/file-format.
 
 Numbers become differences in as few bits as a block of them needs (DELTA_BINARY_PACKED), what has few values a
-dictionary and indexes into it (`pages`). Nothing is compressed beyond that, which would save little.
+dictionary and indexes into it (`pages`). What is in no order is not compressed beyond that, which would save little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -28,14 +28,14 @@ _KINDS: Final = {
 """For DuckDB's types those of the file, and what is meant by them (ConvertedType)."""
 _PLAIN, _RLE, _DELTAS, _DICTIONARY = 0, 3, 5, 8
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
-_UNCOMPRESSED: Final = 0
+_UNCOMPRESSED, _ZSTD = 0, 6
 
 
 class Known:
-    """Different texts."""
+    """Different texts; if `ordered` and all are used, a part with others may be left unread."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.texts = texts
+    def __init__(self, texts: Sequence[str], ordered: bool = False) -> None:
+        self.texts, self.ordered = texts, ordered
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -66,10 +66,14 @@ Column = NDArray[Any] | Coded
 
 
 class Writer:
-    """A file of these columns, by their DuckDB types. What it writes to may raise OSError."""
+    """A file of these columns, by their DuckDB types. What it writes to may raise OSError. Pages are what `squeezed`
+    makes of them, by zstd.
+    """
 
-    def __init__(self, file: BinaryIO, kinds: Mapping[str, str]) -> None:
-        self._file, self._kinds = file, kinds
+    def __init__(
+        self, file: BinaryIO, kinds: Mapping[str, str], squeezed: Callable[[Sequence[Bytes]], bytes] | None = None
+    ) -> None:
+        self._file, self._kinds, self._squeezed = file, kinds, squeezed
         self._groups: list[dict[int, Any]] = []
         self._rows, self._at = 0, 0
         self._put(_MAGIC)
@@ -103,23 +107,27 @@ class Writer:
 
     def _chunk(self, name: str, kind: str, column: Column) -> dict[int, Any]:
         """Its pages are written; what the file's end says of it is returned."""
-        physical, began = _KINDS[kind][0], self._at
+        physical, began, saved = _KINDS[kind][0], self._at, 0
         made = _texts(column) if isinstance(column, Coded) else _numbers(column, physical)
-        said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: _UNCOMPRESSED, 5: _Long(made.rows), **made.said}
+        codec = _ZSTD if self._squeezed else _UNCOMPRESSED
+        said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: codec, 5: _Long(made.rows), **made.said}
         if made.known is not None:
-            self._page(_DICTIONARY_PAGE, (made.known,), {7: {1: made.different, 2: _PLAIN}})
+            saved += self._page(_DICTIONARY_PAGE, (made.known,), {7: {1: made.different, 2: _PLAIN}})
             said |= {2: [_PLAIN, _RLE, _DICTIONARY], 11: _Long(began)}
         else:
             said |= {2: [_DELTAS]}
         encoding = _DELTAS if made.known is None else _DICTIONARY
         said[9] = _Long(self._at)
-        self._page(_DATA_PAGE, made.page, {5: {1: made.rows, 2: encoding, 3: _RLE, 4: _RLE}})
-        said[6] = said[7] = _Long(self._at - began)
+        saved += self._page(_DATA_PAGE, made.page, {5: {1: made.rows, 2: encoding, 3: _RLE, 4: _RLE}})
+        said[6], said[7] = _Long(self._at - began + saved), _Long(self._at - began)
         return {2: _Long(began), 3: dict(sorted(said.items()))}
 
-    def _page(self, kind: int, page: Sequence[Bytes], about: dict[int, Any]) -> None:
-        size = sum(map(len, page))
-        self._put(_struct({1: kind, 2: size, 3: size, **about}), *page)
+    def _page(self, kind: int, page: Sequence[Bytes], about: dict[int, Any]) -> int:
+        """Returns how many bytes were saved."""
+        size, written = sum(map(len, page)), (self._squeezed(page),) if self._squeezed else page
+        left = sum(map(len, written))
+        self._put(_struct({1: kind, 2: size, 3: left, **about}), *written)
+        return size - left
 
 
 class _Made(NamedTuple):
@@ -141,7 +149,11 @@ def _texts(column: Coded) -> _Made:
         bits = np.packbits(there, bitorder="little").tobytes()
         levels = uleb(len(bits) << 1 | 1) + bits
     page = len(levels).to_bytes(4, "little"), levels, *_indexes(which, len(which), len(column.known))
-    return _Made(len(there), page, column.known.page, len(column.known), {})
+    said: dict[int, Any] = {}
+    if column.known.ordered and column.known.texts:
+        ends = (column.known.texts[at].encode() for at in (-1, 0))
+        said = {12: dict(zip((3, 5, 6), (_Long(len(there) - len(which)), *ends), strict=True))}
+    return _Made(len(there), page, column.known.page, len(column.known), said)
 
 
 def _numbers(column: NDArray[Any], physical: int) -> _Made:

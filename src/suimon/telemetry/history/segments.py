@@ -22,17 +22,15 @@ import structlog
 
 from suimon.model.collectors import Sums, TalkAsked
 from suimon.model.records import TOGETHER
-from suimon.telemetry.history import summaries, talk_files
+from suimon.telemetry.history import packing, runs, summaries, talk_files
 from suimon.telemetry.history.columns import COLUMNS, TEXTS, Texts, stored
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
+from suimon.telemetry.history.parts import Unreadable
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-_ORDER: Final = (
-    "port_id, direction, destination_high, destination_low, source_high, source_low, destination_port, begun_ms"
-)
 _SUM_NAMES: Final = tuple(f"sum_{name}" for name in Sums.__struct_fields__)
 _OF_SUMS: Final = ", ".join(f"sum({name}) AS {name}" for name in _SUM_NAMES)
 _CLOSING_S: Final = 1.0
@@ -62,6 +60,7 @@ class Segments:
         self._reading, self._small = threading.Lock(), threading.Lock()
         self._packing = -1
         """The hour whose small files are being packed: no more of them appear."""
+        self._closing = threading.Event()
         self._database: duckdb.DuckDBPyConnection | None = None
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
 
@@ -79,6 +78,7 @@ class Segments:
                 left.unlink()
             self._number = max(self._number, int(left.stem.split("-")[1]))
         database = duckdb.connect()
+        self._closing.clear()
         columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
         database.execute(f"CREATE TABLE nothing ({columns})")
         settings = {"memory_limit": self._config.memory, "threads": self._config.threads, "enable_progress_bar": False}
@@ -92,7 +92,8 @@ class Segments:
         self._database = database
 
     def close(self) -> None:
-        """What goes on in other threads ends with duckdb.Error: to pack an hour takes minutes."""
+        """What goes on in other threads ends with an error: to pack an hour takes minutes."""
+        self._closing.set()
         until_s = time.monotonic() + _CLOSING_S
         # Who is just beginning a statement forgets that it was interrupted, and closing would wait for its end.
         while self._cursors and time.monotonic() < until_s:
@@ -152,13 +153,25 @@ class Segments:
             self._packing = -1
 
     def _pack(self, hour: int, parts: Sequence[Path]) -> None:
-        with self._cursor() as cursor:
-            _enumerate(cursor, _all_of(parts), TEXTS)
-            kept = ", ".join(_as_enums([name]) if name in TEXTS else name for name in COLUMNS)
-            packed = f"SELECT * FROM (SELECT {kept} FROM {_all_of(parts)}) ORDER BY {_ORDER}"  # noqa: S608
-            how = "FORMAT parquet, PARQUET_VERSION V2, CODEC zstd, ROW_GROUP_SIZE 500000"
-            with self._appearing(self._compacted(hour)) as unfinished:
+        with self._appearing(self._compacted(hour)) as unfinished:
+            if packing.ready():
+                try:
+                    with unfinished.open("wb") as file:
+                        runs.pack(parts, file, self._going)
+                    return
+                except Unreadable as error:  # Of an older version, or whatever DuckDB makes of it.
+                    log.warning("flow_records_packed_by_duckdb", reason=str(error))
+            with self._cursor() as cursor:
+                _enumerate(cursor, _all_of(parts), TEXTS)
+                kept = ", ".join(_as_enums([name]) if name in TEXTS else name for name in COLUMNS)
+                packed = f"SELECT * FROM (SELECT {kept} FROM {_all_of(parts)}) ORDER BY {', '.join(runs.ORDER)}"  # noqa: S608
+                how = "FORMAT parquet, PARQUET_VERSION V2, CODEC zstd, ROW_GROUP_SIZE 500000"
                 cursor.execute(f"COPY ({packed}) TO '{_quoted(unfinished)}' ({how})")
+
+    def _going(self) -> None:
+        """Raises InterruptedError when it is to end."""
+        if self._closing.is_set():
+            raise InterruptedError("the history is closed")
 
     def sum_up(self) -> None:
         """Give the last hour that lacks its summary one: one at a time, as files are forgotten after it."""
