@@ -9,7 +9,7 @@ import pytest
 
 from suimon.detection import folds
 from suimon.detection.choices import Amount, Choice, Columns, Hash, Rows, marks
-from suimon.detection.distinct import Distinct
+from suimon.detection.distinct import Distinct, Tallies
 from suimon.detection.folds import Adds, Cells, Fold, Keyed, Rings, Wanted
 from suimon.detection.rates import Rates
 from suimon.detection.room import Room
@@ -300,3 +300,38 @@ def test_cells_over_days() -> None:
     now, lately, long = (np.array(each) for each in zip(*plain, strict=True))
     assert (now > 0).all() and (lately >= now).all() and (lately > now).any()
     assert (long[3] > lately[3]).any(), "what was hit before cells moved on is known"
+
+
+def tallied(batch: Batch, scaled: bool) -> list[Any]:
+    """Rows that have seen enough of either of two things, while windows move on, and what they have of both."""
+    services, peers, table = Distinct(16), Distinct(16, 64), Keyed(16)
+    hits = [(services.cells, Hash("port", "ol")), (peers.cells, Hash("peer"))]
+    fold, told = Fold(table, Choice(0), Hash("port", "t"), Adds(hits)), list[Any]()
+    least, window_s = (9.0, 4.0), 30
+    tallies = Tallies(table, window_s, (services, least[0]), (peers, least[1]), scaled=scaled)
+    for turn in range(0, 200, 5):
+        part = some(batch, np.random.default_rng(turn).random(len(batch)) < 0.05)
+        part["ended"] += turn
+        part["begun"] += turn
+        seen = Seen([part], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH + turn, Room(9))
+        found, missed, keys = fold.find(seen.looked)
+        found, given = table.welcome(seen.looked, keys.copy(), found, missed)
+        services.forget(given)
+        peers.forget(given)
+        fold.count(seen.looked, found)
+        near, own = tallies.near(found.own), found.own.copy()
+        assert (own[near.which] == near.rows).all()
+        by = table.scale[near.rows] if scaled else 1.0
+        enough = (near.counts[0] * by >= least[0]) | (near.counts[1] * by >= least[1])
+        since_s = table.ended_s[near.rows] - window_s
+        assert all((each.count(near.rows, since_s) == near.counts[n]).all() for n, each in enumerate((services, peers)))
+        told.append([near.rows[enough].tolist(), near.counts[:, enough].tolist()])
+    return told
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_rows_that_have_seen_enough(scaled: bool) -> None:
+    compiled, plain = both(lambda: tallied(whatever(3000), scaled))
+    assert compiled == plain
+    counts = [len(rows) for rows, _ in plain]
+    assert min(counts) < max(counts) and max(counts) > 5, "some have, some haven't"

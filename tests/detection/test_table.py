@@ -38,3 +38,13 @@ def test_once_is_not_enough_where_strangers_come() -> None:
     assert given(table, 25.0, 5) == [1]
     assert given(table, 40.0, 9) == [-1]
     assert given(table, 51.0, 9) == [-1], "so long ago that it was another"
+
+
+def test_a_row_that_was_given_away_is_about_another() -> None:
+    table, peers = Table(1), []
+    for at_s, peer in enumerate((5, 5, 6)):
+        batch = records(flows(0, True, TCP, (ACK,) * 3, begun=np.array([20.0 + at_s]), peer=np.array([peer])))
+        seen = Seen([batch], tags(1), keys_of(tags(1), 0), EPOCH + 20.5 + at_s)
+        table.take(seen, table.fold(Choice(0), Hash("peer")))
+        peers.append(table.label(0, seen).peer)
+    assert peers[0] == peers[1] != peers[2]

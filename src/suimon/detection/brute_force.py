@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash, marks
-from suimon.detection.distinct import Distinct
-from suimon.detection.folds import Fold
+from suimon.detection.distinct import Distinct, Tallies
+from suimon.detection.folds import Fold, Wanted
 from suimon.detection.rates import Rates
 from suimon.detection.seen import CLIENT, IS_TCP, OUT, WENT_ON, Integers, Seen
 from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
@@ -20,6 +19,7 @@ from suimon.model.findings import Subject, Suggestion
 _ROWS = 8192
 _LONGEST_S = 60
 """What the rates remember of a row, less what they look back."""
+_BOTH_SIDES: Final = 3
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +42,8 @@ class BruteForce:
         self._sessions = Distinct(_ROWS)
         self._rates = Rates(_ROWS, 1)
         self._table = Table(_ROWS, self._sessions, self._rates, twice=True)
+        self._tallies = Tallies(self._table.keyed, config.window_s, (self._sessions, config.sessions))
+        self._octets = Wanted(_BOTH_SIDES, 0, 0.0, config.window_s)
         services = marks(config.l4_ports)
         sent = Choice(IS_TCP | WENT_ON | OUT, own=CLIENT, peer=services)
         got = Choice(IS_TCP | WENT_ON, OUT, own=services, peer=CLIENT)
@@ -51,7 +53,7 @@ class BruteForce:
         self._rates.advance(now_s)
         told = []
         for fold in self._sides:
-            told += self._above(seen, np.sort(self._table.take(seen, fold).own))
+            told += self._above(seen, self._table.take(seen, fold).own)
         return told
 
     def _fold(self, choice: Choice, service: str, client: str) -> Fold:
@@ -59,15 +61,15 @@ class BruteForce:
         return self._table.fold(choice, Hash("port", "p" + service), session, rates=(self._rates, octets))
 
     def _above(self, seen: Seen, own: Integers) -> list[Sighting]:
-        own = own[self._sessions.reach(own, self._config.sessions)]
-        sessions = self._sessions.count(own, self._table.since(own, self._config.window_s))
+        near, _, (sessions,) = self._tallies.near(own)
         many = sessions >= self._config.sessions
-        if not many.any():
+        near, sessions = near[many], sessions[many]
+        if not len(near):
             return []
-        own, sessions = own[many], sessions[many]
-        octets = self._rates.peak(own, 0, self._config.window_s, self._table.ended_s[own]).amounts[0]
+        octets = self._rates.near(self._table.keyed, near, self._octets).amounts[:, 0]
         short = octets <= self._config.session_bytes * sessions
-        return [self._sighting(seen, int(own[i]), sessions[i], octets[i]) for i in np.flatnonzero(short)]
+        found = (part[short].tolist() for part in (near, sessions, octets))
+        return [self._sighting(seen, *each) for each in zip(*found, strict=True)]
 
     def _sighting(self, seen: Seen, row: int, sessions: float, octets: float) -> Sighting:
         label, until_s = self._table.label(row, seen), float(self._table.ended_s[row])

@@ -7,6 +7,8 @@ are counted nearly exactly, 100 with a standard error of 5 %, 500 with 7 %, and 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from suimon.detection import folds
@@ -19,7 +21,7 @@ class Distinct:
     def __init__(self, rows: int, cells: int = 256) -> None:
         self.cells = folds.Cells(rows, cells)
         """What folds add to."""
-        self._counts = cells * np.log(cells / np.maximum(1.0, cells - np.arange(cells + 1)))
+        self.things: Floats = cells * np.log(cells / np.maximum(1.0, cells - np.arange(cells + 1)))
         """Of how many things so many cells tell."""
 
     def forget(self, rows: Integers) -> None:
@@ -32,11 +34,42 @@ class Distinct:
         hit = self.cells.count(rows, since_s)
         # Windows only ever move on: what is within them later was now, or will have been hit since.
         self.cells.most[rows] = np.maximum(hit, 1)
-        found: Floats = self._counts[hit]
+        found: Floats = self.things[hit]
         return found
 
     def reach(self, rows: Integers, least: Floats | float) -> Bools:
         """Whether `count` may give so much; it costs much less."""
-        most = self._counts[np.minimum(self.cells.most[rows], len(self._counts) - 1)]
+        most = self.things[np.minimum(self.cells.most[rows], len(self.things) - 1)]
         found: Bools = most >= least * (1.0 - 1e-9)
         return found
+
+
+class Near(NamedTuple):
+    """Rows that may have seen so many different things, in order."""
+
+    rows: Integers
+    which: Integers
+    """Where among the rows that were asked about each is."""
+    counts: Floats
+    """What each sketch has seen within the row's window: (sketches, rows)."""
+
+
+class Tallies:
+    """What sketches have seen of the rows of a table, within windows that end with a row's last record."""
+
+    def __init__(self, table: folds.Keyed, window_s: int, *parts: tuple[Distinct, float], scaled: bool = False) -> None:
+        """Rows are told of which some sketch may give so much, or with `scaled` so much by the row's sampling."""
+        self._table, self._window_s, self._parts, self._scaled = table, window_s, parts, scaled
+        told = [(each.cells, each.things, least) for each, least in parts]
+        self._told = folds.Tallies(table, told, window_s, scaled)
+
+    def near(self, rows: Integers) -> Near:
+        if (found := self._told.near(rows)) is not None:
+            order = rows[found[0]].argsort()
+            which = found[0][order]
+            return Near(rows[which], which, found[1][:, order])
+        scale = self._table.scale[rows] if self._scaled else 1.0
+        which = np.flatnonzero(np.any([each.reach(rows, least / scale) for each, least in self._parts], axis=0))
+        which = which[np.argsort(rows[which])]
+        since_s = self._table.ended_s[rows[which]] - self._window_s
+        return Near(rows[which], which, np.array([each.count(rows[which], since_s) for each, _ in self._parts]))

@@ -117,6 +117,12 @@ typedef struct { /* Cells of rows that things hit. */
     recipe thing;
 } hits;
 
+typedef struct { /* Counts of a row's cells that were hit, and from how many things on a row is asked for. */
+    const cells *of;
+    const double *things; /* Of how many so many cells tell. */
+    double least;
+} tally;
+
 typedef struct { /* Amounts by row, second and metric: a record's seconds are side by side. */
     float *amounts;
     double *most; /* Of each row and metric; grows by what is added. */
@@ -631,15 +637,53 @@ EXPORTED void suimon_clear(const cells *c, const int64_t *rows, int64_t count) {
         }
 }
 
-/* How many cells of each of these rows were hit after a second of the row's own, as cells have it. */
+/* How many cells of a row were hit after a second, as cells have it. */
+static inline int64_t hits_of(const cells *c, int64_t at, uint16_t after) {
+    const uint16_t *its = c->hit + at * c->count;
+    uint16_t hits = 0; /* There are no more cells. */
+    for (int64_t cell = 0; cell < c->count; cell++)
+        hits += its[cell] > after;
+    return hits;
+}
+
+/* Those of each of these rows, after a second of the row's own. */
 EXPORTED void suimon_hits(const cells *c, const int64_t *rows, const uint16_t *after, int64_t count, int64_t *found) {
+    for (int64_t i = 0; i < count; i++)
+        found[i] = hits_of(c, rows[i], after[i]);
+}
+
+/* The last second that isn't within the window of a row, as cells have it. */
+static inline uint16_t before_window(const cells *c, double ended, int64_t window) {
+    double since = ended - (double)window, whole = (double)(int64_t)since;
+    double after = whole - (whole > since) - (double)c->base;
+    return after < 0.0 ? 0 : after > UINT16_MAX ? UINT16_MAX : (uint16_t)after;
+}
+
+/* Of the rows those of which some tally may reach its least, or with `scaled` that by the row's sampling: where among
+ * the rows each is, and for each tally how many things it counts within the window that ends with the row's last record.
+ * Returns how many they are. */
+EXPORTED int64_t suimon_tally(const tally *tallies, int64_t tally_count, const table *t, int64_t window, int64_t scaled,
+                              const int64_t *rows, int64_t count, int64_t *which, double *things) {
+    int64_t n = 0;
     for (int64_t i = 0; i < count; i++) {
-        const uint16_t *its = c->hit + rows[i] * c->count, since = after[i];
-        uint16_t hits = 0; /* There are no more cells. */
-        for (int64_t cell = 0; cell < c->count; cell++)
-            hits += its[cell] > since;
-        found[i] = hits;
+        const row *its = t->rows + rows[i];
+        int near = 0;
+        for (int64_t k = 0; k < tally_count; k++) {
+            const cells *c = tallies[k].of;
+            int64_t most = c->most[rows[i]] < c->count ? c->most[rows[i]] : c->count;
+            near |= tallies[k].things[most] >= tallies[k].least / (scaled ? its->scale : 1.0) * (1.0 - 1e-9);
+        }
+        if (!near)
+            continue;
+        for (int64_t k = 0; k < tally_count; k++) {
+            const cells *c = tallies[k].of;
+            int64_t hits = hits_of(c, rows[i], before_window(c, its->ended, window));
+            c->most[rows[i]] = hits ? hits : 1;
+            things[k * t->most + n] = tallies[k].things[hits];
+        }
+        which[n++] = i;
     }
+    return n;
 }
 
 static inline double much(const amount *a, const seen *s, int64_t record) {

@@ -146,7 +146,7 @@ class Keyed:
         self.ended_s, self.scale = self._rows["ended"], self._rows["scale"]
         self.turn = 0
         """How often rows were asked for, and when each was last."""
-        self.turns, self.sides = self._rows["turn"], self._rows["sides"]
+        self.keys, self.turns, self.sides = self._rows["key"], self._rows["turn"], self._rows["sides"]
         """`sides` are those of the records of that turn: to the guest (1), and from it (2)."""
         self.origins = np.zeros(most, ORIGIN)
         assert most < 1 << 16, "a slot has room for no more"
@@ -160,7 +160,7 @@ class Keyed:
         self._held: Integers = np.empty(0, np.int64)
         self._fresh = self._parts[_FRESH : _FRESH + 1]
         """The first of the rows never used yet."""
-        self._index = Index(self._rows["key"][self._held])
+        self._index = Index(self.keys[self._held])
 
     def __len__(self) -> int:
         return max(len(self._held), int(self._fresh[0]))
@@ -173,13 +173,13 @@ class Keyed:
             _LIBRARY.suimon_claim(self.at, self.turn, seen.at, *at)
             return
         columns, origins = seen.columns, self.origins
-        self._rows["key"][rows], self.turns[rows] = keys, self.turn
+        self.keys[rows], self.turns[rows] = keys, self.turn
         self.sides[rows] = 1 << columns.out[records].astype(np.uint32)
         self.ended_s[rows], self.scale[rows] = columns.ended[records], columns.sampling[records]
         origins["port"][rows] = columns.key[records]
         for name in ("begun", "peer_high", "peer_low", "own_l4", "peer_l4", "protocol", "out", "ip_version"):
             origins[name][rows] = getattr(columns, name)[records]
-        self._index = Index(self._rows["key"][held])
+        self._index = Index(self.keys[held])
 
     def welcome(self, seen: Looked, keys: Hashes, found: Rows, missed: Integers) -> tuple[Rows, Integers]:
         """What was just found, with rows for those keys of the records without any that are to have one: which rows.
@@ -318,6 +318,27 @@ def _more(rows: Integers, had: int, most: int) -> int:
     """For how many there has to be memory, where there is some for those it `had`."""
     highest = int(rows.max(initial=-1))
     return had if highest < had else min(most, 1 << highest.bit_length())
+
+
+class Tallies:
+    """Counts of what hit cells, of those rows of a table alone that may have enough: a call of C, made once."""
+
+    def __init__(self, table: Keyed, parts: Sequence[tuple[Cells, Floats, float]], window_s: int, scaled: bool) -> None:
+        """Of each part the cells, of how many things so many hit ones tell, and the least that is asked for."""
+        most = len(table.ended_s)
+        self._parts, self._which, self._things = parts, np.empty(most, np.int64), np.empty((len(parts), most))
+        self._so = (_Tally * len(parts))(*(_Tally(cells.at, place(things), least) for cells, things, least in parts))
+        self._asked = ctypes.addressof(self._so), len(parts), table.at, window_s, scaled
+        self._into = place(self._which), place(self._things)
+
+    def near(self, rows: Integers) -> tuple[Integers, Floats] | None:
+        """Where among the rows each of them is, and its counts (parts, rows), good until the next are asked for; None
+        without a compiler.
+        """
+        if _LIBRARY is None:
+            return None
+        count = _LIBRARY.suimon_tally(*self._asked, place(rows), len(rows), *self._into)
+        return self._which[:count], self._things[:, :count]
 
 
 class Rings:
@@ -503,6 +524,10 @@ class _Cells(ctypes.Structure):
     _fields_ = (("hit", AT), ("count", NUMBER), ("most", AT), ("base", NUMBER))
 
 
+class _Tally(ctypes.Structure):
+    _fields_ = (("of", AT), ("things", AT), ("least", ctypes.c_double))
+
+
 class _Rings(ctypes.Structure):
     _fields_ = (("amounts", AT), ("most", AT), ("slots", NUMBER), ("apart", NUMBER), ("metrics", NUMBER))
 
@@ -545,6 +570,7 @@ _FUNCTIONS: Final = {
     "suimon_rows": Function((AT, AT, NUMBER, AT)),
     "suimon_clear": Function((AT, AT, NUMBER)),
     "suimon_hits": Function((AT, AT, AT, NUMBER, AT)),
+    "suimon_tally": Function((AT, NUMBER, AT, NUMBER, NUMBER, AT, NUMBER, AT, AT), NUMBER),
     "suimon_near": Function((AT, AT, AT, NUMBER, *[AT] * 4), NUMBER),
 }
 

@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.choices import Choice, Hash, marks
-from suimon.detection.distinct import Distinct
-from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Bools, Floats, Integers, Seen
+from suimon.detection.distinct import Distinct, Tallies
+from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Floats, Integers, Seen
 from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
@@ -42,6 +42,8 @@ class MassMail:
         self._config = config
         self._servers, self._sessions, self._received = (Distinct(_ROWS, _CELLS) for _ in range(3))
         self._table = Table(_ROWS, self._servers, self._sessions)
+        least = (self._servers, config.servers), (self._sessions, config.sessions)
+        self._tallies = Tallies(self._table.keyed, config.window_s, *least)
         self._relays = Table(_ROWS, self._received)
         ports = marks(config.l4_ports)
         opened = Choice(OPENED_HERE, own=CLIENT, peer=ports)
@@ -54,22 +56,13 @@ class MassMail:
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
         self._relays.take(seen, self._receiving)
         rows = self._table.take(seen, self._sending)
-        near = np.flatnonzero(self._may_be_above(rows.own))
-        if not len(near):
+        # Whether they may be above as those who relay no mail.
+        touched, which, (servers, sessions) = self._tallies.near(rows.own)
+        if not len(touched):
             return []
-        near = near[np.argsort(rows.own[near])]
-        touched, first = rows.own[near], rows.first[near]
-        since = self._table.since(touched, self._config.window_s)
-        servers, sessions = (each.count(touched, since) for each in (self._servers, self._sessions))
-        factor = self._factors(seen, rows.chosen[first], sessions)
+        factor = self._factors(seen, rows.chosen[rows.first[which]], sessions)
         above = (servers >= self._config.servers * factor) | (sessions >= self._config.sessions * factor)
         return [self._sighting(seen, int(touched[i]), servers[i], sessions[i]) for i in np.flatnonzero(above)]
-
-    def _may_be_above(self, rows: Integers) -> Bools:
-        """Whether their counts have to be taken, as those who relay no mail."""
-        servers = self._servers.reach(rows, self._config.servers)
-        found: Bools = servers | self._sessions.reach(rows, self._config.sessions)
-        return found
 
     def _factors(self, seen: Seen, records: Integers, sessions: Floats) -> Floats:
         """By how much the thresholds of each record's port are higher."""

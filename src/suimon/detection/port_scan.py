@@ -13,8 +13,6 @@ from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
 
-_ROWS = 8192
-
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
@@ -28,10 +26,10 @@ class PortScan:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._fold = Unanswered(_ROWS, TRANSPORT, Hash("port", "pt"), Hash("port", "l"))
+        self._fold = Unanswered(TRANSPORT, Hash("port", "pt"), Hash("port", "l"), config.window_s, config.l4_ports)
 
     def step(self, seen: Seen, _now_s: float) -> list[Sighting]:
-        found = self._fold.step(seen, self._config.window_s, self._config.l4_ports)
+        found = self._fold.step(seen)
         return [self._sighting(seen, *each) for each in zip(*(each.tolist() for each in found), strict=True)]
 
     def _sighting(self, seen: Seen, row: int, really: float, estimated: float) -> Sighting:

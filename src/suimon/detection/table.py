@@ -38,7 +38,8 @@ class Table:
     def __init__(self, most: int, *parts: Part, twice: bool = False) -> None:
         self._parts = parts
         self.keyed = Keyed(most, twice)
-        self._labels: dict[int, Label] = {}
+        self._labels: dict[int, tuple[int, Label]] = {}
+        """With the key that the row had then."""
         self.scale = self.keyed.scale
         """The sampling that a row is counted by."""
         self.begun_s, self.ended_s = self.keyed.origins["begun"], self.keyed.ended_s
@@ -82,17 +83,16 @@ class Table:
 
     def label(self, row: int, seen: Seen) -> Label:
         """Of a row that a record of these was just counted in."""
-        if found := self._labels.get(row):
-            return found
+        key = int(self.keyed.keys[row])
+        if (found := self._labels.get(row)) and found[0] == key:
+            return found[1]
         _, port, high, low, own, peer, protocol, out, version, _ = self.keyed.origins[row].tolist()
         tag = seen.tag_of(port)
         made = Label(tag.id, tag.project_id, address_text(version, high, low), protocol, own, peer, out)
-        self._labels[row] = made
+        self._labels[row] = key, made
         return made
 
     def _forget(self, rows: Integers) -> None:
         """They are of other keys now."""
         for part in self._parts:
             part.forget(rows)
-        for row in self._labels.keys() & set(rows.tolist()):
-            del self._labels[row]

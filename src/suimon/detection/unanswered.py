@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from suimon.detection.choices import Choice, Hash
-from suimon.detection.distinct import Distinct
+from suimon.detection.distinct import Distinct, Near, Tallies
 from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Bools, Floats, Integers, Seen
 from suimon.detection.table import Table
 
+_ROWS: Final = 8192
 _LEAST_BARE: Final = 6
 _LEAST_OTHER: Final = 12
 """So many must really have been seen, beyond three times what was answered. Of connections, the packets after the
@@ -32,51 +34,56 @@ class Found(NamedTuple):
 class Unanswered:
     """For each key the things asked for by a probe, and those that took part in return."""
 
-    def __init__(self, rows: int, tried: int, key: Hash, thing: Hash) -> None:
+    def __init__(self, tried: int, key: Hash, thing: Hash, window_s: int, threshold: float) -> None:
         """Of records of the classes `tried`."""
-        self._asked, self._answered = Distinct(rows), Distinct(rows)
-        self._above = _Above(rows)
-        self.table = Table(rows, self._asked, self._answered, self._above, twice=True)
-        self._asking = self.table.fold(Choice(tried | PROBE), key, (self._asked, thing))
-        self._answering = self.table.fold(Choice(tried | ANSWERED), key, (self._answered, thing), known=True)
+        asked, answered = Distinct(_ROWS), Distinct(_ROWS)
+        self._threshold, self._above = threshold, _Above(_ROWS)
+        self.table = Table(_ROWS, asked, answered, self._above, twice=True)
+        self._tallies = Tallies(self.table.keyed, window_s, (asked, threshold), (answered, math.inf), scaled=True)
+        self._asking = self.table.fold(Choice(tried | PROBE), key, (asked, thing))
+        self._answering = self.table.fold(Choice(tried | ANSWERED), key, (answered, thing), known=True)
 
-    def step(self, seen: Seen, window_s: int, threshold: float) -> Found:
+    def step(self, seen: Seen) -> Found:
         """Take in records; what of the keys that asked is above the threshold within the window."""
         rows = self.table.take(seen, self._asking)
         self.table.take(seen, self._answering)
-        near = self._asked.reach(rows.own, threshold / self.table.scale[rows.own])
-        self._above.forget(rows.own[~near])
-        where = np.flatnonzero(near)
-        if not len(where):
-            return Found(where, np.empty(0), np.empty(0))
-        where = where[np.argsort(rows.own[where])]
-        bare = (seen.taken.kinds[rows.chosen[rows.first[where]]] & FLAGGED) != 0
-        return self._judge(rows.own[where], bare, window_s, threshold)
+        near = self._tallies.near(rows.own)
+        if not len(near.rows):
+            self._above.forget(rows.own)
+            return Found(near.rows, *near.counts)
+        kept_s = self._above.since_s[near.rows]
+        self._above.forget(rows.own)
+        bare = (seen.taken.kinds[rows.chosen[rows.first[near.which]]] & FLAGGED) != 0
+        return self._judge(near, bare, kept_s)
 
-    def _judge(self, rows: Integers, bare: Bools, window_s: int, threshold: float) -> Found:
-        since, scale = self.table.since(rows, window_s), self.table.scale[rows]
-        asked, answered = self._asked.count(rows, since), self._answered.count(rows, since)
+    def _judge(self, near: Near, bare: Bools, since_s: Floats) -> Found:
+        rows, (asked, answered) = near.rows, near.counts
         least = np.where(bare, _LEAST_BARE, _LEAST_OTHER)
         left = asked - answered
-        above = (left * scale >= threshold) & (asked >= 3.0 * answered + least)
-        lasted_s = self._above.note(rows, above, self.table.ended_s[rows])
-        above &= bare | (lasted_s >= _PATIENCE_S)
-        return Found(rows[above], left[above], (left * scale)[above])
+        estimated = left * self.table.scale[rows]
+        above = (estimated >= self._threshold) & (asked >= 3.0 * answered + least)
+        lasted_s = self._above.note(rows[above], since_s[above], self.table.ended_s[rows[above]])
+        above[above] = bare[above] | (lasted_s >= _PATIENCE_S)
+        return Found(rows[above], left[above], estimated[above])
 
 
 class _Above:
     """Since when each row has been above the threshold whenever it was looked at."""
 
     def __init__(self, rows: int) -> None:
-        self._since_s = np.full(rows, np.inf)
+        self.since_s = np.full(rows, np.inf)
+        self._any = False
 
     def forget(self, rows: Integers) -> None:
-        self._since_s[rows] = np.inf
+        if self._any:
+            self.since_s[rows] = np.inf
+            self._any = bool((self.since_s < np.inf).any())
 
-    def note(self, rows: Integers, above: Bools, at_s: Floats) -> Floats:
-        """For how long, up to now."""
-        self._since_s[rows] = np.where(above, np.minimum(self._since_s[rows], at_s), np.inf)
-        found: Floats = at_s - self._since_s[rows]
+    def note(self, rows: Integers, since_s: Floats, at_s: Floats) -> Floats:
+        """These are above now, and were since then: for how long, up to now."""
+        self.since_s[rows] = np.minimum(since_s, at_s)
+        self._any |= len(rows) > 0
+        found: Floats = at_s - self.since_s[rows]
         return found
 
 
