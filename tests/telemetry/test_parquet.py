@@ -1,5 +1,6 @@
 """What is written as Parquet is what DuckDB reads."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,14 @@ def test_few_numbers_are_kept_once(tmp_path: Path, known: int, apart: int) -> No
 
 
 def test_without_a_compiler_the_file_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = [rows(count) for count in (300, 128, 9000)]
+    groups = [rows(count) for count in (1, 300, 128, 9000)]
+    # Of no text, of one, and of as many as have indexes of 8 bits and of 9: of all rows, of some, of none.
+    for known, least in itertools.product((0, 1, 2, 256, 257), (0, -1)):
+        keys = np.random.default_rng(known).integers(least, known or 1, 5000).astype(np.int32)
+        text = Coded(Known((_TEXTS * 33)[:known]), np.arange(known, dtype=np.int32), keys)
+        # As many numbers as a dictionary has, and one more.
+        long = np.arange(5000, dtype=np.uint64) % np.uint64(4096 - least) << np.uint64(16)
+        groups.append({**rows(5000), "long": long, "text": text})
     monkeypatch.setattr(pages, "_LIBRARY", built(pages, tmp_path))
     written(tmp_path / "compiled", groups)
     monkeypatch.setattr(pages, "_LIBRARY", None)

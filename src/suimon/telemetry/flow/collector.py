@@ -265,9 +265,8 @@ class Collector:
         shared, stream, number, step = shared[order], stream[order], number[order] % MODULUS, step[order]
         follows = (shared[1:] == shared[:-1]) & (step[:-1] >= 0) & ((number + step)[:-1] % MODULUS == number[1:])
         begins = np.flatnonzero(np.concatenate(([True], ~follows))).tolist()
-        numbers, steps = number.tolist(), [None if each < 0 else each for each in step.tolist()]
-        for begin, end in pairwise([*begins, len(numbers)]):
-            self.exporters.streams[stream[begin]].sequence.take_row(numbers[begin:end], steps[begin:end])
+        for begin, end in pairwise([*begins, len(number)]):
+            self.exporters.streams[stream[begin]].sequence.take_row(number[begin:end], step[begin:end])
 
     def _broken(self, stream: Places, broken: NDArray[np.bool_]) -> None:
         if broken.any():

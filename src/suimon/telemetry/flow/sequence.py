@@ -3,6 +3,8 @@
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 MODULUS: Final = 1 << 32
 _FARTHEST_LOST: Final = 1 << 24
@@ -20,14 +22,16 @@ class Sequence(msgspec.Struct):
     expected: int | None = None
     _late_in_row: int = 0
 
-    def take_row(self, numbers: list[int], steps: list[int | None]) -> None:
-        """Datagrams of which each is where the one before led to: once one is where it was expected, all are."""
+    def take_row(self, numbers: NDArray[np.int64], steps: NDArray[np.int64]) -> None:
+        """Datagrams of which each is where the one before led to: once one is where it was expected, all are. Nobody
+        knows of those whose step is negative.
+        """
         for at in range(len(numbers)):
             if self.expected == numbers[at]:
-                self.expected = numbers[-1]
-                self.take(numbers[-1], steps[-1])
+                self.expected = int(numbers[-1])
+                self.take(self.expected, _known(steps[-1]))
                 return
-            self.take(numbers[at], steps[at])
+            self.take(int(numbers[at]), _known(steps[at]))
 
     def take(self, number: int, step: int | None) -> None:
         """One datagram's `number`; the next one's is `step` more. None: nobody knows, and the next is believed."""
@@ -45,3 +49,7 @@ class Sequence(msgspec.Struct):
             self.resets += 1
         self._late_in_row = 0
         self.expected = None if step is None else (number + step) % MODULUS
+
+
+def _known(step: np.int64) -> int | None:
+    return None if step < 0 else int(step)

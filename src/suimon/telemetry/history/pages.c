@@ -243,6 +243,189 @@ EXPORTED CLONED int64_t suimon_deltas(const void *values, int64_t bytes, int64_t
     }
 }
 
+/* What Thrift's compact protocol has for a field: its distance from the one before, and its kind. */
+enum { INT = 5, LONG = 6, BYTES = 8, LIST = 9, STRUCT = 12 };
+/* Parquet's numbers, as parquet.py has them. */
+enum { PLAIN = 0, RLE = 3, DELTAS = 5, INDEXES = 8, DATA_PAGE = 0, DICTIONARY_PAGE = 2 };
+#define GAP 64 /* More than the head of a page takes. */
+
+/* A column chunk: its type, its name, and where in the file it begins. */
+typedef struct {
+    int64_t physical;
+    const uint8_t *name;
+    int64_t name_bytes, at;
+} chunk;
+
+/* What became of it: its pages lie from `begin` to `end`, and what the file's end says of it up to `said`. */
+typedef struct {
+    int64_t begin, end, said;
+} made;
+
+INLINED uint8_t *head_of(int64_t step, int64_t kind, uint8_t *into) {
+    *into++ = (uint8_t)(step << 4 | kind);
+    return into;
+}
+
+INLINED uint8_t *stated(int64_t step, int64_t kind, int64_t value, uint8_t *into) { /* None is negative. */
+    return number((uint64_t)value << 1, head_of(step, kind, into));
+}
+
+/* `count` is that of a data page's rows, or of a dictionary's entries. */
+static uint8_t *page_head(int64_t kind, int64_t size, int64_t count, int64_t encoding, uint8_t *into) {
+    into = stated(1, INT, size, stated(1, INT, size, stated(1, INT, kind, into)));
+    into = head_of(kind == DATA_PAGE ? 2 : 4, STRUCT, into);
+    into = stated(1, INT, encoding, stated(1, INT, count, into));
+    if (kind == DATA_PAGE)
+        into = stated(1, INT, RLE, stated(1, INT, RLE, into));
+    *into++ = 0, *into++ = 0;
+    return into;
+}
+
+/* What the file's end says of pages of so many bytes, the last of which is `data` behind the first. */
+static uint8_t *about(const chunk *of, int64_t rows, int64_t bytes, int64_t data, int64_t has_known, const found *extremes,
+                      uint8_t *into) {
+    into = head_of(1, STRUCT, stated(2, LONG, of->at, into));
+    into = head_of(1, LIST, stated(1, INT, of->physical, into));
+    if (has_known) {
+        into = head_of(3, INT, into), into = number(PLAIN << 1, into), into = number(RLE << 1, into);
+        into = number(INDEXES << 1, into);
+    } else {
+        into = number(DELTAS << 1, head_of(1, INT, into));
+    }
+    into = number((uint64_t)of->name_bytes, head_of(1, BYTES, head_of(1, LIST, into)));
+    memcpy(into, of->name, (size_t)of->name_bytes);
+    into = stated(1, INT, 0, into + of->name_bytes);
+    into = stated(1, LONG, bytes, stated(1, LONG, bytes, stated(1, LONG, rows, into)));
+    into = stated(2, LONG, of->at + data, into);
+    if (has_known)
+        into = stated(2, LONG, of->at, into);
+    if (extremes) {
+        int64_t wide = of->physical == 1 ? 4 : 8; /* Little endian, as processors are that have this compiled. */
+        into = stated(3, LONG, 0, head_of(has_known ? 1 : 3, STRUCT, into));
+        into = number((uint64_t)wide, head_of(2, BYTES, into));
+        memcpy(into, &extremes->greatest, (size_t)wide);
+        into = number((uint64_t)wide, head_of(1, BYTES, into + wide));
+        memcpy(into, &extremes->least, (size_t)wide);
+        into += wide;
+        *into++ = 0;
+    }
+    *into++ = 0, *into++ = 0;
+    return into;
+}
+
+INLINED int64_t width_of(int64_t different) { return different > 2 ? 64 - __builtin_clzll((uint64_t)different - 1) : 1; }
+
+/* Of indexes of that width: how they begin, when they are more than of one number. */
+INLINED uint8_t *bits_head(int64_t width, int64_t count, uint8_t *into) {
+    *into++ = (uint8_t)width;
+    return number((uint64_t)(count + 7) / 8 << 1 | 1, into);
+}
+
+/* All are the first. */
+INLINED uint8_t *same(int64_t count, uint8_t *into) {
+    *into++ = 1;
+    into = number((uint64_t)count << 1, into);
+    *into++ = 0;
+    return into;
+}
+
+/* A column of numbers. `into` has room for `most` of 8 bytes and for what suimon_deltas says, and 512 bytes and the name
+ * besides. */
+EXPORTED void suimon_numbers(int64_t physical, const uint8_t *name, int64_t name_bytes, int64_t from, const void *values,
+                             int64_t bytes, uint64_t flip, int64_t rows, int64_t most, uint64_t odd, uint64_t *known,
+                             uint32_t *which, uint8_t *into, made *told) {
+    chunk of = {physical, name, name_bytes, from};
+    found extremes;
+    suimon_look(values, bytes, flip, rows, most, odd, known, which, &extremes);
+    uint8_t head[2 * GAP], *at = into + GAP, *begin = at, *data = at;
+    int64_t different = extremes.different, wide = physical == 1 ? 4 : 8, width = width_of(different);
+    if (different) {
+        begin = into;
+        at = page_head(DICTIONARY_PAGE, different * wide, different, PLAIN, into);
+        for (int64_t n = 0; n < different; n++, at += wide)
+            memcpy(at, known + n, (size_t)wide);
+        data = at;
+        uint8_t *end = different > 1 ? bits_head(width, rows, head) : same(rows, head);
+        int64_t packed = different > 1 ? (rows + 7) / 8 * width : 0;
+        at = page_head(DATA_PAGE, end - head + packed, rows, INDEXES, at);
+        memcpy(at, head, (size_t)(end - head));
+        at += end - head;
+        if (packed)
+            suimon_packed(which, rows, width, at);
+        at += packed;
+    } else {
+        at += suimon_deltas(values, bytes, rows, at);
+        int64_t length = page_head(DATA_PAGE, at - begin, rows, DELTAS, head) - head;
+        begin = data = begin - length;
+        memcpy(begin, head, (size_t)length);
+    }
+    told->begin = begin - into, told->end = at - into;
+    told->said = about(&of, rows, at - begin, data - begin, different > 0, &extremes, at) - into;
+}
+
+/* Packs what the table says of each key, without those of which it says nothing; how many are left. */
+INLINED int64_t indexes(const uint32_t *keys, int64_t count, const int32_t *table, int64_t length, int64_t width,
+                        uint8_t *into) {
+    uint32_t held[32];
+    int64_t some = 0, left = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int32_t said = keys[i] < length ? table[keys[i]] : -1;
+        held[some] = (uint32_t)said;
+        some += said >= 0;
+        if (some == 32) {
+            into = words(held, width, into);
+            left += some, some = 0;
+        }
+    }
+    memset(held + some, 0, (size_t)(32 - some) * sizeof *held);
+    if (some)
+        words(held, width, into);
+    return left + some;
+}
+
+INLINED void there(const uint32_t *keys, int64_t count, const int32_t *table, int64_t length, uint8_t *bits) {
+    memset(bits, 0, (size_t)(count + 7) / 8);
+    for (int64_t i = 0; i < count; i++)
+        bits[i / 8] |= (uint8_t)((keys[i] < length && table[keys[i]] >= 0) << i % 8);
+}
+
+/* A column of texts, of which there are so many `known` in a dictionary's `page`: which of them each row has, the table
+ * says of its key. `into` has room for the page, for 33 bits a row, and 512 bytes and the name besides. */
+EXPORTED void suimon_texts(int64_t physical, const uint8_t *name, int64_t name_bytes, int64_t from, const uint32_t *keys,
+                           int64_t rows, const int32_t *table, int64_t length, int64_t known, const uint8_t *page,
+                           int64_t page_bytes, uint8_t *into, made *told) {
+    chunk of = {physical, name, name_bytes, from};
+    uint8_t *data = page_head(DICTIONARY_PAGE, page_bytes, known, PLAIN, into), *at;
+    memcpy(data, page, (size_t)page_bytes);
+    data += page_bytes;
+    int64_t width = width_of(known), left = rows, found;
+    for (;; left = found) { /* Mostly all rows have a text. */
+        uint8_t run[GAP], levels[GAP];
+        int64_t bits = left < rows ? (rows + 7) / 8 : 0, packed = known == 1 ? 0 : (left + 7) / 8 * width;
+        uint8_t *run_end = known == 1 ? same(left, run) : bits_head(width, left, run), *levels_end;
+        if (bits) {
+            levels_end = number((uint64_t)bits << 1 | 1, levels);
+        } else {
+            levels_end = number((uint64_t)rows << 1, levels);
+            *levels_end++ = 1;
+        }
+        uint32_t size = (uint32_t)(levels_end - levels + bits);
+        at = page_head(DATA_PAGE, (int64_t)sizeof size + size + (run_end - run) + packed, rows, INDEXES, data);
+        memcpy(at, &size, sizeof size);
+        memcpy(at + sizeof size, levels, (size_t)(levels_end - levels));
+        at += sizeof size + (size_t)(levels_end - levels);
+        there(keys, bits ? rows : 0, table, length, at);
+        memcpy(at + bits, run, (size_t)(run_end - run));
+        at += bits + (run_end - run);
+        found = indexes(keys, rows, table, length, width, at);
+        at += packed;
+        if (found == left)
+            break;
+    }
+    told->begin = 0, told->end = at - into;
+    told->said = about(&of, rows, at - into, data - into, 1, 0, at) - into;
+}
+
 INLINED double bounded(double value, double most) { return value < 0 ? 0 : value > most ? most : value; }
 
 /* Seconds of UTC to milliseconds, and how long it was; see columns.py. */

@@ -21,6 +21,8 @@ FEW: Final = 4096
 """So many different numbers are worth a dictionary: they are read several times faster than differences."""
 _BLOCK: Final = 128
 _MOST_OF_BLOCK: Final = 10 + 4 + 8 * _BLOCK
+_ROOM: Final = 512
+"""For the heads of a chunk's pages, and what is said of it."""
 _MOST: Final = (1 << 63) - 1
 _WORD: Final = np.uint64(0xFFFFFFFF)
 _LONG: Final = (1 << 64) - 1
@@ -130,6 +132,52 @@ def _words(parts: NDArray[np.uint64], width: int) -> NDArray[np.uint32]:
     return found[:, :width].astype("<u4")
 
 
+class Of(NamedTuple):
+    """A column of a part of the file: its name, its type of Parquet's, and where in the file it begins."""
+
+    name: bytes
+    physical: int
+    at: int
+
+
+class Chunk(NamedTuple):
+    """Pages as they are written, and what the file's end says of them (`parquet`)."""
+
+    pages: Bytes
+    about: bytes
+
+
+def compiled() -> bool:
+    """Whether there is what pages.c was made to: then `chunk_of_…` may be asked."""
+    return _LIBRARY is not None
+
+
+def chunk_of_numbers(of: Of, column: NDArray[Any]) -> Chunk:
+    assert _LIBRARY is not None, "there is no pages.c"
+    plain, rows = np.ascontiguousarray(column), len(column)
+    known, which = np.empty(FEW, np.uint64), np.empty(rows, np.uint32)
+    into = np.empty(_ROOM + len(of.name) + 8 * FEW + -(-rows // _BLOCK) * _MOST_OF_BLOCK, np.uint8)
+    flip, told = 1 << 63 if plain.dtype.kind == "i" else 0, np.empty(3, np.int64)
+    values, found = (place(plain), plain.itemsize, flip, rows), (place(known), place(which), place(into), place(told))
+    _LIBRARY.suimon_numbers(of.physical, of.name, len(of.name), of.at, *values, FEW, _ODD, *found)
+    return _made(into, told)
+
+
+def chunk_of_texts(of: Of, keys: NDArray[Any], table: NDArray[np.int32], known: int, page: bytes) -> Chunk:
+    """What `told` says of so many `known` texts, of which `page` is the dictionary."""
+    assert _LIBRARY is not None, "there is no pages.c"
+    keys, table, rows = np.ascontiguousarray(keys).view(np.uint32), np.ascontiguousarray(table), len(keys)
+    into = np.empty(_ROOM + len(of.name) + len(page) + 4 * rows + rows // 8, np.uint8)
+    told, values = np.empty(3, np.int64), (place(keys), rows, place(table), len(table), known, page, len(page))
+    _LIBRARY.suimon_texts(of.physical, of.name, len(of.name), of.at, *values, place(into), place(told))
+    return _made(into, told)
+
+
+def _made(into: NDArray[np.uint8], told: NDArray[np.int64]) -> Chunk:
+    begin, end, said = told.tolist()
+    return Chunk(into[begin:end].data, into[end:said].tobytes())
+
+
 def times(
     begun: NDArray[np.float64], ended: NDArray[np.float64], latest: int, longest: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
@@ -157,11 +205,15 @@ def _signed(number: int) -> bytes:
     return uleb(number << 1 if number >= 0 else (-number << 1) - 1)
 
 
+_CHUNK: Final = (NUMBER, AT, NUMBER, NUMBER)
+"""Parquet's type of it, its name, and where it begins."""
 _FUNCTIONS: Final = {
     "suimon_look": Function((AT, NUMBER, ctypes.c_uint64, NUMBER, NUMBER, ctypes.c_uint64, AT, AT, AT)),
     "suimon_told": Function((AT, NUMBER, AT, NUMBER, AT, AT), NUMBER),
     "suimon_packed": Function((AT, NUMBER, NUMBER, AT)),
     "suimon_deltas": Function((AT, NUMBER, NUMBER, AT), NUMBER),
+    "suimon_numbers": Function((*_CHUNK, AT, NUMBER, ctypes.c_uint64, NUMBER, NUMBER, ctypes.c_uint64, AT, AT, AT, AT)),
+    "suimon_texts": Function((*_CHUNK, AT, NUMBER, AT, NUMBER, NUMBER, AT, NUMBER, AT, AT)),
     "suimon_times": Function((AT, AT, NUMBER, ctypes.c_double, ctypes.c_double, AT, AT)),
 }
 

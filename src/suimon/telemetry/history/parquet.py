@@ -7,12 +7,13 @@ dictionary and indexes into it (`pages`). What is in no order is not compressed 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.telemetry.history import pages
 from suimon.telemetry.history.pages import Bytes, Which, deltas, look, packed, told, uleb
 
 _MAGIC: Final = b"PAR1"
@@ -74,7 +75,7 @@ class Writer:
         self, file: BinaryIO, kinds: Mapping[str, str], squeezed: Callable[[Sequence[Bytes]], bytes] | None = None
     ) -> None:
         self._file, self._kinds, self._squeezed = file, kinds, squeezed
-        self._groups: list[dict[int, Any]] = []
+        self._groups: list[_Struct] = []
         self._rows, self._at = 0, 0
         self._put(_MAGIC)
 
@@ -86,17 +87,12 @@ class Writer:
             column = columns[name]
             rows = len(column.keys if isinstance(column, Coded) else column)
             chunks.append(self._chunk(name, kind, column))
-        self._groups.append({1: chunks, 2: _Long(self._at - began), 3: _Long(rows)})
+        self._groups.append(_Struct(_struct({1: chunks, 2: _Long(self._at - began), 3: _Long(rows)})))
         self._rows += rows
 
     def close(self) -> None:
         """What is in it: without this nothing is."""
-        leaves = [
-            {1: _KINDS[kind][0], 3: int(kind == "VARCHAR"), 4: name.encode(), 6: _KINDS[kind][1]}
-            for name, kind in self._kinds.items()
-        ]
-        schema = [{4: b"suimon", 5: len(leaves)}, *leaves]
-        order: list[dict[int, Any]] = [{1: {}}] * len(leaves)
+        schema, order = _schema(tuple(self._kinds.items()))
         said = _struct({1: 2, 2: schema, 3: _Long(self._rows), 4: self._groups, 6: b"suimon", 7: order})
         self._put(said, len(said).to_bytes(4, "little"), _MAGIC)
 
@@ -105,12 +101,25 @@ class Writer:
             self._file.write(each)
             self._at += len(each)
 
-    def _chunk(self, name: str, kind: str, column: Column) -> dict[int, Any]:
+    def _chunk(self, name: str, kind: str, column: Column) -> _Struct:
         """Its pages are written; what the file's end says of it is returned."""
-        physical, began, saved = _KINDS[kind][0], self._at, 0
+        of = pages.Of(name.encode(), _KINDS[kind][0], self._at)
+        ordered = isinstance(column, Coded) and column.known.ordered
+        if self._squeezed or ordered or not pages.compiled():
+            return self._chunk_page_by_page(of, column)
+        if isinstance(column, Coded):
+            made = pages.chunk_of_texts(of, column.keys, column.table, len(column.known), column.known.page)
+        else:
+            made = pages.chunk_of_numbers(of, column)
+        self._put(made.pages)
+        return _Struct(made.about)
+
+    def _chunk_page_by_page(self, of: pages.Of, column: Column) -> _Struct:
+        """The same of any column, squeezed too, without a compiler too."""
+        (name, physical, began), saved = of, 0
         made = _texts(column) if isinstance(column, Coded) else _numbers(column, physical)
         codec = _ZSTD if self._squeezed else _UNCOMPRESSED
-        said: dict[int, Any] = {1: physical, 3: [name.encode()], 4: codec, 5: _Long(made.rows), **made.said}
+        said: dict[int, Any] = {1: physical, 3: [name], 4: codec, 5: _Long(made.rows), **made.said}
         if made.known is not None:
             saved += self._page(_DICTIONARY_PAGE, (made.known,), {7: {1: made.different, 2: _PLAIN}})
             said |= {2: [_PLAIN, _RLE, _DICTIONARY], 11: _Long(began)}
@@ -120,7 +129,7 @@ class Writer:
         said[9] = _Long(self._at)
         saved += self._page(_DATA_PAGE, made.page, {5: {1: made.rows, 2: encoding, 3: _RLE, 4: _RLE}})
         said[6], said[7] = _Long(self._at - began + saved), _Long(self._at - began)
-        return {2: _Long(began), 3: dict(sorted(said.items()))}
+        return _Struct(_struct({2: _Long(began), 3: dict(sorted(said.items()))}))
 
     def _page(self, kind: int, page: Sequence[Bytes], about: dict[int, Any]) -> int:
         """Returns how many bytes were saved."""
@@ -176,6 +185,20 @@ def _indexes(which: Which, rows: int, different: int) -> Sequence[Bytes]:
     return bytes([width]) + uleb(-(-rows // 8) << 1 | 1), packed(which, width)
 
 
+@cache
+def _schema(kinds: tuple[tuple[str, str], ...]) -> tuple[list[_Struct], list[_Struct]]:
+    """Of these columns; and that numbers are in the order of their types."""
+    leaves = [
+        {1: _KINDS[kind][0], 3: int(kind == "VARCHAR"), 4: name.encode(), 6: _KINDS[kind][1]} for name, kind in kinds
+    ]
+    schema: list[dict[int, Any]] = [{4: b"suimon", 5: len(leaves)}, *leaves]
+    return [_Struct(_struct(each)) for each in schema], [_Struct(_struct({1: {}}))] * len(leaves)
+
+
+class _Struct(bytes):
+    """One that is written out."""
+
+
 class _Long(int):
     """What has 64 bits where the format says so."""
 
@@ -194,6 +217,8 @@ def _value(value: Any) -> tuple[int, bytes]:
     match value:
         case int():
             return 6 if isinstance(value, _Long) else 5, uleb(value << 1)  # None is negative.
+        case _Struct():
+            return 12, value
         case bytes():
             return 8, uleb(len(value)) + value
         case list():
