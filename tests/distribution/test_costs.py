@@ -98,6 +98,43 @@ def test_what_was_read_for_one_port_is_the_drivers_alone_for_the_next(tmp_path: 
     with_dispatcher(tmp_path, body)
 
 
+def test_who_has_left_costs_one_more_change(tmp_path: Path) -> None:
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        net, sub = make_network(1)
+        await put(store, net, sub, on(sub, "h1", 2))
+        await settle(store, dispatcher)
+        await connected(dispatcher, "h1")
+        dispatcher.close("h1")
+        costs = []
+        for last in range(3, 6):
+            with traced(store) as statements:
+                await put(store, on(sub, "h1", last))
+                await settle(store, dispatcher)
+            costs.append(len(statements))
+        assert costs[0] > costs[1] == costs[2]
+
+    with_dispatcher(tmp_path, body)
+
+
+def test_who_is_up_is_asked_only_where_somebody_could_wait(tmp_path: Path) -> None:
+    """A port's own host is told at once in any case."""
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        net, sub = make_network(1)
+        await put(store, net, sub, on(sub, "h1", 2), on(sub, "h2", 3))
+        await settle(store, dispatcher)
+        asked = []
+        for host in ("h1", "h2"):
+            await connected(dispatcher, host)
+            with traced(store) as statements:
+                await put(store, on(sub, "h1", 4 + len(asked)))
+                await settle(store, dispatcher)
+            asked.append(sum("ports.status !=" in each for each in statements))
+        assert asked == [0, 1]
+
+    with_dispatcher(tmp_path, body)
+
+
 def test_no_statement_passes_over_all_ports(tmp_path: Path) -> None:
     """A scan grows with the cloud: SQLite's planner says how it would go about each statement (EXPLAIN QUERY PLAN)."""
 

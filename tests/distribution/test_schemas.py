@@ -53,6 +53,7 @@ def test_an_older_agent_is_told_of_no_kind_it_cannot_read(tmp_path: Path) -> Non
             await put(store, make_host("h3", "192.0.2.3", "public"))
             await settle(store, dispatcher)
             await older.drain()
+            assert len(older.frames) == 1, "nothing is said about it, either"
             await write(store, lambda tx: hosts.note_schema(tx, "h1", view.SCHEMA))
             await newer.connect(dispatcher)
             await newer.drain()

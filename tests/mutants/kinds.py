@@ -174,8 +174,9 @@ def meters_misread(root: Path) -> Iterator[Mutant]:
 
 
 def frames_withheld(root: Path) -> Iterator[Mutant]:
-    """The same of the streams to hosts, and of what waits there for company."""
-    yield from _conditions_false(root, "distribution/links.py", "frame")
+    """The same of who tells hosts what, of their streams, and of what waits there for company."""
+    for stem in ("dispatch", "links"):
+        yield from _conditions_false(root, f"distribution/{stem}.py", "frame")
 
 
 def records_misread(root: Path) -> Iterator[Mutant]:
@@ -329,7 +330,10 @@ _OF_HISTORY = tuple(
     f"tests/telemetry/test_{name}.py"
     for name in ("history", "summaries", "packing", "clickhouse", "collecting", "talk")
 )
-_OF_FRAMES = tuple(f"tests/distribution/test_{name}.py" for name in ("links", "gathering", "dispatch"))
+_OF_FRAMES = tuple(
+    f"tests/distribution/test_{name}.py"
+    for name in ("links", "gathering", "dispatch", "linking", "moves", "costs", "schemas")
+)
 _OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")
 
 _OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))

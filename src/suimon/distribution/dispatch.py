@@ -345,7 +345,7 @@ def _can_wait(tx: Tx, entries: Collection[Touch], links: Iterable[Link]) -> tupl
     urgent = {scope for kind, _, scope in entries if kind not in _OF_OTHERS}
     waiting = [link for link in links if urgent.isdisjoint(link.scopes)]
     others = [(id_.rpartition("/")[2], scope) for kind, id_, scope in entries if kind in _OF_OTHERS]
-    if not waiting or not others:
+    if not waiting:
         return frozenset(), frozenset()
     moved = {id_ for kind, id_, _ in entries if kind == "parted"}
     down = {str(id_) for (id_,) in tx.rows(_DOWN, {"wanted": sorted({id_ for id_, _ in others})})} - moved
