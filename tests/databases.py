@@ -34,7 +34,7 @@ def empty_database(*, on_postgresql: bool = ON_POSTGRESQL) -> Iterator[str]:
         cluster().drop(url)
         return
     with TemporaryDirectory(prefix="suimon-test-", dir=memory()) as folder:
-        shutil.copy(_template_file(), f"{folder}/store.db")
+        shutil.copy(template_file(), f"{folder}/store.db")
         yield f"sqlite:///{folder}/store.db"
 
 
@@ -45,7 +45,8 @@ def memory() -> Path | None:
 
 
 @cache
-def _template_file() -> Path:
+def template_file() -> Path:
+    """Of SQLite, with all tables and nothing in them; gone when the process ends."""
     folder = Path(mkdtemp(prefix="suimon-test-", dir=memory()))
     atexit.register(shutil.rmtree, folder)
     _migrate(f"sqlite:///{folder}/store.db")

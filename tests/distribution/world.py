@@ -7,10 +7,8 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import msgspec
@@ -24,6 +22,7 @@ from suimon.model.actor import SYSTEM
 from suimon.store.store import Store, StoreConfig
 from suimon.store.tables import PORT_SECURITY_GROUPS
 from suimon.store.tx import Tx
+from tests.databases import template_file
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FRAME = msgspec.json.Decoder(view.Frame)
@@ -63,21 +62,11 @@ def put_port(tx: Tx, before: things.Port | None, after: things.Port | None) -> N
         tx.insert_rows(PORT_SECURITY_GROUPS, [{"port_id": after.id, "group_id": g} for g in after.security_groups])
 
 
-@cache
-def _template() -> Path:
-    """An empty database, migrated once for all tests."""
-    path = Path(mkdtemp(prefix="suimon-test-")) / "empty.db"
-    store = Store(StoreConfig(url=f"sqlite:///{path}"))
-    store.open()
-    store.close()
-    return path
-
-
 @asynccontextmanager
 async def open_store(folder: Path, copy_of: Path | None = None, **config: Any) -> AsyncIterator[Store]:
     """An empty store, or one that goes on from a copy of a closed one's file."""
     path = folder / f"{next(_IDS)}.db"
-    shutil.copy(copy_of or _template(), path)
+    shutil.copy(copy_of or template_file(), path)
     store = Store(StoreConfig(url=f"sqlite:///{path}", readers=2, **config), lambda: NOW)
     store.open()
     try:
