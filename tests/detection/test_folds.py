@@ -10,6 +10,7 @@ import pytest
 from suimon.detection import folds
 from suimon.detection.choices import Amount, Choice, Columns, Hash, Rows, marks
 from suimon.detection.distinct import Distinct, Tallies
+from suimon.detection.floods import Peer, most_exchanged
 from suimon.detection.folds import Adds, Cells, Fold, Keyed, Rings, Wanted
 from suimon.detection.rates import Rates
 from suimon.detection.room import Room
@@ -335,3 +336,23 @@ def test_rows_that_have_seen_enough(scaled: bool) -> None:
     assert compiled == plain
     counts = [len(rows) for rows, _ in plain]
     assert min(counts) < max(counts) and max(counts) > 5, "some have, some haven't"
+
+
+def exchanges(batch: Batch) -> list[tuple[int, bool, Peer, Peer]]:
+    """With whom each row exchanges most, either way, in packets and octets."""
+    batch["packets"], batch["bytes"] = np.arange(len(batch)) % 5, np.arange(len(batch)) % 1400
+    seen, table = looking(batch), Keyed(64)
+    fold = Fold(table, Choice(0), Hash("port", "t"))
+    found, missed, keys = fold.find(seen.looked)
+    rows, _ = table.welcome(seen.looked, keys.copy(), found, missed)
+    sides = sorted((int(row), out) for row in rows.own for out in (False, True) if table.sides[row] & (1 + out))
+    return [(*each, *(most_exchanged(seen, rows, *each, octets) for octets in (False, True))) for each in sides]
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_with_whom_rows_exchange_most(seed: int) -> None:
+    compiled, plain = both(lambda: exchanges(whatever(600, seed)))
+    assert compiled == plain
+    assert {out for _, out, *_ in plain} == {False, True}
+    assert any(packets.text != octets.text for _, _, packets, octets in plain)
+    assert any(0.1 < packets.share < 0.9 for _, _, packets, _ in plain)

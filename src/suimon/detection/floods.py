@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from suimon.detection.choices import Rows
-from suimon.detection.folds import Wanted
+from suimon.detection.folds import Wanted, exchanged
 from suimon.detection.rates import Rates
-from suimon.detection.seen import Floats, Integers, Seen
+from suimon.detection.seen import Seen, address_text
 from suimon.detection.table import Table
 from suimon.model.loops import groups
 
@@ -24,6 +24,19 @@ class Above(NamedTuple):
     """How many of each were really seen within the window, if one is a packet."""
     since_s: float
     until_s: float
+
+
+class Peer(NamedTuple):
+    """Another side's address, and its share of what is exchanged."""
+
+    ip_version: int
+    high: int
+    low: int
+    share: float
+
+    @property
+    def text(self) -> str:
+        return address_text(self.ip_version, self.high, self.low)
 
 
 class Watched:
@@ -56,19 +69,17 @@ class Watched:
         return Above(row, rates, seen, since_s, until_s)
 
 
-def of_row(seen: Seen, rows: Rows, row: int, out: bool) -> Integers:
-    """Its records on that side."""
-    records = rows.chosen[rows.of == row]
-    found: Integers = records[seen.taken.out[records] == out]
-    return found
-
-
-def most_exchanged(seen: Seen, chosen: Integers, amounts: Floats) -> tuple[str, float]:
-    """The other side that has most of the chosen records' amounts, and its share."""
-    peers = seen.taken.peer[chosen]
+def most_exchanged(seen: Seen, rows: Rows, row: int, out: bool, octets: bool) -> Peer:
+    """With whom a row exchanges most, in packets or octets, of its records on that side that were just found."""
+    if found := exchanged(seen.looked, row, out, octets):
+        return Peer(found.ip_version, found.high, found.low, found.most / max(1.0, found.all))
+    records = rows.chosen[(rows.of == row) & (seen.taken.out[rows.chosen] == out)]
+    peers, amounts = seen.taken.peer[records], (seen.taken.bytes if octets else seen.taken.packets)[records]
     first, which = groups(peers)
     sums = np.bincount(which, amounts)
     # Of those with as much it is the same one, however the records are ordered.
     most = np.flatnonzero(sums == sums.max())
     best = most[np.argmin(peers[first[most]])]
-    return seen.peer_text(int(chosen[first[best]])), float(sums[best] / max(1.0, float(amounts.sum())))
+    parts = seen.taken.ip_version, seen.taken.peer_high, seen.taken.peer_low
+    ip_version, high, low = (int(each[records[first[best]]]) for each in parts)
+    return Peer(ip_version, high, low, float(sums[best] / max(1.0, float(amounts.sum()))))

@@ -157,6 +157,11 @@ typedef struct { /* What a fold finds: room for all records that are seen. */
     uint32_t *slots;
 } found;
 
+typedef struct { /* With which address a row exchanged most, how much that was, and how much with all. */
+    uint64_t ip_version, high, low;
+    double most, all;
+} exchanged;
+
 typedef struct { /* Which rows are asked for: of records of a side, that may have so much of a metric within a window. */
     int64_t side, metric, window, clock;
     double least;
@@ -589,6 +594,36 @@ EXPORTED int64_t suimon_welcome(table *t, int64_t turn, const seen *s, double cl
     }
     found_by(t, r->given, count, 0, t->fresh, anew);
     return count;
+}
+
+/* Of the records that were just found those of a row and a side: with whom they exchanged most, of those with as much the
+ * peer of the least hash. What the fold found them by isn't asked for any more. */
+EXPORTED void suimon_exchanged(const seen *s, found *r, int64_t at, int64_t out, int64_t octets, exchanged *told) {
+    double *sums = (double *)(void *)r->order, all = 0.0;
+    int64_t n = 0, best = 0;
+    for (int64_t i = 0; i < r->counts[0]; i++) {
+        if (r->rows[i] != at || s->of[r->chosen[i]].out != out)
+            continue;
+        r->keys[i] = s->of[r->chosen[i]].peer;
+        r->missed[n++] = i;
+    }
+    int64_t groups = group(r, n);
+    *told = (exchanged){0};
+    if (!groups)
+        return;
+    for (int64_t g = 0; g < groups; g++)
+        sums[g] = 0.0;
+    for (int64_t m = 0; m < n; m++) {
+        const looked *its = s->of + r->chosen[r->missed[m]];
+        double much = octets ? its->bytes : its->packets;
+        sums[r->which[m]] += much;
+        all += much;
+    }
+    for (int64_t g = 1; g < groups; g++)
+        if (sums[g] > sums[best] || (sums[g] == sums[best] && r->keys[r->heads[g]] < r->keys[r->heads[best]]))
+            best = g;
+    int64_t record = r->chosen[r->heads[best]];
+    *told = (exchanged){s->of[record].ip_version, s->peer_high[record], s->peer_low[record], sums[best], all};
 }
 
 /* The row of each key, -1 for none. */

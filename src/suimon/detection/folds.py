@@ -36,7 +36,7 @@ from suimon.detection.choices import (
     shares_of,
     values_of,
 )
-from suimon.detection.room import Room
+from suimon.detection.room import Exchanged, Room
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index, groups
 from suimon.model.records import RECORD, Batch, numbers_of
@@ -512,6 +512,15 @@ class Fold:
         return Rows(chosen[held], rows[held], none, none), none, keys[held]
 
 
+def exchanged(seen: Looked, row: int, out: bool, octets: bool) -> Exchanged | None:
+    """Of the records that were just found those of a row and a side: with whom most. None without a compiler."""
+    if _LIBRARY is None:
+        return None
+    lane = seen.room.lanes[0]
+    _LIBRARY.suimon_exchanged(seen.at, lane.at, row, out, octets, lane.exchanged_at)
+    return lane.exchanged
+
+
 class _Recipe(ctypes.Structure):
     _fields_ = (("of", ctypes.c_uint64), ("letters", ctypes.c_char * 8), ("plus", ctypes.c_uint64))
 
@@ -567,6 +576,7 @@ _FUNCTIONS: Final = {
     "suimon_welcome": Function((AT, NUMBER, AT, ctypes.c_double, AT), NUMBER),
     "suimon_count": Function((AT, AT, NUMBER, AT)),
     "suimon_claim": Function((AT, NUMBER, *[AT] * 4, NUMBER, AT, NUMBER)),
+    "suimon_exchanged": Function((AT, AT, NUMBER, NUMBER, NUMBER, AT)),
     "suimon_rows": Function((AT, AT, NUMBER, AT)),
     "suimon_clear": Function((AT, AT, NUMBER)),
     "suimon_hits": Function((AT, AT, AT, NUMBER, AT)),

@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash, marks
-from suimon.detection.floods import Above, Watched, most_exchanged, of_row
+from suimon.detection.floods import Above, Peer, Watched, most_exchanged
 from suimon.detection.folds import Fold
 from suimon.detection.reflectors import SERVICES
-from suimon.detection.seen import IS_UDP, Integers, Seen
+from suimon.detection.seen import IS_UDP, Seen
 from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
@@ -48,7 +48,8 @@ class Reflection:
             least = (self._config.source_kbps if own else self._config.victim_kbps) * 125.0
             for found in self._watched.above(rows, own, _BYTES, least):
                 if self._is_abused(found, own):
-                    told.append(self._sighting(seen, of_row(seen, rows, found.row, own), found, own))
+                    peer = most_exchanged(seen, rows, found.row, own, octets=True)
+                    told.append(self._sighting(seen, found, own, peer))
         return told
 
     def _fold(self, own: bool) -> Fold:
@@ -69,17 +70,9 @@ class Reflection:
             return large and octets >= self._config.source_amplification * asked_bytes
         return asked_packets <= self._config.victim_asked_share * packets
 
-    def _sighting(self, seen: Seen, records: Integers, found: Above, own: bool) -> Sighting:
+    def _sighting(self, seen: Seen, found: Above, own: bool, peer: Peer) -> Sighting:
         label = self._table.label(found.row, seen)
-        service = int((seen.taken.own_l4 if own else seen.taken.peer_l4)[records[0]])
-        peer, share = most_exchanged(seen, records, seen.taken.bytes[records])
-        kbps = found.rates[_BYTES] / 125.0
-        name = f"{SERVICES[service]} (udp/{service})"
-        way = (
-            f"Its {name} sends {kbps:.0f} kbit/s of answers, most of them to {peer}, and is asked {_times(found)} less."
-            if own
-            else f"{name} of others sends it {kbps:.0f} kbit/s of answers that it didn't ask for."
-        )
+        service = label.own_l4 if own else label.peer_l4
         return Sighting(
             subject=Subject("port", label.port_id),
             role="source" if own else "victim",
@@ -90,19 +83,27 @@ class Reflection:
             more=lambda: More(
                 confidence=sure_by(found.seen[_PACKETS]),
                 numbers={
-                    "answers_kbps": round(kbps, 1),
+                    "answers_kbps": round(found.rates[_BYTES] / 125.0, 1),
                     "answers_packets_per_s": round(found.rates[_PACKETS], 1),
                     "asked_kbps": round(found.rates[_ASKED_BYTES] / 125.0, 1),
                     "l4_port": service,
-                    "top_peer_share": round(share, 3),
+                    "top_peer_share": round(peer.share, 3),
                 },
-                words=way,
+                words=_words(found, service, peer if own else None),
                 evidence=(
                     records_of(label.port_id, found.since_s, found.until_s, "protocol udp", f"source_port {service}"),
                 ),
                 suggestion=_suggestion(label.port_id, own, service),
             ),
         )
+
+
+def _words(found: Above, service: int, most_to: Peer | None) -> str:
+    name, kbps = f"{SERVICES[service]} (udp/{service})", found.rates[_BYTES] / 125.0
+    if most_to is None:
+        return f"{name} of others sends it {kbps:.0f} kbit/s of answers that it didn't ask for."
+    most = f"most of them to {most_to.text}"
+    return f"Its {name} sends {kbps:.0f} kbit/s of answers, {most}, and is asked {_times(found)} less."
 
 
 def _times(found: Above) -> str:

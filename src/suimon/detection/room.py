@@ -122,6 +122,9 @@ class Lane:
         self._groups = (*groups, slots)
         self._so = _Found(*map(place, (*self._made, self._keys, self.counts, self.given, *self._groups)))
         self.at = ctypes.addressof(self._so)
+        self.exchanged = Exchanged()
+        """What was asked for last of it."""
+        self.exchanged_at = ctypes.addressof(self.exchanged)
 
     def found(self) -> tuple[Rows, Integers, Hashes]:
         """As `Fold.find` gives it."""
@@ -129,6 +132,20 @@ class Lane:
         chosen, of, own, first, missed = self._made
         rows = Rows(chosen[:count], of[:count], own[:known], first[:known])
         return rows, missed[:lacking], self._keys[:count]
+
+
+class Exchanged(ctypes.Structure):
+    """With which address a row exchanged most, how much that was, and how much with all; as folds.c has it."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("ip_version", "high", "low")),
+        *((name, ctypes.c_double) for name in ("most", "all")),
+    )
+    ip_version: int
+    high: int
+    low: int
+    most: float
+    all: float
 
 
 class _Found(ctypes.Structure):

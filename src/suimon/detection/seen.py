@@ -121,11 +121,6 @@ class Seen:
         """The same of those that folds take; of the others, whatever."""
         return self.looked.taken
 
-    def peer_text(self, record: int) -> str:
-        """The other side's address of one record."""
-        parts = self.taken.ip_version, self.taken.peer_high, self.taken.peer_low
-        return address_text(*(int(each[record]) for each in parts))
-
     def tag_of(self, key: int) -> Tag:
         """Whose key it is, of a port that is in the table."""
         return self.tags[int(np.flatnonzero(self.keys == np.uint64(key))[0])]

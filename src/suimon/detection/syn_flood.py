@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash
-from suimon.detection.floods import Above, Watched, most_exchanged, of_row
-from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Integers, Seen
+from suimon.detection.floods import Above, Peer, Watched, most_exchanged
+from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Seen
 from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
@@ -52,7 +52,7 @@ class SynFlood:
         for out, threshold in ((True, self._config.out_syn_per_s), (False, self._config.in_syn_per_s)):
             for found in self._watched.above(rows, out, _SYN, threshold):
                 if self._is_flood(found, threshold):
-                    told.append(self._sighting(seen, of_row(seen, rows, found.row, out), found))
+                    told.append(self._sighting(seen, found, most_exchanged(seen, rows, found.row, out, octets=False)))
         return told
 
     def _is_flood(self, found: Above, threshold: float) -> bool:
@@ -62,9 +62,9 @@ class SynFlood:
         left = found.rates[_SYN] - found.rates[_CLOSING]
         return bool(certain and left >= threshold and syn >= self._config.syn_share * tcp)
 
-    def _sighting(self, seen: Seen, records: Integers, found: Above) -> Sighting:
+    def _sighting(self, seen: Seen, found: Above, most: Peer) -> Sighting:
         label = self._table.label(found.row, seen)
-        peer, share = most_exchanged(seen, records, seen.taken.packets[records])
+        peer, share = most.text, most.share
         rate = found.rates[_SYN]
         many = "many addresses" if share < 0.5 else peer
         way = f"It sends {many} {rate:.0f}" if label.out else f"{many[0].upper()}{many[1:]} send it {rate:.0f}"

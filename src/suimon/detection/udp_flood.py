@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from suimon.detection.choices import Amount, Choice, Hash
-from suimon.detection.floods import Above, Watched, most_exchanged, of_row
-from suimon.detection.seen import IS_UDP, Integers, Seen
+from suimon.detection.floods import Above, Peer, Watched, most_exchanged
+from suimon.detection.seen import IS_UDP, Seen
 from suimon.detection.sightings import More, Sighting, block_of_outside, records_of, sure_by
 from suimon.model.findings import Subject, Suggestion
 
@@ -48,13 +48,13 @@ class UdpFlood:
             for found in self._watched.above(rows, metric == _OUT, metric, kpps * 1000):
                 answered = found.rates[back] > self._config.answered_share * found.rates[metric]
                 if not answered and found.seen[metric] >= _LEAST_SEEN:
-                    records = of_row(seen, rows, found.row, metric == _OUT)
-                    told.append(self._sighting(seen, records, found, metric))
+                    peer = most_exchanged(seen, rows, found.row, metric == _OUT, octets=False)
+                    told.append(self._sighting(seen, found, metric, peer))
         return told
 
-    def _sighting(self, seen: Seen, records: Integers, found: Above, metric: int) -> Sighting:
+    def _sighting(self, seen: Seen, found: Above, metric: int, most: Peer) -> Sighting:
         label, sends = self._table.label(found.row, seen), metric == _OUT
-        peer, share = most_exchanged(seen, records, seen.taken.packets[records])
+        peer, share = most.text, most.share
         rate, kbps = found.rates[metric], found.rates[metric + _OUT_BYTES] / 125.0
         whom = peer if share >= 0.5 else "many addresses"
         words = f"It sends {whom}" if sends else f"It gets from {whom}"
