@@ -204,6 +204,7 @@ def history_misled(root: Path) -> Iterator[Mutant]:
         "questions",
         "segments",
         "summaries",
+        "summing",
         "parquet",
         "parts",
         "runs",
@@ -328,7 +329,7 @@ _OF_ENFORCEMENT = tuple(
 _OF_FACTS = tuple(f"tests/enforcement/test_{name}.py" for name in ("fact_tables", "file_rows", "gathering"))
 _OF_HISTORY = tuple(
     f"tests/telemetry/test_{name}.py"
-    for name in ("history", "summaries", "packing", "clickhouse", "collecting", "talk")
+    for name in ("history", "summaries", "packing", "summing", "clickhouse", "collecting", "talk")
 )
 _OF_FRAMES = tuple(
     f"tests/distribution/test_{name}.py"

@@ -17,16 +17,17 @@ from suimon.telemetry.history import pages
 from suimon.telemetry.history.pages import Bytes, Which, deltas, look, packed, told, uleb
 
 _MAGIC: Final = b"PAR1"
-_INT32, _INT64, _BYTE_ARRAY = 1, 2, 6
+_INT32, _INT64, _DOUBLE, _BYTE_ARRAY = 1, 2, 5, 6
 _KINDS: Final = {
     "BIGINT": (_INT64, 18),
     "UBIGINT": (_INT64, 14),
     "UINTEGER": (_INT32, 13),
     "USMALLINT": (_INT32, 12),
     "UTINYINT": (_INT32, 11),
+    "DOUBLE": (_DOUBLE, None),
     "VARCHAR": (_BYTE_ARRAY, 0),
 }
-"""For DuckDB's types those of the file, and what is meant by them (ConvertedType)."""
+"""For DuckDB's types those of the file, and what is meant by them (ConvertedType). Doubles are none below zero."""
 _PLAIN, _RLE, _DELTAS, _DICTIONARY = 0, 3, 5, 8
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 _UNCOMPRESSED, _ZSTD = 0, 6
@@ -105,7 +106,7 @@ class Writer:
         """Its pages are written; what the file's end says of it is returned."""
         of = pages.Of(name.encode(), _KINDS[kind][0], self._at)
         ordered = isinstance(column, Coded) and column.known.ordered
-        if self._squeezed or ordered or not pages.compiled():
+        if self._squeezed or ordered or of.physical == _DOUBLE or not pages.compiled():
             return self._chunk_page_by_page(of, column)
         if isinstance(column, Coded):
             made = pages.chunk_of_texts(of, column.keys, column.table, len(column.known), column.known.page)
@@ -124,8 +125,8 @@ class Writer:
             saved += self._page(_DICTIONARY_PAGE, (made.known,), {7: {1: made.different, 2: _PLAIN}})
             said |= {2: [_PLAIN, _RLE, _DICTIONARY], 11: _Long(began)}
         else:
-            said |= {2: [_DELTAS]}
-        encoding = _DELTAS if made.known is None else _DICTIONARY
+            said |= {2: [_PLAIN if physical == _DOUBLE else _DELTAS]}
+        encoding = _DICTIONARY if made.known is not None else said[2][0]
         said[9] = _Long(self._at)
         saved += self._page(_DATA_PAGE, made.page, {5: {1: made.rows, 2: encoding, 3: _RLE, 4: _RLE}})
         said[6], said[7] = _Long(self._at - began + saved), _Long(self._at - began)
@@ -167,12 +168,15 @@ def _texts(column: Coded) -> _Made:
 
 def _numbers(column: NDArray[Any], physical: int) -> _Made:
     size = 4 if physical == _INT32 else 8
+    if physical == _DOUBLE:
+        column = column.view(np.uint64)  # In the same order.
     found = look(column)
     # The greatest and the least, by which DuckDB leaves a part unread.
     ends = (each.to_bytes(8, "little")[:size] for each in (found.greatest, found.least))
     said = {12: dict(zip((3, 5, 6), (_Long(0), *ends), strict=True))}
     if found.known is None:
-        return _Made(len(column), (deltas(column),), None, 0, said)
+        page = column.astype("<u8").tobytes() if physical == _DOUBLE else deltas(column)
+        return _Made(len(column), (page,), None, 0, said)
     known = found.known.astype(f"<u{size}").tobytes()
     return _Made(len(column), _indexes(found.which, len(column), len(found.known)), known, len(found.known), said)
 
@@ -188,9 +192,11 @@ def _indexes(which: Which, rows: int, different: int) -> Sequence[Bytes]:
 @cache
 def _schema(kinds: tuple[tuple[str, str], ...]) -> tuple[list[_Struct], list[_Struct]]:
     """Of these columns; and that numbers are in the order of their types."""
-    leaves = [
-        {1: _KINDS[kind][0], 3: int(kind == "VARCHAR"), 4: name.encode(), 6: _KINDS[kind][1]} for name, kind in kinds
-    ]
+    leaves = []
+    for name, kind in kinds:
+        physical, meant = _KINDS[kind]
+        leaf: dict[int, Any] = {1: physical, 3: int(kind == "VARCHAR"), 4: name.encode()}
+        leaves.append(leaf if meant is None else {**leaf, 6: meant})
     schema: list[dict[int, Any]] = [{4: b"suimon", 5: len(leaves)}, *leaves]
     return [_Struct(_struct(each)) for each in schema], [_Struct(_struct({1: {}}))] * len(leaves)
 

@@ -17,6 +17,7 @@ from suimon.telemetry.history.columns import COLUMNS, TEXTS
 from suimon.telemetry.history.packing import arrange, squeezed
 from suimon.telemetry.history.parquet import Coded, Column, Known, Writer
 from suimon.telemetry.history.parts import Numbers, Part
+from suimon.telemetry.history.summing import Summing
 
 ORDER: Final = (
     *("port_id", "direction", "destination_high", "destination_low", "source_high", "source_low"),
@@ -32,9 +33,9 @@ _READ_AS: Final = {name: np.dtype(_TYPES.get(kind, "<u4")) for name, kind in COL
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def pack(parts: Sequence[Path], into: BinaryIO, going: Callable[[], None]) -> None:
-    """Write one file of all records of those. `going` is called again and again, and may raise what ends it. Raises
-    OSError, Unreadable.
+def pack(parts: Sequence[Path], into: BinaryIO, going: Callable[[], None], summing: Summing | None = None) -> None:
+    """Write one file of all records of those, and sum them up. `going` is called again and again, and may raise what
+    ends it. Raises OSError, Unreadable.
     """
     texts = {name: Numbers() for name in TEXTS}
     made, spare = Writer(into, COLUMNS, squeezed), _room(np.dtype(np.uint64))
@@ -44,8 +45,12 @@ def pack(parts: Sequence[Path], into: BinaryIO, going: Callable[[], None]) -> No
         for begin in range(0, rows, _TOGETHER):
             going()
             these = {name: values[begin : begin + _TOGETHER] for name, values in run.items()}
+            if summing:
+                summing.add(these)
             made.add({name: _column(values, known.get(name)) for name, values in these.items()})
     made.close()
+    if summing:
+        summing.texts = {name: numbers.texts for name, numbers in texts.items()}
 
 
 def _runs(parts: Sequence[Path], texts: Mapping[str, Numbers], going: Callable[[], None]) -> Iterator[Arrays]:

@@ -22,7 +22,7 @@ import structlog
 
 from suimon.model.collectors import Sums, TalkAsked
 from suimon.model.records import TOGETHER
-from suimon.telemetry.history import packing, runs, summaries, talk_files
+from suimon.telemetry.history import packing, runs, summaries, summing, talk_files
 from suimon.telemetry.history.columns import COLUMNS, TEXTS, Texts, stored
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
@@ -58,6 +58,8 @@ class Segments:
         self._open, self._hours = config.directory / "open", config.directory / "hours"
         self._number, self._texts = 0, Texts()
         self._reading, self._small = threading.Lock(), threading.Lock()
+        self._summed: tuple[int, summing.Summing] | None = None
+        """The hour that was packed last, and what it comes to: it is written once nothing else is missing."""
         self._packing = -1
         """The hour whose small files are being packed: no more of them appear."""
         self._closing = threading.Event()
@@ -156,8 +158,10 @@ class Segments:
         with self._appearing(self._compacted(hour)) as unfinished:
             if packing.ready():
                 try:
+                    adding = summing.Summing() if summing.ready() else None
                     with unfinished.open("wb") as file:
-                        runs.pack(parts, file, self._going)
+                        runs.pack(parts, file, self._going, adding)
+                    self._summed = (hour, adding) if adding else None
                     return
                 except Unreadable as error:  # Of an older version, or whatever DuckDB makes of it.
                     log.warning("flow_records_packed_by_duckdb", reason=str(error))
@@ -179,8 +183,14 @@ class Segments:
         lacking = [each for each in packed if not summaries.summary_of(each).exists()]
         if lacking:
             last = max(lacking, key=_hour)
-            with self._cursor() as cursor, self._appearing(summaries.summary_of(last)) as unfinished:
-                summaries.sum_up(cursor, _all_of([last]), unfinished)
+            with self._appearing(summaries.summary_of(last)) as unfinished:
+                if self._summed and self._summed[0] == _hour(last):
+                    with unfinished.open("wb") as file:
+                        self._summed[1].write(file)
+                else:
+                    with self._cursor() as cursor:
+                        summaries.sum_up(cursor, _all_of([last]), unfinished)
+        self._summed = None
 
     def prune(self) -> None:
         """Forget what is too old, and the oldest while there is too much."""

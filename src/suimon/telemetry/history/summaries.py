@@ -18,7 +18,7 @@ from suimon.telemetry.history.columns import COLUMNS
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Sought
 from suimon.telemetry.history.filters import Condition
 
-_KINDS: Final = (
+KINDS: Final = (
     ("port_id", "project_id", "network_id", "host", "exporter", "direction", "protocol", "ip_version"),
     ("direction", "protocol", "source_port"),
     ("direction", "protocol", "destination_port"),
@@ -28,7 +28,7 @@ _KINDS: Final = (
 """The smallest first. What would make them many times more, as a port does with addresses, leaves few records when it
 is in a filter, and those are found soon."""
 _TIMES: Final = ("begun_ms", "duration_ms")
-_WORTH: Final = 16
+WORTH: Final = 16
 """Records a row, at least: where each has an address of its own, rows are as many and as large as records."""
 _HOUR_MS: Final = HOUR_S * 1000
 
@@ -45,12 +45,12 @@ def sum_up(cursor: duckdb.DuckDBPyConnection, source: str, into: Path) -> None:
     begun, ended = (f"{moment} - ({moment}) % {_HOUR_MS}" for moment in ("begun_ms", "begun_ms + duration_ms"))
     cursor.execute(f"CREATE TEMPORARY VIEW hourly AS SELECT *, {begun} AS of_begin, {ended} AS of_end FROM {source}")  # noqa: S608
     # Only about, but in memory that does not grow: who makes addresses up chooses how many there are.
-    counts = ", ".join(f"approx_count_distinct(hash({', '.join(kind)}, of_begin, of_end))" for kind in _KINDS)
+    counts = ", ".join(f"approx_count_distinct(hash({', '.join(kind)}, of_begin, of_end))" for kind in KINDS)
     records, *rows = cursor.execute(f"SELECT count(*), {counts} FROM hourly").fetchall()[0]  # noqa: S608
-    worth = [kind for kind, many in zip(_KINDS, rows, strict=True) if many * _WORTH <= records]
-    kinds = worth or _KINDS
+    worth = [kind for kind, many in zip(KINDS, rows, strict=True) if many * WORTH <= records]
+    kinds = worth or KINDS
     keys = [name for name in COLUMNS if any(name in kind for kind in kinds)]
-    named = " ".join(f"WHEN {_left_out(kind, keys)} THEN '{_name(kind)}'" for kind in kinds)
+    named = " ".join(f"WHEN {_left_out(kind, keys)} THEN '{name_of(kind)}'" for kind in kinds)
     sets = ", ".join(f"({', '.join(kind)}, of_begin, of_end)" for kind in kinds)
     listed = ", ".join(keys)
     grouped = f"""
@@ -69,12 +69,12 @@ def answering(cursor: duckdb.DuckDBPyConnection, hours: Sequence[Path], sought: 
     if not there:
         return [], ""
     # What lies in an hour that a moment parts may match or not, and its row doesn't say.
-    source = f"(SELECT * FROM {_read(there)} WHERE kind = '{_name(kind)}')"  # noqa: S608
+    source = f"(SELECT * FROM {_read(there)} WHERE kind = '{name_of(kind)}')"  # noqa: S608
     mixed = "list_contains(?::BIGINT[], begun_ms) OR list_contains(?::BIGINT[], begun_ms + duration_ms)"
     asked = f"SELECT filename FROM {source} GROUP BY filename HAVING NOT coalesce(bool_or({mixed}), false)"  # noqa: S608
     parted = [_parted(sought.condition, side) for side in ("begun", "ended")]
     whole = [name for (name,) in cursor.execute(asked, parted).fetchall()]
-    return [there[name] for name in whole], f"(SELECT * FROM {_read(whole)} WHERE kind = '{_name(kind)}')"  # noqa: S608
+    return [there[name] for name in whole], f"(SELECT * FROM {_read(whole)} WHERE kind = '{name_of(kind)}')"  # noqa: S608
 
 
 def _kind(sought: Sought) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _kind(sought: Sought) -> tuple[str, ...]:
     could not be known, and records by themselves have no sums.
     """
     wanted = {*sought.by, *re.findall(r"\w+", sought.condition.sql)} & COLUMNS.keys() - {*_TIMES}
-    return next((kind for kind in _KINDS if sought.by and wanted <= {*kind}), ())
+    return next((kind for kind in KINDS if sought.by and wanted <= {*kind}), ())
 
 
 def _parted(condition: Condition, side: str) -> list[int]:
@@ -90,7 +90,7 @@ def _parted(condition: Condition, side: str) -> list[int]:
     return [ms // _HOUR_MS * _HOUR_MS for of, ms in condition.moments if of == side and ms % _HOUR_MS]
 
 
-def _name(kind: Iterable[str]) -> str:
+def name_of(kind: Iterable[str]) -> str:
     return ",".join(kind)
 
 
