@@ -56,6 +56,8 @@ class Watched:
             return []
         wanted = Wanted(2 if out else 1, metric, threshold * self._window_s, self._window_s)
         found = self.rates.near(self.table.keyed, rows.own, wanted)
+        if not len(found.rows):
+            return []
         above = found.amounts[:, metric] >= threshold * self._window_s
         return [self._told(*each) for each in zip(*(part[above].tolist() for part in found), strict=True)]
 

@@ -357,6 +357,8 @@ class Rings:
         """One more than the highest row that something was ever added to."""
         self._so = _Rings(place(self._block), place(self.most), slots, self._block.shape[1], metrics)
         self.at = ctypes.addressof(self._so)
+        self._near = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, metrics))
+        self._into = tuple(map(place, self._near))
 
     def clear(self, rows: Integers) -> None:
         """They begin anew."""
@@ -387,15 +389,13 @@ class Rings:
         """As `Rates.near`, by C; None without a compiler. `clock` is the last second there is."""
         if _LIBRARY is None:
             return None
-        found = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        amounts = np.empty((len(rows), self.most.shape[1]))
         side, metric, _, window_s = wanted
         assert window_s + 4 <= self.amounts.shape[1] <= 64, "folds.c has no room for more"
         so = _Peak(side, metric, window_s, clock, wanted.least)
-        into = ctypes.byref(so), *map(place, found), place(amounts)
-        count = _LIBRARY.suimon_near(self.at, table.at, place(rows), len(rows), *into)
-        order = np.argsort(found[0][:count])
-        return Peaks(found[0][order], found[1][order], amounts[order])
+        count = _LIBRARY.suimon_near(self.at, table.at, place(rows), len(rows), ctypes.byref(so), *self._into)
+        order = self._near[0][:count].argsort()
+        above, last, amounts = self._near
+        return Peaks(above[order], last[order], amounts[order])
 
 
 def _ring(rows: int, slots: int, metrics: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

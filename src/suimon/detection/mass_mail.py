@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from suimon.detection.choices import Choice, Hash, marks
 from suimon.detection.distinct import Distinct, Tallies
-from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Floats, Integers, Seen
+from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Floats, Hashes, Seen
 from suimon.detection.sightings import More, Sighting, records_of, sure_by
 from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
@@ -57,17 +57,17 @@ class MassMail:
         self._relays.take(seen, self._receiving)
         rows = self._table.take(seen, self._sending)
         # Whether they may be above as those who relay no mail.
-        touched, which, (servers, sessions) = self._tallies.near(rows.own)
+        touched, _, (servers, sessions) = self._tallies.near(rows.own)
         if not len(touched):
             return []
-        factor = self._factors(seen, rows.chosen[rows.first[which]], sessions)
+        factor = self._factors(self._table.keyed.origins["port"][touched], sessions)
         above = (servers >= self._config.servers * factor) | (sessions >= self._config.sessions * factor)
         return [self._sighting(seen, int(touched[i]), servers[i], sessions[i]) for i in np.flatnonzero(above)]
 
-    def _factors(self, seen: Seen, records: Integers, sessions: Floats) -> Floats:
-        """By how much the thresholds of each record's port are higher."""
-        rows = self._relays.find(seen.taken.key[records])
-        factors = np.ones(len(records))
+    def _factors(self, ports: Hashes, sessions: Floats) -> Floats:
+        """By how much the thresholds of each of these ports are higher."""
+        rows = self._relays.find(ports)
+        factors = np.ones(len(ports))
         known = np.flatnonzero(rows >= 0)
         received = self._received.count(rows[known], self._relays.since(rows[known], self._config.window_s))
         factors[known[received >= self._config.relay_share * sessions[known]]] = self._config.relay_factor

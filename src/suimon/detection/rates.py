@@ -38,9 +38,9 @@ class Rates:
         clock = int(clock_s) + 1
         passed = min(clock - self._clock, self._slots)
         if passed > 0:
-            if self.rings.high:
-                columns = np.arange(clock - passed + 1, clock + 1) % self._slots
-                self.rings.amounts[: self.rings.high, columns] = 0
+            # One after the other, which numpy does much faster than several at once.
+            for second in range(clock - passed + 1, clock + 1):
+                self.rings.amounts[: self.rings.high, second % self._slots] = 0
             self._clock, self.rings.oldest = clock, clock - self._slots + 1
 
     def peak(self, rows: Integers, metric: int, window_s: int, ended_s: Floats) -> Peak:

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from suimon.detection.choices import Choice, Hash
-from suimon.detection.distinct import Distinct, Near, Tallies
-from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Bools, Floats, Integers, Seen
+from suimon.detection.distinct import Distinct, Tallies
+from suimon.detection.seen import ANSWERED, FLAGGED, PROBE, TCP, Floats, Integers, Seen
 from suimon.detection.table import Table
 
 _ROWS: Final = 8192
@@ -47,24 +47,19 @@ class Unanswered:
         """Take in records; what of the keys that asked is above the threshold within the window."""
         rows = self.table.take(seen, self._asking)
         self.table.take(seen, self._answering)
-        near = self._tallies.near(rows.own)
-        if not len(near.rows):
-            self._above.forget(rows.own)
-            return Found(near.rows, *near.counts)
-        kept_s = self._above.since_s[near.rows]
+        near, which, (asked, answered) = self._tallies.near(rows.own)
+        many = np.flatnonzero((asked - answered) * self.table.scale[near] >= self._threshold)
+        near, asked, answered = near[many], asked[many], answered[many]
+        since_s = self._above.since_s[near]
         self._above.forget(rows.own)
-        bare = (seen.taken.kinds[rows.chosen[rows.first[near.which]]] & FLAGGED) != 0
-        return self._judge(near, bare, kept_s)
-
-    def _judge(self, near: Near, bare: Bools, since_s: Floats) -> Found:
-        rows, (asked, answered) = near.rows, near.counts
-        least = np.where(bare, _LEAST_BARE, _LEAST_OTHER)
-        left = asked - answered
-        estimated = left * self.table.scale[rows]
-        above = (estimated >= self._threshold) & (asked >= 3.0 * answered + least)
-        lasted_s = self._above.note(rows[above], since_s[above], self.table.ended_s[rows[above]])
+        if not len(near):
+            return Found(near, asked, answered)
+        bare = (seen.taken.kinds[rows.chosen[rows.first[which[many]]]] & FLAGGED) != 0
+        above = asked >= 3.0 * answered + np.where(bare, _LEAST_BARE, _LEAST_OTHER)
+        lasted_s = self._above.note(near[above], since_s[above], self.table.ended_s[near[above]])
         above[above] = bare[above] | (lasted_s >= _PATIENCE_S)
-        return Found(rows[above], left[above], estimated[above])
+        near, left = near[above], (asked - answered)[above]
+        return Found(near, left, left * self.table.scale[near])
 
 
 class _Above:
