@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,10 +19,11 @@ from tests.patience import patient
 
 
 @contextmanager
-def two_hypervisors(name: str, *, hosts: int = 2, sampling: int = 0) -> Iterator[Lab]:
-    """Or more; with `sampling`, a collector as well. Taken down in any case."""
+def two_hypervisors(name: str, *, hosts: int = 2, sampling: int = 0, program: Sequence[str] = ()) -> Iterator[Lab]:
+    """Or more; with `sampling`, a collector as well; `program` is run for `suimon`. Taken down in any case."""
     with free_lab(name, hosts=hosts) as config:
         lab = Lab(structs.replace(config, sampling=sampling), print)
+        lab.cloud.program = program or lab.cloud.program
         try:
             lab.up()
             yield lab
