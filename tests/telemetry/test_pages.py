@@ -74,6 +74,20 @@ def test_what_a_table_says_of_keys() -> None:
             assert there.tolist() == [each is not None for each in said]
 
 
+def test_which_keys_there_are() -> None:
+    for keys in ([], [-1], [2, 0, 2, 3, -1, 1 << 30], [0, 1, 2]):
+        for found in both(lambda keys=keys: marked(keys, 3)):
+            assert found == [each in keys for each in range(3)]
+        for found in both(lambda keys=keys: marked(keys, 0)):
+            assert found == []
+
+
+def marked(keys: list[int], length: int) -> list[bool]:
+    marks = np.zeros(length, bool)
+    pages.mark(np.array(keys, np.int32), marks)
+    return marks.tolist()
+
+
 def test_times_are_within_bounds() -> None:
     begun = np.array([1.7e9, -1.0, 1e300, 0.0015])
     ended = begun + np.array([0.25, 1e-4, 0.0, 1e12])

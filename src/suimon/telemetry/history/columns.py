@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from suimon.model.collectors import MappedPort
 from suimon.model.records import pieces
 from suimon.telemetry.history.engine import Lot
-from suimon.telemetry.history.pages import times
+from suimon.telemetry.history.pages import mark, times
 from suimon.telemetry.history.parquet import Coded, Column, Known
 
 COLUMNS: Final = {
@@ -64,15 +64,14 @@ class Texts:
 
     def __init__(self) -> None:
         self._ports: Sequence[MappedPort] = ()
-        self._used = np.zeros(1, bool)
+        self._used = np.zeros(0, bool)
         self._of_ports = _tables((), self._used)
         self._exporters = Known(())
 
     def of(self, lot: Lot) -> dict[str, tuple[Known, NDArray[np.int32]]]:
-        used = np.zeros(len(lot.ports) + 1, bool)
+        used = np.zeros(len(lot.ports), bool)
         for batch in lot.batches:
-            used[batch["port"]] = True
-        used[-1] = False  # Which is where those of no port are.
+            mark(batch["port"], used)
         if lot.ports is not self._ports or (used & ~self._used).any() or 2 * used.sum() < self._used.sum():
             self._ports, self._used, self._of_ports = lot.ports, used, _tables(lot.ports, used)
         if lot.exporters != self._exporters.texts:

@@ -124,6 +124,13 @@ EXPORTED int64_t suimon_told(const uint32_t *keys, int64_t count, const int32_t 
     return left;
 }
 
+/* Which of so many there is a key of; other keys are passed by. */
+EXPORTED void suimon_mark(const uint32_t *keys, int64_t count, uint8_t *marks, int64_t length) {
+    for (int64_t i = 0; i < count; i++)
+        if (keys[i] < length)
+            marks[keys[i]] = 1;
+}
+
 /* 32 numbers of so many bits, the first in the lowest. */
 #define PACKED(NAME, TYPE, WIDE, HALF)                                                                                 \
     INLINED uint8_t *NAME(const TYPE *values, int64_t width, uint8_t *into) {                                          \

@@ -79,6 +79,15 @@ def told(keys: NDArray[Any], table: NDArray[np.int32]) -> tuple[Which, NDArray[n
     return which[:left], there
 
 
+def mark(keys: NDArray[np.int32], marks: NDArray[np.bool]) -> None:
+    """Says of each that there is a key of it; other keys are passed by."""
+    keys = np.ascontiguousarray(keys)
+    if _LIBRARY is not None:
+        _LIBRARY.suimon_mark(place(keys), len(keys), place(marks), len(marks))
+    else:
+        marks[keys[keys.view(np.uint32) < len(marks)]] = True
+
+
 def packed(values: Which, width: int) -> Bytes:
     """The lower `width` bits (1 to 32) of each, the first in the lowest bits of the first byte, to eights of values."""
     assert 0 < width <= 32 and int(values.max(initial=0)) >> width == 0, "numbers of so many bits"
@@ -210,6 +219,7 @@ _CHUNK: Final = (NUMBER, AT, NUMBER, NUMBER)
 _FUNCTIONS: Final = {
     "suimon_look": Function((AT, NUMBER, ctypes.c_uint64, NUMBER, NUMBER, ctypes.c_uint64, AT, AT, AT)),
     "suimon_told": Function((AT, NUMBER, AT, NUMBER, AT, AT), NUMBER),
+    "suimon_mark": Function((AT, NUMBER, AT, NUMBER)),
     "suimon_packed": Function((AT, NUMBER, NUMBER, AT)),
     "suimon_deltas": Function((AT, NUMBER, NUMBER, AT), NUMBER),
     "suimon_numbers": Function((*_CHUNK, AT, NUMBER, ctypes.c_uint64, NUMBER, NUMBER, ctypes.c_uint64, AT, AT, AT, AT)),
