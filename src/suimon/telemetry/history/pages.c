@@ -254,7 +254,7 @@ EXPORTED CLONED int64_t suimon_deltas(const void *values, int64_t bytes, int64_t
 enum { INT = 5, LONG = 6, BYTES = 8, LIST = 9, STRUCT = 12 };
 /* Parquet's numbers, as parquet.py has them. */
 enum { PLAIN = 0, RLE = 3, DELTAS = 5, INDEXES = 8, DATA_PAGE = 0, DICTIONARY_PAGE = 2 };
-#define GAP 64 /* More than the head of a page takes. */
+#define HEAD 64 /* More than the head of a page takes. */
 
 /* A column chunk: its type, its name, and where in the file it begins. */
 typedef struct {
@@ -263,9 +263,9 @@ typedef struct {
     int64_t name_bytes, at;
 } chunk;
 
-/* What became of it: its pages lie from `begin` to `end`, and what the file's end says of it up to `said`. */
+/* What became of it: so many bytes of pages, and then what the file's end says of it. */
 typedef struct {
-    int64_t begin, end, said;
+    int64_t pages, said;
 } made;
 
 INLINED uint8_t *head_of(int64_t step, int64_t kind, uint8_t *into) {
@@ -344,10 +344,9 @@ EXPORTED void suimon_numbers(int64_t physical, const uint8_t *name, int64_t name
     chunk of = {physical, name, name_bytes, from};
     found extremes;
     suimon_look(values, bytes, flip, rows, most, odd, known, which, &extremes);
-    uint8_t head[2 * GAP], *at = into + GAP, *begin = at, *data = at;
+    uint8_t head[HEAD], *at = into, *data = into;
     int64_t different = extremes.different, wide = physical == 1 ? 4 : 8, width = width_of(different);
     if (different) {
-        begin = into;
         at = page_head(DICTIONARY_PAGE, different * wide, different, PLAIN, into);
         for (int64_t n = 0; n < different; n++, at += wide)
             memcpy(at, known + n, (size_t)wide);
@@ -361,13 +360,16 @@ EXPORTED void suimon_numbers(int64_t physical, const uint8_t *name, int64_t name
             suimon_packed(which, rows, width, at);
         at += packed;
     } else {
-        at += suimon_deltas(values, bytes, rows, at);
-        int64_t length = page_head(DATA_PAGE, at - begin, rows, DELTAS, head) - head;
-        begin = data = begin - length;
-        memcpy(begin, head, (size_t)length);
+        int64_t guessed = page_head(DATA_PAGE, rows, rows, DELTAS, head) - head;
+        int64_t size = suimon_deltas(values, bytes, rows, into + guessed);
+        int64_t length = page_head(DATA_PAGE, size, rows, DELTAS, head) - head;
+        if (length != guessed)
+            memmove(into + length, into + guessed, (size_t)size);
+        memcpy(into, head, (size_t)length);
+        at = into + length + size;
     }
-    told->begin = begin - into, told->end = at - into;
-    told->said = about(&of, rows, at - begin, data - begin, different > 0, &extremes, at) - into;
+    told->pages = at - into;
+    told->said = about(&of, rows, at - into, data - into, different > 0, &extremes, at) - at;
 }
 
 /* Packs what the table says of each key, without those of which it says nothing; how many are left. */
@@ -407,7 +409,7 @@ EXPORTED void suimon_texts(int64_t physical, const uint8_t *name, int64_t name_b
     data += page_bytes;
     int64_t width = width_of(known), left = rows, found;
     for (;; left = found) { /* Mostly all rows have a text. */
-        uint8_t run[GAP], levels[GAP];
+        uint8_t run[HEAD], levels[HEAD];
         int64_t bits = left < rows ? (rows + 7) / 8 : 0, packed = known == 1 ? 0 : (left + 7) / 8 * width;
         uint8_t *run_end = known == 1 ? same(left, run) : bits_head(width, left, run), *levels_end;
         if (bits) {
@@ -429,8 +431,8 @@ EXPORTED void suimon_texts(int64_t physical, const uint8_t *name, int64_t name_b
         if (found == left)
             break;
     }
-    told->begin = 0, told->end = at - into;
-    told->said = about(&of, rows, at - into, data - into, 1, 0, at) - into;
+    told->pages = at - into;
+    told->said = about(&of, rows, at - into, data - into, 1, 0, at) - at;
 }
 
 INLINED double bounded(double value, double most) { return value < 0 ? 0 : value > most ? most : value; }

@@ -149,10 +149,18 @@ class Of(NamedTuple):
     at: int
 
 
-class Chunk(NamedTuple):
-    """Pages as they are written, and what the file's end says of them (`parquet`)."""
+class Texts(NamedTuple):
+    """So many are `known`, `page` is their dictionary, and the table says which of them a key means."""
 
-    pages: Bytes
+    known: int
+    page: bytes
+    table: NDArray[np.int32]
+
+
+class Chunk(NamedTuple):
+    """So many bytes of pages, and what the file's end says of them (`parquet`)."""
+
+    length: int
     about: bytes
 
 
@@ -161,30 +169,37 @@ def compiled() -> bool:
     return _LIBRARY is not None
 
 
-def chunk_of_numbers(of: Of, column: NDArray[Any]) -> Chunk:
+def room(of: Of, rows: int, page: bytes = b"") -> int:
+    """Bytes that so many rows take at most."""
+    return _ROOM + len(of.name) + len(page) + 8 * FEW + -(-rows // _BLOCK) * _MOST_OF_BLOCK
+
+
+def chunk_of_numbers(of: Of, column: NDArray[Any], into: NDArray[np.uint8]) -> Chunk:
+    """Its pages, at the begin of what has `room` for it."""
     assert _LIBRARY is not None, "there is no pages.c"
+    assert len(into) >= room(of, len(column)), "there is room"
     plain, rows = np.ascontiguousarray(column), len(column)
-    known, which = np.empty(FEW, np.uint64), np.empty(rows, np.uint32)
-    into = np.empty(_ROOM + len(of.name) + 8 * FEW + -(-rows // _BLOCK) * _MOST_OF_BLOCK, np.uint8)
-    flip, told = 1 << 63 if plain.dtype.kind == "i" else 0, np.empty(3, np.int64)
+    known, which, told = np.empty(FEW, np.uint64), np.empty(rows, np.uint32), np.empty(2, np.int64)
+    flip = 1 << 63 if plain.dtype.kind == "i" else 0
     values, found = (place(plain), plain.itemsize, flip, rows), (place(known), place(which), place(into), place(told))
     _LIBRARY.suimon_numbers(of.physical, of.name, len(of.name), of.at, *values, FEW, _ODD, *found)
     return _made(into, told)
 
 
-def chunk_of_texts(of: Of, keys: NDArray[Any], table: NDArray[np.int32], known: int, page: bytes) -> Chunk:
-    """What `told` says of so many `known` texts, of which `page` is the dictionary."""
+def chunk_of_texts(of: Of, texts: Texts, keys: NDArray[Any], into: NDArray[np.uint8]) -> Chunk:
+    """What `told` says of keys and of that table."""
     assert _LIBRARY is not None, "there is no pages.c"
-    keys, table, rows = np.ascontiguousarray(keys).view(np.uint32), np.ascontiguousarray(table), len(keys)
-    into = np.empty(_ROOM + len(of.name) + len(page) + 4 * rows + rows // 8, np.uint8)
-    told, values = np.empty(3, np.int64), (place(keys), rows, place(table), len(table), known, page, len(page))
-    _LIBRARY.suimon_texts(of.physical, of.name, len(of.name), of.at, *values, place(into), place(told))
+    assert len(into) >= room(of, len(keys), texts.page), "there is room"
+    keys, table, rows = np.ascontiguousarray(keys).view(np.uint32), np.ascontiguousarray(texts.table), len(keys)
+    said, told = (place(table), len(table), texts.known, texts.page, len(texts.page)), np.empty(2, np.int64)
+    values = place(keys), rows, *said, place(into), place(told)
+    _LIBRARY.suimon_texts(of.physical, of.name, len(of.name), of.at, *values)
     return _made(into, told)
 
 
 def _made(into: NDArray[np.uint8], told: NDArray[np.int64]) -> Chunk:
-    begin, end, said = told.tolist()
-    return Chunk(into[begin:end].data, into[end:said].tobytes())
+    length, said = told.tolist()
+    return Chunk(length, into[length : length + said].tobytes())
 
 
 def times(

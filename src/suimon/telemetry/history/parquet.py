@@ -30,6 +30,8 @@ _KINDS: Final = {
 """For DuckDB's types those of the file, and what is meant by them (ConvertedType). Doubles are none below zero."""
 _PLAIN, _RLE, _DELTAS, _DICTIONARY = 0, 3, 5, 8
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
+_GATHERED_BYTES: Final = 8 << 20
+"""More than a part of 131,072 records takes, and no more of it is touched."""
 _UNCOMPRESSED, _ZSTD = 0, 6
 
 
@@ -78,6 +80,8 @@ class Writer:
         self._file, self._kinds, self._squeezed = file, kinds, squeezed
         self._groups: list[_Struct] = []
         self._rows, self._at = 0, 0
+        self._gathered, self._filled = np.empty(0, np.uint8), 0
+        """What is to be written: the kernel takes millions of bytes at once for less than many pieces of them."""
         self._put(_MAGIC)
 
     def add(self, columns: Mapping[str, Column]) -> None:
@@ -88,6 +92,7 @@ class Writer:
             column = columns[name]
             rows = len(column.keys if isinstance(column, Coded) else column)
             chunks.append(self._chunk(name, kind, column))
+        self._flush()
         self._groups.append(_Struct(_struct({1: chunks, 2: _Long(self._at - began), 3: _Long(rows)})))
         self._rows += rows
 
@@ -97,7 +102,21 @@ class Writer:
         said = _struct({1: 2, 2: schema, 3: _Long(self._rows), 4: self._groups, 6: b"suimon", 7: order})
         self._put(said, len(said).to_bytes(4, "little"), _MAGIC)
 
+    def _room(self, wanted: int) -> NDArray[np.uint8]:
+        """For so many bytes at least, behind those that are to be written."""
+        if self._filled + wanted > len(self._gathered):
+            self._flush()
+            if wanted > len(self._gathered):
+                self._gathered = np.empty(max(wanted, _GATHERED_BYTES), np.uint8)
+        return self._gathered[self._filled :]
+
+    def _flush(self) -> None:
+        if self._filled:
+            self._file.write(self._gathered[: self._filled].data)
+            self._filled = 0
+
     def _put(self, *pieces: Bytes) -> None:
+        self._flush()
         for each in pieces:
             self._file.write(each)
             self._at += len(each)
@@ -109,10 +128,14 @@ class Writer:
         if self._squeezed or ordered or of.physical == _DOUBLE or not pages.compiled():
             return self._chunk_page_by_page(of, column)
         if isinstance(column, Coded):
-            made = pages.chunk_of_texts(of, column.keys, column.table, len(column.known), column.known.page)
+            texts = pages.Texts(len(column.known), column.known.page, column.table)
+            made = pages.chunk_of_texts(
+                of, texts, column.keys, self._room(pages.room(of, len(column.keys), texts.page))
+            )
         else:
-            made = pages.chunk_of_numbers(of, column)
-        self._put(made.pages)
+            made = pages.chunk_of_numbers(of, column, self._room(pages.room(of, len(column))))
+        self._filled += made.length
+        self._at += made.length
         return _Struct(made.about)
 
     def _chunk_page_by_page(self, of: pages.Of, column: Column) -> _Struct:
