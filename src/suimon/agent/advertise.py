@@ -190,11 +190,14 @@ class Advertiser:
         return [packet for network_id in sorted(networks) for packet in self._news(network_id)]
 
     def _news(self, network_id: str) -> Iterator[PacketOut]:
+        told, legs = advertisements(self._world, network_id), {leg for leg in self._told if leg[0] == network_id}
+        if not told and not legs:  # On most networks: who is plugged there need not be known.
+            return
         guests = self._guests(network_id)
-        told = advertisements(self._world, network_id) if guests else {}
+        told = told if guests else {}
         now: dict[_Leg, Advertisement] = {(network_id, port_id, each.mac): each for port_id, each in told.items()}
         kept = {said for advertisement in now.values() for said in advertisement.said}
-        for leg in sorted(leg for leg in self._told if leg[0] == network_id and leg not in now):
+        for leg in sorted(legs - now.keys()):
             gone = self._told.pop(leg)
             yield from _sent(gone.advertisement.withdrawn(kept), gone.guests & guests)
         for leg, advertisement in now.items():

@@ -146,7 +146,7 @@ class Meter:
         self, connection: Counting, plugged: Callable[[], Mapping[str, Plugged]], youngest_s: float = _YOUNGEST_S
     ) -> Reading:
         """A port whose interface changes meanwhile is left out: its counters wait for the next time."""
-        before = plugged()
+        before = dict(plugged())
         interfaces = await connection.interface_counts()
         after = plugged()
         now_s = time.monotonic()

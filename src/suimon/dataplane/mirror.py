@@ -5,7 +5,7 @@ What the columns mean: ovs-vswitchd.conf.db(5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -129,8 +129,27 @@ class Mirror:
         self.qos: Table[Qos] = Table(_qos)
         self.queues: Table[Queue] = Table(_queue)
         self.exports: dict[str, Table[ExportRow]] = {name: Table(_export) for name in EXPORTS}
+        self._port_of: dict[str, str] = {}
+        """By interface."""
 
-    def update(self, updates: TableUpdates) -> None:
+    def update(self, updates: TableUpdates) -> set[str]:
+        """Which interfaces are new, changed, gone or elsewhere since, by their uuid: what looks at these only costs by
+        what happened, and not by how many guests are here.
+        """
+        ports = set(updates.get("Port", ()))
+        touched = {*updates.get("Interface", ()), *self._interfaces_of(ports)}
+        bridges = {uuid: self._ports_on(uuid) for uuid in updates.get("Bridge", ())}
+        for gone in self._interfaces_of(ports):
+            self._port_of.pop(gone, None)
+        self._take(updates)
+        self._port_of.update((interface, uuid) for uuid in ports for interface in self._interfaces_of([uuid]))
+        ports.update(*(before ^ self._ports_on(uuid) for uuid, before in bridges.items()))
+        return touched.union(self._interfaces_of(ports))
+
+    def is_on(self, bridge: Bridge | None, interface_uuid: str) -> bool:
+        return bridge is not None and self._port_of.get(interface_uuid) in bridge.ports
+
+    def _take(self, updates: TableUpdates) -> None:
         tables: dict[str, Table[Any]] = {
             "Bridge": self.bridges,
             "Port": self.ports,
@@ -146,6 +165,14 @@ class Mirror:
             if name in tables:
                 for uuid, row in rows.items():
                     tables[name].update(uuid, row.new)
+
+    def _interfaces_of(self, ports: Iterable[str]) -> list[str]:
+        found = filter(None, map(self.ports.rows.get, ports))
+        return [interface for port in found for interface in port.interfaces]
+
+    def _ports_on(self, bridge_uuid: str) -> frozenset[str]:
+        bridge = self.bridges.rows.get(bridge_uuid)
+        return bridge.ports if bridge else frozenset()
 
     def bridge(self, name: str) -> Bridge | None:
         return next((bridge for bridge in self.bridges if bridge.name == name), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal, Never, TypeVar
 
@@ -13,7 +13,7 @@ import structlog
 from suimon.dataplane import ovsdb
 from suimon.dataplane.kernel import kernel_datapath
 from suimon.dataplane.layout import Layout, changes, removal, wanted_ports
-from suimon.dataplane.mirror import COLUMNS, SPARED, Interface, Mirror
+from suimon.dataplane.mirror import COLUMNS, SPARED, Bridge, Interface, Mirror
 from suimon.dataplane.ovsdb import Operation, TableUpdates
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Switch:
     """`run()` connects and follows the database until it closes, then ends with an exception.
 
     `plugged` (by port id), `links` (by name) and `mirror` are what it holds now; `changed()` waits for the next
-    difference. Everything waits for the first complete read.
+    difference. Everything waits for the first complete read. Copy what is to stay as it was.
     """
 
     def __init__(self, config: Config) -> None:
@@ -77,6 +77,12 @@ class Switch:
         self.mirror = Mirror()
         self.plugged: dict[str, Plugged] = {}
         self.links: dict[str, Link] = {}
+        self._guests: dict[str, Interface] = {}
+        """By its uuid, each guest's interface on the bridge, as it was looked at last."""
+        self._claims: dict[str, dict[str, Interface]] = {}
+        """The same by port id."""
+        self._names: dict[str, str] = {}
+        """By its uuid, what is in `links`."""
         self._seen = Seen()
         self._read = False
         self._ended = False
@@ -107,7 +113,7 @@ class Switch:
             if operations:
                 await self._connection.transact([*operations, _NEXT_CONFIGURATION])
                 log.info("layout_written", bridges=layout.bridges, operations=len(operations))
-            self._look()
+            self._look({*self.mirror.interfaces.rows, *self._guests, *self._names})
             asked = self.mirror.asked
         await self._acted_on(asked)
         try:
@@ -169,25 +175,43 @@ class Switch:
         return "system" if kernel_datapath() else "netdev"
 
     def _take_updates(self, updates: TableUpdates) -> None:
-        self.mirror.update(updates)
+        touched = self.mirror.update(updates)
         self._read = True
-        self._look()
+        self._look(touched)
         self._updated.set()
 
-    def _look(self) -> None:
-        """Compare what is plugged now with what was, and remember the difference until somebody asks."""
+    def _look(self, uuids: Collection[str]) -> None:
+        """Compare what these interfaces plug and link now with what they did, and remember the difference until
+        somebody asks.
+        """
         bridge = self.mirror.bridge(self._layout.integration)
-        guests = [interface for _, interface in self.mirror.interfaces_on(bridge)] if bridge else []
-        plugged = _plugged(interface for interface in guests if interface.port_id)
+        for port_id in {port_id for uuid in uuids for port_id in self._claimed(bridge, uuid)}:
+            now = _plugged(port_id, self._claims[port_id].values()) if port_id in self._claims else None
+            _note(self.plugged, self._seen.plugged, port_id, now)
         names = {port.name for port in wanted_ports(self._layout)}
-        links = {
-            interface.name: Link(interface.name, _usable(interface), interface.error)
-            for interface in self.mirror.interfaces
-            if interface.name in names or (interface.owner and interface.type != "internal")
-        }
-        self._seen.plugged.update(_differences(self.plugged, plugged))
-        self._seen.links.update(_differences(self.links, links))
-        self.plugged, self.links = plugged, links
+        links: dict[str, Link | None] = {}
+        for uuid in uuids:
+            if gone := self._names.pop(uuid, ""):
+                links.setdefault(gone, None)
+            interface = self.mirror.interfaces.rows.get(uuid)
+            if interface and (interface.name in names or (interface.owner and interface.type != "internal")):
+                self._names[uuid] = interface.name
+                links[interface.name] = Link(interface.name, _usable(interface), interface.error)
+        for name, link in links.items():
+            _note(self.links, self._seen.links, name, link)
+
+    def _claimed(self, bridge: Bridge | None, uuid: str) -> Iterator[str]:
+        """The ports that the interface said it is, and says it is."""
+        before, now = self._guests.pop(uuid, None), self.mirror.interfaces.rows.get(uuid)
+        if before is not None:
+            claims = self._claims[before.port_id]
+            del claims[uuid]
+            if not claims:
+                del self._claims[before.port_id]
+            yield before.port_id
+        if now is not None and now.port_id and self.mirror.is_on(bridge, uuid):
+            self._guests[uuid] = self._claims.setdefault(now.port_id, {})[uuid] = now
+            yield now.port_id
 
     def _taken_up(self, layout: Layout) -> bool:
         """Every interface of the layout has a number, or an error that says why not."""
@@ -219,24 +243,24 @@ _NEXT_CONFIGURATION: Final[Operation] = {
 """ovs-vswitchd copies next_cfg to cur_cfg once it has acted on a change (ovs-vswitchd.conf.db(5))."""
 
 
-def _plugged(interfaces: Iterable[Interface]) -> dict[str, Plugged]:
-    """By port id. Of two interfaces with one id, the one that works counts, then the first by name."""
-    chosen: dict[str, Interface] = {}
-    for interface in sorted(interfaces, key=lambda one: (_usable(one) is None, one.name)):
-        if interface.port_id in chosen:
-            log.warning("port_plugged_twice", port=interface.port_id, interface=interface.name)
-        else:
-            chosen[interface.port_id] = interface
-    return {
-        port_id: Plugged(port_id, each.name, _usable(each), each.up, each.error, each.ifindex, each.type)
-        for port_id, each in chosen.items()
-    }
+def _plugged(port_id: str, interfaces: Iterable[Interface]) -> Plugged:
+    """Of several interfaces with one id, the one that works counts, then the first by name."""
+    chosen, *others = sorted(interfaces, key=lambda one: (_usable(one) is None, one.name))
+    for other in others:
+        log.warning("port_plugged_twice", port=port_id, interface=other.name)
+    usable = _usable(chosen)
+    return Plugged(port_id, chosen.name, usable, chosen.up, chosen.error, chosen.ifindex, chosen.type)
 
 
 def _usable(interface: Interface) -> int | None:
     return interface.ofport if interface.ofport is not None and interface.ofport > 0 else None
 
 
-def _differences(before: Mapping[str, V], now: Mapping[str, V]) -> dict[str, V | None]:
-    changed: dict[str, V | None] = {key: value for key, value in now.items() if before.get(key) != value}
-    return changed | dict.fromkeys(before.keys() - now.keys())
+def _note(held: dict[str, V], changed: dict[str, V | None], key: str, now: V | None) -> None:
+    if held.get(key) == now:
+        return
+    changed[key] = now
+    if now is None:
+        del held[key]
+    else:
+        held[key] = now
