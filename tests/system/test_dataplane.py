@@ -25,7 +25,20 @@ from suimon.dataplane.shaping import Shape, ShapingTarget
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
 from suimon.model.owner import Owner
-from suimon.pipeline.flow import Ct, Goto, Output, Resubmit, ToController, UseGroup, UseMeter, flow, match, set_field
+from suimon.pipeline.flow import (
+    Bucket,
+    Ct,
+    Goto,
+    Group,
+    Output,
+    Resubmit,
+    ToController,
+    UseGroup,
+    UseMeter,
+    flow,
+    match,
+    set_field,
+)
 from suimon.pipeline.tables import Stage
 from suimon.reconcile import Changes, plan
 from tests.dataplane.values import GROUP, METERS, OWNER, every_flow
@@ -174,6 +187,16 @@ def test_a_bundle_that_is_committed_at_once_is_in_the_switch_when_it_is_acknowle
             ]:
                 assert await target.apply(changes) == {}
                 assert await target.observe() == expected
+            # Groups come and go in any order, whatever they name.
+            for one, other in ((0x5A000001, 0x5A000002), (0x5A000002, 0x5A000001), (0x5A000003, 0x5A000001)):
+                groups = bridge_entries(
+                    [
+                        Group(one, OWNER, (Bucket((UseGroup(other),)), Bucket((UseGroup(0x5A000009),)))),
+                        Group(other, OWNER, (Bucket((set_field("reg2", one & 0xFF), Resubmit(Stage.DELIVER))),)),
+                    ]
+                )
+                assert await target.apply(plan(groups, await target.observe())) == {}
+                assert await target.observe() == groups
 
     asyncio.run(scenario())
 

@@ -12,8 +12,8 @@ import msgspec
 
 from suimon.model.owner import Owner
 from suimon.model.view import Port
-from suimon.pipeline.facts import set_name
 from suimon.pipeline.flow import Flow, Group
+from suimon.pipeline.shared import set_name
 from suimon.pipeline.simulate import Ends, Packet, Switch, trace_text
 from suimon.pipeline.simulate.sender import QuestionError, Wanted, address, first_address, found_mac, leaving, opening
 from suimon.pipeline.world import World

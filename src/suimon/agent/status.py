@@ -6,7 +6,7 @@ import msgspec
 
 from suimon.model.owner import Owner
 from suimon.model.view import Exported, Port, PortReport
-from suimon.pipeline.facts import set_name
+from suimon.pipeline.shared import flood_part, set_name
 from suimon.reconcile import Failure
 
 
@@ -37,8 +37,8 @@ def _status(seat: Seat, failures: Mapping[Owner, Failure]) -> PortReport:
     if seat.ofport is None:
         nowhere = f"no interface on this host has external_ids:iface-id={port.parent or port.id}"
         return PortReport(port.id, "DOWN", f"the interface can't be used: {seat.error}" if seat.error else nowhere)
-    needed = (Owner("port", port.id), Owner("network", port.network_id), Owner("group_set", set_name(port)))
-    for owner in needed:
+    of_port, of_network = Owner("port", port.id), Owner("network", port.network_id)
+    for owner in (of_port, of_network, Owner("flood", flood_part(port)), Owner("group_set", set_name(port))):
         if owner in failures:
             return PortReport(port.id, "DOWN", f"the switch refused {owner}: {failures[owner].reason}")
     if not port.up:

@@ -14,8 +14,7 @@ class Owner(msgspec.Struct, frozen=True, order=True, dict=True):
     """The unit of work: recomputed whole, and named by the cookie of everything it owns.
 
     `kind` is one of `bridge network port peer leg router floating_ip group_set group address mac local_ip neighbour
-    vtep`; `id` is
-    the resource's id, or what tells the others apart (an address, a bridge name).
+    vtep flood`; `id` is the resource's id, or what tells the others apart (an address, a bridge name, a part).
     """
 
     kind: str

@@ -13,10 +13,11 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.count import sent
-from suimon.pipeline.facts import Facts, set_name
+from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, FROM_TUNNEL, GROUP_SET, NET, ORIGIN, SOURCE, ZONE
 from suimon.pipeline.flow import Action, Flow, Goto, PopVlan, flow, set_field
 from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.shared import set_name
 from suimon.pipeline.tables import Stage
 
 NO_TAG: Final = 0

@@ -18,6 +18,7 @@ from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline.fields import PROBE_ECN
 from suimon.pipeline.numbers import Numbers
+from suimon.pipeline.shared import flood_part, reference, set_name
 
 Entry = tuple[str, object, str]
 """(index, key, value): value can be found under key."""
@@ -65,6 +66,8 @@ class Facts:
         self._dirty: set[Owner] = {BRIDGE}
         self.links: set[Owner] = set()
         """Networks and routers that changed, or whose guests did, since `take_links`."""
+        self._flooded: dict[str, tuple[Entry, ...]] = {}
+        """By port that is found here, the entries that say in which part of its network's broadcasts it is."""
 
     # Changing facts.
 
@@ -82,6 +85,7 @@ class Facts:
         self._mark_dependants(thing)
         if isinstance(thing, view.Port):
             self._seat(thing.id)
+            self._flood(thing.id)
             if thing.active:
                 self.arrived.discard(thing.id)
 
@@ -109,6 +113,7 @@ class Facts:
                 further += 1
         if kind == "port":
             self._seat(name)
+            self._flood(name)
             self.arrived.discard(name)
 
     def plug(self, port_id: str, ofport: int | None) -> None:
@@ -311,7 +316,23 @@ class Facts:
         self._mark("mac", self.found("claim@port", port_id))
         self._mark("local_ip", self.found("local@port", port_id))
         if port:
-            self._mark("network", (port.network_id,))
+            self.links.add(Owner("network", port.network_id))
+        self._flood(port_id)
+
+    def _flood(self, port_id: str) -> None:
+        """Take a port into a part of its network's broadcasts while it is found here: only that part is compiled."""
+        port, before = self.port(port_id), self._flooded.get(port_id, ())
+        now: tuple[Entry, ...] = ()
+        if port is not None and self.found_here(port_id):
+            part = flood_part(port)
+            now = (("flood", part, port_id), ("flood@network", port.network_id, part))
+        if now == before:
+            return
+        self._reindex(before, now)
+        if now:
+            self._flooded[port_id] = now
+        else:
+            del self._flooded[port_id]
 
     def _ids(self, kind: str) -> Iterator[str]:
         return (name for found, name in self.objects if found == kind)
@@ -347,8 +368,10 @@ class Facts:
 
     def _came_or_went(self, index: str, key: object) -> None:
         """The key got or lost a value: whatever lists the key's values changes."""
-        if index == "vtep@network":
+        if index in ("vtep@network", "flood@network"):
             self._mark("network", (str(key),))
+        elif index == "flood":
+            self._mark("flood", (str(key),))
         elif index == "claim":
             self._mark("mac", (str(key),))
         elif index == "local":
@@ -366,7 +389,7 @@ class Facts:
             self._mark("vtep", (name,))
         elif index == "port@parent":
             self._mark("port", (name,))
-        elif index in ("route", "migrating", "claimed"):
+        elif index in ("route", "migrating", "claimed", "flood"):
             if not self.has(index, key):
                 self.numbers.free("group", name)
         elif index == "port@set":
@@ -417,8 +440,8 @@ class Facts:
                 self._mark("router", self.found("router@network", network_id))
                 self._mark("network", (network_id,))
             case view.Port(network_id=network_id):
-                if name in self.ofports:  # Nothing is flooded to one that is nowhere.
-                    self._mark("network", (network_id,))
+                if name in self.ofports:
+                    self.links.add(Owner("network", network_id))
                 self._mark("floating_ip", self.found("floating_ip@port", name))
                 self._mark("mac", self.found("claim@port", name))
                 self._mark("local_ip", self.found("local@port", name))
@@ -518,17 +541,6 @@ class Facts:
                 yield "floating_ip@port", thing.port_id, name
                 yield "floating_ip@router", thing.router_id, name
                 yield from _limited("floating_ip", name, {name: thing.qos_id})
-
-
-def set_name(port: view.Port) -> str:
-    """What stands for a port's security groups: ports with the same ones share it."""
-    return ",".join(sorted(port.groups)) or "-"
-
-
-def reference(rule: view.SecurityGroupRule, *, stateless: bool) -> str:
-    """What stands for "the members of that remote group, in this direction", by connection or by packet."""
-    family = "/ipv6" if rule.ethertype == "IPv6" else ""
-    return f"{rule.remote_group}/{rule.direction}" + ("/stateless" if stateless else "") + family
 
 
 def _limited(kind: str, name: str, policies: Mapping[str, str | None]) -> Iterator[Entry]:

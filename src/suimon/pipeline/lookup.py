@@ -20,7 +20,9 @@ from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
 GROUP: Final = 0x5A000000
-"""Group ids of ours. A network has two: twice its number floods everywhere, one more floods to local ports only."""
+"""Group ids of ours. A network has two: twice its number floods everywhere, one more floods to local ports only, by a
+group for each part of them (`flood_part`).
+"""
 _FURTHER: Final = 0x5A800000
 _MOST_BUCKETS: Final = 1000
 """Tunnel endpoints in one group: about 1,300 fit an OpenFlow message. What is more stands in further groups, one behind
@@ -87,7 +89,8 @@ def network_flows(facts: Facts, owner: Owner, network: view.Network) -> Iterator
         further = further_group(facts.number("group", f"{network.id}/{number_of_group}"))
         yield Group(further, owner, tuple(remote[number_of_group * _MOST_BUCKETS :]))
         remote[number_of_group * _MOST_BUCKETS :] = [Bucket((UseGroup(further),))]
-    yield Group(here, owner, tuple(_local_buckets(facts, network)))
+    parts = facts.found("flood@network", network.id)
+    yield Group(here, owner, tuple(Bucket((UseGroup(_part_group(facts, part)),)) for part in parts))
     yield Group(everywhere, owner, (Bucket((UseGroup(here),)), *remote))
     many: dict[str, object] = {NET: number, "eth_dst": _MANY}
     yield flow(Stage.LOOKUP, 60, owner, many | {ORIGIN: FROM_GUEST}, [UseGroup(everywhere)])
@@ -101,10 +104,16 @@ def further_group(number: int) -> int:
     return _FURTHER | number
 
 
-def _local_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
-    for port_id in facts.found("port@network", network.id):
-        if facts.found_here(port_id):
-            yield Bucket((to_port(facts, port_id), Resubmit(Stage.BLOCK_IN)))
+def flood_flows(facts: Facts, owner: Owner, part: str) -> Iterator[Part]:
+    """The ports of this host in one part of a network's broadcasts."""
+    ports = facts.found("flood", part)
+    if ports:
+        buckets = (Bucket((to_port(facts, port_id), Resubmit(Stage.BLOCK_IN))) for port_id in ports)
+        yield Group(_part_group(facts, part), owner, tuple(buckets))
+
+
+def _part_group(facts: Facts, part: str) -> int:
+    return further_group(facts.number("group", part))
 
 
 def _remote_buckets(facts: Facts, network: view.Network) -> Iterator[Bucket]:
@@ -126,4 +135,5 @@ PRODUCERS: Final[Producers] = {
     "mac": mac_flows,
     "router": router_flows,
     "network": network_flows,
+    "flood": flood_flows,
 }

@@ -19,7 +19,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
-from suimon.pipeline.facts import Facts, set_name
+from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import (
     CT_NEW,
     CT_REPLY,
@@ -52,6 +52,7 @@ from suimon.pipeline.flow import (
 from suimon.pipeline.gateway import VNI
 from suimon.pipeline.lookup import further_group, to_port
 from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.shared import set_name
 from suimon.pipeline.tables import Stage
 
 _HEARD: Final = (0x0806, 0x8035)

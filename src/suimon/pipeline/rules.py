@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 
 from suimon.model import view
 from suimon.model.owner import Owner
-from suimon.pipeline.facts import Facts, reference
+from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import CT_INVALID, CT_REPLY, CT_TRACKED, GROUP_SET, LATER_FRAGMENT, VERDICT
 from suimon.pipeline.flow import Action, Conjunction, Match, flow, match, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.ranges import masks
+from suimon.pipeline.shared import reference
 from suimon.pipeline.tables import Stage
 
 _STAGES: Final = {"egress": Stage.RULES_OUT, "ingress": Stage.RULES_IN}
@@ -68,7 +69,7 @@ _SIGHTS: Final = {
         _L4.get,
     ),
 }
-"""By what `facts.reference` ends with."""
+"""By what `shared.reference` ends with."""
 _ICMP: Final = {"IPv4": 1, "IPv6": 58}
 _ALLOWED: Final = (set_field(VERDICT, 1),)
 _PLAIN: Final = 100

@@ -16,7 +16,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
-from suimon.pipeline.facts import Facts, set_name
+from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import (
     CT_INVALID,
     CT_NEW,
@@ -31,6 +31,7 @@ from suimon.pipeline.fields import (
 )
 from suimon.pipeline.flow import Action, Ct, Goto, Resubmit, flow, set_field
 from suimon.pipeline.program import Part, Producers, Zone
+from suimon.pipeline.shared import set_name
 from suimon.pipeline.tables import Stage
 
 _TRACKED: Final = (0x0800, 0x86DD)

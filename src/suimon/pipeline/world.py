@@ -43,6 +43,7 @@ class World(Facts):
         yield from (Owner("address", ip) for ip in self.keys("group@address"))
         yield from (Owner("mac", claim) for claim in self.keys("claim"))
         yield from (Owner("local_ip", name) for name in self.keys("local"))
+        yield from (Owner("flood", part) for part in self.keys("flood"))
         yield from (Owner("vtep", vtep) for vtep in self.keys("vtep"))
         yield from (Owner("neighbour", f"{network_id}/{ip}") for network_id, ip in self.neighbours)
 
