@@ -207,21 +207,23 @@ def filled(batch: Batch, rows: int, adds: Adds) -> None:
 def test_cells_that_things_hit() -> None:
     batch = whatever(300)
 
-    def hit() -> Cells:
-        cells, others = Cells(8, 16), Cells(8, 4)
+    def hit() -> list[Cells]:
+        made = cells, others, _ = Cells(8, 16), Cells(8, 4), Cells(8, 256)
         for part in (batch[:150], batch[150:]):
             before = cells.hit.copy()
             cells.most[:] = cells.hit.any(axis=1)
-            filled(part, 8, Adds([(cells, Hash("key", "t")), (others, Hash("peer"))]))
+            things = Hash("key", "t"), Hash("peer"), Hash("peer", "olt")
+            filled(part, 8, Adds(list(zip(made, things, strict=True))))
             assert (cells.most >= (cells.hit > before).sum(axis=1)).all()
         assert others.hit.any(axis=1).all()
         cells.most[:] = cells.hit.any(axis=1)
-        cells.clear(np.array([2, 7]))
-        return cells
+        for each in made:
+            each.clear(np.array([2, 7]))
+        return list(made)
 
-    compiled, plain = both(hit)
-    assert same(compiled.hit, plain.hit)
-    assert plain.hit[3].any() and not plain.hit[2].any()
+    for compiled, plain in zip(*both(hit), strict=True):
+        assert same(compiled.hit, plain.hit)
+        assert plain.hit[3].any() and not plain.hit[[2, 7]].any()
 
 
 def test_amounts_over_seconds() -> None:

@@ -10,6 +10,7 @@
 #define EXPORTED __attribute__((visibility("default")))
 #define SOON 8 /* So many records ahead memory is asked for that is likely to be far. */
 #define AT_ONCE 512 /* Records that are looked at together: as many as stay in the nearest cache. */
+#define PARTS 64 /* Of a row's cells. */
 #define MOST_AMOUNTS 4
 #define WHO_BYTES 8192
 #define REMEMBERED 256 /* For so many claims. */
@@ -62,6 +63,11 @@ typedef struct {
     const look *how;
 } seen;
 
+typedef struct { /* The choices that take a transport port, a bit each: of each 256 ports which page has theirs. */
+    const uint16_t *choices;
+    const uint8_t *page;
+} by_l4;
+
 struct look { /* How they are looked at; likewise. */
     const uint64_t *keys; /* Of each port. */
     int64_t ports;
@@ -69,7 +75,8 @@ struct look { /* How they are looked at; likewise. */
     uint64_t salt;
     const uint32_t *kinds; /* The classes of each protocol, direction, flags, and few packets or several; as bits. */
     uint64_t transport;
-    const uint16_t *by_kind, *by_own, *by_peer; /* The choices that take what has that, a bit each. */
+    const uint16_t *by_kind; /* The choices that take what has that, a bit each. */
+    by_l4 own, peer;
     uint64_t listed; /* Those of which lists are made. */
 };
 
@@ -105,10 +112,15 @@ typedef struct { /* What a hash is of: of something, then of columns, one after 
     uint64_t plus;
 } recipe;
 
+typedef struct {
+    int64_t most; /* Grows by each cell that is hit anew. */
+    uint64_t parts; /* Those 64ths of its cells that may not be clear, a bit each. */
+} hit_row;
+
 typedef struct { /* Of each row when its cells were hit last: in seconds since `base`, 0 for never. */
     uint16_t *hit;
     int64_t count; /* A power of two. */
-    int64_t *most; /* Grows by each cell that is hit anew. */
+    hit_row *rows;
     int64_t base;
 } cells;
 
@@ -210,6 +222,8 @@ static inline void fill(const told *t, const look *l, const seen *s, int64_t i, 
     s->peer_low[n] = low;
 }
 
+static inline uint32_t taking(by_l4 by, uint16_t l4) { return by.choices[by.page[l4 >> 8] << 8 | (l4 & 255)]; }
+
 /* Of a batch's records from `from` to `until`, at most AT_ONCE, those that are known go behind the `n` that are there.
  * Those that no listed choice takes are only noted. Returns how many are known then. Branches would be guessed wrongly
  * too often. */
@@ -226,7 +240,7 @@ static int64_t look_at(const told *t, const look *l, const seen *s, int64_t from
     for (int64_t k = 0; k < known_count; k++) {
         int64_t i = known[k], class = class_of(t, l, i);
         int out = t->direction[i] == 1;
-        uint32_t choices = l->by_kind[class] & l->by_own[l4[1 - out][i]] & l->by_peer[l4[out][i]];
+        uint32_t choices = l->by_kind[class] & taking(l->own, l4[1 - out][i]) & taking(l->peer, l4[out][i]);
         s->who[n + k] = who(l->keys[t->port[i]], t->protocol[i]);
         s->sources[n + k] = (uint32_t)i;
         s->choices[n + k] = (uint16_t)choices;
@@ -479,12 +493,19 @@ EXPORTED void suimon_claim(table *t, int64_t turn, const seen *s, const int64_t 
     found_by(t, rows, count, held, held_count, 1);
 }
 
-/* Which of the numbers, all different, has so many that are no larger. As long for whatever they are. */
+/* Which of the numbers, all different, has so many that are no larger. At most as long as for eight digits of each,
+ * whatever they are; what all have in common isn't looked at. */
 static uint64_t nth(const uint64_t *numbers, int64_t count, int64_t so_many) {
-    uint64_t prefix = 0;
+    uint64_t prefix = 0, differ = 0;
+    for (int64_t i = 0; i < count; i++)
+        differ |= numbers[i] ^ numbers[0];
     for (int shift = 56; shift >= 0; shift -= 8) {
         int64_t by[256] = {0};
         uint64_t digit = 0;
+        if (!(differ >> shift)) {
+            prefix = numbers[0] >> shift;
+            continue;
+        }
         for (int64_t i = 0; i < count; i++)
             if (numbers[i] >> shift >> 8 == prefix)
                 by[numbers[i] >> shift & 255]++;
@@ -521,6 +542,8 @@ static int64_t group(found *r, int64_t missed) {
 /* Of those keys which are to have rows, by the number of their records, 0 if not. Returns how many they are. */
 static int64_t invite(table *t, found *r, int64_t groups, double clock) {
     int64_t wanted = 0, most = t->most / NEW_SHARE > 1 ? t->most / NEW_SHARE : 1;
+    for (int64_t g = 0; g < groups && t->once; g++)
+        __builtin_prefetch(t->once + (r->keys[r->heads[g]] >> (64 - ONCE_BITS)), 1);
     for (int64_t g = 0; g < groups && t->once; g++) {
         double before = t->once[r->keys[r->heads[g]] >> (64 - ONCE_BITS)];
         if (r->many[g] == 1 && !(before >= clock - ONCE_S))
@@ -577,6 +600,10 @@ EXPORTED int64_t suimon_welcome(table *t, int64_t turn, const seen *s, double cl
         if (!r->many[g]) {
             r->many[g] = -1;
             continue;
+        }
+        if (n + SOON < count) {
+            __builtin_prefetch(t->rows + r->given[n + SOON], 1);
+            __builtin_prefetch(t->origins + r->given[n + SOON], 1);
         }
         int64_t at = r->many[g] = r->given[n++], own = r->counts[1]++;
         begin(t, at, r->keys[r->heads[g]], s, r->chosen[r->heads[g]], turn);
@@ -643,33 +670,37 @@ static inline int64_t ends(const seen *s, int64_t record) {
     return last > first ? last : first;
 }
 
-/* At most AT_ONCE records hit their things' cells in their rows. */
+/* At most AT_ONCE records hit their things' cells in their rows. Which rows are clear is known: to read memory before
+ * it is first written would be a page fault more. */
 static void hit(const cells *c, const seen *s, const int64_t *rows, const int64_t *chosen, const uint64_t *things,
                 int64_t count) {
     uint64_t mask = (uint64_t)(c->count - 1);
+    int wide = __builtin_ctzll((uint64_t)c->count);
     for (int64_t i = 0; i < count; i++) {
-        if (i + SOON < count && rows[i + SOON] >= 0)
-            __builtin_prefetch(c->hit + rows[i + SOON] * c->count + (things[i + SOON] & mask), 1);
+        if (i + 2 * SOON < count && rows[i + 2 * SOON] >= 0)
+            __builtin_prefetch(c->hit + rows[i + 2 * SOON] * c->count + (things[i + 2 * SOON] & mask), 1);
         if (rows[i] < 0)
             continue;
         uint16_t *cell = c->hit + rows[i] * c->count + (things[i] & mask);
+        hit_row *its = c->rows + rows[i];
         int64_t since = ends(s, chosen[i]) + 1 - c->base;
         uint16_t at = since < 1 ? 1 : since > UINT16_MAX ? UINT16_MAX : (uint16_t)since;
-        /* What a clear row has is known: to read memory before it is first written would be a page fault more. */
-        if (!c->most[rows[i]] || *cell < at) {
+        if (!its->parts || *cell < at) {
             *cell = at;
-            c->most[rows[i]]++;
+            its->parts |= 1ull << ((things[i] & mask) * PARTS >> wide);
+            its->most++;
         }
     }
 }
 
-/* Rows of which `most` is 0 are clear. */
 EXPORTED void suimon_clear(const cells *c, const int64_t *rows, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (c->most[rows[i]]) {
-            memset(c->hit + rows[i] * c->count, 0, (size_t)c->count * sizeof *c->hit);
-            c->most[rows[i]] = 0;
-        }
+    int wide = __builtin_ctzll((uint64_t)c->count);
+    size_t bytes = (size_t)(c->count < PARTS ? 1 : c->count / PARTS) * sizeof *c->hit;
+    for (int64_t i = 0; i < count; i++) {
+        for (uint64_t parts = c->rows[rows[i]].parts; parts; parts &= parts - 1)
+            memset(c->hit + rows[i] * c->count + ((int64_t)__builtin_ctzll(parts) << wide) / PARTS, 0, bytes);
+        c->rows[rows[i]] = (hit_row){0, 0};
+    }
 }
 
 /* How many cells of a row were hit after a second, as cells have it. */
@@ -705,7 +736,7 @@ EXPORTED int64_t suimon_tally(const tally *tallies, int64_t tally_count, const t
         int near = 0;
         for (int64_t k = 0; k < tally_count; k++) {
             const cells *c = tallies[k].of;
-            int64_t most = c->most[rows[i]] < c->count ? c->most[rows[i]] : c->count;
+            int64_t most = c->rows[rows[i]].most < c->count ? c->rows[rows[i]].most : c->count;
             near |= tallies[k].things[most] >= tallies[k].least / (scaled ? its->scale : 1.0) * (1.0 - 1e-9);
         }
         if (!near)
@@ -713,7 +744,7 @@ EXPORTED int64_t suimon_tally(const tally *tallies, int64_t tally_count, const t
         for (int64_t k = 0; k < tally_count; k++) {
             const cells *c = tallies[k].of;
             int64_t hits = hits_of(c, rows[i], before_window(c, its->ended, window));
-            c->most[rows[i]] = hits ? hits : 1;
+            c->rows[rows[i]].most = hits ? hits : 1;
             things[k * t->most + n] = tallies[k].things[hits];
         }
         which[n++] = i;

@@ -103,7 +103,8 @@ class _Look(ctypes.Structure):
         *(("keys", AT), ("ports", NUMBER)),
         *((name, ctypes.c_double) for name in ("oldest", "latest", "several")),
         *(("salt", ctypes.c_uint64), ("kinds", AT), ("transport", ctypes.c_uint64)),
-        *(("by_kind", AT), ("by_own", AT), ("by_peer", AT), ("listed", ctypes.c_uint64)),
+        *((name, AT) for name in ("by_kind", "by_own", "own_page", "by_peer", "peer_page")),
+        ("listed", ctypes.c_uint64),
     )
 
 
@@ -249,6 +250,9 @@ class Keyed:
         return found
 
 
+_HIT_ROW: Final = np.dtype([("most", "i8"), ("parts", "u8")])
+
+
 class Cells:
     """For each row cells that know when they were hit last: a second after the last one of what hit them, 0 for never.
 
@@ -259,9 +263,10 @@ class Cells:
     def __init__(self, rows: int, count: int) -> None:
         self._rows, self.base = rows, 0
         self.hit = np.zeros((min(rows, _LEAST_ROWS), count), np.uint16)
-        self.most: Integers = np.zeros(rows, np.int64)
+        self._of_rows = np.zeros(rows, _HIT_ROW)
+        self.most = self._of_rows["most"]
         """As many cells of a row at least as were hit since this was set; 0 when none ever were."""
-        self._so = _Cells(place(self.hit), count, place(self.most), 0)
+        self._so = _Cells(place(self.hit), count, place(self._of_rows), 0)
         self.at = ctypes.addressof(self._so)
 
     def move(self, clock_s: float) -> None:
@@ -530,7 +535,7 @@ class _Hits(ctypes.Structure):
 
 
 class _Cells(ctypes.Structure):
-    _fields_ = (("hit", AT), ("count", NUMBER), ("most", AT), ("base", NUMBER))
+    _fields_ = (("hit", AT), ("count", NUMBER), ("rows", AT), ("base", NUMBER))
 
 
 class _Tally(ctypes.Structure):

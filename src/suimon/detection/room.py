@@ -42,6 +42,8 @@ class Room:
         self._listed = 0
         self._kinds: NDArray[np.uint32] = np.empty(0, np.uint32)
         self._by_kind, self._by_own, self._by_peer = (np.zeros(count, np.uint16) for count in (0, 1 << 16, 1 << 16))
+        self._pages: list[NDArray[Any]] = []
+        self._chosen: tuple[int, ...] = ()
         self.counts = np.zeros(_MOST_CHOICES, np.int64)
         self.make(_LEAST_ROOM)
 
@@ -62,7 +64,7 @@ class Room:
         self._kinds = self._kinds[:0]
         return number
 
-    def chosen(self, kinds: NDArray[np.uint32]) -> tuple[int, int, int, int]:
+    def chosen(self, kinds: NDArray[np.uint32]) -> tuple[int, ...]:
         """Where C finds which choices take what, by its classes and transport ports; and which are listed."""
         if kinds is not self._kinds:
             flat, self._kinds = np.ravel(kinds), kinds
@@ -70,8 +72,10 @@ class Room:
             for number, (wanted, but, *_) in enumerate(self._choices):
                 held = (flat & np.uint32(wanted | but)) == wanted
                 self._by_kind |= np.where(held, np.uint16(1 << number), np.uint16(0))
+            self._pages = [self._by_kind, *_pages(self._by_own), *_pages(self._by_peer)]
+            self._chosen = *map(place, self._pages), self._listed
         self.counts[:] = 0
-        return place(self._by_kind), place(self._by_own), place(self._by_peer), self._listed
+        return self._chosen
 
     def known(self) -> int:
         """How many choices there are."""
@@ -100,6 +104,12 @@ class Room:
         """The first so many that are there."""
         found = {name: self._seen[name] for name in _SEEN.names or ()} | self._others
         return Columns(**{name: found[name][:count] for name in Columns._fields})
+
+
+def _pages(by_l4: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """The different ones of its 256 pages, and which each is: so few that they stay in the nearest cache."""
+    different, which = np.unique(by_l4.reshape(256, 256), axis=0, return_inverse=True)
+    return np.ascontiguousarray(different), which.reshape(256).astype(np.uint8)
 
 
 def _apart(kinds: Sequence[str], size: int) -> list[NDArray[Any]]:
