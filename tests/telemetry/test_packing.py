@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from suimon.model.records import Batch, batch_of
 from suimon.telemetry.history import packing, runs
@@ -114,6 +115,19 @@ def test_groups_say_of_which_ports_they_are(filed: Filed, monkeypatch: pytest.Mo
     assert len(found) > 3 and found[-1][3] > 0, "a group has both, and the ones after it no port"
     told = duckdb.sql(f"{said} WHERE path_in_schema = 'port_id' ORDER BY ALL").fetchall()
     assert told[: len(found)] == found and {each[1:] for each in told[len(found) :]} == {(None, None, None)}
+
+
+@pytest.mark.parametrize("few", [1, 2, 1000])
+@pytest.mark.parametrize("count", [1, 200_000])
+def test_columns_come_into_order_whichever_parts_them(count: int, few: int) -> None:
+    chance = np.random.default_rng(count + few)
+    keys = [chance.integers(0, few, count, "u4"), chance.integers(0, 3, count, "u1")]
+    keys += [chance.integers(0, 1 << 16, count, "u2"), chance.integers(0, 1 << 64, count, "u8") >> np.uint64(few % 64)]
+    others: list[NDArray[Any]] = [np.arange(count, dtype="i8"), chance.random(count)]
+    order = np.lexsort(keys[::-1])
+    wanted = [each[order].tolist() for each in (*keys, *others)]
+    packing.arrange(keys, others, np.empty(count + 3, np.uint64))
+    assert [each.tolist() for each in (*keys, *others)] == wanted
 
 
 @pytest.mark.parametrize("kind", _TYPES)

@@ -10,7 +10,6 @@
 #define INLINED static inline __attribute__((always_inline))
 #define BLOCK 128 /* Differences that have one least, in four parts that have one width. */
 #define DIGIT 11  /* Bits by which numbers are put into order at a time: counts of all fit the first cache. */
-#define SUMS 5    /* Packets and bytes, scaled, as doubles; records, sampled ones, unscaled ones. */
 
 EXPORTED int64_t suimon_packing(void) { return SOURCE; }
 
@@ -208,12 +207,17 @@ EXPORTED void suimon_scattered(const void *values, int64_t bytes, const uint32_t
 #undef CALL
 }
 
-EXPORTED void suimon_gathered(const void *values, int64_t bytes, const uint32_t *order, int64_t count, void *into) {
+/* Each part in the order that its records have within it. */
+EXPORTED void suimon_gathered(const void *values, int64_t bytes, const uint32_t *order, const int64_t *ends,
+                              int64_t parts, void *into) {
+    for (int64_t part = 0, begin = 0; part < parts; begin = ends[part++]) {
+        const char *from = (const char *)values + begin * bytes;
 #define CALL(BYTES)                                                                                                    \
-    for (int64_t i = 0; i < count; i++)                                                                                \
-    put(into, BYTES, i, at(values, BYTES, order[i]))
-    OF_SIZE(bytes, CALL)
+    for (int64_t i = begin; i < ends[part]; i++)                                                                       \
+    put(into, BYTES, i, at(from, BYTES, order[i]))
+        OF_SIZE(bytes, CALL)
 #undef CALL
+    }
 }
 
 INLINED void by_digit(const void *values, int64_t bytes, int64_t shift, int64_t count, const uint32_t *from,
@@ -237,15 +241,13 @@ INLINED uint64_t varying(const void *values, int64_t bytes, int64_t count) {
     return found;
 }
 
-/* The order of the records by these columns, the first first; digit by digit, only of bits that aren't the same in all.
- * `spare` is as long. There is at least one. */
-EXPORTED void suimon_ordered(const key *keys, int64_t columns, int64_t count, uint32_t *order, uint32_t *spare) {
+INLINED void ordered(const key *keys, int64_t columns, int64_t begin, int64_t count, uint32_t *order, uint32_t *spare) {
     uint32_t *from = order, *into = spare;
     for (int64_t i = 0; i < count; i++)
         from[i] = (uint32_t)i;
     for (int64_t column = columns; column-- > 0;) {
-        const void *values = keys[column].values;
         int64_t bytes = keys[column].bytes;
+        const void *values = (const char *)keys[column].values + begin * bytes;
         uint64_t bits = 0;
 #define CALL(BYTES) bits = varying(values, BYTES, count)
         OF_SIZE(bytes, CALL)
@@ -260,4 +262,13 @@ EXPORTED void suimon_ordered(const key *keys, int64_t columns, int64_t count, ui
     }
     if (from != order)
         memcpy(order, from, (size_t)count * sizeof *order);
+}
+
+/* The order of the records of each part by these columns, the first first; digit by digit, only of bits that aren't the
+ * same in all. `spare` is as long as the longest part. */
+EXPORTED void suimon_ordered(const key *keys, int64_t columns, const int64_t *ends, int64_t parts, uint32_t *order,
+                             uint32_t *spare) {
+    for (int64_t part = 0, begin = 0; part < parts; begin = ends[part++])
+        if (ends[part] > begin)
+            ordered(keys, columns, begin, ends[part] - begin, order + begin, spare);
 }

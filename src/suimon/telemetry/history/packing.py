@@ -19,6 +19,8 @@ SLACK: Final = 8
 """Bytes behind a page that are there, whatever they say."""
 _PARTS: Final = 128
 """Into which records are parted before they are put into order: a column of a part fits the second cache."""
+_WORTH: Final = 1 << 14
+"""Records that are worth a part."""
 _SAMPLED: Final = 64
 """Records a part, by which it is chosen what parts them."""
 _LEVEL: Final = 1
@@ -58,38 +60,33 @@ def arrange(keys: Sequence[Key], others: Sequence[NDArray[Any]], spare: NDArray[
     assert _LIBRARY is not None
     count = len(keys[0])
     part, ends = _parted(keys)
-    begins = [0, *ends[:-1]]
-    places, order = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    _LIBRARY.suimon_places(place(part), count, place(np.array(begins, np.uint32)), place(places))
-    each = [(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end]
+    sizes = np.diff(ends, prepend=0)
+    places, order, swap = (np.empty(many, np.uint32) for many in (count, count, int(sizes.max())))
+    _LIBRARY.suimon_places(place(part), count, place((ends - sizes).astype(np.uint32)), place(places))
     for key in keys:
         key[:] = _scattered(key, places, spare)
-    swap = np.empty(max((end - begin for begin, end in each), default=0), np.uint32)
-    for begin, end in each:
-        these = [key[begin:end] for key in keys]
-        _LIBRARY.suimon_ordered(*_keys(these), end - begin, place(order[begin:]), place(swap))
+    _LIBRARY.suimon_ordered(*_keys(keys), place(ends), len(ends), place(order), place(swap))
     for values in (*keys, *others):
         parted = spare.view(values.dtype)[:count]
         if any(values is key for key in keys):
             parted[:] = values
         else:
             _scattered(values, places, spare)
-        for begin, end in each:
-            arrays = place(parted[begin:]), values.itemsize, place(order[begin:])
-            _LIBRARY.suimon_gathered(*arrays, end - begin, place(values[begin:]))
+        arrays = place(parted), values.itemsize, place(order), place(ends)
+        _LIBRARY.suimon_gathered(*arrays, len(ends), place(values))
 
 
-def _parted(keys: Sequence[Key]) -> tuple[NDArray[np.uint8], list[int]]:
+def _parted(keys: Sequence[Key]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Which part each record belongs to, and where parts end."""
     assert _LIBRARY is not None
     count = len(keys[0])
-    step = max(1, count // (_PARTS * _SAMPLED))
+    step = -(-count // (min(_PARTS, 1 + count // _WORTH) * _SAMPLED))
     sample = [key[::step].astype(np.uint64) for key in keys]
     between = np.lexsort(sample[::-1])[_SAMPLED::_SAMPLED]
     parting = np.ascontiguousarray([each[between] for each in sample])
     part, parts = np.empty(count, np.uint8), len(between) + 1
     _LIBRARY.suimon_parted(*_keys(keys), place(parting), parts, count, place(part))
-    return part, np.cumsum(np.bincount(part, minlength=parts)).tolist()
+    return part, np.cumsum(np.bincount(part, minlength=parts))
 
 
 def _scattered(values: NDArray[Any], places: NDArray[np.uint32], spare: NDArray[np.uint64]) -> NDArray[Any]:
@@ -121,8 +118,8 @@ _FUNCTIONS: Final = {
     "suimon_parted": Function((AT, NUMBER, AT, NUMBER, NUMBER, AT)),
     "suimon_places": Function((AT, NUMBER, AT, AT)),
     "suimon_scattered": Function((AT, NUMBER, AT, NUMBER, AT)),
-    "suimon_gathered": Function((AT, NUMBER, AT, NUMBER, AT)),
-    "suimon_ordered": Function((AT, NUMBER, NUMBER, AT, AT)),
+    "suimon_gathered": Function((AT, NUMBER, AT, AT, NUMBER, AT)),
+    "suimon_ordered": Function((AT, NUMBER, AT, NUMBER, AT, AT)),
 }
 
 

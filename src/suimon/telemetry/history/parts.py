@@ -62,7 +62,7 @@ class Part:
         """`columns` are read as these types; texts as their numbers, 2^32 - 1 for null. Raises OSError, Unreadable."""
         self._path, self._columns, self._texts = path, columns, texts
         size = path.stat().st_size
-        self._bytes = np.zeros(size + SLACK, np.uint8)
+        self._bytes = np.empty(size + SLACK, np.uint8)
         with path.open("rb") as file:
             read = file.readinto(self._bytes[:size].data)
         self._view = self._bytes[:read].data
