@@ -33,8 +33,12 @@ typedef struct {
 
 EXPORTED int64_t suimon_tagging(void) { return SOURCE; }
 
+static int64_t place_in(const lookup *in, uint64_t key) {
+    return in->slot_count ? found_at(in->keys, in->slots, in->slot_count, key) : NONE;
+}
+
 static int64_t find(const lookup *in, uint64_t key) {
-    int64_t at = in->slot_count ? found_at(in->keys, in->slots, in->slot_count, key) : NONE;
+    int64_t at = place_in(in, key);
     return at < 0 ? NONE : in->numbers[at];
 }
 
@@ -65,15 +69,18 @@ static int64_t guest_at(const cloud *of, int64_t host, uint32_t ifindex, uint64_
 /* By MAC; of what goes to a router, by address: of the sender's project, or one that is nobody else's. */
 static int64_t receiver_at(const cloud *of, int64_t host, uint64_t mac, uint64_t high, uint64_t low, int64_t sender) {
     int64_t found = by_mac(of, host, mac);
-    if (found < 0 && sender >= 0) {
+    if (found >= 0)
+        return found;
+    int64_t at = place_in(&of->address, mix(of, high, low, 0));
+    if (at < 0) /* What no port has no port of the project has: most peers are outside. */
+        return NONE;
+    if (sender >= 0) {
         int64_t own = find(&of->own_address, mix(of, high, low, (uint64_t)of->project[sender]));
-        found = own >= 0 && of->host[own] == host ? own : NONE;
+        if (own >= 0 && of->host[own] == host)
+            return own;
     }
-    if (found < 0) {
-        int64_t unique = find(&of->address, mix(of, high, low, 0));
-        found = unique >= 0 && of->host[unique] == host ? unique : NONE;
-    }
-    return found;
+    int64_t unique = of->address.numbers[at];
+    return unique >= 0 && of->host[unique] == host ? unique : NONE;
 }
 
 static int64_t anywhere(const cloud *of, uint64_t mac, uint64_t high, uint64_t low) {
