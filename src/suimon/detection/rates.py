@@ -38,7 +38,7 @@ class Rates:
         clock = int(clock_s) + 1
         passed = min(clock - self._clock, self._slots)
         if passed > 0:
-            # One after the other, which numpy does much faster than several at once.
+            # One after the other, which numpy does faster than several at once.
             for second in range(clock - passed + 1, clock + 1):
                 self.rings.amounts[: self.rings.high, second % self._slots] = 0
             self._clock, self.rings.oldest = clock, clock - self._slots + 1

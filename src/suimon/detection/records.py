@@ -31,7 +31,7 @@ class Records:
     guests from choosing addresses and ports that look alike to the counters; the same gives the same findings.
     """
 
-    GATHER_S = 0.25
+    GATHER_S = 0.5
     MOST = 1 << 16
 
     def __init__(self, thresholds: Thresholds, seed: int) -> None:

@@ -38,7 +38,7 @@ log = structlog.get_logger()
 _RETRY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
-_GATHER_S: Final = 0.25
+_GATHER_S: Final = 0.5
 """As detectors gather (`detection.records.Records`): then what came is looked at, though nothing follows."""
 _MOST_AT_ONCE: Final = 100
 _MOST_FINDINGS: Final = 1000
