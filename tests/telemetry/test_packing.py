@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from suimon.model.records import Batch, batch_of
-from suimon.telemetry.history import packing, runs
+from suimon.telemetry.history import packing, parts, runs
 from suimon.telemetry.history.columns import COLUMNS, TEXTS
 from suimon.telemetry.history.parquet import Coded, Known, Writer
 from suimon.telemetry.history.parts import NONE, Numbers, Part, Unreadable
@@ -174,6 +174,74 @@ def test_what_a_file_says_that_is_not_so_is_an_error_that_names_it(filed: Filed,
         except Unreadable as error:
             assert str(part) in str(error)
     into.close()
+
+
+def small(path: Path, count: int = 100) -> Part:
+    """A file of numbers, some of a few and some of many, and of texts."""
+    numbers, few = np.arange(count, dtype="u8") << np.uint64(40), np.arange(count, dtype="u2") % np.uint16(5)
+    texts = Coded(Known(("a", "b")), np.arange(2, dtype="i4"), np.arange(count, dtype="i4") % np.int32(3))
+    with path.open("wb") as file:
+        writer = Writer(file, {"number": "UBIGINT", "few": "USMALLINT", "text": "VARCHAR"})
+        writer.add({"number": numbers, "few": few, "text": texts})
+        writer.close()
+    return read(path)
+
+
+def read(path: Path, **more: str) -> Part:
+    columns = {"number": "u8", "few": "u2", "text": "u4", **more}
+    return Part(path, {name: np.dtype(kind) for name, kind in columns.items()}, {"text": Numbers()})
+
+
+def test_what_is_said_of_a_whole_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "some"
+    part = small(path)
+    whole = path.read_bytes()
+    with pytest.raises(Unreadable, match=f"{path}: other columns"):
+        read(path, another="u8")
+    for wrong in (b"", b"PAR2" + whole[4:], whole[:-1] + b"2", whole[:3]):
+        path.write_bytes(wrong)
+        with pytest.raises(Unreadable, match="not whole"):
+            read(path)
+    for length in (1 << 31, len(whole)):
+        path.write_bytes(whole[:-8] + length.to_bytes(4, "little") + whole[-4:])
+        with pytest.raises(Unreadable, match="nothing of ours"):
+            read(path)
+    monkeypatch.setattr(parts, "MOST_ROWS", 99)
+    with pytest.raises(Unreadable, match="groups of other lengths"):
+        list(part.groups())
+
+
+@pytest.mark.parametrize("name", ["number", "few", "text"])
+def test_what_a_page_says_is_looked_at(tmp_path: Path, name: str) -> None:
+    part = small(tmp_path / "some")
+    ((rows, chunks),) = part.groups()
+    kind = part._columns[name]
+    with pytest.raises(Unreadable, match="a page of other length"):
+        part.read(chunks[name], name, np.empty(rows + 1, kind))
+    page, _ = part._page(chunks[name][3][9], 5)
+    page[4 * (name == "number") + 6 * (name == "text") :] = 255
+    with pytest.raises(Unreadable, match=f"{name} is not whole"):
+        part.read(chunks[name], name, np.empty(rows, kind))
+    part._view = part._view[: chunks[name][3][9] + 20]
+    with pytest.raises(Unreadable, match="a page beyond the end"):
+        part.read(chunks[name], name, np.empty(rows, kind))
+
+
+def test_what_texts_say_is_looked_at() -> None:
+    page = b"\1\0\0\0a"
+    assert Numbers().of(page, 1).tolist() == [0]
+    for wrong, many in ((page, 2), (page + b"b", 1), (page[:-1], 1)):
+        with pytest.raises(ValueError, match="other texts"):
+            Numbers().of(wrong, many)
+    known, into = np.zeros(1, np.uint32), np.empty(8, np.uint32)
+    for wrong in (b"\xff\xff\xff\xff", b"\0\0\0\0\1", b"\2\0\0\0\x12\1\1\x10\1", b"\2\0\0\0\x10\1"):
+        assert not parts._texts(np.frombuffer(wrong + b"\0" * packing.SLACK, np.uint8), known, into)
+
+
+def test_structs_are_as_deep_as_ours() -> None:
+    for wrong in (b"\x19" * 5000, b"\x1c" * 5000):
+        with pytest.raises(ValueError, match="nothing of ours"):
+            parts._struct(memoryview(wrong), 0)
 
 
 def test_what_we_cannot_read_duckdb_packs(filed: Filed, capsys: pytest.CaptureFixture[str]) -> None:

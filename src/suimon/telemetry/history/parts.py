@@ -173,8 +173,6 @@ def _value(view: memoryview, at: int, kind: int, deep: int) -> tuple[Any, int]:
         case 9:
             head, at = view[at], at + 1
             many, at = (head >> 4, at) if head < 0xF0 else _uleb(view, at)
-            if many > len(view):
-                raise ValueError("a list beyond the end")
             every = []
             for _ in range(many):
                 value, at = _value(view, at, head & 15, deep + 1)
