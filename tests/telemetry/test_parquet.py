@@ -14,7 +14,7 @@ from tests.compiled import built
 
 _KINDS = {
     **{"signed": "BIGINT", "long": "UBIGINT", "word": "UINTEGER", "short": "USMALLINT"},
-    **{"byte": "UTINYINT", "text": "VARCHAR"},
+    **{"byte": "UTINYINT", "text": "VARCHAR", "sum": "DOUBLE"},
 }
 _TEXTS = ("", "a", "ä" * 200, *map(str, range(5)))
 
@@ -28,7 +28,7 @@ def rows(count: int) -> dict[str, Column]:
     table = np.array([3, -1, *range(len(_TEXTS))], np.int32)
     text = Coded(Known(_TEXTS), table, chance.integers(-1, len(table) + 1, count).astype(np.int32))
     plain = {"signed": signed, "long": long, "word": word.astype(np.uint32), "short": short.astype(np.uint16)}
-    return {**plain, "byte": (long & np.uint64(0x81)).astype(np.uint8), "text": text}
+    return {**plain, "byte": (long & np.uint64(0x81)).astype(np.uint8), "text": text, "sum": long.astype(np.float64)}
 
 
 def values(column: Column) -> list[Any]:
