@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 import exports
 import numpy as np
 from flow_peers import PEERS, Figures, Peer
+from flow_whole import warn_of_numpy
 from numpy.typing import NDArray
 
 EXPORTERS: Final = 8
@@ -49,6 +50,7 @@ def main() -> int:
     if options.collect:
         asyncio.run(collect(Path(options.collect)))
         return 0
+    warn_of_numpy()
     wrong = 0
     names = ("CPU s/M", "ratio", "lost %", "at socket", "records/s")
     print(f"{'':8}{'collector':12}" + "".join(f"{name:>11}" for name in names) + "  packets, bytes")
@@ -62,7 +64,7 @@ def main() -> int:
             # What it lost cost it nothing.
             cost = figures.cpu_s * 1e6 / (figures.records or options.records)
             ours = ours or cost
-            ratio = cost / ours
+            ratio = cost / ours if ours else float("nan")
             lost = "?" if figures.records is None else f"{100 - figures.records * 100 / options.records:.3f}"
             pace = options.records / taken_s
             said = accuracy(figures, truth, protocol)

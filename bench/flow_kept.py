@@ -18,7 +18,7 @@ from typing import Final
 
 import exports
 import numpy as np
-from flow_whole import mapped
+from flow_whole import mapped, warn_of_numpy
 
 from suimon.model.collectors import Question
 from suimon.model.records import Batch, batch_of
@@ -45,6 +45,7 @@ def main() -> None:
     asking = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asking.add_argument("--records", type=int, default=10_000_000, help="of the hour (10,000,000)")
     options = asking.parse_args()
+    warn_of_numpy()
     ports = [mapped(number, EXPORTERS) for number in range(PORTS)]
     exporters = [f"127.0.0.{10 + number}" for number in range(EXPORTERS)]
     now_s, parts = _BEGAN_S + 1.0, max(1, options.records // _PART)

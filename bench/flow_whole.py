@@ -18,6 +18,7 @@ import exports
 from suimon.detection.records import Records
 from suimon.detection.thresholds import Thresholds
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
+from suimon.model.compiled import MISSING
 from suimon.model.findings import Finding
 from suimon.telemetry.collecting import Collecting
 from suimon.telemetry.collecting import Config as CollectingConfig
@@ -53,6 +54,12 @@ def mapped(number: int, exporters: int) -> MappedPort:
     mac = f"fa:16:3e:00:{number >> 8:02x}:{number & 0xFF:02x}"
     place = (f"network-{number % 300}", f"host-{exporter}", f"127.0.0.{10 + exporter}", interface, mac, ())
     return MappedPort(f"{number:08x}-5eed-4000-8000-0123456789ab", f"{number % 200:032x}", *place)
+
+
+def warn_of_numpy() -> None:
+    """Where C was not compiled since it was changed, figures are those of numpy."""
+    if MISSING:
+        print(f"not compiled: {', '.join(sorted(MISSING))}; run .ci/bootstrap", file=sys.stderr)
 
 
 async def collect(port: int, folder: Path, cloud: Cloud) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 import msgspec
+import structlog
 import uvloop
 
 from suimon.cli.listener import Endpoint, Listener, ListenError, bound, endpoint
@@ -19,6 +20,7 @@ from suimon.cli.watching import Watching
 from suimon.detection.records import Records
 from suimon.detection.thresholds import read
 from suimon.model.collectors import CollectorJoin
+from suimon.model.compiled import MISSING
 from suimon.telemetry.answers import answers_app
 from suimon.telemetry.collecting import Collecting
 from suimon.telemetry.collecting import Config as CollectingConfig
@@ -35,6 +37,8 @@ from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.memory import keep_freed
 from suimon.telemetry.port_map import Controller, Identity
+
+log = structlog.get_logger()
 
 _PATH: Final = click.Path(path_type=Path)
 _DEFAULT_STATE: Final = Path("/var/lib/suimon/collector")
@@ -115,6 +119,8 @@ def join(state: Path, /, url: str, token_file: Path | None, ca_file: str | None,
 
 async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str, Any]) -> None:
     """Until SIGTERM or SIGINT."""
+    if MISSING:
+        log.warning("compiled_code_missing", libraries=sorted(MISSING), effect="it takes several times the CPU")
     keep_freed()
     listen = tuple(_address(each) for each in said["flows"])
     allowed = tuple(map(_allowed, said["allow"]))

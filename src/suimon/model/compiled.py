@@ -21,6 +21,8 @@ _HEADERS: Final = ("hashing.h",)
 """All that there are; they lie here."""
 _DIGITS: Final = 15
 """Of the hash of a source, hexadecimal: as many as a signed number of 64 bits has room for."""
+MISSING: Final[set[str]] = set()
+"""By name what was asked for and could not be had: numpy does the same for several times the CPU."""
 
 
 class Function(NamedTuple):
@@ -35,6 +37,7 @@ def library(folder: str, module: str, functions: Mapping[str, Function]) -> ctyp
     or is of another source, as after a change that nobody has compiled yet.
     """
     name = module.rpartition("/")[2].partition(".")[0]
+    MISSING.add(name)
     try:
         found = ctypes.CDLL(f"{folder}/lib{name}.so")
         says = getattr(found, f"suimon_{name}")
@@ -47,6 +50,7 @@ def library(folder: str, module: str, functions: Mapping[str, Function]) -> ctyp
     for each_name, function in functions.items():
         each = getattr(found, each_name)
         each.argtypes, each.restype = function
+    MISSING.remove(name)
     return found
 
 
