@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from suimon.agent.saved import read_record, record
 from suimon.lab.births import Birth
 from tests.agent.fake_controller import FakeController
 from tests.system import openvswitch
@@ -45,12 +46,13 @@ class Host:
         self.controller.wait_status(port(number).id, "ACTIVE")
 
     def restart_with_halves(self, *saved: str) -> None:
-        """Kill the agent, leave half of these files, and start it: until all is in force again."""
+        """Kill the agent, leave half of what these files begin with, and start it: until all is in force again."""
         self.agent.kill()
         for name in saved:
             file = self.agent.state / name
-            whole = file.read_bytes() if file.exists() else b"none was written yet"
-            file.write_bytes(whole[: len(whole) // 2])
+            whole = file.read_bytes() if file.exists() else record(b"none was written yet")
+            _, first = read_record(whole, 0)
+            file.write_bytes(whole[: first // 2])
         read = self.agent.log.stat().st_size
         self.controller.reports.clear()
         self.agent.start()
