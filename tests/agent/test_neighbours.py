@@ -58,6 +58,17 @@ def test_a_gateway_is_asked_for_before_anyone_misses_it_and_asked_again():
     assert asked(neighbours.due(33.0)) == question
 
 
+def test_a_silent_gateway_is_asked_as_soon_as_a_packet_is_sent_to_it_once_a_second():
+    neighbours, _ = asking()
+    for now in (0.0, 1.0, 2.0, 3.0):
+        neighbours.due(now)
+    neighbours.missed(GATEWAY, FIP, packet(0), 5.0)
+    assert len(neighbours.due(5.0)) == 1
+    neighbours.missed(GATEWAY, FIP, packet(1), 5.1)
+    assert neighbours.due(5.1) == [] and neighbours.next_due() == 6.0
+    assert neighbours.answered("ext", reply(), 3, 5.2).packets == (packet(0), packet(1))
+
+
 def test_an_answer_is_learned_and_refreshed_by_asking_who_answered():
     neighbours, _ = asking()
     neighbours.due(0.0)

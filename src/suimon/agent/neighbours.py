@@ -49,7 +49,8 @@ class Config(msgspec.Struct, frozen=True):
     refresh_s: float = 30.0
     retry_s: float = 1.0
     tries: int = 3
-    """Questions at `retry_s` before a hop counts as silent: then asked every `refresh_s`, or given up."""
+    """Questions at `retry_s` before a hop counts as silent: then asked when a packet is sent to it, and every
+    `refresh_s`; or given up."""
     max_hops: int = 4096
 
 
@@ -142,6 +143,8 @@ class Neighbours:
         if question.mac is not None:
             question.late += 1
             return question.late <= WAITING_PER_HOP
+        if question.tries == 0:  # It counts as silent, but now somebody waits.
+            question.due_at = min(question.due_at, now)
         waiting = sum(len(each.waiting) for each in self._questions.values())
         if len(question.waiting) < WAITING_PER_HOP and waiting < WAITING_IN_ALL:
             question.waiting.append(packet)
