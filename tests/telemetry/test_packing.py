@@ -206,6 +206,9 @@ def test_what_is_said_of_a_whole_file_is_looked_at(tmp_path: Path, monkeypatch: 
         path.write_bytes(whole[:-8] + length.to_bytes(4, "little") + whole[-4:])
         with pytest.raises(Unreadable, match="nothing of ours"):
             read(path)
+    with monkeypatch.context() as patch, pytest.raises(Unreadable, match=f"{path}: .*decode"):
+        patch.setattr(parts, "_struct", lambda *_: ({2: [{}, {4: 7}]}, 0))
+        read(path)
     monkeypatch.setattr(parts, "MOST_ROWS", 99)
     with pytest.raises(Unreadable, match="groups of other lengths"):
         list(part.groups())
@@ -230,9 +233,11 @@ def test_what_a_page_says_is_looked_at(tmp_path: Path, name: str) -> None:
 def test_what_texts_say_is_looked_at() -> None:
     page = b"\1\0\0\0a"
     assert Numbers().of(page, 1).tolist() == [0]
-    for wrong, many in ((page, 2), (page + b"b", 1), (page[:-1], 1)):
+    for wrong, many in ((page + b"b", 1), (page[:-1], 1)):
         with pytest.raises(ValueError, match="other texts"):
             Numbers().of(wrong, many)
+    with pytest.raises(ValueError, match="more texts than it has room for"):
+        Numbers().of(page, 2)
     known, into = np.zeros(1, np.uint32), np.empty(8, np.uint32)
     for wrong in (b"\xff\xff\xff\xff", b"\0\0\0\0\1", b"\2\0\0\0\x12\1\1\x10\1", b"\2\0\0\0\x10\1"):
         assert not parts._texts(np.frombuffer(wrong + b"\0" * packing.SLACK, np.uint8), known, into)

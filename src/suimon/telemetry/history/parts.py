@@ -38,6 +38,8 @@ class Numbers:
         """The numbers of a dictionary's texts; most files have the same."""
         known = self._of_pages.get(page)
         if known is None:
+            if many > len(page) // 4:
+                raise ValueError("a dictionary of more texts than it has room for")
             texts, at = [], 0
             for _ in range(many):
                 size = int.from_bytes(page[at : at + 4], "little")
@@ -72,7 +74,7 @@ class Part:
         """Whatever a file says that isn't so ends as one kind of error."""
         try:
             return act(*arguments)
-        except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError) as error:
             raise Unreadable(f"{self._path}: {error or type(error).__name__}") from error
 
     def _footer(self) -> list[dict[int, Any]]:
