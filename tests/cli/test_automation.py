@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,10 +36,13 @@ class Operator(Typist):
         assert done.exit_code == 0, done.output
         return done.stdout
 
+    def port(self, network: str, name: str = "") -> str:
+        wanted = {"port": {"network_id": network, "name": name}}
+        return str(request(self._state, "POST", "v2.0/ports", wanted)["port"]["id"])
+
     def find(self, name: str) -> str:
         """A detector tells of a new port; its id."""
-        network = {"port": {"network_id": self.network(name)}}
-        port = str(request(self._state, "POST", "v2.0/ports", network)["port"]["id"])
+        port = self.port(self.network(name))
         now_s = time.time()
         finding = {
             "id": f"found-{name}", "detector": "mass_mail", "subject": {"kind": "port", "id": port}, "role": "source",
@@ -108,8 +112,23 @@ def test_what_waits_is_approved_denied_marked_and_reported(operator: Operator) -
     assert rows["spam"] == {**rows["all"], "rule": "spam"}
     told = json.loads(operator.said("report", "--month", month, "--json"))
     assert str(told["figures"]["false_positives"]) == rows["all"]["false_positives"] and not told["closed"]
-    assert operator.said("report", "--month", month).startswith(f"{month}, which is not over yet\n")
+    head, titles, *table = operator.said("report", "--month", month).splitlines()
+    assert (head, titles.split()) == (f"{month}, which is not over yet", ["ALL", "SPAM"])
+    words = dict(re.split(" {2,}", line)[:2] for line in table)
+    assert words["false positives"] == "1" and re.fullmatch(r"2\d\.\d s", words["found after, median"]), table
     assert operator.said("report", "--month", "2026-01").startswith("2026-01\n")
+
+
+def test_a_port_or_network_is_named_by_its_name_too(operator: Operator) -> None:
+    network = operator.network("named")
+    ports = [operator.port(network, name) for name in ("web & db", "twin", "twin")]
+    assert f"port {ports[0]}  " in operator.said("restrict", "port", "web & db", "--quarantine", "--reason", "x")
+    assert f"network {network}  " in operator.said("restrict", "network", "named", "--rate", "9mbit", "--reason", "x")
+    assert operator.said("why-not", "web & db").startswith(f"port {ports[0]} is DOWN\n")
+    assert operator.said("usage", "port", "web & db").startswith(f"port {ports[0]}: ")
+    assert all(port in operator.refusal("why-not", "twin") for port in ports[1:])
+    assert operator.refusal("usage", "network", "nowhere") == "Error: There is no network nowhere.\n"
+    operator.said("release", "--all", "--why", "over")
 
 
 def test_the_breaker_is_opened_and_closed_and_everything_is_released(operator: Operator) -> None:

@@ -28,6 +28,7 @@ def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tup
         return {"restriction": TOLD, "restrictions": [TOLD]}
 
     monkeypatch.setattr(module, "call", call)
+    monkeypatch.setattr(module, "id_of", lambda _state, kind, text: f"id of {kind} {text}")
     return CliRunner().invoke(main, list(words)), asked
 
 
@@ -37,7 +38,7 @@ def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tup
         (
             "port p1 --block tcp/25 --for 24h",
             {"kind": "port_block", "protocol": "tcp", "port_min": 25, "port_max": 25, "direction": "egress"}
-            | {"target_kind": "port", "target": "p1", "duration_s": 86_400},
+            | {"target_kind": "port", "target": "id of port p1", "duration_s": 86_400},
         ),
         (
             "project p --block udp/5000-5003 --direction both",
@@ -47,7 +48,7 @@ def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tup
         (
             "network n --rate 10mbit --for 90m",
             {"kind": "rate_limit", "rate_kbps": 10_000, "direction": None}
-            | {"target_kind": "network", "target": "n", "duration_s": 5400},
+            | {"target_kind": "network", "target": "id of network n", "duration_s": 5400},
         ),
         (
             "address 192.0.2.9 --packet-rate 5kpps --direction ingress",
@@ -56,7 +57,7 @@ def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tup
         ),
         (
             "port p1 --quarantine",
-            {"kind": "quarantine", "target_kind": "port", "target": "p1", "duration_s": None},
+            {"kind": "quarantine", "target_kind": "port", "target": "id of port p1", "duration_s": None},
         ),
         (
             "outside-address 203.0.113.9",

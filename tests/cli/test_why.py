@@ -46,6 +46,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         }  # fmt: skip
 
     monkeypatch.setattr(module, "call", call)
+    monkeypatch.setattr(module, "id_of", lambda _state, _kind, text: {"web": "p1", "db": "p2"}[text])
     return calls
 
 
@@ -65,7 +66,7 @@ def test_a_verdict_reads_as_a_list_of_hops(asked: list[tuple[Any, ...]]) -> None
 
 
 def test_why_not_lists_the_reasons_and_what_was_dropped(asked: list[tuple[Any, ...]]) -> None:
-    said = CliRunner().invoke(main, ["why-not", "p1"])
+    said = CliRunner().invoke(main, ["why-not", "web"])
     assert asked == [("GET", "ports/p1/readiness", None), ("GET", "ports/p1/drops", None)]
     assert said.output.splitlines() == [
         "port p1 is DOWN",
@@ -73,7 +74,7 @@ def test_why_not_lists_the_reasons_and_what_was_dropped(asked: list[tuple[Any, .
         "dropped 3: Not its own. (spoofed)",
         "it has all 20 connections that a port may have: new ones are not remembered, or dropped",
     ]
-    said = CliRunner().invoke(main, ["why-not", "p2"])
+    said = CliRunner().invoke(main, ["why-not", "db"])
     assert said.output.splitlines()[-1].endswith("is not known: The port's host can't be asked now.")
 
 

@@ -1,6 +1,7 @@
 """`suimon flows search` and `suimon flows top`: flow records, through the operations API."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -32,6 +33,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool, state: Path | None
         return
     rows = [
         (
+            _moment(row["begun_ms"]),
             f"{row['source']}:{row['source_port']}",
             f"{row['destination']}:{row['destination_port']}",
             row["protocol"],
@@ -43,7 +45,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool, state: Path | None
         )
         for row in told["flows"]
     ]
-    print_table(("FROM", "TO", "PROTOCOL", "WAY", "PACKETS", "BYTES", "SAMPLING", "PORT"), rows)
+    print_table(("BEGUN", "FROM", "TO", "PROTOCOL", "WAY", "PACKETS", "BYTES", "SAMPLING", "PORT"), rows)
     _print_total(told)
 
 
@@ -63,7 +65,7 @@ def top(words: tuple[str, ...], as_json: bool, state: Path | None, **said: Any) 
     numbers = ("records", "packets", "bytes", "sampled", "unscaled")
     rows = [
         (
-            " ".join(str(value) for name, value in row.items() if name not in (*numbers, "ip_version")),
+            " ".join(str(value) or "-" for name, value in row.items() if name not in (*numbers, "ip_version")),
             *(("~" if row["sampled"] and name != "records" else "") + str(row[name]) for name in numbers[:3]),
         )
         for row in told["flows"]
@@ -75,6 +77,10 @@ def top(words: tuple[str, ...], as_json: bool, state: Path | None, **said: Any) 
 def _asked(state: Path | None, question: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = call(state, "GET", f"flows?{urlencode(question)}")
     return told
+
+
+def _moment(since_1970_ms: int) -> str:
+    return datetime.fromtimestamp(since_1970_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _print_total(told: dict[str, Any]) -> None:

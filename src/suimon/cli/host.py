@@ -3,13 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import click
@@ -21,6 +22,9 @@ _LONGEST_S: Final = 300.0
 _CLOCK_OFF_S: Final = 5.0
 """Restrictions are lifted by the host's clock: so much too early or too late nobody minds."""
 _ASK_EVERY_S: Final = 0.5
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NAMED: Final = 5
+"""As many of those that share a name are listed."""
 _CONFIG_FILES: Final = ("clouds.yaml", "~/.config/openstack/clouds.yaml", "/etc/openstack/clouds.yaml")
 
 
@@ -157,6 +161,21 @@ def call(state: Path | None, method: str, path: str, body: object = None) -> Any
 def call_policy(state: Path | None, method: str, path: str, body: object = None) -> Any:
     """The same of `/policy/v1/<path>`."""
     return _called(state, method, f"policy/v1/{path}", body)
+
+
+def id_of(state: Path | None, kind: str, text: str) -> str:
+    """The id of the port or network that `text` names, by its id or by its name among those that the account sees.
+    Raises ClickException unless it is one.
+    """
+    if _UUID.fullmatch(text):
+        return text
+    told = _called(state, "GET", f"v2.0/{kind}s?{urlencode({'name': text, 'fields': 'id'})}", None)
+    ids = [each["id"] for each in told[f"{kind}s"]]
+    if len(ids) != 1:
+        several = f"Several {kind}s are named {text}: say which by id, one of {', '.join(ids[:_NAMED])}"
+        more = f" and {len(ids) - _NAMED} more." if len(ids) > _NAMED else "."
+        raise click.ClickException(several + more if ids else f"There is no {kind} {text}.")
+    return str(ids[0])
 
 
 def request(state: Path | None, method: str, path: str, body: object = None) -> Any:

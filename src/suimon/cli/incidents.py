@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import click
@@ -19,6 +19,27 @@ _json = click.option("--json", "as_json", is_flag=True, help="As the API says it
 _why = click.option("--why", required=True, help="For the record.")
 _id = click.argument("id_", metavar="ID")
 _limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+
+_FIGURES: Final = {
+    "dry_runs": "would have acted (dry run)",
+    "refused": "refused by the gate",
+    "acts": "acts",
+    "ports": "ports restricted",
+    "asked": "people asked",
+    "warnings": "tenants warned",
+    "false_positives": "false positives",
+    "breaker_openings": "breaker opened",
+    "not_biting": "without effect",
+    "to_find_median_s": "found after, median",
+    "to_find_longest_s": "found after, longest",
+    "to_act_median_s": "acted after, median",
+    "to_act_longest_s": "acted after, longest",
+    "to_undo_median_s": "mistake undone after, median",
+    "to_undo_longest_s": "mistake undone after, longest",
+}
+"""What the table says instead of a figure's name."""
+_MINUTES_FROM_S: Final = 120
+_HOURS_FROM_S: Final = 7200
 
 
 @click.command()
@@ -122,7 +143,8 @@ def report(month: str, as_csv: bool, as_json: bool, state: Path | None) -> None:
         return
     click.echo(f"{told['month']}{'' if told['closed'] else ', which is not over yet'}")
     titles = ("", *(rule.upper() for rule in rows))
-    print_table(titles, [(name, *(_shown(row[name]) for row in rows.values())) for name in rows["all"]])
+    figures = [(_FIGURES.get(name, name), *(_shown(row[name]) for row in rows.values())) for name in rows["all"]]
+    print_table(titles, figures)
 
 
 def _answer(state: Path | None, id_: str, what: str, body: Mapping[str, object]) -> None:
@@ -150,4 +172,14 @@ def _flat(figures: dict[str, Any]) -> dict[str, object]:
 
 
 def _shown(value: object) -> str:
-    return "-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
+    """A number; what has a fraction are seconds."""
+    match value:
+        case None:
+            return "-"
+        case float() if value < _MINUTES_FROM_S:
+            return f"{value:.1f} s"
+        case float() if value < _HOURS_FROM_S:
+            return f"{value / 60:.0f} min"
+        case float():
+            return f"{value / 3600:.1f} h"
+    return str(value)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import click
 
-from suimon.cli.host import call, print_table
+from suimon.cli.host import call, id_of, print_table
 
 _TARGETS: Final = ("port", "project", "network", "address", "outside-address")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -58,13 +58,15 @@ class Blocked(click.ParamType[dict[str, object]]):
 @click.option("--reason", required=True, help="Why. The tenant reads it.")
 @_state
 def restrict(kind: str, target: str, state: Path | None, **options: Any) -> None:
-    """Limit, block or quarantine TARGET: a port, a project, a network (by id), an address of the cloud's or one
-    outside, with which nobody in the cloud talks any more.
+    """Limit, block or quarantine TARGET: a port or a network (by id or name), a project (by id), an address of the
+    cloud's or one outside, with which nobody in the cloud talks any more.
 
     A limit on a project or a network is one for each of its ports.
     """
+    what = _what(kind, options)
+    target = id_of(state, kind, target) if kind in ("port", "network") else target
     wanted = {"target_kind": kind.replace("-", "_"), "target": target, "reason": options["reason"]}
-    wanted |= {"duration_s": options["duration_s"], **_what(kind, options)}
+    wanted |= {"duration_s": options["duration_s"], **what}
     click.echo(_line(call(state, "POST", "restrictions", {"restriction": wanted})["restriction"]))
 
 

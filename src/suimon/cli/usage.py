@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import click
 
-from suimon.cli.host import call
+from suimon.cli.host import call, id_of
 
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
@@ -34,12 +34,14 @@ _WIDTH: Final = 72
     "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
 )
 def usage(kind: str | None, id_: str | None, state: Path | None, **options: Any) -> None:
-    """Show what the port, project or network ID sent and got, or what a label counts; without one, what all did.
+    """Show what a port or network (ID is its id or name), or a project sent and got, or what a label counts; without
+    one, what all did.
 
     Whoever isn't an operator sees his own project's.
     """
     if (kind is None) != (id_ is None):
         raise click.UsageError("Say port, project, network or label, and its id.")
+    id_ = id_of(state, kind, id_) if id_ and kind in ("port", "network") else id_
     asked = {f"{'metering_label' if kind == 'label' else kind}_id": id_} if kind else {}
     asked |= {name: _moment(options[name]) for name in ("since", "until") if options[name]}
     asked |= {"step": str(_seconds(options["step"]))} if options["step"] else {}

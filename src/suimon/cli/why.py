@@ -2,11 +2,10 @@
 
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 import click
 
-from suimon.cli.host import call
+from suimon.cli.host import call, id_of
 
 _REACHED: Final = {True: "yes", False: "no", None: "not known, it goes to where it is not followed"}
 
@@ -17,10 +16,10 @@ _REACHED: Final = {True: "yes", False: "no", None: "not known, it goes to where 
     "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
 )
 def why_not(port: str, state: Path | None) -> None:
-    """Say why the port with the id PORT is not ready: every reason, in the order in which to look into them; and what
-    its host dropped of its packets.
+    """Say why PORT, an id or a name, is not ready: every reason, in the order in which to look into them; and what its
+    host dropped of its packets.
     """
-    asked = f"ports/{quote(port, safe='')}"
+    asked = f"ports/{id_of(state, 'port', port)}"
     told = call(state, "GET", f"{asked}/readiness")["readiness"]
     if told["ready"]:
         click.echo(f"port {told['port_id']} is ready: its flows are in, as they are wanted now")
