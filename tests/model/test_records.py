@@ -74,6 +74,20 @@ def test_what_an_arena_gives_is_empty_and_nobody_elses() -> None:
     assert [each["source_low"].tolist() for each in held] == [[n, n] for n in range(1, 6)]
 
 
+def test_room_that_was_not_needed_is_what_is_given_next() -> None:
+    arena = Arena(6)
+    first = arena.first(arena.batch(3, frozenset(), WRITTEN), 1)
+    second = arena.first(arena.batch(3, frozenset(), WRITTEN), 3)
+    assert [len(first), len(second)] == [1, 3] and first.leads_to(second)
+    assert second.leads_to(arena.batch(2, frozenset(), WRITTEN))
+    assert second.rows().tolist() == batch_of(3).rows().tolist()
+    large = arena.batch(7, frozenset(), WRITTEN)
+    large["bytes"] = np.arange(7)
+    few = arena.first(large, 2)
+    assert few["bytes"].tolist() == [0, 1] and not np.shares_memory(few["bytes"], large["bytes"])
+    assert arena.first(large, 7) is large
+
+
 def test_columns_that_nobody_writes_are_zeros_and_stay_so() -> None:
     arena, names = Arena(4), {*(RECORD.names or ())}
     first = arena.batch(2, frozenset({"bytes"}), frozenset({"input"}))

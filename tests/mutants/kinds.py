@@ -384,6 +384,7 @@ EQUIVALENT: dict[str, str] = {
     "record:meaning.sampling.1": "zeros say of each that it doesn't say, too",
     "record:meaning.sampling_options.1": "no rate is a number then, either",
     "record:sequence.Sequence.take_row.1": "each by itself comes to the same, later",
+    "record:sflow._counters.1": _SHORTER,
     "record:sflow._things.1": _SHORTER,
     "record:sflow._things.3": _SHORTER,
     "record:templated.sets.1": "numpy's way, which says the same as C's",

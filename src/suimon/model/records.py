@@ -132,6 +132,14 @@ class Arena:
             found[name] = _EMPTY.get(name, 0)
         return found
 
+    def first(self, batch: Batch, count: int) -> Batch:
+        """So many of the batch that was made last, when it had room for more: that is free again."""
+        if len(batch) > self._most:
+            # Who keeps the records must not keep the room for those that were none.
+            return some(batch, np.arange(count)) if count < len(batch) else batch
+        self._used -= len(batch) - count
+        return batch[:count]
+
 
 def numbers_of(*names: str) -> Places:
     """Where these fields stand in RECORD."""

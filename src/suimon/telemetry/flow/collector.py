@@ -154,7 +154,7 @@ class Collector:
             yield self._filled(netflow5.PROGRAM, datagrams.flat, runs, headers.times)
         else:
             decoded = netflow5.decode(datagrams.flat, headers)
-            yield self._owned(decoded.batch, stream[decoded.owner], decoded.doubted)
+            yield self._owned(decoded.batch, stream, headers.counts, decoded.doubted)
 
     def _sflow(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
         flat, begins = datagrams.flat, datagrams.begins[which]
@@ -165,7 +165,7 @@ class Collector:
         if len(decoded.counters):
             decoded.counters["exporter"] = self.exporters.of_stream[stream][decoded.counters_owner]
             self.counters.append(decoded.counters)
-        yield self._owned(decoded.batch, stream[decoded.owner], np.zeros(len(decoded.batch), bool))
+        yield self._owned(decoded.batch, stream, decoded.counts)
 
     def _templated(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
         flat, begins = datagrams.flat, datagrams.begins[which]
@@ -227,26 +227,27 @@ class Collector:
         configured = self.by_stream(stream, self.exporters.configured_sampling)
         owned = Runs(begins, counts, self.exporters.of_stream[stream], np.where(configured, configured, told))
         batch, doubted = decoding.filled(program, flat, owned, header, self._arena)
-        self._came(owned.exporter, owned.sampling, counts)
+        self._count("records", owned.exporter, counts)
+        self._count("unsampled", owned.exporter, np.where(owned.sampling == 0, counts, 0))
         if doubted is not None:
             self._count("clock", batch["exporter"][doubted])
         return batch
 
-    def _owned(self, batch: Batch, stream: Places, doubted: NDArray[np.bool_]) -> Batch:
-        """Fills in the exporter, and the sampling that the operator said."""
-        batch["exporter"] = self.exporters.of_stream[stream]
-        if doubted.any():
+    def _owned(
+        self, batch: Batch, stream: Places, counts: NDArray[np.int64], doubted: NDArray[np.bool_] | None = None
+    ) -> Batch:
+        """Fills in the exporter and the sampling that the operator said, of so many records of each stream."""
+        exporter = self.exporters.of_stream[stream]
+        batch["exporter"] = np.repeat(exporter, counts)
+        if doubted is not None and doubted.any():
             self._count("clock", batch["exporter"][doubted])
         configured = self.by_stream(stream, self.exporters.configured_sampling)
         if configured.any():
-            batch["sampling"] = np.where(configured, configured, batch["sampling"])
-        self._came(batch["exporter"], batch["sampling"], np.ones(len(batch), np.int64))
-        return batch
-
-    def _came(self, exporter: NDArray[Any], sampling: NDArray[Any], counts: NDArray[np.int64]) -> None:
-        """So many records each, of that exporter and sampling."""
+            told = np.repeat(configured, counts)
+            batch["sampling"] = np.where(told, told, batch["sampling"])
         self._count("records", exporter, counts)
-        self._count("unsampled", exporter, np.where(sampling == 0, counts, 0))
+        self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
+        return batch
 
     def by_stream(self, stream: Places, ask: Callable[[Stream], int]) -> NDArray[np.int64]:
         """The answer for each of these streams; each is asked once. Streams are few and densely numbered."""
@@ -372,7 +373,7 @@ class _Reading:
         self._sample(batch, stream, samplers(found.columns))
         if (again := self._again(found.columns, stream)).any():
             batch, stream, doubted = some(batch, ~again), stream[~again], doubted[~again]
-        yield self._collector._owned(batch, stream, doubted)
+        yield self._collector._owned(batch, stream, np.ones(len(batch), np.int64), doubted)
 
     def _again(self, columns: Columns, stream: Places) -> NDArray[np.bool_]:
         """Which records tell of packets where they left, that others told of where they came in.

@@ -249,6 +249,7 @@ enum { ICMP = 1, TCP = 6, UDP = 17, FRAGMENT = 44, AUTHENTICATION = 51, ICMP6 = 
 #define MOST_RECORDS 32
 #define MOST_VLANS 2
 #define MOST_EXTENSIONS 4
+#define LEAST_OF_RECORD 64 /* Bytes of a sample with a packet: two heads, what is always said of both, no header. */
 #define UNKNOWN_INTERFACE 0x3FFFFFFFu
 
 typedef struct {
@@ -258,8 +259,14 @@ typedef struct {
     uint64_t *packets, *bytes;
     uint32_t *sampling, *input, *output;
     double *begun, *ended;
-    int64_t *owner;
 } samples;
+
+typedef struct { /* Of a packet; 0 is what a sample doesn't say. */
+    uint8_t ip_version, protocol, tcp_flags;
+    uint16_t source_port, destination_port;
+    uint32_t sampling, input, output;
+    uint64_t source_high, source_low, destination_high, destination_low, source_mac, destination_mac, bytes;
+} packet;
 
 typedef struct { /* Samples of counters, which are few: where each is. */
     int64_t *owner, *kind, *begins, *ends;
@@ -278,40 +285,40 @@ static int next_thing(const uint8_t *at, const uint8_t *end, thing *found) {
     return 1;
 }
 
-static void ports(const uint8_t *at, const uint8_t *end, uint8_t protocol, samples *into, int64_t n) {
+static void ports(const uint8_t *at, const uint8_t *end, uint8_t protocol, packet *into) {
     int64_t room = end - at;
     if (room < 2)
         return;
     if (protocol == TCP || protocol == UDP || protocol == SCTP) {
         if (room >= 4) {
-            into->source_port[n] = two(at);
-            into->destination_port[n] = two(at + 2);
+            into->source_port = two(at);
+            into->destination_port = two(at + 2);
         }
         if (protocol == TCP && room >= 14)
-            into->tcp_flags[n] = at[13];
+            into->tcp_flags = at[13];
     } else if (protocol == ICMP || protocol == ICMP6) { /* Type and code, where NetFlow v5 has them. */
-        into->destination_port[n] = two(at);
+        into->destination_port = two(at);
     }
 }
 
-static void ipv4(const uint8_t *at, const uint8_t *end, samples *into, int64_t n) {
+static void ipv4(const uint8_t *at, const uint8_t *end, packet *into) {
     if (end - at < 20 || at[0] >> 4 != 4)
         return;
     int64_t header = (at[0] & 15) * 4;
-    into->ip_version[n] = 4;
-    into->protocol[n] = at[9];
-    into->source_low[n] = four(at + 12);
-    into->destination_low[n] = four(at + 16);
+    into->ip_version = 4;
+    into->protocol = at[9];
+    into->source_low = four(at + 12);
+    into->destination_low = four(at + 16);
     /* Only the first fragment has ports, and a header is at least 20 bytes. */
     if (!(two(at + 6) & 0x1FFF) && header >= 20 && header < end - at)
-        ports(at + header, end, at[9], into, n);
+        ports(at + header, end, at[9], into);
 }
 
 static int extension(uint8_t protocol) {
     return protocol == 0 || protocol == 43 || protocol == 60 || protocol == FRAGMENT || protocol == AUTHENTICATION;
 }
 
-static void ipv6(const uint8_t *at, const uint8_t *end, samples *into, int64_t n) {
+static void ipv6(const uint8_t *at, const uint8_t *end, packet *into) {
     if (end - at < 40 || at[0] >> 4 != 6)
         return;
     uint8_t protocol = at[6];
@@ -323,21 +330,21 @@ static void ipv6(const uint8_t *at, const uint8_t *end, samples *into, int64_t n
         place += protocol == FRAGMENT ? 8 : (protocol == AUTHENTICATION ? 4 : 8) * header[1] + 8;
         protocol = header[0];
     }
-    into->ip_version[n] = 6;
-    into->protocol[n] = protocol;
-    into->source_high[n] = eight(at + 8);
-    into->source_low[n] = eight(at + 16);
-    into->destination_high[n] = eight(at + 24);
-    into->destination_low[n] = eight(at + 32);
+    into->ip_version = 6;
+    into->protocol = protocol;
+    into->source_high = eight(at + 8);
+    into->source_low = eight(at + 16);
+    into->destination_high = eight(at + 24);
+    into->destination_low = eight(at + 32);
     if (!later && place < end - at)
-        ports(at + place, end, protocol, into, n);
+        ports(at + place, end, protocol, into);
 }
 
-static void ethernet(const uint8_t *at, const uint8_t *end, samples *into, int64_t n) {
+static void ethernet(const uint8_t *at, const uint8_t *end, packet *into) {
     if (end - at < 14)
         return;
-    into->destination_mac[n] = (uint64_t)two(at) << 32 | four(at + 2);
-    into->source_mac[n] = (uint64_t)two(at + 6) << 32 | four(at + 8);
+    into->destination_mac = (uint64_t)two(at) << 32 | four(at + 2);
+    into->source_mac = (uint64_t)two(at + 6) << 32 | four(at + 8);
     const uint8_t *type_at = at + 12;
     uint16_t type = two(type_at);
     for (int i = 0; i < MOST_VLANS && (type == 0x8100 || type == 0x88A8 || type == 0x9100) && end - type_at >= 6; i++) {
@@ -345,42 +352,42 @@ static void ethernet(const uint8_t *at, const uint8_t *end, samples *into, int64
         type = two(type_at);
     }
     if (type == 0x0800)
-        ipv4(type_at + 2, end, into, n);
+        ipv4(type_at + 2, end, into);
     else if (type == 0x86DD)
-        ipv6(type_at + 2, end, into, n);
+        ipv6(type_at + 2, end, into);
     else if (type == 0x0806 && end - type_at >= 30) {
-        into->source_low[n] = four(type_at + 16);
-        into->destination_low[n] = four(type_at + 26);
+        into->source_low = four(type_at + 16);
+        into->destination_low = four(type_at + 26);
     }
 }
 
 /* Agents that don't give the header tell the fields of IP; `at` is behind the first of them, the length. */
-static void plain(const uint8_t *at, int64_t address_bytes, samples *into, int64_t n) {
+static void plain(const uint8_t *at, int64_t address_bytes, packet *into) {
     const uint8_t *own = at + 4, *behind = own + 2 * address_bytes;
-    into->ip_version[n] = address_bytes == 4 ? 4 : 6;
-    into->protocol[n] = (uint8_t)four(at);
+    into->ip_version = address_bytes == 4 ? 4 : 6;
+    into->protocol = (uint8_t)four(at);
     if (address_bytes == 4) {
-        into->source_low[n] = four(own);
-        into->destination_low[n] = four(own + 4);
+        into->source_low = four(own);
+        into->destination_low = four(own + 4);
     } else {
-        into->source_high[n] = eight(own);
-        into->source_low[n] = eight(own + 8);
-        into->destination_high[n] = eight(own + 16);
-        into->destination_low[n] = eight(own + 24);
+        into->source_high = eight(own);
+        into->source_low = eight(own + 8);
+        into->destination_high = eight(own + 16);
+        into->destination_low = eight(own + 24);
     }
-    into->source_port[n] = (uint16_t)four(behind);
-    into->destination_port[n] = (uint16_t)four(behind + 4);
-    into->tcp_flags[n] = (uint8_t)four(behind + 8);
+    into->source_port = (uint16_t)four(behind);
+    into->destination_port = (uint16_t)four(behind + 4);
+    into->tcp_flags = (uint8_t)four(behind + 8);
 }
 
 /* What tells of a sample's packet; whether it is whole. */
-static int packet(const thing *of, samples *into, int64_t n) {
+static int told(const thing *of, packet *into) {
     int64_t room = of->end - of->at;
     if (of->kind != RAW_HEADER) {
         if (room < (of->kind == PLAIN_IPV4 ? 32 : 56))
             return 0;
-        plain(of->at + 4, of->kind == PLAIN_IPV4 ? 4 : 16, into, n);
-        into->bytes[n] = four(of->at);
+        plain(of->at + 4, of->kind == PLAIN_IPV4 ? 4 : 16, into);
+        into->bytes = four(of->at);
         return 1;
     }
     if (room < 16 || four(of->at + 12) > room - 16)
@@ -388,12 +395,12 @@ static int packet(const thing *of, samples *into, int64_t n) {
     uint32_t length = four(of->at + 4), stripped = four(of->at + 8);
     const uint8_t *begin = of->at + 16, *end = begin + four(of->at + 12);
     switch (four(of->at)) {
-    case ETHERNET: ethernet(begin, end, into, n); break;
-    case IPV4: ipv4(begin, end, into, n); break;
-    case IPV6: ipv6(begin, end, into, n); break;
+    case ETHERNET: ethernet(begin, end, into); break;
+    case IPV4: ipv4(begin, end, into); break;
+    case IPV6: ipv6(begin, end, into); break;
     }
     /* The frame's length is with its checksum and whatever else was stripped before it was sampled. */
-    into->bytes[n] = length > stripped ? length - stripped : 0;
+    into->bytes = length > stripped ? length - stripped : 0;
     return 1;
 }
 
@@ -402,8 +409,8 @@ static uint32_t interface(uint32_t form, uint32_t value) {
     return form || value == UNKNOWN_INTERFACE || value == 0xFFFFFFFFu ? 0 : value;
 }
 
-/* The packet of one sample as record `n`; whether there is one. `broken` learns of what isn't whole. */
-static int flow(const thing *of, samples *into, int64_t n, uint8_t *broken) {
+/* The packet of one sample; whether there is one. `broken` learns of what isn't whole. */
+static int flow(const thing *of, packet *into, uint8_t *broken) {
     int wide = of->kind == FLOW_EXPANDED, head_bytes = wide ? 44 : 32;
     const uint8_t *head = of->at;
     if (of->end - head < head_bytes) {
@@ -423,28 +430,37 @@ static int flow(const thing *of, samples *into, int64_t n, uint8_t *broken) {
         /* The first that tells of the packet is enough. */
         if (!met && (inside.kind == RAW_HEADER || inside.kind == PLAIN_IPV4 || inside.kind == PLAIN_IPV6)) {
             met = 1;
-            found = packet(&inside, into, n);
+            found = told(&inside, into);
             *broken |= !found;
         }
     }
-    if (!found)
-        return 0;
-    into->packets[n] = 1;
-    into->sampling[n] = four(head + (wide ? 12 : 8));
+    into->sampling = four(head + (wide ? 12 : 8));
     for (int side = 0; side < 2; side++) {
         uint32_t first = four(head + (wide ? 24 + 8 * side : 20 + 4 * side));
-        uint32_t *interface_of = side ? into->output : into->input;
-        interface_of[n] = wide ? interface(first, four(head + 28 + 8 * side)) : interface(first >> 30, first & 0x3FFFFFFF);
+        *(side ? &into->output : &into->input) =
+            wide ? interface(first, four(head + 28 + 8 * side)) : interface(first >> 30, first & 0x3FFFFFFF);
     }
-    return 1;
+    return found;
 }
 
-/* Samples of datagrams that have at least 28 bytes. Without `into` they are only counted: those of packets are what is
- * returned, those of counters `other_count`. Then there is room for so many of each in `into` and `other`, which is zeroed,
- * and what is returned are records. -1 when a datagram would lie outside. */
+/* As record `n`: every column is written. */
+static void lay(const packet *of, double arrived_s, samples *into, int64_t n) {
+    into->ip_version[n] = of->ip_version, into->protocol[n] = of->protocol, into->tcp_flags[n] = of->tcp_flags;
+    into->source_port[n] = of->source_port, into->destination_port[n] = of->destination_port;
+    into->source_high[n] = of->source_high, into->source_low[n] = of->source_low;
+    into->destination_high[n] = of->destination_high, into->destination_low[n] = of->destination_low;
+    into->source_mac[n] = of->source_mac, into->destination_mac[n] = of->destination_mac;
+    into->packets[n] = 1, into->bytes[n] = of->bytes;
+    into->sampling[n] = of->sampling, into->input[n] = of->input, into->output[n] = of->output;
+    into->begun[n] = into->ended[n] = arrived_s;
+}
+
+/* The samples of datagrams that have at least 28 bytes; -1 when one would lie outside. Without `into`, how many records
+ * they are at most, and how many samples of counters, `other_count`; there is room for so many of each in `into` and
+ * `other` then, and how many there are is what is returned, and in `counts` of each datagram. */
 EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const int64_t *begins, const int64_t *lengths,
-                                const double *arrived_s, int64_t count, samples *into, int64_t room, others *other,
-                                int64_t *other_count, uint8_t *broken) {
+                                const double *arrived_s, int64_t count, samples *into, int64_t room, int64_t *counts,
+                                others *other, int64_t *other_count, uint8_t *broken) {
     int64_t found = 0, told = 0, other_room = *other_count;
     for (int64_t d = 0; d < count; d++) {
         if (begins[d] < 0 || lengths[d] < 28 || begins[d] > flat_bytes || lengths[d] > flat_bytes - begins[d])
@@ -452,13 +468,17 @@ EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const i
         const uint8_t *begin = flat + begins[d], *end = begin + lengths[d];
         uint32_t address = four(begin + 4);
         const uint8_t *at = begin + (address == 2 ? 24 : 12);
-        if ((address != 1 && address != 2) || end - at < 16) {
+        int64_t before = found, said = 0;
+        if ((address == 1 || address == 2) && end - at >= 16)
+            said = four(at + 12), at += 16;
+        else
             broken[d] = 1;
+        if (!into) {
+            int64_t most = said < MOST_SAMPLES ? said : MOST_SAMPLES, records = (end - at) / LEAST_OF_RECORD, all = (end - at) / 8;
+            found += most < records ? most : records, told += most < all ? most : all;
             continue;
         }
-        uint32_t said = four(at + 12);
-        at += 16;
-        for (uint32_t i = 0; i < said; i++) {
+        for (int64_t i = 0; i < said; i++) {
             thing sample;
             if (i == MOST_SAMPLES || !next_thing(at, end, &sample)) {
                 broken[d] = 1;
@@ -466,26 +486,21 @@ EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const i
             }
             at = sample.end;
             if (sample.kind == FLOW || sample.kind == FLOW_EXPANDED) {
-                if (!into) {
-                    found++;
-                } else if (found == room) {
+                packet one = {0};
+                if (!flow(&sample, &one, &broken[d]))
+                    continue;
+                if (found == room)
                     return -1;
-                } else if (flow(&sample, into, found, &broken[d])) {
-                    into->begun[found] = into->ended[found] = arrived_s[d];
-                    into->owner[found++] = d;
-                }
+                lay(&one, arrived_s[d], into, found++);
             } else if (sample.kind == COUNTERS || sample.kind == COUNTERS_EXPANDED) {
-                if (into) {
-                    if (told == other_room)
-                        return -1;
-                    other->owner[told] = d;
-                    other->kind[told] = sample.kind;
-                    other->begins[told] = sample.at - flat;
-                    other->ends[told] = sample.end - flat;
-                }
+                if (told == other_room)
+                    return -1;
+                other->owner[told] = d, other->kind[told] = sample.kind;
+                other->begins[told] = sample.at - flat, other->ends[told] = sample.end - flat;
                 told++;
             }
         }
+        counts[d] = found - before;
     }
     *other_count = told;
     return found;

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from suimon.model import loops
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.model.loops import Index
-from suimon.model.records import RECORD, Arena, Batch, numbers_of, some
+from suimon.model.records import RECORD, Arena, Batch, numbers_of
 from suimon.telemetry.flow.clocks import BOUND_S, LONGEST_S, Header, believed
 from suimon.telemetry.flow.datagrams import Bytes, Datagrams, Places
 from suimon.telemetry.flow.elements import COUNTS, TAKEN
@@ -43,7 +43,7 @@ _SAMPLE: Final = (
 """As decoding.c's `samples` has them."""
 _OF_SAMPLES: Final = numbers_of(*_SAMPLE)
 _SAMPLED: Final = frozenset({*_SAMPLE, "exporter"})
-"""Which the collector knows."""
+"""What is written of all of them, `exporter` by the collector."""
 _OF_RUNS: Final = numbers_of("begun", "ended", "exporter", "sampling")
 """As its `columns`."""
 
@@ -223,33 +223,33 @@ def filled(
 
 
 class Sampled(NamedTuple):
-    """`owner` is the datagram of each record; `others` are samples of counters: their datagram, kind, begin and end."""
+    """`counts` are the records of each datagram; `others` are samples of counters: their datagram, kind, begin and
+    end."""
 
     batch: Batch
-    owner: Places
+    counts: NDArray[np.int64]
     others: NDArray[np.int64]
     broken: NDArray[np.bool_]
 
 
 def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64], arena: Arena) -> Sampled:
-    """The packets that datagrams of sFlow tell of; each has at least the bytes that `sflow` says."""
+    """The packets that datagrams of sFlow tell of; each has at least the bytes that `sflow` says. `exporter` is left to
+    the caller.
+    """
     assert _LIBRARY is not None, "there is no decoding.c"
     begins, lengths = np.ascontiguousarray(begins), np.ascontiguousarray(lengths)
     arrived_s, broken = np.ascontiguousarray(arrived_s), np.zeros(len(begins), np.bool_)
     datagrams = (place(flat), len(flat), place(begins), place(lengths), place(arrived_s), len(begins))
     others = ctypes.c_int64(0)
-    most = _LIBRARY.suimon_samples(*datagrams, None, 0, None, ctypes.addressof(others), place(broken))
+    told = ctypes.addressof(others), place(broken)
+    most = _LIBRARY.suimon_samples(*datagrams, None, 0, None, None, *told)
     assert most >= 0, "datagrams lie within the bytes"
-    batch, owner = arena.batch(most, frozenset(), _SAMPLED), np.empty(most, np.int64)
-    told = np.empty((4, others.value), np.int64)
-    into = np.append(batch.places(_OF_SAMPLES), place(owner))
-    rest = np.array([place(each) for each in told], np.int64)
-    count = _LIBRARY.suimon_samples(*datagrams, place(into), most, place(rest), ctypes.addressof(others), place(broken))
-    assert 0 <= count <= most, "there are as many as were counted"
-    if count < most:
-        # Who keeps the records must not keep the room for those that were none.
-        batch, owner = some(batch, np.arange(count)), owner[:count]
-    return Sampled(batch, owner, told, broken)
+    batch, counts = arena.batch(most, _SAMPLED), np.empty(len(begins), np.int64)
+    rest = np.empty((4, others.value), np.int64)
+    into, of_others = batch.places(_OF_SAMPLES), np.array([place(each) for each in rest], np.int64)
+    count = _LIBRARY.suimon_samples(*datagrams, place(into), most, place(counts), place(of_others), *told)
+    assert 0 <= count <= most, "there are at most as many"
+    return Sampled(arena.first(batch, count), counts, rest[:, : others.value], broken)
 
 
 _FUNCTIONS: Final = {
@@ -259,7 +259,7 @@ _FUNCTIONS: Final = {
     "suimon_keys": Function((AT, NUMBER, ctypes.c_uint64, AT)),
     "suimon_streams": Function((AT, AT, AT, AT, AT, AT), NUMBER),
     "suimon_sets": Function((AT, NUMBER, NUMBER, AT, NUMBER, AT), NUMBER),
-    "suimon_samples": Function((AT, NUMBER, AT, AT, AT, NUMBER, AT, NUMBER, AT, AT, AT), NUMBER),
+    "suimon_samples": Function((AT, NUMBER, AT, AT, AT, NUMBER, AT, NUMBER, AT, AT, AT, AT), NUMBER),
 }
 
 

@@ -42,12 +42,10 @@ _INTERVAL: Final = 0x3FFF
 
 
 class Decoded(NamedTuple):
-    """`owner` is the datagram of each record."""
+    """`doubted` are records whose time was not believed."""
 
     batch: Batch
-    owner: Places
     doubted: NDArray[np.bool_]
-    """Records whose time was not believed."""
 
 
 class Headers(NamedTuple):
@@ -87,4 +85,4 @@ def decode(flat: Bytes, of: Headers) -> Decoded:
     header = of.times.some(owner)
     columns = {name: rows[name] for name in ("begun_uptime_ms", "ended_uptime_ms")}
     batch["begun"], batch["ended"], doubted = believed(*said(columns, header), header)
-    return Decoded(batch, owner, doubted)
+    return Decoded(batch, doubted)

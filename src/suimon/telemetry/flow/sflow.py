@@ -56,10 +56,11 @@ class Samples(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """`owner` and `counters_owner` are the datagrams of records and of counters; `broken` are those that lied."""
+    """`counts` are the records of each datagram, in whose order they are; `counters_owner` is the datagram of counters,
+    `broken` are those that lied."""
 
     batch: Batch
-    owner: Places
+    counts: NDArray[np.int64]
     counters: NDArray[np.void]
     counters_owner: Places
     broken: NDArray[np.bool_]
@@ -73,18 +74,18 @@ def sub_agent_at(flat: Bytes, begins: Places) -> Places:
 def decode(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64], arena: Arena) -> Decoded:
     """Each datagram has at least LEAST_BYTES. `exporter` is left to the caller."""
     if decoding.compiled():
-        batch, owner, others, broken = decoding.sampled(flat, begins, lengths, arrived_s, arena)
+        batch, counts, others, broken = decoding.sampled(flat, begins, lengths, arrived_s, arena)
         counters, counters_owner = _counters(flat, Samples(*others), arrived_s, broken)
-        return Decoded(batch, owner, counters, counters_owner, broken)
+        return Decoded(batch, counts, counters, counters_owner, broken)
     ends = begins + lengths
     address = read(flat, ">u4", begins + 4)
     at = sub_agent_at(flat, begins)
     broken = ((address != 1) & (address != 2)) | (at + 16 > ends)
-    counts = np.where(broken, 0, read(flat, ">u4", np.minimum(at + 12, ends)))
-    samples = _things(flat, _Spans(at + 16, ends, counts), _MOST_SAMPLES, broken)
+    said = np.where(broken, 0, read(flat, ">u4", np.minimum(at + 12, ends)))
+    samples = _things(flat, _Spans(at + 16, ends, said), _MOST_SAMPLES, broken)
     batch, owner = _flows(flat, samples, arrived_s, broken)
     counters, counters_owner = _counters(flat, samples, arrived_s, broken)
-    return Decoded(batch, owner, counters, counters_owner, broken)
+    return Decoded(batch, np.bincount(owner, minlength=len(begins)), counters, counters_owner, broken)
 
 
 class _Spans(NamedTuple):
@@ -214,6 +215,8 @@ def _counters(
     flat: Bytes, samples: Samples, arrived_s: NDArray[np.float64], broken: NDArray[np.bool_]
 ) -> tuple[NDArray[np.void], Places]:
     told = samples.of(_COUNTERS, _COUNTERS_EXPANDED)
+    if not len(told.owner):
+        return np.empty(0, COUNTERS), told.owner
     head = np.where(told.kind == _COUNTERS_EXPANDED, 16, 12)
     short = told.begins + head > told.ends
     broken[told.owner[short]] = True
