@@ -232,22 +232,22 @@ def test_amounts_over_seconds() -> None:
 
     def laid() -> Rings:
         rings = Rings(30, 64, 4)
-        rings.oldest = int(EPOCH) - 63
+        rings.advance(int(EPOCH) - 63)
         filled(batch, 30, Adds((), rings, amounts))
         return rings
 
     compiled, plain = both(laid)
     assert (compiled.amounts == plain.amounts).all()
-    assert compiled.high == plain.high == 30
+    assert same(compiled.until, plain.until)
     total = plain.amounts.sum(axis=1, dtype=np.float64)[:30]
     assert all((each.most >= total * (1 - 1e-9)).all() for each in (compiled, plain))
     assert (plain.amounts.sum(axis=1) > 0).any(axis=0).all()
     assert plain.amounts.any(axis=(0, 2)).sum() == 64, "some last for longer than the ring has seconds"
 
 
-def peaks(batch: Batch) -> list[Any]:
+def peaks(batch: Batch, known: bool) -> list[Any]:
     """Rows that may be above a threshold while records come, second after second."""
-    table, rates, drawn = Keyed(64), Rates(64, 4), np.random.default_rng(5)
+    table, rates, drawn = Keyed(64), Rates(64, 4, 5, known), np.random.default_rng(5)
     amounts = [Amount((2, 0), "bytes"), Amount((3, 1), "packets")]
     fold, told = Fold(table, Choice(0), Hash("port", "tp"), Adds((), rates.rings, amounts)), list[Any]()
     batch["packets"], batch["bytes"] = drawn.integers(0, 1000, len(batch)), drawn.integers(0, 1 << 20, len(batch))
@@ -269,8 +269,9 @@ def peaks(batch: Batch) -> list[Any]:
 
 
 def test_rows_that_may_be_above_a_threshold() -> None:
-    compiled, plain = both(lambda: peaks(whatever(3000)))
+    compiled, plain = both(lambda: peaks(whatever(3000), known=False))
     assert compiled == plain
+    assert list(both(lambda: peaks(whatever(3000), known=True))) == [plain] * 2, "what was before a window doesn't matter"
     counts = [len(each[0]) for each in plain]
     assert 0 in counts and max(counts) > 5, "some are, some aren't"
 

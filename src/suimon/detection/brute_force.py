@@ -18,7 +18,7 @@ from suimon.model.findings import Subject, Suggestion
 
 _ROWS = 8192
 _LONGEST_S = 60
-"""What the rates remember of a row, less what they look back."""
+"""What rates may remember of a row, less what they look back."""
 _BOTH_SIDES: Final = 3
 
 
@@ -40,7 +40,7 @@ class BruteForce:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._sessions = Distinct(_ROWS)
-        self._rates = Rates(_ROWS, 1)
+        self._rates = Rates(_ROWS, 1, config.window_s)
         self._table = Table(_ROWS, self._sessions, self._rates, twice=True)
         self._tallies = Tallies(self._table.keyed, config.window_s, (self._sessions, config.sessions))
         self._octets = Wanted(_BOTH_SIDES, 0, 0.0, config.window_s)

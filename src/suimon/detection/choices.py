@@ -215,13 +215,12 @@ def seconds_of(columns: Columns, chosen: Integers) -> tuple[Integers, Integers]:
 
 
 def shares_of(
-    first: Integers, last: Integers, begun: Floats, ended: Floats, since: int
+    first: Integers, last: Integers, begun: Floats, ended: Floats, since: Integers
 ) -> tuple[Integers, Integers, Floats]:
-    """The seconds from `since` on in which records have a share: which record, when, how much."""
-    begins = np.maximum(first, since)
-    counts = last - begins + 1
+    """The seconds from its `since` on in which each record has a share: which record, when, how much."""
+    counts = last - since + 1
     nth = np.repeat(np.arange(len(counts)), counts)
-    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - begins, counts)
+    second = np.arange(len(nth)) - np.repeat(np.cumsum(counts) - counts - since, counts)
     overlap = np.minimum(ended[nth], second + 1) - np.maximum(begun[nth], second)
     longer = (first < last)[nth]
     return nth, second, np.divide(overlap, (ended - begun)[nth], out=np.ones(len(nth)), where=longer)

@@ -42,8 +42,8 @@ class Peer(NamedTuple):
 class Watched:
     """A table of rows, and the rates of `metrics` for each of them."""
 
-    def __init__(self, rows: int, metrics: int, window_s: int) -> None:
-        self.rates = Rates(rows, metrics)
+    def __init__(self, rows: int, metrics: int, window_s: int, known: bool = False) -> None:
+        self.rates = Rates(rows, metrics, window_s, known)
         self.table = Table(rows, self.rates)
         self._window_s = window_s
 

@@ -28,8 +28,8 @@ typedef struct { /* Records as they came; folds.py has the same order. */
     const double *begun, *ended;
     const uint32_t *sampling;
     const uint64_t *packets, *bytes;
-    const uint16_t *source_port, *destination_port;
-    const uint64_t *source_high, *source_low, *destination_high, *destination_low;
+    const uint16_t *l4[2]; /* The source's, and the destination's; */
+    const uint64_t *address[2][2]; /* the higher half of each, and the lower. */
     const uint8_t *ip_version;
 } told;
 
@@ -135,10 +135,17 @@ typedef struct { /* Counts of a row's cells that were hit, and from how many thi
     double least;
 } tally;
 
-typedef struct { /* Amounts by row, second and metric: a record's seconds are side by side. */
-    float *amounts;
-    double *most; /* Of each row and metric; grows by what is added. */
-    int64_t slots, apart, metrics; /* Slots are a power of two; so many amounts lie between the beginnings of rows. */
+typedef struct { /* What a row has: side by side, as are a record's seconds. */
+    int64_t until; /* It has seconds before this one, as many as there are slots. */
+    double most[MOST_AMOUNTS]; /* Of each metric; grows by what is added. */
+    double none;
+    float amounts[]; /* By second and metric. */
+} ring;
+
+typedef struct {
+    char *rows;
+    int64_t slots, apart, metrics; /* Slots are a power of two; so many bytes lie between the beginnings of rows. */
+    int64_t oldest; /* The first second that is remembered. */
 } rings;
 
 typedef struct {
@@ -163,7 +170,7 @@ typedef struct { /* Which records a detector takes, by what key, and what they a
 typedef struct { /* What a fold finds: room for all records that are seen. */
     int64_t *chosen, *rows, *own, *first, *missed;
     uint64_t *keys;
-    int64_t *counts; /* Chosen, own, missed; and one more than the highest row that an amount was added to. */
+    int64_t *counts; /* Chosen, own, missed. */
     int64_t *given, *which, *heads, *many; /* For those who are welcomed: rows, and for each key its records. */
     uint64_t *order;
     uint32_t *slots;
@@ -175,7 +182,7 @@ typedef struct { /* With which address a row exchanged most, how much that was, 
 } exchanged;
 
 typedef struct { /* Which rows are asked for: of records of a side, that may have so much of a metric within a window. */
-    int64_t side, metric, window, clock;
+    int64_t side, metric, window;
     double least;
 } peak;
 
@@ -185,8 +192,11 @@ static inline uint64_t salted(uint64_t value, uint64_t salt) { /* As loops.c mix
     return mixed(value * 0x9E3779B97F4A7C15u + salt);
 }
 
-/* A port and a protocol, as far as there is room for them. */
-static inline uint16_t who(uint64_t port, uint8_t protocol) { return (uint16_t)(port + protocol * 0x9E37u); }
+/* A port and whether it is TCP, UDP or another protocol, as far as there is room for ports: what has rows for one of
+ * these is no reason to look at the rest. */
+static inline uint16_t who(uint64_t port, uint8_t protocol) {
+    return (uint16_t)(port << 2 | (unsigned)((protocol == 6) + 2 * (protocol == 17)));
+}
 
 /* Its protocol, direction, flags, and few packets or several, as one number. */
 static inline int64_t class_of(const told *t, const look *l, int64_t i) {
@@ -197,9 +207,9 @@ static inline int64_t class_of(const told *t, const look *l, int64_t i) {
 /* Writes what is asked for of a record that some fold takes. */
 static inline void fill(const told *t, const look *l, const seen *s, int64_t i, int64_t n) {
     int out = t->direction[i] == 1;
-    uint64_t high = (out ? t->destination_high : t->source_high)[i], low = (out ? t->destination_low : t->source_low)[i];
+    uint64_t high = t->address[out][0][i], low = t->address[out][1][i];
     uint32_t sampling = t->sampling[i] ? t->sampling[i] : 1, kinds = l->kinds[class_of(t, l, i)];
-    uint16_t source = t->source_port[i], destination = t->destination_port[i], peer_l4 = out ? destination : source;
+    uint16_t peer_l4 = t->l4[out][i];
     s->of[n] = (looked){
         t->begun[i],
         t->ended[i],
@@ -216,7 +226,7 @@ static inline void fill(const told *t, const look *l, const seen *s, int64_t i, 
         (uint8_t)out,
         {0},
     };
-    s->own_l4[n] = out ? source : destination;
+    s->own_l4[n] = t->l4[1 - out][i];
     s->peer_l4[n] = peer_l4;
     s->peer_high[n] = high;
     s->peer_low[n] = low;
@@ -229,7 +239,6 @@ static inline uint32_t taking(by_l4 by, uint16_t l4) { return by.choices[by.page
  * too often. */
 static int64_t look_at(const told *t, const look *l, const seen *s, int64_t from, int64_t until, int64_t n,
                        int64_t *listed_counts) {
-    const uint16_t *const l4[2] = {t->source_port, t->destination_port};
     uint32_t known[AT_ONCE], listed[AT_ONCE];
     int64_t known_count = 0, listed_count = 0;
     for (int64_t i = from; i < until; i++) {
@@ -240,7 +249,7 @@ static int64_t look_at(const told *t, const look *l, const seen *s, int64_t from
     for (int64_t k = 0; k < known_count; k++) {
         int64_t i = known[k], class = class_of(t, l, i);
         int out = t->direction[i] == 1;
-        uint32_t choices = l->by_kind[class] & taking(l->own, l4[1 - out][i]) & taking(l->peer, l4[out][i]);
+        uint32_t choices = l->by_kind[class] & taking(l->own, t->l4[1 - out][i]) & taking(l->peer, t->l4[out][i]);
         s->who[n + k] = who(l->keys[t->port[i]], t->protocol[i]);
         s->sources[n + k] = (uint32_t)i;
         s->choices[n + k] = (uint16_t)choices;
@@ -320,9 +329,11 @@ static int64_t choose(const fold *f, const seen *s, int64_t choice, int64_t from
             chosen[n] = i;
             n += s->choices[i] >> choice & marks[s->who[i] >> 3] >> (s->who[i] & 7) & 1;
         }
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++) {
             if (!(s->choices[chosen[i]] & FILLED))
                 fill_late(s, chosen[i]);
+            __builtin_prefetch(s->of + chosen[i]);
+        }
         return n;
     }
     for (int64_t i = from; i < until; i++) {
@@ -767,28 +778,43 @@ static inline double share_in(int64_t second, double begun, double ended) {
     return (to - from) / (ended - begun);
 }
 
+static inline ring *ring_of(const rings *g, int64_t at) { return (ring *)(void *)(g->rows + at * g->apart); }
+
+static inline float *in_second(const rings *g, ring *its, int64_t second) {
+    return its->amounts + (second & (g->slots - 1)) * g->metrics;
+}
+
 /* A record of that row is laid soon. */
 static inline void soon_laid(const rings *g, int64_t at, int64_t first) {
-    __builtin_prefetch(g->amounts + at * g->apart + (first & (g->slots - 1)) * g->metrics, 1);
-    __builtin_prefetch(g->most + at * g->metrics, 1);
+    ring *its = ring_of(g, at);
+    __builtin_prefetch(its, 1);
+    __builtin_prefetch(in_second(g, its, first), 1);
+}
+
+/* From now on the row has seconds before `until`, which is later than it was: new ones take the places of its oldest. One
+ * that begins anew is clear. */
+static inline void turn(const rings *g, ring *its, int64_t until) {
+    int64_t second = !its->until ? until : its->until > until - g->slots ? its->until : until - g->slots;
+    for (; second < until; second++)
+        for (int64_t metric = 0; metric < g->metrics; metric++)
+            in_second(g, its, second)[metric] = 0.0f;
+    its->until = until;
 }
 
 /* A record's amounts, laid over its seconds from `since` to `last`, evenly if it is longer than one. Seconds that are
  * wholly within it have the same share. */
-static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last,
+static inline void lay_so_many(const fold *f, const seen *s, ring *its, int64_t record, int64_t since, int64_t last,
                                int longer, int64_t amounts) {
     double begun = s->of[record].begun, ended = s->of[record].ended, whole[MOST_AMOUNTS], grown[MOST_AMOUNTS] = {0.0};
     double share = longer ? share_in(since, begun, ended) : 1.0, inner = longer ? 1.0 / (ended - begun) : 0.0;
     double last_share = longer ? share_in(last, begun, ended) : 1.0;
-    const rings *ring = f->ring;
-    float *its = ring->amounts + at * ring->apart;
-    int64_t metric[MOST_AMOUNTS], mask = ring->slots - 1, until = last < since + mask ? last : since + mask;
+    int64_t metric[MOST_AMOUNTS];
     for (int64_t a = 0; a < amounts; a++) {
         whole[a] = much(f->amounts + a, s, record);
         metric[a] = f->amounts[a].metric[s->of[record].out];
     }
-    for (int64_t second = since; second <= until; second++) {
-        float *of_second = its + (second & mask) * ring->metrics;
+    for (int64_t second = since; second <= last; second++) {
+        float *of_second = in_second(f->ring, its, second);
         for (int64_t a = 0; a < amounts; a++) {
             float *cell = of_second + metric[a], before = *cell, after = before + (float)(whole[a] * share);
             *cell = after;
@@ -797,25 +823,31 @@ static inline void lay_so_many(const fold *f, const seen *s, int64_t at, int64_t
         share = second + 1 == last ? last_share : inner;
     }
     for (int64_t a = 0; a < amounts; a++)
-        ring->most[at * ring->metrics + metric[a]] += grown[a];
+        its->most[metric[a]] += grown[a];
 }
 
 /* The same; of how many amounts is better known when it is compiled. */
-static inline void lay(const fold *f, const seen *s, int64_t at, int64_t record, int64_t since, int64_t last,
-                       int longer) {
+static inline void lay(const fold *f, const seen *s, ring *its, int64_t record) {
+    const rings *g = f->ring;
+    int64_t first = begins(s, record), last = ends(s, record), since = first > g->oldest ? first : g->oldest;
+    if (last < g->oldest)
+        return;
+    if (last >= its->until)
+        turn(g, its, last + 1);
+    since = since > its->until - g->slots ? since : its->until - g->slots;
     if (f->amount_count == 2)
-        lay_so_many(f, s, at, record, since, last, longer, 2);
+        lay_so_many(f, s, its, record, since, last, first < last, 2);
     else
-        lay_so_many(f, s, at, record, since, last, longer, f->amount_count);
+        lay_so_many(f, s, its, record, since, last, first < last, f->amount_count);
 }
 
-/* What the records that the fold has found add to their rows; amounts from the second `oldest` on, one record after the
- * other, as numpy does it: sums of floats depend on their order. */
-EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, found *r) {
+/* What the records that the fold has found add to their rows; amounts one record after the other, as numpy does it: sums
+ * of floats depend on their order. */
+EXPORTED void suimon_count(const fold *does, const seen *from, const found *r) {
     const fold fold_here = *does, *f = &fold_here;
     const seen seen_here = *from, *s = &seen_here;
     uint64_t things[AT_ONCE];
-    int64_t count = r->counts[0], high = 0;
+    int64_t count = r->counts[0];
     for (int64_t from = 0; from < count && f->hit_count; from += AT_ONCE) {
         int64_t some = count - from < AT_ONCE ? count - from : AT_ONCE;
         for (int64_t h = 0; h < f->hit_count; h++) {
@@ -828,19 +860,9 @@ EXPORTED void suimon_count(const fold *does, const seen *from, int64_t oldest, f
             __builtin_prefetch(s->of + r->chosen[i + 2 * SOON]);
         if (i + SOON < count && r->rows[i + SOON] >= 0)
             soon_laid(f->ring, r->rows[i + SOON], begins(s, r->chosen[i + SOON]));
-        int64_t record = r->chosen[i], at = r->rows[i];
-        if (at < 0)
-            continue;
-        int64_t first = begins(s, record), last = ends(s, record);
-        high = at < high ? high : at + 1;
-        if (last >= oldest)
-            lay(f, s, at, record, first > oldest ? first : oldest, last, first < last);
+        if (r->rows[i] >= 0)
+            lay(f, s, ring_of(f->ring, r->rows[i]), r->chosen[i]);
     }
-    r->counts[3] = high;
-}
-
-static inline double in_second(const rings *g, int64_t at, int64_t metric, int64_t second) {
-    return (double)g->amounts[at * g->apart + (second & (g->slots - 1)) * g->metrics + metric];
 }
 
 /* Of the rows those that may have so much within some window, as rates.py says: which rows, the last second of the window
@@ -851,14 +873,16 @@ EXPORTED int64_t suimon_near(const rings *g, const table *t, const int64_t *rows
     double sums[MOST_SECONDS + 1] = {0.0}; /* Before each second. */
     for (int64_t i = 0; i < count; i++) {
         int64_t at = rows[i], best = 0;
-        double *most = g->most + at * g->metrics + p->metric;
+        ring *its = ring_of(g, at);
+        double *most = its->most + p->metric, ended = t->rows[at].ended;
         if (!(t->rows[at].sides & (uint32_t)p->side) || !(*most >= p->least))
             continue;
-        double ended = t->rows[at].ended, earliest = (double)(p->clock - g->slots + seconds);
-        ended = ended > earliest ? ended : earliest;
         int64_t first = (int64_t)ended - (ended <= (double)(int64_t)ended) - seconds + 1;
+        if (first + seconds > its->until)
+            turn(g, its, first + seconds);
+        int64_t unknown = g->oldest > first ? g->oldest - first : 0;
         for (int64_t k = 0; k < seconds; k++)
-            sums[k + 1] = sums[k] + in_second(g, at, p->metric, first + k);
+            sums[k + 1] = sums[k] + (k < unknown ? 0.0 : (double)in_second(g, its, first + k)[p->metric]);
         for (int64_t k = 1; k <= LOOK_BACK_S; k++)
             if (sums[k + window] - sums[k] > sums[best + window] - sums[best])
                 best = k;
@@ -869,7 +893,7 @@ EXPORTED int64_t suimon_near(const rings *g, const table *t, const int64_t *rows
             double until = 0.0, before = 0.0;
             for (int64_t k = 0; k < best + window; k++) {
                 before = k == best ? until : before;
-                until += in_second(g, at, metric, first + k);
+                until += k < unknown ? 0.0 : (double)in_second(g, its, first + k)[metric];
             }
             amounts[n * g->metrics + metric] = until - before;
         }

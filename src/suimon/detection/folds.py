@@ -8,11 +8,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.detection import layouts
 from suimon.detection.choices import (
     COUNTED,
     LETTERS,
@@ -66,11 +67,11 @@ class Looked:
         self._arrays = keys, kinds = np.ascontiguousarray(how.keys), np.ascontiguousarray(how.kinds)
         times = how.clock_s - how.history_s, how.clock_s + 1.0, how.several
         chosen, self.choices = self.room.chosen(how.kinds), self.room.known()
-        self._how = _Look(place(keys), len(keys), *times, self.room.salt, place(kinds), how.transport, *chosen)
+        self._how = layouts.Look(place(keys), len(keys), *times, self.room.salt, place(kinds), how.transport, *chosen)
         self._places = np.array([batch.places(_READ_NUMBERS) for batch in batches], np.int64)
         self._counts = np.array([list(map(len, batches)), [0] * len(batches)], np.int64)
         told = place(self._places), *map(place, self._counts), len(batches)
-        self._parts = _Parts(*told)
+        self._parts = layouts.Parts(*told)
         self._turn = self.room.tell(ctypes.addressof(self._parts), ctypes.addressof(self._how))
         self.count = _LIBRARY.suimon_look(self.at)
 
@@ -92,42 +93,8 @@ class Looked:
         return self.room.columns(self.count)
 
 
-class _Parts(ctypes.Structure):
-    """As folds.c has it; likewise those below."""
-
-    _fields_ = (("of", AT), ("lengths", AT), ("ends", AT), ("count", NUMBER))
-
-
-class _Look(ctypes.Structure):
-    _fields_ = (
-        *(("keys", AT), ("ports", NUMBER)),
-        *((name, ctypes.c_double) for name in ("oldest", "latest", "several")),
-        *(("salt", ctypes.c_uint64), ("kinds", AT), ("transport", ctypes.c_uint64)),
-        *((name, AT) for name in ("by_kind", "by_own", "own_page", "by_peer", "peer_page")),
-        ("listed", ctypes.c_uint64),
-    )
-
-
-_MOST_AMOUNTS: Final = 4
 _FRESH: Final = 7
 """Where in a table's parts it is."""
-
-_ROW: Final = np.dtype([("key", "u8"), ("ended", "f8"), ("scale", "f8"), ("turn", "u4"), ("sides", "u4")])
-ORIGIN: Final = np.dtype(
-    [
-        *(
-            ("begun", "f8"),
-            ("port", "u8"),
-            ("peer_high", "u8"),
-            ("peer_low", "u8"),
-            ("own_l4", "u2"),
-            ("peer_l4", "u2"),
-        ),
-        *(("protocol", "u1"), ("out", "?"), ("ip_version", "u1"), ("none", "u1")),
-    ]
-)
-"""Of the record that brought a row in; `port` is the key of its port."""
-
 
 _NEW_SHARE: Final = 4
 """At most a quarter of the rows goes to new keys at once: what floods a table with keys can't empty it in one step,
@@ -143,13 +110,13 @@ class Keyed:
     """
 
     def __init__(self, most: int, twice: bool = False) -> None:
-        self._rows = np.zeros(most, _ROW)
+        self._rows = np.zeros(most, layouts.ROW)
         self.ended_s, self.scale = self._rows["ended"], self._rows["scale"]
         self.turn = 0
         """How often rows were asked for, and when each was last."""
         self.keys, self.turns, self.sides = self._rows["key"], self._rows["turn"], self._rows["sides"]
         """`sides` are those of the records of that turn: to the guest (1), and from it (2)."""
-        self.origins = np.zeros(most, ORIGIN)
+        self.origins = np.zeros(most, layouts.ORIGIN)
         assert most < 1 << 16, "a slot has room for no more"
         self._slots = np.zeros(1 << (2 * most).bit_length(), np.uint32)
         self._who, self._order = np.zeros(1 << 13, np.uint8), np.empty(most, np.uint64)
@@ -250,9 +217,6 @@ class Keyed:
         return found
 
 
-_HIT_ROW: Final = np.dtype([("most", "i8"), ("parts", "u8")])
-
-
 class Cells:
     """For each row cells that know when they were hit last: a second after the last one of what hit them, 0 for never.
 
@@ -263,10 +227,10 @@ class Cells:
     def __init__(self, rows: int, count: int) -> None:
         self._rows, self.base = rows, 0
         self.hit = np.zeros((min(rows, _LEAST_ROWS), count), np.uint16)
-        self._of_rows = np.zeros(rows, _HIT_ROW)
+        self._of_rows = np.zeros(rows, layouts.HIT_ROW)
         self.most = self._of_rows["most"]
         """As many cells of a row at least as were hit since this was set; 0 when none ever were."""
-        self._so = _Cells(place(self.hit), count, place(self._of_rows), 0)
+        self._so = layouts.Cells(place(self.hit), count, place(self._of_rows), 0)
         self.at = ctypes.addressof(self._so)
 
     def move(self, clock_s: float) -> None:
@@ -332,7 +296,8 @@ class Tallies:
         """Of each part the cells, of how many things so many hit ones tell, and the least that is asked for."""
         most = len(table.ended_s)
         self._parts, self._which, self._things = parts, np.empty(most, np.int64), np.empty((len(parts), most))
-        self._so = (_Tally * len(parts))(*(_Tally(cells.at, place(things), least) for cells, things, least in parts))
+        told = [layouts.Tally(cells.at, place(things), least) for cells, things, least in parts]
+        self._so = (layouts.Tally * len(parts))(*told)
         self._asked = ctypes.addressof(self._so), len(parts), table.at, window_s, scaled
         self._into = place(self._which), place(self._things)
 
@@ -347,72 +312,92 @@ class Tallies:
 
 
 class Rings:
-    """Amounts of each row, second and metric; the place of a second is its remainder. There is memory for as many rows
-    as are in use.
+    """Amounts of each row, second and metric: of `slots` seconds up to the last one that a row has any in. The place of
+    a second is its remainder. There is memory for as many rows as are in use.
     """
 
     def __init__(self, rows: int, slots: int, metrics: int) -> None:
-        assert slots & (slots - 1) == 0, "a power of two"
-        self._block, self.amounts = _ring(min(rows, _LEAST_ROWS), slots, metrics)
-        self.most: Floats = np.zeros((rows, metrics))
-        """As much at least as was added to each since this was set."""
-        self.oldest = 0
-        """The first second that there is."""
-        self.high = 0
-        """One more than the highest row that something was ever added to."""
-        self._so = _Rings(place(self._block), place(self.most), slots, self._block.shape[1], metrics)
+        self._most_rows, self.oldest, self.slots = rows, 0, slots
+        self._layout = layouts.ring(slots, metrics)
+        self._block = self._blank(min(rows, _LEAST_ROWS))
+        self._so = layouts.Rings(place(self._block), slots, self._layout.itemsize, metrics, 0)
         self.at = ctypes.addressof(self._so)
         self._near = np.empty(rows, np.int64), np.empty(rows, np.int64), np.empty((rows, metrics))
         self._into = tuple(map(place, self._near))
 
+    @property
+    def amounts(self) -> NDArray[np.float32]:
+        """(rows, slots, metrics)."""
+        return self._part("amounts")
+
+    @property
+    def most(self) -> Floats:
+        """As much at least as was added to each since this was set."""
+        return self._part("most")
+
+    @property
+    def until(self) -> Integers:
+        """A row's seconds are those before this."""
+        return self._part("until")
+
+    def _part(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._block.view(self._layout)[name][:, 0]
+        return found
+
+    def _blank(self, rows: int) -> NDArray[np.uint64]:
+        return np.zeros((rows, self._layout.itemsize // 8), np.uint64)
+
+    def advance(self, oldest: int) -> None:
+        """That is the first second to be remembered."""
+        self.oldest = self._so.oldest = oldest
+
     def clear(self, rows: Integers) -> None:
         """They begin anew."""
-        had, slots, metrics = self.amounts.shape
-        if (needed := _more(rows, had, len(self.most))) > had:
-            before, (self._block, self.amounts) = self._block, _ring(needed, slots, metrics)
-            self._block[:had] = before
-            self._so.amounts = place(self._block)
-        self.amounts[rows], self.most[rows] = 0, 0
+        if (needed := _more(rows, len(self._block), self._most_rows)) > len(self._block):
+            before, self._block = self._block, self._blank(needed)
+            self._block[: len(before)] = before
+            self._so.rows = place(self._block)
+        self._block[rows] = 0
 
     def lay(self, seen: Looked, chosen: Integers, rows: Integers, amounts: Sequence[Amount]) -> None:
         """Adds each record's amounts to its row, evenly over its seconds from `oldest` on; by numpy."""
         columns = seen.columns
-        self.high = max(self.high, int(rows.max(initial=-1)) + 1)
         first, last = seconds_of(columns, chosen)
         held = np.flatnonzero((rows >= 0) & (last >= self.oldest))
+        self.turn(rows[held], last[held] + 1)
+        since = np.maximum(first, self.oldest)
+        since[held] = np.maximum(since[held], self.until[rows[held]] - self.slots)
+        held = held[last[held] >= since[held]]
         rows, chosen = rows[held], chosen[held]
         spans = first[held], last[held], columns.begun[chosen], columns.ended[chosen]
-        nth, second, share = shares_of(*spans, self.oldest)
+        nth, second, share = shares_of(*spans, since[held])
         for each in amounts:
             values = values_of(columns, each)[chosen]
             metric = np.where(columns.out[chosen], each.metrics[1], each.metrics[0])
-            at = rows[nth], second % self.amounts.shape[1], metric[nth]
+            at = rows[nth], second % self.slots, metric[nth]
             np.add.at(self.amounts, at, (values[nth] * share).astype(np.float32))
             self.most[rows, metric] = np.inf
 
-    def near(self, table: Keyed, rows: Integers, wanted: Wanted, clock: int) -> Peaks | None:
-        """As `Rates.near`, by C; None without a compiler. `clock` is the last second there is."""
+    def turn(self, rows: Integers, until: Integers) -> None:
+        """From now on they have seconds before these: new ones take the places of their oldest. By numpy."""
+        which = np.unique(rows)
+        had = self.until[which]
+        np.maximum.at(self.until, rows, until)
+        last = self.until[which, None] - 1
+        second = last - (last - np.arange(self.slots)) % self.slots
+        self.amounts[which] = np.where((second < had[:, None])[:, :, None], self.amounts[which], 0)
+
+    def near(self, table: Keyed, rows: Integers, wanted: Wanted) -> Peaks | None:
+        """As `Rates.near`, by C; None without a compiler."""
         if _LIBRARY is None:
             return None
         side, metric, _, window_s = wanted
-        assert window_s + 4 <= self.amounts.shape[1] <= 64, "folds.c has no room for more"
-        so = _Peak(side, metric, window_s, clock, wanted.least)
+        assert window_s + 4 <= self.slots <= 64, "folds.c has no room for more"
+        so = layouts.Peak(side, metric, window_s, wanted.least)
         count = _LIBRARY.suimon_near(self.at, table.at, place(rows), len(rows), ctypes.byref(so), *self._into)
         order = self._near[0][:count].argsort()
         above, last, amounts = self._near
         return Peaks(above[order], last[order], amounts[order])
-
-
-def _ring(rows: int, slots: int, metrics: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A block for so many rows, and their amounts in it. Rows are an odd number of the cache's lines apart: those that
-    are a power of two apart would be in each other's way there.
-    """
-    block = np.zeros((rows, (-(-slots * metrics // _IN_LINE) | 1) * _IN_LINE), np.float32)
-    return block, block[:, : slots * metrics].reshape(rows, slots, metrics)
-
-
-_IN_LINE: Final = 16
-"""So many amounts are in one."""
 
 
 class Wanted(NamedTuple):
@@ -458,12 +443,13 @@ class Fold:
         records of one key are of one port and protocol.
         """
         self._adds = hits, rings, amounts = adds or Adds()
-        assert len(amounts) <= _MOST_AMOUNTS, "folds.c has no room for more"
+        assert len(amounts) <= layouts.MOST_AMOUNTS, "folds.c has no room for more"
         self._table, self._choice, self._key, self._known = table, choice, key, known
-        self._hits = (_Hits * len(hits))(*(_hits(*each) for each in hits))
+        self._hits = (layouts.Hits * len(hits))(*(_hits(*each) for each in hits))
         parts = [(COUNTED.index(each.column), each.kinds, *each.metrics) for each in amounts]
         self._amounts = np.array(parts, np.int64)
-        self._so = _Fold(choice.wanted | choice.but, choice.wanted, _at(choice.own), _at(choice.peer), _recipe(key))
+        asked, marked = choice.wanted | choice.but, (_at(choice.own), _at(choice.peer))
+        self._so = layouts.Fold(asked, choice.wanted, *marked, _recipe(key))
         self._so.table, self._so.known = table.at, known
         self._so.hit, self._so.hit_count = ctypes.addressof(self._hits), len(hits)
         self._so.amounts, self._so.amount_count = place(self._amounts), len(amounts)
@@ -496,10 +482,7 @@ class Fold:
         for cells, _ in hits:
             cells.move(seen.clock_s)
         if _LIBRARY is not None:
-            lane = seen.room.lanes[self._known]
-            _LIBRARY.suimon_count(self._at, seen.at, rings.oldest if rings else 0, lane.at)
-            if rings:
-                rings.high = max(rings.high, int(lane.counts[3]))
+            _LIBRARY.suimon_count(self._at, seen.at, seen.room.lanes[self._known].at)
             return
         keys = hashes_of(seen.columns, self._key, found.chosen)
         for cells, thing in hits:
@@ -526,52 +509,17 @@ def exchanged(seen: Looked, row: int, out: bool, octets: bool) -> Exchanged | No
     return lane.exchanged
 
 
-class _Recipe(ctypes.Structure):
-    _fields_ = (("of", ctypes.c_uint64), ("letters", ctypes.c_char * 8), ("plus", ctypes.c_uint64))
-
-
-class _Hits(ctypes.Structure):
-    _fields_ = (("cells", AT), ("thing", _Recipe))
-
-
-class _Cells(ctypes.Structure):
-    _fields_ = (("hit", AT), ("count", NUMBER), ("rows", AT), ("base", NUMBER))
-
-
-class _Tally(ctypes.Structure):
-    _fields_ = (("of", AT), ("things", AT), ("least", ctypes.c_double))
-
-
-class _Rings(ctypes.Structure):
-    _fields_ = (("amounts", AT), ("most", AT), ("slots", NUMBER), ("apart", NUMBER), ("metrics", NUMBER))
-
-
-class _Peak(ctypes.Structure):
-    _fields_ = (
-        *((name, NUMBER) for name in ("side", "metric", "window", "clock")),
-        ("least", ctypes.c_double),
-    )
-
-
-class _Fold(ctypes.Structure):
-    _fields_ = (
-        *(("asked", ctypes.c_uint64), ("wanted", ctypes.c_uint64), ("own", AT), ("peer", AT), ("key", _Recipe)),
-        *(("table", AT), ("known", NUMBER), ("hit", AT), ("hit_count", NUMBER)),
-        *(("ring", AT), ("amounts", AT), ("amount_count", NUMBER)),
-    )
-
-
 def _at(marked: Marks | None) -> int | None:
     return None if marked is None else place(marked)
 
 
-def _recipe(made: Hash) -> _Recipe:
+def _recipe(made: Hash) -> layouts.Recipe:
     assert len(made.letters) < 8 and set(made.letters) <= set(LETTERS), "letters that folds.c knows"
-    return _Recipe(OF.index(made.of), made.letters.encode(), made.plus)
+    return layouts.Recipe(OF.index(made.of), made.letters.encode(), made.plus)
 
 
-def _hits(cells: Cells, thing: Hash) -> _Hits:
-    return _Hits(cells.at, _recipe(thing))
+def _hits(cells: Cells, thing: Hash) -> layouts.Hits:
+    return layouts.Hits(cells.at, _recipe(thing))
 
 
 _FUNCTIONS: Final = {
@@ -579,7 +527,7 @@ _FUNCTIONS: Final = {
     "suimon_fill": Function((AT, NUMBER)),
     "suimon_find": Function((AT, AT, NUMBER, NUMBER, NUMBER, AT)),
     "suimon_welcome": Function((AT, NUMBER, AT, ctypes.c_double, AT), NUMBER),
-    "suimon_count": Function((AT, AT, NUMBER, AT)),
+    "suimon_count": Function((AT, AT, AT)),
     "suimon_claim": Function((AT, NUMBER, *[AT] * 4, NUMBER, AT, NUMBER)),
     "suimon_exchanged": Function((AT, AT, NUMBER, NUMBER, NUMBER, AT)),
     "suimon_rows": Function((AT, AT, NUMBER, AT)),

@@ -126,7 +126,7 @@ class Lane:
 
     def __init__(self, size: int) -> None:
         *self._made, self._keys = _apart((*["i8"] * 5, "u8"), size + 1)
-        self.counts = np.zeros(4, np.int64)
+        self.counts = np.zeros(3, np.int64)
         self.given, *groups, slots = _apart((*["i8"] * 4, "u8", "u8"), size + 1)
         """`given` are the rows of those who were welcomed last."""
         self._groups = (*groups, slots)
@@ -138,7 +138,7 @@ class Lane:
 
     def found(self) -> tuple[Rows, Integers, Hashes]:
         """As `Fold.find` gives it."""
-        count, known, lacking, _ = self.counts.tolist()
+        count, known, lacking = self.counts.tolist()
         chosen, of, own, first, missed = self._made
         rows = Rows(chosen[:count], of[:count], own[:known], first[:known])
         return rows, missed[:lacking], self._keys[:count]

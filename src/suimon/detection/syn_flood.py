@@ -36,7 +36,7 @@ class SynFlood:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._watched = Watched(_ROWS, 3, config.window_s)
+        self._watched = Watched(_ROWS, 3, config.window_s, known=True)
         self._table, self._rates = self._watched.table, self._watched.rates
         key = Hash("port", "d")
         begun = [Amount((_SYN, _SYN), "packets")]
