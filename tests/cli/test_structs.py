@@ -7,7 +7,7 @@ PROGRAM = """
 import sys, threading
 import msgspec
 import suimon.cli.serve
-from suimon.cli.structs import _below, make_ready
+from suimon.cli.structs import make_ready
 
 def read():
     for struct in structs:
@@ -18,8 +18,7 @@ def read():
         except (TypeError, msgspec.ValidationError):
             pass
 
-make_ready()
-structs = sorted(set(_below(msgspec.Struct)), key=str)
+structs = sorted(make_ready(), key=str)
 barrier, threads = threading.Barrier(3), [threading.Thread(target=read) for _ in range(3)]
 sys.setswitchinterval(1e-6)
 for each in threads:
@@ -33,4 +32,4 @@ print(len(structs))
 def test_no_thread_meets_a_struct_that_another_has_half_read() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=120)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert int(ran.stdout) > 400
+    assert int(ran.stdout) > 350

@@ -12,12 +12,16 @@ from contextlib import suppress
 import msgspec
 
 
-def make_ready() -> None:
-    """All that are loaded."""
+def make_ready() -> set[type[msgspec.Struct]]:
+    """All that are loaded and can be read: those that it returns. Nothing can be read into the others, which hold
+    functions and the like, or have names that only type checkers see.
+    """
+    ready = set()
     for each in set(_below(msgspec.Struct)):
-        # Nothing can be read into those that hold functions and the like, or have names that only type checkers see.
         with suppress(TypeError, NameError):
             msgspec.json.Decoder(each)
+            ready.add(each)
+    return ready
 
 
 def _below(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
