@@ -271,7 +271,7 @@ def peaks(batch: Batch, known: bool) -> list[Any]:
 def test_rows_that_may_be_above_a_threshold() -> None:
     compiled, plain = both(lambda: peaks(whatever(3000), known=False))
     assert compiled == plain
-    assert list(both(lambda: peaks(whatever(3000), known=True))) == [plain] * 2, "what was before a window doesn't matter"
+    assert list(both(lambda: peaks(whatever(3000), known=True))) == [plain] * 2, "how much is kept is no matter"
     counts = [len(each[0]) for each in plain]
     assert 0 in counts and max(counts) > 5, "some are, some aren't"
 
