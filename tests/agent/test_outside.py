@@ -83,7 +83,7 @@ async def settle():
 
 
 def neighbour_flows(switch):
-    return {key for key in switch.bridge.held if getattr(key, "stage", None) == Stage.NEIGHBOUR and key.priority == 100}
+    return {key for key in switch.bridge.held if getattr(key, "stage", None) == Stage.NEIGHBOUR and key.priority == 70}
 
 
 def test_a_floating_ip_is_announced_and_its_gateway_asked_for_once_its_flows_are_in(tmp_path):

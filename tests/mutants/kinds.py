@@ -94,6 +94,22 @@ def _complaint_edits(node: ast.AST) -> Iterator[tuple[ast.expr, str]]:
             yield node, f"{ast.unparse(left)} + {ast.unparse(right)}"
 
 
+def questions_spoilt(root: Path) -> Iterator[Mutant]:
+    """Of what leads guests' questions for addresses to their answers each yield left out, and each action."""
+    source = Source.read(root, root / "suimon" / "pipeline" / "who_has.py")
+    edits: list[tuple[ast.expr, bytes]] = []
+    for statement in source.tree.body:
+        match statement:
+            case ast.AnnAssign(value=ast.Tuple(elts=actions)):
+                edits += [(action, b"*()") for action in actions]
+            case ast.FunctionDef():
+                yields = (node for node in _own_statements(statement) if isinstance(node, ast.Yield))
+                edits += [(node, b"(yield from ())") for node in yields]
+    for number, (node, text) in enumerate(edits, 1):
+        name = f"who_has:{number}"
+        yield Mutant(name, "who_has", source.path, source.start(node), source.end(node), text)
+
+
 def builtins_removed(root: Path) -> Iterator[Mutant]:
     """Each builtin and each aggregate of the policy language taken out."""
     for source in _sources(root, "policy"):
@@ -344,6 +360,7 @@ KINDS = {
     "stage": Kind(stages_removed, ("tests/pipeline",), sample=4),
     "producer": Kind(producers_removed, ("tests/pipeline",), sample=4),
     "fit": Kind(complaints_changed, ("tests/pipeline",), sample=2),
+    "who_has": Kind(questions_spoilt, ("tests/pipeline",), sample=2),
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
     "action": Kind(actions_broken, _OF_ACTIONS, sample=4),

@@ -26,8 +26,6 @@ def packet(mac: str, ip: str, kind: str, about: str, forged: dict[str, str]) -> 
             made = made.with_fields({"nd_sll": _mac(lla)}) if option else made
         case "na":
             made = neighbour_advertisement(_to(ends, ALL_NODES), about, lla)
-            if "to" in forged:
-                made = made.with_fields({"eth_dst": _mac(forged["to"]), "ipv6_dst": int(IPv6Address(forged["dst"]))})
         case "dhcp6":
             made = udp(_to(ends, DHCP_SERVERS), 547, 546)
         case "dhcp6-server":
@@ -35,6 +33,8 @@ def packet(mac: str, ip: str, kind: str, about: str, forged: dict[str, str]) -> 
         case _:
             number, group, hops = KINDS[kind]
             made = icmpv6(_to(ends, group), number, hops=hops)
+    if "to" in forged:
+        made = made.with_fields({"eth_dst": _mac(forged["to"]), "ipv6_dst": int(IPv6Address(forged["dst"]))})
     return made.with_fields({"ip_ttl": int(forged["hops"])}) if "hops" in forged else made
 
 

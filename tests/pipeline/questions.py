@@ -9,7 +9,7 @@ import msgspec
 
 from suimon.model import view
 from suimon.pipeline import ipv6
-from suimon.pipeline.fields import PROBE_ECN
+from suimon.pipeline.fields import PROBE_ECN, TARGET, WHO_HAS
 from suimon.pipeline.flow import Meter, SetField, UseMeter
 from suimon.pipeline.gateway import addresses
 from suimon.pipeline.remote import host_mac
@@ -188,7 +188,8 @@ class Questioner:
         return icmp_echo(ends, self._next_id)
 
     def _who_has(self, sender: Sender, ip: str, forged: dict[str, str]) -> Answer:
-        ends = Ends(forged.get("mac", sender.mac), BROADCAST, forged.get("ip", _ip(sender)), ip)
+        to = forged.get("to", BROADCAST)
+        ends = Ends(forged.get("mac", sender.mac), to, forged.get("ip", _ip(sender)), ip)
         name = _name(sender)
         journey = self.underlay.send(sender, arp(ends))
         if "way" in forged:
@@ -202,6 +203,7 @@ class Questioner:
             *[int(sender.mac.replace(":", ""), 16)] * 2,
         ), f"not a proper ARP reply: {reply.fields}"
         assert IPv4Address(reply.fields["arp_spa"]) == IPv4Address(ip)
+        assert IPv4Address(reply.fields["arp_tpa"]) == IPv4Address(ends.ip_src)
         return Answer(f"{mac}, {self._verdict(journey, name)}", journey.legs)
 
     def _served(self, sender: Sender, service: str, forged: dict[str, str]) -> Answer:
@@ -282,8 +284,11 @@ class Questioner:
 
 
 def _where(leg: Leg) -> str:
-    """The last stage that had a say: `reply` only carries out."""
-    last = [step for step in leg.result.steps if step.stage not in (Stage.REPLY, *ASIDE)][-1]
+    """The last stage that had a say: `reply` only carries out, as does what turns a question for an address around."""
+    carried_out = {Stage.REPLY, *ASIDE} | (
+        {Stage.LOOKUP} if leg.result.last.packet.fields.get(TARGET) == WHO_HAS else set()
+    )
+    last = [step for step in leg.result.steps if step.stage not in carried_out][-1]
     return f"at {last.stage.label}" + (f" by {last.flow.owner}" if last.flow else "")
 
 

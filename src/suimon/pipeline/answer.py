@@ -1,8 +1,8 @@
 """Stage answer: what the host answers itself, so that no broadcast crosses the cloud and no tenant needs a DHCP
 process.
 
-ARP for known addresses and for router and floating addresses is turned around here (RFC 826); DHCP requests, and ARP
-replies that the agent asked for, go to the agent, each through a meter of its own, so that no guest keeps the agent
+ARP for router and floating addresses is turned around here (RFC 826), that for ports in `who_has`; DHCP requests, and
+ARP replies that the agent asked for, go to the agent, each through a meter of its own, so that no guest keeps the agent
 busy.
 """
 
@@ -55,19 +55,10 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         # Asking for its own address is how a guest looks for duplicates: the answer must not come from here.
         own: dict[str, object] = {SOURCE: number, **_ARP_REQUEST, "arp_tpa": fixed.ip}
         yield flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.LOOKUP)])
-        if port.active:
-            yield _answered(facts, owner, network.id, fixed.ip, port.mac)
     yield Meter(meters.Range.AGENT | number, owner, rate=10, burst=20, packets=True)
     if leased(facts, port):
         actions: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
         yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **DHCP_REQUEST}, actions)
-
-
-def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
-    if peer.host != facts.host and facts.network(peer.network_id):
-        for ip in peer.ips:
-            if ":" not in ip:
-                yield _answered(facts, owner, peer.network_id, ip, peer.mac)
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
@@ -113,7 +104,6 @@ def arp_reply(ip: str, mac: str) -> list[Action]:
 PRODUCERS: Final[Producers] = {
     "bridge": bridge_flows,
     "port": port_flows,
-    "peer": peer_flows,
     "router": router_flows,
     "floating_ip": floating_flows,
 }

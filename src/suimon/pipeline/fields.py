@@ -94,7 +94,7 @@ ORIGIN: Final = "reg0"
 SOURCE: Final = "reg1"
 """The local port it came from; 0 when it came from a tunnel or a provider network."""
 TARGET: Final = "reg2"
-"""The local port it goes to."""
+"""The local port it goes to, or WHO_HAS."""
 ZONE: Final = "reg3"
 """Conntrack zone of the local port whose security groups are being asked: the port's own number."""
 GROUP_SET: Final = "reg4"
@@ -104,7 +104,7 @@ VERDICT: Final = "reg5"
 ROUTER: Final = "reg6"
 """The router that carries the packet between two networks."""
 NEXTHOP: Final = "reg7"
-"""The IPv4 address whose MAC the routed packet needs."""
+"""The IPv4 address whose MAC the routed packet needs, or that a guest asks for."""
 NEXTHOP6: Final = "xxreg2"
 """The IPv6 address whose MAC the routed packet needs: reg8 to reg11. It is written whole and matched by `wide`, since
 Open vSwitch tells of the registers singly.
@@ -138,6 +138,9 @@ INGRESS: Final = "nxm_in_port"
 FROM_GUEST: Final = 1
 FROM_TUNNEL: Final = 2
 FROM_PROVIDER: Final = 3
+
+WHO_HAS: Final = 0xFFFFFFFF
+"""No port's number: a guest's question for the address that is its NEXTHOP."""
 
 PROBE_ECN: Final = 1
 """ECT(1) (RFC 3168, 5): no SYN has it (6.1.1) and no ping; what the switch looks for of a probe, and no more."""

@@ -85,7 +85,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     # From one floating IP to another on the same host: it comes in again as if from outside.
     nearby = outside | {NEXTHOP: int(IPv4Address(floating.address))}
     again: list[Action] = [set_field("eth_dst", floating.mac), set_field(QUOTED, 0), Resubmit(Stage.FLOATING_IN)]
-    yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
+    yield flow(Stage.NEIGHBOUR, 80, owner, nearby, again)
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows, "floating_ip": floating_flows}

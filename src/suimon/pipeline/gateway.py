@@ -212,7 +212,7 @@ def _on_external(facts: Facts, owner: Owner, router: view.Router, nat: int) -> I
         # A guest of this host with a floating IP, or a router of it, has this address as its next hop.
         nearby = here | {NEXTHOP: int(IPv4Address(address))}
         again: list[Action] = [set_field("eth_dst", gateway.mac), Resubmit(Stage.FLOATING_IN)]
-        yield flow(Stage.NEIGHBOUR, 110, owner, nearby, again)
+        yield flow(Stage.NEIGHBOUR, 80, owner, nearby, again)
 
 
 def _apart(facts: Facts, owner: Owner, router: view.Router) -> Iterator[tuple[str, Passage]]:

@@ -38,6 +38,9 @@ _OWN: Final = 300
 _PREFIX: Final = 100
 """Priority of a /0; each bit of prefix adds one. The default gateway is below."""
 _DEFAULT: Final = 50
+_PORT: Final = 100
+_ROUTERS_ALONE: Final = 70
+"""Of next hops: ports are found by guests, too; the others come after the flow of `who_has` for what nobody has."""
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
@@ -64,13 +67,13 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if facts.found_here(port.id):
-        yield from found_at(facts, owner, port.network_id, port.mac, [fixed.ip for fixed in port.fixed_ips])
+        yield from _port(facts, owner, port, [fixed.ip for fixed in port.fixed_ips])
         yield from _held(facts, owner, port)
 
 
 def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
     if peer.host != facts.host:
-        yield from found_at(facts, owner, peer.network_id, peer.mac, peer.ips)
+        yield from _port(facts, owner, peer, peer.ips)
         yield from _held(facts, owner, peer)
 
 
@@ -100,14 +103,32 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
 
 
 def found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
-    """Next hops of either family on a network that routers of ours are on."""
-    if facts.network(network_id) is None or not facts.routed(network_id):
+    """Next hops of either family that routers look for, and guests don't find."""
+    if facts.routed(network_id):
+        for hop in _hops(facts, network_id, ips):
+            yield flow(Stage.NEIGHBOUR, _ROUTERS_ALONE, owner, hop, _found(mac))
+
+
+def _port(facts: Facts, owner: Owner, port: view.Port | view.Peer, ips: Iterable[str]) -> Iterator[Part]:
+    # Guests' solicitations are answered elsewhere: of IPv6, only routers look here.
+    routed = facts.routed(port.network_id)
+    for hop in _hops(facts, port.network_id, (ip for ip in ips if routed or ":" not in ip)):
+        yield flow(Stage.NEIGHBOUR, _PORT, owner, hop, _found(port.mac))
+
+
+def _hops(facts: Facts, network_id: str, ips: Iterable[str]) -> Iterator[dict[str, object]]:
+    if facts.network(network_id) is None:
         return
-    number = facts.number("network", network_id)
+    here: dict[str, object] = {NET: facts.number("network", network_id)}
     for ip in ips:
-        hop = {**ipv6.IPV6, **wide(NEXTHOP6, int(IPv6Address(ip)))} if ":" in ip else {NEXTHOP: int(IPv4Address(ip))}
-        found: list[Action] = [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)]
-        yield flow(Stage.NEIGHBOUR, 100, owner, {NET: number, **hop}, found)
+        if ":" in ip:
+            yield here | ipv6.IPV6 | wide(NEXTHOP6, int(IPv6Address(ip)))
+        else:
+            yield here | {NEXTHOP: int(IPv4Address(ip))}
+
+
+def _found(mac: str) -> list[Action]:
+    return [set_field("eth_dst", mac), Resubmit(Stage.LOOKUP)]
 
 
 def _static(facts: Facts, owner: Owner, router: view.Router, at_router: dict[str, object]) -> Iterator[Part]:

@@ -16,11 +16,10 @@ from typing import Final, NamedTuple
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
-from suimon.pipeline.answer import arp_reply
 from suimon.pipeline.discovery import OF_HOST, SOLICITED, advertisement
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, ORIGIN, SOURCE, TARGET
-from suimon.pipeline.flow import Action, Goto, Meter, Output, UseMeter, flow, set_field
+from suimon.pipeline.fields import FROM_GUEST, NEXTHOP, ORIGIN, SOURCE, TARGET, WHO_HAS
+from suimon.pipeline.flow import Action, Goto, Meter, Output, Resubmit, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
@@ -57,8 +56,8 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
         for family in (_IPV4, ipv6.IPV6):
             answered = family | {"in_port": SERVICES_OFPORT, "vlan_vid": 0, "ip_proto": protocol}
             yield flow(Stage.CLASSIFY, 100, owner, answered, [Goto(Stage.SERVICE_IN)])
-    who_has = {ORIGIN: FROM_GUEST, "eth_type": 0x0806, "arp_op": 1, "arp_tpa": SERVICES_IP}
-    yield flow(Stage.ANSWER, 90, owner, who_has, [*arp_reply(SERVICES_IP, SERVICES_MAC), Goto(Stage.REPLY)])
+    found: list[Action] = [set_field("eth_dst", SERVICES_MAC), Resubmit(Stage.LOOKUP)]
+    yield flow(Stage.NEIGHBOUR, 95, owner, {TARGET: WHO_HAS, NEXTHOP: int(ip_address(SERVICES_IP))}, found)
     solicited = {ORIGIN: FROM_GUEST, **SOLICITED, "nd_target": METADATA_IP6}
     yield flow(Stage.ANSWER, 90, owner, solicited, advertisement(SERVICES_MAC, METADATA_IP6, OF_HOST))
 

@@ -30,6 +30,7 @@ from suimon.pipeline import (
     rules,
     services,
     track,
+    who_has,
 )
 from suimon.pipeline.program import Producers
 
@@ -45,6 +46,7 @@ STAGES: Final[dict[str, Producers]] = {
     "count": count.PRODUCERS,
     "rules": rules.PRODUCERS,
     "answer": answer.PRODUCERS,
+    "who_has": who_has.PRODUCERS,
     "discovery": discovery.PRODUCERS,
     "fit": fit.PRODUCERS,
     "floating": floating.PRODUCERS,

@@ -2,7 +2,7 @@
 
 A packet enters at CLASSIFY and only moves on to later stages, but for RULES_OUT and RULES_IN, which are asked by
 resubmit from both security-group stages, for COUNT, which counts and comes back, and for routing, which goes back to
-LOOKUP on the other network.
+LOOKUP on the other network, as does a question for an address.
 Numbers leave room for later stages; a test holds them unique and rising.
 """
 
@@ -27,7 +27,7 @@ class Stage(IntEnum):
     RULES_OUT = 30  # rules for connections that the guest opened
     RULES_IN = 31  # rules for connections opened towards the guest
     SERVICE_OUT = 32  # to the services of this host: the source address becomes one that tells who asks
-    ANSWER = 34  # ARP, DHCP, ping to a router: answered here
+    ANSWER = 34  # ARP for routers, DHCP, ping to a router: answered here; ARP for ports is looked for in NEIGHBOUR
     ADVERTISE = 36  # a neighbour solicitation that became its answer gets the link-layer address
     FLOATING_IN = 38  # arriving at a floating IP: rewritten to the port behind it
     LOCAL_BACK = 40  # answers to who found a port at a local IP: from the local IP again
@@ -36,7 +36,7 @@ class Stage(IntEnum):
     FIT = 48  # what is too large for the next network, or can't go on, is told to its sender; the rest goes on
     FLOATING_OUT = 50  # leaving for the outside: rewritten to the floating IP
     LEAVE = 52  # back from a router's namespace on its gateway host: the next hop on the external network
-    NEIGHBOUR = 54  # next hop's address → MAC, then LOOKUP again
+    NEIGHBOUR = 54  # address of a next hop, or of whom a guest asks for → MAC, then LOOKUP again
     BLOCK_IN = 58  # port blocks on what goes to a guest
     TRACK_IN = 62  # into the target port's conntrack zone
     GROUP_IN = 66

@@ -1,0 +1,44 @@
+"""Stages answer, neighbour and lookup: a guest asks who has an address, and finds it where routers find next hops.
+
+So a host says once whose MAC an address has, for both (docs/decisions/0091). The address becomes the next hop, with
+`WHO_HAS` where a routed packet has no target yet. Stage neighbour writes the MAC and leads to lookup, where the
+question is turned around with it (RFC 826). Guests find ports there, and the services of their host; what else routers
+know comes after the flow that lets a question go on as whatever guests send does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from suimon.model.owner import Owner
+from suimon.pipeline.count import counted
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.fields import FROM_GUEST, NEXTHOP, ORIGIN, SENT_OUTSIDE, TARGET, WHO_HAS
+from suimon.pipeline.flow import Action, Goto, Move, Resubmit, flow, set_field
+from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.tables import Stage
+
+_ARP: Final[dict[str, object]] = {"eth_type": 0x0806}
+_LOOKED_FOR: Final[tuple[Action, ...]] = (set_field(TARGET, WHO_HAS), Goto(Stage.NEIGHBOUR))
+_TURNED: Final[tuple[Action, ...]] = (
+    Move("arp_sha", "arp_tha"),
+    Move("eth_dst", "arp_sha"),
+    Move("eth_src", "eth_dst"),
+    Move("arp_sha", "eth_src"),
+    set_field("arp_op", 2),
+    Move("arp_spa", "arp_tpa"),
+    Move(NEXTHOP, "arp_spa"),
+    Goto(Stage.REPLY),
+)
+
+
+def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
+    asked = {ORIGIN: FROM_GUEST, **_ARP, "arp_op": 1}
+    yield flow(Stage.ANSWER, 90, owner, asked, [Move("arp_tpa", NEXTHOP), *_LOOKED_FOR])
+    onwards: list[Action] = [set_field(TARGET, 0), *counted(SENT_OUTSIDE), Resubmit(Stage.FLOATING_IN)]
+    yield flow(Stage.NEIGHBOUR, 90, owner, {TARGET: WHO_HAS}, onwards)
+    yield flow(Stage.LOOKUP, 200, owner, {TARGET: WHO_HAS, **_ARP}, _TURNED)
+
+
+PRODUCERS: Final[Producers] = {"bridge": bridge_flows}
