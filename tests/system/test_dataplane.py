@@ -17,7 +17,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from suimon.dataplane.exports import Export
-from suimon.dataplane.layout import TUNNELS, Layout, Provider
+from suimon.dataplane.layout import SERVICES, TUNNELS, Layout, Provider
 from suimon.dataplane.openflow.connection import Config, Connection
 from suimon.dataplane.openflow.target import BridgeTarget, GroupKey, MeterKey, bridge_entries
 from suimon.dataplane.orphans import orphans
@@ -355,6 +355,37 @@ def test_the_layout_is_made_once_and_then_nothing_is_written(switch: OpenVSwitch
         assert switch.vsctl("list-ports", "br-int") == TUNNELS["geneve"], "it stays for the next network of its kind"
 
     asyncio.run(repaired_and_pruned())
+
+
+def test_a_port_that_is_being_taken_up_anew_is_no_difference(switch: OpenVSwitch) -> None:
+    """Were it written while the switch has yet to let go of it, the switch would go on with the device it has."""
+    switch.exec("ip", "link", "add", SERVICES, "type", "veth", "peer", "name", "there")
+    wanted, elsewhere = Layout(services=True), ("--no-wait", "set", "bridge", "br-int", "external_ids:seen=1")
+
+    def rows(model: Switch) -> list[str]:
+        return [uuid for uuid, row in model.mirror.interfaces.rows.items() if row.name == SERVICES]
+
+    async def scenario() -> None:
+        async with followed(switch) as model:
+            await model.ensure(wanted)
+            before = rows(model)
+            await model.changed()
+            daemon = int((switch.rundir / "ovs-vswitchd.pid").read_text())
+            os.kill(daemon, signal.SIGSTOP)
+            try:
+                reopening = asyncio.create_task(model.reopen(SERVICES, wanted))
+                assert (await model.changed()).links == {SERVICES: None}
+                checking = asyncio.create_task(model.repair(wanted))
+                await asyncio.to_thread(switch.vsctl, *elsewhere)
+                assert not rows(model)
+            finally:
+                os.kill(daemon, signal.SIGCONT)
+            await reopening
+            assert await checking == []
+            assert len(rows(model)) == 1
+            assert rows(model) != before
+
+    asyncio.run(scenario())
 
 
 def test_guests_are_seen_plugged_failing_changing_and_unplugged(switch: OpenVSwitch) -> None:

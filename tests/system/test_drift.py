@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from suimon.lab.births import at_once
+from tests.patience import patient
 from tests.system.agent_process import AgentProcess
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, born, same_flows
@@ -45,7 +46,7 @@ def test_drift_is_repaired_by_the_smallest_change_and_told(switch, controller, a
     lost = controller.wait_report(told(f"port/{PORTS[0].id}"))
     (drift,) = (each for each in lost.drifts if each.owner.startswith("port/"))
     assert (drift.missing, drift.changed, drift.extra) == (len(gone), 0, 0)
-    assert 0 <= drift.age_s < 10
+    assert 0 <= drift.age_s < patient(10)
     controller.wait_report(told(""))
     assert "1 flows" in controller.wait_report(lambda report: report.foreign).foreign
     after = born(switch)

@@ -34,6 +34,7 @@ from suimon.telemetry.flow.receiver import Config as ReceiverConfig
 from suimon.telemetry.flow.receiver import Receiver
 from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
+from tests.patience import patient
 from tests.system.live import LiveCloud
 from tests.system.namespaces import inside
 from tests.system.openvswitch import OpenVSwitch
@@ -130,7 +131,7 @@ def test_each_record_is_its_port_s_and_the_sums_are_right(live: LiveCloud, tmp_p
 async def _scenario(live: LiveCloud, directory: Path, protocol: Protocol) -> None:
     decoder, heard = Collector(Exporters()), Heard()
     switch = Switch(SwitchConfig(rundir=live.switch.rundir))
-    async with asyncio.timeout(60), running(switch.run()):
+    async with asyncio.timeout(patient(60)), running(switch.run()):
         await switch.ready()
         while not all(name in switch.plugged and switch.plugged[name].ifindex for name in ADDRESSES):
             await switch.changed()

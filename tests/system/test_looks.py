@@ -23,7 +23,7 @@ from suimon.telemetry.meter.meters import Config as MetersConfig
 from suimon.telemetry.meter.meters import Meters
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
-from tests.system.senders import A_SECOND, SERVERS, going_on, senders, session
+from tests.system.senders import A_SECOND, MAC, SERVERS, going_on, senders, session
 
 FEW = SERVERS[:10]
 """Each has several sessions in a second."""
@@ -76,13 +76,17 @@ def test_a_limit_tells_how_much_it_drops(live: LiveCloud) -> None:
     with going_on(live, "spammer", flood):
         seen = live.look(msgspec.structs.replace(MAIL, drops=True))
     live.forget("restrict", "l")
-    assert seen.restricted_out is not None
-    assert seen.let_on is not None and seen.sent_packets / seen.span_s > 2000
-    assert 0 < seen.let_on / seen.span_s < 1500
+    assert seen.restricted_out and seen.let_on
+    assert seen.let_on < 0.9 * seen.sent_packets, "more came than is let on"
+    assert seen.let_on / seen.span_s < 1500
 
 
 def test_who_forges_is_counted_and_becomes_a_finding(live: LiveCloud, tmp_path: Path) -> None:
     live.run("busy", "ip", "address", "add", "10.0.0.66/32", "dev", "eth0")
+    # Kernels ask again for whom they knew, and answer, by their own addresses: that would be let on.
+    for guest in ("busy", "server"):
+        live.run(guest, "ip", "neigh", "flush", "dev", "eth0")
+    live.run("busy", "ip", "neigh", "replace", FEW[0], "lladdr", f"{MAC}03", "nud", "permanent", "dev", "eth0")
     seen: list[Activity] = []
 
     def forge(_: int) -> None:

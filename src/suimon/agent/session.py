@@ -189,11 +189,9 @@ class Session:
 
     async def _repair_layout(self) -> list[Drift]:
         self._tell_obstacle()
-        wrong = self._switch.differences(layout := self._with_tunnels())
-        if not wrong:
-            return []
-        await self._switch.ensure(layout)
-        return [Drift(f"bridge/{layout.integration}", changed=len(wrong), example=wrong[0])]
+        layout = self._with_tunnels()
+        wrong = await self._switch.repair(layout)
+        return [Drift(f"bridge/{layout.integration}", changed=len(wrong), example=wrong[0])] if wrong else []
 
     def _tell_obstacle(self) -> None:
         """Nobody's traffic suffers when nothing is exported: it is told, and that is all."""

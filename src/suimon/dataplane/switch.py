@@ -107,19 +107,17 @@ class Switch:
         Raises LayoutRefused, ovsdb.TransactionRefused, or TimeoutError when ovs-vswitchd doesn't follow.
         """
         async with self._writing:
-            await self.ready()
-            self._layout = layout
-            operations = changes(layout, self.mirror, self.datapath_type)
-            if operations:
-                await self._connection.transact([*operations, _NEXT_CONFIGURATION])
-                log.info("layout_written", bridges=layout.bridges, operations=len(operations))
-            self._look({*self.mirror.interfaces.rows, *self._guests, *self._names})
-            asked = self.mirror.asked
-        await self._acted_on(asked)
-        try:
-            await self._until(lambda: self._taken_up(layout), self._config.timeout_s)
-        except TimeoutError as error:
-            raise TimeoutError("ovs-vswitchd did not take up the bridges in time: is it running?") from error
+            asked = await self._write(layout)
+        await self._took_up(layout, asked)
+
+    async def repair(self, layout: Layout) -> list[str]:
+        """As `ensure`: what it wrote, in words. What another call is just about to write is none of it."""
+        async with self._writing:
+            if wrong := self.differences(layout):
+                asked = await self._write(layout)
+        if wrong:
+            await self._took_up(layout, asked)
+        return wrong
 
     def differences(self, layout: Layout) -> list[str]:
         """What `ensure` would write, in words. Raises LayoutRefused."""
@@ -135,9 +133,9 @@ class Switch:
             await self.ready()
             if operations := removal(name, self.mirror):
                 await self._connection.transact([*operations, _NEXT_CONFIGURATION])
-            asked = self.mirror.asked
-        await self._acted_on(asked)
-        await self.ensure(layout)
+            await self._acted_on(self.mirror.asked)
+            asked = await self._write(layout)
+        await self._took_up(layout, asked)
 
     async def transact(self, operations: Sequence[Operation]) -> None:
         """Write to the database and wait until ovs-vswitchd has acted on it; the mirror shows it when this returns.
@@ -173,6 +171,23 @@ class Switch:
         if self._config.datapath != "auto":
             return self._config.datapath
         return "system" if kernel_datapath() else "netdev"
+
+    async def _write(self, layout: Layout) -> int:
+        """What the layout lacks, by who holds `_writing`: the configuration that the switch has to act on."""
+        await self.ready()
+        self._layout = layout
+        if operations := changes(layout, self.mirror, self.datapath_type):
+            await self._connection.transact([*operations, _NEXT_CONFIGURATION])
+            log.info("layout_written", bridges=layout.bridges, operations=len(operations))
+        self._look({*self.mirror.interfaces.rows, *self._guests, *self._names})
+        return self.mirror.asked
+
+    async def _took_up(self, layout: Layout, configuration: int) -> None:
+        await self._acted_on(configuration)
+        try:
+            await self._until(lambda: self._taken_up(layout), self._config.timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError("ovs-vswitchd did not take up the bridges in time: is it running?") from error
 
     def _take_updates(self, updates: TableUpdates) -> None:
         touched = self.mirror.update(updates)
