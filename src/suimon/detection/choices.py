@@ -1,6 +1,6 @@
 """What folds say of records, and what they do by numpy; `folds` has what is compiled.
 
-A place here is an index into the records of a `Seen`; rows are a table's, -1 for none.
+A place here is an index into the columns of a `Looked`; rows are a table's, -1 for none.
 """
 
 from __future__ import annotations

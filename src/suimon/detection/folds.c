@@ -51,12 +51,14 @@ typedef struct { /* The same as detectors look at them, likewise: what is asked 
 } looked;
 
 typedef struct {
-    looked *of;
-    uint16_t *own_l4, *peer_l4, *who;
-    uint64_t *peer_high, *peer_low; /* And these of hardly any. */
-    uint16_t *choices; /* Which of the room's choices take it, a bit each; and whether more is written than these. */
-    uint32_t *sources; /* Where in its batch it is. */
-    uint32_t *listed; /* For each of those that are listed `room` records, and how many there are. */
+    looked *of; /* Those that are filled, one behind the other, */
+    uint16_t *own_l4, *peer_l4;
+    uint64_t *peer_high, *peer_low; /* and these of hardly any. */
+    uint16_t *who; /* Of all that are known: */
+    uint16_t *choices; /* which of the room's choices take it, a bit each; and whether it is filled. */
+    uint32_t *places; /* Where it is: if it is filled, among these, else in its batch. */
+    int64_t *filled; /* How many are. */
+    uint32_t *listed; /* For each choice that is listed `room` places of filled ones, and how many there are. */
     int64_t *listed_counts;
     int64_t room;
     const parts *from;
@@ -204,7 +206,7 @@ static inline int64_t class_of(const told *t, const look *l, int64_t i) {
     return ((t->protocol[i] * 2 + (t->direction[i] == 1)) * 32 + (t->tcp_flags[i] & 31)) * 2 + (packets >= l->several);
 }
 
-/* Writes what is asked for of a record that some fold takes. */
+/* Writes to place `n` what is asked for of a record that some fold takes. */
 static inline void fill(const told *t, const look *l, const seen *s, int64_t i, int64_t n) {
     int out = t->direction[i] == 1;
     uint64_t high = t->address[out][0][i], low = t->address[out][1][i];
@@ -232,15 +234,19 @@ static inline void fill(const told *t, const look *l, const seen *s, int64_t i, 
     s->peer_low[n] = low;
 }
 
+typedef struct {
+    int64_t known, filled;
+} so_many;
+
 static inline uint32_t taking(by_l4 by, uint16_t l4) { return by.choices[by.page[l4 >> 8] << 8 | (l4 & 255)]; }
 
-/* Of a batch's records from `from` to `until`, at most AT_ONCE, those that are known go behind the `n` that are there.
- * Those that no listed choice takes are only noted. Returns how many are known then. Branches would be guessed wrongly
- * too often. */
-static int64_t look_at(const told *t, const look *l, const seen *s, int64_t from, int64_t until, int64_t n,
+/* Of a batch's records from `from` to `until`, at most AT_ONCE, those that are known go behind those `before`.
+ * What some listed choice takes is filled, the rest is only noted. Returns how many there are then. Branches would be
+ * guessed wrongly too often. */
+static so_many look_at(const told *t, const look *l, const seen *s, int64_t from, int64_t until, so_many before,
                        int64_t *listed_counts) {
     uint32_t known[AT_ONCE], listed[AT_ONCE];
-    int64_t known_count = 0, listed_count = 0;
+    int64_t known_count = 0, listed_count = 0, n = before.known, filled = before.filled;
     for (int64_t i = from; i < until; i++) {
         known[known_count] = (uint32_t)i;
         known_count += (t->port[i] >= 0) & (t->port[i] < l->ports) & ((uint8_t)(t->direction[i] - 1) <= 1) &
@@ -251,21 +257,22 @@ static int64_t look_at(const told *t, const look *l, const seen *s, int64_t from
         int out = t->direction[i] == 1;
         uint32_t choices = l->by_kind[class] & taking(l->own, t->l4[1 - out][i]) & taking(l->peer, t->l4[out][i]);
         s->who[n + k] = who(l->keys[t->port[i]], t->protocol[i]);
-        s->sources[n + k] = (uint32_t)i;
+        s->places[n + k] = (uint32_t)i;
         s->choices[n + k] = (uint16_t)choices;
         listed[listed_count] = (uint32_t)k;
         listed_count += (choices & l->listed) != 0;
     }
-    for (int64_t k = 0; k < listed_count; k++) {
+    for (int64_t k = 0; k < listed_count; k++, filled++) {
         int64_t at = n + listed[k];
-        fill(t, l, s, s->sources[at], at);
+        fill(t, l, s, s->places[at], filled);
         for (uint32_t left = s->choices[at] & (uint32_t)l->listed; left; left &= left - 1) {
             int which = __builtin_ctz(left);
-            s->listed[which * s->room + listed_counts[which]++] = (uint32_t)at;
+            s->listed[which * s->room + listed_counts[which]++] = (uint32_t)filled;
         }
+        s->places[at] = (uint32_t)filled;
         s->choices[at] |= FILLED;
     }
-    return n + known_count;
+    return (so_many){n + known_count, filled};
 }
 
 /* Returns how many are known. What is read and written is copied first: for all the compiler knows, bytes that are
@@ -274,19 +281,21 @@ EXPORTED int64_t suimon_look(const seen *into) {
     const parts *from = into->from;
     const look how = *into->how;
     const seen s = *into;
-    int64_t listed_counts[MOST_CHOICES] = {0}, n = 0;
+    int64_t listed_counts[MOST_CHOICES] = {0};
+    so_many so_far = {0, 0};
     for (int64_t part = 0; part < from->count; part++) {
         const told t = from->of[part];
         for (int64_t i = 0, count = from->lengths[part]; i < count; i += AT_ONCE)
-            n = look_at(&t, &how, &s, i, i + AT_ONCE < count ? i + AT_ONCE : count, n, listed_counts);
-        from->ends[part] = n;
+            so_far = look_at(&t, &how, &s, i, i + AT_ONCE < count ? i + AT_ONCE : count, so_far, listed_counts);
+        from->ends[part] = so_far.known;
     }
     memcpy(s.listed_counts, listed_counts, sizeof listed_counts);
-    return n;
+    *s.filled = so_far.filled;
+    return so_far.known;
 }
 
-/* A record that was only noted. */
-static void fill_late(const seen *s, int64_t n) {
+/* A record that was only noted is filled: where it is then. */
+static uint32_t fill_late(const seen *s, int64_t n) {
     const parts *from = s->from;
     int64_t low = 0, high = from->count - 1;
     while (low < high) {
@@ -296,15 +305,19 @@ static void fill_late(const seen *s, int64_t n) {
         else
             low = middle + 1;
     }
-    fill(from->of + low, s->how, s, s->sources[n], n);
+    fill(from->of + low, s->how, s, s->places[n], *s->filled);
     s->choices[n] |= FILLED;
+    return s->places[n] = (uint32_t)(*s->filled)++;
+}
+
+static inline int64_t place_of(const seen *s, int64_t n) {
+    return s->choices[n] & FILLED ? s->places[n] : fill_late(s, n);
 }
 
 /* All of them. */
 EXPORTED void suimon_fill(const seen *s, int64_t count) {
     for (int64_t n = 0; n < count; n++)
-        if (!(s->choices[n] & FILLED))
-            fill_late(s, n);
+        place_of(s, n);
 }
 
 static inline int marked(const uint8_t *marks, uint16_t which) {
@@ -330,24 +343,20 @@ static int64_t choose(const fold *f, const seen *s, int64_t choice, int64_t from
             n += s->choices[i] >> choice & marks[s->who[i] >> 3] >> (s->who[i] & 7) & 1;
         }
         for (int64_t i = 0; i < n; i++) {
-            if (!(s->choices[chosen[i]] & FILLED))
-                fill_late(s, chosen[i]);
+            chosen[i] = place_of(s, chosen[i]);
             __builtin_prefetch(s->of + chosen[i]);
         }
         return n;
     }
     for (int64_t i = from; i < until; i++) {
         chosen[n] = i;
-        n += (s->of[i].kinds & asked) == wanted;
+        n += (s->of[s->places[i]].kinds & asked) == wanted;
     }
-    const uint8_t *asked_of = f->known ? f->t->who : 0;
-    if (!f->own && !f->peer && !asked_of)
-        return n;
     for (int64_t i = 0; i < n; i++) {
-        int64_t record = chosen[i];
-        chosen[kept] = record;
-        kept += marked(f->own, s->own_l4[record]) & marked(f->peer, s->peer_l4[record]) &
-                marked(asked_of, s->who[record]);
+        int64_t at = s->places[chosen[i]], who = s->who[chosen[i]];
+        chosen[kept] = at;
+        kept += marked(f->own, s->own_l4[at]) & marked(f->peer, s->peer_l4[at]) &
+                marked(f->known ? f->t->who : 0, (uint16_t)who);
     }
     return kept;
 }

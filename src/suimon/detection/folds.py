@@ -1,6 +1,6 @@
 """What detectors do with each record: compiled (folds.c) where there was a compiler, else by numpy with equal results.
 
-A place here is an index into the records of a `Seen`; rows are a table's, -1 for none.
+A place here is an index into the columns of a `Looked`; rows are a table's, -1 for none.
 """
 
 from __future__ import annotations
@@ -84,11 +84,12 @@ class Looked:
 
     @cached_property
     def taken(self) -> Columns:
-        """What is written of those that folds take, and whatever of the others."""
+        """What is written of those that folds take, by place, and whatever behind them."""
         return self.columns if _LIBRARY is None else self.room.columns(self.count)
 
     @cached_property
     def columns(self) -> Columns:
+        """All of them, by place: in the order in which they were written."""
         self.fill()
         return self.room.columns(self.count)
 

@@ -21,8 +21,8 @@ _SEEN: Final = np.dtype(
 )
 """Most of what C has of a record, in a line of the cache; besides, there are columns."""
 _BESIDES: Final = {
-    **{"own_l4": "u2", "peer_l4": "u2", "who": "u2", "peer_high": "u8", "peer_low": "u8"},
-    **{"choices": "u2", "sources": "u4"},
+    **{"own_l4": "u2", "peer_l4": "u2", "peer_high": "u8", "peer_low": "u8"},
+    **{"who": "u2", "choices": "u2", "places": "u4"},
 }
 _MOST_CHOICES: Final = 15
 _LEAST_ROOM: Final = 4096
@@ -44,7 +44,7 @@ class Room:
         self._by_kind, self._by_own, self._by_peer = (np.zeros(count, np.uint16) for count in (0, 1 << 16, 1 << 16))
         self._pages: list[NDArray[Any]] = []
         self._chosen: tuple[int, ...] = ()
-        self.counts = np.zeros(_MOST_CHOICES, np.int64)
+        self.counts, self._filled = np.zeros(_MOST_CHOICES, np.int64), np.zeros(1, np.int64)
         self.make(_LEAST_ROOM)
 
     def choice(self, choice: Choice, listed: bool) -> int:
@@ -89,7 +89,7 @@ class Room:
         self._seen = np.empty(self.size, _SEEN)
         self._others = dict(zip(_BESIDES, _apart(tuple(_BESIDES.values()), self.size), strict=True))
         self._lists = np.empty((_MOST_CHOICES, self.size), np.uint32)
-        parts = self._seen, *self._others.values(), self._lists, self.counts
+        parts = self._seen, *self._others.values(), self._filled, self._lists, self.counts
         self._parts = np.array([*map(place, parts), self.size, 0, 0], np.int64)
         self.at = place(self._parts)
         self.lanes = Lane(self.size), Lane(self.size)
@@ -101,7 +101,7 @@ class Room:
         return self.turn
 
     def columns(self, count: int) -> Columns:
-        """The first so many that are there."""
+        """The first so many places."""
         found = {name: self._seen[name] for name in _SEEN.names or ()} | self._others
         return Columns(**{name: found[name][:count] for name in Columns._fields})
 

@@ -91,7 +91,8 @@ class Tag(Protocol):
 
 
 class Seen:
-    """The records of some batches that are of a cloud port, with their direction, and in time; arrays of one length.
+    """The records of some batches that are of a cloud port, with their direction, and in time; arrays of one length, in
+    which those that folds take come first.
 
     In a `room` that others look in, too, they can be read until the next does.
     """
@@ -118,7 +119,7 @@ class Seen:
 
     @property
     def taken(self) -> choices.Columns:
-        """The same of those that folds take; of the others, whatever."""
+        """The same of those that folds take; behind them, whatever."""
         return self.looked.taken
 
     def tag_of(self, key: int) -> Tag:
