@@ -285,10 +285,9 @@ class Questioner:
 
 def _where(leg: Leg) -> str:
     """The last stage that had a say: `reply` only carries out, as does what turns a question for an address around."""
-    carried_out = {Stage.REPLY, *ASIDE} | (
-        {Stage.LOOKUP} if leg.result.last.packet.fields.get(TARGET) == WHO_HAS else set()
-    )
-    last = [step for step in leg.result.steps if step.stage not in carried_out][-1]
+    asked = leg.result.last.packet.fields.get(TARGET) == WHO_HAS
+    carrying_out = {Stage.REPLY, *ASIDE, *([Stage.LOOKUP, Stage.ADVERTISE] if asked else [])}
+    last = [step for step in leg.result.steps if step.stage not in carrying_out][-1]
     return f"at {last.stage.label}" + (f" by {last.flow.owner}" if last.flow else "")
 
 

@@ -1,7 +1,7 @@
 """Stages answer and advertise for IPv6: who has that address is answered on the host, as with ARP.
 
-A solicitation for a port, a peer or a router's leg, or for the link-local address of one of those, is made into the
-advertisement (RFC 4861, 7.2.4) and sent back: no multicast crosses the cloud. It takes two stages, because the switch
+A solicitation for a router's leg or its link-local address is made into the advertisement (RFC 4861, 7.2.4) and sent
+back, one for a port in `who_has`: no multicast crosses the cloud. It takes two stages, because the switch
 lets an advertisement's option be written only where a flow matches an advertisement. Who looks for duplicates
 (RFC 4862, 5.4) asks from no address, and is answered by nobody but its rival. Router solicitations and DHCPv6 messages
 go to the agent, by the port's meter.
@@ -9,7 +9,7 @@ go to the agent, by the port's meter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from suimon.model import view
@@ -37,9 +37,6 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports or facts.network(port.network_id) is None:
         return
-    network = facts.number("network", port.network_id)
-    if port.active:
-        yield from _answered(owner, network, port.mac, ipv6.port_addresses(port), OF_HOST)
     number = facts.number("port", port.id)
     asking: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
     if ipv6.advertised(facts, port):
@@ -47,12 +44,6 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         yield flow(Stage.ANSWER, 100, owner, solicitation, asking)
     if ipv6.leased(facts, port):
         yield flow(Stage.ANSWER, 100, owner, {SOURCE: number, **ipv6.DHCPV6_REQUEST}, asking)
-
-
-def peer_flows(facts: Facts, owner: Owner, peer: view.Peer) -> Iterator[Part]:
-    if peer.host != facts.host and facts.network(peer.network_id):
-        network = facts.number("network", peer.network_id)
-        yield from _answered(owner, network, peer.mac, ipv6.addresses(peer.mac, peer.ips), OF_HOST)
 
 
 def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Part]:
@@ -63,20 +54,25 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     for (network_id, mac), ips in legs.items():
         if facts.network(network_id):
             network = facts.number("network", network_id)
-            yield from _answered(owner, network, mac, ipv6.addresses(mac, ips), OF_ROUTER)
+            for ip in ipv6.addresses(mac, ips):
+                asked = {NET: network, ORIGIN: FROM_GUEST, **SOLICITED, "nd_target": ip}
+                yield flow(Stage.ANSWER, 100, owner, asked, advertisement(mac, ip))
 
 
-def advertisement(mac: str, ip: str, flags: int) -> list[Action]:
-    """Turns a solicitation for `ip` around; stage advertise does the rest and sends it.
+def advertisement(mac: str, ip: str) -> list[Action]:
+    """Turns a solicitation for `ip` around, as a router."""
+    turned: list[Action] = [Move("eth_src", "eth_dst"), set_field("eth_src", mac)]
+    return [*turned, Move("ipv6_src", "ipv6_dst"), set_field("ipv6_src", ip), *answering(OF_ROUTER)]
+
+
+def answering(flags: int) -> list[Action]:
+    """What makes a solicitation whose addresses are turned around an advertisement; stage advertise does the rest and
+    sends it.
 
     The flags and the option's type come from a register: with the kernel's datapath the switch refuses to set them,
     which that can't do, and moves them nevertheless, as it makes answers itself (docs/decisions/0014).
     """
     return [
-        Move("eth_src", "eth_dst"),
-        set_field("eth_src", mac),
-        Move("ipv6_src", "ipv6_dst"),
-        set_field("ipv6_src", ip),
         set_field("ip_ttl", 255),
         set_field("icmpv6_type", ipv6.ADVERTISEMENT),
         set_field(ANSWERING, flags),
@@ -87,15 +83,8 @@ def advertisement(mac: str, ip: str, flags: int) -> list[Action]:
     ]
 
 
-def _answered(owner: Owner, network: int, mac: str, ips: Iterable[str], flags: int) -> Iterator[Part]:
-    for ip in ips:
-        asked = {NET: network, ORIGIN: FROM_GUEST, **SOLICITED, "nd_target": ip}
-        yield flow(Stage.ANSWER, 100, owner, asked, advertisement(mac, ip, flags))
-
-
 PRODUCERS: Final[Producers] = {
     "bridge": bridge_flows,
     "port": port_flows,
-    "peer": peer_flows,
     "router": router_flows,
 }

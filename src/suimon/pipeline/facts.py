@@ -285,7 +285,7 @@ class Facts:
         return all(group is not None and not group.stateful for group in groups)
 
     def routed(self, network_id: str) -> bool:
-        """Whether a router has a leg on the network, so that its ports are looked up by address."""
+        """Whether a router has a leg on the network: then others are met there, and packets complained about."""
         return self.has("router@network", network_id)
 
     def found_here(self, port_id: str) -> bool:
@@ -382,9 +382,7 @@ class Facts:
         name = str(key)
         if index == "router@network":
             self._mark("port", self.found("port@network", key))
-            self._mark("peer", self.found("peer@network", key))
             self._mark("leg", self.found("leg@network", key))
-            self._mark("neighbour", self._neighbours_on(name))
         elif index == "vtep":
             self._mark("vtep", (name,))
         elif index == "port@parent":

@@ -106,7 +106,7 @@ ROUTER: Final = "reg6"
 NEXTHOP: Final = "reg7"
 """The IPv4 address whose MAC the routed packet needs, or that a guest asks for."""
 NEXTHOP6: Final = "xxreg2"
-"""The IPv6 address whose MAC the routed packet needs: reg8 to reg11. It is written whole and matched by `wide`, since
+"""The same of IPv6: reg8 to reg11. It is written whole and matched by `wide`, since
 Open vSwitch tells of the registers singly.
 """
 ANSWERING: Final = "reg7"
@@ -140,7 +140,7 @@ FROM_TUNNEL: Final = 2
 FROM_PROVIDER: Final = 3
 
 WHO_HAS: Final = 0xFFFFFFFF
-"""No port's number: a guest's question for the address that is its NEXTHOP."""
+"""No port's number: a guest's question for the address that is its NEXTHOP or NEXTHOP6."""
 
 PROBE_ECN: Final = 1
 """ECT(1) (RFC 3168, 5): no SYN has it (6.1.1) and no ping; what the switch looks for of a probe, and no more."""

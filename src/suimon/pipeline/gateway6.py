@@ -15,7 +15,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
-from suimon.pipeline.discovery import ADVERTISED, OF_ROUTER, SOLICITED, advertisement
+from suimon.pipeline.discovery import ADVERTISED, SOLICITED, advertisement
 from suimon.pipeline.ecmp import outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTED, ROUTER
@@ -102,7 +102,7 @@ def _answered(owner: Owner, network: view.Network, router: view.Router, outside:
     own = ipv6.addresses(gateway.mac, (gateway.ip6 or "",))
     for ip in (*own, *(router.proxied or ())):
         asked = from_outside | SOLICITED | {"nd_target": ip}
-        yield flow(Stage.ANSWER, 100, owner, asked, advertisement(gateway.mac, ip, OF_ROUTER))
+        yield flow(Stage.ANSWER, 100, owner, asked, advertisement(gateway.mac, ip))
     for ip in own:
         told = from_outside | ADVERTISED | {"eth_dst": gateway.mac, "ipv6_dst": ip}
         yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])

@@ -67,7 +67,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if facts.found_here(port.id):
-        yield from _port(facts, owner, port, [fixed.ip for fixed in port.fixed_ips])
+        yield from _port(facts, owner, port, tuple(fixed.ip for fixed in port.fixed_ips))
         yield from _held(facts, owner, port)
 
 
@@ -104,15 +104,14 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
 
 def found_at(facts: Facts, owner: Owner, network_id: str, mac: str, ips: Iterable[str]) -> Iterator[Part]:
     """Next hops of either family that routers look for, and guests don't find."""
-    if facts.routed(network_id):
-        for hop in _hops(facts, network_id, ips):
-            yield flow(Stage.NEIGHBOUR, _ROUTERS_ALONE, owner, hop, _found(mac))
+    for hop in _hops(facts, network_id, ips):
+        yield flow(Stage.NEIGHBOUR, _ROUTERS_ALONE, owner, hop, _found(mac))
 
 
-def _port(facts: Facts, owner: Owner, port: view.Port | view.Peer, ips: Iterable[str]) -> Iterator[Part]:
-    # Guests' solicitations are answered elsewhere: of IPv6, only routers look here.
-    routed = facts.routed(port.network_id)
-    for hop in _hops(facts, port.network_id, (ip for ip in ips if routed or ":" not in ip)):
+def _port(facts: Facts, owner: Owner, port: view.Port | view.Peer, ips: tuple[str, ...]) -> Iterator[Part]:
+    """By its link-local address, too, as guests do (RFC 4861, 7.2)."""
+    own = [*(ip for ip in ips if ":" not in ip), *ipv6.addresses(port.mac, ips)]
+    for hop in _hops(facts, port.network_id, own):
         yield flow(Stage.NEIGHBOUR, _PORT, owner, hop, _found(port.mac))
 
 

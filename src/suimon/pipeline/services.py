@@ -16,9 +16,8 @@ from typing import Final, NamedTuple
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
-from suimon.pipeline.discovery import OF_HOST, SOLICITED, advertisement
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, NEXTHOP, ORIGIN, SOURCE, TARGET, WHO_HAS
+from suimon.pipeline.fields import NEXTHOP, NEXTHOP6, SOURCE, TARGET, WHO_HAS, wide
 from suimon.pipeline.flow import Action, Goto, Meter, Output, Resubmit, UseMeter, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
@@ -57,9 +56,8 @@ def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
             answered = family | {"in_port": SERVICES_OFPORT, "vlan_vid": 0, "ip_proto": protocol}
             yield flow(Stage.CLASSIFY, 100, owner, answered, [Goto(Stage.SERVICE_IN)])
     found: list[Action] = [set_field("eth_dst", SERVICES_MAC), Resubmit(Stage.LOOKUP)]
-    yield flow(Stage.NEIGHBOUR, 95, owner, {TARGET: WHO_HAS, NEXTHOP: int(ip_address(SERVICES_IP))}, found)
-    solicited = {ORIGIN: FROM_GUEST, **SOLICITED, "nd_target": METADATA_IP6}
-    yield flow(Stage.ANSWER, 90, owner, solicited, advertisement(SERVICES_MAC, METADATA_IP6, OF_HOST))
+    for hop in ({NEXTHOP: int(ip_address(SERVICES_IP))}, wide(NEXTHOP6, int(ip_address(METADATA_IP6)))):
+        yield flow(Stage.NEIGHBOUR, 95, owner, {TARGET: WHO_HAS, **hop}, found)
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:

@@ -27,7 +27,7 @@ class Stage(IntEnum):
     RULES_OUT = 30  # rules for connections that the guest opened
     RULES_IN = 31  # rules for connections opened towards the guest
     SERVICE_OUT = 32  # to the services of this host: the source address becomes one that tells who asks
-    ANSWER = 34  # ARP for routers, DHCP, ping to a router: answered here; ARP for ports is looked for in NEIGHBOUR
+    ANSWER = 34  # ARP and ND for routers, DHCP: answered here; who asks for a port, goes to NEIGHBOUR
     ADVERTISE = 36  # a neighbour solicitation that became its answer gets the link-layer address
     FLOATING_IN = 38  # arriving at a floating IP: rewritten to the port behind it
     LOCAL_BACK = 40  # answers to who found a port at a local IP: from the local IP again

@@ -2,8 +2,8 @@
 
 So a host says once whose MAC an address has, for both (docs/decisions/0091). The address becomes the next hop, with
 `WHO_HAS` where a routed packet has no target yet. Stage neighbour writes the MAC and leads to lookup, where the
-question is turned around with it (RFC 826). Guests find ports there, and the services of their host; what else routers
-know comes after the flow that lets a question go on as whatever guests send does.
+question is turned around with it (RFC 826; RFC 4861, 7.2.4). Guests find ports there, and the services of their host;
+what else routers know comes after the flow that lets a question go on as whatever guests send does.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import Final
 
 from suimon.model.owner import Owner
 from suimon.pipeline.count import counted
+from suimon.pipeline.discovery import OF_HOST, SOLICITED, answering
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, NEXTHOP, ORIGIN, SENT_OUTSIDE, TARGET, WHO_HAS
+from suimon.pipeline.fields import FROM_GUEST, NEXTHOP, NEXTHOP6, ORIGIN, SENT_OUTSIDE, TARGET, WHO_HAS
 from suimon.pipeline.flow import Action, Goto, Move, Resubmit, flow, set_field
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
 
 _ARP: Final[dict[str, object]] = {"eth_type": 0x0806}
 _LOOKED_FOR: Final[tuple[Action, ...]] = (set_field(TARGET, WHO_HAS), Goto(Stage.NEIGHBOUR))
-_TURNED: Final[tuple[Action, ...]] = (
+_TURNED_ARP: Final[tuple[Action, ...]] = (
     Move("arp_sha", "arp_tha"),
     Move("eth_dst", "arp_sha"),
     Move("eth_src", "eth_dst"),
@@ -31,14 +32,26 @@ _TURNED: Final[tuple[Action, ...]] = (
     Move(NEXTHOP, "arp_spa"),
     Goto(Stage.REPLY),
 )
+_TURNED_ND: Final[tuple[Action, ...]] = (
+    Move("ipv6_src", "ipv6_dst"),
+    Move(NEXTHOP6, "ipv6_src"),
+    # The next hop's registers are free from here on.
+    Move("eth_dst", NEXTHOP6),
+    Move("eth_src", "eth_dst"),
+    Move(NEXTHOP6, "eth_src"),
+    *answering(OF_HOST),
+)
 
 
 def bridge_flows(_facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     asked = {ORIGIN: FROM_GUEST, **_ARP, "arp_op": 1}
     yield flow(Stage.ANSWER, 90, owner, asked, [Move("arp_tpa", NEXTHOP), *_LOOKED_FOR])
+    solicited = {ORIGIN: FROM_GUEST, **SOLICITED}
+    yield flow(Stage.ANSWER, 90, owner, solicited, [Move("nd_target", NEXTHOP6), *_LOOKED_FOR])
     onwards: list[Action] = [set_field(TARGET, 0), *counted(SENT_OUTSIDE), Resubmit(Stage.FLOATING_IN)]
     yield flow(Stage.NEIGHBOUR, 90, owner, {TARGET: WHO_HAS}, onwards)
-    yield flow(Stage.LOOKUP, 200, owner, {TARGET: WHO_HAS, **_ARP}, _TURNED)
+    yield flow(Stage.LOOKUP, 200, owner, {TARGET: WHO_HAS, **_ARP}, _TURNED_ARP)
+    yield flow(Stage.LOOKUP, 200, owner, {TARGET: WHO_HAS, **SOLICITED}, _TURNED_ND)
 
 
 PRODUCERS: Final[Producers] = {"bridge": bridge_flows}
