@@ -25,3 +25,19 @@ def test_a_stream_that_says_no_rate_has_that_of_the_others_if_they_agree() -> No
     assert exporters.sampling(streams[0]) == 100
     streams[2].learn_sampler(None, 200)
     assert [exporters.sampling(each) for each in streams] == [0, 100, 200]
+
+
+def test_what_is_known_of_streams_follows_who_may_export() -> None:
+    exporters = Exporters([Allowed("192.0.2.1", 16), Allowed("192.0.2.2")])
+    for number, domain in ((1, 7), (2, 7), (2, 8)):
+        place = exporters.place(address(f"192.0.2.{number}"))
+        assert place is not None
+        exporters.stream(place, 10, domain)
+    told = exporters.known
+    assert told.sampling.tolist() == [16, 0, 0] and not told.open_vswitch.any() and told.sequence.tolist() == [0, 1, 2]
+    exporters.allow([Allowed("192.0.2.2", open_vswitch=True)])
+    exporters.stream(1, 10, 9)
+    exporters.stream(1, 10, 10)
+    assert exporters.known.sampling.tolist() == [0, 1, 1, 1, 1]
+    assert exporters.known.open_vswitch.tolist() == [False, True, True, True, True]
+    assert exporters.known.sequence.tolist() == [0, 1, 2, 1, 1]

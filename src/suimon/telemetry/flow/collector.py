@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from suimon.telemetry.flow import decoding, netflow5, sflow, templated
 from suimon.telemetry.flow.clocks import Header
 from suimon.telemetry.flow.datagrams import SLACK, Bytes, Datagrams, Places, read
 from suimon.telemetry.flow.decoding import Known, Program, Runs
-from suimon.telemetry.flow.exporters import Exporters, Stream, address
+from suimon.telemetry.flow.exporters import Exporters, address
 from suimon.telemetry.flow.held import Held, Waiting
 from suimon.telemetry.flow.layout import Columns, Template, fits, records
 from suimon.telemetry.flow.meaning import meant, samplers, sampling_options
@@ -55,10 +55,14 @@ class Collector:
         self.counters = []
         version, stream = self._found(datagrams) or self._identified(datagrams)
         found: list[Batch] = []
-        for number, decode in ((1, self._sflow), (5, self._netflow5), (9, self._templated), (10, self._templated)):
-            which = np.flatnonzero((version == number) & (stream >= 0))
-            if len(which):
-                found += decode(datagrams, which, stream[which])
+        decoders = {1: self._sflow, 5: self._netflow5, 9: self._templated, 10: self._templated}
+        if len(stream) and stream.min() >= 0 and version.min() == version.max():  # Mostly.
+            found += decoders[int(version[0])](datagrams, stream)
+        else:
+            for number, decode in decoders.items():
+                which = np.flatnonzero((version == number) & (stream >= 0))
+                if len(which):
+                    found += decode(datagrams.some(which), stream[which])
         if len(datagrams.lengths):
             self._expire(float(datagrams.arrived_s[-1]))
         return joined(found or [batch_of(0)])
@@ -139,15 +143,15 @@ class Collector:
             places.append(_UNKNOWN if place is None else place)
         return np.array(places, np.int64)[back]
 
-    def _netflow5(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
-        begins = datagrams.begins[which]
-        headers = netflow5.headers(datagrams.flat, begins, datagrams.lengths[which], datagrams.arrived_s[which])
+    def _netflow5(self, datagrams: Datagrams, stream: Places) -> Iterator[Batch]:
+        begins = datagrams.begins
+        headers = netflow5.headers(datagrams.flat, begins, datagrams.lengths, datagrams.arrived_s)
         self._broken(stream, headers.broken)
         number, counts = (
             read(datagrams.flat, *field).astype(np.int64) for field in ((">u4", begins + 16), (">u2", begins + 2))
         )
         # Open vSwitch gives the number of the last record (seen in 3.1) where others give that of the first.
-        number = np.where(self.by_stream(stream, self.exporters.is_open_vswitch), number - counts + 1, number)
+        number = np.where(self.exporters.known.open_vswitch[stream], number - counts + 1, number)
         self._numbered(stream, number, counts)
         if decoding.compiled():
             runs = _Runs(headers.begins, headers.counts, stream, headers.sampling)
@@ -156,9 +160,9 @@ class Collector:
             decoded = netflow5.decode(datagrams.flat, headers)
             yield self._owned(decoded.batch, stream, headers.counts, decoded.doubted)
 
-    def _sflow(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
-        flat, begins = datagrams.flat, datagrams.begins[which]
-        decoded = sflow.decode(flat, begins, datagrams.lengths[which], datagrams.arrived_s[which], self._arena)
+    def _sflow(self, datagrams: Datagrams, stream: Places) -> Iterator[Batch]:
+        flat, begins = datagrams.flat, datagrams.begins
+        decoded = sflow.decode(flat, begins, datagrams.lengths, datagrams.arrived_s, self._arena)
         self._broken(stream, decoded.broken)
         number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4).astype(np.int64)
         self._numbered(stream, number, np.ones(len(number), np.int64))
@@ -167,11 +171,11 @@ class Collector:
             self.counters.append(decoded.counters)
         yield self._owned(decoded.batch, stream, decoded.counts)
 
-    def _templated(self, datagrams: Datagrams, which: Places, stream: Places) -> Iterator[Batch]:
-        flat, begins = datagrams.flat, datagrams.begins[which]
+    def _templated(self, datagrams: Datagrams, stream: Places) -> Iterator[Batch]:
+        flat, begins = datagrams.flat, datagrams.begins
         version = int(read(flat, ">u2", begins[:1])[0])
-        sets, broken = templated.sets(flat, begins, datagrams.lengths[which], version)
-        header, number = templated.header(flat, begins, version, datagrams.arrived_s[which])
+        sets, broken = templated.sets(flat, begins, datagrams.lengths, version)
+        header, number = templated.header(flat, begins, version, datagrams.arrived_s)
         reading = _Reading(self, flat, stream, header)
         wanted: set[tuple[int, int]] = set()
         start = 0
@@ -201,7 +205,7 @@ class Collector:
         yield from reading.decode(sets.some(slice(start, None)))
         broken[reading.broken] = True
         self._broken(stream, broken)
-        self._numbered(stream, number, np.ones(len(which), np.int64) if version == 9 else reading.counted)
+        self._numbered(stream, number, np.ones(len(stream), np.int64) if version == 9 else reading.counted)
         yield from self._released(wanted)
 
     def _released(self, wanted: set[tuple[int, int]]) -> Iterator[Batch]:
@@ -224,7 +228,7 @@ class Collector:
     def _filled(self, program: Program, flat: Bytes, runs: _Runs, header: Header) -> Batch:
         """Records of one layout, with their exporter and the sampling that the operator said."""
         begins, counts, stream, told = runs
-        configured = self.by_stream(stream, self.exporters.configured_sampling)
+        configured = self.exporters.known.sampling[stream]
         owned = Runs(begins, counts, self.exporters.of_stream[stream], np.where(configured, configured, told))
         batch, doubted = decoding.filled(program, flat, owned, header, self._arena)
         self._count("records", owned.exporter, counts)
@@ -241,27 +245,18 @@ class Collector:
         batch["exporter"] = np.repeat(exporter, counts)
         if doubted is not None and doubted.any():
             self._count("clock", batch["exporter"][doubted])
-        configured = self.by_stream(stream, self.exporters.configured_sampling)
+        configured = self.exporters.known.sampling[stream]
         if configured.any():
             told = np.repeat(configured, counts)
             batch["sampling"] = np.where(told, told, batch["sampling"])
         self._count("records", exporter, counts)
-        self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
+        if not batch["sampling"].all():
+            self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
         return batch
-
-    def by_stream(self, stream: Places, ask: Callable[[Stream], int]) -> NDArray[np.int64]:
-        """The answer for each of these streams; each is asked once. Streams are few and densely numbered."""
-        answers = np.zeros(len(self.exporters.streams), np.int64)
-        for each in np.flatnonzero(np.bincount(stream)).tolist():
-            answers[each] = ask(self.exporters.streams[each])
-        # Mostly there is nothing to be said of any.
-        found: NDArray[np.int64] = answers[stream] if answers.any() else np.broadcast_to(np.int64(0), stream.shape)
-        return found
 
     def _numbered(self, stream: Places, number: NDArray[Any], step: NDArray[Any]) -> None:
         """Those whose step is negative have one that nobody knows."""
-        # Open vSwitch's streams share a sequence.
-        shared = self.by_stream(stream, lambda each: id(each.sequence))
+        shared = self.exporters.known.sequence[stream]
         order = np.argsort(shared, kind="stable")
         shared, stream, number, step = shared[order], stream[order], number[order] % MODULUS, step[order]
         follows = (shared[1:] == shared[:-1]) & (step[:-1] >= 0) & ((number + step)[:-1] % MODULUS == number[1:])
@@ -274,7 +269,8 @@ class Collector:
             self._count("malformed", self.exporters.of_stream[stream[broken]])
 
     def _expire(self, now_s: float) -> None:
-        self._count("unknown_sets", [each.exporter for each in self.waiting.expired(now_s)])
+        if len(self.waiting):
+            self._count("unknown_sets", [each.exporter for each in self.waiting.expired(now_s)])
 
     def _count(self, loss: str, places: Iterable[int] | NDArray[Any], amounts: NDArray[np.int64] | None = None) -> None:
         """So many, or one, for each of these exporters; -1 is nobody's."""
@@ -354,7 +350,7 @@ class _Reading:
             return
         counts, stream = (sets.ends - sets.begins) // program.record_bytes, self._stream[sets.datagram]
         self.counted += np.bincount(sets.datagram, counts, len(self.counted)).astype(np.int64)
-        runs = _Runs(sets.begins, counts, stream, self._collector.by_stream(stream, self._exporters.sampling))
+        runs = _Runs(sets.begins, counts, stream, self._rates(stream))
         header = self._header.some(sets.datagram)
         yield self._collector._filled(program, self._flat, runs, header)
 
@@ -381,12 +377,12 @@ class _Reading:
         What Open vSwitch samples by default, and what it takes `enable-output-sampling` to mean, is not for sure.
         """
         left: NDArray[Any] = columns.get("flow_direction", np.zeros(len(stream), np.uint8)) == 1
-        return left & (self._collector.by_stream(stream, self._exporters.is_open_vswitch) > 0)
+        return left & self._exporters.known.open_vswitch[stream]
 
     def _sample(self, batch: Batch, stream: Places, which: NDArray[np.int64] | None) -> None:
         """Where the record itself doesn't say: what its exporter's options said."""
         if which is None:
-            told = self._collector.by_stream(stream, self._exporters.sampling)
+            told = self._rates(stream)
             if told.any():
                 batch["sampling"] = np.where(batch["sampling"], batch["sampling"], told)
             return
@@ -396,6 +392,14 @@ class _Reading:
         streams = self._exporters.streams
         rates = [self._exporters.sampling(streams[each], sampler) for each, sampler in keys.T.tolist()]
         batch["sampling"][silent] = np.array(rates, np.int64)[back.ravel()]
+
+    def _rates(self, stream: Places) -> NDArray[np.int64]:
+        """1 of how many packets each of these streams said; each is asked once. They are few and densely numbered."""
+        rates = np.zeros(len(self._exporters.streams), np.int64)
+        for each in np.flatnonzero(np.bincount(stream)).tolist():
+            rates[each] = self._exporters.sampling(self._exporters.streams[each])
+        found: NDArray[np.int64] = rates[stream]
+        return found
 
     def _hold(self, sets: Sets) -> None:
         self.counted[sets.datagram] = _NOBODY_KNOWS

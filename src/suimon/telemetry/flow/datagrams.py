@@ -27,6 +27,10 @@ class Datagrams(NamedTuple):
     low: NDArray[np.uint64]
     arrived_s: NDArray[np.float64]
 
+    def some(self, which: Places) -> "Datagrams":
+        begins, lengths, cut = self.begins[which], self.lengths[which], self.cut[which]
+        return Datagrams(self.flat, begins, lengths, cut, self.high[which], self.low[which], self.arrived_s[which])
+
 
 def packed(payloads: Sequence[tuple[bytes, str]], arrived_s: float) -> Datagrams:
     """Datagrams of (bytes, source address), for replays."""

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from suimon.model.records import Batch
 from suimon.telemetry.flow.layout import Template
@@ -90,6 +91,16 @@ def address(text: str) -> Address:
         raise DecodeError(str(error)) from error
 
 
+class Known(NamedTuple):
+    """What is known of each stream by whose it is."""
+
+    sampling: NDArray[np.int64]
+    """What the operator says of it, 0 for nothing."""
+    open_vswitch: NDArray[np.bool_]
+    sequence: NDArray[np.unsignedinteger]
+    """The first stream that has the same: Open vSwitch's share one. Of 16 bits they are sorted sooner."""
+
+
 class Exporters:
     """The table that `exporter` of a record is an index into. Who isn't allowed is counted and gets no place."""
 
@@ -103,6 +114,7 @@ class Exporters:
         self._places: dict[Address, int] = {}
         self.changes = 0
         """How often there were other streams, or others who may send them."""
+        self._known: tuple[int, Known] | None = None
         self.allow(allowed)
 
     def allow(self, allowed: Iterable[Allowed]) -> None:
@@ -155,6 +167,19 @@ class Exporters:
                 number = int(exporter.address)
                 found.append((number >> 64, number & (1 << 64) - 1, each.version << 32 | each.domain, each.number))
         return found
+
+    @property
+    def known(self) -> Known:
+        if self._known is None or self._known[0] != self.changes:
+            first: dict[int, int] = {}
+            sequences = [first.setdefault(id(each.sequence), each.number) for each in self.streams]
+            known = Known(
+                np.array([self.configured_sampling(each) for each in self.streams], np.int64),
+                np.array([self.is_open_vswitch(each) for each in self.streams], np.bool_),
+                np.array(sequences, np.min_scalar_type(len(sequences))),
+            )
+            self._known = self.changes, known
+        return self._known[1]
 
     def configured_sampling(self, stream: Stream) -> int:
         """What is known of this exporter whatever it says itself; 0 when that is nothing.

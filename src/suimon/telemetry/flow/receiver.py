@@ -70,7 +70,8 @@ class Receiver:
         self._rest = np.zeros((AT_ONCE, _REST_BYTES), np.uint8)
         self._names = np.zeros((AT_ONCE, _NAME_BYTES), np.uint8)
         self._parts = np.zeros((AT_ONCE, 2), _PART)
-        self._parts["base"][:, 0] = _address(self._rows) + np.arange(AT_ONCE) * _ROW_BYTES
+        self._begins = np.arange(AT_ONCE) * _ROW_BYTES
+        self._parts["base"][:, 0] = _address(self._rows) + self._begins
         self._parts["base"][:, 1] = _address(self._rest) + np.arange(AT_ONCE) * _REST_BYTES
         self._parts["bytes"] = _ROW_BYTES, _REST_BYTES
         self._messages = np.zeros(AT_ONCE, _MESSAGE)
@@ -165,9 +166,9 @@ class Receiver:
     def _taken(self, count: int, family: int) -> Datagrams:
         lengths = self._messages["bytes"][:count].astype(np.int64)
         cut = (self._messages["flags"][:count] & socket.MSG_TRUNC) != 0
-        flat, begins = self._rows, np.arange(count) * _ROW_BYTES
+        flat, begins = self._rows, self._begins[:count]
         if len(long := np.flatnonzero(lengths > _ROW_BYTES)):
-            pieces, end = [self._rows], len(self._rows)
+            pieces, end, begins = [self._rows], len(self._rows), begins.copy()
             for each in long.tolist():
                 begin, begins[each] = int(begins[each]), end
                 rest = self._rest[each, : lengths[each] - _ROW_BYTES]
@@ -180,13 +181,15 @@ class Receiver:
 
 def _sources(names: NDArray[np.uint8], family: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     if family == socket.AF_INET:
-        low = names[:, 4:8].copy().view(">u4")[:, 0].astype(np.uint64)
-        return np.zeros(len(names), np.uint64), low
-    both = names[:, 8:24].copy().view(">u8").astype(np.uint64)
-    high, low = both[:, 0], both[:, 1]
+        return np.zeros(len(names), np.uint64), _halves(names, ">u4", 4)
+    high, low = (_halves(names, ">u8", at) for at in (8, 16))
     low = np.where((high == 0) & (low >> np.uint64(32) == 0xFFFF), low & np.uint64(0xFFFFFFFF), low)
     # ::1 is this machine, as 127.0.0.1 is; and high 0 means IPv4 from here on.
     return high, np.where((high == 0) & (low == 1), np.uint64(0x7F000001), low)
+
+
+def _halves(names: NDArray[np.uint8], kind: str, at: int) -> NDArray[np.uint64]:
+    return np.ndarray(len(names), kind, names, at, names.strides[:1]).astype(np.uint64)
 
 
 def _bound(host: str, port: int, buffer_bytes: int) -> socket.socket:

@@ -214,9 +214,9 @@ def _plain(flat: Bytes, inside: Samples, batch: Batch, whole: NDArray[np.bool_])
 def _counters(
     flat: Bytes, samples: Samples, arrived_s: NDArray[np.float64], broken: NDArray[np.bool_]
 ) -> tuple[NDArray[np.void], Places]:
+    if not len(samples.owner):
+        return np.empty(0, COUNTERS), samples.owner
     told = samples.of(_COUNTERS, _COUNTERS_EXPANDED)
-    if not len(told.owner):
-        return np.empty(0, COUNTERS), told.owner
     head = np.where(told.kind == _COUNTERS_EXPANDED, 16, 12)
     short = told.begins + head > told.ends
     broken[told.owner[short]] = True

@@ -54,6 +54,7 @@ class Tagger:
         self._claims: Counter[tuple[str, str]] = Counter()
         """How many ports there are by host and the address that it exports from."""
         self._host = self._ifindex = self._project = np.empty(0, np.int64)
+        self._cloud: tuple[NDArray[np.int64], Numbers] | None = None
         self._seats = self._macs = self._any_mac = self._address = self._own_address = _Lookup()
         self._change((), tuple(ports))
 
@@ -122,6 +123,7 @@ class Tagger:
         claims = Counter(address for address, _ in self._claims)
         by_address = {address: self._hosts[host] for address, host in self._claims if claims[address] == 1}
         self._host_of_exporter = np.array([by_address.get(each, _NOWHERE) for each in self.exporters], np.int64)
+        self._cloud = None
 
     def tag(self, batch: Batch) -> Batch:
         """The records with `port` and `direction` filled in. One that two ports of a host share is there twice.
@@ -152,14 +154,19 @@ class Tagger:
     def _tag_compiled(self, batch: Batch) -> tuple[Numbers, Numbers]:
         """The same by tagging.c."""
         assert _LIBRARY is not None, "there is no tagging.c"
-        hosts = np.append(self._host_of_exporter, _NOWHERE)
-        of_ports = (self._host, self._ifindex, self._project)
-        lookups = [number for each in self._lookups() for number in each]
-        cloud = np.array([*lookups, place(hosts), len(hosts) - 1, _NOWHERE, *map(place, of_ports), _SALT], np.int64)
+        cloud, _held = self._cloud = self._cloud or self._told()
         records = batch.places(_OF_RECORDS)
         both, other = np.empty((2, len(batch)), np.int64)
         count = _LIBRARY.suimon_tag(place(records), len(batch), place(cloud), place(both), place(other))
         return both[:count], other[:count]
+
+    def _told(self) -> tuple[NDArray[np.int64], Numbers]:
+        """As tagging.c's `cloud`, and what has to be held for it besides."""
+        hosts = np.append(self._host_of_exporter, _NOWHERE)
+        of_ports = (self._host, self._ifindex, self._project)
+        lookups = [number for each in self._lookups() for number in each]
+        numbers = (*lookups, place(hosts), len(hosts) - 1, _NOWHERE, *map(place, of_ports), _SALT)
+        return np.array(numbers, np.int64), hosts
 
     def _lookups(self) -> Iterable[tuple[int, int, int, int]]:
         yield self._seats.told(any_of_several=True)
