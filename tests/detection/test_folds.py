@@ -14,7 +14,7 @@ from suimon.detection.floods import Peer, most_exchanged
 from suimon.detection.folds import Adds, Cells, Fold, Keyed, Rings, Wanted
 from suimon.detection.rates import Rates
 from suimon.detection.room import Room
-from suimon.detection.seen import FLAGGED, IS_TCP, OUT, TRIED, Seen, keys_of
+from suimon.detection.seen import FLAGGED, IS_TCP, OUT, TRIED, WENT_ON, Seen, keys_of
 from suimon.model.records import Batch, batch_of, some
 from tests.compiled import both as by_both
 from tests.compiled import built
@@ -141,7 +141,9 @@ def test_who_looks_in_the_same_room_again_finds_the_same() -> None:
     """The room knows by then which records its folds take, and writes no others."""
     own, peer = marks([22, 53]), marks([0, 65535])
     wanted = [Choice(0), Choice(OUT), Choice(TRIED, OUT, own), Choice(IS_TCP, peer=peer), Choice(IS_TCP, 0, own, peer)]
+    wanted.append(Choice(WENT_ON))
     batch, room, table = whatever(3000), Room(9), Keyed(64)
+    batch["packets"] %= 5
     folding = [Fold(table, each, Hash("port", "tp"), known=known) for each in wanted for known in (False, True)]
     lanes: list[list[Any]] = []
     for _ in range(3):

@@ -200,17 +200,20 @@ static inline uint16_t who(uint64_t port, uint8_t protocol) {
     return (uint16_t)(port << 2 | (unsigned)((protocol == 6) + 2 * (protocol == 17)));
 }
 
-/* Its protocol, direction, flags, and few packets or several, as one number. */
-static inline int64_t class_of(const told *t, const look *l, int64_t i) {
-    double packets = (double)t->packets[i] * (t->sampling[i] ? t->sampling[i] : 1.0);
-    return ((t->protocol[i] * 2 + (t->direction[i] == 1)) * 32 + (t->tcp_flags[i] & 31)) * 2 + (packets >= l->several);
+/* Its protocol, direction and flags as one number, that of such a record of few packets; the next one is of several. */
+static inline int64_t class_of(const told *t, int64_t i) {
+    return ((t->protocol[i] * 2 + (t->direction[i] == 1)) * 32 + (t->tcp_flags[i] & 31)) * 2;
+}
+
+static inline int several(const told *t, const look *l, int64_t i) {
+    return (double)t->packets[i] * (t->sampling[i] ? t->sampling[i] : 1.0) >= l->several;
 }
 
 /* Writes to place `n` what is asked for of a record that some fold takes. */
 static inline void fill(const told *t, const look *l, const seen *s, int64_t i, int64_t n) {
     int out = t->direction[i] == 1;
     uint64_t high = t->address[out][0][i], low = t->address[out][1][i];
-    uint32_t sampling = t->sampling[i] ? t->sampling[i] : 1, kinds = l->kinds[class_of(t, l, i)];
+    uint32_t sampling = t->sampling[i] ? t->sampling[i] : 1, kinds = l->kinds[class_of(t, i) + several(t, l, i)];
     uint16_t peer_l4 = t->l4[out][i];
     s->of[n] = (looked){
         t->begun[i],
@@ -253,8 +256,10 @@ static so_many look_at(const told *t, const look *l, const seen *s, int64_t from
                        (t->ended[i] > l->oldest) & (t->ended[i] <= l->latest) & (t->begun[i] <= t->ended[i]);
     }
     for (int64_t k = 0; k < known_count; k++) {
-        int64_t i = known[k], class = class_of(t, l, i);
+        int64_t i = known[k], class = class_of(t, i);
         int out = t->direction[i] == 1;
+        if (l->by_kind[class] != l->by_kind[class + 1]) /* Seldom: only without flags. */
+            class += several(t, l, i);
         uint32_t choices = l->by_kind[class] & taking(l->own, t->l4[1 - out][i]) & taking(l->peer, t->l4[out][i]);
         s->who[n + k] = who(l->keys[t->port[i]], t->protocol[i]);
         s->places[n + k] = (uint32_t)i;

@@ -286,6 +286,8 @@ _MOST_S: Final = 60_000
 
 def _more(rows: Integers, had: int, most: int) -> int:
     """For how many there has to be memory, where there is some for those it `had`."""
+    if had == most:
+        return had
     highest = int(rows.max(initial=-1))
     return had if highest < had else min(most, 1 << highest.bit_length())
 
