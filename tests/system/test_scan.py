@@ -142,7 +142,7 @@ def places() -> Iterator[Places]:
 def test_what_is_found_open_is_what_is_listed(places: Places) -> None:
     """And what a guest listens on and its group lets in, by its floating IP: a scan that finds nothing can find."""
     listens = ["ip", "netns", "exec", places.guest.namespace, sys.executable, "-I", "-c", LISTENER]
-    with subprocess.Popen(listens, stdout=subprocess.PIPE) as listener, ThreadPoolExecutor(2) as pool:
+    with subprocess.Popen(listens, stdout=subprocess.PIPE) as listener, ThreadPoolExecutor(4) as pool:
         try:
             assert listener.stdout is not None and listener.stdout.readline()
             found = dict(zip(places.targets, pool.map(places.open, places.targets), strict=True))

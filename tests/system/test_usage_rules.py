@@ -14,6 +14,7 @@ import pytest
 
 from suimon.lab.guests import Guest
 from suimon.lab.layout import PUBLIC_GATEWAY
+from tests.system import often
 from tests.system.clouds import connect, two_hypervisors
 from tests.system.loop_scene import Scene
 
@@ -28,7 +29,7 @@ usage:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with two_hypervisors("used", hosts=1) as lab:
+    with two_hypervisors("used", hosts=1, program=often.PROGRAM) as lab:
         yield Scene(lab, RULES)
 
 
