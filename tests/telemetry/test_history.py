@@ -74,13 +74,6 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
     made.history.close()
 
 
-@pytest.fixture
-def filed(tmp_path: Path) -> Iterator[Filed]:
-    made = Filed(tmp_path)
-    yield made
-    made.history.close()
-
-
 def records(count: int = 4, at_s: float = NOON) -> Batch:
     """From 10.0.0.<n> to 2001:db8::<n> or 198.51.100.<n>, of port n modulo 3 or none, n packets of 100 bytes, 1:n."""
     batch, numbers = batch_of(count), np.arange(count)

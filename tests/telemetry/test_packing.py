@@ -29,13 +29,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def filed(tmp_path: Path) -> Iterator[Filed]:
-    made = Filed(tmp_path)
-    yield made
-    made.history.close()
-
-
 def anything(count: int, seed: int) -> Batch:
     """Of few ports or none; each other column of few numbers, many, or all that there can be."""
     chance, batch = np.random.default_rng(seed), batch_of(count)

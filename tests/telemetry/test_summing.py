@@ -27,13 +27,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def filed(tmp_path: Path) -> Iterator[Filed]:
-    made = Filed(tmp_path)
-    yield made
-    made.history.close()
-
-
 def summed(filed: Filed, *batches: Batch) -> tuple[Path, Path]:
     """Summaries of an hour of those: by C, then by DuckDB."""
     for batch in batches:

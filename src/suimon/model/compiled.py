@@ -17,7 +17,7 @@ AT: Final = ctypes.c_void_p
 """Where an array begins: `place(array)`."""
 _BYTE: Final = ctypes.c_char
 _FOLDER: Final = __file__.rpartition("/")[0]
-_HEADERS: Final = ("hashing.h",)
+_HEADERS: Final = ("elements.h", "hashing.h")
 """All that there are; they lie here."""
 _DIGITS: Final = 15
 """Of the hash of a source, hexadecimal: as many as a signed number of 64 bits has room for."""

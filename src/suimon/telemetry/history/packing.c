@@ -3,34 +3,15 @@
  * Callers own all arrays, which have the lengths that are given. Pages may say anything: nothing is read beyond their
  * ends, behind which eight bytes may be read that mean nothing, and nothing is written beyond `count` numbers.
  */
-#include <stdint.h>
 #include <string.h>
 
+#include "../../model/elements.h"
+
 #define EXPORTED __attribute__((visibility("default")))
-#define INLINED static inline __attribute__((always_inline))
 #define BLOCK 128 /* Differences that have one least, in four parts that have one width. */
 #define DIGIT 11  /* Bits by which numbers are put into order at a time: counts of all fit the first cache. */
 
 EXPORTED int64_t suimon_packing(void) { return SOURCE; }
-
-/* Of `bytes` each: what an array has at that place. */
-INLINED uint64_t at(const void *values, int64_t bytes, int64_t i) {
-    switch (bytes) {
-    case 1: return ((const uint8_t *)values)[i];
-    case 2: return ((const uint16_t *)values)[i];
-    case 4: return ((const uint32_t *)values)[i];
-    default: return ((const uint64_t *)values)[i];
-    }
-}
-
-INLINED void put(void *values, int64_t bytes, int64_t i, uint64_t value) {
-    switch (bytes) {
-    case 1: ((uint8_t *)values)[i] = (uint8_t)value; break;
-    case 2: ((uint16_t *)values)[i] = (uint16_t)value; break;
-    case 4: ((uint32_t *)values)[i] = (uint32_t)value; break;
-    default: ((uint64_t *)values)[i] = value;
-    }
-}
 
 /* With a size that the compiler knows loops are several times faster. */
 #define OF_SIZE(BYTES, CALL)                                                                                           \

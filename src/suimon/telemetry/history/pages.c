@@ -2,11 +2,11 @@
  *
  * Callers own all arrays, which have the lengths that are given; nothing here is told a place by strangers.
  */
-#include <stdint.h>
 #include <string.h>
 
+#include "../../model/elements.h"
+
 #define EXPORTED __attribute__((visibility("default")))
-#define INLINED static inline __attribute__((always_inline))
 #ifdef __x86_64__
 #define CLONED __attribute__((target_clones("avx2", "default"))) /* Extremes of four or more numbers at once. */
 #else
@@ -24,16 +24,6 @@ typedef struct {
     uint64_t least, greatest;
     int64_t different; /* 0 when they are more than `most`. */
 } found;
-
-/* Of `bytes` each: what an array has at that place. */
-INLINED uint64_t at(const void *values, int64_t bytes, int64_t i) {
-    switch (bytes) {
-    case 1: return ((const uint8_t *)values)[i];
-    case 2: return ((const uint16_t *)values)[i];
-    case 4: return ((const uint32_t *)values)[i];
-    default: return ((const uint64_t *)values)[i];
-    }
-}
 
 /* `flip` has the sign's bit when there is one: with it signed numbers are in order. */
 INLINED void range(const void *values, int64_t bytes, uint64_t flip, int64_t count, found *told) {

@@ -19,6 +19,8 @@ _RLE_DICTIONARY: Final = 8
 _DELTAS: Final = 5
 _TAIL: Final = 8
 _DEEPEST: Final = 8
+NONE: Final = (1 << 32) - 1
+"""The number of no text."""
 _SIZES: Final = {1: 4, 2: 8, _BYTE_ARRAY: 4}
 """Bytes of a physical type; of texts those of their numbers."""
 
@@ -145,9 +147,6 @@ def _texts(page: NDArray[np.uint8], known: NDArray[np.uint32], into: NDArray[np.
         return False
     spread(into, have, there, NONE)
     return True
-
-
-NONE: Final = (1 << 32) - 1
 
 
 def _struct(view: memoryview, at: int, deep: int = 0) -> tuple[dict[int, Any], int]:

@@ -17,6 +17,7 @@ from suimon.telemetry.history.columns import COLUMNS, TEXTS
 from suimon.telemetry.history.engine import HOUR_S
 from suimon.telemetry.history.packing import arrange, squeezed
 from suimon.telemetry.history.parquet import Coded, Column, Known, Writer
+from suimon.telemetry.history.parts import NONE
 from suimon.telemetry.history.summaries import KINDS, WORTH, name_of
 
 _RECORDS: Final = (
@@ -33,7 +34,6 @@ _SUMS: Final = ("sum_packets", "sum_bytes", "sum_records", "sum_sampled", "sum_u
 _FIRST: Final = 1 << 12
 _MOST: Final = 1 << 21
 """Rows of a kind, which then is left out: who makes addresses up chooses how many there are."""
-_NONE: Final = (1 << 32) - 1
 _KEYS: Final = tuple(name for name in COLUMNS if any(name in kind for kind in KINDS))
 _WRITTEN: Final = {
     **{"kind": "VARCHAR", **{name: COLUMNS[name] for name in _KEYS}, "begun_ms": "BIGINT", "duration_ms": "BIGINT"},
@@ -104,7 +104,7 @@ class _Table:
 
     def __init__(self, words: int) -> None:
         self._words, self._rows = words, np.empty((_FIRST, words + len(_SUMS)), np.uint64)
-        self._slots = np.full(2 * _FIRST, _NONE, np.uint32)
+        self._slots = np.full(2 * _FIRST, NONE, np.uint32)
         self._said = np.zeros(5, np.int64)
         self._say()
 
@@ -124,7 +124,7 @@ class _Table:
             if len(self._rows) >= _MOST:
                 return False
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-            self._slots = np.full(2 * len(self._rows), _NONE, np.uint32)
+            self._slots = np.full(2 * len(self._rows), NONE, np.uint32)
             self._say()
             _LIBRARY.suimon_placed(place(self._said), self._words, place(odd))
         return True
@@ -150,7 +150,7 @@ def _said(kind: tuple[str, ...], rows: NDArray[np.uint64]) -> dict[str, NDArray[
     if "port_id" in kind:
         half = np.uint64(32)
         said |= {"exporter": alike >> half, "port_id": rows[:, 2] >> half, "network_id": rows[:, 3] >> half}
-        said |= {"project_id": rows[:, 2] & np.uint64(_NONE), "host": rows[:, 3] & np.uint64(_NONE)}
+        said |= {"project_id": rows[:, 2] & np.uint64(NONE), "host": rows[:, 3] & np.uint64(NONE)}
     elif len(kind) == 5:
         said |= {name: rows[:, 2 + n] for n, name in enumerate(kind[3:])}
     return said
