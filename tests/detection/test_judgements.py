@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from suimon.detection.records import Records
 from suimon.detection.replay import replay
 from suimon.detection.thresholds import Thresholds
 from tests.detection.attacks import spam
@@ -12,6 +13,7 @@ from tests.detection.traffic import (
     ACK,
     BARE,
     CLIENT,
+    EPOCH,
     FIN,
     TCP,
     UDP,
@@ -108,3 +110,15 @@ def test_some_packets_of_a_coarse_sampling_prove_nothing(service: int, kpps: flo
     few = records(flows(0, False, UDP, begun=at, own_l4=4000, peer_l4=service, peer=np.arange(len(at)), size=1480))
     few["sampling"] = int(kpps * 1000 * (at[1] - at[0]))
     assert list(replay(few, tags(1), Thresholds())) == []
+
+
+def test_connection_requests_told_of_late_are_added_to_those_before_them() -> None:
+    """Though what they are compared with has been told of up to a later time by then."""
+    asked = flows(0, True, TCP, BARE, begun=0.0, lasts=2.0, packets=3000, own_l4=5000, peer_l4=80)
+    later = flows(0, True, TCP, (ACK,) * 3, begun=20.0, lasts=1.0, packets=10, own_l4=5001, peer_l4=80)
+    watching, now_s = Records(Thresholds(), seed=1), EPOCH + 25.0
+    told = []
+    for part in (asked, later, asked):
+        found = watching.take(records(part), tags(1), now_s) + watching.flush(now_s)
+        told.append([each.detector for each in found])
+    assert told == [[], [], ["syn_flood"]]
