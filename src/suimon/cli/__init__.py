@@ -10,6 +10,8 @@ from typing import Final
 
 import click
 
+from suimon.cli.processor import refuse_old
+
 _COMMANDS: Final = {
     "serve": ("suimon.cli.serve", "Run the controller: the APIs, and the listener for hosts."),
     "backup": ("suimon.cli.backup", "Write everything that a controller knows into a file."),
@@ -47,6 +49,8 @@ _COMMANDS: Final = {
 
 _TELEMETRY: Final = {"numpy", "duckdb"}
 """What may be left out."""
+_BY_DUCKDB: Final = {"collector", "detect"}
+"""Commands that need it."""
 
 
 class _Commands(click.Group):
@@ -56,6 +60,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name in _BY_DUCKDB:
+            refuse_old()
         # What is imported stays: looking for garbage meanwhile takes a fifth of the time that a start takes.
         gc.disable()
         try:
