@@ -24,7 +24,8 @@ _BUFFER_BYTES: Final = 4 << 20
 
 class Figures(NamedTuple):
     """What a collector says that it saw; None where it doesn't say. `scaled`: sFlow's samples count as what they
-    stand for. `sums` are packets and bytes by exporter and interface."""
+    stand for. `cpu_s` is of all its life, 0 where it doesn't say. `sums` are packets and bytes by exporter and
+    interface."""
 
     cpu_s: float = 0.0
     drops: int = 0

@@ -63,7 +63,7 @@ def warn_of_numpy() -> None:
 
 
 async def collect(port: int, folder: Path, cloud: Cloud) -> dict[str, object]:
-    """Until it is told to end; then what it counted, and the CPU that it took since it listened."""
+    """Until it is told to end; then what it counted, and the CPU that it took until all was kept."""
     keep_freed()
     segments = Segments(Config(folder / "records"), time.time)
     decoder = Collector(Exporters([Allowed("127.0.0.0/8")]))
@@ -74,10 +74,8 @@ async def collect(port: int, folder: Path, cloud: Cloud) -> dict[str, object]:
     segments.open()
     running = asyncio.create_task(collecting.run(receiver))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    await collecting.mapped.wait()
-    began_s = time.process_time()
     await asyncio.gather(running, return_exceptions=True)
-    used_s = time.process_time() - began_s
+    used_s = time.process_time()
     segments.open()
     total = answered(segments, Question(by="direction"), 60.0).total
     said = {"records": collecting.kept, "packets": total.packets, "bytes": total.bytes, "cpu_s": used_s}

@@ -131,12 +131,14 @@ def test_memory_stays_flat_under_a_million_sources() -> None:
         )
         looking.take(batch, tags(2), EPOCH + 21.0 + second)
 
-    for second in range(2):
+    for second in range(3):
         flood(second)
+    looking.flush(EPOCH + 24.0)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    for second in range(2, 12):
+    for second in range(3, 13):
         flood(second)
+    looking.flush(EPOCH + 34.0)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 1 << 20

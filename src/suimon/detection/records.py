@@ -32,7 +32,7 @@ class Records:
     """
 
     GATHER_S = 0.5
-    MOST = 1 << 16
+    MOST = 1 << 17
 
     def __init__(self, thresholds: Thresholds, seed: int) -> None:
         self.engine: Engine[Seen] = Engine(OF_RECORDS, thresholds)

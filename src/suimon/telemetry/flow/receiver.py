@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams
 
-AT_ONCE: Final = 2048
-_CALLS: Final = 8
+AT_ONCE: Final = 4096
+_CALLS: Final = 4
 """In a row to one socket."""
 _ROW_BYTES: Final = 1536
 """What a datagram has room for at first. With rows as long as the longest, fields would lie on pages of their own."""
