@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from suimon.model.incidents import Incident
+from suimon.resources.remedies import deny
+from tests.resources.world import ADMIN
 from tests.response.cloud import Cloud
 
 Make = Callable[..., Cloud]
@@ -18,6 +22,7 @@ usage:
     do: {kind: rate_limit, rate_kbps: 10000, direction: both, lasts_h: 24}
     mode: MODE
 """
+MONTHLY = HEAVY.replace("PER", "port").replace("within_h: 24", "within_h: 720").replace("lasts_h: 24", "lasts_h: 1")
 GB = 10**9
 
 
@@ -78,6 +83,57 @@ def test_after_a_limit_counting_begins_anew_and_the_second_time_is_longer(cloud:
     minutes(c, 1)
     (limit,) = c.active()
     assert limit.expires_at and limit.expires_at - limit.created_at == 48 * HOUR
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_within_the_same_month_whoever_goes_on_after_a_limit_is_limited_again(cloud: Make, *, restart: bool) -> None:
+    c = cloud(rules=MONTHLY)
+    for times in range(1, 4):
+        uses(c, c.ports[0], 51)
+        minutes(c, 1)
+        (limit,) = c.active()
+        assert limit.expires_at
+        c.clock_ahead(limit.expires_at - c.now() + MINUTE)
+        if restart:
+            c.restart()
+        minutes(c, 5)
+        assert (c.active(), len(c.incidents(mode="act"))) == ([], times)
+        uses(c, c.ports[0], 41)
+        minutes(c, 2)
+        assert (c.active(), len(warned(c))) == ([], times)
+
+
+def test_who_was_asked_in_vain_or_said_no_is_asked_again_about_as_much_once_more(cloud: Make) -> None:
+    c = cloud(rules=MONTHLY, mode="approve")
+    uses(c, c.ports[0], 51)
+    minutes(c, 1)
+    c.clock_ahead(2 * HOUR)
+    minutes(c, 2)
+    assert [one.state for one in c.incidents(mode="approve")] == ["closed"]
+    uses(c, c.ports[0], 49)
+    minutes(c, 2)
+    assert c.incidents(state="waiting") == []
+    uses(c, c.ports[0], 2)
+    minutes(c, 1)
+    (waits,) = c.incidents(state="waiting")
+    c.write(lambda tx: deny(tx, ADMIN, waits.id, "a backup"))
+    uses(c, c.ports[0], 49)
+    minutes(c, 2)
+    assert c.incidents(state="waiting") == []
+    uses(c, c.ports[0], 2)
+    minutes(c, 1)
+    assert len(c.incidents(state="waiting")) == 1
+
+
+def test_a_rule_that_acts_now_acts_on_what_nobody_answered(cloud: Make) -> None:
+    c = cloud(rules=MONTHLY, mode="approve")
+    uses(c, c.ports[0], 51)
+    minutes(c, 1)
+    c.clock_ahead(2 * HOUR)
+    minutes(c, 1)
+    c.write_rules(MONTHLY.replace("MODE", "act"))
+    minutes(c, 1)
+    assert len(c.active()) == 1
 
 
 def test_what_was_used_longer_ago_does_not_count(cloud: Make) -> None:

@@ -1,7 +1,8 @@
 """Usage rules: sums of the meter become findings, which go through the gate as any other, and warnings.
 
 What was used before or during a restriction is paid for: after it, counting begins anew. Otherwise whoever was limited
-to 10 Mbit/s for a day would have used too much by that alone.
+to 10 Mbit/s for a day would have used too much by that alone. What a person refused, or nobody answered, is decided,
+too: it is asked again about as much as that once more.
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ _GB: Final = 1e9
 
 
 class Used(msgspec.Struct, frozen=True):
-    """What one subject used since `begun_s`."""
+    """What one subject used since `begun_s`. `anew_s`: when something was decided about it last; 0: never, within the
+    time that counts.
+    """
 
     subject: Subject
     used: int
     begun_s: float
+    anew_s: float = 0.0
 
 
 async def note_usage(store: Store, senses: Senses, now: datetime) -> None:
@@ -50,19 +54,21 @@ async def note_usage(store: Store, senses: Senses, now: datetime) -> None:
             begins_s = await store.read(lambda tx, one=found, rule=rule: _counts_from(tx, rule, one))  # type: ignore[misc]
             if begins_s > begun_s:
                 anew = await senses.used(rule, begins_s, now.timestamp()) if begins_s < now.timestamp() else {}
-                found = Used(found.subject, anew.get(id_, 0), begins_s)
+                found = Used(found.subject, anew.get(id_, 0), begins_s, begins_s)
             if found.used >= floor:
                 await store.write(lambda tx, one=found, rule=rule: _note(tx, rule, one), SYSTEM)  # type: ignore[misc]
 
 
 def _counts_from(tx: Tx, rule: UsageRule, found: Used) -> float:
-    """From when on it is counted: the end of the last restriction by this rule; never while there is one."""
+    """From when on it is counted: when the last restriction by this rule ended, or the last decision not to restrict
+    was made in its present mode; never while there is, or may be, a restriction.
+    """
     where = {"rule": rule.name, "subject_id": found.subject.id}
     begins_s = found.begun_s
     for one in tx.select(Incident, where):
         if one.state in ("waiting", "restricted"):
             return math.inf
-        if one.restricted_at is not None and one.closed_at is not None:
+        if one.closed_at is not None and (one.restricted_at is not None or one.mode == rule.mode):
             begins_s = max(begins_s, one.closed_at.timestamp())
     return begins_s
 
@@ -72,7 +78,7 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
     if not is_for(rule, place):
         return
     window = math.floor(tx.now.timestamp() / (rule.within_h * 3600.0))
-    used_gb, id_ = found.used / _GB, f"{rule.name}/{found.subject.id}/{window}"
+    used_gb, id_ = found.used / _GB, f"{rule.name}/{found.subject.id}/{window}/{found.anew_s:.3f}"
     words = (
         f"{found.subject.kind} {found.subject.id} used {used_gb:.3f} of {rule.more_than_gb:g} GB "
         f"{'to and from the outside ' if rule.outside else ''}within {rule.within_h:g} h"
@@ -94,6 +100,6 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
         )
         note_findings(tx, SYSTEM, [finding])
     elif rule.mode != "dry_run":
-        # Once in each window.
+        # Once in each window, and each time that it is counted anew.
         told = Told(rule.name, found.subject.kind, found.subject.id, place.project_id, mode="warn")
         tell_once(tx, SYSTEM, f"warning/{id_}", told, Line("warning", words, dict(numbers)))
