@@ -68,6 +68,16 @@ def test_a_group_and_a_meter_that_were_deleted_come_back(switch, controller, age
     assert born(switch).keys() == before.keys()
 
 
+def test_what_flows_see_of_fragments_is_put_right(switch, controller, agent) -> None:
+    before = born(switch)
+    switch.ofctl("set-frags", "br-int", "normal")
+    report = controller.wait_report(lambda report: report.drifts)
+    (drift,) = report.drifts
+    assert (drift.extra, drift.example, drift.repaired) == (1, "fragment handling normal", True)
+    assert switch.ofctl("get-frags").strip() == "nx-match"
+    same_flows(before, born(switch))
+
+
 def test_bridges_and_tunnels_are_put_right(switch, controller, agent) -> None:
     switch.vsctl("set-fail-mode", "br-int", "standalone")
     # It forgets all flows, too: that may be found first.

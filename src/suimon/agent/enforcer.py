@@ -26,7 +26,7 @@ from suimon.agent.outside import Outside, PacketOut
 from suimon.agent.saved import KnownGateway
 from suimon.agent.status import Seat, statuses
 from suimon.dataplane.openflow.messages import PacketIn
-from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, GroupKey, MeterKey, bridge_entries, named
+from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, bridge_entries, named
 from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
 from suimon.model.view import MOST_REQUESTS, Delta, Drift, Exported, Object, Ping, Port, PortReport, Position, Snapshot
@@ -536,6 +536,6 @@ def drift_told(drift: reconcile.Drift[Owner, Any], reason: str) -> Drift:
 
 
 def _named(key: object) -> str:
-    if isinstance(key, FlowKey | GroupKey | MeterKey):
+    if isinstance(key, BridgeKey):
         return named(key)
     return f"limit of connections in zone {key}" if isinstance(key, int) else f"limit on port {key}"

@@ -19,6 +19,7 @@ from suimon.dataplane.openflow.messages import (
     VERSION,
     Bundle,
     Flows,
+    Fragments,
     GroupEntry,
     Message,
     MeterEntry,
@@ -219,6 +220,10 @@ class Connection:
 
     async def dump_meters(self) -> dict[int, MeterEntry]:
         return messages.decode_meters(await self._request(messages.DUMP_METERS))
+
+    async def fragments(self) -> Fragments:
+        """What flows of the bridge see of fragments now: one setting for all connections, which anybody may change."""
+        return messages.decode_fragments(await self._request(messages.READ_CONFIGURATION))
 
     async def packets_of(self, cookie: int) -> dict[FlowKey, int]:
         """How many packets each flow with this cookie has counted; the datapath's newest may lack, for a second."""

@@ -41,6 +41,8 @@ class Type(IntEnum):
     ECHO_REQUEST = 2
     ECHO_REPLY = 3
     EXPERIMENTER = 4
+    GET_CONFIG_REQUEST = 7
+    GET_CONFIG_REPLY = 8
     SET_CONFIG = 9
     PACKET_IN = 10
     PACKET_OUT = 13
@@ -78,6 +80,15 @@ class GroupEntry(msgspec.Struct, frozen=True):
 
     buckets: tuple[Bucket, ...]
     select: bool = False
+
+
+class Fragments(IntEnum):
+    """What flows see of fragments (ofp_config_flags; NX_MATCH: Open vSwitch's own, ovs-ofctl(8), set-frags)."""
+
+    NORMAL = 0
+    DROP = 1
+    REASM = 2
+    NX_MATCH = 3
 
 
 class MeterEntry(msgspec.Struct, frozen=True):
@@ -157,10 +168,11 @@ DUMP_GROUPS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_GROUP_DESC
 DUMP_METERS: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_METER_CONFIG, 0) + struct.pack("!I4x", _ANY))
 DUMP_INTERFACES: Final = Message(Type.MULTIPART_REQUEST, _MULTIPART.pack(_PORT_STATS, 0) + struct.pack("!I4x", _ANY))
 BARRIER: Final = Message(Type.BARRIER_REQUEST, b"")
-CONFIGURE: Final = Message(Type.SET_CONFIG, struct.pack("!HH", 3, 0xFFFF))
-"""Flows see the L4 header of a datagram's first fragment (3: "nx-match", ovs-ofctl(8), set-frags). And Open vSwitch
-sends packets to a management connection only once that has set a miss_send_len.
+CONFIGURE: Final = Message(Type.SET_CONFIG, struct.pack("!HH", Fragments.NX_MATCH, 0xFFFF))
+"""Flows see the L4 header of a datagram's first fragment. And Open vSwitch sends packets to a management connection
+only once that has set a miss_send_len.
 """
+READ_CONFIGURATION: Final = Message(Type.GET_CONFIG_REQUEST, b"")
 
 
 def dump_flows_of(cookie: int, stage: int = 0xFF) -> Message:
@@ -382,6 +394,14 @@ def decode_meters(parts: Iterable[bytes]) -> dict[int, MeterEntry]:
             rate = rate if kind == _BAND_DROP else -1
         meters[meter_id] = MeterEntry(rate, burst, bool(flags & _METER_PACKETS))
     return meters
+
+
+def decode_fragments(parts: Iterable[bytes]) -> Fragments:
+    """From the answer to READ_CONFIGURATION."""
+    (flags, _), *more = (struct.unpack("!HH", part) for part in parts)
+    if more:
+        raise ValueError("a configuration in several parts")
+    return Fragments(flags & Fragments.NX_MATCH)
 
 
 def decode_packet_in(body: bytes) -> PacketIn:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from suimon.dataplane.openflow import messages
 from suimon.dataplane.openflow.connection import Connection
 from suimon.dataplane.openflow.errors import METER_EXISTS, Refused
-from suimon.dataplane.openflow.messages import GroupEntry, Message, MeterCommand, MeterEntry
+from suimon.dataplane.openflow.messages import Fragments, GroupEntry, Message, MeterCommand, MeterEntry
 from suimon.dataplane.openflow.shapes import Shape, Shapes, shape
 from suimon.pipeline.flow import Entry, Flow, FlowKey, Group, Meter
 from suimon.reconcile import Changes, Failure
@@ -29,8 +30,16 @@ class MeterKey(msgspec.Struct, frozen=True, tag="meter"):
     meter_id: int
 
 
-BridgeKey = FlowKey | GroupKey | MeterKey
-BridgeEntry = Entry | GroupEntry | MeterEntry
+class FragmentsKey(msgspec.Struct, frozen=True, tag="fragments"):
+    """That flows see fragments otherwise than they were written for (docs/decisions/0070): nobody wants it."""
+
+    mode: Fragments
+
+
+BridgeKey = FlowKey | GroupKey | MeterKey | FragmentsKey
+BridgeEntry = Entry | GroupEntry | MeterEntry | Fragments
+
+K = TypeVar("K", MeterKey, FragmentsKey)
 
 
 def bridge_entries(things: Iterable[Flow | Group | Meter]) -> dict[BridgeKey, BridgeEntry]:
@@ -47,6 +56,8 @@ def named(key: BridgeKey) -> str:
             return f"group {group_id:#x}"
         case MeterKey(meter_id):
             return f"meter {meter_id:#x}"
+        case FragmentsKey(mode):
+            return f"fragment handling {mode.name.lower()}"
 
 
 class BridgeTarget:
@@ -62,18 +73,25 @@ class BridgeTarget:
     async def observe(self) -> dict[BridgeKey, BridgeEntry]:
         """All that carries our mark. Raises as `Connection` does; complete or an error."""
         connection = self._connection
-        asked = connection.dump_flows(), connection.dump_groups(), connection.dump_meters()
-        flows, groups, meters = await asyncio.gather(*asked)
+        asked = connection.dump_flows(), connection.dump_groups(), connection.dump_meters(), connection.fragments()
+        flows, groups, meters, fragments = await asyncio.gather(*asked)
         self.foreign = f"{flows.foreign} flows, one in {flows.foreign_example}" if flows.foreign else ""
         held: dict[BridgeKey, BridgeEntry] = {GroupKey(group_id): group for group_id, group in groups.items()}
         held.update((MeterKey(meter_id), meter) for meter_id, meter in meters.items())
         held.update(flows.ours.items())
+        if fragments is not Fragments.NX_MATCH:
+            held[FragmentsKey(fragments)] = fragments
         return held
 
     async def apply(self, changes: Changes[BridgeKey, BridgeEntry]) -> dict[BridgeKey, Failure]:
         """All or nothing but for meters: those can exist without effect until a flow uses them. And but for flows that
         the switch refuses to decode though it decoded others of their shape: then the others come true.
         """
+        unset = {key: messages.CONFIGURE for key in changes.delete if isinstance(key, FragmentsKey)}
+        if unset:
+            failed = {key: _failure(key, error) for key, error in (await self._change(unset)).items()}
+            rest = tuple(key for key in changes.delete if key not in unset)
+            return failed | await self.apply(Changes(changes.set, rest))
         metered = [key for key in changes.keys if isinstance(key, MeterKey)]
         failed = await self._set_meters(changes) if metered else {}
         others = False
@@ -127,7 +145,7 @@ class BridgeTarget:
         gone = {key: messages.delete_meter(key.meter_id) for key in changes.delete if isinstance(key, MeterKey)}
         return {key: _failure(key, error) for key, error in (await self._change(gone)).items()}
 
-    async def _change(self, wanted: Mapping[MeterKey, Message]) -> dict[MeterKey, Refused]:
+    async def _change(self, wanted: Mapping[K, Message]) -> dict[K, Refused]:
         """Which of them were refused."""
         keys = list(wanted)
         return {keys[at]: error for at, error in (await self._connection.change(list(wanted.values()))).items()}
