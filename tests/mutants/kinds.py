@@ -150,7 +150,7 @@ def rules_loosened(root: Path) -> Iterator[Mutant]:
 
 def gates_opened(root: Path) -> Iterator[Mutant]:
     """Each condition of what acts by itself, taken for false: whatever it kept from happening happens."""
-    for stem in ("gate", "accusations", "acts", "aftercare", "asked", "responder", "usage", "verify"):
+    for stem in ("gate", "accusations", "acts", "aftercare", "asked", "metered", "responder", "usage", "verify"):
         yield from _conditions_false(root, f"response/{stem}.py", "gate")
 
 
@@ -331,7 +331,8 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 _OF_THE_GATE = tuple(
-    f"tests/response/test_{name}.py" for name in ("gate", "accusations", "verify", "responder", "usage", "executor")
+    f"tests/response/test_{name}.py"
+    for name in ("gate", "accusations", "metered", "verify", "responder", "usage", "executor")
 )
 _OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
 _OF_METERS = (

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from suimon.detection.thresholds import Thresholds
 from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding, Role, Subject, Suggestion
 from suimon.model.questions import Look, Traced
@@ -37,13 +38,17 @@ def finding(detector: str = "mass_mail", role: Role = "source", **numbers: float
 @pytest.mark.parametrize(
     ("said", "accusation"),
     [
-        (finding(sessions=500, window_s=10, l4_port=25), MAIL),
-        (finding(sessions=50, window_s=0.1, l4_port=25), MAIL),
-        (finding("udp_flood", packets_per_s=40_000), FLOOD),
-        (finding("udp_flood", "victim", packets_per_s=40_000), TOWARDS),
-        (finding("heavy_traffic", kbps=9.0), Accusation("kbits", "egress", 9.0)),
-        (finding("mass_mail", sessions=500), None),
-        (finding("mass_mail", sessions=-5, window_s=10), None),
+        (finding(sessions=500, window_s=10, l4_port=25), with_(MAIL, least_per_s=40 / 30)),
+        (finding(sessions=50, window_s=0.1, l4_port=25), with_(MAIL, least_per_s=40 / 30)),
+        (finding("udp_flood", packets_per_s=40_000), with_(FLOOD, least_per_s=20_000.0)),
+        (finding("udp_flood", "victim", packets_per_s=40_000), with_(TOWARDS, least_per_s=20_000.0)),
+        (finding("heavy_traffic", kbps=9.0), Accusation("kbits", "egress", 9.0, least_per_s=100_000.0)),
+        (finding("mass_mail"), None),
+        (finding("mass_mail", sessions=500, l4_port=25), None),
+        (finding("mass_mail", sessions=-5, window_s=10, l4_port=25), None),
+        # Whoever opens many sessions sends no mail by that.
+        (finding("mass_mail", sessions=500, window_s=10), None),
+        (finding("mass_mail", sessions=500, window_s=10, l4_port=443), None),
         (finding("usage:heavy", used_gb=60), None),
         (finding("of_somebody_else", sessions=5, window_s=1), None),
     ],
@@ -55,7 +60,50 @@ def test_what_is_said_is_what_is_looked_for(said: Finding, accusation: Accusatio
 def test_of_a_scan_of_hosts_the_service_that_it_tries_is_looked_for() -> None:
     tries = Suggestion(kind="port_block", target_kind="port", target="p1", protocol="tcp", port_min=23, port_max=23)
     said = msgspec.structs.replace(finding("host_scan", hosts=100, window_s=10), suggestion=tries)
-    assert accused(said) == Accusation("sessions", "egress", 10.0, 6, 23)
+    assert accused(said) == Accusation("sessions", "egress", 10.0, 6, 23, 10.0)
+
+
+def test_less_than_the_detector_calls_an_attack_is_none_whatever_is_said() -> None:
+    """By the detectors' own defaults. Of reflection, packets are as long as Ethernet's may be."""
+    own, kbits = Thresholds(), 1500 * 8 / 1000
+    flood, mirrored = own.udp_flood, own.reflection
+    least = {
+        ("mass_mail", "source"): min(own.mass_mail.sessions, own.mass_mail.servers) / own.mass_mail.window_s,
+        ("brute_force", "source"): own.brute_force.sessions / own.brute_force.window_s,
+        ("brute_force", "victim"): own.brute_force.sessions / own.brute_force.window_s,
+        ("port_scan", "source"): own.port_scan.l4_ports / own.port_scan.window_s,
+        ("host_scan", "source"): own.host_scan.hosts / own.host_scan.window_s,
+        ("syn_flood", "source"): own.syn_flood.out_syn_per_s,
+        ("syn_flood", "victim"): own.syn_flood.in_syn_per_s,
+        ("udp_flood", "source"): flood.out_kpps * 1000,
+        ("udp_flood", "victim"): flood.in_kpps * 1000,
+        ("reflection", "source"): mirrored.source_kbps / kbits,
+        ("reflection", "victim"): mirrored.victim_kbps / kbits,
+        ("heavy_traffic", "source"): own.heavy_traffic.least_kbps,
+        ("heavy_traffic", "victim"): own.heavy_traffic.least_kbps,
+        ("forging", "source"): own.forging.packets / own.forging.window_s,
+    }
+    assert {name for name, _ in least} == set(Thresholds.__struct_fields__)
+    said = dict.fromkeys(
+        ("sessions", "l4_ports", "hosts", "syn_per_s", "packets_per_s", "answers_packets_per_s", "kbps"), 0.001
+    )
+    for (name, role), needed in least.items():
+        port = 22.0 if name == "brute_force" else 25.0
+        accusation = accused(finding(name, role, window_s=1.0, l4_port=port, **said))  # type: ignore[arg-type]
+        assert accusation and accusation.needed_per_s == pytest.approx(needed), name
+
+
+def test_the_ports_are_those_of_the_detectors() -> None:
+    own = Thresholds()
+    for name, ports in (("mass_mail", own.mass_mail.l4_ports), ("brute_force", own.brute_force.l4_ports)):
+        said = {port for port in range(65536) if accused(finding(name, sessions=9, window_s=1, l4_port=port))}
+        assert said == set(ports)
+
+
+def test_a_small_claim_about_an_innocent_does_not_hold() -> None:
+    said = accused(finding(sessions=1, window_s=30, l4_port=25))
+    assert said and judged(said, [with_(QUIET, sessions=1)]).holds is False
+    assert judged(said, [with_(QUIET, sessions=2)]).holds is True
 
 
 def test_what_is_slow_is_looked_for_longer() -> None:

@@ -31,19 +31,20 @@ def place(kind: str, id_: str) -> Place:
     return Place(target=Subject(kind, id_), port_ids=PORTS if kind != "port" else frozenset({id_}))  # type: ignore[arg-type]
 
 
-def finding(role: str = "source", detector: str = "mass_mail") -> Finding:
+def finding(role: str = "source", detector: str = "mass_mail", since_s: float = 0.0, **numbers: float) -> Finding:
+    said = {"sessions": 40.0, "window_s": 1.0, "l4_port": 25.0, "kbps": 1.0, "packets_per_s": 1.0}
     return Finding(
-        id="f", detector=detector, subject=Subject("port", "p1"), role=role, since_s=0, seen_s=0, confidence=1,  # type: ignore[arg-type]
-        numbers={}, words="", evidence=(),
+        id="f", detector=detector, subject=Subject("port", "p1"), role=role, since_s=since_s, seen_s=0, confidence=1,  # type: ignore[arg-type]
+        numbers=numbers or said, words="", evidence=(),
     )  # fmt: skip
 
 
 @pytest.fixture
 def history(tmp_path: Path) -> History:
-    """p1 sends a packet of 100 bytes and gets three every second, of which a half is outside; p2 is silent."""
+    """p1 sends ten packets of 100 bytes and gets thirty every second, of which a half is outside; p2 is silent."""
     kept = History(Config(), Database(f"sqlite:///{tmp_path}/metering.db"))
     for at in range(0, 130, 10):
-        counted = {"p1": at, "p2": 0}
+        counted = {"p1": 10 * at, "p2": 0}
         ports = tuple(
             PortCounts(
                 name, 100.0,
@@ -69,13 +70,13 @@ def test_rates(history: History, kind: str, id_: str) -> None:
             lambda m: asyncio.run(m.rate(place(kind, id_), direction, BEGAN_S + 30, BEGAN_S + 95)),  # type: ignore[arg-type]
         )
 
-    assert rate("egress") == Rate(0.8, 0.001)
-    assert rate("ingress") == Rate(2.4, 0.003)
+    assert rate("egress") == Rate(8.0, 0.01)
+    assert rate("ingress") == Rate(24.0, 0.03)
 
 
-def test_what_sends_nothing_does_not_hold_and_what_is_not_counted_is_not_known(history: History) -> None:
-    def holds(port: str, now_s: float = BEGAN_S + 125, **of: str) -> bool | None:
-        look = asked(history, lambda m: asyncio.run(m.look(finding(**of), place("port", port))), now_s)
+def test_what_sends_too_little_does_not_hold_and_what_is_not_counted_is_not_known(history: History) -> None:
+    def holds(port: str, now_s: float = BEGAN_S + 125, **of: str | float) -> bool | None:
+        look = asked(history, lambda m: asyncio.run(m.look(finding(**of), place("port", port))), now_s)  # type: ignore[arg-type]
         return look.holds
 
     assert holds("p1") is True
@@ -84,15 +85,23 @@ def test_what_sends_nothing_does_not_hold_and_what_is_not_counted_is_not_known(h
     assert holds("p3") is None
     assert holds("p1", BEGAN_S + 1000) is None
     assert holds("p3", detector="usage:heavy") is True
+    # A quarter of what is said is needed, and what the detector calls an attack; of what has no figures, nothing holds.
+    assert holds("p1", sessions=41.0, window_s=1.0, l4_port=25.0) is False
+    assert holds("p1", detector="forging") is True
+    assert holds("p1", detector="udp_flood") is holds("p1", detector="heavy_traffic") is False
+    assert holds("p1", detector="mass_mail", servers=50.0) is holds("p1", detector="of_somebody_else") is False
+    # What was counted before it began is none of it.
+    assert holds("p1", since_s=BEGAN_S + 105) is True
+    assert holds("p1", since_s=BEGAN_S + 115) is None
 
 
 @pytest.mark.parametrize(
     ("rule", "used"),
     [
-        ({}, {"p1": 200 * 60, "p2": 0}),
-        ({"outside": False}, {"p1": 400 * 60, "p2": 0}),
-        ({"direction": "egress"}, {"p1": 50 * 60, "p2": 0}),
-        ({"direction": "ingress", "per": "project"}, {"red": 150 * 60}),
+        ({}, {"p1": 2000 * 60, "p2": 0}),
+        ({"outside": False}, {"p1": 4000 * 60, "p2": 0}),
+        ({"direction": "egress"}, {"p1": 500 * 60, "p2": 0}),
+        ({"direction": "ingress", "per": "project"}, {"red": 1500 * 60}),
     ],
 )
 def test_sums_as_the_rule_counts_from_the_first_full_minute(

@@ -14,6 +14,7 @@ from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Forbidden
 from suimon.model.findings import Finding
 from suimon.model.incidents import NotedFinding
+from suimon.model.rulebook import USAGE
 from suimon.store.columns import time_text
 from suimon.store.tables import FINDINGS, KEPT
 from suimon.store.tx import Tx
@@ -45,12 +46,24 @@ _FORGET: Final = {which: delete(FINDINGS).where(FINDINGS.c.id.in_(which)) for wh
 def note_findings(tx: Tx, actor: Actor, findings: Sequence[Finding]) -> list[NotedFinding]:
     """Keep what detectors say; what is known already is brought up to date, and nothing goes back in time.
 
-    Raises Forbidden for whoever is neither an operator nor a service, BadRequest.
+    Raises Forbidden for whoever is neither an operator nor a service, BadRequest: also of what only `note_used` says.
     """
     if not (actor.admin or "service" in actor.roles):
         raise Forbidden("Only detectors and operators may tell findings.")
     if len(findings) > MOST_AT_ONCE:
         raise BadRequest(f"At most {MOST_AT_ONCE} findings at once.")
+    # No second look asks hosts about those: nobody else may say one, nor take its id.
+    if any(text.startswith(USAGE) for finding in findings for text in (finding.id, finding.detector)):
+        raise BadRequest(f"What was used only the controller finds: no id and no detector of others begins {USAGE!r}.")
+    return _note(tx, findings)
+
+
+def note_used(tx: Tx, finding: Finding) -> None:
+    """Keep what a usage rule finds by the controller's own meter. Its id and its detector begin with `USAGE`."""
+    _note(tx, [finding])
+
+
+def _note(tx: Tx, findings: Sequence[Finding]) -> list[NotedFinding]:
     newest = {finding.id: finding for finding in sorted(findings, key=lambda one: one.seen_s)}
     known = {one.id: one for one in tx.select(NotedFinding, {"id": newest.keys()})}
     noted = [_noted(finding, known.get(finding.id), tx.now) for finding in newest.values()]
@@ -103,6 +116,11 @@ def finding_of(noted: NotedFinding) -> Finding:
 def _noted(finding: Finding, before: NotedFinding | None, now: datetime) -> NotedFinding:
     _check(finding)
     seen_at = datetime.fromtimestamp(finding.seen_s, UTC)
+    # What was looked at about one would be held against another.
+    if before and (before.detector, before.subject_kind, before.subject_id) != (
+        finding.detector, finding.subject.kind, finding.subject.id
+    ):  # fmt: skip
+        raise BadRequest(f"Finding {finding.id} is about another already.")
     if before and (before.seen_at > seen_at or before.ended):
         return before
     return NotedFinding(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -20,30 +20,53 @@ _SPANS_S: Final = (0.5, 3.0)
 _EVENTS: Final = 4
 """It is looked for so long that as many of what is slow would be seen."""
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17}
-_OF: Final[Mapping[str, tuple[Figure, str, str]]] = {
-    "mass_mail": ("sessions", "sessions", "tcp"),
-    "brute_force": ("sessions", "sessions", "tcp"),
-    "port_scan": ("sessions", "l4_ports", ""),
-    "host_scan": ("sessions", "hosts", ""),
-    "syn_flood": ("packets", "syn_per_s", ""),
-    "udp_flood": ("packets", "packets_per_s", ""),
-    "reflection": ("packets", "answers_packets_per_s", ""),
-    "heavy_traffic": ("kbits", "kbps", ""),
-    "forging": ("forged packets", "packets_per_s", ""),
+_KBITS: Final = 12.0
+"""Of a packet of 1500 bytes."""
+
+
+class _Kind(NamedTuple):
+    """What a detector says: what is counted, which of its findings' numbers says how much (of the finding's `window_s`,
+    if that is no rate by its name), from how much a second it calls it an attack, by a guest and on one, by its
+    defaults, and of which protocol and, if it says one, transport ports.
+    """
+
+    figure: Figure
+    number: str
+    source: float
+    victim: float
+    protocol: str = ""
+    l4_ports: tuple[int, ...] = ()
+
+
+_OF: Final[Mapping[str, _Kind]] = {
+    "mass_mail": _Kind("sessions", "sessions", 40 / 30, 40 / 30, "tcp", (25, 465, 587)),
+    "brute_force": _Kind("sessions", "sessions", 60 / 60, 60 / 60, "tcp", (22, 3389)),
+    "port_scan": _Kind("sessions", "l4_ports", 100 / 10, 100 / 10),
+    "host_scan": _Kind("sessions", "hosts", 100 / 10, 100 / 10),
+    "syn_flood": _Kind("packets", "syn_per_s", 2_000.0, 4_000.0),
+    "udp_flood": _Kind("packets", "packets_per_s", 20_000.0, 20_000.0),
+    "reflection": _Kind("packets", "answers_packets_per_s", 5_000 / _KBITS, 20_000 / _KBITS),
+    "heavy_traffic": _Kind("kbits", "kbps", 100_000.0, 100_000.0),
+    "forging": _Kind("forged packets", "packets_per_s", 300 / 60, 300 / 60),
 }
-"""By detector: what is counted, which of the finding's numbers says how much, of which protocol. What is no rate by its
-name is of the finding's `window_s`.
-"""
 
 
 class Accusation(msgspec.Struct, frozen=True):
-    """So much of it a second; of sessions, those of `protocol` to `l4_port` (0: any)."""
+    """So much of it a second; of sessions, those of `protocol` to `l4_port` (0: any). Less than `least_per_s` is no
+    attack, whatever is said.
+    """
 
     figure: Figure
     direction: Direction
     per_s: float
     protocol: int = 0
     l4_port: int = 0
+    least_per_s: float = 0.0
+
+    @property
+    def needed_per_s(self) -> float:
+        """So much is enough. Who lies about a guest comes no further than a detector that doesn't."""
+        return max(self.per_s * _STILL, self.least_per_s)
 
     def question(self, port_id: str, *, drops: bool) -> Look:
         span_s = min(max(_EVENTS / self.per_s, _SPANS_S[0]), _SPANS_S[1])
@@ -52,20 +75,23 @@ class Accusation(msgspec.Struct, frozen=True):
 
 
 def accused(finding: Finding) -> Accusation | None:
-    """None for what a host can't count now: what was used, or what a detector of others says."""
-    figure, name, protocol = _OF.get(finding.detector, ("", "", ""))
-    said, window_s = finding.numbers.get(name, 0.0), finding.numbers.get("window_s", 0.0)
-    if not figure or said <= 0.0:
+    """None for what a host can't count now: what was used, what others' detectors say, and what lacks its figures."""
+    kind = _OF.get(finding.detector)
+    if kind is None:
         return None
-    rate = name.endswith(("_per_s", "kbps"))
-    if not rate and window_s <= 0.0:
+    said, window_s = finding.numbers.get(kind.number, 0.0), finding.numbers.get("window_s", 0.0)
+    rate = kind.number.endswith(("_per_s", "kbps"))
+    if said <= 0.0 or not (rate or window_s > 0.0):
         return None
     direction: Direction = "egress" if finding.role == "source" else "ingress"
-    l4_port, suggested = int(finding.numbers.get("l4_port", 0.0)), finding.suggestion
+    l4_port, protocol, suggested = int(finding.numbers.get("l4_port", 0.0)), kind.protocol, finding.suggestion
+    if kind.l4_ports and l4_port not in kind.l4_ports:
+        return None
     if finding.detector == "host_scan" and suggested is not None:
         protocol, l4_port = suggested.protocol or "", suggested.port_min or 0
-    to = (_PROTOCOLS.get(protocol, 0), l4_port) if figure == "sessions" and 0 <= l4_port < 65536 else (0, 0)
-    return Accusation(figure, direction, said if rate else said / max(window_s, 1.0), *to)  # type: ignore[arg-type]
+    to = (_PROTOCOLS.get(protocol, 0), l4_port) if kind.figure == "sessions" and 0 <= l4_port < 65536 else (0, 0)
+    least_per_s = kind.source if direction == "egress" else kind.victim
+    return Accusation(kind.figure, direction, said if rate else said / max(window_s, 1.0), *to, least_per_s)
 
 
 def judged(accusation: Accusation, seen: Sequence[Activity]) -> Looked:
@@ -76,7 +102,7 @@ def judged(accusation: Accusation, seen: Sequence[Activity]) -> Looked:
     if accusation.figure == "sessions":
         peers = sum(one.peers for one in seen)
         words += f"; with {peers} others" if _countable(seen) else ", by packets: connections can't be looked at"
-    return Looked(now >= accusation.per_s * _STILL, words)
+    return Looked(now >= accusation.needed_per_s, words)
 
 
 def tried(accusation: Accusation, seen: Sequence[Activity]) -> bool:

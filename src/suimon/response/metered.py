@@ -10,6 +10,7 @@ from typing import Final
 from suimon.model.findings import Direction, Finding
 from suimon.model.rulebook import USAGE, Place, UsageRule
 from suimon.model.samples import Sample
+from suimon.response.accusations import accused
 from suimon.response.senses import Looked, Rate, Verification
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import READ, ROLLED
@@ -30,16 +31,21 @@ class Metered:
         self._clock = clock
 
     async def look(self, finding: Finding, place: Place) -> Looked:
-        """Whether the ports send, or get, anything at all: forged records make no counter count."""
+        """Whether the ports send, or get, enough for what is said since it began, for a minute at most: what else it
+        is can't be told, but that a session has a packet at least.
+        """
         if finding.detector.startswith(USAGE):
             return Looked(True, "it is the meter's own")
-        now_s = self._clock()
-        direction: Direction = "egress" if finding.role == "source" else "ingress"
-        rate = await self.rate(place, direction, now_s - _LOOK_S, now_s)
+        accusation, now_s = accused(finding), self._clock()
+        if accusation is None:
+            return Looked(False, "it says nothing that could be counted")
+        rate = await self.rate(place, accusation.direction, max(now_s - _LOOK_S, finding.since_s), now_s)
         if rate is None:
-            return Looked(None, "there are no counters of the last minute")
-        words = f"{rate.kpps:.3f} kpps and {rate.kbps:.1f} kbit/s of {direction} in the last minute"
-        return Looked(rate.kpps > 0, words)
+            return Looked(None, "nothing was counted since it began, within the last minute")
+        now = rate.kbps if accusation.figure == "kbits" else rate.kpps * 1000
+        unit = "kbit/s" if accusation.figure == "kbits" else "packets a second"
+        words = f"{now:.1f} {unit} of {accusation.direction}, at least {accusation.needed_per_s:.1f} would be needed"
+        return Looked(now >= accusation.needed_per_s, words)
 
     async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
         """Samples are compared with those before, by `rate`."""
@@ -64,7 +70,7 @@ class Metered:
         out = direction == "egress"
         sent = sum(one.out_bytes if out else one.in_bytes for one in within)
         packets = sum(one.out_packets if out else one.in_packets for one in within)
-        return Rate(sent * 8 / 1000 / span_s, packets / 1000 / span_s) if span_s > 0 else None
+        return Rate(sent * 8 / span_s / 1000, packets / span_s / 1000) if span_s > 0 else None
 
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         """From the first full hour, or minute if it isn't long, after `begun_s`. Raises TimeoutError."""

@@ -19,7 +19,7 @@ from suimon.model.findings import Finding, Subject
 from suimon.model.incidents import Incident
 from suimon.model.rulebook import USAGE, UsageRule, is_for
 from suimon.resources.alarms import Told, tell_once
-from suimon.resources.findings import note_findings
+from suimon.resources.findings import note_used
 from suimon.resources.incidents import Line
 from suimon.resources.places import place_of
 from suimon.resources.rulebooks import rulebook
@@ -86,7 +86,7 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
     numbers = {"used_gb": round(used_gb, 3), "allowed_gb": rule.more_than_gb, "within_h": rule.within_h}
     if found.used > rule.more_than_gb * _GB:
         finding = Finding(
-            id=str(uuid5(_FAMILY, id_)),
+            id=f"{USAGE}{uuid5(_FAMILY, id_)}",
             detector=f"{USAGE}{rule.name}",
             subject=found.subject,
             role="source",
@@ -98,7 +98,7 @@ def _note(tx: Tx, rule: UsageRule, found: Used) -> None:
             words=words,
             evidence=(),
         )
-        note_findings(tx, SYSTEM, [finding])
+        note_used(tx, finding)
     elif rule.mode != "dry_run":
         # Once in each window, and each time that it is counted anew.
         told = Told(rule.name, found.subject.kind, found.subject.id, place.project_id, mode="warn")
