@@ -44,7 +44,7 @@ while time.monotonic() < end:
     except OSError:
         pass
 """
-GOAL_MS: Final = 60
+GOAL_MS: Final = 40
 Json = dict[str, Any]
 
 

@@ -1,12 +1,14 @@
 """One more port, one more rule, 5,000 ports, in clouds of different sizes: `make bench-port`, after bench/port.py.
 
 Brings up a lab with two hypervisors for each layout and fills it: hypervisor 1 has 100 guests' interfaces, the other
-ports are bound to 50 hosts that have joined and don't run. Layout a is OVN's bench (50 networks, each with a router and
-a security group; ten of them are on a host, with ten ports each), layout b one network and one group for all.
+ports are bound to hosts that have joined and don't run. Layout a is OVN's bench (50 networks, each with a router and
+a security group; ten of them are on a host, with ten ports each; 52 hosts), layout b one network and one group for all
+of 200 hosts.
 CPU time is that of the controller, both agents and both switches; another host's, that of its agent and its switch.
 Ports are made long before they are plugged, as for servers: the hosts' goals are for these; and plugged at once.
 Wall times say something on an idle machine only; the load average is printed with them. With --ovn the same is done on
-OVN, unpacked from Debian's packages (bench/ovn.py). Progress goes to stderr, the tables to stdout.
+OVN, unpacked from Debian's packages (bench/ovn.py). Progress goes to stderr, the tables to stdout. Ends with 1 when a
+goal isn't met.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ from suimon.lab.swarm_cloud import SwarmCloud
 from suimon.model.view import Join
 
 LOCAL: Final = 100
-SLEEPING: Final = [f"sleeping{number}" for number in range(50)]
+SLEEPING: Final = {
+    layout: [f"sleeping{number}" for number in range(count)] for layout, count in (("a", 50), ("b", 198))
+}
+"""Hosts that have joined, by layout."""
 ROUNDS: Final = 10
 BULK: Final = 4_000
 """So many at least tell how long 5,000 take."""
@@ -52,6 +57,8 @@ GOALS: Final[dict[str, float]] = {
     "packet-ins in steady traffic": 0,
 }
 """At most, whatever the size."""
+SAME: Final = 0.2
+"""By so much of the smallest cloud's may the time until flows are in grow in the largest."""
 STEADY: Final = """
 import json, socket, statistics, sys, time
 def ask(s, peer):
@@ -88,9 +95,9 @@ class Bench:
         self._numbers = iter(range(1_000_000))
         self._echoes: list[Guest] = []
 
-    async def prepare(self) -> None:
+    async def prepare(self, sleeping: Sequence[str]) -> None:
         """Interfaces of 100 guests, an echo guest on each hypervisor, and hosts that sleep."""
-        for number, name in enumerate(SLEEPING):
+        for number, name in enumerate(sleeping):
             token = await self._cloud.join_token(name)
             wanted = Join(token, name, f"172.30.0.{number + 1}")
             await asyncio.to_thread(_join, self._lab.layout.hosts_url, wanted)
@@ -334,14 +341,14 @@ async def _ours(lab: Lab, layout: str, counts: Sequence[int]) -> list[Size]:
         serving = asyncio.create_task(switch.run())
         async with Monitor().watching(lab.switch("hv1")) as monitor:
             bench, there = Bench(lab, cloud, switch, monitor), 0
-            await bench.prepare()
+            await bench.prepare(SLEEPING[layout])
             for count in counts:
                 if count and not there:
                     await bench.grow(["hv1"], LOCAL)
                     await bench.plug_local()
                     there = LOCAL
                 added = count - there
-                bulk_s, bulk_ms = await bench.grow(SLEEPING, added) if added > 0 else (0.0, 0.0)
+                bulk_s, bulk_ms = await bench.grow(SLEEPING[layout], added) if added > 0 else (0.0, 0.0)
                 there = max(there, count)
                 figures = await bench.measured()
                 figures |= _bulk(added, bulk_s, bulk_ms)
@@ -380,16 +387,25 @@ def _measured(whose: str, layout: str, ports: int, figures: dict[str, float]) ->
     return Size(ports, figures)
 
 
-def _show(layout: str, ours: Sequence[Size], theirs: Sequence[Size]) -> None:
-    """A line a figure, a column a size: ours, and with OVN's beside it how many times less ours is."""
+def _show(layout: str, ours: Sequence[Size], theirs: Sequence[Size]) -> bool:
+    """A line a figure, a column a size: ours, and with OVN's beside it how many times less ours is. Whether all goals
+    are met."""
     print(f"\nlayout {layout}{' (x less than OVN in this run)' if theirs else ''}")
     print(f"{'':30}{'goal':>8}" + "".join(f"{f'{size.ports:,} ports':>20}" for size in ours) + "   met")
-    others = {size.ports: size.figures for size in theirs}
+    others, all_met = {size.ports: size.figures for size in theirs}, True
     for name in dict.fromkeys(name for size in ours for name in size.figures):
         goal = GOALS.get(name)
         cells = [_cell(figures.get(name), others.get(ports, {}).get(name)) for ports, figures in ours]
-        met = "" if goal is None else "yes" if all(size.figures.get(name, 0) <= goal for size in ours) else "NO"
-        print(f"{name:30}{'' if goal is None else f'≤ {goal:g}':>8}{''.join(cells)}   {met}", flush=True)
+        met = goal is None or all(size.figures.get(name, 0) <= goal for size in ours)
+        all_met &= met
+        said = "" if goal is None else "yes" if met else "NO"
+        print(f"{name:30}{'' if goal is None else f'≤ {goal:g}':>8}{''.join(cells)}   {said}", flush=True)
+    grown = ours[-1].figures["flows in, ms"] / ours[0].figures["flows in, ms"]
+    if len(ours) > 1:
+        same = grown <= 1 + SAME
+        all_met &= same
+        print(f"{'flows in, largest of smallest':30}{f'≤ {1 + SAME:g}':>8}{grown:20.2f}   {'yes' if same else 'NO'}")
+    return all_met
 
 
 def _cell(ours: float | None, theirs: float | None) -> str:
@@ -406,7 +422,7 @@ def main() -> int:
     parser.add_argument("--ovn", action="store_true", help="the same on OVN, whose packages are fetched with apt-get")
     parser.add_argument("--timeout-s", type=float, default=1800.0, help="for each layout (1800)")
     args = parser.parse_args()
-    counts = sorted(args.ports or [0, 1_000, 5_000, 20_000])
+    counts, all_met = sorted(args.ports or [0, 1_000, 5_000, 20_000]), True
     for layout in args.layout or ["a", "b"]:
         theirs = asyncio.run(asyncio.wait_for(_theirs(layout, counts), args.timeout_s)) if args.ovn else []
         config = LabConfig(name="scale", hosts=2, number=78, api_port=9778)
@@ -416,8 +432,8 @@ def main() -> int:
             ours = asyncio.run(asyncio.wait_for(_ours(lab, layout, counts), args.timeout_s))
         finally:
             lab.down()
-        _show(layout, ours, theirs)
-    return 0
+        all_met &= _show(layout, ours, theirs)
+    return 0 if all_met else 1
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from suimon.doctor import Facts, Reach, Verdict, examine, probe
+from suimon.doctor import Facts, Reach, Supervision, Verdict, examine, probe
 
 PROGRAMS = ("ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ip", "ethtool", "nft", "udhcpc", "sysctl")
 HEALTHY = Facts(
@@ -25,6 +25,7 @@ HEALTHY = Facts(
     unix_time_s=1_795_000_000,
     clock_synchronised=True,
     controller=Reach("http://10.0.0.1:9697", offset_s=0.2),
+    supervision=Supervision("on-failure", "0", "5"),
     zone_limits=(65_536,) * 4,
     most_connections=262_144,
 )
@@ -57,6 +58,8 @@ def test_a_healthy_machine_has_nothing_to_mend() -> None:
         ("datapath", {"kernel_datapath": "available"}, "warn", "modprobe openvswitch"),
         ("datapath", {"kernel_datapath": "absent"}, "warn", "kernel"),
         ("datapath", {"kernel_datapath": "absent", "tun_device": False}, "fail", "modprobe tun"),
+        ("supervision", {"supervision": Supervision("no", "0", "5")}, "fail", "ovs-vswitchd.service.d"),
+        ("supervision", {"supervision": Supervision("on-failure", "10s", "5")}, "warn", "ovs-vswitchd.service.d"),
         (
             "connections",
             {"zone_limits": (65_536,) * 5},
@@ -131,3 +134,8 @@ def controller() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_supervision_is_told_where_systemd_runs_the_switch() -> None:
+    assert not [v for v in examine(msgspec.structs.replace(HEALTHY, supervision=None)) if v.what == "supervision"]
+    assert verdict("supervision", supervision=Supervision("always", "10s", "0")).level == "ok"

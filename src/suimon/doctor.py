@@ -41,6 +41,8 @@ _GATEWAY_TOOLS = {"nft": "nftables", "sysctl": "procps"}
 """Where routers lead outside: their namespaces can't be made without."""
 _LAB_TOOLS = {"udhcpc": "udhcpc"}
 _PROGRAM_TIMEOUT_S = 5
+_RESTARTS = ("always", "on-failure", "on-abnormal", "on-abort")
+"""After it was killed."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -49,6 +51,7 @@ class Facts(msgspec.Struct, frozen=True):
     `socket` is "open", "absent" or why it can't be opened. `kernel_datapath` is "loaded", "available" (as a module) or
     "absent". `clock_synchronised` is None when the machine doesn't say. `zone_limits` are the most connections of each
     zone that was given a limit in the kernel's datapath, `most_connections` is what its table has room for.
+    `supervision` is None where systemd doesn't run ovs-vswitchd.
     """
 
     root: bool
@@ -61,8 +64,18 @@ class Facts(msgspec.Struct, frozen=True):
     unix_time_s: float
     clock_synchronised: bool | None
     controller: Reach | None = None
+    supervision: Supervision | None = None
     zone_limits: tuple[int, ...] = ()
     most_connections: int | None = None
+
+
+class Supervision(msgspec.Struct, frozen=True):
+    """Of ovs-vswitchd's unit: Restart= (systemd.service(5)), StartLimitIntervalSec= and StartLimitBurst=
+    (systemd.unit(5)), as systemctl(1) tells them."""
+
+    restart: str
+    limit_interval: str
+    limit_burst: str
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -89,6 +102,7 @@ def examine(facts: Facts) -> Iterator[Verdict]:
     yield _version(facts)
     yield _database(facts)
     yield _datapath(facts)
+    yield from _supervision(facts)
     yield from _connections(facts)
     yield _clock(facts)
     if facts.controller is not None:
@@ -109,6 +123,7 @@ def probe(socket_path: str, controller_url: str | None) -> Facts:
         unix_time_s=time.time(),
         clock_synchronised=_ask_synchronised(),
         controller=_try_controller(controller_url) if controller_url else None,
+        supervision=_ask_supervision(),
         zone_limits=_ask_limits(Path(socket_path).parent),
         most_connections=_ask_room(),
     )
@@ -178,6 +193,20 @@ def _datapath(facts: Facts) -> Verdict:
     )
 
 
+def _supervision(facts: Facts) -> Iterator[Verdict]:
+    """Who starts ovs-vswitchd again when it dies."""
+    told, mend = facts.supervision, "install packaging/systemd/ovs-vswitchd.service.d (docs/guide/install.md)"
+    if told is None:
+        return
+    if told.restart not in _RESTARTS:
+        yield Verdict("fail", "supervision", f"ovs-vswitchd isn't started again (Restart={told.restart})", mend)
+    elif told.limit_interval not in ("0", "infinity") and told.limit_burst != "0":
+        seen = f"ovs-vswitchd is given up after {told.limit_burst} starts in {told.limit_interval}"
+        yield Verdict("warn", "supervision", seen, mend)
+    else:
+        yield Verdict("ok", "supervision", "systemd starts ovs-vswitchd again, however often it dies")
+
+
 def _connections(facts: Facts) -> Iterator[Verdict]:
     """Where guests that fill their zones would fill the kernel's table for all (docs/decisions/0040)."""
     if not facts.zone_limits or facts.most_connections is None:
@@ -238,6 +267,15 @@ def _try_socket(path: str) -> str:
         except OSError as error:
             return error.strerror or str(error)
     return "open"
+
+
+def _ask_supervision() -> Supervision | None:
+    names = "LoadState", "Restart", "StartLimitIntervalUSec", "StartLimitBurst"
+    said = _output("systemctl", "show", "ovs-vswitchd.service", f"--property={','.join(names)}") or ""
+    told = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    if told.get("LoadState") != "loaded" or not Path("/run/systemd/system").exists():
+        return None
+    return Supervision(*(told.get(name, "") for name in names[1:]))
 
 
 def _find_datapath() -> Literal["loaded", "available", "absent"]:

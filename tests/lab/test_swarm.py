@@ -25,12 +25,14 @@ def test_verdicts_compare_with_the_goals() -> None:
         return Phase(name, 10.0, 1.0, counts, Use(0, 0), Use(0, 0))
 
     first = phase("all start with nothing", 9, 4)
-    assert verdicts([first, phase("churn", 100), phase("churn, 30 % fail", 200)]) == [
+    assert list(map(str, verdicts([first, phase("churn", 100), phase("churn, 30 % fail", 200)]))) == [
         "churn, 30 % fail: times the requests of churn: 2.0 (goal: at most 2) met",
         "churn, 30 % fail: seconds until all is in force: 1.0 (goal: at most 10) met",
         "snapshots after 'all start with nothing': 0.0 (goal: at most 0) met",
     ]
-    assert "3.0 (goal: at most 2) NOT MET" in verdicts([phase("churn", 1), phase("churn, 30 % fail", 3)])[0]
-    assert verdicts([first, phase("churn", 1, 1)]) == [
-        "snapshots after 'all start with nothing': 1.0 (goal: at most 0) NOT MET"
-    ]
+    more = verdicts([phase("churn", 1), phase("churn, 30 % fail", 3)])
+    assert "3.0 (goal: at most 2) NOT MET" in str(more[0])
+    assert [each.met for each in more] == [False, True, True]
+    (snapshots,) = verdicts([first, phase("churn", 1, 1)])
+    assert str(snapshots) == "snapshots after 'all start with nothing': 1.0 (goal: at most 0) NOT MET"
+    assert not snapshots.met

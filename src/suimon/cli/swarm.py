@@ -57,13 +57,19 @@ _COUNTERS_EVERY_S = 10.0
 @click.option("--processes", default=2, show_default=True, help="Processes that the agents share.")
 @click.option("--fault-s", default=60.0, show_default=True, help="How long 30 % of the agents' calls fail; 0: not.")
 def swarm(**said: Any) -> None:
-    """Put a swarm of agents on one controller, make storms, and print what they cost."""
+    """Put a swarm of agents on one controller, make storms, and print what they cost.
+
+    Ends with 1 when a goal isn't met.
+    """
     try:
         phases = asyncio.run(Swarm(SwarmConfig(**said), click.echo).run())
     except LabError as error:
         raise click.ClickException(str(error)) from error
-    for line in verdicts(phases):
-        click.echo(line)
+    found = verdicts(phases)
+    for each in found:
+        click.echo(each)
+    if not all(each.met for each in found):
+        sys.exit(1)
 
 
 @click.command("swarm-part", hidden=True)

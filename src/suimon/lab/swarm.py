@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -265,21 +265,33 @@ class Swarm:
         self._say(_row((*said, *told, *asked, *used, *memory)))
 
 
-def verdicts(phases: Sequence[Phase]) -> list[str]:
-    """The goals of a storm and whether they were met, a line each. Times say something on an idle machine only."""
+class Verdict(NamedTuple):
+    """A goal of a storm: at most so much."""
+
+    what: str
+    figure: float
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return self.figure <= self.goal
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.figure:.1f} (goal: at most {self.goal}) {'met' if self.met else 'NOT MET'}"
+
+
+def verdicts(phases: Sequence[Phase]) -> list[Verdict]:
+    """Times say something on an idle machine only."""
     by_name = {phase.name: phase for phase in phases}
-    told: list[tuple[str, float, float]] = []
+    told = []
     if _FAILING in by_name:
         failing, steady = by_name[_FAILING], by_name[_CHURN]
-        told.append((f"{_FAILING}: times the requests of {_CHURN}", failing.requests_per_s / steady.requests_per_s, 2))
-        told.append((f"{_FAILING}: seconds until all is in force", failing.converged_s, 10))
+        times = failing.requests_per_s / steady.requests_per_s
+        told.append(Verdict(f"{_FAILING}: times the requests of {_CHURN}", times, 2))
+        told.append(Verdict(f"{_FAILING}: seconds until all is in force", failing.converged_s, 10))
     after = [phase for phase in phases if phase.name != _FIRST]
-    told.append((f"snapshots after '{_FIRST}'", sum(phase.counts.get("snapshot", 0) for phase in after), 0))
-    return [f"{what}: {figure:.1f} (goal: at most {goal}) {_met(figure <= goal)}" for what, figure, goal in told]
-
-
-def _met(met: bool) -> str:
-    return "met" if met else "NOT MET"
+    snapshots = sum(phase.counts.get("snapshot", 0) for phase in after)
+    return [*told, Verdict(f"snapshots after '{_FIRST}'", snapshots, 0)]
 
 
 def host_name(number: int) -> str:
