@@ -376,7 +376,7 @@ def test_a_network_s_policy_is_no_matter_of_the_cloud_s_own_ports(tmp_path: Path
     async def body(store: Store, dispatcher: Dispatcher) -> None:
         policy = make(things.QosPolicy)
         net, sub = make_network(1, qos_policy_id=policy.id)
-        dhcp, guest = on(sub, "h1", 2, device_owner="network:dhcp"), on(sub, "h2", 3)
+        dhcp, guest = on(sub, "h1", 2, infrastructure=True), on(sub, "h2", 3)
         await put(store, policy, net, sub, dhcp, guest)
         await settle(store, dispatcher)
         here, there = (await connected(dispatcher, "h1")).objects, (await connected(dispatcher, "h2")).objects

@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from suimon.distribution.dispatch import Dispatcher
 from suimon.model import things, view
+from suimon.model.actor import Actor
+from suimon.model.touches import UNPLUGGED
+from suimon.pipeline.facts import Facts
+from suimon.pipeline.numbers import Numbers
 from suimon.resources import hosts, restrictions
 from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Asked
@@ -41,6 +47,10 @@ class Watched:
             await follower.drain()
         key = ("restriction", restriction.id)
         return " ".join(each.host for each in self._followers if key in each.objects)
+
+    @property
+    def first(self) -> Follower:
+        return self._followers[0]
 
     @property
     def told(self) -> list[int]:
@@ -124,10 +134,44 @@ def test_an_agent_that_knows_none_is_told_of_none(tmp_path: Path) -> None:
     with_dispatcher(tmp_path, body)
 
 
+@pytest.mark.parametrize("owner", ["network:dhcp", "neutron:x", "network:floatingip"])
+def test_a_tenant_s_port_that_he_calls_the_clouds_own_stays_restricted_and_under_its_network_s_policy(
+    tmp_path: Path, owner: str
+) -> None:
+    """On a network of his own he may call it so; and one that is plugged nowhere is restricted when it is again."""
+    tenant = Actor("t", "mine", frozenset({"member"}))
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        policy = make(things.QosPolicy)
+        blue, blue4 = make_network(1, project_id="mine", qos_policy_id=policy.id)
+        port = on(blue4, "h1", project_id="mine")
+        await put(store, policy, blue, blue4, port)
+        hosts = await watched(store, dispatcher)
+        made = [await restrict(store, *target) for target in (("port", port.id), ("project", "mine"))]
+
+        async def call_it(device_owner: str) -> set[str]:
+            """What binds the port in the pipeline of its host."""
+            values = RESOURCES["ports"].spec.for_update({"device_owner": device_owner}, tenant)
+            await write(store, lambda tx: RESOURCES["ports"].update(tx, tenant, port.id, values, None))  # type: ignore[misc]
+            await hosts.knowing(made[0])
+            facts = Facts("h1", Numbers())
+            for thing in hosts.first.objects.values():
+                facts.set(thing)
+            told = facts.port(port.id)
+            assert told is None or told.qos_id == policy.id
+            return {each.id for each in facts.restrictions(told)} if told else set()
+
+        everything = {each.id for each in made}
+        assert await call_it(owner) == (set() if owner in UNPLUGGED else everything)
+        assert await call_it("compute:x") == everything
+
+    with_dispatcher(tmp_path, body)
+
+
 def test_the_clouds_own_ports_say_so(tmp_path: Path) -> None:
     async def body(store: Store, dispatcher: Dispatcher) -> None:
         blue, blue4 = make_network(1)
-        ports = [on(blue4, "h1", 3), on(blue4, "h1", 4, device_owner="network:dhcp")]
+        ports = [on(blue4, "h1", 3), on(blue4, "h1", 4, infrastructure=True)]
         await put(store, blue, blue4, *ports)
         follower = await connected(dispatcher, "h1")
         told = [follower.objects["port", port.id] for port in ports]

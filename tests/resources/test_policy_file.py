@@ -185,6 +185,16 @@ def test_what_is_shown_of_a_thing_is_as_the_operator_says(world: World, replaced
     assert "mtu" not in world.get("networks", network) and "mtu" in world.get("networks", network, ADMIN)
 
 
+def test_a_port_that_is_called_the_networks_own_goes_without_port_security_where_its_maker_may(
+    world: World, replaced: Any
+) -> None:
+    network = world.network(ALICE)
+    assert not world.port(network, ALICE, device_owner="network:x")["port_security_enabled"]
+    replaced("create_port:port_security_enabled: rule:admin_only\n")
+    assert world.port(network, ALICE, device_owner="network:x")["port_security_enabled"]
+    assert not world.port(network, ADMIN, device_owner="network:x")["port_security_enabled"]
+
+
 def test_a_rule_may_ask_what_is_wanted(world: World, replaced: Any) -> None:
     replaced("create_port:device_owner: not rule:network_device or rule:admin_only\n")
     network = world.network(ADMIN, shared=True)

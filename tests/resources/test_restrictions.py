@@ -9,7 +9,7 @@ import pytest
 
 from suimon.model.actor import Actor
 from suimon.model.settings import Settings
-from suimon.model.things import Restriction
+from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
 from suimon.resources.incidents import list_incidents
 from suimon.resources.restrictions import RESTRICTIONS, SPEC
@@ -110,6 +110,41 @@ def test_a_target_that_there_is_not_or_that_is_the_clouds_own_is_refused(world: 
     for inside in ("10.0.0.77", "127.0.0.1", "224.0.0.5", "x"):
         with refused("HTTPBadRequest"):
             restrict(world, "outside_address", inside, **of("port_block"))
+
+
+@pytest.mark.parametrize("owner", ["network:dhcp", "neutron:x"])
+def test_that_a_port_is_the_clouds_own_is_not_for_its_tenant_to_say(world: World, owner: str) -> None:
+    """He may write it, as in Neutron; it means something from operators and services, until he writes anew."""
+    network = world.network()
+    world.subnet(network)
+    called, made = world.port(network), world.port(network, device_owner=owner)
+    assert world.update("ports", called["id"], {"device_owner": owner})["device_owner"] == owner
+    for port in (called, made):
+        restrict(world, "port", port["id"])
+        restrict(world, "address", port["fixed_ips"][0]["ip_address"])
+    nova = Actor("nova", "services", frozenset({"service"}))
+    for who in (ADMIN, nova):
+        theirs = world.port(network, who, device_owner=owner)["id"]
+        world.update("ports", called["id"], {"device_owner": "compute:x"}, who)
+        world.update("ports", called["id"], {"device_owner": owner}, who)
+        for port_id in (theirs, called["id"]):
+            world.update("ports", port_id, {"device_owner": owner}, ADMIN)
+            with refused("HTTPConflict", "cloud's own"):
+                restrict(world, "port", port_id)
+    world.update("ports", called["id"], {"device_owner": f"{owner}2"})
+    restrict(world, "port", called["id"])
+
+
+def test_a_port_of_the_cloud_in_a_trunk_is_a_guests(world: World) -> None:
+    world.host("h1")
+    parent, sub = world.port(world.network())["id"], world.port(world.network(), ADMIN, device_owner="network:x")["id"]
+    world.write(lambda tx: tx.change(tx.get(Port, sub), project_id="red"))
+    given = {"port_id": sub, "segmentation_type": "vlan", "segmentation_id": 7}
+    world.create("trunks", port_id=parent, sub_ports=[given])
+    with refused("HTTPConflict", "cloud's own"):
+        restrict(world, "port", sub)
+    world.update("ports", parent, {"binding:host_id": "h1"}, ADMIN)
+    restrict(world, "port", sub)
 
 
 def test_an_address_is_of_the_project_that_has_it(world: World) -> None:

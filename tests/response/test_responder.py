@@ -13,6 +13,7 @@ from suimon.resources import restrictions
 from suimon.resources.breaker import close_breaker
 from suimon.resources.findings import note_findings
 from suimon.resources.incidents import get_incident, list_incidents
+from suimon.resources.places import count_ports
 from suimon.resources.remedies import approve, deny, mark
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder, ResponderConfig
@@ -91,6 +92,16 @@ def test_exempted_listed_and_the_clouds_own(cloud: Make) -> None:
     c.round()
     assert c.active() == []
     assert {one.state for one in c.incidents()} == {"closed"}
+
+
+def test_a_tenant_s_port_that_he_calls_the_clouds_own_is_restricted_as_any(cloud: Make) -> None:
+    c = cloud(ports=2)
+    for port, owner in zip(c.ports, ("network:dhcp", "neutron:x"), strict=True):
+        c.update("ports", port, {"device_owner": owner})
+        c.find(port)
+    c.round()
+    assert {one.target for one in c.active()} == set(c.ports)
+    assert c.read(count_ports) == 2
 
 
 def test_asked_approved_denied_and_not_answered(cloud: Make) -> None:

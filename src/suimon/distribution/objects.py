@@ -15,7 +15,7 @@ from suimon.distribution.gateways import gateways
 from suimon.distribution.policies import OF_FLOATING_IP, OF_PORT
 from suimon.distribution.restrictions import restrictions
 from suimon.model import view
-from suimon.model.touches import ROUTER_INTERFACE, UNPLUGGED, of_the_cloud
+from suimon.model.touches import ROUTER_INTERFACE, UNPLUGGED
 from suimon.store.tables import (
     ADDRESS_GROUPS,
     FLOATING_IPS,
@@ -153,7 +153,7 @@ def _port_statement(host: ColumnElement[str], active: ColumnElement[bool], other
         others,
         _local_ips(),
         _held(),
-        p.device_owner,
+        p.infrastructure,
     )
     statement = statement.select_from(PORTS).join(NETWORKS, NETWORKS.c.id == p.network_id)
     statement = statement.outerjoin(SUBPORTS, SUBPORTS.c.port_id == p.id)
@@ -186,7 +186,7 @@ def _holds(held: str | None) -> tuple[view.AddressPair, ...]:
 
 def _port(row: Values) -> view.Port:
     id_, host, network_id, mac, up, security, name, dns_name, policy, fixed_ips, groups, pairs, options, *more = row
-    device_id, project_id, parent, vlan, active, others, local_ips, held, device_owner = more
+    device_id, project_id, parent, vlan, active, others, local_ips, held, infrastructure = more
     return view.Port(
         id=id_,
         host=host,
@@ -210,7 +210,7 @@ def _port(row: Values) -> view.Port:
         others=tuple(sorted(others.split(","))) if others else (),
         local_ips=tuple(map(_local_ip, sorted(local_ips.split(",")))) if local_ips else (),
         holds=_holds(held),
-        infrastructure=of_the_cloud(device_owner),
+        infrastructure=bool(infrastructure),
     )
 
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import case, func, or_
+from sqlalchemy import case, func
 from sqlalchemy.sql.elements import ColumnElement
 
 from suimon.store.tables import FLOATING_IPS, NETWORKS, PORTS
 
-_OF_THE_CLOUD: Final = or_(PORTS.c.device_owner.startswith("network:"), PORTS.c.device_owner.startswith("neutron:"))
 OF_PORT: Final[ColumnElement[Any]] = func.coalesce(
-    PORTS.c.qos_policy_id, case((_OF_THE_CLOUD, None), else_=NETWORKS.c.qos_policy_id)
+    PORTS.c.qos_policy_id, case((PORTS.c.infrastructure, None), else_=NETWORKS.c.qos_policy_id)
 )
 """Of a port, joined with its network."""
 OF_FLOATING_IP: Final[ColumnElement[Any]] = func.coalesce(FLOATING_IPS.c.qos_policy_id, NETWORKS.c.qos_policy_id)

@@ -131,6 +131,8 @@ class Port(Thing, frozen=True, kw_only=True):
     numa_affinity_policy: str | None = None
     device_profile: str | None = None
     hardware_offload_type: str | None = None
+    infrastructure: bool = False
+    """It is the cloud's own, as its `device_owner` says: the text alone means nothing, since a tenant may write it."""
 
 
 class PortBinding(Thing, frozen=True, kw_only=True):

@@ -41,13 +41,13 @@ UNPLUGGED: Final = ROUTER_PORTS | {FLOATING_IP, LOCAL_IP}
 """Owners of ports that no interface is ever plugged into: such a port is neither a host's port nor a peer."""
 
 
-OWNERS_OF_THE_CLOUD: Final = ("network:", "neutron:")
+_OWNERS_OF_THE_CLOUD: Final = ("network:", "neutron:")
 """How the device owners of infrastructure begin."""
 
 
 def of_the_cloud(device_owner: str) -> bool:
-    """Whether a port with this owner is infrastructure: a router's leg, DHCP. Nothing restricts it."""
-    return device_owner.startswith(OWNERS_OF_THE_CLOUD)
+    """Whether the text is one of infrastructure: a router's leg, DHCP. Who wrote it is in `Port.infrastructure`."""
+    return device_owner.startswith(_OWNERS_OF_THE_CLOUD)
 
 
 def touches(before: msgspec.Struct | None, after: msgspec.Struct | None) -> set[Touch]:
@@ -104,7 +104,7 @@ def _port(port: things.Port) -> Facts:
     facts = {("member", f"{group}/{port.id}", f"members:{group}"): addresses[1:] for group in port.security_groups}
     if port.binding_host and port.device_owner not in UNPLUGGED:
         others = _values(port, "name admin_state_up security_groups port_security qos_policy_id extra_dhcp_opts")
-        others = (*others, port.dns_name, port.device_id, port.project_id, of_the_cloud(port.device_owner))
+        others = (*others, port.dns_name, port.device_id, port.project_id, port.infrastructure)
         facts["port", port.id, f"host:{port.binding_host}"] = (*addresses, *others)
         facts["peer", port.id, f"peers:{port.network_id}"] = (*addresses, port.binding_host, port.dns_name)
     return facts

@@ -389,13 +389,18 @@ def _target_of(tx: Tx, spec: Spec, shown: Shown) -> Target:
 
 def require(actor: Actor, name: str, target: Target) -> None:
     """Raises Forbidden unless the rule of this name allows it."""
-    if not RULES[name](actor, target):
+    if not allows(actor, name, target):
         raise Forbidden(f"rule:{name} is disallowed by policy")
+
+
+def allows(actor: Actor, name: str, target: Target) -> bool:
+    """Whether the rule of this name allows it."""
+    return RULES[name](actor, target)
 
 
 def permits(actor: Actor, name: str) -> bool:
     """Whether the rule of this name allows it, where the thing is nobody's."""
-    return RULES[name](actor, Target(""))
+    return allows(actor, name, Target(""))
 
 
 def require_act(actor: Actor, act: str, spec: Spec, wanted: Mapping[str, object], target: Target) -> None:

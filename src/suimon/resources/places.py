@@ -7,19 +7,17 @@ from ipaddress import ip_address
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, func, not_, or_, select
+from sqlalchemy import bindparam, func, not_, select
 
 from suimon.model.findings import Subject
 from suimon.model.rulebook import Place
 from suimon.model.things import FloatingIp, Network, Port, Router, SecurityGroup, SecurityGroupRule, Thing
-from suimon.model.touches import OWNERS_OF_THE_CLOUD, ROUTER_PORTS, of_the_cloud
+from suimon.model.touches import ROUTER_PORTS
 from suimon.store.columns import address_digits
 from suimon.store.tables import IP_ALLOCATIONS, PORT_SECURITY_GROUPS, PORTS
 from suimon.store.tx import Tx
 
-_COUNT: Final = select(func.count()).where(
-    not_(or_(*(PORTS.c.device_owner.startswith(own) for own in OWNERS_OF_THE_CLOUD)))
-)
+_COUNT: Final = select(func.count()).where(not_(PORTS.c.infrastructure))
 _MEMBERS: Final = select(PORT_SECURITY_GROUPS.c.port_id).where(PORT_SECURITY_GROUPS.c.group_id == bindparam("group"))
 _HAVING: Final = select(IP_ALLOCATIONS.c.port_id).where(IP_ALLOCATIONS.c.ip == bindparam("ip"))
 
@@ -38,7 +36,7 @@ def place_of(tx: Tx, subject: Subject) -> Place:
         case "network" | "project":
             # A restriction of many binds guests: the ports of their routers are left alone.
             ports = tx.select(Port, {f"{subject.kind}_id": subject.id})
-            return _place(tx, subject, [port for port in ports if not of_the_cloud(port.device_owner)])
+            return _place(tx, subject, [port for port in ports if not port.infrastructure])
         case "address":
             return _address(tx, subject)
         case "security_group" | "security_group_rule":
@@ -66,9 +64,7 @@ def _thing(tx: Tx, subject: Subject, thing: Thing | None, port_ids: Sequence[str
     """Something that has guests' ports, or none."""
     if thing is None:
         return Place(target=subject)
-    ports = (
-        [port for port in tx.select(Port, {"id": port_ids}) if not of_the_cloud(port.device_owner)] if port_ids else []
-    )
+    ports = [port for port in tx.select(Port, {"id": port_ids}) if not port.infrastructure] if port_ids else []
     place = _place(tx, subject, ports)
     projects = place.projects | {thing.project_id}
     return msgspec.structs.replace(place, there=True, project_id=thing.project_id, projects=projects)
@@ -104,5 +100,5 @@ def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
         network_tags=frozenset(tag for network in known for tag in network.tags),
         addresses=frozenset(fixed.ip for port in ports for fixed in port.fixed_ips) | ({own} if own else set()),
         bound={port.id: port.binding_host for port in ports if port.binding_host},
-        infrastructure=any(of_the_cloud(port.device_owner) for port in ports),
+        infrastructure=any(port.infrastructure for port in ports),
     )

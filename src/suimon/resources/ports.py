@@ -17,7 +17,7 @@ from suimon.model.errors import BadRequest, CallerError, Conflict, Forbidden
 from suimon.model.specs.dhcp_options import merged
 from suimon.model.specs.ports import PORT, WantedIp
 from suimon.model.things import FloatingIp, Network, Port, PortBinding, Router, Subnet
-from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, ROUTER_PORTS, UNPLUGGED
+from suimon.model.touches import FLOATING_IP, ROUTER_INTERFACE, ROUTER_PORTS, UNPLUGGED, of_the_cloud
 from suimon.model.view import FixedIp
 from suimon.resources import (
     addresses,
@@ -31,7 +31,7 @@ from suimon.resources import (
 from suimon.resources.collection import VIEWER, Collection, require_revision
 from suimon.resources.ids import new_id, new_mac
 from suimon.resources.networks import NETWORKS
-from suimon.resources.persona import RULES, require, require_act, sees_all
+from suimon.resources.persona import RULES, admin_or_service, allows, require, require_act, sees_all
 from suimon.resources.port_addresses import Place, Seat, choose, place_statement, places
 from suimon.resources.port_macs import require_macs_free, require_new_mac, with_macs
 from suimon.resources.port_security import require_secure, security_after, whole_pairs
@@ -130,7 +130,7 @@ def create_ports(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> l
         wanted = with_macs(tx, wanted)
     default = found[wanted[0]["network_id"]].default_group
     defaults = {owner: default} if default else {}
-    finished = [_finished(tx, found[one["network_id"]].network, one, defaults) for one in wanted]
+    finished = [_finished(tx, actor, found[one["network_id"]].network, one, defaults) for one in wanted]
     return make_ports(tx, found, finished)
 
 
@@ -142,7 +142,10 @@ def _no_place(tx: Tx, network_id: str, values: Mapping[str, object]) -> CallerEr
 
 
 def make_ports(tx: Tx, found: Mapping[str, Place], wanted: Sequence[Mapping[str, Any]]) -> list[Port]:
-    """Ports whose every value but their addresses is decided; nobody's permission is asked."""
+    """Ports whose every value but their addresses is decided; nobody's permission is asked.
+
+    Those of no actor are the system's, and so infrastructure if their owner is one of it.
+    """
     fixed_ips: list[tuple[FixedIp, ...]] = [()] * len(wanted)
     for network_id, place in found.items():
         here = [n for n, one in enumerate(wanted) if one["network_id"] == network_id]
@@ -159,7 +162,12 @@ def make_ports(tx: Tx, found: Mapping[str, Place], wanted: Sequence[Mapping[str,
         for n, chosen in zip(here, choose(tx, place, seats), strict=True):
             fixed_ips[n] = chosen
     ports = [
-        Port(id=new_id(), created_at=tx.now, updated_at=tx.now, **{**one, "fixed_ips": ips})
+        Port(
+            id=new_id(),
+            created_at=tx.now,
+            updated_at=tx.now,
+            **{"infrastructure": of_the_cloud(one["device_owner"]), **one, "fixed_ips": ips},
+        )
         for one, ips in zip(wanted, fixed_ips, strict=True)
     ]
     try:
@@ -187,6 +195,8 @@ def update_port(
         return port
     _require_may_become(tx, actor, port, values)
     values.update(security_after(port, values))
+    if "device_owner" in values:
+        values["infrastructure"] = _is_vouched_for(actor, values["device_owner"])
     if "fixed_ips" in values:
         values["fixed_ips"] = _move(tx, port, values)
     changed = _rebound(tx, port, values)
@@ -366,6 +376,13 @@ def _require_may_set(actor: Actor, act: str, wanted: Mapping[str, Any], target: 
         require(actor, f"{act}:fixed_ips:ip_address", target)
 
 
+def _is_vouched_for(actor: Actor, device_owner: str) -> bool:
+    """Whether a port is infrastructure because of who says so. Tenants may write any owner where Neutron lets them:
+    of theirs, no restriction and no policy thinks more than of a guest's.
+    """
+    return of_the_cloud(device_owner) and admin_or_service(actor, Target(""))
+
+
 def _require_not_a_router(tx: Tx, wanted: Sequence[Mapping[str, Any]]) -> None:
     """A port becomes a router's by an act on the router only. Raises Conflict."""
     devices = {one["device_id"] for one in wanted if one["device_owner"] in UNPLUGGED}
@@ -398,14 +415,16 @@ def _serves(tx: Tx, port: Port) -> bool:
     return port.device_owner == FLOATING_IP and bool(tx.select(FloatingIp, {"floating_port_id": port.id}, limit=1))
 
 
-def _finished(tx: Tx, network: Network, wanted: Mapping[str, Any], defaults: dict[str, str]) -> dict[str, Any]:
+def _finished(
+    tx: Tx, actor: Actor, network: Network, wanted: Mapping[str, Any], defaults: dict[str, str]
+) -> dict[str, Any]:
     """The wanted port with everything chosen that was left open, except for its addresses.
 
     `defaults` remembers the default group of each project from one port of the request to the next.
     """
-    trusted = network.port_security and not wanted["device_owner"].startswith("network:")
     values = {**wanted, "mac_address": wanted.get("mac_address") or new_mac(tx.settings.mac_prefix)}
-    values.setdefault("port_security", trusted)
+    values.setdefault("port_security", network.port_security and not _goes_without(actor, network, wanted))
+    values["infrastructure"] = _is_vouched_for(actor, wanted["device_owner"])
     if "security_groups" not in values:
         project_id = wanted["project_id"]
         if values["port_security"] and project_id not in defaults:
@@ -419,6 +438,12 @@ def _finished(tx: Tx, network: Network, wanted: Mapping[str, Any], defaults: dic
         values["binding_profile"] = _capable(values["binding_profile"], values["hardware_offload_type"])
     _require_name_here(tx, values.get("dns_name", ""))
     return values
+
+
+def _goes_without(actor: Actor, network: Network, wanted: Mapping[str, Any]) -> bool:
+    """As in Neutron, a port of the network's own has no port security unless asked for: of who may turn it off."""
+    target = Target(wanted["project_id"], network.project_id)
+    return wanted["device_owner"].startswith("network:") and allows(actor, "create_port:port_security_enabled", target)
 
 
 def _capable(profile: Mapping[str, Any], type_: str) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from suimon.model.attributes import Target
 from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.specs.restrictions import RESTRICTION
 from suimon.model.things import FloatingIp, Network, Port, Restriction, Subnet, Thing
-from suimon.model.touches import of_the_cloud
 from suimon.resources import sharing
 from suimon.resources.collection import VIEWER, Collection
 from suimon.resources.ids import new_id
@@ -177,7 +176,7 @@ def _target(tx: Tx, kind: str, target: str) -> tuple[str, str]:
             port = tx.get(Port, target)
             if port is None:
                 raise NotFound(f"Port {target} could not be found.", "PortNotFound")
-            if of_the_cloud(port.device_owner):
+            if port.infrastructure:
                 raise Conflict(f"Port {target} is the cloud's own ({port.device_owner}): it can't be restricted.")
             return port.id, port.project_id
         case "network":
@@ -207,7 +206,7 @@ def _address(tx: Tx, address: str) -> tuple[str, str]:
     projects = {each.project_id for each in tx.select(FloatingIp, {"floating_ip_address": address})}
     if not projects:
         rows = tx.rows(_HAVING, {"ip": _kept_as(address)})
-        projects = {str(project_id) for project_id, owner, _ in rows if not of_the_cloud(str(owner))}
+        projects = {str(project_id) for project_id, infrastructure, _ in rows if not infrastructure}
         if rows and not projects:
             raise Conflict(f"The address {address} is the cloud's own: it can't be restricted.")
     if not projects:
@@ -296,7 +295,7 @@ _OF_PROJECT: Final = tuple(
     select(each.c.id).where(each.c.project_id == bindparam("project")).limit(1) for each in (PORTS, NETWORKS)
 )
 _HAVING: Final = (
-    select(PORTS.c.project_id, PORTS.c.device_owner, IP_ALLOCATIONS.c.subnet_id)
+    select(PORTS.c.project_id, PORTS.c.infrastructure, IP_ALLOCATIONS.c.subnet_id)
     .join(IP_ALLOCATIONS, IP_ALLOCATIONS.c.port_id == PORTS.c.id)
     .where(IP_ALLOCATIONS.c.ip == bindparam("ip"))
 )

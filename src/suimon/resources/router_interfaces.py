@@ -163,8 +163,9 @@ def _adopt(tx: Tx, actor: Actor, router: Router, port_id: str) -> tuple[Port, li
         raise bad_router("Cannot have multiple IPv4 subnets on router port")
     _require_in_pools(actor, port, subnets)
     security_groups.leave(tx, port)
-    taken = {"device_id": router.id, "device_owner": ROUTER_INTERFACE, "status": router_legs.status(router)}
-    return tx.change(port, **taken, security_groups=(), allowed_address_pairs=(), port_security=False), subnets
+    taken = {"device_id": router.id, "device_owner": ROUTER_INTERFACE, "infrastructure": True}
+    taken |= {"status": router_legs.status(router), "port_security": False}
+    return tx.change(port, **taken, security_groups=(), allowed_address_pairs=()), subnets
 
 
 def _subnets_of(tx: Tx, port: Port) -> list[Subnet]:

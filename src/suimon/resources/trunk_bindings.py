@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from suimon.model.things import FloatingIp, Port, PortBinding, Subport, Trunk
+from suimon.model.touches import of_the_cloud
 from suimon.resources import virtual_addresses
 from suimon.resources.ids import new_id
 from suimon.store.tx import Tx
@@ -95,5 +96,6 @@ def _bind(tx: Tx, port: Port, host: str) -> None:
         return
     for floating_ip in tx.select(FloatingIp, {"port_id": port.id}) if port.status != "DOWN" else ():
         tx.change(floating_ip, status="DOWN")
-    changed = tx.change(port, binding_host=host, device_owner=owner, status="DOWN", status_reason="")
+    owned = {"device_owner": owner, "infrastructure": port.infrastructure and of_the_cloud(owner)}
+    changed = tx.change(port, binding_host=host, status="DOWN", status_reason="", **owned)
     virtual_addresses.follow(tx, port, changed)

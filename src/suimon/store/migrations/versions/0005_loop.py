@@ -13,6 +13,15 @@ def upgrade() -> None:
     _collectors()
     _incidents()
     _response()
+    _infrastructure()
+
+
+def _infrastructure() -> None:
+    """Who wrote the owners that there are isn't known: only of ports that acts make is it sure."""
+    op.add_column("ports", sa.Column("infrastructure", sa.Boolean(), nullable=False, server_default=sa.false()))
+    made = [f"network:{each}" for each in ("router_interface", "router_gateway", "floatingip", "local_ip")]
+    ports = sa.table("ports", sa.column("device_owner", sa.Text()), sa.column("infrastructure", sa.Boolean()))
+    op.execute(ports.update().where(ports.c.device_owner.in_(made)).values(infrastructure=True))
 
 
 def _findings() -> None:
