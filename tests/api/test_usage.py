@@ -10,6 +10,7 @@ from suimon.api.gate import Gate
 from suimon.api.metrics import Metrics
 from suimon.api.operations.service import OperationsService
 from suimon.cli.usage import lines, plot
+from suimon.detection.engine import Tally
 from suimon.model.counts import Count, Metered, PortCounts, Reading
 from suimon.telemetry.meter.database import Database
 from suimon.telemetry.meter.history import Config as HistoryConfig
@@ -50,7 +51,7 @@ def metered(cloud: Cloud, tmp_path: Path) -> tuple[Cloud, dict[str, str]]:
     gate = Gate(cloud.store, cloud.clock)
     made = meters(tmp_path, whose)
     cloud.services["operations"] = OperationsService(gate, cloud.states, None, made)
-    cloud.services["metrics"] = Metrics(gate, made, "told-to-prometheus")
+    cloud.services["metrics"] = Metrics(gate, made, "told-to-prometheus", lambda: {"forging": Tally(3, 4)})
     return cloud, {"anna": anna.token, "bert": bert.token, "admin": cloud.admin.token, "project": anna.project_id}
 
 
@@ -128,6 +129,8 @@ def test_metrics_are_for_who_shows_the_token_and_for_operators(metered: tuple[Cl
     whole = sum(1000 * at for at in range(61))
     assert f'suimon_project_out_bytes_total{{host="hv1",project="{who["project"]}"}} {whole}' in told
     assert "suimon_metering_up 1" in told
+    assert 'suimon_detector_faults_total{detector="forging"} 3' in told
+    assert 'suimon_findings_untold_total{detector="forging"} 4' in told
     assert not any("port=" in line for line in told)
     ports = cloud.call("GET", "/metrics?host=hv1", headers=shown).body.decode().splitlines()
     assert f'suimon_port_in_bytes_total{{host="hv1",port="p1"}} {2 * whole}' in ports

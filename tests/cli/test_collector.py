@@ -17,6 +17,7 @@ from suimon.telemetry.port_map import Identity
     [
         (("--clickhouse", "http://me:hush@192.0.2.7"), "others see arguments"),
         (("--clickhouse", "192.0.2.7:8123"), "no URL of ClickHouse"),
+        (("--thresholds", "long"), "--thresholds long: line 1"),
         (("--clickhouse", "http://192.0.2.7", "--clickhouse-password-file", "missing"), "No such file"),
         (("--clickhouse", "http://192.0.2.7", "--clickhouse-password-file", "long"), "one line of ASCII"),
     ],

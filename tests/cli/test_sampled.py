@@ -8,11 +8,12 @@ from structlog.testing import capture_logs
 
 from suimon.cli import sampled
 from suimon.cli.sampled import Sampled
+from suimon.detection.engine import Tally
 from suimon.detection.heavy_traffic import HeavyTraffic
 from suimon.detection.thresholds import Thresholds
 from suimon.model.counts import Drops, Metered, Reading
 from suimon.model.errors import Unavailable
-from suimon.model.incidents import NotedFinding
+from suimon.model.incidents import Entry, NotedFinding
 from suimon.model.samples import Sample
 from suimon.store.store import Store, StoreConfig
 from suimon.telemetry.meter.database import Database
@@ -20,6 +21,7 @@ from suimon.telemetry.meter.history import Config as HistoryConfig
 from suimon.telemetry.meter.history import History
 from suimon.telemetry.meter.meters import Config as MetersConfig
 from suimon.telemetry.meter.meters import Meters
+from tests.patience import patient
 
 QUIET, HEAVY = 1_000_000, 1_000_000_000
 
@@ -78,8 +80,34 @@ def test_a_detector_that_fails_is_told_and_begun_anew(tmp_path: Path, monkeypatc
                 monkeypatch.setattr(HeavyTraffic, "step", fails) if number < 2 else monkeypatch.undo()
                 detectors.hear([sample(number, QUIET)])
         assert [line["event"] for line in logs] == ["detector_failed"] * 2
+        assert detectors.tallies == {"heavy_traffic": Tally(2, 0), "forging": Tally(0, 0)}
 
     asyncio.run(body())
+
+
+def test_operators_hear_of_a_detector_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> None:
+        raise ZeroDivisionError("by design")
+
+    async def body() -> list[Entry]:
+        store = Store(StoreConfig(url=f"sqlite:///{tmp_path}/suimon.db"))
+        store.open()
+        monkeypatch.setattr(HeavyTraffic, "step", fails)
+        detectors = Sampled(Thresholds(), store)
+        try:
+            with store.subscribe() as changed:
+                running = asyncio.create_task(detectors.run())
+                detectors.hear([sample(0, QUIET)])
+                async with asyncio.timeout(patient(10)):
+                    await changed.wait()
+                running.cancel()
+            return await store.read(lambda tx: tx.select(Entry))
+        finally:
+            store.close()
+
+    (told,) = asyncio.run(body())
+    assert told.kind == "alarm" and "heavy_traffic" in told.words and "by design" in told.words
+    assert str(told.details["runbook"]).endswith("#detector-failed") and told.project_id is None
 
 
 def test_who_forges_is_noted_by_what_its_host_dropped(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import tracemalloc
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -69,6 +70,20 @@ def test_one_that_throws_is_begun_anew_and_others_go_on() -> None:
     assert told == [["udp_flood", "syn_flood"], ["syn_flood"], ["udp_flood", "syn_flood"]]
     assert engine.faults["udp_flood"].times == 1
     assert "by design" in engine.faults["udp_flood"].last
+
+
+def test_one_whose_words_throw_stops_no_other() -> None:
+    def throws() -> More:
+        raise ZeroDivisionError("by design")
+
+    class Speechless(Works):
+        def step(self, _seen: Any, now_s: float) -> list[Sighting]:
+            return [msgspec.structs.replace(sighting(now_s), more=throws)]
+
+    engine: Engine[Any] = Engine({"udp_flood": Speechless, "syn_flood": Works}, Thresholds())
+    assert [finding.detector for finding in engine.step(None, 10)] == ["syn_flood"]
+    assert [finding.detector for finding in engine.tick(1000)] == ["syn_flood"]
+    assert {name: each.faults for name, each in engine.tallies.items()} == {"udp_flood": 2, "syn_flood": 0}
 
 
 def test_a_detector_that_is_switched_off_says_nothing() -> None:

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 import suimon.detection
-from suimon.detection.counters import OF_DROPS, OF_SAMPLES
+from suimon.detection.counters import OF_DROPS, OF_SAMPLES, CounterThresholds
 from suimon.detection.records import OF_RECORDS
-from suimon.detection.thresholds import Thresholds, ThresholdsError, read
+from suimon.detection.threshold_file import OF_COLLECTORS, ThresholdsError, read_as
+from suimon.detection.thresholds import Thresholds, read
 
 SHIPPED = Path(suimon.detection.__file__).parent / "thresholds.yaml"
 
@@ -24,6 +25,16 @@ def test_the_file_that_ships_says_all_defaults() -> None:
 def test_each_detector_has_thresholds_and_each_thresholds_a_detector() -> None:
     detectors = {**OF_RECORDS, **OF_DROPS, **OF_SAMPLES}
     assert set(detectors) == {each.name for each in msgspec.structs.fields(Thresholds)}
+
+
+def test_one_file_is_for_collectors_and_controllers() -> None:
+    assert set(OF_COLLECTORS) == set(OF_RECORDS)
+    text = "forging: {packets: 7}\nmass_mail: {servers: 1}\n"
+    limits, named = read_as(CounterThresholds, text, OF_COLLECTORS)
+    assert (limits.forging.packets, named) == (7, {"forging", "mass_mail"})
+    assert limits.heavy_traffic == CounterThresholds().heavy_traffic
+    with pytest.raises(ThresholdsError, match="line 2"):
+        read_as(CounterThresholds, "forging: {}\nmail: {}\n", OF_COLLECTORS)
 
 
 def test_a_file_changes_what_it_names() -> None:

@@ -66,6 +66,15 @@ def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, wo
     assert words in caught.value.message
 
 
+def test_a_rule_that_waits_for_what_never_comes_is_refused_when_it_is_written() -> None:
+    heavy = GOOD.replace("mass_mail", "heavy_traffic")
+    with pytest.raises(BadRequest, match=r"^line 5, column 5: .* 0\.5 sure at most"):
+        require_dry_first(heavy, Rulebook())
+    fires = heavy.replace("heavy_traffic", "heavy_traffic\n    confidence: 0.5")
+    assert require_dry_first(fires, Rulebook()).rules[0].confidence == 0.5
+    assert read_rulebook(heavy).rules, "one that is in force already stays readable"
+
+
 def test_a_victim_is_restricted_in_what_it_gets_only() -> None:
     towards = GOOD.replace("detector: mass_mail", "detector: udp_flood\n    role: victim")
     limit = "kind: packet_rate_limit, rate_kpps: 5, direction: ingress, "

@@ -24,6 +24,7 @@ from suimon.dataplane.exports import Export, Protocol
 from suimon.dataplane.layout import Layout
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
+from suimon.detection.engine import Tally
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding
 from suimon.model.records import FROM_GUEST, Batch, some
@@ -102,6 +103,10 @@ class Heard:
         if self.last and self.packets >= SENT * len(TARGETS):
             self.all.set()
         return []
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        return {}
 
     def look(self, now_s: float) -> list[Finding]:
         return []

@@ -13,6 +13,11 @@ from typing import Any
 
 import pytest
 
+from suimon.cli.watching import Watching
+from suimon.detection.engine import Tally
+from suimon.detection.records import Records
+from suimon.detection.thresholds import Thresholds
+from suimon.detection.udp_flood import UdpFlood
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, TalkAsked
 from suimon.model.findings import Finding, Subject
 from suimon.model.records import Batch, batch_of
@@ -29,6 +34,8 @@ from suimon.telemetry.history.segments import Config as SegmentsConfig
 from suimon.telemetry.history.segments import Segments
 from suimon.telemetry.history.tagging import Tagger
 from tests.clickhouse import PASSWORD, PrivateServer, counted
+from tests.detection.attacks import syn_flood_out
+from tests.detection.traffic import Life, records, tags
 
 NOW = 1_795_262_400.0
 PORT = MappedPort("p1", "project", "net", "h1", "127.0.0.1", 7, "02:00:00:00:00:01", ("10.0.0.1",))
@@ -99,6 +106,10 @@ class Site:
 
     def look(self, now_s: float) -> list[Finding]:
         return []
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        return {}
 
     async def send(self, datagram: bytes) -> Batch:
         """What the detectors were told of it."""
@@ -291,6 +302,26 @@ def test_a_detector_that_throws_is_counted_and_its_records_are_kept(tmp_path: Pa
         assert (await site.ask()).total.records == 1
 
     at_work(site, scenario)
+
+
+def test_a_detector_s_own_faults_are_counted_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> None:
+        raise ZeroDivisionError("by design")
+
+    monkeypatch.setattr(UdpFlood, "step", fails)
+    site, looking, at = Site(tmp_path), Records(Thresholds(), 1), tags(1)
+    site.collecting.detection = watching = Watching(looking)
+    monkeypatch.setattr("suimon.detection.episodes._MOST", 0)
+    batch = records(syn_flood_out(Life(16.0), 0))
+    came_s = float(batch["ended"].max())
+    for late_s in (0, 1):
+        site.collecting._detect(lambda _now_s, at_s=came_s + late_s: watching.take(batch, at, at_s))  # type: ignore[misc]
+    assert looking.engine.faults["udp_flood"].times == 1
+    assert site.count('detector_faults_total{detector="udp_flood"}') == "1"
+    assert site.count('detector_faults_total{detector="port_scan"}') == "0"
+    assert site.count('detector_faults_total{detector="all"}') == "0"
+    assert site.count('findings_untold_total{detector="syn_flood"}') != "0"
+    site.receiver.close()
 
 
 def test_what_is_found_is_told_to_the_controller(tmp_path: Path) -> None:

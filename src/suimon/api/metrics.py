@@ -1,12 +1,12 @@
-"""`GET /metrics`: what was metered as counters, in Prometheus's text format (version 0.0.4).
+"""`GET /metrics`: what was metered as counters, and how detectors do, in Prometheus's text format (version 0.0.4).
 
-By project and host, so that there are no more series than that; of the ports of one host, if a scraper asks for
-`?host=NAME`. Whoever shows the token that the operator made for it, or is an admin, is answered;
+What was metered is by project and host, so that there are no more series than that; of the ports of one host, if a
+scraper asks for `?host=NAME`. Whoever shows the token that the operator made for it, or is an admin, is answered;
 by `POST /metrics/read` he reads what was metered earlier (`remote_read`).
 """
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from suimon.api.errors import MISSING, identity_error
 from suimon.api.gate import Gate
 from suimon.api.remote_read import RemoteRead
 from suimon.api.wire import Call
+from suimon.detection.engine import Tally
 from suimon.model.errors import Forbidden, NotFound
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import History
@@ -27,8 +28,12 @@ _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class Metrics:
     dialect = staticmethod(identity_error)
 
-    def __init__(self, gate: Gate, meters: Meters, token: str = "") -> None:
+    def __init__(
+        self, gate: Gate, meters: Meters, token: str = "", detectors: Callable[[], Mapping[str, Tally]] = dict
+    ) -> None:
+        """`detectors` are those of this process."""
         self._gate = gate
+        self._detectors = detectors
         self._meters = meters
         self._token = token
         self._history = RemoteRead(meters)
@@ -47,6 +52,7 @@ class Metrics:
             heads = None
         well = heads is not None and not self._meters.trouble
         lines = ["# TYPE suimon_metering_up gauge", f"suimon_metering_up {int(well)}"]
+        lines += _of_detectors(self._detectors())
         host = dict(call.query()).get("host", "")
         return Response("\n".join([*lines, *_lines(heads or {}, host), ""]), media_type=_TYPE)
 
@@ -75,6 +81,13 @@ def _lines(heads: Mapping[str, HostHead], host: str) -> Iterator[str]:
         for labels, sums in series:
             shown = ",".join(f'{label}="{_escaped(value)}"' for label, value in labels.items())
             yield f"{name}{{{shown}}} {sums[at]}"
+
+
+def _of_detectors(tallies: Mapping[str, Tally]) -> Iterator[str]:
+    for name, figure in (("suimon_detector_faults_total", "faults"), ("suimon_findings_untold_total", "untold")):
+        yield f"# TYPE {name} counter"
+        for detector, tally in sorted(tallies.items()):
+            yield f'{name}{{detector="{detector}"}} {getattr(tally, figure)}'
 
 
 def _escaped(value: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
 
 import click
 import msgspec
+import structlog
 
 from suimon.cli.sampled import Sampled
 from suimon.detection.counters import CounterThresholds
+from suimon.detection.engine import Tally
+from suimon.detection.threshold_file import OF_COLLECTORS, ThresholdsError, read_as
 from suimon.distribution.distribution import Distribution
 from suimon.response.asked import Asked
 from suimon.response.delivery import Deliverer, DelivererConfig
@@ -19,6 +23,9 @@ from suimon.response.responder import Responder, ResponderConfig
 from suimon.store.leases import Lease, LeaseConfig
 from suimon.store.store import Store
 from suimon.telemetry.meter.meters import Meters
+
+log = structlog.get_logger()
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class AutomationConfig(msgspec.Struct, frozen=True):
@@ -30,12 +37,20 @@ class AutomationConfig(msgspec.Struct, frozen=True):
 
     acts: bool = True
     usage_every_s: float = 60.0
+    thresholds: CounterThresholds = CounterThresholds()
 
 
 class Component(Protocol):
     """Runs until cancelled."""
 
     async def run(self) -> None: ...
+
+
+class Acting(NamedTuple):
+    """What is to be run, and how its detectors do."""
+
+    components: list[Component]
+    detectors: Callable[[], Mapping[str, Tally]]
 
 
 def automation_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,6 +60,7 @@ def automation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     seconds = click.FloatRange(min=1.0, max=600.0)
     for option in (
         click.option("--automation/--no-automation", "automation", default=True, show_default=True, help=words),
+        click.option("--thresholds", type=_FILE, help="YAML of what detectors here take for an attack; else defaults."),
         click.option("--usage-every", "usage_every_s", default=60.0, type=seconds, show_default=True, help=every),
     ):
         command = option(command)
@@ -52,18 +68,32 @@ def automation_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def automation_config(options: Mapping[str, Any]) -> AutomationConfig:
-    """What these options say."""
-    return AutomationConfig(acts=options["automation"], usage_every_s=options["usage_every_s"])
+    """What these options say. Raises ClickException for thresholds that can't be used."""
+    thresholds = _thresholds(options["thresholds"])
+    return AutomationConfig(options["automation"], options["usage_every_s"], thresholds)
 
 
-def automation(config: AutomationConfig, store: Store, meters: Meters, hosts: Distribution) -> list[Component]:
-    """What is to be run."""
+def automation(config: AutomationConfig, store: Store, meters: Meters, hosts: Distribution) -> Acting:
+    """All of it."""
     if not config.acts:
-        return []
+        return Acting([], dict)
     deliverer = Deliverer(DelivererConfig(), store, Lease(LeaseConfig(), store, "delivery"))
-    sampled = Sampled(CounterThresholds(), store)
+    sampled = Sampled(config.thresholds, store)
     meters.listen(sampled.hear)
     meters.listen_to_drops(sampled.hear_drops)
     turn = Lease(LeaseConfig(), store, "response")
     senses = Asked(hosts.questions, Metered(meters, time.time), hosts.clock_offsets)
-    return [deliverer, sampled, Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)]
+    responder = Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)
+    return Acting([deliverer, sampled, responder], lambda: sampled.tallies)
+
+
+def _thresholds(path: Path | None) -> CounterThresholds:
+    if path is None:
+        return CounterThresholds()
+    try:
+        found, named = read_as(CounterThresholds, path.read_text(), OF_COLLECTORS)
+    except (OSError, UnicodeDecodeError, ThresholdsError) as error:
+        raise click.ClickException(f"--thresholds {path}: {error}") from None
+    if left := sorted(named.intersection(OF_COLLECTORS)):
+        log.warning("thresholds_left", detectors=left, reason="collectors have them: suimon collector --thresholds")
+    return found

@@ -18,7 +18,8 @@ from suimon.cli.logs import log_to_stderr
 from suimon.cli.structs import make_ready
 from suimon.cli.watching import Watching
 from suimon.detection.records import Records
-from suimon.detection.thresholds import read
+from suimon.detection.threshold_file import OF_COLLECTORS, ThresholdsError, read_as
+from suimon.detection.thresholds import Thresholds
 from suimon.model.collectors import CollectorJoin
 from suimon.model.compiled import MISSING
 from suimon.telemetry.answers import answers_app
@@ -128,9 +129,7 @@ async def _run(identity: Identity, state: Path, where: Endpoint, said: dict[str,
     decoder = Collector(Exporters(allowed))
     controller = Controller(identity.url, identity.ca_file, identity.credential)
     collecting = Collecting(CollectingConfig(allowed), decoder, history, controller)
-    thresholds = said["thresholds"]
-    watching = Watching(Records(read(thresholds.read_text() if thresholds else ""), secrets.randbits(63)))
-    collecting.detection = watching
+    collecting.detection = Watching(Records(_thresholds(said["thresholds"]), secrets.randbits(63)))
     receiver = Receiver(ReceiverConfig(listen), collecting.take, time.time)
     templates = TemplateFile(state / "templates", decoder)
     templates.restore()
@@ -161,6 +160,19 @@ def _identity(state: Path) -> Identity:
         raise ValueError(
             f"this machine has not joined a cloud (nothing in {state}): use suimon collector join"
         ) from None
+
+
+def _thresholds(path: Path | None) -> Thresholds:
+    """Raises OSError, ValueError."""
+    if path is None:
+        return Thresholds()
+    try:
+        found, named = read_as(Thresholds, path.read_text())
+    except ThresholdsError as error:
+        raise ValueError(f"--thresholds {path}: {error}") from None
+    if left := sorted(named.difference(OF_COLLECTORS)):
+        log.warning("thresholds_left", detectors=left, reason="controllers have them: suimon serve --thresholds")
+    return found
 
 
 def _history(identity: Identity, state: Path, said: dict[str, Any]) -> History:

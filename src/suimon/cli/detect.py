@@ -21,7 +21,8 @@ def replay(capture: Path, thresholds: Path | None, as_json: bool) -> None:
     """
     try:
         from suimon.detection import replay as replaying
-        from suimon.detection.thresholds import Thresholds, ThresholdsError, read
+        from suimon.detection.threshold_file import ThresholdsError
+        from suimon.detection.thresholds import Thresholds, read
         from suimon.telemetry.history import captures
     except ModuleNotFoundError as error:
         raise click.ClickException(

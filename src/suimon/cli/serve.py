@@ -214,7 +214,12 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         ours = Lease(LeaseConfig(), store, "enforcement")
         enforcement = Enforcement(EnforcementConfig(), store, hidden_from_projects(), ours)
         talks = Talks(store, config.collectors_tls)
-        more: dict[str, Service] = {"identity": accounts, "policy": PolicyService(gate, enforcement.world, talks)}
+        acting = automation(config.automation, store, meters, distribution)
+        more: dict[str, Service] = {
+            "identity": accounts,
+            "policy": PolicyService(gate, enforcement.world, talks),
+            "metrics": Metrics(gate, meters, config.metrics_token, acting.detectors),
+        }
         clients = Listener(_clients_app(config, gate, distribution, meters, more), config.clients, sockets[0])
         hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
@@ -225,11 +230,10 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
             following.append(tasks.create_task(kept.run()))
             expiry = Expiry(ExpiryConfig(), store, Lease(LeaseConfig(), store, "expiry"))
             following.append(tasks.create_task(expiry.run()))
-            acting = automation(config.automation, store, meters, distribution)
             if config.automation.acts:
                 enforcement.after_round = Executor(ExecutorConfig(), store, enforcement.world).round
             reading = gatherers(store, meters, talks, config.facts_directory, config.nova)
-            following += [tasks.create_task(each.run()) for each in (*acting, *reading)]
+            following += [tasks.create_task(each.run()) for each in (*acting.components, *reading)]
             if config.nova:
                 turn = Lease(LeaseConfig(), store, "nova")
                 notifier = Notifier(NotifierConfig(), store, Nova(config.nova), turn)
@@ -269,7 +273,6 @@ def _clients_app(
             "v2.0": NetworkService(gate, RESOURCES),
             "operations": OperationsService(gate, distribution, distribution.questions, meters, config.collectors_tls),
             "healthz": Health(gate.store, lambda: meters.trouble),
-            "metrics": Metrics(gate, meters, config.metrics_token),
             **more,
         },
     )

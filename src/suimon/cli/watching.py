@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
+from suimon.detection.engine import Tally
 from suimon.detection.records import Records
 from suimon.detection.seen import Tag
 from suimon.model.findings import Finding
@@ -20,6 +21,10 @@ class Watching:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._faults: dict[str, int] = {}
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        return self._records.engine.tallies
 
     def take(self, batch: Batch, tags: Sequence[Tag], now_s: float) -> list[Finding]:
         return self._told(self._records.take(batch, tags, now_s))

@@ -13,6 +13,8 @@ from suimon.model.samples import Dropped, Sample
 
 OF_DROPS: Final = {"forging": forging.Forging}
 OF_SAMPLES: Final = {"heavy_traffic": heavy_traffic.HeavyTraffic}
+SUREST: Final = {"heavy_traffic": heavy_traffic.CONFIDENCE}
+"""How sure findings are at most, of detectors that are never quite sure."""
 
 
 class CounterThresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from suimon.detection.episodes import Episodes
@@ -27,8 +28,15 @@ class Fault(NamedTuple):
     at_s: float
 
 
+class Tally(NamedTuple):
+    """Of one detector since the start: how often it has thrown, and how many findings were too many at once."""
+
+    faults: int
+    untold: int
+
+
 class Engine(Generic[News]):
-    """Detectors of one kind of news, each with the thresholds of its name. `faults` and `untold` are to be shown."""
+    """Detectors of one kind of news, each with the thresholds of its name. `faults` and `tallies` are to be shown."""
 
     def __init__(self, makers: Mapping[str, Callable[[Any], Detector[News]]], thresholds: object) -> None:
         configs = {name: getattr(thresholds, name) for name in makers}
@@ -38,25 +46,37 @@ class Engine(Generic[News]):
         self.faults: dict[str, Fault] = {}
 
     @property
-    def untold(self) -> int:
-        """Findings that were too many at once."""
-        return sum(each.untold for each in self._episodes.values())
+    def tallies(self) -> dict[str, Tally]:
+        """Of each detector that is run."""
+        times = {name: fault.times for name, fault in self.faults.items()}
+        return {name: Tally(times.get(name, 0), each.untold) for name, each in self._episodes.items()}
 
     def step(self, seen: News, now_s: float) -> list[Finding]:
         """What the detectors find in the news, and what has ended."""
         found: list[Finding] = []
         for name in self._detectors:
-            try:
+            sightings: list[Sighting] = []
+            with self._isolated(name, now_s):
                 sightings = list(self._detectors[name].step(seen, now_s))
-            except Exception as error:  # Whatever it is, it is that detector's, and must not stop the others.
-                before = self.faults.get(name)
-                self.faults[name] = Fault(before.times + 1 if before else 1, repr(error), now_s)
-                make, config = self._makers[name]
-                self._detectors[name] = make(config)
-                sightings = []
-            found += self._episodes[name].tell(sightings, now_s)
+            found += self._told(name, sightings, now_s)
         return found
 
     def tick(self, now_s: float) -> list[Finding]:
         """What has ended by now, when there is no news."""
-        return [finding for each in self._episodes.values() for finding in each.tell((), now_s)]
+        return [finding for name in self._episodes for finding in self._told(name, (), now_s)]
+
+    def _told(self, name: str, sightings: Iterable[Sighting], now_s: float) -> list[Finding]:
+        # What a sighting says of itself is the detector's, too.
+        with self._isolated(name, now_s):
+            return self._episodes[name].tell(sightings, now_s)
+        return []
+
+    @contextmanager
+    def _isolated(self, name: str, now_s: float) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Whatever it is, it is that detector's, and must not stop the others.
+            before = self.faults.get(name)
+            self.faults[name] = Fault(before.times + 1 if before else 1, repr(error), now_s)
+            make, config = self._makers[name]
+            self._detectors[name] = make(config)

@@ -24,7 +24,7 @@ _MOST = 20_000
 _MINUTE_S: Final = 60.0
 _TO_DEVIATION: Final = 1.4826
 """The median distance from the median, times this, is the standard deviation of what is distributed normally."""
-_CONFIDENCE: Final = 0.5
+CONFIDENCE: Final = 0.5
 """Much traffic is no attack: whoever acts on it alone should look again."""
 
 
@@ -123,7 +123,7 @@ def _sighting(sample: Sample, out: bool, since_s: float, rates: tuple[float, flo
         since_s=since_s,
         seen_s=sample.ended_s,
         more=lambda: More(
-            confidence=_CONFIDENCE,
+            confidence=CONFIDENCE,
             numbers={"kbps": round(rate, 1), "usual_kbps": round(usual, 1), "limit_kbps": round(limit, 1)},
             words=f"It {verb} {rate / 1000:.0f} Mbit/s, and usually {usual / 1000:.1f}.",
             evidence=(records_of(sample.port_id, since_s, sample.ended_s, f"direction {direction}"),),

@@ -1,12 +1,6 @@
-"""The thresholds of all detectors, read from YAML: what is wrong is said with line and column."""
+"""The thresholds of all detectors, as a file of them has them."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple, get_type_hints
-
-import msgspec
-import yaml  # type: ignore[import-untyped]
 
 from suimon.detection import (
     brute_force,
@@ -18,9 +12,7 @@ from suimon.detection import (
     udp_flood,
 )
 from suimon.detection.counters import CounterThresholds
-
-_LONGEST: Final = 1 << 16
-_MAP: Final = "tag:yaml.org,2002:map"
+from suimon.detection.threshold_file import read_as
 
 
 class Thresholds(CounterThresholds, frozen=True, forbid_unknown_fields=True):
@@ -35,78 +27,6 @@ class Thresholds(CounterThresholds, frozen=True, forbid_unknown_fields=True):
     brute_force: brute_force.Config = brute_force.Config()
 
 
-class Wrong(NamedTuple):
-    """One thing that is wrong in a file; both counted from 1."""
-
-    line: int
-    column: int
-    words: str
-
-
-class ThresholdsError(ValueError):
-    """A file of thresholds can't be used; `wrong` says all that is wrong in it."""
-
-    def __init__(self, wrong: list[Wrong]) -> None:
-        super().__init__("\n".join(f"line {each.line}, column {each.column}: {each.words}" for each in wrong))
-        self.wrong = wrong
-
-
 def read(text: str) -> Thresholds:
     """The defaults with what the text changes. Raises `ThresholdsError`."""
-    if len(text) > _LONGEST:
-        raise ThresholdsError([Wrong(1, 1, f"more than {_LONGEST} characters")])
-    try:
-        # What refers to itself could grow without end when it is read.
-        for token in yaml.scan(text):
-            if isinstance(token, yaml.AnchorToken | yaml.AliasToken):
-                raise ThresholdsError([_wrong(token, "anchors and aliases are not read")])
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        wrong: list[Wrong] = []
-        found = {} if node is None else _sections(loader, node, wrong)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ThresholdsError([Wrong(mark.line + 1, mark.column + 1, str(error.problem))]) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, ThresholdsError):
-            raise
-        raise ThresholdsError([Wrong(1, 1, f"no YAML that can be read: {type(error).__name__}")]) from error
-    if wrong:
-        raise ThresholdsError(wrong)
-    return Thresholds(**found)
-
-
-def _sections(loader: Any, node: Any, wrong: list[Wrong]) -> dict[str, Any]:
-    kinds = get_type_hints(Thresholds)
-    found = {}
-    for name, value in _pairs(node, kinds, "detectors", wrong):
-        hints = get_type_hints(kinds[name], include_extras=True)
-        settings = {}
-        for key, setting in _pairs(value, hints, f"settings of {name}", wrong):
-            try:
-                settings[key] = msgspec.convert(loader.construct_object(setting, deep=True), hints[key])
-            except (msgspec.ValidationError, yaml.constructor.ConstructorError) as error:
-                wrong.append(_wrong(setting, f"{name}.{key}: {error}"))
-        found[name] = kinds[name](**settings)
-    return found
-
-
-def _pairs(node: Any, known: dict[str, Any], what: str, wrong: list[Wrong]) -> Iterator[tuple[str, Any]]:
-    """The keys of a mapping that are known, once, and their values; what else there is is wrong."""
-    if not isinstance(node, yaml.MappingNode) or node.tag != _MAP:
-        wrong.append(_wrong(node, f"the {what} belong here, by name"))
-        return
-    seen = set()
-    for key, value in node.value:
-        name = str(key.value)
-        if name not in known:
-            wrong.append(_wrong(key, f"{name!r} is none of the {what}: {', '.join(known)}"))
-        elif name in seen:
-            wrong.append(_wrong(key, f"{name!r} is there twice"))
-        else:
-            yield name, value
-        seen.add(name)
-
-
-def _wrong(at: Any, words: str) -> Wrong:
-    return Wrong(at.start_mark.line + 1, at.start_mark.column + 1, words)
+    return read_as(Thresholds, text)[0]

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from suimon.model.actor import SYSTEM, Actor
-from suimon.model.incidents import CLOCK_OFF, Incident, runbook
+from suimon.model.incidents import CLOCK_OFF, DETECTOR_FAILED, Incident, runbook
 from suimon.resources.incidents import Line, open_incident
 from suimon.resources.rulebooks import rulebook
 from suimon.store.tx import Tx
@@ -59,3 +59,10 @@ def tell_clock(tx: Tx, host: str, offset_s: float) -> None:
     words = f"the clock of host {host} is {abs(offset_s):.0f} s {'ahead' if offset_s > 0 else 'behind'}"
     line = Line("alarm", words, {"runbook": runbook(CLOCK_OFF), "offset_s": offset_s})
     tell_alarm(tx, SYSTEM, f"clock/{tx.now:%Y-%m-%d}/{host}", ("host", host), line)
+
+
+def tell_detector(tx: Tx, detector: str, where: str, times: int, reason: str) -> None:
+    """Let operators know that a detector throws, once a day. `where`: `a controller`, or `collector NAME`."""
+    words = f"detector {detector} of {where} has failed {times} times, and was begun anew: {reason[:500]}"
+    line = Line("alarm", words, {"runbook": runbook(DETECTOR_FAILED), "detector": detector, "times": times})
+    tell_alarm(tx, SYSTEM, f"detector/{tx.now:%Y-%m-%d}/{where}/{detector}", ("cloud", ""), line)

@@ -23,9 +23,10 @@ from typing import Final
 
 import msgspec
 
+from suimon.detection.counters import SUREST
 from suimon.model.errors import BadRequest
 from suimon.model.rulebook import DetectorRule, Measure, Rulebook, UsageRule
-from suimon.resources.yaml_text import Path, nearest, read_yaml, wrong_at
+from suimon.resources.yaml_text import Marks, Path, nearest, read_yaml, wrong_at
 
 MOST_BYTES: Final = 256 * 1024
 _AT: Final = re.compile(r" - at `\$(.*)`$")
@@ -34,6 +35,10 @@ _STEP: Final = re.compile(r"\.([\w-]+)|\[(\d+|\.\.\.)\]")
 
 def read_rulebook(text: str) -> Rulebook:
     """Raises BadRequest with line, column and what is wrong there."""
+    return _read(text)[0]
+
+
+def _read(text: str) -> tuple[Rulebook, Marks]:
     if len(text.encode(errors="replace")) > MOST_BYTES:
         raise BadRequest(f"A rulebook has at most {MOST_BYTES} bytes.")
     plain, marks = read_yaml(text)
@@ -44,12 +49,18 @@ def read_rulebook(text: str) -> Rulebook:
         raise wrong_at(nearest(marks, _path(at[1] if at else "")), _AT.sub("", words)) from None
     for path, words in _doubts(book):
         raise wrong_at(nearest(marks, path), words)
-    return book
+    return book, marks
 
 
 def require_dry_first(text: str, before: Rulebook) -> Rulebook:
-    """The rulebook, when each rule that was not in `before` only notes what it would have done. Raises BadRequest."""
-    book = read_rulebook(text)
+    """The rulebook, when each rule that was not in `before` only notes what it would have done, and none waits for what
+    never comes. Raises BadRequest.
+    """
+    book, marks = _read(text)
+    for number, one in enumerate(book.rules):
+        if one.confidence > (most := SUREST.get(one.detector, 1.0)):
+            words = f"Findings of {one.detector} are {most} sure at most: confidence {one.confidence} lets none by."
+            raise wrong_at(nearest(marks, ("rules", number, "confidence")), words)
     known = {rule.name for rule in before.all_rules}
     for rule in book.all_rules:
         if rule.name not in known and rule.mode != "dry_run":

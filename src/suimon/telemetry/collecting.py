@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
@@ -21,6 +21,7 @@ import duckdb
 import msgspec
 import structlog
 
+from suimon.detection.engine import Tally
 from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, Talk, TalkAsked
 from suimon.model.findings import Finding
 from suimon.model.records import TOGETHER, Batch
@@ -46,13 +47,16 @@ _MOST_FINDINGS: Final = 1000
 
 
 class Detection(Protocol):
-    """The detectors (`detection.records.Records`)."""
+    """The detectors (`cli.watching.Watching`)."""
 
     def take(self, batch: Batch, tags: Sequence[MappedPort], now_s: float) -> list[Finding]:
         """`tags` is the table that `port` of the batch is an index into."""
         ...
 
     def look(self, now_s: float) -> list[Finding]: ...
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]: ...
 
 
 class PortMap(Protocol):
@@ -90,7 +94,9 @@ class Collecting:
         self.unkept = 0
         """Records that could not be written."""
         self.kept = 0
-        self.detector_faults = self.findings_untold = 0
+        self._faults = 0
+        """Of what detectors share; their own they count."""
+        self._untold = Counter[str]()
         self._findings: dict[str, Finding] = {}
         self._found = asyncio.Event()
         self._gathered = asyncio.Event()
@@ -166,8 +172,12 @@ class Collecting:
         yield from _metric("records_unkept", [("", self.unkept)])
         yield from _metric("records_waiting", [("", self._count + self._held_count)], "gauge")
         yield from _metric("history_stopped", [("", int(bool(self._troubles)))], "gauge")
-        yield from _metric("detector_faults", [("", self.detector_faults)])
-        yield from _metric("findings_untold", [("", self.findings_untold)])
+        tallies = self.detection.tallies if self.detection else {}
+        faults = {name: each.faults for name, each in tallies.items()} | {"all": self._faults}
+        untold = {name: each.untold for name, each in tallies.items()}
+        untold |= {name: untold.get(name, 0) + count for name, count in self._untold.items()}
+        yield from _metric("detector_faults", _by_detector(faults))
+        yield from _metric("findings_untold", _by_detector(untold))
         yield from _metric("socket_drops", [("", receiver.lost)])
         yield from _metric("stranger_datagrams", [("", exporters.strangers.total())])
         for name in Losses.__struct_fields__:
@@ -181,14 +191,14 @@ class Collecting:
         try:
             found = look(time.time())
         except Exception:
-            self.detector_faults += 1
+            self._faults += 1
             log.exception("detectors_failed")
             return
         for each in found:
             self._findings[each.id] = each
         while len(self._findings) > _MOST_FINDINGS:
-            del self._findings[next(iter(self._findings))]
-            self.findings_untold += 1
+            dropped = self._findings.pop(next(iter(self._findings)))
+            self._untold[dropped.detector] += 1
         if found:
             self._found.set()
 
@@ -326,6 +336,10 @@ def _by_tagger(waiting: Iterable[tuple[Batch, Tagger]]) -> Iterator[tuple[Tagger
     for batch, tagger in waiting:
         found.setdefault(id(tagger), (tagger, []))[1].append(batch)
     yield from found.values()
+
+
+def _by_detector(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [(f'{{detector="{name}"}}', count) for name, count in sorted(counts.items())]
 
 
 def _metric(name: str, values: Sequence[tuple[str, Any]], kind: str = "counter") -> Iterator[str]:
