@@ -31,7 +31,6 @@ from suimon.dataplane.shaping import Shape
 from suimon.model.owner import Owner
 from suimon.model.view import MOST_REQUESTS, Delta, Drift, Exported, Object, Ping, Port, PortReport, Position, Snapshot
 from suimon.pipeline.facts import BRIDGE, Probe
-from suimon.pipeline.flow import FlowKey
 from suimon.pipeline.gateway import device
 from suimon.pipeline.numbers import LOCAL_ZONES
 from suimon.pipeline.program import Nat, Program

@@ -89,9 +89,11 @@ class BridgeTarget:
         """
         unset = {key: messages.CONFIGURE for key in changes.delete if isinstance(key, FragmentsKey)}
         if unset:
-            failed = {key: _failure(key, error) for key, error in (await self._change(unset)).items()}
             rest = tuple(key for key in changes.delete if key not in unset)
-            return failed | await self.apply(Changes(changes.set, rest))
+            refused = await self._change(unset)
+            return await self.apply(Changes(changes.set, rest)) | {
+                key: _failure(key, error) for key, error in refused.items()
+            }
         metered = [key for key in changes.keys if isinstance(key, MeterKey)]
         failed = await self._set_meters(changes) if metered else {}
         others = False
