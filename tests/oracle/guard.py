@@ -63,8 +63,8 @@ def genuine(port: Body, frame: Frame) -> bool:
 
 
 def _serves(frame: Frame) -> bool:
-    """A guest is no DHCP server."""
-    return frame.protocol == UDP and (frame.first, frame.second) in ((67, 68), (547, 546))
+    """A guest is no DHCP server: clients take what comes to their L4 port, from whichever it is (RFC 7610)."""
+    return frame.protocol == UDP and frame.second == (546 if frame.ipv6 else 68)
 
 
 def asks_for_lease(frame: Frame) -> bool:

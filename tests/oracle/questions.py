@@ -141,8 +141,14 @@ class Asker:
     def _lease(self, sender: Body) -> Frame:
         ends = {"eth_src": _mac(sender), "eth_dst": BROADCAST, "src": "0.0.0.0", "dst": "255.255.255.255"}
         asking = Frame(**ends, what="ip", protocol=UDP, first=68, second=67)
-        own = next((ip for ip in _ips(sender) if ":" not in ip), "0.0.0.0")
-        return asking if self._random.random() < 0.7 else asking.but(src=own, first=67, second=68)
+        if self._random.random() < 0.7:
+            return asking
+        # As a server would, but not always from a server's L4 port.
+        own, elsewhere = self._random.choice(_ips(sender)), self._random.choice((0, 1000))
+        if ":" in own:
+            many = {"eth_dst": "33:33:00:00:00:01", "dst": "ff02::1"}
+            return asking.but(**many, src=own, first=547 + elsewhere, second=546)
+        return asking.but(src=own, first=67 + elsewhere, second=68)
 
     def _services(self, sender: Body) -> Frame:
         src = self._random.choice([ip for ip in _ips(sender) if ":" not in ip] or ["10.1.0.9"])

@@ -76,7 +76,11 @@ DROPPED: dict[str, Packet] = {
     "a redirect": _TO_NODES / IPv6(src=LOCAL, dst=NODES, hlim=255) / ICMPv6ND_Redirect(tgt=LOCAL, dst="::"),
     "a DHCP server": Ether(src=MAC, dst=ALL) / IP(src=IP4, dst="255.255.255.255") / UDP(sport=67, dport=68)
     / BOOTP(op=2) / DHCP(options=[("message-type", "offer"), "end"]),
+    "a DHCP server from another port": Ether(src=MAC, dst=ALL) / IP(src=IP4, dst="255.255.255.255")
+    / UDP(sport=1067, dport=68) / BOOTP(op=2) / DHCP(options=[("message-type", "offer"), "end"]),
     "a DHCPv6 server": _TO_NODES / IPv6(src=LOCAL, dst=NODES) / UDP(sport=547, dport=546) / DHCP6_Advertise(),
+    "a DHCPv6 server from another port": _TO_NODES / IPv6(src=LOCAL, dst=NODES) / UDP(sport=1547, dport=546)
+    / DHCP6_Advertise(),
     "headers without an end": _TO_FRIEND / IPv6(src=IP6, dst=FRIEND6, nh=0) / Raw(b"\0\xff"),
     "a tag": Ether(src=MAC, dst=ALL) / Dot1Q(vlan=5) / IP(src=IP4, dst=FRIEND) / _HELLO,
     "a tag without a VLAN": Ether(src=MAC, dst=ALL) / Dot1Q(vlan=0, prio=7) / IP(src=IP4, dst=FRIEND) / _HELLO,

@@ -23,7 +23,8 @@ from suimon.pipeline.tables import Stage
 DHCP_REQUEST: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 68, "udp_dst": 67}
 RARP: Final = 0x8035
 BROADCAST: Final = "ff:ff:ff:ff:ff:ff"
-DHCP_REPLY: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_src": 67, "udp_dst": 68}
+DHCP_REPLY: Final[dict[str, object]] = {"eth_type": 0x0800, "ip_proto": 17, "udp_dst": 68}
+"""Whatever it comes from: clients take an offer from any L4 port (as RFC 7610 has it for DHCPv6)."""
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:

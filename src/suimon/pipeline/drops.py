@@ -85,6 +85,6 @@ def reason(dropping: Flow | Meter) -> str | None:
     if dropping.key.stage is not Stage.ANTISPOOF:
         return _BY_STAGE.get(dropping.key.stage)
     matched = {name for name, _, _ in dropping.key.match}
-    if "udp_src" in matched:
+    if "udp_dst" in matched:
         return "rogue_dhcp"
     return "rogue_router" if "icmpv6_type" in matched else "spoofed"

@@ -25,7 +25,8 @@ MULTICAST_LISTENERS: Final = (130, 131, 132, 143)
 WHOLE: Final[dict[str, object]] = {"ip_frag": 0, "ip_ttl": 255}
 """Neighbour discovery never crosses a router (RFC 4861, 7.1) and never comes in fragments (RFC 6980)."""
 DHCPV6_REQUEST: Final[dict[str, object]] = {**IPV6, "ip_proto": 17, "udp_src": 546, "udp_dst": 547}
-DHCPV6_REPLY: Final[dict[str, object]] = {**IPV6, "ip_proto": 17, "udp_src": 547, "udp_dst": 546}
+DHCPV6_REPLY: Final[dict[str, object]] = {**IPV6, "ip_proto": 17, "udp_dst": 546}
+"""From whichever L4 port (RFC 7610)."""
 NOBODY: Final = "::"
 
 
