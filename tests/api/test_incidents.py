@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from suimon.model.actor import SYSTEM
 from suimon.model.incidents import Incident
 from suimon.resources.incidents import Line, open_incident
+from suimon.resources.remedies import rule_actor
 from tests.api.cloud import Answer, Cloud
 
 RULES = """
@@ -39,7 +40,7 @@ def incident(cloud: Cloud, project: str, **more: object) -> str:
         Line("finding", "It sends mail.", {"late_s": 12.5}),
         Line("decision", "ask: the rule asks", {"verdict": "ask"}),
     ]
-    cloud.run(cloud.store.write(lambda tx: open_incident(tx, SYSTEM, made, lines), SYSTEM))
+    cloud.run(cloud.store.write(lambda tx: open_incident(tx, rule_actor(made.rule), made, lines), SYSTEM))
     return made.id
 
 

@@ -33,6 +33,9 @@ def test_a_tenant_sees_his_own_without_who_reported_it_and_nobody_elses(cloud: C
     made = restrict(cloud, ports["bert"], finding_id="f1", evidence=["also project other"], duration_s=60)
     assert made.status == 201
     id_ = made.json["restriction"]["id"]
+    (story,) = cloud.call("GET", "/operations/v1/incidents", token=bert.token).json["incidents"]
+    assert (story["restriction_id"], story["state"], "host" in story) == (id_, "restricted", False)
+    assert cloud.call("GET", "/operations/v1/incidents", token=anna.token).json["incidents"] == []
     (seen,) = listed(cloud, bert.token)
     assert (seen["id"], seen["reason"], seen["target"]) == (id_, "mass mail", ports["bert"])
     assert not HIDDEN & seen.keys() and made.json["restriction"].keys() >= HIDDEN

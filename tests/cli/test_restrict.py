@@ -60,6 +60,11 @@ def said(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Result, list[tup
             {"kind": "quarantine", "target_kind": "port", "target": "id of port p1", "duration_s": None},
         ),
         (
+            "port p1 --quarantine --finding f1 --evidence e1 --evidence e2",
+            {"kind": "quarantine", "target_kind": "port", "target": "id of port p1", "duration_s": None}
+            | {"finding_id": "f1", "evidence": ("e1", "e2")},
+        ),
+        (
             "outside-address 203.0.113.9",
             {"kind": "port_block", "target_kind": "outside_address", "target": "203.0.113.9", "duration_s": None},
         ),

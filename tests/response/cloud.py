@@ -45,6 +45,8 @@ class Senses:
         """By port or project: when, and how many."""
         self.stuck = False
         self.bitten: Verification | None = None
+        self.about: list[str | None] = []
+        """The findings that were verified."""
         self.tries: bool | None = None
         """What hosts say when they are asked, if they can be."""
         self.asked = 0
@@ -54,7 +56,10 @@ class Senses:
             raise TimeoutError
         return Looked(self.holds, "counters of now")
 
-    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+    async def bites(
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+    ) -> Verification | None:
+        self.about.append(finding.id if finding else None)
         return self.bitten
 
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:

@@ -13,7 +13,7 @@ from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding, Role, Subject, Suggestion
 from suimon.model.questions import Look, Traced
 from suimon.model.rulebook import Place, UsageRule
-from suimon.response.accusations import Accusation, accused, judged, tried, verified
+from suimon.response.accusations import Accusation, accused, imposed, judged, tried, verified
 from suimon.response.asked import Asked
 from suimon.response.senses import Looked, Rate, Verification
 
@@ -203,7 +203,9 @@ class Samples:
     async def look(self, finding: Finding, place: Place) -> Looked:
         return Looked(True, "0.050 kpps")
 
-    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+    async def bites(
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+    ) -> Verification | None:
         raise AssertionError
 
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:
@@ -241,7 +243,53 @@ SPAM = finding(sessions=500, window_s=10, l4_port=25)
 def test_what_no_host_counts_is_left_to_the_samples() -> None:
     asked, used = Asked(host := Host(QUIET), Samples(), Samples().offsets), finding("usage:heavy", used_gb=60)
     assert asyncio.run(asked.look(used, place())) == Looked(True, "0.050 kpps")
-    assert asyncio.run(asked.bites(used, place(), {})) is None and host.asked == []
+    assert host.asked == []
+
+
+MAIL_BLOCK: dict[str, object] = {"kind": "port_block", "protocol": "tcp", "port_min": 25}
+LIMIT: dict[str, object] = {"kind": "rate_limit", "rate_kbps": 100}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "seen", "bites"),
+    [
+        (MAIL_BLOCK, None, with_(QUIET, restricted_out=9), True),
+        (MAIL_BLOCK, None, with_(QUIET, restricted_out=9, sessions=1), False),
+        (MAIL_BLOCK, None, QUIET, None),
+        (MAIL_BLOCK | {"direction": "ingress"}, None, with_(QUIET, restricted_in=9), True),
+        (LIMIT, None, with_(QUIET, sent_packets=9, sent_bytes=20_000), False),
+        (LIMIT, None, with_(QUIET, sent_packets=90, sent_bytes=200_000, restricted_out=89), True),
+        ({"kind": "quarantine"}, Rate(9.0, 1.0), with_(QUIET, sent_packets=1000, restricted_out=900), True),
+        ({"kind": "quarantine"}, Rate(9.0, 1.0), with_(QUIET, sent_packets=1000), False),
+    ],
+)
+def test_where_no_finding_accuses_the_restriction_says_what_may_pass(
+    wanted: dict[str, object], before: Rate | None, seen: Activity, *, bites: bool | None
+) -> None:
+    asked, used = Asked(host := Host(seen), Samples(), Samples().offsets), finding("usage:heavy", used_gb=60)
+    for about in (None, used):
+        found = asyncio.run(asked.bites(about, place(), wanted, before))
+        assert found and found.bites is bites and "said" not in found.words
+    assert host.asked == [("h1", "p1")] * 2
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before"),
+    [
+        (MAIL_BLOCK | {"port_max": 26}, None),
+        ({"kind": "port_block"}, None),
+        ({"kind": "quarantine"}, None),
+        ({"kind": "quarantine"}, Rate(9.0, 0.009)),
+    ],
+)
+def test_what_cannot_be_counted_is_left_to_samples(wanted: dict[str, object], before: Rate | None) -> None:
+    asked = Asked(host := Host(QUIET), Samples(), Samples().offsets)
+    assert asyncio.run(asked.bites(None, place(), wanted, before)) is None and host.asked == []
+
+
+def test_a_block_is_looked_at_for_longer_than_a_flood() -> None:
+    look = imposed(MAIL_BLOCK | {"port_max": 25}, None)
+    assert look and look.question("p", drops=True) == Look("", "p", "egress", 6, 25, 3.0, drops=True)
 
 
 def test_the_ports_hosts_are_asked_and_believed() -> None:
@@ -268,5 +316,5 @@ def test_where_no_host_can_be_asked_the_samples_say_it_and_the_incident_why(
     asked = Asked(Host(seen), Samples(), Samples().offsets)
     looked = asyncio.run(asked.look(SPAM, place(ports)))
     assert looked.holds and looked.words.startswith("0.050 kpps, by samples: ") and why in looked.words
-    assert asyncio.run(asked.bites(SPAM, place(ports), {})) is None
+    assert asyncio.run(asked.bites(SPAM, place(ports), {"kind": "quarantine"}, None)) is None
     assert asyncio.run(asked.goes_on(SPAM, place(ports))) is None

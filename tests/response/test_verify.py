@@ -32,9 +32,15 @@ MUCH, LITTLE, NOTHING = Rate(90_000.0, 90.0), Rate(9_000.0, 9.0), Rate(0.0, 0.0)
         (QUARANTINE, None, NOTHING, True, False),
         (QUARANTINE, NOTHING, NOTHING, True, False),
         (QUARANTINE, MUCH, None, False, None),
+        # Nobody found anything: a person asked for it.
+        (QUARANTINE, MUCH, LITTLE, None, None),
+        (QUARANTINE, MUCH, MUCH, None, False),
+        (LIMIT, MUCH, LITTLE, None, True),
+        (BLOCK, None, None, None, None),
+        (QUARANTINE, Rate(9.0, 0.009), Rate(9.0, 0.009), None, None),
     ],
 )
 def test_it_bites(
-    wanted: dict[str, object], before: Rate | None, after: Rate | None, goes_on: bool, bites: bool | None
+    wanted: dict[str, object], before: Rate | None, after: Rate | None, goes_on: bool | None, bites: bool | None
 ) -> None:
     assert verify(wanted, before, after, goes_on=goes_on).bites is bites

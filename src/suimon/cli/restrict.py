@@ -56,6 +56,8 @@ class Blocked(click.ParamType[dict[str, object]]):
 @click.option("--direction", type=click.Choice(list(_DIRECTIONS)), help="As the guest sees it. Blocks: egress.")
 @click.option("--for", "duration_s", type=Amount(_SECONDS), help="How long; without it, until it is released.")
 @click.option("--reason", required=True, help="Why. The tenant reads it.")
+@click.option("--finding", "finding_id", default="", help="The id of the finding that it answers.")
+@click.option("--evidence", multiple=True, help="What shows it, for operators; as often as there is any.")
 @_state
 def restrict(kind: str, target: str, state: Path | None, **options: Any) -> None:
     """Limit, block or quarantine TARGET: a port or a network (by id or name), a project (by id), an address of the
@@ -67,6 +69,7 @@ def restrict(kind: str, target: str, state: Path | None, **options: Any) -> None
     target = id_of(state, kind, target) if kind in ("port", "network") else target
     wanted = {"target_kind": kind.replace("-", "_"), "target": target, "reason": options["reason"]}
     wanted |= {"duration_s": options["duration_s"], **what}
+    wanted |= {name: options[name] for name in ("finding_id", "evidence") if options[name]}
     click.echo(_line(call(state, "POST", "restrictions", {"restriction": wanted})["restriction"]))
 
 

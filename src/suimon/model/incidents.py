@@ -73,6 +73,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     bites: bool | None = None
     """Measured: whether what goes on became less. None: not measured yet, or there was nothing to measure."""
     verify_at: datetime | None = None
+    host: str = ""
+    """Where the port was that is restricted, when it was last seen to: each host has to be looked at."""
     closed_at: datetime | None = None
     false_positive: bool | None = None
     done_at: datetime | None = None

@@ -56,12 +56,12 @@ def report(entries: Iterable[Entry]) -> Report:
     approved = {line.incident_id for line in answers if line.details.get("approved") is True}
     people = [line for line in answers if line.author != "suimon"]
     done = [*by_kind.get("restriction", ()), *by_kind.get("action", ())]
-    acts = [line for line in done if line.author.startswith(("rule:", "policy:"))]
+    acts = [line for line in done if _by_itself(line)]
     marks = [line for line in by_kind.get("mark", ()) if line.details.get("false_positive") is True]
     wrong = {line.incident_id for line in marks}
     undone = [line for line in by_kind.get("release", ()) if line.incident_id in wrong]
     return Report(
-        findings=len(by_kind.get("finding", ())),
+        findings=sum(_by_itself(line) for line in by_kind.get("finding", ())),
         dry_runs=verdicts.count("dry_run"),
         refused=verdicts.count("refuse"),
         acts=len(acts),
@@ -78,6 +78,10 @@ def report(entries: Iterable[Entry]) -> Report:
         to_act=_spread(acts, "took_s"),
         to_undo=_spread(undone, "restricted_s"),
     )
+
+
+def _by_itself(line: Entry) -> bool:
+    return line.author.startswith(("rule:", "policy:"))
 
 
 def _spread(lines: Sequence[Entry], name: str) -> Spread:

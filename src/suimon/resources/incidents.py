@@ -6,7 +6,7 @@ The lines are only ever added to. What is done about them is in `remedies`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -18,7 +18,7 @@ from suimon.model.incidents import PRIVATE, Entry, EntryKind, Incident
 from suimon.resources import subscribers
 from suimon.resources.rulebooks import require_operator
 from suimon.store.columns import time_text
-from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT
+from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT, PORTS, RESTRICTIONS
 from suimon.store.tx import Tx
 
 _LAST: Final = select(func.coalesce(func.max(INCIDENT_ENTRIES.c.number), 0)).where(
@@ -38,6 +38,22 @@ _BETWEEN: Final = (
     select(*INCIDENT_ENTRIES.columns)
     .where(and_(INCIDENT_ENTRIES.c.at >= bindparam("begin"), INCIDENT_ENTRIES.c.at < bindparam("end")))
     .order_by(INCIDENT_ENTRIES.c.at, INCIDENT_ENTRIES.c.incident_id, INCIDENT_ENTRIES.c.number)
+)
+_IN_FORCE: Final = INCIDENTS.c.state == "restricted"
+_UNATTENDED: Final = (
+    select(*INCIDENTS.columns)
+    .outerjoin(RESTRICTIONS, RESTRICTIONS.c.id == INCIDENTS.c.restriction_id)
+    .outerjoin(PORTS, and_(INCIDENTS.c.subject_kind == "port", PORTS.c.id == INCIDENTS.c.subject_id))
+    .where(
+        or_(
+            and_(INCIDENTS.c.state == "waiting", INCIDENTS.c.answer_by <= bindparam("now")),
+            and_(_IN_FORCE, INCIDENTS.c.verify_at <= bindparam("now")),
+            and_(_IN_FORCE, INCIDENTS.c.ends_at <= bindparam("soon")),
+            and_(_IN_FORCE, func.coalesce(RESTRICTIONS.c.state, "gone") != "active"),
+            and_(_IN_FORCE, PORTS.c.binding_host != "", PORTS.c.binding_host != INCIDENTS.c.host),
+        )
+    )
+    .order_by(INCIDENTS.c.opened_at, INCIDENTS.c.id)
 )
 
 _CLOSED: Final = INCIDENTS.c.closed_at < bindparam("before")
@@ -123,6 +139,14 @@ def get_incident(tx: Tx, actor: Actor, id_: str) -> tuple[Incident, list[Entry]]
     if not entries:
         raise _missing(id_)
     return incident, entries
+
+
+def unattended(tx: Tx, ahead: timedelta) -> list[Incident]:
+    """Those that something may have to be done about now: they end within `ahead`, or ended, or their port moved. The
+    oldest first. What is restricted by hand, for good, is mostly none of them.
+    """
+    rows = tx.rows(_UNATTENDED, {"now": time_text(tx.now), "soon": time_text(tx.now + ahead)})
+    return [KEPT[Incident].codec.decode(row) for row in rows]
 
 
 def find_incident(tx: Tx, id_: str) -> Incident:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from suimon.model.actor import Actor
 from suimon.model.errors import Conflict
+from suimon.model.findings import Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.policies import Called
-from suimon.model.things import Restriction
+from suimon.model.things import Port, Restriction
 from suimon.resources import actions, restrictions
 from suimon.resources.calls import undoable
 from suimon.resources.ids import new_id
@@ -26,6 +27,10 @@ POLICY: Final = "policy:"
 """How the rules of incidents begin that policies called for; the policy's name follows."""
 BY_HAND: Final = "by-hand"
 """The rule of incidents that a person asked for without any."""
+_ASKED: Final = (
+    "kind", "target_kind", "target", "reason", "direction", "rate_kbps", "rate_kpps", "protocol", "port_min",
+    "port_max",
+)  # fmt: skip
 
 
 def rule_actor(rule: str) -> Actor:
@@ -43,6 +48,16 @@ def carry_out(tx: Tx, actor: Actor, incident: Incident) -> Incident:
     if call is not None and call.vanished_at is not None:
         raise Conflict(f"The policy {call.policy} calls for this no more.")
     return _act(tx, actor, incident) if "action" in incident.wanted else _restrict(tx, actor, incident)
+
+
+def restrict(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> list[Restriction]:
+    """What a person asks for himself, each with an incident, which is verified and told of as a rule's. Raises as
+    `create_restrictions`.
+    """
+    made = restrictions.create_restrictions(tx, actor, wanted)
+    for one in made:
+        _open_by_hand(tx, actor, one)
+    return made
 
 
 def execute(tx: Tx, actor: Actor, name: str, row: Sequence[actions.Value]) -> Incident:
@@ -107,6 +122,18 @@ def end_restriction(tx: Tx, actor: Actor, incident: Incident, why: str) -> Incid
     return close(tx, actor, incident, Line("release", why))
 
 
+def verify_soon(tx: Tx, incident: Incident) -> Incident:
+    """What is restricted is looked at (again), where it is now."""
+    at = tx.now + timedelta(seconds=rulebook(tx)[1].limits.verify_after_s)
+    return change_incident(tx, incident, verify_at=at, host=host_of(tx, incident))
+
+
+def host_of(tx: Tx, incident: Incident) -> str:
+    """Where the port is that it is about; nowhere if it is about none."""
+    port = tx.get(Port, incident.subject_id) if incident.subject_kind == "port" else None
+    return port.binding_host if port else ""
+
+
 def approve(tx: Tx, actor: Actor, id_: str, why: str) -> Incident:
     """A person says yes to what is waiting. Raises Forbidden, NotFound, BadRequest, and Conflict when nothing waits."""
     incident = _waiting(tx, actor, id_, why)
@@ -144,8 +171,10 @@ def _act(tx: Tx, actor: Actor, incident: Incident) -> Incident:
 def _restrict(tx: Tx, actor: Actor, incident: Incident) -> Incident:
     by = {"author": incident.rule, "author_kind": "rule"} if incident.acted_at is not None else {}
     wanted = {**restrictions.SPEC.for_create(incident.wanted, actor), **by}
-    made = restrictions.create_restrictions(tx, actor, [wanted])[0]
-    assert made.expires_at is not None
+    return _in_force(tx, actor, incident, restrictions.create_restrictions(tx, actor, [wanted])[0])
+
+
+def _in_force(tx: Tx, actor: Actor, incident: Incident, made: Restriction) -> Incident:
     after = change_incident(
         tx,
         incident,
@@ -153,13 +182,40 @@ def _restrict(tx: Tx, actor: Actor, incident: Incident) -> Incident:
         restriction_id=made.id,
         restricted_at=tx.now,
         ends_at=made.expires_at,
-        verify_at=tx.now + timedelta(seconds=rulebook(tx)[1].limits.verify_after_s),
         answer_by=None,
     )
-    words = f"{made.kind} of {made.target_kind} {made.target} until {made.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+    after = verify_soon(tx, after)
+    until = f"{made.expires_at:%Y-%m-%d %H:%M:%S} UTC" if made.expires_at else "its release"
+    words = f"{made.kind} of {made.target_kind} {made.target} until {until}"
     told = {"restriction_id": made.id, "ports": incident.weight, "took_s": _took_s(tx, incident)}
     add_lines(tx, actor, after, [Line("restriction", words, told)])
     return after
+
+
+def _open_by_hand(tx: Tx, actor: Actor, made: Restriction) -> None:
+    """The reason stands for a finding: the tenant reads it, but not who restricted him, nor what shows it."""
+    place = place_of(tx, Subject(made.target_kind, made.target))  # type: ignore[arg-type]
+    incident = Incident(
+        id=new_id(),
+        rule=BY_HAND,
+        rulebook_version=rulebook(tx)[0],
+        finding_id=made.finding_id,
+        subject_kind=made.target_kind,
+        subject_id=made.target,
+        project_id=made.project_id or None,
+        state="waiting",
+        mode="act",
+        opened_at=tx.now,
+        weight=max(1, place.ports),
+        wanted={name: value for name in _ASKED if (value := getattr(made, name)) is not None},
+    )
+    named = ([f"finding {made.finding_id}"] if made.finding_id else []) + list(made.evidence)
+    lines = [
+        Line("finding", made.reason),
+        Line("evidence", "; ".join(named) or "no records named", {"records": list(made.evidence)}),
+        Line("decision", f"{actor.user_id} asked for it"),
+    ]
+    _in_force(tx, actor, open_incident(tx, actor, incident, lines), made)
 
 
 def _took_s(tx: Tx, incident: Incident) -> float:

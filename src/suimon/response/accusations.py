@@ -10,8 +10,8 @@ import msgspec
 from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding
 from suimon.model.questions import Look
-from suimon.response.senses import Looked, Verification
-from suimon.response.verify import BY_ITSELF, LESS, OVERSHOOT
+from suimon.response.senses import Looked, Rate, Verification
+from suimon.response.verify import BY_ITSELF, FEW_KPPS, LESS, OVERSHOOT
 
 Figure = Literal["sessions", "packets", "kbits", "forged packets"]
 _STILL: Final = 0.25
@@ -52,8 +52,8 @@ _OF: Final[Mapping[str, _Kind]] = {
 
 
 class Accusation(msgspec.Struct, frozen=True):
-    """So much of it a second; of sessions, those of `protocol` to `l4_port` (0: any). Less than `least_per_s` is no
-    attack, whatever is said.
+    """So much of it a second (0: any is too much); of sessions, those of `protocol` to `l4_port` (0: any). Less than
+    `least_per_s` is no attack, whatever is said.
     """
 
     figure: Figure
@@ -62,6 +62,7 @@ class Accusation(msgspec.Struct, frozen=True):
     protocol: int = 0
     l4_port: int = 0
     least_per_s: float = 0.0
+    by: str = "were said"
 
     @property
     def needed_per_s(self) -> float:
@@ -69,7 +70,7 @@ class Accusation(msgspec.Struct, frozen=True):
         return max(self.per_s * _STILL, self.least_per_s)
 
     def question(self, port_id: str, *, drops: bool) -> Look:
-        span_s = min(max(_EVENTS / self.per_s, _SPANS_S[0]), _SPANS_S[1])
+        span_s = min(max(_EVENTS / self.per_s, _SPANS_S[0]), _SPANS_S[1]) if self.per_s else _SPANS_S[1]
         forged = self.figure == "forged packets"
         return Look("", port_id, self.direction, self.protocol, self.l4_port, span_s, drops or forged)
 
@@ -92,6 +93,23 @@ def accused(finding: Finding) -> Accusation | None:
     to = (_PROTOCOLS.get(protocol, 0), l4_port) if kind.figure == "sessions" and 0 <= l4_port < 65536 else (0, 0)
     least_per_s = kind.source if direction == "egress" else kind.victim
     return Accusation(kind.figure, direction, said if rate else said / max(window_s, 1.0), *to, least_per_s)
+
+
+def imposed(wanted: Mapping[str, object], before: Rate | None) -> Accusation | None:
+    """What a restriction itself is held to, where no finding says a figure: its limit, that no connection is opened to
+    what it blocks, that less passes than did `before` the quarantine. None for several L4 ports: they can't be asked.
+    """
+    direction: Direction = "ingress" if wanted.get("direction") == "ingress" else "egress"
+    l4_port = wanted.get("port_min")
+    if wanted["kind"] == "port_block":
+        if not isinstance(l4_port, int) or wanted.get("port_max", l4_port) != l4_port:
+            return None
+        return Accusation("sessions", direction, 0.0, _PROTOCOLS[str(wanted["protocol"])], l4_port, by="may")
+    if wanted["kind"] == "quarantine":
+        if before is None or before.kpps < FEW_KPPS:
+            return None
+        return Accusation("packets", direction, before.kpps * 1000, by="did before")
+    return Accusation("packets", direction, 1.0)
 
 
 def judged(accusation: Accusation, seen: Sequence[Activity]) -> Looked:
@@ -131,7 +149,8 @@ def verified(wanted: Mapping[str, object], accusation: Accusation, seen: Sequenc
         return None
     passes, dropped = _a_second(accusation, seen, _passed), sum(_dropped(accusation, one) for one in seen)
     words = (
-        f"{passes:.1f} {accusation.figure} a second pass, {accusation.per_s:.1f} were said; {dropped} packets dropped"
+        f"{passes:.1f} {accusation.figure} a second pass, {accusation.per_s:.1f} {accusation.by}; "
+        f"{dropped} packets dropped"
     )
     return _verdict(words, passes <= accusation.per_s * LESS, shown=dropped > 0)
 

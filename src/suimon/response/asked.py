@@ -10,7 +10,7 @@ from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding
 from suimon.model.questions import Look, Traced
 from suimon.model.rulebook import Place, UsageRule
-from suimon.response.accusations import Accusation, accused, judged, tried, verified
+from suimon.response.accusations import Accusation, accused, imposed, judged, tried, verified
 from suimon.response.senses import Looked, Rate, Senses, Verification
 
 _MOST_PORTS: Final = 8
@@ -46,8 +46,10 @@ class Asked:
         looked = await self._samples.look(finding, place)
         return Looked(looked.holds, f"{looked.words}, by samples: {seen}")
 
-    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
-        accusation = accused(finding)
+    async def bites(
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+    ) -> Verification | None:
+        accusation = (accused(finding) if finding else None) or imposed(wanted, before)
         seen = await self._seen(accusation, place, drops=True) if accusation else ""
         return verified(wanted, accusation, seen) if accusation and isinstance(seen, list) else None
 

@@ -47,7 +47,9 @@ class Metered:
         words = f"{now:.1f} {unit} of {accusation.direction}, at least {accusation.needed_per_s:.1f} would be needed"
         return Looked(now >= accusation.needed_per_s, words)
 
-    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
+    async def bites(
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+    ) -> Verification | None:
         """Samples are compared with those before, by `rate`."""
         return None
 

@@ -22,10 +22,11 @@ from suimon.model.rulebook import Place
 from suimon.resources.alarms import tell_clock
 from suimon.resources.breaker import open_breaker
 from suimon.resources.findings import finding_of, live_findings
+from suimon.resources.incidents import unattended
 from suimon.resources.places import place_of
 from suimon.resources.rulebooks import rulebook
 from suimon.response.acts import Proposal, Seen, proposals, settle
-from suimon.response.aftercare import attend, due, ends, going_on, note_verification, open_incidents
+from suimon.response.aftercare import AHEAD, attend, due, ends, going_on, note_verification
 from suimon.response.clock import ClockWatch
 from suimon.response.senses import Looked, Rate, Senses, Verification
 from suimon.response.usage import note_usage
@@ -138,7 +139,7 @@ class Responder:
 
     async def care(self) -> None:
         """What is due of all open incidents. Raises Unavailable."""
-        due_now = await self._store.read(open_incidents)
+        due_now = await self._store.read(lambda tx: unattended(tx, AHEAD), one_statement=True)
         await self._beside(("incident", incident.id, self._attend(incident)) for incident in due_now)
 
     async def _beside(self, works: Iterable[tuple[str, str, Awaitable[None]]]) -> None:
@@ -198,19 +199,19 @@ class Responder:
             await self._verify(incident, now)
 
     async def _verify(self, incident: Incident, now: datetime) -> None:
-        subject = Subject(incident.subject_kind, incident.subject_id)  # type: ignore[arg-type]
-        made_at = incident.restricted_at
-        assert made_at is not None
-        place = await self._store.read(lambda tx: place_of(tx, subject))
+        """By what is so since it was made, prolonged, or led to another host, and the minute before it was made."""
+        made_at, verify_at = incident.restricted_at, incident.verify_at
+        assert made_at is not None and verify_at is not None
+        place = await self._store.read(lambda tx: place_of(tx, _subject(incident)))
+        after_s = (await self._store.read(rulebook))[1].limits.verify_after_s
         direction: Direction = "ingress" if incident.wanted.get("direction") == "ingress" else "egress"
         before = after = None
-        asked = await self._bites(incident, place)
-        span_s = (now - made_at).total_seconds() - self._config.settles_s
-        if asked is None and span_s > 0 and place.ports:
+        settled = max(made_at, verify_at - timedelta(seconds=after_s)) + timedelta(seconds=self._config.settles_s)
+        if place.ports:
             before = await self._rate(place, direction, made_at.timestamp() - 60.0, made_at.timestamp())
-            after = await self._rate(place, direction, now.timestamp() - span_s, now.timestamp())
-
-        settled = made_at + timedelta(seconds=self._config.settles_s)
+        asked = await self._bites(incident, place, before)
+        if asked is None and settled < now and place.ports:
+            after = await self._rate(place, direction, settled.timestamp(), now.timestamp())
 
         def note(tx: Tx) -> Incident | None:
             goes_on = going_on(tx, incident, settled)
@@ -219,11 +220,13 @@ class Responder:
 
         await self._store.write(note, SYSTEM)
 
-    async def _bites(self, incident: Incident, place: Place) -> Verification | None:
+    async def _bites(self, incident: Incident, place: Place, before: Rate | None) -> Verification | None:
         finding = await self._store.read(lambda tx: _finding(tx, incident.finding_id), one_statement=True)
+        # A person may name a finding of a victim, and restrict who attacks it.
+        about = finding if finding and finding.subject == _subject(incident) else None
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.look_timeout_s):
-                return await self._senses.bites(finding, place, incident.wanted) if finding else None
+                return await self._senses.bites(about, place, incident.wanted, before)
         return None
 
     async def _tries(self, incident: Incident) -> bool:
@@ -269,6 +272,10 @@ class Responder:
 
         if abs(jumped_s) >= 1.0:
             await self._store.write(mind, SYSTEM)
+
+
+def _subject(incident: Incident) -> Subject:
+    return Subject(incident.subject_kind, incident.subject_id)  # type: ignore[arg-type]
 
 
 def _finding(tx: Tx, id_: str) -> Finding | None:

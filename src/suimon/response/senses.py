@@ -38,8 +38,12 @@ class Senses(Protocol):
     async def look(self, finding: Finding, place: Place) -> Looked:
         """A second look before acting: at counters of now, not at what the finding was made of."""
 
-    async def bites(self, finding: Finding, place: Place, wanted: Mapping[str, object]) -> Verification | None:
-        """Whether the restriction (as it was wanted) keeps what the finding says from passing, by counters of now."""
+    async def bites(
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+    ) -> Verification | None:
+        """Whether the restriction (as it was wanted) keeps what the finding says from passing, by counters of now.
+        Where there is none, it is what the restriction says itself, and what passed `before`.
+        """
 
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:
         """Whether the ports go on trying what the finding says, though a restriction drops it, by counters of now."""

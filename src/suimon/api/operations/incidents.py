@@ -149,7 +149,7 @@ def _finding(noted: NotedFinding, actor: Actor) -> dict[str, object]:
 
 def _incident(incident: Incident, actor: Actor) -> dict[str, object]:
     told = msgspec.structs.asdict(incident)
-    hidden = () if actor.admin else ("wanted", "undo", "rulebook_version", "weight", "verify_at", "answer_by")
+    hidden = () if actor.admin else ("wanted", "undo", "rulebook_version", "weight", "verify_at", "host", "answer_by")
     return {name: value for name, value in told.items() if name not in hidden}
 
 

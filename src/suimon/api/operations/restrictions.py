@@ -14,6 +14,7 @@ from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest
 from suimon.model.query import Query, parse_query
 from suimon.model.things import Restriction
+from suimon.resources import remedies
 from suimon.resources import restrictions as acts
 from suimon.resources.restrictions import RESTRICTIONS, SPEC
 from suimon.store.tx import Tx
@@ -50,7 +51,7 @@ class Restrictions:
         """POST: one, or a list of which all or none are made."""
         items, many = SPEC.unwrap(await call.json())
         wanted = [SPEC.for_create(item, actor) for item in items]
-        made = await self._write(actor, lambda tx: acts.create_restrictions(tx, actor, wanted))
+        made = await self._write(actor, lambda tx: remedies.restrict(tx, actor, wanted))
         return answer({"restrictions": made} if many else {"restriction": made[0]}, 201)
 
     async def release(self, call: Call, actor: Actor, id_: str) -> Response:

@@ -66,6 +66,7 @@ def _incidents() -> None:
         sa.Column("restriction_id", sa.Text(), nullable=True),
         sa.Column("bites", sa.Boolean(), nullable=True),
         sa.Column("verify_at", sa.Text(), nullable=True),
+        sa.Column("host", sa.Text(), nullable=False),
         sa.Column("closed_at", sa.Text(), nullable=True),
         sa.Column("false_positive", sa.Boolean(), nullable=True),
         *(sa.Column(name, sa.Text(), nullable=True) for name in ("done_at", "undo", "undone_at")),
