@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -34,6 +35,7 @@ from suimon.lab.cloud import CONTROLLER
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from suimon.lab.layout import LabConfig
+from suimon.lab.openvswitch import OpenVSwitch
 from suimon.lab.swarm_cloud import SwarmCloud
 from suimon.model.view import Join
 
@@ -55,6 +57,10 @@ GOALS: Final[dict[str, float]] = {
     "CPU ms/port, other host": 1,
     "bulk of 5,000, s": 4,
     "packet-ins in steady traffic": 0,
+    "lost, agent killed": 0,
+    "flows touched, agent killed": 0,
+    "lost, controller away": 0,
+    "waiting port ACTIVE, s": 1,
 }
 """At most, whatever the size."""
 SAME: Final = 0.2
@@ -77,7 +83,37 @@ while time.monotonic() < end:
 print(json.dumps([first, statistics.median(later)]))
 """
 """A hundred flows to the echoes: how long the first packet of each takes, and the later ones, while they go on."""
+ASKING: Final = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect((sys.argv[1], 7)); s.settimeout(1)
+for _ in range(20):
+    s.send(b"-1")
+    try:
+        s.recv(64); break
+    except OSError:
+        pass
+s.setblocking(False)
+heard, n, due = set(), 0, time.monotonic()
+def hear():
+    try:
+        while True:
+            heard.add(int(s.recv(64)))
+    except BlockingIOError:
+        pass
+print("ready", flush=True)
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    s.send(b"%d" % n); n += 1; hear()
+    due += 0.01; time.sleep(max(0.0, due - time.monotonic()))
+time.sleep(1); hear()
+print(n - len(heard - {-1}))
+"""
+"""Asks the echo every 10 ms for so long, and tells how many weren't answered."""
+KILLED_S: Final = 12.0
+AWAY_S: Final = 10.0
 Json = dict[str, Any]
+_AGE: Final = re.compile(r"duration=([0-9.]+)s")
+_COUNTED: Final = re.compile(r"(duration|n_packets|n_bytes|idle_age|hard_age)=[^,]*,")
 
 
 class Size(NamedTuple):
@@ -150,15 +186,12 @@ class Bench:
         figures |= {name: statistics.median(each[name] for each in rules) for name in rules[0]}
         figures |= await self._cpu(30)
         figures["flows on the host"] = float(flow_count(self._lab.switch("hv1")))
-        return figures | await self._steady()
+        return figures | await self._steady() | await self._interrupted()
 
     async def _steady(self) -> dict[str, float]:
         """A hundred flows of a guest that is ready, half of them through the tunnel, while they go on."""
         switch, (here, there) = self._lab.switch("hv1"), self._echoes
-        port = await self._create("hv1")
-        guest = self._lab.guests.add("steady", "hv1", port["id"], port["mac_address"])
-        address = port["fixed_ips"][0]["ip_address"]
-        self._lab.guests.run(guest, ["ip", "address", "add", f"{address}/16", "dev", "eth0"])
+        guest, port = await self._guest("steady")
         await self._until_active(port)
         sender = await asyncio.to_thread(
             one_port._inside, self._lab, guest, STEADY, here.lease["ip"], there.lease["ip"]
@@ -177,6 +210,57 @@ class Bench:
             "first packet of a flow, ms": first_ms,
             "later packets, ms": later_ms,
         }
+
+    async def _interrupted(self) -> dict[str, float]:
+        """Hypervisor 1's agent is killed and started, then the controller is away: what a guest loses that asks one of
+        hypervisor 2, how many flows aren't what they were, and when a port is ACTIVE that was plugged meanwhile.
+        """
+        cloud, here, switch = self._lab.cloud, self._lab.layout.host("hv1"), self._lab.switch("hv1")
+        (asking, its), (waiting, late) = [await self._guest(name) for name in ("asking", "waiting")]
+        await self._switch.transact([one_port._iface_id(waiting.device, "")])
+        await self._until_active(its)
+        await self.settled()
+        # Its address was somebody else's a moment ago, whose MAC the echo may still have.
+        self._lab.guests.run(self._echoes[1], ["ip", "neigh", "flush", "dev", "eth0"])
+        said, before, begun = await self._ask(asking, KILLED_S), _flow_ages(switch), time.monotonic()
+        await asyncio.to_thread(cloud.kill_agent, here)
+        await asyncio.to_thread(cloud.start_agent, here)
+        await asyncio.to_thread(cloud.await_agent, here, timeout_s=60)
+        await self.settled()
+        after, took_s = _flow_ages(switch), time.monotonic() - begun
+        touched = len(before.keys() ^ after.keys()) + sum(age_s < took_s - 1 for age_s in after.values())
+        figures = {"lost, agent killed": float(await said), "flows touched, agent killed": float(touched)}
+        said = await self._ask(asking, AWAY_S + 5)
+        await asyncio.to_thread(cloud.kill_controller)
+        await self._switch.transact([one_port._iface_id(waiting.device, late["id"])])
+        await asyncio.sleep(AWAY_S)
+        await asyncio.to_thread(cloud.start_controller)
+        begun = time.monotonic()
+        await self._until_active(late)
+        figures |= {"waiting port ACTIVE, s": time.monotonic() - begun, "lost, controller away": float(await said)}
+        await self.settled()
+        for guest, port in ((asking, its), (waiting, late)):
+            self._lab.guests.remove(guest.name)
+            await self._delete(port)
+        return figures
+
+    async def _guest(self, name: str) -> tuple[Guest, Json]:
+        port = await self._create("hv1")
+        guest = self._lab.guests.add(name, "hv1", port["id"], port["mac_address"])
+        address = port["fixed_ips"][0]["ip_address"]
+        self._lab.guests.run(guest, ["ip", "address", "add", f"{address}/16", "dev", "eth0"])
+        return guest, port
+
+    async def _ask(self, guest: Guest, seconds: float) -> asyncio.Task[str]:
+        """The echo of hypervisor 2, from now on; how often it didn't answer."""
+        _, there = self._echoes
+        sender = await asyncio.to_thread(one_port._inside, self._lab, guest, ASKING, there.lease["ip"], str(seconds))
+
+        async def told() -> str:
+            said, _ = await asyncio.to_thread(sender.communicate, timeout=60)
+            return said
+
+        return asyncio.create_task(told())
 
     async def _first_packet(self, number: int) -> dict[str, float]:
         """As bench/port.py does it, in a full network."""
@@ -330,6 +414,15 @@ def _handed_up(flows: str) -> int:
     """Packets that flows gave to the agent."""
     lines = (line for line in flows.splitlines() if "CONTROLLER" in line)
     return sum(int(line.split("n_packets=")[1].split(",")[0]) for line in lines)
+
+
+def _flow_ages(switch: OpenVSwitch) -> dict[str, float]:
+    """Seconds, by all that a flow is but its counters."""
+    ages = {}
+    for line in switch.ofctl("dump-flows", "br-int").splitlines():
+        if age := _AGE.search(line):
+            ages[_COUNTED.sub("", line)] = float(age[1])
+    return ages
 
 
 async def _ours(lab: Lab, layout: str, counts: Sequence[int]) -> list[Size]:
