@@ -10,7 +10,7 @@ from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
 from suimon.model.view import GatewayHost, Snapshot
 from suimon.model.view import Gateways as GatewayHosts
-from suimon.pipeline.gateway import REPLACED, SERVING, WAITING
+from suimon.pipeline.gateway import MOST_REFUSALS, REPLACED, SERVING, WAITING, device, refusal
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.world import World
 from suimon.reconcile import Failure
@@ -116,6 +116,69 @@ def test_of_two_that_replaced_each_other_the_lower_address_stays():
     after(high, [None] * 3, own=TWO, other=ONE)
     assert after(low, [REPLACED], own=ONE, other=TWO, start=4).serving
     assert not after(high, [REPLACED], own=TWO, other=ONE, start=4).serving
+
+
+def test_what_another_refuses_is_believed_as_long_as_it_says_so():
+    liveness = Liveness(CONFIG)
+    assert refusing(liveness, [True, True]).refused == {(TWO, "ext")}
+    verdict = refusing(liveness, [False, True, False, False], start=2)
+    assert verdict.refused == {(TWO, "ext")}, "one answer may be lost"
+    assert (verdict.away, verdict.serving) == (set(), True)
+    assert not refusing(liveness, [False, False], start=6).refused
+
+
+def test_what_this_host_cannot_serve_it_refuses_until_it_could_for_a_while():
+    liveness = Liveness(CONFIG)
+    for now, unable in enumerate([{"ext"}, *[set()] * 5, {"ext"}, *[set()] * 9]):
+        liveness.ask(replace(matter(ONE), unable=frozenset(unable)), {}, now)
+        liveness.answered(TWO, SERVING, now)
+        assert liveness.verdict() == Verdict(refused=frozenset({("", "ext")})), now
+    liveness.ask(matter(ONE), {}, 16)
+    assert liveness.verdict() == Verdict()
+
+
+def test_a_host_that_cannot_serve_much_does_not_serve():
+    liveness = Liveness(CONFIG)
+    for more in (0, 1):
+        unable = frozenset(map(str, range(MOST_REFUSALS + more)))
+        liveness.ask(replace(matter(ONE), unable=unable), {}, more)
+        verdict = liveness.verdict()
+        assert (verdict.serving, verdict.away) == (not more, {ONE} if more else set())
+
+
+def test_a_restart_ends_no_refusal():
+    before, begun = Liveness(CONFIG), Liveness(CONFIG)
+    refusing(before, [True], unable={"other"})
+    begun.recall(before.known(), matter(ONE), 5)
+    assert begun.verdict() == before.verdict() == Verdict(refused=frozenset({(TWO, "ext"), ("", "other")}))
+
+
+def refusing(liveness, answers, *, start=0, unable=()):
+    """What holds after questions at one a second, answered that it serves, and all but ext where that is so."""
+    for now, refuses in enumerate(answers, start):
+        liveness.ask(replace(matter(ONE), unable=frozenset(unable)), {}, now)
+        for said in ["ext"] * refuses + [SERVING]:
+            liveness.answered(TWO, said, now)
+    return liveness.verdict()
+
+
+def test_a_host_is_unable_where_its_uplink_is_cut_or_a_namespace_cannot_be_made():
+    world = World("h1", Numbers())
+    for thing in (EXTERNAL, GatewayHosts("public", (GatewayHost("h1", ONE), GatewayHost("h2", TWO))), ROUTER):
+        world.set(thing)
+    gateways, name = Gateways(CONFIG, world), device(ROUTER.id)
+    mac = ROUTER.gateway.mac
+
+    def unable(cut=(), unmade=(), nats=()):
+        gateways.cut, gateways.unmade = frozenset(cut), frozenset(unmade)
+        world.wire_nats(dict.fromkeys(nats, 5))
+        return gateways._matter().unable
+
+    assert unable() == set()
+    assert unable(cut=["public"]) == {refusal("public")}
+    assert unable(unmade=[name]) == unable(unmade=["all"]) == {mac}
+    assert unable(unmade=["smnother"]) == set()
+    assert unable(unmade=[name], nats=[name]) == set(), "it could only not be changed"
 
 
 def test_answers_that_nobody_asked_for_are_not_believed():

@@ -5,6 +5,8 @@ A file is sections, each a header `-- kind argument --` and its lines; text befo
     -- world --            lines of `tests.pipeline.cloud`: what is there at first
     -- step WORDS --       changes: `set LINE`, `delete KIND NAME`, `plug PORT OFPORT`, `unplug PORT`,
                            `learn NETWORK IP MAC`, `forget NETWORK IP`, `away VTEP…` (gateways that don't serve),
+                           `refused HOST PHYSNET VTEP…` (it doesn't serve that network, or by a gateway's MAC that
+                           router, and others don't serve at all),
                            `lapse SECONDS` (it is that late), `late HOST…` (not told yet),
                            `arrive PORT` (its guest was heard where it is waited for),
                            `expect PORT tcp/61000` (a probe from that l4 port), `expect PORT` (none any more); the
@@ -50,6 +52,7 @@ import msgspec
 
 from suimon.model.view import PortForwarding
 from suimon.pipeline.flow import Flow, Group, Meter
+from suimon.pipeline.gateway import refusal
 from suimon.pipeline.program import Nat, Part, Program, Shape
 from tests.pipeline.cloud import Cloud
 from tests.pipeline.questions import Answer, Questioner
@@ -162,7 +165,9 @@ class _Play:
             case "learn", [network, ip, mac]:
                 self.underlay.learn(network, ip, mac)
             case "away", [*vteps]:
-                self.underlay.judge(set(vteps))
+                self.underlay.judge(set(vteps), set())
+            case "refused", [host, what, *away]:
+                self.underlay.judge(set(away), {(host, what if ":" in what else refusal(what))})
             case "lapse", [now_s]:
                 self.underlay.lapse(float(now_s))
             case "arrive", [port]:

@@ -7,7 +7,17 @@ import pytest
 
 from suimon.model.gateways import candidates, ranked
 from suimon.model.view import Gateways
-from suimon.pipeline.gateway import ALIVE, ANSWERED, ASKED, REPLACED, SERVING, VNI, WAITING
+from suimon.pipeline.gateway import (
+    ALIVE,
+    ANSWERED,
+    ASKED,
+    MOST_REFUSALS,
+    REPLACED,
+    SERVING,
+    VNI,
+    WAITING,
+    refusal,
+)
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.simulate import Conntrack, Packet, Switch
 from suimon.pipeline.world import World
@@ -21,12 +31,12 @@ def number(mac):
     return int(mac.replace(":", ""), 16)
 
 
-def sent_to(eth_dst, away=(), replaced=(), *, serving=True):
+def sent_to(eth_dst, away=(), replaced=(), refused=(), *, serving=True):
     """What the switch of h1 makes of a question or an answer from h2."""
     world = World("h1", Numbers())
     world.set(Gateways("ext", candidates((("h1", ONE), ("h2", TWO)))))
     world.wire({"vxlan": TUNNEL}, {})
-    world.judge(frozenset(away), frozenset(replaced), serving=serving)
+    world.judge(frozenset(away), frozenset(replaced), frozenset(refused), serving=serving)
     programs = [world.compile(owner) for owner in world.owners()]
     flows = [flow for program in programs for flow in program.flows]
     ends = {"tun_src": int(IPv4Address(TWO)), "tun_dst": int(IPv4Address(ONE)), "tun_id": VNI}
@@ -42,6 +52,22 @@ def test_a_switch_answers_for_its_host(judged, said):
     ((_, packet),) = sent_to(ASKED, **judged).outputs
     expected = {"eth_src": number(said), "eth_dst": number(ANSWERED), "tun_dst": int(IPv4Address(TWO)), "tun_id": VNI}
     assert {name: packet.fields[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"), [({}, SERVING), ({"away": [TWO], "replaced": [TWO]}, REPLACED), ({"serving": False}, WAITING)]
+)
+def test_what_its_host_refuses_is_said_before_and_what_others_do_is_not(judged, said):
+    refused = [("", refusal("ext")), ("", "02:00:00:00:fe:03"), (TWO, refusal("other"))]
+    answers = [packet.fields for _, packet in sent_to(ASKED, refused=refused, **judged).outputs]
+    own = sorted(number(what) for who, what in refused if not who)
+    assert [each["eth_src"] for each in answers] == [*own, number(said)]
+    assert {(each["eth_dst"], each["tun_dst"]) for each in answers} == {(number(ANSWERED), int(IPv4Address(TWO)))}
+
+
+def test_an_answer_stays_small():
+    refused = {("", f"02:00:00:00:{n:02x}:00") for n in range(MOST_REFUSALS + 5)}
+    assert len(sent_to(ASKED, refused=refused).outputs) == MOST_REFUSALS + 1
 
 
 def test_the_answer_gets_to_the_agent():

@@ -109,8 +109,11 @@ class Hypervisor:
         for owner in sorted(self.world.take_dirty()):
             self.programs[owner] = self.world.compile(owner)
 
-    def judge(self, away: set[str]) -> None:
-        self.world.judge(away, set(), serving=True)
+    def judge(self, away: set[str], refused: set[tuple[str, str]]) -> None:
+        """`refused` by host: a host knows itself by no address."""
+        gateways = (each for each in self._told.values() if isinstance(each, view.Gateways))
+        vteps = {each.host: each.vtep for there in gateways for each in there.hosts} | {self.world.host: ""}
+        self.world.judge(away, set(), {(vteps[host], what) for host, what in refused}, serving=True)
 
     def through_namespace(self, ofport: int, packet: Packet) -> Packet | None:
         """What comes back to br-int of a packet that went into a router's namespace."""
@@ -144,10 +147,12 @@ class Underlay:
         """As if its guest had announced itself on the host where it is waited for."""
         self.hypervisors[self.cloud.besides[port_id]].world.arrive(port_id)
 
-    def judge(self, away: set[str]) -> None:
-        """As if every host had noticed that these gateway hosts (by tunnel address) don't serve."""
+    def judge(self, away: set[str], refused: set[tuple[str, str]]) -> None:
+        """As if every host had noticed that these gateway hosts (by tunnel address) don't serve, and what others, by
+        their names, refuse.
+        """
         for hypervisor in self.hypervisors.values():
-            hypervisor.judge(away)
+            hypervisor.judge(away, refused)
 
     def lapse(self, now_s: float) -> None:
         """As if it were that late on every host."""

@@ -58,6 +58,15 @@ class Cloud(msgspec.Struct, frozen=True):
         return leading_out(self.lab, self.router)
 
     @property
+    def led_by(self) -> list[Host]:
+        """The same, but the one first that answers for the router's address now."""
+        asked = f"table=34,arp,arp_op=1,arp_tpa={self.address}"
+        found = {each.name: self.lab.switch(each.name).ofctl("dump-flows", "br-int", asked) for each in self.ranks}
+        leads = {name for name, dump in found.items() if "arp_tpa" in dump}
+        assert len(leads) == 1, leads
+        return sorted(self.ranks, key=lambda each: each.name not in leads)
+
+    @property
     def address(self) -> str:
         """The router's own on the outside."""
         return str(self.router.external_gateway_info["external_fixed_ips"][0]["ip_address"])
@@ -307,8 +316,29 @@ def test_agents_that_die_and_return_move_and_touch_nothing(cloud: Cloud) -> None
     assert near.recv(20) == b"still there"
 
 
+def test_another_host_takes_over_when_the_uplink_of_the_first_is_cut(cloud: Cloud) -> None:
+    """All else of it lives, and it says so; its return moves nothing at once."""
+    first, second = cloud.led_by
+    guests = [each.name for each in cloud.ranks]
+    eventually(lambda: all(_answers(cloud, place) for place in guests))
+    _cut_uplink(cloud, first, "down")
+    try:
+        cut = time.monotonic()
+        eventually(lambda: _answers(cloud, second.name))
+        print(f"\nuplink cut: a new connection after {time.monotonic() - cut:.2f} s")
+        assert _answers(cloud, first.name), "its guests leave by the other, too"
+        (said,) = (each["failures"] for each in cloud.lab.cloud.hosts() if each["name"] == first.name)
+        assert said == {"interface/eth-public": "its link is down"}
+        assert cloud.led_by == [second, first]
+        before = cloud.flows
+    finally:
+        _cut_uplink(cloud, first, "up")
+    assert all(_answers(cloud, place) for place in guests * 5)
+    assert touched(before, cloud.flows) == []
+
+
 def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) -> None:
-    first, second = cloud.ranks
+    first, second = cloud.led_by
     near, far = cloud.connect(second.name, 8002)
     cloud.lab.cloud.kill_agent(first)
     cloud.lab.kill_vswitchd(first)
@@ -380,6 +410,11 @@ def test_a_router_that_hides_nobody(cloud: Cloud) -> None:
 
 def _address(one: Guest) -> str:
     return one.lease["ip"].partition("/")[0]
+
+
+def _cut_uplink(cloud: Cloud, host: Host, state: str) -> None:
+    command = ["ip", "-n", cloud.lab.layout.fabric, "link", "set", f"pub-{host.name}", state]
+    subprocess.run(command, check=True)
 
 
 def _reused(cloud: Cloud, source: str, address: tuple[str, int]) -> bool:

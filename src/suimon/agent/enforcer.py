@@ -239,11 +239,12 @@ class Enforcer:
             self._wake.set()
         if verdict == self._verdict:
             return
-        log.info("gateways_judged", away=sorted(verdict.away), serving=verdict.serving)
+        refused = sorted(f"{who or 'here'}: {what}" for who, what in verdict.refused)
+        log.info("gateways_judged", away=sorted(verdict.away), serving=verdict.serving, refused=refused)
         if verdict.returned != self._verdict.returned:
             self._outside.announce_again()
         self._verdict = verdict
-        self.world.judge(verdict.away, verdict.replaced, serving=verdict.serving)
+        self.world.judge(verdict.away, verdict.replaced, verdict.refused, serving=verdict.serving)
         self._wake.set()
 
     def gateway_answered(self, packet: PacketIn) -> None:
@@ -374,6 +375,8 @@ class Enforcer:
 
     def note_unmade(self, what: str, unmade: Mapping[Owner, Failure]) -> None:
         """Which things of a kind that is not flows could not be made; told as long as it is so."""
+        if what == "namespaces":
+            self.gateways.unmade = frozenset(owner.id for owner in unmade)
         before = self._unmade.get(what, {})
         if unmade != before:
             self._unmade[what] = dict(unmade)

@@ -4,15 +4,17 @@ Every host asks those that its routers may leave by; gateway hosts ask each othe
 who is silent still is away, and the next by rank serves. A flooded switch loses questions and answers among the rest,
 and lives: one that anything else comes from is not silent (docs/decisions/0035). One that comes back hears from those
 that replaced it that they did, and waits until they let it serve again, `return_after_s` later: connections don't break
-twice in a row when a host comes and goes. While it waits it says so, and everybody believes it. What an agent knew, the
-next one on its host knows: its restart is no reason to move anything either.
+twice in a row when a host comes and goes. While it waits it says so, and everybody believes it. So it is with what a
+host can't serve though it lives, as the link of a physical network's uplink is down or a router's namespace can't be
+made: of that alone it says so, and as long after that is over. What an agent knew, the next one on its host knows: its
+restart is no reason to move anything either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
 from typing import Final, Never, Protocol
 
@@ -23,8 +25,20 @@ from suimon.agent.outside import PacketOut
 from suimon.agent.packets import Ethernet, PacketError
 from suimon.agent.saved import KnownGateway
 from suimon.dataplane.openflow.messages import PacketIn
+from suimon.model.view import Router
 from suimon.pipeline.flow import Output, set_field
-from suimon.pipeline.gateway import ALIVE, ASKED, REPLACED, SERVING, VNI, WAITING, stands_by
+from suimon.pipeline.gateway import (
+    ALIVE,
+    ASKED,
+    MOST_REFUSALS,
+    REPLACED,
+    SERVING,
+    VNI,
+    WAITING,
+    device,
+    refusal,
+    stands_by,
+)
 from suimon.pipeline.world import World
 
 log = structlog.get_logger()
@@ -52,23 +66,27 @@ class Config(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """By tunnel address: who doesn't serve (this host too, if so), who was replaced; whether this host serves.
 
-    `returned` grows when a replaced host answers again and may have drawn traffic to it meanwhile.
+    `returned` grows when a replaced host answers again and may have drawn traffic to it meanwhile. `refused` has what
+    hosts that serve don't, each by tunnel address and as the answer named it, this host by "".
     """
 
     away: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
     serving: bool = True
     returned: int = 0
+    refused: frozenset[tuple[str, str]] = frozenset()
 
 
 class Mattering(msgspec.Struct, frozen=True):
     """By tunnel address: the gateway hosts that routers here may leave by; of these, those that share some router with
-    this host, and so replace it and are replaced by it; and this host's own address, "" if it is no gateway.
+    this host, and so replace it and are replaced by it; and this host's own address, "" if it is no gateway. `unable`
+    is what this host can't serve now, as it says so.
     """
 
     hosts: frozenset[str] = frozenset()
     fellows: frozenset[str] = frozenset()
     own: str = ""
+    unable: frozenset[str] = frozenset()
 
 
 class _Host(msgspec.Struct):
@@ -80,11 +98,18 @@ class _Host(msgspec.Struct):
     unanswered: int = 0
     heard: int = 0
     """How many packets had come from it when pressing began."""
+    refused: dict[str, float] = {}
+    """Until when it is believed not to serve what it named."""
 
     @property
     def pressed(self) -> bool:
         """Whether it is urgent to know if it lives: it did until now."""
         return self.unanswered > 1 and (not self.lost or self.well_since is not None)
+
+    @property
+    def differs(self) -> bool:
+        """From a host that nothing is known of."""
+        return self.lost or self.said in (WAITING, REPLACED) or bool(self.refused)
 
 
 class Liveness:
@@ -95,20 +120,30 @@ class Liveness:
         self._hosts: dict[str, _Host] = {}
         self._fellows: frozenset[str] = frozenset()
         self._own = ""
+        self._unable: dict[str, float] = {}
+        """Until when this host doesn't serve what it could not: it must be well for a while first."""
         self._returned = 0
 
     def recall(self, known: Iterable[KnownGateway], matter: Mattering, now: float) -> None:
         """What the agent before this one knew of those that still matter."""
         self._own, self._fellows = matter.own, matter.fellows
         for each in known:
-            if each.vtep in matter.hosts:
+            if not each.vtep:
+                self._unable = dict.fromkeys(each.refused, now + self._config.return_after_s)
+            elif each.vtep in matter.hosts:
                 well_since = each.well_since if each.well_since is not None and each.well_since <= now else None
                 self._hosts[each.vtep] = _Host(each.said, each.lost, well_since, announced=not each.lost)
+                believed = dict.fromkeys(each.refused, now + self._config.told_after_s)
+                self._hosts[each.vtep].refused = believed
 
     def known(self) -> tuple[KnownGateway, ...]:
         """To be recalled: what differs from hosts that nothing is known of."""
-        differ = {vtep: host for vtep, host in self._hosts.items() if host.lost or host.said in (WAITING, REPLACED)}
-        return tuple(KnownGateway(vtep, host.said, host.lost, host.well_since) for vtep, host in sorted(differ.items()))
+        own = {"": _Host(refused=self._unable)} if self._unable else {}
+        differ = own | {vtep: host for vtep, host in self._hosts.items() if host.differs}
+        return tuple(
+            KnownGateway(vtep, host.said, host.lost, host.well_since, tuple(sorted(host.refused)))
+            for vtep, host in sorted(differ.items())
+        )
 
     def doubted(self, now: float) -> list[str]:
         """Of whom `ask` has to know how many packets came."""
@@ -121,7 +156,11 @@ class Liveness:
     def ask(self, matter: Mattering, heard: Mapping[str, int | None], now: float) -> list[str]:
         """Whom to ask now; `heard` has what came by now from those that were `doubted`, None if nothing could come."""
         self._own, self._fellows = matter.own, matter.fellows
+        well_at = now + self._config.return_after_s
+        self._unable = _still(self._unable, now) | dict.fromkeys(sorted(matter.unable), well_at)
         self._hosts = {vtep: self._hosts.get(vtep) or _Host(due_at=now) for vtep in sorted(matter.hosts)}
+        for host in self._hosts.values():
+            host.refused = _still(host.refused, now)
         due = {vtep: host for vtep, host in self._hosts.items() if host.due_at <= now}
         for vtep, host in due.items():
             if vtep in heard and host.unanswered:
@@ -137,9 +176,13 @@ class Liveness:
         return min((host.due_at for host in self._hosts.values()), default=now + self._config.interval_s)
 
     def answered(self, vtep: str, said: str, now: float) -> None:
-        """An answer of a host that was asked; others are not believed."""
+        """An answer of a host that was asked; others are not believed. What it refuses, it says first."""
         host = self._hosts.get(vtep)
-        if host is None or not host.unanswered or said not in (SERVING, WAITING, REPLACED):
+        if host is None or not host.unanswered:
+            return
+        if said not in (SERVING, WAITING, REPLACED):
+            if len(host.refused) < MOST_REFUSALS or said in host.refused:
+                host.refused = host.refused | {said: now + self._config.told_after_s}
             return
         host.unanswered, host.said = 0, said
         if host.lost and host.well_since is None:
@@ -148,9 +191,12 @@ class Liveness:
     def verdict(self) -> Verdict:
         lost = {vtep for vtep, host in self._hosts.items() if host.lost}
         waiting = {vtep for vtep, host in self._hosts.items() if host.said == WAITING}
-        serving = not any(self._is_replaced_by(vtep, host) for vtep, host in self._hosts.items())
+        replaced = any(self._is_replaced_by(vtep, host) for vtep, host in self._hosts.items())
+        serving = not replaced and len(self._unable) <= MOST_REFUSALS
+        refusing = {vtep: host.refused for vtep, host in self._hosts.items()} | {"": self._unable}
+        refused = frozenset((who, what) for who, named in refusing.items() for what in named)
         away = lost | waiting | (set() if serving or not self._own else {self._own})
-        return Verdict(frozenset(away), self._fellows & lost, serving, self._returned)
+        return Verdict(frozenset(away), self._fellows & lost, serving, self._returned, refused)
 
     def _is_replaced_by(self, vtep: str, host: _Host) -> bool:
         """Two that lost sight of each other both took over: of these, the one with the lower address stays."""
@@ -165,6 +211,10 @@ class Liveness:
         if well_s >= (self._config.return_after_s if vtep in self._fellows else self._config.told_after_s):
             log.info("gateway_returned", vtep=vtep)
             host.lost, host.well_since = False, None
+
+
+def _still(believed: Mapping[str, float], now: float) -> dict[str, float]:
+    return {what: until for what, until in believed.items() if until > now}
 
 
 def _weigh(vtep: str, host: _Host, heard: int | None) -> None:
@@ -202,6 +252,10 @@ class Gateways:
         self._world = world
         self._clock = clock
         self._liveness = Liveness(config)
+        self.cut: frozenset[str] = frozenset()
+        """Physical networks whose uplink leads nowhere."""
+        self.unmade: frozenset[str] = frozenset()
+        """Devices of namespaces that could not be made; `all` if none can."""
 
     def recall(self, known: Iterable[KnownGateway]) -> Verdict:
         """What the agent before this one knew of those that still matter, and what follows from it."""
@@ -243,11 +297,21 @@ class Gateways:
         names = (
             name for network_id in world.keys("router@gateway") for name in world.found("router@gateway", network_id)
         )
-        standing = [stands_by(world, router) for router in map(world.router, names) if router]
+        routers = [router for router in map(world.router, names) if router]
+        standing = [stands_by(world, router) for router in routers]
         own = {each.vtep for ranks in standing for each in ranks if each.host == world.host}
         others = [frozenset(each.vtep for each in ranks) - own for ranks in standing]
         fellows = (each for each, ranks in zip(others, standing, strict=True) if len(each) < len(ranks))
-        return Mattering(frozenset().union(*others), frozenset().union(*fellows), min(own, default=""))
+        unable = frozenset(self._unable(routers)) if own else frozenset()
+        return Mattering(frozenset().union(*others), frozenset().union(*fellows), min(own, default=""), unable)
+
+    def _unable(self, routers: Iterable[Router]) -> Iterator[str]:
+        """As this host says it. A namespace that is there leads out, though it can't be changed."""
+        yield from map(refusal, self.cut)
+        for router in routers if self.unmade else ():
+            name = device(router.id)
+            if router.gateway and name not in self._world.nats and self.unmade & {name, "all"}:
+                yield router.gateway.mac.lower()
 
 
 def _number(vtep: str) -> int:

@@ -36,13 +36,15 @@ class KnownNeighbour(msgspec.Struct, frozen=True):
 
 class KnownGateway(msgspec.Struct, frozen=True):
     """Another gateway host that was away (`lost`), or what it `said` last if that was not that it serves. `well_since`
-    is when a lost one answered again, by a clock that begins anew with each boot (CLOCK_MONOTONIC).
+    is when a lost one answered again, by a clock that begins anew with each boot (CLOCK_MONOTONIC); `refused` is for
+    what it did not serve. This host itself stands under "", with what it refused.
     """
 
     vtep: str
     said: str
     lost: bool
     well_since: float | None = None
+    refused: tuple[str, ...] = ()
 
 
 class HostIdentity(msgspec.Struct, frozen=True):

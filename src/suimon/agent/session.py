@@ -47,6 +47,7 @@ from suimon.reconcile import Failure, Reconciler
 
 log = structlog.get_logger()
 
+_DOWN: Final = "its link is down"
 _NAMESPACES_RETRY_S: Final = 1.0
 _NAMESPACES_LAST_RETRY_S: Final = 60.0
 
@@ -246,7 +247,9 @@ class Session:
     def _wire(self) -> None:
         """Tunnel and provider networks on br-int, and the wire through each provider bridge."""
         ofports = {name: link.ofport for name, link in self._switch.links.items() if link.ofport is not None}
-        failed = {name: link.error for name, link in self._switch.links.items() if link.error}
+        uplinks = {each.uplink for each in self._providers}
+        down = {name: _DOWN for name, link in self._switch.links.items() if link.down and name in uplinks}
+        failed = down | {name: link.error for name, link in self._switch.links.items() if link.error}
         for name, reason in failed.items():
             log.error("link_failed", interface=name, reason=reason)
         # That one is made a moment after its port, when the host is new; what is wrong with it, services tell.
@@ -260,6 +263,7 @@ class Session:
                 physnets[each.physnet] = inner
             flows = () if uplink is None or outer is None else provider.flows(each.physnet, uplink, outer)
             reconciler.want(Owner("bridge", each.bridge), bridge_entries(flows))
+        self._parts.enforcer.gateways.cut = frozenset(each.physnet for each in self._providers if each.uplink in failed)
         self._parts.enforcer.wire_nats({name: n for name, n in ofports.items() if name.startswith(DEVICES)})
         tunnels = {kind: ofports[name] for kind, name in TUNNELS.items() if name in ofports}
         self._parts.enforcer.wire(tunnels, physnets)

@@ -51,6 +51,8 @@ class Interface(msgspec.Struct, frozen=True):
     error: str
     port_id: str
     owner: str
+    down: bool = False
+    """Not the opposite of `up`: the database may not say."""
     ifindex: int | None = None
     """The kernel's number of the device, by which sFlow names it; another after the device was made anew."""
 
@@ -220,6 +222,7 @@ def _interface(uuid: str, row: Row) -> Interface:
         error=text(row, "error"),
         port_id=_external(row, PORT_ID_KEY),
         owner=_external(row, OWNER_KEY),
+        down=text(row, "link_state") == "down",
         ifindex=number(row, "ifindex"),
     )
 

@@ -56,6 +56,8 @@ class Link(msgspec.Struct, frozen=True):
     name: str
     ofport: int | None
     error: str = ""
+    down: bool = False
+    """It has no carrier, or is not up."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -211,7 +213,7 @@ class Switch:
             interface = self.mirror.interfaces.rows.get(uuid)
             if interface and (interface.name in names or (interface.owner and interface.type != "internal")):
                 self._names[uuid] = interface.name
-                links[interface.name] = Link(interface.name, _usable(interface), interface.error)
+                links[interface.name] = Link(interface.name, _usable(interface), interface.error, interface.down)
         for name, link in links.items():
             _note(self.links, self._seen.links, name, link)
 

@@ -22,6 +22,7 @@ from suimon.pipeline.shared import flood_part, reference, set_name
 
 Entry = tuple[str, object, str]
 """(index, key, value): value can be found under key."""
+Refused = AbstractSet[tuple[str, str]]
 
 BRIDGE = Owner("bridge", "br-int")
 
@@ -54,6 +55,7 @@ class Facts:
         self.nats: dict[str, int] = {}
         self.away: frozenset[str] = frozenset()
         self.replaced: frozenset[str] = frozenset()
+        self.refused: frozenset[tuple[str, str]] = frozenset()
         self.serving = True
         self.arrived: set[str] = set()
         self.probes: dict[str, Probe] = {}
@@ -152,10 +154,15 @@ class Facts:
             self.nats = dict(nats)
             self._mark("router", self._ids("router"))
 
-    def judge(self, away: AbstractSet[str], replaced: AbstractSet[str], *, serving: bool) -> None:
-        """Which gateway hosts (by tunnel address, this one included) don't serve, which of them were replaced, and
-        whether this host serves.
+    def judge(self, away: AbstractSet[str], replaced: AbstractSet[str], refused: Refused, *, serving: bool) -> None:
+        """Which gateway hosts (by tunnel address, this one included) don't serve, which of them were replaced, what
+        single ones refuse (by tunnel address, this one's by "": `gateway.refusals`), and whether this host serves.
         """
+        if refused != self.refused:
+            self.refused = frozenset(refused)
+            self._mark("router", self._ids("router"))
+            self._mark("vtep", self.replaced)
+            self._dirty.add(BRIDGE)
         if away != self.away:
             self.away = frozenset(away)
             self._mark("router", self._ids("router"))

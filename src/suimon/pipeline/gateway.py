@@ -10,11 +10,13 @@ There all that leaves comes by: the gateway's QoS policy is carried out there, o
 IPs whose L4 ports are forwarded. Either counts only what the other doesn't.
 
 Whether a gateway host lives is asked and answered in the same tunnel by flows: no process of it is needed for that.
+Before it says that it serves, it says of what it doesn't: of a physical network, or of a single router.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
@@ -57,15 +59,21 @@ SERVING: Final = "02:53:4d:00:02:01"
 WAITING: Final = "02:53:4d:00:02:02"
 REPLACED: Final = "02:53:4d:00:02:03"
 """Sources of answers: it serves, it does not serve yet, and: it took over from the host that asks."""
+MOST_REFUSALS: Final = 32
+"""A host that can't serve more than so many physical networks and routers says that it doesn't serve at all."""
 ALIVE: Final = 0x88B5
 """EtherType of both (IEEE 802, local experimental 1)."""
 _FORWARD: Final[dict[str, object]] = {"eth_type": 0x0800}
 
 
 def active(facts: Facts, router: view.Router) -> view.GatewayHost | None:
-    """Who leads the router out now: the first in rank that serves, or the first if nobody is known to."""
+    """Who leads the router out now: the first in rank that serves; if nobody is known to, the first that lives, as it
+    may by now be able to what it refused; or the first.
+    """
     ranks = stands_by(facts, router)
-    return next((each for each in ranks if each.vtep not in facts.away), ranks[0] if ranks else None)
+    living = [each for each in ranks if each.vtep not in facts.away]
+    serving = [each for each in living if not _refuses(facts, router, each)]
+    return next(iter(serving or living or ranks), None)
 
 
 def stands_by(facts: Facts, router: view.Router) -> tuple[view.GatewayHost, ...]:
@@ -73,6 +81,24 @@ def stands_by(facts: Facts, router: view.Router) -> tuple[view.GatewayHost, ...]
     network = facts.network(router.gateway.network_id) if router.gateway and router.up else None
     gateways = facts.gateways(network.physnet) if network and network.physnet else None
     return ranked(router.id, gateways.hosts) if gateways else ()
+
+
+def refusals(facts: Facts, router: view.Router) -> tuple[str, ...]:
+    """The sources of answers by which a host doesn't lead the router out: of its external network, and of itself."""
+    network = facts.network(router.gateway.network_id) if router.gateway else None
+    if router.gateway is None or network is None or not network.physnet:
+        return ()
+    return refusal(network.physnet), router.gateway.mac.lower()
+
+
+def refusal(physnet: str) -> str:
+    """That of a physical network. Two of one host that have the same would only be refused together."""
+    return f"02:53:4e:{blake2b(physnet.encode(), digest_size=3).digest().hex(':')}"
+
+
+def _refuses(facts: Facts, router: view.Router, gateway: view.GatewayHost) -> bool:
+    who = "" if gateway.host == facts.host else gateway.vtep
+    return bool(facts.refused) and any((who, each) in facts.refused for each in refusals(facts, router))
 
 
 def addresses(router: view.Router) -> list[str]:
@@ -125,7 +151,7 @@ def bridge_flows(facts: Facts, owner: Owner, _name: str) -> Iterator[Part]:
     heard = among_hosts | {"eth_dst": ANSWERED}
     yield flow(Stage.TUNNEL, 110, owner, heard, [UseMeter(meters.ALIVE), ToController()])
     asked = among_hosts | {"eth_dst": ASKED}
-    yield flow(Stage.TUNNEL, 110, owner, asked, _answer(SERVING if facts.serving else WAITING))
+    yield flow(Stage.TUNNEL, 110, owner, asked, _answer(facts, SERVING if facts.serving else WAITING))
 
 
 def vtep_flows(facts: Facts, owner: Owner, vtep: str) -> Iterator[Part]:
@@ -133,17 +159,16 @@ def vtep_flows(facts: Facts, owner: Owner, vtep: str) -> Iterator[Part]:
     if vtep in facts.replaced and facts.tunnel_ofport is not None:
         ours: dict[str, object] = {"in_port": facts.tunnel_ofport, "tun_id": VNI, "tun_src": vtep}
         asked = ours | {"eth_dst": ASKED, "eth_type": ALIVE}
-        yield flow(Stage.TUNNEL, 120, owner, asked, _answer(REPLACED))
+        yield flow(Stage.TUNNEL, 120, owner, asked, _answer(facts, REPLACED))
 
 
-def _answer(state: str) -> list[Action]:
-    return [
-        Move("tun_src", "tun_dst"),
-        set_field("tun_id", VNI),
-        set_field("eth_src", state),
-        set_field("eth_dst", ANSWERED),
-        Output(IN_PORT),
-    ]
+def _answer(facts: Facts, state: str) -> list[Action]:
+    """Who has heard the state asks no more, so it is told last."""
+    refused = sorted(what for who, what in facts.refused if not who)[:MOST_REFUSALS]
+    said: list[Action] = []
+    for each in (*refused, state):
+        said += [set_field("eth_src", each), set_field("eth_dst", ANSWERED), Output(IN_PORT)]
+    return [Move("tun_src", "tun_dst"), set_field("tun_id", VNI), *said]
 
 
 def handed_over(gateway: view.Gateway, vtep: str, tunnel_ofport: int) -> list[Action]:
