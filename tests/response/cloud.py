@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,7 +38,7 @@ class Senses:
 
     def __init__(self) -> None:
         self.holds = True
-        self.rates: list[Rate | None] = []
+        self.counted: list[Rate | None] = []
         """Those that are asked for next; None when there are no more."""
         self.clocks: dict[str, float] = {}
         self.bytes: dict[str, list[tuple[float, int]]] = {}
@@ -57,7 +57,7 @@ class Senses:
         return Looked(self.holds, "counters of now")
 
     async def bites(
-        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Sequence[Rate]
     ) -> Verification | None:
         self.about.append(finding.id if finding else None)
         return self.bitten
@@ -66,8 +66,9 @@ class Senses:
         self.asked += 1
         return self.tries
 
-    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
-        return self.rates.pop(0) if self.rates else None
+    async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
+        found = self.counted.pop(0) if self.counted else None
+        return [found] if found else []
 
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         return {id_: sum(used for at, used in many if begun_s <= at <= ended_s) for id_, many in self.bytes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
@@ -191,6 +191,14 @@ def test_what_passes_says_whether_it_bites(
     assert (found and found.bites) is bites
 
 
+@pytest.mark.parametrize(("most", "bites"), [(970, False), (980, True)])
+def test_a_limit_of_many_ports_is_one_for_each(most: int, *, bites: bool) -> None:
+    """Of those here, each sends 1000 kbit/s and gets 1220."""
+    both_ways = with_(QUIET, sent_packets=100, sent_bytes=125_000, received_packets=100, received_bytes=152_500)
+    found = verified({"rate_kbps": most}, FLOOD, [both_ways] * 3)
+    assert found and found.bites is bites
+
+
 def test_who_is_blocked_and_knocks_goes_on() -> None:
     assert tried(MAIL, [with_(QUIET, restricted_out=13)])
     assert not tried(MAIL, [with_(QUIET, restricted_out=12)])
@@ -204,14 +212,14 @@ class Samples:
         return Looked(True, "0.050 kpps")
 
     async def bites(
-        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Sequence[Rate]
     ) -> Verification | None:
         raise AssertionError
 
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:
         raise AssertionError
 
-    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
+    async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         raise AssertionError
 
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
@@ -253,18 +261,23 @@ LIMIT: dict[str, object] = {"kind": "rate_limit", "rate_kbps": 100}
 @pytest.mark.parametrize(
     ("wanted", "before", "seen", "bites"),
     [
-        (MAIL_BLOCK, None, with_(QUIET, restricted_out=9), True),
-        (MAIL_BLOCK, None, with_(QUIET, restricted_out=9, sessions=1), False),
-        (MAIL_BLOCK, None, QUIET, None),
-        (MAIL_BLOCK | {"direction": "ingress"}, None, with_(QUIET, restricted_in=9), True),
-        (LIMIT, None, with_(QUIET, sent_packets=9, sent_bytes=20_000), False),
-        (LIMIT, None, with_(QUIET, sent_packets=90, sent_bytes=200_000, restricted_out=89), True),
-        ({"kind": "quarantine"}, Rate(9.0, 1.0), with_(QUIET, sent_packets=1000, restricted_out=900), True),
-        ({"kind": "quarantine"}, Rate(9.0, 1.0), with_(QUIET, sent_packets=1000), False),
+        (MAIL_BLOCK, [], with_(QUIET, restricted_out=9), True),
+        (MAIL_BLOCK, [], with_(QUIET, restricted_out=9, sessions=1), False),
+        (MAIL_BLOCK, [], QUIET, None),
+        (MAIL_BLOCK | {"direction": "ingress"}, [], with_(QUIET, restricted_in=9), True),
+        (LIMIT, [], with_(QUIET, sent_packets=9, sent_bytes=20_000), False),
+        (LIMIT, [], with_(QUIET, sent_packets=90, sent_bytes=200_000, restricted_out=89), True),
+        (
+            {"kind": "quarantine"},
+            [Rate(9.0, 1.0, "egress"), Rate(9.0, 9.0)],
+            with_(QUIET, sent_packets=1000, restricted_out=900),
+            True,
+        ),
+        ({"kind": "quarantine"}, [Rate(9.0, 1.0, "egress"), Rate(9.0, 9.0)], with_(QUIET, sent_packets=1000), False),
     ],
 )
 def test_where_no_finding_accuses_the_restriction_says_what_may_pass(
-    wanted: dict[str, object], before: Rate | None, seen: Activity, *, bites: bool | None
+    wanted: dict[str, object], before: list[Rate], seen: Activity, *, bites: bool | None
 ) -> None:
     asked, used = Asked(host := Host(seen), Samples(), Samples().offsets), finding("usage:heavy", used_gb=60)
     for about in (None, used):
@@ -276,19 +289,19 @@ def test_where_no_finding_accuses_the_restriction_says_what_may_pass(
 @pytest.mark.parametrize(
     ("wanted", "before"),
     [
-        (MAIL_BLOCK | {"port_max": 26}, None),
-        ({"kind": "port_block"}, None),
-        ({"kind": "quarantine"}, None),
-        ({"kind": "quarantine"}, Rate(9.0, 0.009)),
+        (MAIL_BLOCK | {"port_max": 26}, []),
+        ({"kind": "port_block"}, []),
+        ({"kind": "quarantine"}, []),
+        ({"kind": "quarantine"}, [Rate(9.0, 0.009, "egress"), Rate(9.0, 9.0)]),
     ],
 )
-def test_what_cannot_be_counted_is_left_to_samples(wanted: dict[str, object], before: Rate | None) -> None:
+def test_what_cannot_be_counted_is_left_to_samples(wanted: dict[str, object], before: list[Rate]) -> None:
     asked = Asked(host := Host(QUIET), Samples(), Samples().offsets)
     assert asyncio.run(asked.bites(None, place(), wanted, before)) is None and host.asked == []
 
 
 def test_a_block_is_looked_at_for_longer_than_a_flood() -> None:
-    look = imposed(MAIL_BLOCK | {"port_max": 25}, None)
+    look = imposed(MAIL_BLOCK | {"port_max": 25}, [])
     assert look and look.question("p", drops=True) == Look("", "p", "egress", 6, 25, 3.0, drops=True)
 
 
@@ -316,5 +329,5 @@ def test_where_no_host_can_be_asked_the_samples_say_it_and_the_incident_why(
     asked = Asked(Host(seen), Samples(), Samples().offsets)
     looked = asyncio.run(asked.look(SPAM, place(ports)))
     assert looked.holds and looked.words.startswith("0.050 kpps, by samples: ") and why in looked.words
-    assert asyncio.run(asked.bites(SPAM, place(ports), {"kind": "quarantine"}, None)) is None
+    assert asyncio.run(asked.bites(SPAM, place(ports), {"kind": "quarantine"}, [])) is None
     assert asyncio.run(asked.goes_on(SPAM, place(ports))) is None

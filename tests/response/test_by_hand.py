@@ -140,9 +140,9 @@ def test_an_outside_address_that_goes_on_against_the_victim_is_an_alarm(cloud: M
 def test_samples_say_what_no_host_can(cloud: Make) -> None:
     c = cloud()
     restrict(c, c.ports[0], kind="rate_limit", rate_kbps=100, protocol=None, port_min=None, direction="egress")
-    c.senses.rates = [Rate(900.0, 1.0), Rate(99.0, 0.1)]
+    c.senses.counted = [Rate(900.0, 1.0), Rate(99.0, 0.1)]
     later(c, LOOK)
-    assert c.incident().bites is True and c.senses.rates == []
+    assert c.incident().bites is True and c.senses.counted == []
     assert BY_ITSELF not in c.words(c.incident().id, "verification")[0]
 
 
@@ -226,15 +226,15 @@ def test_only_what_came_since_is_measured_again(cloud: Make) -> None:
     c.host("h2")
     spans: list[float] = []
 
-    async def rate(_place: Place, _direction: object, begun_s: float, ended_s: float) -> Rate:
+    async def rates(_place: Place, _direction: object, begun_s: float, ended_s: float) -> list[Rate]:
         spans.append(ended_s - begun_s)
-        return Rate(1.0, 1.0)
+        return [Rate(1.0, 1.0)]
 
-    c.senses.rate = rate  # type: ignore[assignment, method-assign]
+    c.senses.rates = rates  # type: ignore[assignment, method-assign]
     restrict(c, c.ports[0])
     later(c, LOOK)
     c.clock_ahead(HOUR)
     move(c, c.ports[0], "h2")
     c.round()
     later(c, timedelta(seconds=65))
-    assert [round(span / 10) for span in spans] == [6, 8, 6, 6]
+    assert [round(span / 10) for span in spans] == [6, 6, 8, 8, 6, 6, 6, 6], "each way"

@@ -64,14 +64,15 @@ def asked(history: History, question: Callable[[Metered], T], now_s: float = BEG
 
 @pytest.mark.parametrize(("kind", "id_"), [("port", "p1"), ("project", "red"), ("network", "net"), ("address", "x")])
 def test_rates(history: History, kind: str, id_: str) -> None:
-    def rate(direction: str) -> Rate | None:
+    def rates(direction: str) -> list[Rate]:
         return asked(
             history,
-            lambda m: asyncio.run(m.rate(place(kind, id_), direction, BEGAN_S + 30, BEGAN_S + 95)),  # type: ignore[arg-type]
+            lambda m: asyncio.run(m.rates(place(kind, id_), direction, BEGAN_S + 30, BEGAN_S + 95)),  # type: ignore[arg-type]
         )
 
-    assert rate("egress") == Rate(8.0, 0.01)
-    assert rate("ingress") == Rate(24.0, 0.03)
+    silent = [] if kind == "port" else [Rate(0.0, 0.0)]
+    assert rates("ingress") == [Rate(24.0, 0.03), *silent]
+    assert rates("egress") == [with_(one, direction="egress") for one in (Rate(8.0, 0.01), *silent)]
 
 
 def test_what_sends_too_little_does_not_hold_and_what_is_not_counted_is_not_known(history: History) -> None:

@@ -242,7 +242,7 @@ def test_of_a_finding_that_is_gone_nobody_is_asked(cloud: Make) -> None:
 def test_a_host_that_was_asked_says_whether_it_bites(cloud: Make) -> None:
     c = cloud()
     c.senses.bitten = Verification(bites=False, words="50.0 sessions a second pass")
-    c.senses.rates = [Rate(800.0, 1.0), Rate(8.0, 0.01)]
+    c.senses.counted = [Rate(800.0, 1.0), Rate(8.0, 0.01)]
     c.find(c.ports[0])
     c.round()
     c.clock_ahead(timedelta(seconds=90))
@@ -305,7 +305,7 @@ def test_what_does_not_bite_is_an_alarm(
     cloud: Make, rates: list[Rate | None], goes_on: bool, bites: bool | None
 ) -> None:
     c = cloud()
-    c.senses.rates = rates
+    c.senses.counted = rates
     c.find(c.ports[0])
     c.round()
     c.clock_ahead(timedelta(seconds=70))

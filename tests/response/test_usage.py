@@ -7,6 +7,7 @@ import pytest
 
 from suimon.model.incidents import Incident
 from suimon.resources.remedies import deny
+from suimon.response.senses import Rate
 from tests.resources.world import ADMIN
 from tests.response.cloud import Cloud
 
@@ -150,6 +151,21 @@ def test_of_a_project_all_ports_are_limited(cloud: Make) -> None:
     uses(c, "red", 60)
     minutes(c, 1)
     assert [(one.target_kind, one.target) for one in c.active()] == [("project", "red")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "got", "bites"), [(0.0, 9_700.0, True), (9_700.0, 0.0, True), (0.0, 90_000.0, False), (40.0, 90.0, None)]
+)
+def test_whether_it_bites_is_measured_both_ways(cloud: Make, sent: float, got: float, *, bites: bool | None) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"))
+    uses(c, c.ports[0], 51)
+    minutes(c, 1)
+    before = Rate(50_000.0, 5.0)
+    c.senses.counted = [before, before, Rate(sent, 1.0, direction="egress"), Rate(got, 1.0)]
+    c.clock_ahead(timedelta(seconds=90))
+    c.round()
+    (incident,) = c.incidents(mode="act")
+    assert incident.bites is bites and c.senses.counted == []
 
 
 def test_in_dry_run_nobody_is_warned_or_limited(cloud: Make) -> None:

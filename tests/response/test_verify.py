@@ -1,5 +1,6 @@
 """What was measured before and after a restriction, and what that says of it."""
 
+import msgspec
 import pytest
 
 from suimon.response.senses import Rate
@@ -9,6 +10,7 @@ LIMIT: dict[str, object] = {"kind": "rate_limit", "rate_kbps": 10_000}
 PACKETS: dict[str, object] = {"kind": "packet_rate_limit", "rate_kpps": 10}
 QUARANTINE: dict[str, object] = {"kind": "quarantine"}
 BLOCK: dict[str, object] = {"kind": "port_block"}
+with_ = msgspec.structs.replace
 MUCH, LITTLE, NOTHING = Rate(90_000.0, 90.0), Rate(9_000.0, 9.0), Rate(0.0, 0.0)
 
 
@@ -43,4 +45,25 @@ MUCH, LITTLE, NOTHING = Rate(90_000.0, 90.0), Rate(9_000.0, 9.0), Rate(0.0, 0.0)
 def test_it_bites(
     wanted: dict[str, object], before: Rate | None, after: Rate | None, goes_on: bool | None, bites: bool | None
 ) -> None:
-    assert verify(wanted, before, after, goes_on=goes_on).bites is bites
+    earlier, later = ([one] if one else [] for one in (before, after))
+    assert verify(wanted, earlier, later, goes_on=goes_on).bites is bites
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "after", "bites"),
+    [
+        # Of each port, and each way.
+        (LIMIT, [], [Rate(9_700.0, 1.0)] * 3, True),
+        (LIMIT, [], [LITTLE, NOTHING, MUCH], False),
+        (PACKETS, [], [Rate(0.0, 9.7)] * 3, True),
+        # What is sent is counted before any of it is dropped; what is got, behind.
+        (LIMIT, [], [with_(MUCH, direction="egress"), LITTLE], None),
+        (LIMIT, [], [with_(MUCH, direction="egress"), MUCH], False),
+        (LIMIT, [], [with_(LITTLE, direction="egress")], True),
+        (QUARANTINE, [with_(MUCH, direction="egress"), NOTHING], [with_(MUCH, direction="egress"), NOTHING], None),
+        (QUARANTINE, [with_(MUCH, direction="egress"), MUCH], [with_(MUCH, direction="egress"), MUCH], False),
+        (QUARANTINE, [LITTLE, MUCH], [LITTLE, LITTLE], None),
+    ],
+)
+def test_it_bites_each(wanted: dict[str, object], before: list[Rate], after: list[Rate], bites: bool | None) -> None:
+    assert verify(wanted, before, after, goes_on=False).bites is bites

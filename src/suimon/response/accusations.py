@@ -11,7 +11,7 @@ from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding
 from suimon.model.questions import Look
 from suimon.response.senses import Looked, Rate, Verification
-from suimon.response.verify import BY_ITSELF, FEW_KPPS, LESS, OVERSHOOT
+from suimon.response.verify import BY_ITSELF, EACH, FEW_KPPS, LESS, OVERSHOOT
 
 Figure = Literal["sessions", "packets", "kbits", "forged packets"]
 _STILL: Final = 0.25
@@ -95,7 +95,7 @@ def accused(finding: Finding) -> Accusation | None:
     return Accusation(kind.figure, direction, said if rate else said / max(window_s, 1.0), *to, least_per_s)
 
 
-def imposed(wanted: Mapping[str, object], before: Rate | None) -> Accusation | None:
+def imposed(wanted: Mapping[str, object], before: Sequence[Rate]) -> Accusation | None:
     """What a restriction itself is held to, where no finding says a figure: its limit, that no connection is opened to
     what it blocks, that less passes than did `before` the quarantine. None for several L4 ports: they can't be asked.
     """
@@ -106,9 +106,8 @@ def imposed(wanted: Mapping[str, object], before: Rate | None) -> Accusation | N
             return None
         return Accusation("sessions", direction, 0.0, _PROTOCOLS[str(wanted["protocol"])], l4_port, by="may")
     if wanted["kind"] == "quarantine":
-        if before is None or before.kpps < FEW_KPPS:
-            return None
-        return Accusation("packets", direction, before.kpps * 1000, by="did before")
+        kpps = sum(one.kpps for one in before if one.direction == direction)
+        return Accusation("packets", direction, kpps * 1000, by="did before") if kpps >= FEW_KPPS else None
     return Accusation("packets", direction, 1.0)
 
 
@@ -140,9 +139,10 @@ def verified(wanted: Mapping[str, object], accusation: Accusation, seen: Sequenc
             figure: Figure = "kbits" if name == "rate_kbps" else "packets"
             of = [Accusation(figure, way, 1.0) for way in ways if wanted.get("direction") in (None, way)]
             unit = 1.0 if name == "rate_kbps" else 1000.0
-            passes = max(_a_second(each, seen, _passed) for each in of) / unit
+            # Of several ports each has the limit for itself, as each way has.
+            passes = max(_a_second(each, [one], _passed) for each in of for one in seen) / unit
             dropped = sum(_dropped(each, one) for each in of for one in seen)
-            words = f"{passes:.1f} {name[5:]} go through, {most} may; {dropped} packets dropped"
+            words = f"{passes:.1f} {name[5:]} {EACH} go through, {most} may; {dropped} packets dropped"
             # What is shaped waits, and is dropped where no meter counts it: who has all of his limit is held by it.
             return _verdict(words, passes <= most * OVERSHOOT, shown=dropped > 0 or passes >= most * LESS)
     if accusation.figure == "forged packets" or (accusation.figure == "sessions" and not _countable(seen)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from suimon.model.counts import Activity
@@ -47,7 +47,7 @@ class Asked:
         return Looked(looked.holds, f"{looked.words}, by samples: {seen}")
 
     async def bites(
-        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Sequence[Rate]
     ) -> Verification | None:
         accusation = (accused(finding) if finding else None) or imposed(wanted, before)
         seen = await self._seen(accusation, place, drops=True) if accusation else ""
@@ -58,8 +58,8 @@ class Asked:
         seen = await self._seen(accusation, place, drops=True) if accusation else ""
         return tried(accusation, seen) if accusation and isinstance(seen, list) else None
 
-    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
-        return await self._samples.rate(place, direction, begun_s, ended_s)
+    async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
+        return await self._samples.rates(place, direction, begun_s, ended_s)
 
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         return await self._samples.used(rule, begun_s, ended_s)

@@ -39,40 +39,37 @@ class Metered:
         accusation, now_s = accused(finding), self._clock()
         if accusation is None:
             return Looked(False, "it says nothing that could be counted")
-        rate = await self.rate(place, accusation.direction, max(now_s - _LOOK_S, finding.since_s), now_s)
-        if rate is None:
+        rates = await self.rates(place, accusation.direction, max(now_s - _LOOK_S, finding.since_s), now_s)
+        if not rates:
             return Looked(None, "nothing was counted since it began, within the last minute")
-        now = rate.kbps if accusation.figure == "kbits" else rate.kpps * 1000
+        now = sum(one.kbps if accusation.figure == "kbits" else one.kpps * 1000 for one in rates)
         unit = "kbit/s" if accusation.figure == "kbits" else "packets a second"
         words = f"{now:.1f} {unit} of {accusation.direction}, at least {accusation.needed_per_s:.1f} would be needed"
         return Looked(now >= accusation.needed_per_s, words)
 
     async def bites(
-        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Sequence[Rate]
     ) -> Verification | None:
-        """Samples are compared with those before, by `rate`."""
+        """Samples are compared with those before, by `rates`."""
         return None
 
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:
         """Samples don't tell what was dropped."""
         return None
 
-    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
-        """None when nothing was counted in between."""
+    async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
+        """By the ports' devices, which count what a guest sends before the switch drops any of it."""
         whole = place.target.kind in ("port", "project", "network")
         subjects = [place.target.id] if whole else sorted(place.port_ids)[:_MOST_PORTS]
         try:
             found = [one for each in subjects for one in await self._samples(each, begun_s, ended_s, READ)]
         except Trouble:
-            return None
-        within = [one for one in found if one.begun_s >= begun_s and one.port_id in place.port_ids]
-        if not within:
-            return None
-        span_s = max(one.ended_s for one in within) - min(one.begun_s for one in within)
-        out = direction == "egress"
-        sent = sum(one.out_bytes if out else one.in_bytes for one in within)
-        packets = sum(one.out_packets if out else one.in_packets for one in within)
-        return Rate(sent * 8 / span_s / 1000, packets / span_s / 1000) if span_s > 0 else None
+            return []
+        within: dict[str, list[Sample]] = {}
+        for one in found:
+            if begun_s <= one.begun_s < one.ended_s and one.port_id in place.port_ids:
+                within.setdefault(one.port_id, []).append(one)
+        return [_rate(samples, direction) for samples in within.values()]
 
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         """From the first full hour, or minute if it isn't long, after `begun_s`. Raises TimeoutError."""
@@ -93,6 +90,15 @@ class Metered:
 
     async def _samples(self, subject: str, since_s: float, until_s: float, coarsest_s: int) -> Sequence[Sample]:
         return await self._meters.ask(lambda history: history.samples(subject, since_s, until_s, coarsest_s))
+
+
+def _rate(samples: Sequence[Sample], direction: Direction) -> Rate:
+    """Of one port, which may have moved meanwhile."""
+    out = direction == "egress"
+    span_s = max(one.ended_s for one in samples) - min(one.begun_s for one in samples)
+    octets = sum(one.out_bytes if out else one.in_bytes for one in samples)
+    packets = sum(one.out_packets if out else one.in_packets for one in samples)
+    return Rate(octets * 8 / span_s / 1000, packets / span_s / 1000, direction)
 
 
 def _counted(rule: UsageRule, one: Sample) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -204,14 +204,10 @@ class Responder:
         assert made_at is not None and verify_at is not None
         place = await self._store.read(lambda tx: place_of(tx, _subject(incident)))
         after_s = (await self._store.read(rulebook))[1].limits.verify_after_s
-        direction: Direction = "ingress" if incident.wanted.get("direction") == "ingress" else "egress"
-        before = after = None
         settled = max(made_at, verify_at - timedelta(seconds=after_s)) + timedelta(seconds=self._config.settles_s)
-        if place.ports:
-            before = await self._rate(place, direction, made_at.timestamp() - 60.0, made_at.timestamp())
+        before = await self._rates(place, incident, made_at - timedelta(minutes=1), made_at)
         asked = await self._bites(incident, place, before)
-        if asked is None and settled < now and place.ports:
-            after = await self._rate(place, direction, settled.timestamp(), now.timestamp())
+        after = await self._rates(place, incident, settled, now) if asked is None and settled < now else []
 
         def note(tx: Tx) -> Incident | None:
             goes_on = going_on(tx, incident, settled)
@@ -220,7 +216,7 @@ class Responder:
 
         await self._store.write(note, SYSTEM)
 
-    async def _bites(self, incident: Incident, place: Place, before: Rate | None) -> Verification | None:
+    async def _bites(self, incident: Incident, place: Place, before: Sequence[Rate]) -> Verification | None:
         finding = await self._store.read(lambda tx: _finding(tx, incident.finding_id), one_statement=True)
         # A person may name a finding of a victim, and restrict who attacks it.
         about = finding if finding and finding.subject == _subject(incident) else None
@@ -242,12 +238,16 @@ class Responder:
                 return bool(await self._senses.goes_on(finding, place))
         return False
 
-    async def _rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
-        try:
+    async def _rates(self, place: Place, incident: Incident, begun: datetime, ended: datetime) -> list[Rate]:
+        """In the ways that its restriction is about."""
+        ways: tuple[Direction, ...] = ("egress", "ingress")
+        found: list[Rate] = []
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._config.look_timeout_s):
-                return await self._senses.rate(place, direction, begun_s, ended_s)
-        except TimeoutError:
-            return None
+                for way in ways if place.ports else ():
+                    if incident.wanted.get("direction") in (None, way):
+                        found += await self._senses.rates(place, way, begun.timestamp(), ended.timestamp())
+        return found
 
     async def _meter(self, now: datetime) -> None:
         try:

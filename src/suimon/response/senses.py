@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -19,10 +19,11 @@ class Looked(msgspec.Struct, frozen=True):
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """What went through some ports together, on average."""
+    """What one port sent or got, on average. What it sent is counted before the switch drops any of it."""
 
     kbps: float
     kpps: float
+    direction: Direction = "ingress"
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -39,7 +40,7 @@ class Senses(Protocol):
         """A second look before acting: at counters of now, not at what the finding was made of."""
 
     async def bites(
-        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Rate | None
+        self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Sequence[Rate]
     ) -> Verification | None:
         """Whether the restriction (as it was wanted) keeps what the finding says from passing, by counters of now.
         Where there is none, it is what the restriction says itself, and what passed `before`.
@@ -48,8 +49,8 @@ class Senses(Protocol):
     async def goes_on(self, finding: Finding, place: Place) -> bool | None:
         """Whether the ports go on trying what the finding says, though a restriction drops it, by counters of now."""
 
-    async def rate(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Rate | None:
-        """What went through the place's ports meanwhile."""
+    async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
+        """What each of the place's ports sent or got meanwhile, of those that were counted."""
 
     async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
         """Bytes by port or project, as the rule counts them."""

@@ -5,6 +5,7 @@ Counters fall, too, when a guest stops by itself: that less passes shows somethi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from suimon.response.senses import Rate, Verification
@@ -15,11 +16,16 @@ LESS: Final = 0.5
 """What blocks has at least halved what went through; and who is limited uses at least so much of what he may."""
 FEW_KPPS: Final = 0.01
 """A quarantine leaves DHCP, DNS and metadata: of who sent no more than this, it may be all that he sent."""
+EACH: Final = "of one port and way, at most,"
 BY_ITSELF: Final = "it may have stopped by itself"
 
 
-def verify(wanted: dict[str, object], before: Rate | None, after: Rate | None, *, goes_on: bool | None) -> Verification:
-    """`goes_on`: it was reported again well after the restriction was made; None: nobody reported anything."""
+def verify(
+    wanted: dict[str, object], before: Sequence[Rate], after: Sequence[Rate], *, goes_on: bool | None
+) -> Verification:
+    """By the rates of each port, in the ways that are restricted; none where they aren't known. `goes_on`: it was
+    reported again well after the restriction was made; None: nobody reported anything.
+    """
     measured = _measured(wanted, before, after, goes_on=goes_on)
     if measured is not None:
         return measured
@@ -31,25 +37,37 @@ def verify(wanted: dict[str, object], before: Rate | None, after: Rate | None, *
 
 
 def _measured(
-    wanted: dict[str, object], before: Rate | None, after: Rate | None, *, goes_on: bool | None
+    wanted: dict[str, object], before: Sequence[Rate], after: Sequence[Rate], *, goes_on: bool | None
 ) -> Verification | None:
     """By the counters; None when they say nothing about it."""
-    if after is None:
+    if not after:
         return None
-    for name, rate in (("rate_kbps", after.kbps), ("rate_kpps", after.kpps)):
-        limit = wanted.get(name)
-        if isinstance(limit, int):
-            words = f"{rate:.1f} {name[5:]} go through, {limit} may"
-            if rate > limit * OVERSHOOT:
-                return Verification(False, words)
-            return _held(words, shown=goes_on or rate >= limit * LESS)
-    if before is None or before.kpps < FEW_KPPS:
+    for name in ("rate_kbps", "rate_kpps"):
+        if isinstance(limit := wanted.get(name), int):
+            return _limited(name[5:], limit, after, goes_on=goes_on)
+    earlier, later = (sum(one.kpps for one in rates) for rates in (before, after))
+    if earlier < FEW_KPPS:
         return None
-    words = f"{before.kpps:.3f} kpps went through before, {after.kpps:.3f} after"
-    if after.kpps <= before.kpps * LESS:
+    words = f"{earlier:.3f} kpps went through before, {later:.3f} after"
+    if later <= earlier * LESS:
         return _held(words, shown=goes_on)
-    # Who is blocked on one transport port may go on sending as much on others.
-    return None if wanted["kind"] == "port_block" else Verification(False, words)
+    # Who is blocked on one transport port may go on sending as much on others, and whoever is blocked may go on trying.
+    sure_before, sure = (sum(one.kpps for one in rates if one.direction == "ingress") for rates in (before, after))
+    if wanted["kind"] == "port_block" or sure <= sure_before * LESS:
+        return None
+    return Verification(False, words)
+
+
+def _limited(unit: str, limit: int, after: Sequence[Rate], *, goes_on: bool | None) -> Verification:
+    """Each port and way has the limit for itself."""
+    rates = [(one.direction, one.kbps if unit == "kbps" else one.kpps) for one in after]
+    most = max(rate for _, rate in rates)
+    passed = max((rate for direction, rate in rates if direction == "ingress"), default=0.0)
+    if passed > limit * OVERSHOOT:
+        return Verification(False, f"{passed:.1f} {unit} {EACH} go through, {limit} may")
+    if most > limit * OVERSHOOT:
+        return Verification(None, f"{most:.1f} {unit} {EACH} are sent, {limit} may: how much is dropped isn't known")
+    return _held(f"{most:.1f} {unit} {EACH} go through, {limit} may", shown=goes_on or most >= limit * LESS)
 
 
 def _held(words: str, *, shown: bool | None) -> Verification:
