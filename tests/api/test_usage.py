@@ -130,6 +130,7 @@ def test_metrics_are_for_who_shows_the_token_and_for_operators(metered: tuple[Cl
     assert f'suimon_project_out_bytes_total{{host="hv1",project="{who["project"]}"}} {whole}' in told
     assert "suimon_metering_up 1" in told
     assert 'suimon_detector_faults_total{detector="forging"} 3' in told
+    assert {"suimon_breaker_open 0", "suimon_incidents_waiting 0"} <= set(told)
     assert 'suimon_findings_untold_total{detector="forging"} 4' in told
     assert not any("port=" in line for line in told)
     ports = cloud.call("GET", "/metrics?host=hv1", headers=shown).body.decode().splitlines()

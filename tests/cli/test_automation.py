@@ -4,6 +4,7 @@ against a real controller: what is printed, and what comes of it.
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import re
@@ -16,6 +17,9 @@ from typing import Any
 import pytest
 
 from suimon.cli.host import request
+from suimon.model.collectors import CollectorJoin, MapRequest
+from suimon.telemetry.port_map import Controller
+from tests.api.controller import Controller as ControllerProcess
 from tests.api.controller import started
 from tests.cli.test_policy import Typist, awaited
 
@@ -30,6 +34,10 @@ rules:
 
 
 class Operator(Typist):
+    def __init__(self, controller: ControllerProcess, folder: Path) -> None:
+        super().__init__(controller, folder)
+        self.controller = controller
+
     def said(self, *words: str) -> str:
         """What `suimon` prints."""
         done = self.typed(*words)
@@ -150,6 +158,20 @@ def test_a_subscriber_s_secret_is_told_once(operator: Operator) -> None:
     assert made["id"] in listed and "(all)" in listed and made["secret"] not in listed
     operator.said("subscribers", "remove", made["id"])
     assert made["id"] not in operator.said("subscribers", "list")
+
+
+def test_collectors_are_listed_with_when_they_were_heard_of_and_forgotten(operator: Operator) -> None:
+    token = operator.said("host", "token", "--collector", "flows1").strip()
+    url = f"http://127.0.0.1:{operator.controller.hosts_port}"
+    joined = asyncio.run(Controller(url).join(CollectorJoin(token, "flows1", "http://192.0.2.9:9698", "k" * 43)))
+    assert operator.said("collectors", "list").split()[4:6] == ["flows1", "http://192.0.2.9:9698"]
+    assert operator.said("collectors", "list").split()[-1] == "never"
+    asyncio.run(Controller(url, None, joined.credential).ports(MapRequest()))
+    (listed,) = json.loads(operator.said("collectors", "list", "--json"))
+    assert listed["heard_at"] in operator.said("collectors", "list") and "key" not in listed
+    operator.said("collectors", "remove", "flows1")
+    assert "flows1" not in operator.said("collectors", "list")
+    assert "could not be found" in operator.refusal("collectors", "remove", "flows1")
 
 
 def test_usage_as_lines_numbers_and_a_plot(operator: Operator) -> None:

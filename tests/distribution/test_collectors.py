@@ -55,6 +55,24 @@ def test_a_collector_joins_once_by_a_token_of_its_own(tmp_path: Path) -> None:
     with_store(tmp_path, body)
 
 
+def test_one_that_asks_is_noted_as_heard_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        now_s = [1000.0]
+        monkeypatch.setattr("suimon.distribution.collectors.time.monotonic", lambda: now_s[0])
+        known = await collectors.authenticate(await join(store, collectors))
+        assert known.heard_at is None
+        before, noted, note = store.position()[2], [], acts.note_heard
+        monkeypatch.setattr(acts, "note_heard", lambda tx, name: noted.append(now_s[0]) or note(tx, name))
+        for now_s[0] in (1000.0, 1029.0, 1030.0):
+            await collectors.heard(known)
+        assert noted == [1000.0, 1030.0]
+        (one,) = await store.read(acts.list_collectors)
+        assert one.heard_at is not None
+        assert store.position()[2] == before, "nobody is told of it"
+
+    with_store(tmp_path, body)
+
+
 def test_tokens_of_hosts_and_collectors_are_not_each_other_s(tmp_path: Path) -> None:
     async def body(store: Store, collectors: Collectors) -> None:
         lifetime = timedelta(hours=1)

@@ -8,8 +8,8 @@ import pytest
 
 from suimon.model.actor import SYSTEM
 from suimon.model.incidents import Entry, NotedFinding
-from suimon.model.things import Port, Restriction
-from suimon.resources import restrictions
+from suimon.model.things import Collector, Port, Restriction
+from suimon.resources import collectors, restrictions
 from suimon.resources.breaker import close_breaker
 from suimon.resources.findings import note_findings
 from suimon.resources.incidents import get_incident, list_incidents
@@ -47,6 +47,32 @@ def test_found_looked_at_blocked_verified_released(cloud: Make) -> None:
     assert c.active() == []
     told = c.timeline(c.incident().id)
     assert told == ["finding", "evidence", "evidence", "decision", "restriction", "verification", "release"]
+
+
+def test_a_collector_that_is_silent_is_an_alarm_once_each_time(cloud: Make) -> None:
+    c = cloud()
+    joined = Collector(name="c1", url="http://192.0.2.9:9698", key="k", credential_hash="h", joined_at=c.now())
+    c.write(lambda tx: tx.insert(joined))
+
+    def alarms() -> list[str]:
+        c.round()
+        return [one.subject_id for one in c.incidents(rule="collector")]
+
+    for seconds, told in ((100, []), (100, ["c1"]), (100, ["c1"])):
+        c.clock_ahead(timedelta(seconds=seconds))
+        assert alarms() == told
+    c.write(lambda tx: collectors.note_heard(tx, "c1"))
+    c.restart()
+    for seconds, told in ((110, ["c1"]), (110, ["c1", "c1"])):
+        c.clock_ahead(timedelta(seconds=seconds))
+        assert alarms() == told
+    c.clock_ahead(HOUR)
+    c.write(lambda tx: collectors.note_heard(tx, "c1"))
+    c.clock_ahead(HOUR)
+    c.restart()
+    assert len(alarms()) == 2, "while no controller was there it could not be heard"
+    (_, line) = c.incidents(rule="collector")
+    assert "c1" in c.words(line.id, "alarm")[0]
 
 
 def test_a_dry_run_only_says_so(cloud: Make) -> None:

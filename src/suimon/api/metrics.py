@@ -1,4 +1,5 @@
-"""`GET /metrics`: what was metered as counters, and how detectors do, in Prometheus's text format (version 0.0.4).
+"""`GET /metrics`, in Prometheus's text format (version 0.0.4): what was metered as counters, how detectors do, and what
+waits for people.
 
 What was metered is by project and host, so that there are no more series than that; of the ports of one host, if a
 scraper asks for `?host=NAME`. Whoever shows the token that the operator made for it, or is an admin, is answered;
@@ -7,6 +8,7 @@ by `POST /metrics/read` he reads what was metered earlier (`remote_read`).
 
 import hmac
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final
 
 from starlette.responses import Response
@@ -16,7 +18,11 @@ from suimon.api.gate import Gate
 from suimon.api.remote_read import RemoteRead
 from suimon.api.wire import Call
 from suimon.detection.engine import Tally
-from suimon.model.errors import Forbidden, NotFound
+from suimon.model.errors import Forbidden, NotFound, Unavailable
+from suimon.resources.breaker import breaker
+from suimon.resources.collectors import list_collectors
+from suimon.resources.incidents import count_waiting
+from suimon.store.tx import Tx
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import History
 from suimon.telemetry.meter.ledger import FIGURES, HostHead
@@ -53,6 +59,8 @@ class Metrics:
         well = heads is not None and not self._meters.trouble
         lines = ["# TYPE suimon_metering_up gauge", f"suimon_metering_up {int(well)}"]
         lines += _of_detectors(self._detectors())
+        with suppress(Unavailable):
+            lines += await self._gate.store.read(_of_people)
         host = dict(call.query()).get("host", "")
         return Response("\n".join([*lines, *_lines(heads or {}, host), ""]), media_type=_TYPE)
 
@@ -88,6 +96,21 @@ def _of_detectors(tallies: Mapping[str, Tally]) -> Iterator[str]:
         yield f"# TYPE {name} counter"
         for detector, tally in sorted(tallies.items()):
             yield f'{name}{{detector="{detector}"}} {getattr(tally, figure)}'
+
+
+def _of_people(tx: Tx) -> list[str]:
+    """What somebody should look at: whether the breaker is open, what waits for an answer, who is silent."""
+    state = breaker(tx)
+    heard = [
+        f'suimon_collector_heard_timestamp_seconds{{collector="{one.name}"}} {one.heard_at.timestamp()}'
+        for one in list_collectors(tx)
+        if one.heard_at
+    ]
+    return [
+        *("# TYPE suimon_breaker_open gauge", f"suimon_breaker_open {int(bool(state and state.is_open))}"),
+        *("# TYPE suimon_incidents_waiting gauge", f"suimon_incidents_waiting {count_waiting(tx)}"),
+        *("# TYPE suimon_collector_heard_timestamp_seconds gauge", *heard),
+    ]
 
 
 def _escaped(value: str) -> str:

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "join": ("suimon.cli.agent", "Make this machine a hypervisor of a cloud."),
     "agent": ("suimon.cli.agent", "Run the agent of this hypervisor."),
     "collector": ("suimon.cli.collector", "Run a collector of flow records."),
+    "collectors": ("suimon.cli.collectors", "Collectors that joined: list them, forget one."),
     "flows": ("suimon.cli.flows", "Show flows of this host's switch; search flow records, and sum them."),
     "why": ("suimon.cli.agent", "Say what happens to a packet, and which rule decides it."),
     "why-not": ("suimon.cli.why", "Say why a port is not ready."),

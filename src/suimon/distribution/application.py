@@ -66,8 +66,9 @@ def hosts_app(distribution: Distribution, collectors: Collectors) -> Starlette:
         return _json(await collectors.join(await _body(request, CollectorJoin, distribution.config.body_timeout_s)))
 
     async def ports(request: Request) -> Response:
-        await collectors.authenticate(_credential(request))
+        collector = await collectors.authenticate(_credential(request))
         asked = await _body(request, MapRequest, distribution.config.body_timeout_s)
+        await collectors.heard(collector)
         return _json(await collectors.ports(asked))
 
     async def findings(request: Request) -> Response:

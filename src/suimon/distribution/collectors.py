@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 PATIENCE_S: Final = 20.0
 """How long a question waits for a change, at most."""
+_HEARD_EVERY_S: Final = 30.0
 _GATHER_S: Final = 0.2
 """What changes together is told together."""
 _PLUGS: Final = select(PLUGS.c.port_id, PLUGS.c.host, PLUGS.c.ifindex, PLUGS.c.exporter)
@@ -40,6 +41,7 @@ class CollectorActs(Protocol):
     def require_collector_token(self, tx: Tx, wanted: CollectorJoin) -> object: ...
     def join_collector(self, tx: Tx, wanted: CollectorJoin, credential_hash: str) -> Collector: ...
     def find_collector(self, tx: Tx, credential: str) -> Collector | None: ...
+    def note_heard(self, tx: Tx, name: str) -> None: ...
     def note_findings(self, tx: Tx, actor: Actor, findings: Sequence[Finding]) -> object: ...
 
 
@@ -48,6 +50,7 @@ class Collectors:
 
     def __init__(self, store: Store, acts: CollectorActs) -> None:
         self._store, self._acts = store, acts
+        self._heard_s: dict[str, float] = {}
 
     async def join(self, wanted: CollectorJoin) -> CollectorJoined:
         """Raises what `join_collector` raises."""
@@ -64,6 +67,13 @@ class Collectors:
         if found is None:
             raise Unauthorized("This collector's credential is not valid (any more): join again.")
         return found
+
+    async def heard(self, collector: Collector) -> None:
+        """It asks: that is noted, now and then."""
+        now_s, before_s = time.monotonic(), self._heard_s.get(collector.name)
+        if before_s is None or now_s - before_s >= _HEARD_EVERY_S:
+            self._heard_s[collector.name] = now_s
+            await self._store.write(lambda tx: self._acts.note_heard(tx, collector.name), SYSTEM)
 
     async def findings(self, found: Sequence[Finding]) -> None:
         """What a collector's detectors found. Raises BadRequest."""

@@ -18,7 +18,8 @@ DOES_NOT_BITE: Final = "restriction-does-not-bite"
 CLOCK_OFF: Final = "host-clock-off"
 OUTSIDE_BECAME_OURS: Final = "outside-address-became-ours"
 DETECTOR_FAILED: Final = "detector-failed"
-ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OUTSIDE_BECAME_OURS, DETECTOR_FAILED)
+COLLECTOR_SILENT: Final = "collector-silent"
+ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OUTSIDE_BECAME_OURS, DETECTOR_FAILED, COLLECTOR_SILENT)
 """What somebody has to look at now."""
 State = Literal["noted", "waiting", "restricted", "acted", "closed"]
 """`restricted` until its end; `acted`: done, and to be looked at."""

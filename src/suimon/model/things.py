@@ -561,6 +561,8 @@ class Collector(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     credential_hash: str
     joined_at: datetime
+    heard_at: datetime | None = None
+    """When it asked where ports are for the last time, to half a minute; None: not yet."""
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):

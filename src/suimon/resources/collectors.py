@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Final
 from urllib.parse import urlsplit
 
-from suimon.model.actor import Actor
+from sqlalchemy import bindparam, update
+
+from suimon.model.actor import SYSTEM, Actor
 from suimon.model.collectors import CollectorJoin
 from suimon.model.errors import BadRequest, Forbidden, NotFound, Unauthorized
+from suimon.model.incidents import COLLECTOR_SILENT, runbook
 from suimon.model.things import Collector, JoinToken
 from suimon.resources import findings, hosts
+from suimon.resources.alarms import tell_alarm
+from suimon.resources.incidents import Line
+from suimon.store.columns import time_text
+from suimon.store.tables import COLLECTORS
 from suimon.store.tx import Tx
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 _KEY: Final = re.compile(r"[0-9A-Za-z_-]{32,128}")
+SILENT_S: Final = 120.0
+"""A question waits for 20 s at most, and one that failed is asked again after 2."""
+_HEARD: Final = update(COLLECTORS).where(COLLECTORS.c.name == bindparam("named")).values(heard_at=bindparam("now"))
 
 secret_hash = hosts.secret_hash
 note_findings = findings.note_findings
@@ -71,6 +81,27 @@ def find_collector(tx: Tx, credential: str) -> Collector | None:
 def list_collectors(tx: Tx) -> list[Collector]:
     """All by name; their keys are not for callers to see."""
     return tx.select(Collector, order=("name",))
+
+
+def note_heard(tx: Tx, name: str) -> None:
+    """It asks. No line of the log: nobody waits for that."""
+    tx.run(_HEARD, {"named": name, "now": time_text(tx.now)})
+
+
+def silent_collectors(tx: Tx) -> list[tuple[Collector, datetime]]:
+    """Those that were not heard of for too long, and since when."""
+    heard = [(one, one.heard_at or one.joined_at) for one in list_collectors(tx)]
+    return [(one, since) for one, since in heard if (tx.now - since).total_seconds() > SILENT_S]
+
+
+def tell_silent(tx: Tx) -> None:
+    """Let operators know, once each time."""
+    for one, since in silent_collectors(tx):
+        words = (
+            f"collector {one.name} has been silent since {since:%Y-%m-%d %H:%M:%S} UTC: nothing is found by its records"
+        )
+        line = Line("alarm", words, {"runbook": runbook(COLLECTOR_SILENT), "url": one.url})
+        tell_alarm(tx, SYSTEM, f"collector/{one.name}/{time_text(since)}", ("collector", one.name), line)
 
 
 def delete_collector(tx: Tx, actor: Actor, name: str) -> None:

@@ -56,6 +56,7 @@ _UNATTENDED: Final = (
     .order_by(INCIDENTS.c.opened_at, INCIDENTS.c.id)
 )
 
+_WAITING: Final = select(func.count()).where(INCIDENTS.c.state == "waiting")
 _CLOSED: Final = INCIDENTS.c.closed_at < bindparam("before")
 _FORGET: Final = (
     delete(INCIDENT_ENTRIES).where(INCIDENT_ENTRIES.c.incident_id.in_(select(INCIDENTS.c.id).where(_CLOSED))),
@@ -172,6 +173,11 @@ def rules_of(tx: Tx, ids: Collection[str]) -> dict[str, str]:
 def bound_since(tx: Tx, since: datetime) -> int:
     """How many ports rules restricted since then; what is of the future, by a clock that was set back, counts too."""
     return int(tx.rows(_BOUND, {"since": time_text(since)})[0][0])
+
+
+def count_waiting(tx: Tx) -> int:
+    """How many wait for a person's answer."""
+    return int(tx.rows(_WAITING, {})[0][0])
 
 
 def restricted_before(tx: Tx, rule: str, subject_id: str, since: datetime) -> int:

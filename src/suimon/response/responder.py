@@ -21,6 +21,7 @@ from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.rulebook import Place
 from suimon.resources.alarms import tell_clock
 from suimon.resources.breaker import open_breaker
+from suimon.resources.collectors import SILENT_S, silent_collectors, tell_silent
 from suimon.resources.findings import finding_of, live_findings
 from suimon.resources.incidents import unattended
 from suimon.resources.places import place_of
@@ -68,6 +69,7 @@ class Responder:
         self._monotonic = monotonic
         self._clock = ClockWatch()
         self._offsets: Mapping[str, float] = {}
+        self._began_s = monotonic()
         self._usage_at = -float("inf")
         self._doubted = Counter[str]()
         """How often the second look did not hold, by what would become an incident."""
@@ -136,6 +138,7 @@ class Responder:
             self._usage_at = now.timestamp()
             await self._meter(now)
             await self._mind_the_hosts_clocks()
+            await self._mind_the_collectors()
 
     async def care(self) -> None:
         """What is due of all open incidents. Raises Unavailable."""
@@ -261,6 +264,13 @@ class Responder:
         for host, offset_s in (await self._senses.offsets()).items():
             if abs(offset_s) > limit_s:
                 await self._store.write(lambda tx, of=(host, offset_s): tell_clock(tx, *of), SYSTEM)  # type: ignore[misc]
+
+    async def _mind_the_collectors(self) -> None:
+        # While no controller was there, none of them could be heard.
+        if self._monotonic() - self._began_s <= SILENT_S:
+            return
+        if await self._store.read(silent_collectors):
+            await self._store.write(tell_silent, SYSTEM)
 
     async def _mind_the_clock(self, now: datetime) -> None:
         """Limits are counted by the hour: whoever sets the clock an hour ahead would forget what happened in it."""

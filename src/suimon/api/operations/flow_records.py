@@ -58,11 +58,12 @@ class FlowRecords:
         return answer({"flows": rows, "total": total, "missing": missing if actor.admin else len(missing)})
 
     async def collectors(self, call: Call, actor: Actor) -> Response:
-        """GET: who has joined."""
+        """GET: who has joined, and was heard of when."""
         if not actor.admin:
             raise Forbidden("Only operators may see collectors.")
         found = await self._store.read(acts.list_collectors)
-        return answer({"collectors": [{"name": c.name, "url": c.url, "joined_at": c.joined_at} for c in found]})
+        shown = ("name", "url", "joined_at", "heard_at")
+        return answer({"collectors": [{name: getattr(one, name) for name in shown} for one in found]})
 
     async def remove(self, call: Call, actor: Actor, name: str) -> Response:
         """DELETE: it is told of no port, and asked nothing any more."""

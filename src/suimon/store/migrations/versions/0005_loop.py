@@ -171,6 +171,7 @@ def _collectors() -> None:
         "collectors",
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("name", "url", "key", "credential_hash")),
         sa.Column("joined_at", sa.Text(), nullable=False),
+        sa.Column("heard_at", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_collectors"),
     )
     op.create_index("ix_collectors_credential_hash", "collectors", ["credential_hash"])
