@@ -332,7 +332,7 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 _OF_THE_GATE = tuple(
     f"tests/response/test_{name}.py"
-    for name in ("gate", "accusations", "metered", "verify", "responder", "usage", "executor")
+    for name in ("gate", "accusations", "metered", "verify", "responder", "usage", "executor", "by_hand")
 )
 _OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
 _OF_METERS = (
