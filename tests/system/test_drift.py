@@ -95,6 +95,23 @@ def test_a_place_of_services_that_somebody_took_away_is_told_and_made_again(swit
     controller.wait_report(lambda report: controller.reports[-1].failures == {})
 
 
+@pytest.mark.parametrize("harm", ["-4 route flush", "-4 address flush", "-6 neighbour flush nud permanent"])
+def test_what_the_place_of_services_lacks_is_told_and_put_back(switch, controller, agent, harm: str) -> None:
+    agent.wait_log("services_taken_up")
+    space, ready = f"{switch.namespace}-services", agent.log.read_text().count("services_ready")
+
+    def shown() -> list[str]:
+        asked = [f"{family} {thing} show" for family in ("-4", "-6") for thing in ("route", "neighbour")]
+        return [switch.exec("ip", *each.split(), "dev", "services", guest=space) for each in ("address show", *asked)]
+
+    before = shown()
+    switch.exec("ip", *harm.split(), "dev", "services", guest=space)
+    assert shown() != before
+    controller.wait_report(lambda report: any(each.owner == "namespace/services" for each in report.drifts))
+    assert shown() == before
+    assert agent.log.read_text().count("services_ready") == ready, "nobody's connection was cut"
+
+
 def test_orphans_are_told_and_removed_on_command_and_foreign_things_never(switch, controller, agent) -> None:
     mark = "external_ids:suimon-owner=bridge/br-old"
     switch.vsctl("add-br", "br-old", "--", "set", "bridge", "br-old", mark, f"datapath_type={DATAPATH}")

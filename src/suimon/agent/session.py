@@ -206,9 +206,11 @@ class Session:
         services = self._parts.services
         try:
             if self._namespaces is not None:
-                drifts += [drift_told(each, "") for each in await self._namespaces.check()]
-            if services is not None and not await services.is_whole():
-                drifts.append(Drift("namespace/services", missing=1, example="namespace or veth"))
+                for each, reason in await self._namespaces.check():
+                    told, name = drift_told(each, reason), f"{self._config.nat.prefix}{each.example}"
+                    drifts.append(msgspec.structs.replace(told, example=f"namespace {name}"))
+            if services is not None and (harm := await services.harm()):
+                drifts.append(Drift("namespace/services", changed=1, example=harm))
         except OSError as error:
             log.warning("namespaces_not_checked", reason=str(error))
         return drifts

@@ -16,11 +16,12 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import random
-from typing import Final, Never
+from typing import Any, Final, Never
 
 import msgspec
 
 from suimon import reconcile
+from suimon.dataplane import kept
 from suimon.dataplane.layout import WantedPort, insertion, port_removal
 from suimon.dataplane.ovsdb import TransactionRefused
 from suimon.dataplane.switch import Switch
@@ -45,6 +46,9 @@ _SETTINGS: Final = (
     "net.netfilter.nf_conntrack_tcp_be_liberal=1",
     "net.ipv6.conf.all.disable_ipv6=1",
 )
+_OWN_RULES: Final = (0, 32766, 32767)
+"""Priorities of the rules that each namespace begins with (ip-rule(8))."""
+_AND: Final = "+"
 _PROTOCOLS: Final = {6: "tcp", 17: "udp"}
 
 
@@ -57,7 +61,10 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class NatTarget:
-    """`reconcile.Target` of namespaces by their device, as digests of `nats`, which it reads itself, by device, too."""
+    """`reconcile.Target` of namespaces by their device, as digests of `nats`, which it reads itself, by device, too.
+
+    The device's alias has that digest, and one of all that the namespace had once it was made (`_has`).
+    """
 
     def __init__(self, config: Config, switch: Switch, nats: Mapping[str, Nat]) -> None:
         self._config = config
@@ -65,15 +72,15 @@ class NatTarget:
         self._nats = nats
 
     async def observe(self) -> dict[str, str]:
-        """Also what is there by half, which no digest matches. Raises OSError."""
+        """Also what is there by half or isn't as it was made, which no digest matches. Raises OSError."""
         await self._switch.ready()
         prefix = self._config.prefix + DEVICES
         spaces = {name.removeprefix(self._config.prefix) for name in _namespaces() if name.startswith(prefix)}
         plugged = set(self._plugged())
         links = msgspec.json.decode(await self._run("ip", "-json", "link", "show", "type", "veth") or "[]")
-        made = {link["ifname"]: link.get("ifalias", "") for link in links if link["ifname"].startswith(DEVICES)}
+        made = {link["ifname"]: link.get("ifalias", "") for link in links if "UP" in link["flags"]}
         whole = spaces & plugged & made.keys()
-        return {name: made[name] if name in whole else "" for name in spaces | plugged}
+        return {name: await self._made(name, made[name]) if name in whole else "" for name in spaces | plugged}
 
     async def apply(self, changes: Changes[str, str]) -> dict[str, Failure]:
         failed: dict[str, Failure] = {}
@@ -110,7 +117,26 @@ class NatTarget:
         if name not in self._plugged():
             port = WantedPort(self._config.bridge, name)
             await self._switch.transact(list(insertion(port, Owner("router", nat.router_id))))
-        await self._run("ip", "link", "set", name, "alias", digest(nat))
+        await self._run("ip", "link", "set", name, "alias", f"{digest(nat)}{_AND}{await self._has(space)}")
+
+    async def _made(self, name: str, alias: str) -> str:
+        """The digest of what a namespace was made of, "" when it isn't so any more. Raises OSError."""
+        space = self._config.prefix + name
+        of, _, had = alias.partition(_AND)
+        try:
+            return of if had == await self._has(space) else ""
+        except OSError:
+            if space in _namespaces():
+                raise
+            return ""
+
+    async def _has(self, space: str) -> str:
+        """A digest of addresses, routes, rules, neighbours, settings and nftables, as they are in the kernel now."""
+        inside = ("ip", "netns", "exec", space)
+        said = await self._run("ip", "-n", space, "-json", "-batch", "-", stdin="\n".join(kept.ASKED))
+        settings = await self._run(*inside, "sysctl", "-n", *(each.partition("=")[0] for each in _SETTINGS))
+        rules = _in_table(await self._run(*inside, "nft", "--json", "--stateless", "list", "ruleset", "ip"))
+        return _digest((kept.steady(said), settings, rules))
 
     async def _remove(self, name: str) -> None:
         await self._unplug(name)
@@ -124,12 +150,14 @@ class NatTarget:
             await self._switch.transact([port_removal(bridge, port)])
 
     async def _stale(self, space: str, nat: Nat) -> list[str]:
-        """Lines that take away addresses and routes from before."""
+        """Lines that take away addresses, routes and rules from before, or somebody else's."""
         shown = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "address", "show", "dev", _LINK))
         had = {each["local"] for link in shown for each in link.get("addr_info", ()) if each["family"] == "inet"}
         routes = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "route", "show") or "[]")
         led = {route["dst"].removesuffix("/32") for route in routes if route["dst"] != "default"}
-        lines = [f"address delete {address}/32 dev {_LINK}" for address in sorted(had - set(nat.addresses))]
+        rules = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "rule", "show") or "[]")
+        lines = [f"rule delete priority {each['priority']}" for each in rules if each["priority"] not in _OWN_RULES]
+        lines += [f"address delete {address}/32 dev {_LINK}" for address in sorted(had - set(nat.addresses))]
         leads = {each.removesuffix("/32") for each in (*nat.inside, *nat.outside)}
         return lines + [f"route delete {cidr}" for cidr in sorted(led - leads)]
 
@@ -181,6 +209,7 @@ class Namespaces:
         self._reconciler: Reconciler[Owner, str, str] = Reconciler(
             reconcile.Config(), NatTarget(config, switch, nats), random
         )
+        self._timeout_s = config.timeout_s
         self._wanted: dict[str, str] = {}
         self._observed = False
 
@@ -195,9 +224,19 @@ class Namespaces:
                 running = running or tasks.create_task(self._reconciler.run(self._note_round))
                 await self._known.wait()
 
-    async def check(self) -> list[reconcile.Drift[Owner, str]]:
-        """What is not as the last round left it; it is put right. Nothing before the first round. Raises OSError."""
-        return await self._reconciler.check() if self._observed else []
+    async def check(self) -> list[tuple[reconcile.Drift[Owner, str], str]]:
+        """What was not as the last round left it, and why it isn't put right; "" if it is. Nothing before the first
+        round. Raises OSError.
+        """
+        found = await self._reconciler.check() if self._observed else []
+        late = Failure("")
+        if found:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._reconciler.settled()
+            except TimeoutError:
+                late = Failure(f"it was not done within {self._timeout_s:g} s")
+        return [(each, self._reconciler.failures.get(each.owner, late).reason) for each in found]
 
     def _want(self, now: dict[str, str]) -> None:
         for name in self._wanted.keys() | now.keys():
@@ -212,7 +251,11 @@ class Namespaces:
 
 def digest(nat: Nat) -> str:
     """What tells one setup from another."""
-    return hashlib.blake2b(msgspec.json.encode((_VERSION, nat)), digest_size=12).hexdigest()
+    return _digest((_VERSION, nat))
+
+
+def _digest(what: object) -> str:
+    return hashlib.blake2b(msgspec.json.encode(what), digest_size=12).hexdigest()
 
 
 _VERSION: Final = 2
@@ -286,6 +329,16 @@ def _ways(nat: Nat) -> list[str]:
         mtu = f" mtu {nat.mtu}" if mac == OUTSIDE else ""
         lines.append(f"route replace {cidr} via {_ROUTERS[mac]} dev {_LINK} onlink{mtu}")
     return lines
+
+
+def _in_table(said: str) -> list[Any]:
+    """Of a ruleset as libnftables-json(5) tells it, what is in our table, without the kernel's numbers for it."""
+    found = []
+    for each in msgspec.json.decode(said)["nftables"]:
+        for kind, thing in each.items():
+            if kind != "metainfo" and thing["name" if kind == "table" else "table"] == "suimon":
+                found.append((kind, {name: value for name, value in thing.items() if name != "handle"}))
+    return found
 
 
 def _namespaces() -> set[str]:

@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from suimon.dataplane import kept
 from suimon.dataplane.layout import SERVICES
 from suimon.pipeline.services import ASKERS, ASKERS_IP6, SERVICES_IP, SERVICES_IP6, SERVICES_MAC
 
@@ -51,6 +52,8 @@ class ServicesPlace:
     def __init__(self, rundir: Path, namespace: str) -> None:
         self._rundir = rundir
         self._file = _NAMESPACES / namespace
+        self._has: list[dict[str, Any]] = []
+        """When it was furnished last."""
 
     def build(self) -> bool:
         """Adopt namespace and veth, or make them; blocks for some 50 ms. Raises OSError.
@@ -62,7 +65,7 @@ class ServicesPlace:
             wired = _is_whole(switch, there)
             if not wired:
                 _in_namespace(switch, lambda: _wire(f"/proc/{os.getpid()}/fd/{there}"))
-            _in_namespace(there, _furnish)
+            self._has = _in_namespace(there, _furnish)
         return not wired
 
     def is_whole(self) -> bool:
@@ -71,6 +74,14 @@ class ServicesPlace:
             return False
         with self._opened() as (switch, there):
             return _is_whole(switch, there)
+
+    def put_right(self) -> bool:
+        """Furnish a whole place anew if it isn't as it was left; whether that was so. Sockets stay. Raises OSError."""
+        with self._opened() as (_, there):
+            if _in_namespace(there, _furniture) == self._has:
+                return False
+            self._has = _in_namespace(there, _furnish)
+            return True
 
     def note_taken_up(self) -> None:
         """A veth without this mark is made anew: an agent that died may have left it to a switch that holds another."""
@@ -179,7 +190,8 @@ def _wire(namespace: str) -> None:
     )
 
 
-def _furnish() -> None:
+def _furnish() -> list[dict[str, Any]]:
+    """What is there afterwards."""
     _ip(
         "link set lo up",
         f"link set {_INSIDE} addrgenmode none",
@@ -192,6 +204,11 @@ def _furnish() -> None:
         f"route replace {ASKERS_IP6} via {_ASKERS_HOP_IP6} dev {_INSIDE} src {SERVICES_IP6}",
     )
     _compute_checksums(_INSIDE)
+    return _furniture()
+
+
+def _furniture() -> list[dict[str, Any]]:
+    return kept.steady(_ip(*kept.ASKED))
 
 
 def _compute_checksums(device: str) -> None:

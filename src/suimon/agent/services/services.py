@@ -79,12 +79,14 @@ class Services:
         self.built.clear()
         log.info("services_taken_up")
 
-    async def is_whole(self) -> bool:
-        """Whether the place is as it was left; if not, it is built again. Raises OSError."""
-        if not self._serving or self.built.is_set() or await asyncio.to_thread(self._place.is_whole):
-            return True
-        self._harmed.set()
-        return False
+    async def harm(self) -> str:
+        """What of the place isn't as it was left, "" for nothing; it is put right, or built again. Raises OSError."""
+        if not self._serving or self.built.is_set():
+            return ""
+        if not await asyncio.to_thread(self._place.is_whole):
+            self._harmed.set()
+            return "namespace or veth"
+        return "addresses, routes or neighbours" if await asyncio.to_thread(self._place.put_right) else ""
 
     async def _serve(self) -> None:
         place = self._place

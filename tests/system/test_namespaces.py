@@ -1,0 +1,115 @@
+"""What somebody else did inside a router's network namespace is found by reading the kernel, told, and put right."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine
+
+import pytest
+
+from suimon.dataplane.nat import Config, Namespaces, NatTarget, digest
+from suimon.dataplane.switch import Switch
+from suimon.model.view import PortForwarding
+from suimon.pipeline.gateway import device
+from suimon.pipeline.program import Nat
+from tests.patience import patient
+from tests.system.openvswitch import OpenVSwitch
+from tests.system.test_dataplane import BARE, followed
+
+SHOWN = (
+    "cat /sys/class/net/nat/flags",
+    "ip -4 -oneline address show",
+    "ip route",
+    "ip rule",
+    "ip neighbour show nud permanent",
+    "nft list ruleset",
+    "sysctl net.ipv4.ip_forward net.ipv4.conf.all.accept_redirects",
+)
+HARM = (
+    "nft flush ruleset",
+    "nft flush chain ip suimon leaving",
+    "ip route flush table main",
+    "ip route replace 10.9.0.0/24 via 169.254.255.2 dev nat onlink",
+    "ip address flush dev nat",
+    "ip rule add priority 7 blackhole",
+    "ip neighbour delete 169.254.255.1 dev nat",
+    "ip link set nat down",
+    "sysctl -qw net.ipv4.ip_forward=0",
+    "sysctl -qw net.ipv4.conf.all.accept_redirects=1",
+)
+
+
+class Scene:
+    """A router's namespace on a bare bridge, kept by one life of the agent."""
+
+    def __init__(self, switch: OpenVSwitch, model: Switch, nats: dict[str, Nat]) -> None:
+        self.switch, self.model, self.nats = switch, model, nats
+        self.config = Config(prefix=f"{switch.namespace}-", timeout_s=patient(10))
+        ((self.name, self.nat),) = nats.items()
+        self.space = self.config.prefix + self.name
+
+    async def shown(self) -> list[str]:
+        return [await asyncio.to_thread(self.exec, each) for each in SHOWN]
+
+    def exec(self, command: str) -> str:
+        said = self.switch.exec(*command.split(), guest=self.space)
+        return said.replace(" linkdown", "")  # It says so for a moment longer than it is.
+
+
+def play(switch: OpenVSwitch, scene: Callable[[Scene, Namespaces], Coroutine[None, None, None]]) -> None:
+    router = secrets.token_hex(8)
+    forwarding = PortForwarding("203.0.113.5", 6, 80, 80, "10.9.0.5", 8080, 8080)
+    nat = Nat(router, ("203.0.113.5",), ("10.9.0.0/24",), source="203.0.113.5", forwardings=(forwarding,))
+    nats = {device(router): nat}
+
+    async def whole() -> None:
+        async with followed(switch) as model:
+            await model.ensure(BARE)
+            one, known, made = Scene(switch, model, nats), asyncio.Event(), asyncio.Event()
+            known.set()
+            namespaces = Namespaces(one.config, model, nats, known, lambda _: made.set())
+            running = asyncio.create_task(namespaces.run())
+            try:
+                await asyncio.wait_for(made.wait(), patient(20))
+                await scene(one, namespaces)
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(whole())
+
+
+def test_what_a_router_s_namespace_lost_is_told_and_put_back(switch: OpenVSwitch) -> None:
+    async def scene(one: Scene, namespaces: Namespaces) -> None:
+        before = await one.shown()
+        assert await namespaces.check() == [], "nobody touched it"
+        for harm in HARM:
+            await asyncio.to_thread(one.exec, harm)
+            assert await one.shown() != before, harm
+            ((drift, why),) = await namespaces.check()
+            assert (drift.example, drift.changed, why) == (one.name, 1, ""), harm
+            assert await one.shown() == before, harm
+        assert await namespaces.check() == []
+
+    play(switch, scene)
+
+
+def test_what_is_not_ours_in_it_stays_and_the_next_agent_sees_what_was_lost_meanwhile(switch: OpenVSwitch) -> None:
+    async def scene(one: Scene, namespaces: Namespaces) -> None:
+        await asyncio.to_thread(one.exec, "nft add table ip theirs")
+        assert await namespaces.check() == []
+        assert "theirs" in await asyncio.to_thread(one.exec, "nft list ruleset")
+        following = NatTarget(one.config, one.model, one.nats)
+        assert await following.observe() == {one.name: digest(one.nat)}
+        await asyncio.to_thread(one.exec, "nft flush table ip suimon")
+        assert await following.observe() == {one.name: ""}
+
+    play(switch, scene)
+
+
+def test_a_namespace_that_cannot_be_read_is_an_error_and_nothing_else(switch: OpenVSwitch, monkeypatch) -> None:
+    async def scene(one: Scene, namespaces: Namespaces) -> None:
+        monkeypatch.setattr("suimon.dataplane.kept.ASKED", ("address show", "route show table nonsense"))
+        with pytest.raises(OSError, match="nonsense"):
+            await namespaces.check()
+
+    play(switch, scene)
