@@ -2,7 +2,11 @@
 
 import pytest
 
+from suimon.detection.counters import OF_DROPS, OF_SAMPLES
+from suimon.detection.records import OF_RECORDS
+from suimon.detection.thresholds import Thresholds
 from suimon.model.errors import BadRequest
+from suimon.model.findings import DETECTORS
 from suimon.model.rulebook import Rulebook
 from suimon.resources.rule_file import MOST_BYTES, read_rulebook, require_dry_first
 
@@ -99,3 +103,69 @@ def test_a_new_rule_begins_with_dry_run() -> None:
     for mode in ("act", "approve"):
         with pytest.raises(BadRequest, match="spam is new"):
             require_dry_first(acting.replace("mode: act", f"mode: {mode}"), Rulebook())
+
+
+ACTING = GOOD.replace("    do:", "    mode: act\n    do:")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("port_min: 25", "port_min: 1", "do"),
+        ("lasts_h: 24", "lasts_h: 23", "do"),
+        ("detector: mass_mail", "detector: udp_flood", "detector"),
+        ("detector: mass_mail", "detector: mass_mail\n    confidence: 0.8", "confidence"),
+        ("tags: [metered]", "everyone: true", "for"),
+        ("tags: [metered]", "tags: [metered, b]", "for"),
+        ("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer]}", "but_for"),
+        ("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer, b], projects: [b]}", "but_for"),
+        ("everyone: true}", "everyone: true}\n    but_for: {everyone: true}", "but_for"),
+        ("more_than_gb: 50", "more_than_gb: 49", "more_than_gb"),
+        ("more_than_gb: 50", "more_than_gb: 50\n    within_h: 48", "within_h"),
+        ("more_than_gb: 50", "more_than_gb: 50\n    outside: false", "outside"),
+        ("more_than_gb: 50", "more_than_gb: 50\n    per: project", "per"),
+    ],
+)
+def test_a_rule_that_does_another_thing_under_its_name_begins_with_dry_run_again(
+    old: str, new: str, field: str
+) -> None:
+    assert old in ACTING
+    exempting = ACTING.replace("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer, a], projects: [a]}")
+    before, after = (
+        (exempting, ACTING.replace(old, new, 1)) if field == "but_for" else (ACTING, ACTING.replace(old, new, 1))
+    )
+    for stays in ("act", "dry_run"):
+        with pytest.raises(BadRequest, match=f"another {field} than before"):
+            require_dry_first(after, read_rulebook(before.replace("mode: act", f"mode: {stays}")))
+    dry = require_dry_first(after.replace("mode: act", "mode: dry_run"), read_rulebook(before))
+    assert require_dry_first(after, dry).rules[0].mode == "act"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer]}"),
+        ("detector: mass_mail", "detector: mass_mail\n    confidence: 0.95"),
+        ("more_than_gb: 50", "more_than_gb: 51"),
+        ("mode: act", "mode: approve"),
+        ("acts_an_hour: 3", "acts_an_hour: 9"),
+    ],
+)
+def test_what_spares_somebody_is_so_at_once(old: str, new: str) -> None:
+    assert old in ACTING
+    assert require_dry_first(ACTING.replace(old, new, 1), read_rulebook(ACTING))
+
+
+def test_a_name_of_another_kind_of_rule_is_new() -> None:
+    usage = ACTING.partition("usage:")[2].replace("name: heavy", "name: spam")
+    with pytest.raises(BadRequest, match="another kind"):
+        require_dry_first(f"usage:{usage}", read_rulebook(ACTING.partition("usage:")[0]))
+
+
+def test_a_detector_that_does_not_exist_never_finds_anything() -> None:
+    with pytest.raises(BadRequest, match=r"^line 6, column 5.* named mass_mial\. There are brute_force, forging"):
+        require_dry_first(GOOD.replace("mass_mail", "mass_mial"), Rulebook())
+
+
+def test_the_detectors_are_those_that_there_are() -> None:
+    assert set(DETECTORS) == set(Thresholds.__struct_fields__) == {*OF_RECORDS, *OF_DROPS, *OF_SAMPLES}

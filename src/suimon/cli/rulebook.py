@@ -39,7 +39,9 @@ def show_rulebook(number: int | None, state: Path | None) -> None:
 @_why
 @_state
 def put_rulebook(file: TextIO, after: int | None, why: str, state: Path | None) -> None:
-    """Put FILE in force, or say what is wrong with it. A rule that is new has to begin with mode dry_run."""
+    """Put FILE in force, or say what is wrong with it. A rule that is new, or that would do or find another thing than
+    before, has to begin with mode dry_run.
+    """
     body = {"text": file.read(), "why": why, "after": after}
     made = call(state, "PUT", "rulebook", body)["rulebook"]
     click.echo(f"Version {made['version']} is in force.")

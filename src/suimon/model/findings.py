@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,13 @@ SubjectKind = Literal[
 Role = Literal["source", "victim"]
 Direction = Literal["egress", "ingress"]
 """As Neutron says it: egress is what a guest sends, ingress what is sent to it."""
+
+
+DETECTORS: Final = (
+    "brute_force", "forging", "heavy_traffic", "host_scan", "mass_mail", "port_scan", "reflection", "syn_flood",
+    "udp_flood",
+)  # fmt: skip
+"""All that there are; of what others call themselves nothing is done by itself."""
 
 
 class Subject(msgspec.Struct, frozen=True):

@@ -41,6 +41,11 @@ class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """In the order of `Place.parts`."""
         return self.projects, self.tags, self.networks, self.network_tags
 
+    def exempts_all_of(self, other: Selector) -> bool:
+        """As an exemption: whoever `other` exempts."""
+        parts = zip(self.parts, other.parts, strict=True)
+        return self.everyone >= other.everyone and all(set(own) >= set(others) for own, others in parts)
+
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The restriction that a rule leads to, and for how long."""

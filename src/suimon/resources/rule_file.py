@@ -25,7 +25,8 @@ import msgspec
 
 from suimon.detection.counters import SUREST
 from suimon.model.errors import BadRequest
-from suimon.model.rulebook import DetectorRule, Measure, Rulebook, UsageRule
+from suimon.model.findings import DETECTORS
+from suimon.model.rulebook import AnyRule, DetectorRule, Measure, Rulebook, UsageRule
 from suimon.resources.yaml_text import Marks, Path, nearest, read_yaml, wrong_at
 
 MOST_BYTES: Final = 256 * 1024
@@ -53,19 +54,45 @@ def _read(text: str) -> tuple[Rulebook, Marks]:
 
 
 def require_dry_first(text: str, before: Rulebook) -> Rulebook:
-    """The rulebook, when each rule that was not in `before` only notes what it would have done, and none waits for what
-    never comes. Raises BadRequest.
+    """The rulebook, when each rule that would do what none in `before` does only notes what it would have done, and
+    none waits for what never comes. Raises BadRequest.
     """
     book, marks = _read(text)
     for number, one in enumerate(book.rules):
+        if one.detector not in DETECTORS:
+            words = f"No detector is named {one.detector}. There are {', '.join(DETECTORS)}."
+            raise wrong_at(nearest(marks, ("rules", number, "detector")), words)
         if one.confidence > (most := SUREST.get(one.detector, 1.0)):
             words = f"Findings of {one.detector} are {most} sure at most: confidence {one.confidence} lets none by."
             raise wrong_at(nearest(marks, ("rules", number, "confidence")), words)
-    known = {rule.name for rule in before.all_rules}
+    known = {rule.name: rule for rule in before.all_rules}
     for rule in book.all_rules:
-        if rule.name not in known and rule.mode != "dry_run":
+        if rule.mode == "dry_run":
+            continue
+        if rule.name not in known:
             raise BadRequest(f"Rule {rule.name} is new: its first mode is dry_run. Look at what it would have done.")
+        if changed := _widened(known[rule.name], rule):
+            raise BadRequest(
+                f"Rule {rule.name} has another {changed} than before: its first mode is dry_run again. "
+                "Look at what it would have done."
+            )
     return book
+
+
+def _widened(before: AnyRule, after: AnyRule) -> str:
+    """Which field is another one, but for the mode, more exemptions and higher thresholds, which spare somebody."""
+    if type(before) is not type(after):
+        return "kind"
+    for name in after.__struct_fields__:
+        old, new = getattr(before, name), getattr(after, name)
+        spares = (
+            name in ("mode", "warn_at")
+            or (name in ("confidence", "more_than_gb") and new >= old)
+            or (name == "but_for" and new.exempts_all_of(old))
+        )
+        if new != old and not spares:
+            return name.rstrip("_")
+    return ""
 
 
 def _doubts(book: Rulebook) -> list[tuple[Path, str]]:
