@@ -22,7 +22,7 @@ rules:
 usage:
   - name: heavy
     more_than_gb: 50
-    for: {tags: [metered]}
+    for: {tags: ['operator:metered']}
     do: {kind: rate_limit, rate_kbps: 10000, lasts_h: 24}
 """
 
@@ -49,6 +49,7 @@ def test_what_is_not_said_has_its_default() -> None:
         ("protocol: tcp", "protocol: tcp, rate_kbps: 1", "line 8, column 5", "nothing else has"),
         ("rate_kbps: 10000, ", "", "line 13, column 5", "needs rate_kbps"),
         ("rate_kbps: 10000", "rate_kbps: 10000, protocol: tcp", "line 13, column 5", "Only a port_block"),
+        ("'operator:metered'", "metered", "line 12, column 18", "regex '^operator:"),
         ("lasts_h: 24", "lasts_h: 200", "line 13, column 5", "longest_h"),
         ("lasts_h: 24", "lasts_h: .nan", "line 13, column", ""),
         ("name: heavy", "name: spam", "line 5, column 5", "two rules"),
@@ -115,10 +116,14 @@ ACTING = GOOD.replace("    do:", "    mode: act\n    do:")
         ("lasts_h: 24", "lasts_h: 23", "do"),
         ("detector: mass_mail", "detector: udp_flood", "detector"),
         ("detector: mass_mail", "detector: mass_mail\n    confidence: 0.8", "confidence"),
-        ("tags: [metered]", "everyone: true", "for"),
-        ("tags: [metered]", "tags: [metered, b]", "for"),
-        ("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer]}", "but_for"),
-        ("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer, b], projects: [b]}", "but_for"),
+        ("tags: ['operator:metered']", "everyone: true", "for"),
+        ("tags: ['operator:metered']", "tags: ['operator:metered', 'operator:b']", "for"),
+        ("everyone: true}", "everyone: true}\n    but_for: {tags: ['operator:mailer']}", "but_for"),
+        (
+            "everyone: true}",
+            "everyone: true}\n    but_for: {tags: ['operator:mailer', 'operator:b'], projects: [b]}",
+            "but_for",
+        ),
         ("everyone: true}", "everyone: true}\n    but_for: {everyone: true}", "but_for"),
         ("more_than_gb: 50", "more_than_gb: 49", "more_than_gb"),
         ("more_than_gb: 50", "more_than_gb: 50\n    within_h: 48", "within_h"),
@@ -130,7 +135,9 @@ def test_a_rule_that_does_another_thing_under_its_name_begins_with_dry_run_again
     old: str, new: str, field: str
 ) -> None:
     assert old in ACTING
-    exempting = ACTING.replace("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer, a], projects: [a]}")
+    exempting = ACTING.replace(
+        "everyone: true}", "everyone: true}\n    but_for: {tags: ['operator:mailer', 'operator:a'], projects: [a]}"
+    )
     before, after = (
         (exempting, ACTING.replace(old, new, 1)) if field == "but_for" else (ACTING, ACTING.replace(old, new, 1))
     )
@@ -144,7 +151,7 @@ def test_a_rule_that_does_another_thing_under_its_name_begins_with_dry_run_again
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("everyone: true}", "everyone: true}\n    but_for: {tags: [mailer]}"),
+        ("everyone: true}", "everyone: true}\n    but_for: {tags: ['operator:mailer']}"),
         ("detector: mass_mail", "detector: mass_mail\n    confidence: 0.95"),
         ("more_than_gb: 50", "more_than_gb: 51"),
         ("mode: act", "mode: approve"),

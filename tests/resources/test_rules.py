@@ -51,7 +51,7 @@ WHO: dict[str, str] = {
         delete_trunk:tags
     """,
     "a": """
-        create_restriction release_restriction get_restriction:finding_id get_restriction:evidence
+        change_operators_tags create_restriction release_restriction get_restriction:finding_id get_restriction:evidence
         get_restriction:author get_restriction:author_kind get_restriction:released_by get_restriction:release_reason
         create_network:shared create_network:router:external create_network:is_default
         create_network:provider:network_type create_network:provider:physical_network

@@ -9,6 +9,7 @@ from suimon.resources.registry import RESOURCES
 from suimon.resources.resource import Asked
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, NOBODY, World, refused
 
+OWN = "operator:exempt"
 TAGGED = {path for path, kind in RESOURCES.items() if "PUT {}/tags" in kind.views}
 
 
@@ -105,6 +106,30 @@ def test_whose_tags_one_may_change(world: World, network: str) -> None:
             ask(world, view, network, tags=["a"], by=ANN)
     with refused("NetworkNotFound"):
         ask(world, "PUT {}/tags/{}", NOBODY, "a")
+
+
+def test_operators_tags_are_theirs_to_give_and_to_take(world: World, network: str) -> None:
+    """And stay when the owner replaces or takes away all of his, who is not refused for their sake."""
+    boss = Actor("boss", "red", frozenset({"manager"}))
+    port = world.port(network)["id"]
+    for who in (ALICE, boss):
+        for path, id_ in (("networks", network), ("ports", port)):
+            for view, ids in (("PUT {}/tags/{}", (id_, OWN)), ("PUT {}/tags", (id_,)), ("POST {}/tags", (id_,))):
+                with refused("PolicyNotAuthorized", "rule:change_operators_tags"):
+                    ask(world, view, *ids, tags=["a", OWN], by=who, path=path)
+    with refused("PolicyNotAuthorized", "rule:change_operators_tags"):
+        world.port(network, tags=[OWN])
+    assert world.port(network, ADMIN, tags=[OWN])["tags"] == [OWN]
+    ask(world, "PUT {}/tags", network, tags=["a", OWN], by=ADMIN)
+    with refused("PolicyNotAuthorized", "rule:change_operators_tags"):
+        ask(world, "DELETE {}/tags/{}", network, OWN)
+    assert ask(world, "PUT {}/tags", network, tags=["b"]) == {"tags": ["b", OWN]}
+    assert ask(world, "PUT {}/tags", network, tags=[OWN, "c"]) == {"tags": [OWN, "c"]}
+    assert tags_of(world, network) == ["c", OWN]
+    ask(world, "DELETE {}/tags", network)
+    assert tags_of(world, network) == [OWN]
+    ask(world, "PUT {}/tags", network, tags=[], by=ADMIN)
+    assert tags_of(world, network) == []
 
 
 def test_the_owner_of_a_network_tags_its_subnets(world: World) -> None:

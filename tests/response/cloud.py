@@ -27,7 +27,7 @@ rules:
   - name: spam
     detector: mass_mail
     for: {everyone: true}
-    but_for: {tags: [mailer]}
+    but_for: {tags: ['operator:mailer']}
     do: {kind: port_block, protocol: tcp, port_min: 25, port_max: 25, lasts_h: 1}
     mode: MODE
 """

@@ -37,6 +37,7 @@ PLACE = Place(
     port_ids=frozenset({"p1"}),
     addresses=frozenset({"10.0.0.5", "2001:db8::5"}),
 )
+T = "operator:t"
 COUNTED = Counted(ports=100, bound=0)
 with_ = msgspec.structs.replace
 
@@ -138,18 +139,24 @@ def test_twice_as_long_each_time_up_to_the_longest(earlier: int, hours: float) -
         ({}, {"for_": Selector()}, False),
         ({}, {"for_": Selector(projects=("red",))}, True),
         ({}, {"for_": Selector(projects=("blue",))}, False),
-        ({}, {"for_": Selector(projects=("red",), tags=("t",))}, True),
-        ({}, {"for_": Selector(projects=("red",), tags=("other",))}, False),
+        ({}, {"for_": Selector(projects=("red",), tags=(T,))}, True),
+        ({}, {"for_": Selector(projects=("red",), tags=("operator:other",))}, False),
         ({}, {"for_": Selector(networks=("n",))}, True),
-        ({}, {"for_": Selector(network_tags=("nt",))}, True),
-        ({}, {"but_for": Selector(projects=("blue",), tags=("t",))}, False),
-        ({}, {"but_for": Selector(networks=("n",))}, False),
-        ({}, {"but_for": Selector(network_tags=("nt",))}, False),
+        ({}, {"for_": Selector(network_tags=(T,))}, True),
+        ({}, {"but_for": Selector(projects=("blue",), tags=(T,))}, False),
+        ({}, {"for_": Selector(ports=("p1",))}, True),
+        ({}, {"for_": Selector(ports=("p2",))}, False),
+        ({}, {"but_for": Selector(ports=("p1",))}, False),
+        ({}, {"but_for": Selector(networks=("n",))}, True),
+        ({}, {"but_for": Selector(networks=("n", "m"))}, False),
+        ({}, {"but_for": Selector(networks=("m",), network_tags=(T,))}, False),
+        ({}, {"but_for": Selector(network_tags=(T,))}, True),
         ({}, {"but_for": Selector(everyone=True)}, False),
         ({}, {"but_for": Selector(projects=("blue",))}, True),
     ],
 )
 def test_which_rules_are_for_a_finding(finding: dict[str, Any], rule: dict[str, Any], chosen: bool) -> None:
-    place = with_(PLACE, tags=frozenset({"t"}), networks=frozenset({"n"}), network_tags=frozenset({"nt"}))
+    """A place on two networks, of which only the first has the tag."""
+    place = with_(PLACE, tags=frozenset({T}), on={"n": frozenset({T}), "m": frozenset()})
     book = Rulebook(rules=(with_(RULE, **rule),))
     assert bool(rules_for(book, with_(FINDING, **finding), place)) == chosen

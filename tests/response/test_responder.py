@@ -130,6 +130,37 @@ def test_a_tenant_s_port_that_he_calls_the_clouds_own_is_restricted_as_any(cloud
     assert c.read(count_ports) == 2
 
 
+def test_who_numbers_his_network_by_addresses_that_are_never_touched_is_no_exception(cloud: Make) -> None:
+    """Only what operators hand out counts: a floating IP, or an address of an external or a shared network."""
+    c = cloud()
+    prefix = "192.0.2.0/24"
+    c.write_rules(c.rules_text() + f"never: {{addresses: ['{prefix}']}}\n")
+    own, outside, shared = c.subnet(c.net, prefix), c.outside(), c.network(ADMIN, shared=True)
+    c.subnet(shared, prefix, ADMIN)
+    handed, behind = c.port(shared)["id"], c.port(c.net)["id"]
+    c.update("ports", c.ports[0], {"fixed_ips": [{"subnet_id": own}]})
+    router = c.router(external_gateway_info={"network_id": outside})
+    plain = next(one["id"] for one in c.list("subnets", f"network_id={c.net}") if one["id"] != own)
+    c.act(router, "add_router_interface", {"subnet_id": plain})
+    c.create("floatingips", floating_network_id=outside, port_id=behind)
+    for port in (*c.ports, behind, handed):
+        c.find(port)
+    c.round()
+    assert [one.target for one in c.active()] == [c.ports[0]]
+
+
+def test_an_address_is_no_routers_because_a_router_has_it_elsewhere(cloud: Make) -> None:
+    c = cloud()
+    (fixed,) = c.get("ports", c.ports[0])["fixed_ips"]
+    elsewhere = c.network()
+    c.subnet(elsewhere, "10.0.0.0/16", gateway_ip=fixed["ip_address"])
+    (subnet,) = c.get("networks", elsewhere)["subnets"]
+    c.act(c.router(), "add_router_interface", {"subnet_id": subnet})
+    c.find(fixed["ip_address"], kind="address")
+    c.round()
+    assert [(one.target_kind, one.target) for one in c.active()] == [("address", fixed["ip_address"])]
+
+
 def test_asked_approved_denied_and_not_answered(cloud: Make) -> None:
     c = cloud(ports=3, mode="approve")
     for port in c.ports:

@@ -177,10 +177,13 @@ def test_in_dry_run_nobody_is_warned_or_limited(cloud: Make) -> None:
     assert [one.state for one in c.incidents()] == ["noted"]
 
 
-def test_who_did_not_opt_in_is_left_alone(cloud: Make) -> None:
-    rules = HEAVY.replace("PER", "port").replace("everyone: true", "tags: [metered]")
+def test_who_was_not_chosen_is_left_alone_until_an_operator_chooses_him(cloud: Make) -> None:
+    rules = HEAVY.replace("PER", "port").replace("everyone: true", "tags: ['operator:metered']")
     c = cloud(ports=2, rules=rules)
     uses(c, c.ports[0], 60)
     uses(c, c.ports[1], 45)
     minutes(c, 2)
     assert (c.active(), c.incidents()) == ([], [])
+    c.view("ports", "PUT {}/tags/{}", c.ports[0], "operator:metered")
+    minutes(c, 1)
+    assert [one.target for one in c.active()] == [c.ports[0]]

@@ -22,7 +22,7 @@ LIMIT_KBPS = 2000
 DAY_S, MINUTE_S = 86_400, 60
 RULES = """
 usage:
-  - {name: heavy, more_than_gb: 0.002, within_h: 1, for: {tags: [metered]}, mode: MODE,
+  - {name: heavy, more_than_gb: 0.002, within_h: 1, for: {tags: ['operator:metered']}, mode: MODE,
      do: {kind: rate_limit, rate_kbps: 2000, direction: both, lasts_h: 24}}
 """
 
@@ -36,7 +36,7 @@ def scene() -> Iterator[Scene]:
 def test_who_used_too_much_is_throttled_for_a_day_over_restarts_of_all(scene: Scene) -> None:
     heavy = scene.guest("heavy")
     cloud = connect(scene.lab).network
-    cloud.set_tags(cloud.get_port(heavy.port_id), ["metered"])
+    cloud.set_tags(cloud.get_port(heavy.port_id), ["operator:metered"])
     assert upload_kbps(scene, heavy) > 2 * LIMIT_KBPS
     begun_s = time.time()
     scene.await_act(heavy, "heavy")

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from suimon.model.findings import Finding, Role, Subject
+from suimon.model.specs.tags import OPERATORS
 
 Mode = Literal["dry_run", "approve", "act"]
 """What a rule does: note what it would have done, ask a person, act. A new rule begins with the first."""
@@ -26,20 +27,41 @@ USAGE = "usage:"
 """How the findings of usage rules begin in `detector`; the rule's name follows."""
 
 
+OperatorsTag = Annotated[str, Meta(pattern=f"^{OPERATORS}.", max_length=255)]
+OperatorsTags = Annotated[tuple[OperatorsTag, ...], Meta(max_length=10_000)]
+
+
 class Selector(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom a rule is for. As a choice, all that is said has to be so; as an exemption, any of it."""
+    """Whom a rule is for. As a choice, all that is said has to be so; as an exemption, any of it.
+
+    Tags are those that only operators give and take: by others a tenant would choose for himself.
+    """
 
     everyone: bool = False
     projects: Ids = ()
-    tags: Ids = ()
+    ports: Ids = ()
+    tags: OperatorsTags = ()
     """Of the port."""
     networks: Ids = ()
-    network_tags: Ids = ()
+    network_tags: OperatorsTags = ()
 
     @property
     def parts(self) -> tuple[tuple[str, ...], ...]:
-        """In the order of `Place.parts`."""
-        return self.projects, self.tags, self.networks, self.network_tags
+        return self.projects, self.ports, self.tags, self.networks, self.network_tags
+
+    def chooses(self, place: Place) -> bool:
+        """Whether all that is said is so. Who says nothing means nobody."""
+        have = (place.projects, place.port_ids, place.tags, place.networks, place.network_tags)
+        chosen = [there.intersection(said) for said, there in zip(self.parts, have, strict=True) if said]
+        return (self.everyone or bool(chosen)) and all(chosen)
+
+    def exempts(self, place: Place) -> bool:
+        """Whether any of it is so; of networks, all that the place is on: a tenant may make a port on another."""
+        given = place.projects.intersection(self.projects) | place.port_ids.intersection(self.ports)
+        if self.everyone or given or place.tags.intersection(self.tags):
+            return True
+        spared = [id_ in self.networks or not tags.isdisjoint(self.network_tags) for id_, tags in place.on.items()]
+        return bool(spared) and all(spared)
 
     def exempts_all_of(self, other: Selector) -> bool:
         """As an exemption: whoever `other` exempts."""
@@ -141,9 +163,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     projects: frozenset[str] = frozenset()
     port_ids: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
-    networks: frozenset[str] = frozenset()
-    network_tags: frozenset[str] = frozenset()
+    on: Mapping[str, frozenset[str]] = {}
+    """By network, its tags."""
     addresses: frozenset[str] = frozenset()
+    """Those that operators hand out: a tenant may number networks of his own as he likes."""
     bound: Mapping[str, str] = {}
     """The hosts of those ports that are bound."""
     infrastructure: bool = False
@@ -154,9 +177,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(self.bound.values())
 
     @property
-    def parts(self) -> tuple[frozenset[str], ...]:
-        """In the order of `Selector.parts`."""
-        return self.projects, self.tags, self.networks, self.network_tags
+    def networks(self) -> frozenset[str]:
+        return frozenset(self.on)
+
+    @property
+    def network_tags(self) -> frozenset[str]:
+        return frozenset(tag for tags in self.on.values() for tag in tags)
 
 
 AnyRule = DetectorRule | UsageRule
@@ -176,7 +202,5 @@ def rules_for(book: Rulebook, finding: Finding, place: Place) -> list[AnyRule]:
 
 
 def is_for(rule: DetectorRule | UsageRule, place: Place) -> bool:
-    """Whether the place is chosen and not exempted. Who chooses nobody means nobody."""
-    chosen = [have.intersection(said) for said, have in zip(rule.for_.parts, place.parts, strict=True) if said]
-    exempt = any(have.intersection(said) for said, have in zip(rule.but_for.parts, place.parts, strict=True))
-    return (rule.for_.everyone or bool(chosen)) and all(chosen) and not (exempt or rule.but_for.everyone)
+    """Whether the place is chosen and not exempted."""
+    return rule.for_.chooses(place) and not rule.but_for.exempts(place)

@@ -304,6 +304,7 @@ RULES: dict[str, Rule] = {
     "create_dhcp-network": admin,
     "delete_dhcp-network": admin,
     "get_dhcp-agents": admin,
+    "change_operators_tags": admin,
     "create_network:tags": owner,
     "update_network:tags": owner,
     "delete_network:tags": owner,
@@ -338,7 +339,7 @@ RULES: dict[str, Rule] = {
     "update_quota": admin,
     "delete_quota": admin,
 }
-"""Name → rule. Neutron's defaults, but for `port_block_rule` and `restriction`, which are ours."""
+"""Name → rule. Neutron's defaults, but for `port_block_rule`, `restriction` and `operators_tags`, which are ours."""
 _REPLACED: dict[str, Rule] = {}
 """What an operator's policy file says; empty without one."""
 

@@ -11,8 +11,9 @@ from sqlalchemy import bindparam, func, not_, select
 
 from suimon.model.findings import Subject
 from suimon.model.rulebook import Place
-from suimon.model.things import FloatingIp, Network, Port, Router, SecurityGroup, SecurityGroupRule, Thing
+from suimon.model.things import FloatingIp, Network, Port, Router, SecurityGroup, SecurityGroupRule, Subnet, Thing
 from suimon.model.touches import ROUTER_PORTS
+from suimon.resources.restrictions import is_handed_out
 from suimon.store.columns import address_digits
 from suimon.store.tables import IP_ALLOCATIONS, PORT_SECURITY_GROUPS, PORTS
 from suimon.store.tx import Tx
@@ -79,7 +80,10 @@ def _address(tx: Tx, subject: Subject) -> Place:
     floating = tx.select(FloatingIp, {"floating_ip_address": address})
     ids |= {holder for one in floating if (holder := one.holder_id or one.port_id)}
     ids -= {one.floating_port_id for one in floating}
-    place = _place(tx, Subject("address", address), tx.select(Port, {"id": ids}) if ids else [])
+    ports = tx.select(Port, {"id": ids}) if ids else []
+    # As a restriction does: a tenant's router may have the address of his guest on another network.
+    guests = [port for port in ports if not port.infrastructure]
+    place = _place(tx, Subject("address", address), guests or ports)
     outside = not ids and not floating
     return Place(target=place.target, ours=False, addresses=frozenset({address})) if outside else place
 
@@ -88,7 +92,6 @@ def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
     projects = frozenset(port.project_id for port in ports)
     networks = frozenset(port.network_id for port in ports)
     known = tx.select(Network, {"id": networks}) if networks else []
-    own = target.id if target.kind == "address" else None
     return Place(
         target=target,
         project_id=next(iter(projects)) if len(projects) == 1 else None,
@@ -96,9 +99,18 @@ def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
         projects=projects,
         port_ids=frozenset(port.id for port in ports),
         tags=frozenset(tag for port in ports for tag in port.tags),
-        networks=networks,
-        network_tags=frozenset(tag for network in known for tag in network.tags),
-        addresses=frozenset(fixed.ip for port in ports for fixed in port.fixed_ips) | ({own} if own else set()),
+        on={network.id: frozenset(network.tags) for network in known},
+        addresses=_handed_out(tx, ports),
         bound={port.id: port.binding_host for port in ports if port.binding_host},
         infrastructure=any(port.infrastructure for port in ports),
     )
+
+
+def _handed_out(tx: Tx, ports: Sequence[Port]) -> frozenset[str]:
+    """The addresses of these ports that operators give to others, those of floating IPs among them."""
+    held = {fixed.ip: fixed.subnet_id for port in ports for fixed in port.fixed_ips}
+    known = {subnet.id: is_handed_out(tx, subnet) for subnet in tx.select(Subnet, {"id": set(held.values())})}
+    ids = {port.id for port in ports}
+    floating = [one for way in ("port_id", "holder_id") for one in tx.select(FloatingIp, {way: ids})] if ids else []
+    given = {ip for ip, subnet_id in held.items() if known[subnet_id]}
+    return frozenset(given | {one.floating_ip_address for one in floating})

@@ -37,6 +37,7 @@ from suimon.resources.port_macs import require_macs_free, require_new_mac, with_
 from suimon.resources.port_security import require_secure, security_after, whole_pairs
 from suimon.resources.qos import require_policy
 from suimon.resources.subnets import formed_address, is_automatic
+from suimon.resources.tags import require_may_tag
 from suimon.store.errors import Stale, Taken
 from suimon.store.tables import IP_ALLOCATIONS, PORT_SECURITY_GROUPS
 from suimon.store.tables import NETWORKS as NETWORK_TABLE
@@ -369,6 +370,7 @@ def _differing(port: Port, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_may_set(actor: Actor, act: str, wanted: Mapping[str, Any], target: Target) -> None:
     require_act(actor, act, SPEC, wanted, target)
+    require_may_tag(actor, wanted.get("tags", ()))
     if str(wanted.get("device_owner", "")).startswith("network:"):
         require(actor, f"{act}:device_owner:network", target)
     fixed_ips = wanted.get("fixed_ips", UNGIVEN)

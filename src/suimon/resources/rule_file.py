@@ -10,7 +10,7 @@ rules:
 usage:
   - name: heavy
     more_than_gb: 50
-    for: {tags: [metered]}
+    for: {tags: ['operator:metered']}
     do: {kind: rate_limit, rate_kbps: 10000, lasts_h: 24}
 """
 

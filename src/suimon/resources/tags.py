@@ -13,13 +13,15 @@ from suimon.model.actor import Actor
 from suimon.model.attributes import Shown, Spec, Target
 from suimon.model.checks import Unfit
 from suimon.model.errors import NotFound
-from suimon.model.specs.tags import require_few, tag_list
+from suimon.model.specs.tags import OPERATORS, require_few, tag_list
 from suimon.model.things import Network, Thing
 from suimon.resources.collection import require_revision
-from suimon.resources.persona import require
+from suimon.resources.persona import permits, require
 from suimon.resources.resource import Asked, Resource, View, Views
 from suimon.store.tx import Tx
 
+OPERATORS_TAGS: Final = "change_operators_tags"
+"""The rule that says who gives and takes them."""
 _TAGS: Final = checks.having({"tags": checks.schema_of(tag_list)}, "tags")
 _LIST: Final = "{}/tags"
 _ONE: Final = "{}/tags/{}"
@@ -36,6 +38,12 @@ class Kind(NamedTuple):
         thing = self.get(tx, actor, id_).thing
         assert isinstance(thing, Thing)
         return thing
+
+
+def require_may_tag(actor: Actor, tags: Iterable[str]) -> None:
+    """Raises Forbidden for tags among these that only operators give and take."""
+    if any(tag.startswith(OPERATORS) for tag in tags):
+        require(actor, OPERATORS_TAGS, Target(""))
 
 
 def tagged(resources: Mapping[str, Resource]) -> dict[str, Resource]:
@@ -76,32 +84,35 @@ def _look_up(kind: Kind, tx: Tx, actor: Actor, asked: Asked) -> None:
 @checks.takes(_TAGS)
 def _replace(kind: Kind, tx: Tx, actor: Actor, asked: Asked) -> object:
     tags = _given(asked.body)
-    _set(kind, tx, _writable(kind, tx, actor, asked, "update"), tags)
-    return asked.body
+    thing = _writable(kind, tx, actor, asked, "update")
+    kept = _kept(actor, thing) - set(tags)
+    _set(kind, tx, actor, thing, {*tags, *kept})
+    return {"tags": [*tags, *sorted(kept)]} if kept else asked.body
 
 
 @checks.takes(_TAGS)
 def _add(kind: Kind, tx: Tx, actor: Actor, asked: Asked) -> object:
     tags = _given(asked.body)
     thing = _writable(kind, tx, actor, asked, "create")
-    _set(kind, tx, thing, {*thing.tags, *tags})
+    _set(kind, tx, actor, thing, {*thing.tags, *tags})
     return asked.body
 
 
 def _add_one(kind: Kind, tx: Tx, actor: Actor, asked: Asked) -> None:
     (tag,) = _given({"tags": [asked.ids[1]]})
     thing = _writable(kind, tx, actor, asked, "update")
-    _set(kind, tx, thing, {*thing.tags, tag})
+    _set(kind, tx, actor, thing, {*thing.tags, tag})
 
 
 def _clear(kind: Kind, tx: Tx, actor: Actor, asked: Asked) -> None:
-    _set(kind, tx, _writable(kind, tx, actor, asked, "delete"), ())
+    thing = _writable(kind, tx, actor, asked, "delete")
+    _set(kind, tx, actor, thing, _kept(actor, thing))
 
 
 def _remove_one(kind: Kind, tx: Tx, actor: Actor, asked: Asked) -> None:
     thing = _writable(kind, tx, actor, asked, "delete")
     _require_tag(thing, asked.ids[1])
-    _set(kind, tx, thing, set(thing.tags) - {asked.ids[1]})
+    _set(kind, tx, actor, thing, set(thing.tags) - {asked.ids[1]})
 
 
 def _writable(kind: Kind, tx: Tx, actor: Actor, asked: Asked, act: str) -> Thing:
@@ -117,9 +128,15 @@ def _writable(kind: Kind, tx: Tx, actor: Actor, asked: Asked, act: str) -> Thing
     return thing
 
 
-def _set(kind: Kind, tx: Tx, thing: Thing, wanted: Iterable[str]) -> None:
-    """A thing that keeps the tags that it has is not changed."""
+def _kept(actor: Actor, thing: Thing) -> set[str]:
+    """Operators' tags stay when somebody else replaces or takes away all."""
+    return set() if permits(actor, OPERATORS_TAGS) else {tag for tag in thing.tags if tag.startswith(OPERATORS)}
+
+
+def _set(kind: Kind, tx: Tx, actor: Actor, thing: Thing, wanted: Iterable[str]) -> None:
+    """A thing that keeps the tags that it has is not changed. Raises Forbidden for an operators' tag."""
     tags = tuple(sorted(wanted))
+    require_may_tag(actor, set(tags) ^ set(thing.tags))
     require_few(kind.spec.plural, tags)
     if tags != thing.tags:
         tx.change(thing, tags=tags)

@@ -39,7 +39,7 @@ usage:
   - name: heavy
     more_than_gb: 0.003
     within_h: 1
-    for: {tags: [metered]}
+    for: {tags: ['operator:metered']}
     do: {kind: rate_limit, rate_kbps: 2000, direction: both, lasts_h: 0.004}
     mode: MODE
 """
@@ -71,7 +71,7 @@ def _put_rules(guide: Guide) -> None:
         file = guide.lab.layout.directory / "rulebook.yaml"
         file.write_text(_RULES.replace("MODE", mode))
         guide.suimon("rulebook", "put", str(file), "--why", f"the tour: {mode}")
-    guide.cloud.run("port", "set", "--tag", "metered", "blue2")
+    guide.cloud.run("port", "set", "--tag", "operator:metered", "blue2")
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from suimon.model.errors import BadRequest
 MAX_TAGS: Final = 50
 """Of one thing, as in Neutron."""
 MAX_LENGTH: Final = 255
+OPERATORS: Final = "operator:"
+"""How the tags begin that only operators give and take: what rules choose and exempt by."""
 
 
 @checks.takes(
