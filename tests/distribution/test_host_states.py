@@ -33,13 +33,15 @@ class Clocks:
         self.wall, self.passed_s = NOW, 1000.0
 
 
-def on_two_controllers(folder: Path, body: Body, note_hosts_every_s: float, clocks: Clocks | None = None) -> None:
+def on_two_controllers(
+    folder: Path, body: Body, note_hosts_every_s: float, clocks: Clocks | None = None, *, silent_after_s: float = 120
+) -> None:
     """The first runs; the second is another process's."""
     told = clocks or Clocks()
 
     async def run() -> None:
         async with open_store(folder) as store, asyncio.timeout(PATIENCE_S):
-            config = DistributionConfig(note_hosts_every_s=note_hosts_every_s)
+            config = DistributionConfig(note_hosts_every_s=note_hosts_every_s, silent_after_s=silent_after_s)
             here = Distribution(config, store, hosts, lambda: NOW)
             there = Distribution(config, store, hosts, lambda: told.wall, lambda: told.passed_s)
             await put(store, HV1)
@@ -173,6 +175,21 @@ def test_a_host_that_is_gone_has_no_state(tmp_path: Path) -> None:
         assert await store.read(hosts.noted_states) == {}
 
     on_two_controllers(tmp_path, body, 3600)
+
+
+@pytest.mark.parametrize(("silent_after_s", "silent"), [(0, True), (3600, False)])
+def test_who_was_not_heard_of_is_silent_unless_the_controller_just_began(
+    tmp_path: Path, silent_after_s: float, silent: bool
+) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        gateway = make_host("gw", "192.0.2.9", "public")
+        await put(store, msgspec.structs.replace(gateway, joined_at=NOW - timedelta(days=1)))
+        await here.report(HV1, report(store))
+        await noted(store)
+        told = await store.read(lambda tx: tx.select(things.Host, {"silent": True}))
+        assert [host.name for host in told] == ["gw"] * silent
+
+    on_two_controllers(tmp_path, body, 0.01, silent_after_s=silent_after_s)
 
 
 def drifted(store: Store, owner: str, age_s: float = 5.0) -> view.Report:

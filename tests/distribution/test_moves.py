@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from suimon.distribution.dispatch import Dispatcher
@@ -108,7 +109,8 @@ def test_where_a_guest_is_waited_for_its_floating_ip_is_known(tmp_path: Path) ->
     with_dispatcher(tmp_path, body)
 
 
-def test_when_a_gateway_host_is_drained_another_hears_of_its_routers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["drained", "silent"])
+def test_when_a_gateway_host_leads_no_more_another_hears_of_its_routers(tmp_path: Path, state: str) -> None:
     """It did not hold them, the log names none of them, and who held them is not linked to this controller."""
 
     async def body(store: Store, dispatcher: Dispatcher) -> None:
@@ -122,8 +124,8 @@ def test_when_a_gateway_host_is_drained_another_hears_of_its_routers(tmp_path: P
         await settle(store, dispatcher)
         follower = await connected(dispatcher, third)
         assert ("router", router.id) not in follower.objects
-        drained = hosts[leaders[0].host]
-        await write(store, lambda tx: tx.update(drained, replace(drained, drained=True)))
+        first = hosts[leaders[0].host]
+        await write(store, lambda tx: tx.update(first, replace(first, **{state: True})))
         await settle(store, dispatcher)
         await follower.drain()
         assert ("router", router.id) in follower.objects

@@ -17,7 +17,7 @@ router r1 blue4=IP@MAC red4=IP@MAC gateway=public@IP@MAC@NEXTHOP
   … qos=slow limited=ADDRESS@slow,…                  policies of the gateway, and of what is forwarded
   … proxied=IP,IP                                    an NDP proxy, for these
 floating f1 public ADDRESS MAC port=vm1 router=r1 qos=slow fixed=IP  (by default the first of the port's)
-gateways ext h1,h2                                   the hosts that lead routers out to physnet ext
+gateways ext h1,h2 silent=h2                         the hosts that lead routers out to physnet ext
 port vm1 h1 blue MAC IP ofport=1 besides=h2          also bound to h2, where it isn't active (yet, or any more)
 qos slow limit:egress:10000 packets:ingress:5/2 dscp:-:26 block:egress:tcp/25
 restrict r1 port vm1 port_block:egress:tcp/25 ends=SECONDS reason=WORD   (port: project= cloud=yes)
@@ -315,8 +315,9 @@ def _outside6(options: Options) -> tuple[str | None, str | None]:
     return nexthop or None, ip or None
 
 
-def _gateways(cloud: Cloud, name: str, words: list[str], _: Options) -> None:
-    cloud.put(view.Gateways(name, candidates((host, cloud.hosts[host].vtep) for host in words[0].split(","))))
+def _gateways(cloud: Cloud, name: str, words: list[str], options: Options) -> None:
+    hosts = [(host, cloud.hosts[host].vtep) for host in words[0].split(",")]
+    cloud.put(view.Gateways(name, candidates(hosts, silent=options.pop("silent", "").split(","))))
 
 
 def _floating(cloud: Cloud, name: str, words: list[str], options: Options) -> None:

@@ -89,6 +89,18 @@ def test_a_host_without_tunnels_is_no_candidate():
     assert candidates([("h1", None)]) == ()
 
 
+def test_behind_hosts_that_are_silent_others_stand_by_and_nobody_loses_a_place() -> None:
+    attached = [(each.host, each.vtep) for each in HOSTS[:5]]
+    for router in (f"r{number}" for number in range(200)):
+        before = [each.host for each in ranked(router, candidates(attached))]
+        for silent in ({before[0]}, {before[1]}, set(before)):
+            after = ranked(router, candidates(attached, silent=silent))
+            assert [each.host for each in after[:2]] == before, "its agent alone may be dead"
+            assert [each.silent for each in after[2:]] == [False] * len(silent)
+        everybody = {host for host, _ in attached}
+        assert [each.host for each in ranked(router, candidates(attached, silent=everybody))] == before
+
+
 def test_a_drained_host_leads_nothing_that_another_can_and_stands_by_for_what_it_had() -> None:
     routers = [f"r{number}" for number in range(200)]
     drained = candidates(((each.host, each.vtep) for each in HOSTS), {"h3"})

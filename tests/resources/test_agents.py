@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from suimon.model.things import Host
 from suimon.resources import hosts
 from suimon.resources.agents import SEEN_WITHIN
 from tests.resources.world import ADMIN, ALICE, NOBODY, World, refused
@@ -109,3 +110,20 @@ def test_how_full_networks_are(world: World) -> None:
     assert world.list("network-ip-availabilities", by=ALICE) == []
     with refused("NetworkNotFound"):
         world.get("network-ip-availabilities", network, ALICE)
+
+
+def test_a_host_is_silent_while_nothing_is_heard_of_it(world: World, ids: dict[str, str]) -> None:
+    """Those who lead routers out with it are told when that turns, and else nothing is written."""
+
+    def silent() -> list[str]:
+        world.write(lambda tx: hosts.note_silent(tx, timedelta(minutes=2)))
+        return [host.name for host in world.read(lambda tx: tx.select(Host, {"silent": True}))]
+
+    world.write(lambda tx: hosts.note_seen(tx, {"hv1"}))
+    assert silent() == []
+    world.clock_ahead(timedelta(minutes=2, seconds=1))
+    assert silent() == ["hv1"]
+    before = world.read(lambda tx: tx.position())
+    assert silent() == ["hv1"] and world.read(lambda tx: tx.position()) == before
+    world.write(lambda tx: hosts.note_seen(tx, {"hv1"}))
+    assert silent() == []

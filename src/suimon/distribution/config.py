@@ -27,3 +27,5 @@ class DistributionConfig(msgspec.Struct, frozen=True):
     """How long a host may take to answer what its switch would do."""
     note_hosts_every_s: float = 30.0
     """How often the store is told which hosts were heard of, for all controllers to know."""
+    silent_after_s: float = 120.0
+    """How long no controller has heard of a host for which another gateway host then stands by."""

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from itertools import islice
@@ -65,6 +65,7 @@ class HostActs(Protocol):
     def end_acceptance(self, tx: Tx, name: str) -> None: ...
     def note_schema(self, tx: Tx, name: str, schema: int) -> Host: ...
     def note_seen(self, tx: Tx, names: Collection[str]) -> None: ...
+    def note_silent(self, tx: Tx, silent_after: timedelta) -> None: ...
     def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
     def noted_states(self, tx: Tx) -> dict[str, str]: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
@@ -100,6 +101,7 @@ class Distribution:
         """Who gets to know what hosts counted, if anybody."""
         self._dispatcher = Dispatcher(config, store)
         self._presence = Presence(passing)
+        self._passing, self._begun_s = passing, passing()
         self._known: dict[str, Host] = {}
         """By the hash of their credentials, hosts that are as they were when `host_changes` was `_known_at`."""
         self._known_at = -1
@@ -278,6 +280,9 @@ class Distribution:
     def _note(self, names: Collection[str], states: Mapping[str, HostState], tx: Tx) -> dict[str, str]:
         """What was noted before, by all. What it says of drifts stays: this controller may have begun after them."""
         self._acts.note_seen(tx, names)
+        # Whoever just began hasn't given them the time to say anything.
+        if self._passing() - self._begun_s > self.config.silent_after_s:
+            self._acts.note_silent(tx, timedelta(seconds=self.config.silent_after_s))
         before = self._acts.noted_states(tx)
         told = {name: state.with_trail(_read(before.get(name, ""))) for name, state in states.items()}
         self._acts.note_states(tx, {name: msgspec.json.encode(state).decode() for name, state in told.items()})

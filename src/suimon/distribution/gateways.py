@@ -110,16 +110,17 @@ def drain_revision(tx: Tx, host: str) -> int:
 def attached_hosts(tx: Tx) -> dict[str, tuple[view.GatewayHost, ...]]:
     """By physical network, the hosts that have it and can be reached by tunnels."""
     attached: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
-    drained = set()
-    for name, vtep, physnets, is_drained in tx.rows(_HOSTS, {}):
+    drained, silent = set(), set()
+    for name, vtep, physnets, is_drained, is_silent in tx.rows(_HOSTS, {}):
         drained |= {name} if is_drained else set()
+        silent |= {name} if is_silent else set()
         for physnet in _TEXTS.decode(physnets):
             attached[physnet].append((name, vtep))
-    return {physnet: candidates(hosts, drained) for physnet, hosts in attached.items()}
+    return {physnet: candidates(hosts, drained, silent) for physnet, hosts in attached.items()}
 
 
 _NEWEST: Final = select(func.max(CHANGES.c.revision)).where(CHANGES.c.kind == "host", CHANGES.c.id == bindparam("host"))
-_HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets, HOSTS.c.drained).where(
+_HOSTS: Final = select(HOSTS.c.name, HOSTS.c.tunnel_ip, HOSTS.c.physnets, HOSTS.c.drained, HOSTS.c.silent).where(
     HOSTS.c.physnets != "[]"
 )
 _EXTERNAL: Final = select(NETWORKS.c.id, NETWORKS.c.physnet).where(

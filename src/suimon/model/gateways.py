@@ -22,17 +22,21 @@ RANKS: Final = 2
 def ranked(router_id: str, candidates: tuple[GatewayHost, ...]) -> tuple[GatewayHost, ...]:
     """The hosts of a router, the first choice first; fewer than `RANKS` if there are no more.
 
-    Of drained hosts those stand by that would be among the first otherwise, behind the others: nothing that a router
-    has on a host ends because the host is drained.
+    One that is silent may be dead, or only its agent is: it keeps its place, and behind it there are as many that are
+    not, so that two that die together leave nobody without a way out. Of drained hosts those stand by that would be
+    among the first otherwise, behind the others: nothing that a router has on a host ends because the host is drained.
     """
     order = sorted(candidates, key=lambda each: _weight(router_id, each.host), reverse=True)
-    serving = [each for each in order if not each.drained][:RANKS]
-    return (*serving, *(each for each in order[:RANKS] if each.drained))
+    undrained = [each for each in order if not each.drained]
+    chosen = {*undrained[:RANKS], *[each for each in undrained if not each.silent][:RANKS]}
+    return (*(each for each in order if each in chosen), *(each for each in order[:RANKS] if each.drained))
 
 
-def candidates(hosts: Iterable[tuple[str, str | None]], drained: Container[str] = ()) -> tuple[GatewayHost, ...]:
+def candidates(
+    hosts: Iterable[tuple[str, str | None]], drained: Container[str] = (), silent: Container[str] = ()
+) -> tuple[GatewayHost, ...]:
     """Of (name, tunnel address) those that can be reached by tunnels, in one order."""
-    return tuple(sorted(GatewayHost(host, vtep, host in drained) for host, vtep in hosts if vtep))
+    return tuple(sorted(GatewayHost(host, vtep, host in drained, host in silent) for host, vtep in hosts if vtep))
 
 
 def _weight(router_id: str, host: str) -> bytes:

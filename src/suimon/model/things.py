@@ -539,7 +539,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
     `credential_hash` is what is kept of its credential. `accepted_epoch` is the store's epoch in which an operator
     accepted a snapshot that the host held back, until the host acknowledged it; otherwise 0. `seen_at` is when some
-    controller last heard of it, give or take half a minute. A `drained` host is being taken out of service.
+    controller last heard of it, give or take half a minute. A `drained` host is being taken out of service. Of a
+    `silent` one nothing was heard for a while: others stand by for what it does for others.
     """
 
     name: str
@@ -551,6 +552,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     accepted_epoch: int = 0
     seen_at: datetime | None = None
     drained: bool = False
+    silent: bool = False
 
 
 class Collector(msgspec.Struct, frozen=True, kw_only=True):

@@ -195,7 +195,8 @@ def _restriction(restriction: things.Restriction) -> Facts:
 
 
 def _host(host: things.Host) -> Facts:
-    return {("gateways", physnet, f"physnet:{physnet}"): (host.tunnel_ip, host.drained) for physnet in host.physnets}
+    known = (host.tunnel_ip, host.drained, host.silent)
+    return {("gateways", physnet, f"physnet:{physnet}"): known for physnet in host.physnets}
 
 
 def _qos_policy(policy: things.QosPolicy) -> Facts:

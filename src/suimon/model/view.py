@@ -18,7 +18,7 @@ from suimon.model import restriction
 from suimon.model.counts import Reading
 from suimon.model.questions import CountDrops, Look, Question
 
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 
 Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
@@ -318,11 +318,14 @@ class Router(msgspec.Struct, frozen=True, tag="router"):
 
 
 class GatewayHost(msgspec.Struct, frozen=True, order=True):
-    """A host that can lead routers out, and its tunnel address. One that is drained leads none if another can."""
+    """A host that can lead routers out, and its tunnel address. One that is drained leads none if another can; for one
+    that is silent, as the controller hasn't heard of it for a while, another stands by.
+    """
 
     host: str
     vtep: str
     drained: bool = False
+    silent: bool = False
 
 
 class Gateways(msgspec.Struct, frozen=True, tag="gateways"):

@@ -11,7 +11,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from suimon.model import view
 from suimon.model.actor import SYSTEM, Actor
@@ -31,6 +31,14 @@ _SEEN: Final = (
     update(HOSTS)
     .where(or_(HOSTS.c.name.in_(bindparam("names", expanding=True)), HOSTS.c.seen_at > bindparam("now")))
     .values(seen_at=bindparam("now"))
+)
+_TURNED: Final = (
+    select(HOSTS.c.name)
+    .where(
+        HOSTS.c.physnets != "[]",
+        HOSTS.c.silent == (func.coalesce(HOSTS.c.seen_at, HOSTS.c.joined_at) >= bindparam("since")),
+    )
+    .order_by(HOSTS.c.name)
 )
 _STATES: Final = select(HOST_STATES.c.host, HOST_STATES.c.state)
 _FORGET_STATES: Final = delete(HOST_STATES).where(HOST_STATES.c.host.in_(bindparam("names", expanding=True)))
@@ -162,6 +170,14 @@ def note_seen(tx: Tx, names: Collection[str]) -> None:
     """
     if names:
         tx.run(_SEEN, {"names": list(names), "now": time_text(tx.now)})
+
+
+def note_silent(tx: Tx, silent_after: timedelta) -> None:
+    """Of these nothing was heard for so long, and of those again something: who leads routers out with them is told."""
+    for (name,) in tx.rows(_TURNED, {"since": time_text(tx.now - silent_after)}):
+        host = tx.get(Host, name)
+        if host is not None:
+            tx.update(host, msgspec.structs.replace(host, silent=not host.silent))
 
 
 def note_states(tx: Tx, states: Mapping[str, str]) -> None:

@@ -22,6 +22,7 @@ def upgrade() -> None:
             postgresql_where=condition,
         )
     op.add_column("hosts", sa.Column("drained", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("hosts", sa.Column("silent", sa.Boolean(), nullable=False, server_default=sa.false()))
     legs = sa.text("device_owner = 'network:router_interface'")
     op.create_index("ix_ports_router_legs", "ports", ["network_id"], sqlite_where=legs, postgresql_where=legs)
     _virtual_addresses()
