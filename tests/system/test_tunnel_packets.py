@@ -26,12 +26,13 @@ subnet w4 w 10.0.2.0/24 gateway=10.0.2.1
 subnet v6 v 2001:db8:100::/64 gateway=2001:db8:100::1
 subnet g6 g 2001:db8:101::/64 gateway=2001:db8:101::1
 group open egress:any ingress:any egress6:any ingress6:any
-router r v6=2001:db8:100::1@{MAC}f1 g6=2001:db8:101::1@{MAC}f2
+router r v6=2001:db8:100::1@{MAC}f1 g6=2001:db8:101::1@{MAC}f2 v4=10.0.0.1@{MAC}f1 g4=10.0.1.1@{MAC}f2
 port v1 h1 v {MAC}01 10.0.0.11 2001:db8:100::11 groups=open
 port g1 h1 g {MAC}02 10.0.1.11 groups=open
 port w1 h1 w {MAC}03 10.0.2.11 groups=open
 port v2 h2 v {MAC}11 10.0.0.12 2001:db8:100::12 groups=open
 port g2 h2 g {MAC}12 10.0.1.12 2001:db8:101::12 groups=open
+port v3 h1 v {MAC}04 10.0.0.13 2001:db8:100::13 groups=open
 port w2 h2 w {MAC}13 10.0.2.12 groups=open
 """
 
@@ -104,6 +105,26 @@ def test_ipv6_crosses_as_well_and_routed(clouds: list[LiveCloud], address: str, 
             with accepted:
                 accepted.settimeout(patient(5))
                 assert accepted.recv(100) == b"over the tunnel"
+
+
+@pytest.mark.parametrize("address", ["10.0.0.13", "2001:db8:100::13", "10.0.1.11"])
+def test_what_never_leaves_its_host_never_touches_a_tunnel(clouds: list[LiveCloud], address: str) -> None:
+    """On one network, and by a router to another: the questions for the neighbour as well as what is said to it."""
+    near, _ = clouds
+    near.await_addresses()
+    before = [_sent(near, kind) for kind in KINDS]
+    assert near.pings("v1", address) == 3
+    with near.socket("g1" if address == "10.0.1.11" else "v3", socket.SOCK_STREAM, 8001, _family(address)) as listener:
+        listener.listen()
+        with near.socket("v1", socket.SOCK_STREAM, 0, _family(address)) as client:
+            client.connect((address, 8001))
+            accepted, _ = listener.accept()
+            accepted.close()
+    assert [_sent(near, kind) for kind in KINDS] == before
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _sent(cloud: LiveCloud, kind: str) -> int:
