@@ -109,18 +109,20 @@ def test_ipv6_crosses_as_well_and_routed(clouds: list[LiveCloud], address: str, 
 
 @pytest.mark.parametrize("address", ["10.0.0.13", "2001:db8:100::13", "10.0.1.11"])
 def test_what_never_leaves_its_host_never_touches_a_tunnel(clouds: list[LiveCloud], address: str) -> None:
-    """On one network, and by a router to another: the questions for the neighbour as well as what is said to it."""
+    """On one network, and by a router to another. What guests say to all (RFC 4861, RFC 9777) may cross meanwhile: that
+    is a few packets, not hundreds.
+    """
     near, _ = clouds
     near.await_addresses()
     before = [_sent(near, kind) for kind in KINDS]
-    assert near.pings("v1", address) == 3
+    assert near.pings("v1", address, "-c200", "-i0.01") == 200
     with near.socket("g1" if address == "10.0.1.11" else "v3", socket.SOCK_STREAM, 8001, _family(address)) as listener:
         listener.listen()
         with near.socket("v1", socket.SOCK_STREAM, 0, _family(address)) as client:
             client.connect((address, 8001))
             accepted, _ = listener.accept()
             accepted.close()
-    assert [_sent(near, kind) for kind in KINDS] == before
+    assert sum(_sent(near, kind) for kind in KINDS) - sum(before) < 20
 
 
 def _family(address: str) -> socket.AddressFamily:
