@@ -185,7 +185,8 @@ def facts_misread(root: Path) -> Iterator[Mutant]:
 
 def meters_misread(root: Path) -> Iterator[Mutant]:
     """The same of what turns counters into samples and rolls them up."""
-    for path in ("agent/meter.py", "dataplane/devices.py", "telemetry/meter/ledger.py", "telemetry/meter/history.py"):
+    metering = (f"telemetry/meter/{stem}.py" for stem in ("ledger", "history", "windows"))
+    for path in ("agent/meter.py", "dataplane/devices.py", *metering):
         yield from _conditions_false(root, path, "meter")
 
 
@@ -336,7 +337,7 @@ _OF_THE_GATE = tuple(
 )
 _OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
 _OF_METERS = (
-    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history")),
+    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history", "windows")),
     *("tests/agent/test_meter.py", "tests/api/test_usage.py", "tests/dataplane/test_devices.py"),
 )
 _OF_ENFORCEMENT = tuple(

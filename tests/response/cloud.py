@@ -50,6 +50,8 @@ class Senses:
         self.tries: bool | None = None
         """What hosts say when they are asked, if they can be."""
         self.asked = 0
+        self.away = self.never_summed = False
+        """Whether the meter's sums can't be had, or take forever."""
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         if self.stuck:
@@ -70,8 +72,16 @@ class Senses:
         found = self.counted.pop(0) if self.counted else None
         return [found] if found else []
 
-    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
-        return {id_: sum(used for at, used in many if begun_s <= at <= ended_s) for id_, many in self.bytes.items()}
+    async def used(self, rule: UsageRule, now_s: float) -> Mapping[str, int]:
+        if self.away:
+            raise TimeoutError
+        if self.never_summed:
+            await asyncio.Event().wait()
+        since_s = now_s - rule.within_h * 3600.0
+        return {id_: await self.used_since(rule, id_, since_s, now_s) for id_ in self.bytes}
+
+    async def used_since(self, rule: UsageRule, id_: str, since_s: float, now_s: float) -> int:
+        return sum(used for at, used in self.bytes[id_] if since_s <= at <= now_s)
 
     async def offsets(self) -> Mapping[str, float]:
         return self.clocks
@@ -125,7 +135,7 @@ class Cloud(World):
         """Of the responder, and of others at the same time; and of what ends restrictions."""
 
         async def together() -> None:
-            for step in (Responder.measure, Responder.round, Responder.care):
+            for step in (Responder.measure, Responder.round, Responder.care, Responder.mind):
                 await asyncio.gather(*(step(each) for each in (self.responder, *more)))
             await Expiry(ExpiryConfig(), self.store).look()
 

@@ -99,21 +99,40 @@ def test_what_sends_too_little_does_not_hold_and_what_is_not_counted_is_not_know
 @pytest.mark.parametrize(
     ("rule", "used"),
     [
-        ({}, {"p1": 2000 * 60, "p2": 0}),
-        ({"outside": False}, {"p1": 4000 * 60, "p2": 0}),
-        ({"direction": "egress"}, {"p1": 500 * 60, "p2": 0}),
+        ({}, {"p1": 2000 * 60}),
+        ({"outside": False}, {"p1": 4000 * 60}),
+        ({"direction": "egress"}, {"p1": 500 * 60}),
         ({"direction": "ingress", "per": "project"}, {"red": 1500 * 60}),
     ],
 )
 def test_sums_as_the_rule_counts_from_the_first_full_minute(
     history: History, rule: dict[str, object], used: dict[str, int]
 ) -> None:
-    found = asked(history, lambda m: asyncio.run(m.used(with_(RULE, **rule), BEGAN_S + 15, BEGAN_S + 120)))
+    now_s = BEGAN_S + 15 + 3600
+    found = asked(history, lambda m: asyncio.run(m.used(with_(RULE, within_h=1, **rule), now_s)))
     assert dict(found) == used
+
+
+def test_sums_of_one_since_a_limit_are_from_the_next_full_minute(history: History) -> None:
+    def since(rule: UsageRule, id_: str, since_s: float) -> int:
+        return asked(history, lambda m: asyncio.run(m.used_since(rule, id_, since_s, BEGAN_S + 120)))
+
+    assert [since(RULE, "p1", BEGAN_S + 15), since(RULE, "p1", BEGAN_S + 61)] == [2000 * 60, 0]
+    assert [since(with_(RULE, per="project"), "red", BEGAN_S + 15), since(RULE, "p2", BEGAN_S)] == [2000 * 60, 0]
+
+
+def test_sums_are_kept_while_somebody_asks_for_them(history: History) -> None:
+    metered = Metered(Meters(MetersConfig(), history, lambda: BEGAN_S), lambda: BEGAN_S)
+    for ahead_s in (120, 180, 240):
+        asyncio.run(metered.used(RULE, BEGAN_S + ahead_s))
+        asyncio.run(metered.used_since(RULE, "p1", BEGAN_S + 15, BEGAN_S + ahead_s))
+    assert len(metered._windows) == 2
+    asyncio.run(metered.used(RULE, BEGAN_S + 7200))
+    assert len(metered._windows) == 1
 
 
 def test_a_meter_that_is_away_is_not_known(tmp_path: Path) -> None:
     away = History(Config(), Database(f"sqlite:///{tmp_path}/nowhere/metering.db"))
     assert asked(away, lambda m: asyncio.run(m.look(finding(), place("port", "p1")))).holds is None
     with pytest.raises(TimeoutError):
-        asked(away, lambda m: asyncio.run(m.used(RULE, BEGAN_S, BEGAN_S + 60)))
+        asked(away, lambda m: asyncio.run(m.used(RULE, BEGAN_S + 60)))

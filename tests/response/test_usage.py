@@ -1,15 +1,18 @@
 """Usage rules with a clock that the test moves: throttled, warned, released, over restarts of everything."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from suimon.model.incidents import Incident
+from suimon.model.things import Restriction
 from suimon.resources.remedies import deny
 from suimon.response.senses import Rate
+from tests.patience import patient
 from tests.resources.world import ADMIN
-from tests.response.cloud import Cloud
+from tests.response.cloud import SPAM, Cloud
 
 Make = Callable[..., Cloud]
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -187,3 +190,53 @@ def test_who_was_not_chosen_is_left_alone_until_an_operator_chooses_him(cloud: M
     c.view("ports", "PUT {}/tags/{}", c.ports[0], "operator:metered")
     minutes(c, 1)
     assert [one.target for one in c.active()] == [c.ports[0]]
+
+
+def test_sums_that_never_come_keep_no_restriction_from_going_on(cloud: Make) -> None:
+    c = cloud(rules=SPAM + HEAVY.replace("PER", "port"))
+    c.senses.never_summed = c.senses.tries = True
+    c.find(c.ports[0])
+    c.loop.run_until_complete(c.responder.round())
+    (block,) = c.active()
+    assert block.expires_at
+    c.clock_ahead(block.expires_at - c.now() - timedelta(seconds=20))
+
+    async def follow() -> None:
+        running = asyncio.create_task(c.responder.run())
+        try:
+            with c.store.subscribe() as changed:
+                async with asyncio.timeout(patient(20)):
+                    while (await c.store.read(lambda tx: tx.get(Restriction, block.id))) == block:
+                        await changed.wait()
+                        changed.clear()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    c.loop.run_until_complete(follow())
+    assert [one.state for one in c.active()] == ["active"]
+    assert "prolonged" in c.timeline(c.incident().id)
+
+
+def test_sums_that_come_late_are_an_alarm_once_a_day(cloud: Make) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"))
+    c.senses.away = True
+    minutes(c, 10)
+    assert c.incidents(rule="usage-late") == []
+    minutes(c, 5)
+    (late,) = c.incidents(rule="usage-late")
+    assert "not been looked at" in c.words(late.id, "alarm")[0]
+    c.senses.away = False
+    uses(c, c.ports[0], 51)
+    minutes(c, 1)
+    assert len(c.active()) == 1
+    c.clock_ahead(24 * HOUR)
+    minutes(c, 15)
+    assert len(c.incidents(rule="usage-late")) == 1
+
+
+def test_without_usage_rules_no_sums_are_missed(cloud: Make) -> None:
+    c = cloud()
+    c.senses.away = True
+    minutes(c, 15)
+    assert c.incidents() == []

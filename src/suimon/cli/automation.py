@@ -32,7 +32,7 @@ class AutomationConfig(msgspec.Struct, frozen=True):
     """`acts`: whether findings, usage and what policies call for lead to anything here. What is in force ends on time
     all the same.
 
-    `usage_every_s`: how often what usage rules count is summed, which costs what the cloud's ports are.
+    `usage_every_s`: how often it is looked whether anybody used more than usage rules allow.
     """
 
     acts: bool = True

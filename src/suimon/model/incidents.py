@@ -19,7 +19,11 @@ CLOCK_OFF: Final = "host-clock-off"
 OUTSIDE_BECAME_OURS: Final = "outside-address-became-ours"
 DETECTOR_FAILED: Final = "detector-failed"
 COLLECTOR_SILENT: Final = "collector-silent"
-ALARMS: Final = (BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OUTSIDE_BECAME_OURS, DETECTOR_FAILED, COLLECTOR_SILENT)
+USAGE_LATE: Final = "usage-late"
+ALARMS: Final = (
+    *(BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OUTSIDE_BECAME_OURS),
+    *(DETECTOR_FAILED, COLLECTOR_SILENT, USAGE_LATE),
+)
 """What somebody has to look at now."""
 State = Literal["noted", "waiting", "restricted", "acted", "closed"]
 """`restricted` until its end; `acted`: done, and to be looked at."""

@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from suimon.model.actor import SYSTEM, Actor
-from suimon.model.incidents import CLOCK_OFF, DETECTOR_FAILED, Incident, runbook
+from suimon.model.incidents import CLOCK_OFF, DETECTOR_FAILED, USAGE_LATE, Incident, runbook
 from suimon.resources.incidents import Line, open_incident
 from suimon.resources.rulebooks import rulebook
 from suimon.store.tx import Tx
@@ -66,3 +66,10 @@ def tell_detector(tx: Tx, detector: str, where: str, times: int, reason: str) ->
     words = f"detector {detector} of {where} has failed {times} times, and was begun anew: {reason[:500]}"
     line = Line("alarm", words, {"runbook": runbook(DETECTOR_FAILED), "detector": detector, "times": times})
     tell_alarm(tx, SYSTEM, f"detector/{tx.now:%Y-%m-%d}/{where}/{detector}", ("cloud", ""), line)
+
+
+def tell_usage_late(tx: Tx, late_s: float) -> None:
+    """Let everybody know that usage rules wait for their sums, once a day."""
+    words = f"usage rules have not been looked at for {late_s:.0f} s more than they should be"
+    line = Line("alarm", words, {"runbook": runbook(USAGE_LATE), "late_s": round(late_s, 3)})
+    tell_alarm(tx, SYSTEM, f"{USAGE_LATE}/{tx.now:%Y-%m-%d}", ("controller", ""), line)

@@ -61,8 +61,11 @@ class Asked:
     async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         return await self._samples.rates(place, direction, begun_s, ended_s)
 
-    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
-        return await self._samples.used(rule, begun_s, ended_s)
+    async def used(self, rule: UsageRule, now_s: float) -> Mapping[str, int]:
+        return await self._samples.used(rule, now_s)
+
+    async def used_since(self, rule: UsageRule, id_: str, since_s: float, now_s: float) -> int:
+        return await self._samples.used_since(rule, id_, since_s, now_s)
 
     async def offsets(self) -> Mapping[str, float]:
         return await self._clocks()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -13,14 +12,15 @@ from suimon.model.samples import Sample
 from suimon.response.accusations import accused
 from suimon.response.senses import Looked, Rate, Verification
 from suimon.telemetry.meter.database import Trouble
-from suimon.telemetry.meter.history import READ, ROLLED
+from suimon.telemetry.meter.history import READ
 from suimon.telemetry.meter.meters import Meters
+from suimon.telemetry.meter.windows import Amounts, Window
 
 _LOOK_S: Final = 60.0
 _MOST_PORTS: Final = 64
 """Ports that an address may have, each of which is asked about."""
-_LONG_S: Final = 6 * 3600.0
-"""From here on it is counted from a full hour on: sums of hours are few."""
+_KEEP_S: Final = 3600.0
+"""Sums that nobody asked for so long are forgotten."""
 
 
 class Metered:
@@ -29,6 +29,8 @@ class Metered:
     def __init__(self, meters: Meters, clock: Callable[[], float]) -> None:
         self._meters = meters
         self._clock = clock
+        self._windows: dict[tuple[float, str, float | None], tuple[Window, float]] = {}
+        """What is asked for, and when it was last."""
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         """Whether the ports send, or get, enough for what is said since it began, for a minute at most: what else it
@@ -71,22 +73,30 @@ class Metered:
                 within.setdefault(one.port_id, []).append(one)
         return [_rate(samples, direction) for samples in within.values()]
 
-    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
-        """From the first full hour, or minute if it isn't long, after `begun_s`. Raises TimeoutError."""
-        grain_s = ROLLED[1] if ended_s - begun_s >= _LONG_S else ROLLED[0]
-        since_s = math.ceil(begun_s / grain_s) * grain_s
-        try:
-            found = await self._samples("", since_s, ended_s, grain_s)
-        except Trouble as error:
-            raise TimeoutError from error
-        sums: Counter[str] = Counter()
-        for one in found:
-            sums[one.port_id if rule.per == "port" else one.project_id] += _counted(rule, one)
-        return sums
+    async def used(self, rule: UsageRule, now_s: float) -> Mapping[str, int]:
+        """From the first full hour, or minute if it isn't long. Raises TimeoutError."""
+        return _counted(rule, await self._amounts((rule.within_h * 3600.0, "", None), now_s))
+
+    async def used_since(self, rule: UsageRule, id_: str, since_s: float, now_s: float) -> int:
+        """From the first full minute (hour, if that is days ago). Raises TimeoutError."""
+        return _counted(rule, await self._amounts((rule.within_h * 3600.0, id_, since_s), now_s))[id_]
 
     async def offsets(self) -> Mapping[str, float]:
         """Samples tell no time but ours."""
         return {}
+
+    async def _amounts(self, asked: tuple[float, str, float | None], now_s: float) -> Amounts:
+        """Sums are kept for whoever asks again, a while."""
+        for other in [each for each, (_, at_s) in self._windows.items() if at_s < now_s - _KEEP_S]:
+            del self._windows[other]
+        window = self._windows[asked][0] if asked in self._windows else Window(*asked)
+        self._windows[asked] = window, now_s
+        try:
+            while not await self._meters.ask(lambda history: window.look(history, now_s)):
+                pass
+        except Trouble as error:
+            raise TimeoutError from error
+        return window.amounts
 
     async def _samples(self, subject: str, since_s: float, until_s: float, coarsest_s: int) -> Sequence[Sample]:
         return await self._meters.ask(lambda history: history.samples(subject, since_s, until_s, coarsest_s))
@@ -101,8 +111,11 @@ def _rate(samples: Sequence[Sample], direction: Direction) -> Rate:
     return Rate(octets * 8 / span_s / 1000, packets / span_s / 1000, direction)
 
 
-def _counted(rule: UsageRule, one: Sample) -> int:
+def _counted(rule: UsageRule, amounts: Amounts) -> Counter[str]:
     """What may have been outside or not is not held against anybody."""
-    out = one.out_outside_bytes if rule.outside else one.out_bytes
-    into = one.in_outside_bytes if rule.outside else one.in_bytes
-    return (out if rule.direction != "ingress" else 0) + (into if rule.direction != "egress" else 0)
+    sums: Counter[str] = Counter()
+    for (port_id, project_id), (into, out, into_outside, out_outside) in amounts.items():
+        sent, got = (out_outside, into_outside) if rule.outside else (out, into)
+        counted = (sent if rule.direction != "ingress" else 0) + (got if rule.direction != "egress" else 0)
+        sums[port_id if rule.per == "port" else project_id] += counted
+    return sums

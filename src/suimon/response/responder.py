@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from suimon.model.errors import CallerError, Unavailable
 from suimon.model.findings import Direction, Finding, Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.rulebook import Place
-from suimon.resources.alarms import tell_clock
+from suimon.resources.alarms import tell_clock, tell_usage_late
 from suimon.resources.breaker import open_breaker
 from suimon.resources.collectors import SILENT_S, silent_collectors, tell_silent
 from suimon.resources.findings import finding_of, live_findings
@@ -45,6 +46,8 @@ class ResponderConfig(msgspec.Struct, frozen=True):
     round_s: float = 5.0
     pause_s: float = 0.25
     usage_every_s: float = 60.0
+    usage_late_s: float = 600.0
+    """When sums of usage come later than that, it is an alarm."""
     findings_at_once: int = 500
     look_timeout_s: float = 8.0
     at_once: int = 8
@@ -70,7 +73,9 @@ class Responder:
         self._clock = ClockWatch()
         self._offsets: Mapping[str, float] = {}
         self._began_s = monotonic()
-        self._usage_at = -float("inf")
+        self._usage_at = self._minded_at = -math.inf
+        self._summed_at: float | None = None
+        """When usage was summed last, or is looked after since."""
         self._doubted = Counter[str]()
         """How often the second look did not hold, by what would become an incident."""
 
@@ -79,10 +84,12 @@ class Responder:
         await in_turn(self._turn, self._work)
 
     async def _work(self) -> None:
-        """What takes long for one incident keeps no finding waiting."""
+        """What takes long for one incident keeps no finding waiting, and summing up what was used neither."""
+        self._summed_at = None
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._find())
-            tasks.create_task(self._follow())
+            tasks.create_task(self._again(self.care, self.mind))
+            tasks.create_task(self._again(self.measure))
 
     async def _find(self) -> None:
         with self._store.subscribe({"finding"}) as changed:
@@ -97,11 +104,11 @@ class Responder:
                     async with asyncio.timeout(self._config.round_s):
                         await self._news(changed, revision)
 
-    async def _follow(self) -> None:
+    async def _again(self, *steps: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.measure()
-                await self.care()
+                for step in steps:
+                    await step()
             except Unavailable as error:
                 log.warning("response_waits", reason=error.message)
             await asyncio.sleep(self._config.round_s)
@@ -136,9 +143,26 @@ class Responder:
         now = await self._store.read(lambda tx: tx.now)
         if now.timestamp() - self._usage_at >= self._config.usage_every_s or now.timestamp() < self._usage_at:
             self._usage_at = now.timestamp()
-            await self._meter(now)
-            await self._mind_the_hosts_clocks()
-            await self._mind_the_collectors()
+            try:
+                await note_usage(self._store, self._senses, now)
+            except TimeoutError:
+                log.warning("usage_not_summed", reason="the meter does not answer")
+            else:
+                self._summed_at = now.timestamp()
+
+    async def mind(self) -> None:
+        """Alarms, if it is time to look: of hosts' clocks, collectors, and sums that are late. Raises Unavailable."""
+        now_s = (await self._store.read(lambda tx: tx.now)).timestamp()
+        if 0 <= now_s - self._minded_at < self._config.usage_every_s:
+            return
+        self._minded_at = now_s
+        await self._mind_the_hosts_clocks()
+        await self._mind_the_collectors()
+        if self._summed_at is None:
+            self._summed_at = now_s
+        late_s = now_s - self._summed_at - self._config.usage_every_s
+        if late_s > self._config.usage_late_s and (await self._store.read(rulebook))[1].usage:
+            await self._store.write(lambda tx: tell_usage_late(tx, late_s), SYSTEM)
 
     async def care(self) -> None:
         """What is due of all open incidents. Raises Unavailable."""
@@ -251,13 +275,6 @@ class Responder:
                     if incident.wanted.get("direction") in (None, way):
                         found += await self._senses.rates(place, way, begun.timestamp(), ended.timestamp())
         return found
-
-    async def _meter(self, now: datetime) -> None:
-        try:
-            async with asyncio.timeout(self._config.usage_every_s):
-                await note_usage(self._store, self._senses, now)
-        except TimeoutError:
-            log.warning("usage_not_summed", reason="the meter does not answer")
 
     async def _mind_the_hosts_clocks(self) -> None:
         limit_s = (await self._store.read(rulebook))[1].limits.clock_offset_s

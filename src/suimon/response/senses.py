@@ -52,8 +52,11 @@ class Senses(Protocol):
     async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         """What each of the place's ports sent or got meanwhile, of those that were counted."""
 
-    async def used(self, rule: UsageRule, begun_s: float, ended_s: float) -> Mapping[str, int]:
-        """Bytes by port or project, as the rule counts them."""
+    async def used(self, rule: UsageRule, now_s: float) -> Mapping[str, int]:
+        """Bytes by port or project within the rule's time, as it counts them."""
+
+    async def used_since(self, rule: UsageRule, id_: str, since_s: float, now_s: float) -> int:
+        """The same of one port or project, and later than that only."""
 
     async def offsets(self) -> Mapping[str, float]:
         """How far hosts' clocks are ahead of ours, in seconds, by host; of those that tell it."""

@@ -45,16 +45,17 @@ class Used(msgspec.Struct, frozen=True):
 
 async def note_usage(store: Store, senses: Senses, now: datetime) -> None:
     """Findings and warnings for all that is over, or nearly over, what rules allow. Raises TimeoutError."""
+    now_s = now.timestamp()
     for rule in (await store.read(rulebook))[1].usage:
-        begun_s = now.timestamp() - rule.within_h * 3600.0
+        begun_s = now_s - rule.within_h * 3600.0
         floor = rule.more_than_gb * _GB * rule.warn_at
-        sums = await senses.used(rule, begun_s, now.timestamp())
+        sums = await senses.used(rule, now_s)
         for id_ in sorted(id_ for id_, used in sums.items() if used >= floor):
             found = Used(Subject(rule.per, id_), sums[id_], begun_s)
             begins_s = await store.read(lambda tx, one=found, rule=rule: _counts_from(tx, rule, one))  # type: ignore[misc]
             if begins_s > begun_s:
-                anew = await senses.used(rule, begins_s, now.timestamp()) if begins_s < now.timestamp() else {}
-                found = Used(found.subject, anew.get(id_, 0), begins_s, begins_s)
+                anew = await senses.used_since(rule, id_, begins_s, now_s) if begins_s < now_s else 0
+                found = Used(found.subject, anew, begins_s, begins_s)
             if found.used >= floor:
                 await store.write(lambda tx, one=found, rule=rule: _note(tx, rule, one), SYSTEM)  # type: ignore[misc]
 

@@ -132,6 +132,11 @@ class History:
                 since_ms = max(since_ms, until_ms)
         return found
 
+    def settled_s(self) -> float:
+        """Up to where minutes are complete: nothing is added to what ended before any more. 0: none are."""
+        with self._database.transaction(reading=True) as connection:
+            return _mark(connection, str(ROLLED[0])) / 1000
+
     def heads(self) -> dict[str, HostHead]:
         """By host, what was ever metered."""
         with self._database.transaction(reading=True) as connection:
