@@ -160,7 +160,8 @@ def test_groups_and_meters_of_others_are_passed_by() -> None:
         buckets = encode_buckets(GROUP.buckets)
         return struct.pack("!HBxIH6x", 16 + len(buckets), kind, group_id, len(buckets)) + buckets
 
-    decoded = messages.decode_groups([part(group(GROUP.group_id), group(7), group(0x5A000008, kind=1))])
+    decoded, theirs = messages.decode_groups([part(group(GROUP.group_id), group(7), group(0x5A000008, kind=1))])
+    assert theirs == [7]
     assert decoded[GROUP.group_id] == GroupEntry(GROUP.buckets)
     assert decoded[0x5A000008] != GroupEntry(GROUP.buckets)
     assert 7 not in decoded
@@ -168,7 +169,9 @@ def test_groups_and_meters_of_others_are_passed_by() -> None:
     def meter(meter_id: int, flags: int) -> bytes:
         return struct.pack("!HHIHHII4x", 24, flags, meter_id, 1, 16, 1000, 100)
 
-    meters = messages.decode_meters([part(meter(1, 5), meter(0x10001, 5), meter(0x10002, 6), meter(0x10003, 1))])
+    told = [part(meter(1, 5), meter(0x10001, 5), meter(0x10002, 6), meter(0x10003, 1))]
+    meters, theirs = messages.decode_meters(told)
+    assert theirs == [1]
     assert meters == {
         0x10001: MeterEntry(1000, 100),
         0x10002: MeterEntry(1000, 100, packets=True),

@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from suimon.dataplane.layout import TUNNELS
 from suimon.lab.births import at_once
+from suimon.model.view import Report
 from tests.patience import patient
 from tests.system.agent_process import AgentProcess
+from tests.system.clouds import eventually
 from tests.system.openvswitch import DATAPATH, OpenVSwitch
 from tests.system.test_agent import GROUP, NETWORK, PORTS, SUBNET, born, same_flows
 
@@ -17,9 +21,11 @@ FOREIGN = "cookie=0x77,table=251,priority=3,actions=drop"
 
 @pytest.fixture
 def agent(switch: OpenVSwitch, controller, tmp_path) -> Iterator[AgentProcess]:
-    """With two guests, ACTIVE; it checks all the time."""
-    one = AgentProcess(switch, tmp_path / "state", "--check-every", "0.4")
-    one.join(controller, "--tunnel-ip", "192.0.2.1")
+    """With two guests, ACTIVE, and a physical network; it checks all the time."""
+    switch.exec("ip", "link", "add", "up0", "up", "type", "veth", "peer", "name", "up1")
+    switch.exec("ip", "link", "set", "up1", "up")
+    one = AgentProcess(switch, tmp_path / "state", "--check-every", "0.4", "--uplink", "public=up0")
+    one.join(controller, "--tunnel-ip", "192.0.2.1", "--physnet", "public")
     controller.change(NETWORK, SUBNET, GROUP, *PORTS)
     one.start()
     one.wait_log("switch_connected")
@@ -79,10 +85,69 @@ def test_what_flows_see_of_fragments_is_put_right(switch, controller, agent) -> 
 
 
 def test_bridges_and_tunnels_are_put_right(switch, controller, agent) -> None:
-    switch.vsctl("set-fail-mode", "br-int", "standalone")
-    # It forgets all flows, too: that may be found first.
-    controller.wait_report(lambda report: any("table Bridge" in each.example for each in report.drifts))
-    assert switch.vsctl("get-fail-mode", "br-int") == "secure"
+    """Each as it was; a port that was deleted comes back under whatever number, with its network."""
+    (tunnel,) = (name for name in switch.vsctl("list-ports", "br-int").split() if name in TUNNELS.values())
+
+    def made() -> list[str]:
+        asked = [("list-ports", "br-int"), ("list-ports", "br-public"), ("get-fail-mode", "br-int")]
+        asked += [("get-fail-mode", "br-public"), ("get", "interface", tunnel, "options")]
+        asked += [("get", "interface", name, "options:peer") for name in ("int-public", "phy-public")]
+        return [switch.vsctl(*each) for each in asked]
+
+    before = made()
+    for harm in (
+        ("set-fail-mode", "br-int", "standalone"),
+        ("set-fail-mode", "br-public", "standalone"),
+        ("set", "interface", tunnel, "options:local_ip=192.0.2.9"),
+        ("del-port", "br-int", tunnel),
+        ("set", "interface", "phy-public", "options:peer=nowhere"),
+        ("del-port", "br-int", "int-public"),
+        ("del-port", "br-public", "up0"),
+    ):
+        seen = len(controller.reports)
+        switch.vsctl(*harm)
+        controller.wait_report(partial(_told_layout, controller.reports, seen))
+        assert made() == before, harm
+    controller.wait_report(lambda report: controller.reports[-1].failures == {})
+
+
+def _told_layout(reports: list[Report], seen: int, _: Report) -> bool:
+    drifts = [each for one in reports[seen:] for each in one.drifts]
+    return any(each.owner == "bridge/br-int" and "in table" in each.example for each in drifts)
+
+
+def _checked(agent: AgentProcess) -> int:
+    """How many checks have been completed."""
+    return int(agent.ask("agent", "status").split("checked: ")[1].split()[0])
+
+
+def test_flows_of_a_provider_bridge_are_put_back(switch, controller, agent) -> None:
+    before = switch.ofctl("dump-flows", "br-public", "--no-stats")
+    assert before.count("actions=") > 1
+    switch.ofctl("del-flows", "br-public")
+    report = controller.wait_report(lambda report: any("br-public: " in each.example for each in report.drifts))
+    (drift,) = (each for each in report.drifts if "br-public: " in each.example)
+    assert (drift.missing, drift.repaired) == (before.count("actions="), True)
+    assert sorted(switch.ofctl("dump-flows", "br-public", "--no-stats").split("\n")) == sorted(before.split("\n"))
+
+
+def test_what_is_not_ours_is_told_for_each_bridge_and_stays(switch, controller, agent) -> None:
+    for bridge in ("br-int", "br-public"):
+        switch.ofctl("add-flow", bridge, FOREIGN)
+        switch.ofctl("add-group", bridge, "group_id=7,type=all,bucket=drop")
+        switch.ofctl("add-meter", bridge, "meter=3,kbps,band=type=drop,rate=1000")
+        switch.vsctl("add-port", bridge, f"x{bridge}", "--", "set", "interface", f"x{bridge}", "type=internal")
+    things = "1 flows, one in table 251, cookie 0x77, 1 groups, one 7, 1 meters, one 3, 1 ports, one x"
+    told = "; ".join(f"{bridge}: {things}{bridge}" for bridge in ("br-int", "br-public"))
+    controller.wait_report(lambda report: report.foreign == told)
+    assert told in agent.ask("agent", "status")
+    checked = _checked(agent)
+    eventually(lambda: _checked(agent) > checked)
+    for bridge in ("br-int", "br-public"):
+        assert "cookie=0x77" in switch.ofctl("dump-flows", bridge)
+        assert "group_id=7," in switch.ofctl("dump-groups", bridge)
+        assert "meter=3 " in switch.ofctl("dump-meters", bridge)
+        assert f"x{bridge}" in switch.vsctl("list-ports", bridge).split()
 
 
 def test_a_place_of_services_that_somebody_took_away_is_told_and_made_again(switch, controller, agent) -> None:
@@ -122,10 +187,26 @@ def test_orphans_are_told_and_removed_on_command_and_foreign_things_never(switch
     assert "orphan: bridge br-old" in agent.ask("agent", "status")
     assert "br-old" in switch.vsctl("list-br").split(), "only an operator's word removes it"
     assert "removed: bridge br-old" in agent.ask("agent", "clean")
-    assert switch.vsctl("list-br").split() == ["br-int", "br-theirs"]
+    assert switch.vsctl("list-br").split() == ["br-int", "br-public", "br-theirs"]
     assert switch.vsctl("list", "queue") == ""
     assert "no orphans" in agent.ask("agent", "clean")
     controller.wait_report(lambda report: controller.reports[-1].orphans == ())
+
+
+def test_an_agent_that_is_told_to_removes_orphans_by_itself_and_nothing_foreign(switch, controller, tmp_path) -> None:
+    agent = AgentProcess(switch, tmp_path / "state", "--check-every", "0.4", "--remove-orphans")
+    agent.join(controller, "--tunnel-ip", "192.0.2.1")
+    try:
+        controller.change(NETWORK, SUBNET, GROUP, *PORTS)
+        agent.start()
+        agent.wait_log("view_in_force")
+        mark = "external_ids:suimon-owner=bridge/br-old"
+        switch.vsctl("add-br", "br-theirs", "--", "set", "bridge", "br-theirs", f"datapath_type={DATAPATH}")
+        switch.vsctl("add-br", "br-old", "--", "set", "bridge", "br-old", mark, f"datapath_type={DATAPATH}")
+        agent.wait_log("orphans_removed")
+        assert switch.vsctl("list-br").split() == ["br-int", "br-theirs"]
+    finally:
+        agent.stop()
 
 
 def test_a_host_that_leaves_is_rid_of_its_namespaces_once_its_agent_was_stopped(switch, controller, agent) -> None:

@@ -36,7 +36,7 @@ class Checked(Protocol):
         """Compare all of the switch with how it was left, and repair it: what differed."""
 
     def foreign(self) -> str:
-        """How many flows without our mark there are, and an example; "" for none."""
+        """By bridge, how many flows, groups, meters and ports aren't ours, with an example of each; "" for none."""
 
     def orphans(self) -> list[Orphan]: ...
 
@@ -103,7 +103,7 @@ class Checks:
     def _find(self, foreign: str, orphans: Sequence[Orphan]) -> None:
         names = tuple(map(str, orphans))
         if foreign != self.foreign and foreign:
-            log.warning("foreign_flows", found=foreign, effect="they are left alone")
+            log.warning("foreign_things", found=foreign, effect="they are left alone")
         if names != self.orphans and names:
             log.warning("orphans", orphans=names[:_MOST_TOLD], count=len(names), removed_by="suimon agent clean")
         self.foreign, self.orphans = foreign, names

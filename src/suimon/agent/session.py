@@ -34,7 +34,7 @@ from suimon.dataplane.openflow.connection import Config as OpenFlowConfig
 from suimon.dataplane.openflow.connection import Connection
 from suimon.dataplane.openflow.errors import Refused
 from suimon.dataplane.openflow.target import BridgeEntry, BridgeKey, BridgeTarget, bridge_entries
-from suimon.dataplane.orphans import Orphan, orphans
+from suimon.dataplane.orphans import Orphan, foreign_ports, orphans
 from suimon.dataplane.shaping import ShapingTarget
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
@@ -84,8 +84,10 @@ class Session:
         self._switch = Switch(config.switch)
         self._connection = Connection(config.openflow, config.switch.management(config.layout.integration))
         self._layout = config.layout
+        self._targets: dict[str, BridgeTarget] = {}
+        """By bridge."""
         self._providers = {each: self._provider(each) for each in config.layout.providers}
-        self.bridge = BridgeTarget(self._connection)
+        self.bridge = self._targets[config.layout.integration] = BridgeTarget(self._connection)
         self.shapes = ShapingTarget(self._switch)
         numbers = parts.enforcer.world.numbers
         self.zones = ZoneLimits(config.zones, self._datapath, numbers.zones)
@@ -155,7 +157,13 @@ class Session:
         return drifts
 
     def foreign(self) -> str:
-        return self.bridge.foreign
+        found = []
+        for name, target in self._targets.items():
+            bridge = self._switch.mirror.bridge(name)
+            ports = foreign_ports(self._layout, bridge, self._switch.mirror) if bridge else []
+            told = [target.foreign, f"{len(ports)} ports, one {ports[0]}" if ports else ""]
+            found += [f"{name}: {', '.join(filter(None, told))}"] if any(told) else []
+        return "; ".join(sorted(found))
 
     def orphans(self) -> list[Orphan]:
         """None before there is a view: everything would be one."""
@@ -297,7 +305,8 @@ class Session:
 
     def _provider(self, each: Provider) -> tuple[Connection, Reconciler[Owner, BridgeKey, BridgeEntry]]:
         connection = Connection(self._config.openflow, self._config.switch.management(each.bridge))
-        return connection, Reconciler(reconcile.Config(), BridgeTarget(connection), random.random)
+        target = self._targets[each.bridge] = BridgeTarget(connection)
+        return connection, Reconciler(reconcile.Config(), target, random.random)
 
 
 def _first(group: BaseExceptionGroup[OSError]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from suimon.dataplane.layout import TUNNELS, Layout, wanted_ports
-from suimon.dataplane.mirror import Mirror
+from suimon.dataplane.mirror import Bridge, Mirror
 from suimon.dataplane.ovsdb import Operation, as_set, reference, where_uuid
 
 
@@ -52,6 +52,16 @@ def orphans(layout: Layout, mirror: Mirror, known: Callable[[str], bool]) -> Ite
     for queue in mirror.queues:
         if queue.owner and queue.uuid not in queued:
             yield Orphan("Queue", queue.uuid, queue.owner, _deletion("Queue", queue.uuid))
+
+
+def foreign_ports(layout: Layout, bridge: Bridge, mirror: Mirror) -> list[str]:
+    """Names of the ports on a bridge of ours that aren't ours, nor a guest's, nor an uplink that we adopted."""
+    names = {port.name for port in wanted_ports(layout) if port.bridge == bridge.name} | {bridge.name}
+    guests = bridge.name == layout.integration
+    found = mirror.interfaces_on(bridge)
+    return sorted(
+        {port.name for port, one in found if not port.owner and port.name not in names and not (guests and one.port_id)}
+    )
 
 
 def _mutation(table: str, where: list[object], column: str, uuid: str) -> Operation:

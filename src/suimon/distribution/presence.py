@@ -46,7 +46,7 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """Reports about ports that aren't bound to it."""
     drifts: tuple[NotedDrift, ...] = ()
     foreign: str = ""
-    """Flows in its switch that bear no mark of ours."""
+    """Flows, groups, meters and ports on its bridges that bear no mark of ours, in words."""
     orphans: tuple[str, ...] = ()
     """What bears our mark there and is nobody's."""
     clock_offset_s: float | None = None

@@ -20,9 +20,9 @@ from suimon.dataplane.openflow.messages import (
     Bundle,
     Flows,
     Fragments,
-    GroupEntry,
+    Groups,
     Message,
-    MeterEntry,
+    Meters,
     PacketIn,
     Type,
 )
@@ -215,10 +215,10 @@ class Connection:
         """Every flow of the bridge, or an error, never a part."""
         return await self._dump.decoded(await self._request(messages.DUMP_FLOWS))
 
-    async def dump_groups(self) -> dict[int, GroupEntry]:
+    async def dump_groups(self) -> Groups:
         return messages.decode_groups(await self._request(messages.DUMP_GROUPS))
 
-    async def dump_meters(self) -> dict[int, MeterEntry]:
+    async def dump_meters(self) -> Meters:
         return messages.decode_meters(await self._request(messages.DUMP_METERS))
 
     async def fragments(self) -> Fragments:

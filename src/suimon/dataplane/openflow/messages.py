@@ -99,6 +99,20 @@ class MeterEntry(msgspec.Struct, frozen=True):
     packets: bool = False
 
 
+class Groups(NamedTuple):
+    """A dump of a bridge's groups: ours, and the ids of those without our mark."""
+
+    ours: dict[int, GroupEntry]
+    foreign: list[int]
+
+
+class Meters(NamedTuple):
+    """The same of its meters."""
+
+    ours: dict[int, MeterEntry]
+    foreign: list[int]
+
+
 class Flows(msgspec.Struct, frozen=True):
     """A dump of a bridge's flows: ours, and how many bear no mark of ours."""
 
@@ -365,12 +379,13 @@ def _flow_parts(flow: bytes) -> tuple[int, int]:
     return match_end, match_end + _round_up(int.from_bytes(flow[match_end + 2 : match_end + 4]))
 
 
-def decode_groups(parts: Iterable[bytes]) -> dict[int, GroupEntry]:
-    """Our groups, from the bodies of a complete reply to DUMP_GROUPS."""
-    groups = {}
+def decode_groups(parts: Iterable[bytes]) -> Groups:
+    """From the bodies of a complete reply to DUMP_GROUPS."""
+    groups, foreign = {}, []
     for entry in entries(parts):
         _, kind, group_id, buckets_length = struct.unpack_from("!HBxIH", entry)
         if group_id >> 24 != _OUR_GROUPS:
+            foreign.append(group_id)
             continue
         select = kind == _GROUP_SELECT
         buckets = decode_buckets(entry[16 : 16 + buckets_length], weighed=select)
@@ -378,22 +393,23 @@ def decode_groups(parts: Iterable[bytes]) -> dict[int, GroupEntry]:
         if (kind, properties) not in ((_GROUP_ALL, b""), (_GROUP_SELECT, _DP_HASH)):
             buckets = (*buckets, Bucket((unknown(bytes([kind]) + properties),)))
         groups[group_id] = GroupEntry(buckets, select)
-    return groups
+    return Groups(groups, foreign)
 
 
-def decode_meters(parts: Iterable[bytes]) -> dict[int, MeterEntry]:
-    """Our meters, from the bodies of a complete reply to DUMP_METERS."""
-    meters = {}
+def decode_meters(parts: Iterable[bytes]) -> Meters:
+    """From the bodies of a complete reply to DUMP_METERS."""
+    meters, foreign = {}, []
     for entry in entries(parts):
         length, flags, meter_id = struct.unpack_from("!HHI", entry)
         if meter_id not in OURS:
+            foreign.append(meter_id)
             continue
         rate = burst = -1
         if length == 24 and flags in (_METER_KBPS | _METER_BURST, _METER_PACKETS | _METER_BURST):
             kind, _, rate, burst = struct.unpack_from("!HHII", entry, 8)
             rate = rate if kind == _BAND_DROP else -1
         meters[meter_id] = MeterEntry(rate, burst, bool(flags & _METER_PACKETS))
-    return meters
+    return Meters(meters, foreign)
 
 
 def decode_fragments(parts: Iterable[bytes]) -> Fragments:

@@ -61,8 +61,8 @@ def named(key: BridgeKey) -> str:
 
 
 class BridgeTarget:
-    """`reconcile.Target` of one bridge. `foreign` is how many flows without our mark `observe` passed by last, and one
-    of them; "" for none.
+    """`reconcile.Target` of one bridge. `foreign` is how many flows, groups and meters without our mark `observe`
+    passed by last, and one of each; "" for none.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -75,9 +75,12 @@ class BridgeTarget:
         connection = self._connection
         asked = connection.dump_flows(), connection.dump_groups(), connection.dump_meters(), connection.fragments()
         flows, groups, meters, fragments = await asyncio.gather(*asked)
-        self.foreign = f"{flows.foreign} flows, one in {flows.foreign_example}" if flows.foreign else ""
-        held: dict[BridgeKey, BridgeEntry] = {GroupKey(group_id): group for group_id, group in groups.items()}
-        held.update((MeterKey(meter_id), meter) for meter_id, meter in meters.items())
+        found = [f"{flows.foreign} flows, one in {flows.foreign_example}"] if flows.foreign else []
+        for kind, ids in (("groups", groups.foreign), ("meters", meters.foreign)):
+            found += [f"{len(ids)} {kind}, one {min(ids)}"] if ids else []
+        self.foreign = ", ".join(found)
+        held: dict[BridgeKey, BridgeEntry] = {GroupKey(group_id): group for group_id, group in groups.ours.items()}
+        held.update((MeterKey(meter_id), meter) for meter_id, meter in meters.ours.items())
         held.update(flows.ours.items())
         if fragments is not Fragments.NX_MATCH:
             held[FragmentsKey(fragments)] = fragments
