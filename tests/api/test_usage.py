@@ -102,6 +102,18 @@ def test_a_metering_label_counts_what_its_project_had_with_the_outside(metered: 
     }
     assert cloud.call("GET", f"/operations/v1/usage?metering_label_id={label}", token=who["bert"]).status == 404
     rule("ingress", "192.0.2.0/24")
+    partly = asked(cloud, who["admin"], f"metering_label_id={label}")
+    assert partly["total"] == told["total"] and told["uncounted_rules"] == []
+    (left,) = partly["uncounted_rules"]
+    assert lines(partly)[-1].endswith(f"rules {left}")
+    (whole_id,) = [
+        one["id"]
+        for one in cloud.call("GET", "/v2.0/metering/metering-label-rules", token=who["admin"]).json[
+            "metering_label_rules"
+        ]
+        if one["id"] != left
+    ]
+    assert cloud.call("DELETE", f"/v2.0/metering/metering-label-rules/{whole_id}", token=who["admin"]).status == 204
     refused = cloud.call("GET", f"/operations/v1/usage?metering_label_id={label}", token=who["admin"])
     assert refused.status == 400 and "about a prefix" in refused.body.decode()
 

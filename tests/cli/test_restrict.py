@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -113,11 +114,31 @@ def test_releasing_by_id_and_all_since(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     result, asked = said(monkeypatch, "restrictions")
-    assert asked == [("GET", "restrictions?state=active", None)]
+    assert asked == [("GET", "restrictions?state=active&limit=1000", None)]
     assert result.output.splitlines()[1].split() == (
         ["r1", "port", "p1", "block", "tcp/25", "egress", "active", "2026-01-02T00:00:00Z", "root", "spam"]
     )
     monkeypatch.setitem(TOLD, "expires_at", None)
     assert "active  its release" in said(monkeypatch, "restrictions")[0].output
-    assert said(monkeypatch, "restrictions", "--all")[1] == [("GET", "restrictions", None)]
+    assert said(monkeypatch, "restrictions", "--all")[1] == [("GET", "restrictions?limit=1000", None)]
     assert '"id": "r1"' in said(monkeypatch, "restrictions", "--json")[0].output
+
+
+def test_all_that_is_in_force_is_listed_and_of_the_rest_it_is_said_that_there_is_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_PAGE", 2)
+    left = [{**TOLD, "id": f"r{number}"} for number in range(5)]
+
+    def call(_state: object, _method: str, path: str) -> Any:
+        marker = parse_qs(urlsplit(path).query).get("marker", [""])[0]
+        begin = next((at + 1 for at, one in enumerate(left) if one["id"] == marker), 0)
+        return {"restrictions": left[begin : begin + 2]}
+
+    monkeypatch.setattr(module, "call", call)
+    runner = CliRunner()
+    assert [line.split()[0] for line in runner.invoke(main, ["restrictions"]).stdout.splitlines()[1:]] == [
+        one["id"] for one in left
+    ]
+    every = runner.invoke(main, ["restrictions", "--all"])
+    assert len(every.stdout.splitlines()) == 3 and "there may be older ones" in every.stderr

@@ -4,13 +4,15 @@ import json
 import re
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import click
 
 from suimon.cli.host import call, id_of, print_table
 
 _TARGETS: Final = ("port", "project", "network", "address", "outside-address")
+_PAGE: Final = 1000
+"""What the API lists at once."""
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _KBPS: Final = {"kbit": 1, "mbit": 1000, "gbit": 1_000_000}
 _KPPS: Final = {"kpps": 1, "mpps": 1000}
@@ -101,12 +103,26 @@ def release(ids: tuple[str, ...], all_: bool, within_s: int | None, why: str, st
 @_state
 def restrictions(all_: bool, as_json: bool, state: Path | None) -> None:
     """What is in force, the newest first."""
-    found = call(state, "GET", "restrictions" if all_ else "restrictions?state=active")["restrictions"]
+    found = _listed(state, {} if all_ else {"state": "active"}, whole=not all_)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     titles = ("ID", "TARGET", "WHAT", "STATE", "UNTIL", "BY", "REASON")
     print_table(titles, [_row(each) for each in found])
+
+
+def _listed(state: Path | None, where: dict[str, str], *, whole: bool) -> list[dict[str, Any]]:
+    """All, or the newest `_PAGE`; that there are more is said beside the list."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = {"marker": found[-1]["id"]} if found else {}
+        page = call(state, "GET", f"restrictions?{urlencode({**where, 'limit': _PAGE, **after})}")["restrictions"]
+        found += page
+        if len(page) < _PAGE:
+            return found
+        if not whole:
+            click.echo(f"The newest {_PAGE} are shown; there may be older ones.", err=True)
+            return found
 
 
 def _undo_all(state: Path | None, asked: dict[str, object]) -> None:

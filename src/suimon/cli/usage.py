@@ -70,6 +70,8 @@ def lines(told: dict[str, Any]) -> list[str]:
     unsplit = told["total"]["in_unsplit_bytes"] + told["total"]["out_unsplit_bytes"]
     if unsplit:
         shown.append(f"of up to {_scaled(unsplit)}B it is not known whether they were from or to outside")
+    if uncounted := told.get("uncounted_rules"):
+        shown.append(f"not counted, as they are about a prefix: rules {', '.join(uncounted)}")
     return shown
 
 

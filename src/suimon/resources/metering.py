@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import or_
 
@@ -75,19 +75,28 @@ def create_label_rules(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]
     return made
 
 
-def counted_by(tx: Tx, actor: Actor, label_id: str) -> tuple[MeteringLabel, frozenset[str]]:
-    """The label, and the directions that its rules count. Ports are metered by inside and outside, so a rule is about
-    all of the outside; what a prefix had, only flow records know. Raises NotFound, BadRequest.
+class Counted(NamedTuple):
+    """What is metered of a label: the directions that its rules count, and the ids of rules that can't be."""
+
+    label: MeteringLabel
+    ways: frozenset[str]
+    uncounted: tuple[str, ...]
+
+
+def counted_by(tx: Tx, actor: Actor, label_id: str) -> Counted:
+    """Ports are metered by inside and outside, so a rule is about all of the outside; what a prefix had, or all without
+    it, only flow records know. Raises NotFound, and BadRequest when no rule of several can be counted.
     """
     label = METERING_LABELS.find(tx, actor, label_id)
     rules = tx.select(MeteringLabelRule, {"metering_label_id": label_id})
-    for rule in rules:
-        if rule.excluded or rule.remote_ip_prefix not in _EVERYWHERE:
-            raise BadRequest(
-                f"Rule {rule.id} of the label is about a prefix: only those for {_EVERYWHERE[0]} are metered.",
-                "Invalid",
-            )
-    return label, frozenset(rule.direction for rule in rules)
+    whole = [rule for rule in rules if not rule.excluded and rule.remote_ip_prefix in _EVERYWHERE]
+    if rules and not whole:
+        raise BadRequest(
+            f"All rules of the label are about a prefix ({rules[0].id}): only those for {_EVERYWHERE[0]} are metered.",
+            "Invalid",
+        )
+    uncounted = tuple(sorted(rule.id for rule in rules if rule not in whole))
+    return Counted(label, frozenset(rule.direction for rule in whole), uncounted)
 
 
 def delete_label_rule(tx: Tx, actor: Actor, id_: str, expected_revision: int | None = None) -> None:

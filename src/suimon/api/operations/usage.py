@@ -50,9 +50,9 @@ class Usage:
             raise Unavailable("This controller doesn't meter.")
         asked = dict(call.query())
         kind, subject = shown = _subject(asked, actor)
-        ways = _WAYS
+        ways, uncounted = _WAYS, None
         if kind == "metering_label":
-            label, ways = await self._store.read(lambda tx: counted_by(tx, actor, shown[1]))
+            label, ways, uncounted = await self._store.read(lambda tx: counted_by(tx, actor, shown[1]))
             subject = "" if label.shared else label.project_id
         since_s, until_s, step_s = self._window(asked)
         wanted = partial(_found, subject=subject, window=(since_s, until_s, step_s), now_s=self._clock())
@@ -76,6 +76,7 @@ class Usage:
                     "total": totals(taken),
                     "percentile_95": percentiles(taken),
                     "steps": [_step(each) for each in taken],
+                    **({} if uncounted is None else {"uncounted_rules": uncounted}),
                 }
             }
         )
