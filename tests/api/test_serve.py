@@ -168,6 +168,7 @@ def test_a_newer_or_damaged_database_is_left_alone(tmp_path: Path) -> None:
         (("--vlan-ranges", "p:1-10"), "physical network 'p', which --physnets doesn't name"),
         (("--physnets", "p", "--vlan-ranges", "p:10-4095"), "'10-4095' is not a range"),
         (("--vni-ranges", "x"), "'x' is not a range"),
+        (("--runbooks-url", "wiki.example/r#mail"), "--runbooks-url is no URL of a page"),
     ],
 )
 def test_options_that_make_no_sense_are_said(tmp_path: Path, options: tuple[str, ...], words: str) -> None:

@@ -74,7 +74,7 @@ class Operator(Typist):
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     folder = tmp_path_factory.mktemp("cloud")
-    with started(folder / "state") as controller:
+    with started(folder / "state", "--runbooks-url", "https://wiki.example/r") as controller:
         made = Operator(controller, folder)
         for number, mode in enumerate(("dry_run", "approve"), start=1):
             said = made.said("rulebook", "put", rules(folder, mode), "--why", mode)
@@ -104,7 +104,8 @@ def test_what_waits_is_approved_denied_marked_and_reported(operator: Operator) -
     assert bad in operator.said("restrictions") and good not in operator.said("restrictions")
     head, *story = operator.said("incidents", approved).splitlines()
     assert head == f"{approved}  spam  port {bad}  restricted"
-    kinds = [line.split()[1] for line in story]
+    assert story[1].strip() == "what to do: https://wiki.example/r#mass_mail"
+    kinds = [line.split()[1] for line in story if "what to do: " not in line]
     assert (kinds[0], kinds[-1]) == ("finding", "restriction") and "decision" in kinds
     shown = [line.split() for line in operator.said("incidents").splitlines()[1:]]
     assert {(row[0], row[-2]) for row in shown} == {(approved, "restricted"), (denied, "closed")}

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from suimon.model.actor import Actor
-from suimon.model.incidents import Delivery, Subscriber
+from suimon.model.incidents import Delivery, Subscriber, linked
 from suimon.resources import subscribers
 from suimon.resources.subscribers import add_subscriber
 from suimon.response.delivery import Deliverer, DelivererConfig, is_public
@@ -100,6 +100,16 @@ def test_a_tenant_hears_his_half_at_public_addresses_only(cloud: Make) -> None:
     assert waiting(c) == []
 
 
+def test_a_finding_links_its_runbook(cloud: Make) -> None:
+    c = cloud(mode="dry_run")
+    subscribe(c, "http://127.0.0.1:1/", ADMIN)
+    c.find(c.ports[0])
+    c.round()
+    told = {one["kind"]: one["details"] for one in (json.loads(each.body) for each in waiting(c))}
+    assert told["finding"]["runbook"] == "docs/guide/runbooks.md#mass_mail"
+    assert linked(told["finding"], "https://wiki.example/r")["runbook"] == "https://wiki.example/r#mass_mail"
+
+
 def test_a_tenant_is_warned_at_80_percent_once(cloud: Make) -> None:
     c = cloud(rules=HEAVY.replace("PER", "port"))
     for url, by in (("https://127.0.0.1:1/", ALICE), ("https://127.0.0.1:1/", BOB), ("http://127.0.0.1:1/", ADMIN)):
@@ -169,6 +179,8 @@ def test_a_syslog_message_is_one_line() -> None:
     head = b"<132>1 2026-11-21T17:00:00.000000Z host1 suimon - alarm - \xef\xbb\xbf"
     assert told == head + b"i1/3 spam: it does?not <bite>?"
     assert framed(told) == str(len(told)).encode() + b" " + told
+    long = message({**TOLD, "words": "\u6c34" * 5000, "details": {"runbook": "https://wiki.example/r#spam"}}, "h")
+    assert long.endswith(b" (https://wiki.example/r#spam)") and len(long) <= 2048
     assert len(message({**TOLD, "words": "\u6c34" * 5000}, "h" * 400)) <= 2300
 
 

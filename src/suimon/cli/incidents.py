@@ -154,7 +154,14 @@ def _answer(state: Path | None, id_: str, what: str, body: Mapping[str, object])
 
 def _story(told: dict[str, Any]) -> list[str]:
     head = f"{told['id']}  {told['rule']}  {told['subject_kind']} {told['subject_id']}  {told['state']}"
-    return [head, *(f"  {line['at']}  {line['kind']:<13} {line['words']}" for line in told["timeline"])]
+    return [head, *(text for line in told["timeline"] for text in _lines(line))]
+
+
+def _lines(line: dict[str, Any]) -> list[str]:
+    text = f"  {line['at']}  {line['kind']:<13} {line['words']}"
+    # Tenants are told no details.
+    link = line.get("details", {}).get("runbook")
+    return [text, f"{'':{len(line['at']) + 18}}what to do: {link}"] if link else [text]
 
 
 def _proof(told: dict[str, Any]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
+
+from suimon.model.settings import RUNBOOKS
 
 EntryKind = Literal[
     "finding", "evidence", "decision", "warning", "restriction", "action", "verification", "alarm", "prolonged",
@@ -29,9 +32,15 @@ State = Literal["noted", "waiting", "restricted", "acted", "closed"]
 """`restricted` until its end; `acted`: done, and to be looked at."""
 
 
-def runbook(what: str) -> str:
+def runbook(what: str, page: str = RUNBOOKS) -> str:
     """Where it is written what to do about a finding of this detector, or this alarm."""
-    return f"docs/guide/runbooks.md#{what.partition(':')[0]}"
+    return f"{page}#{what.partition(':')[0]}"
+
+
+def linked(details: Mapping[str, object], page: str) -> dict[str, object]:
+    """An entry's details as they are told, by who has the runbooks there; they are kept without."""
+    link = {"runbook": runbook(str(details["runbook"]).partition("#")[2], page)} if "runbook" in details else {}
+    return {**details, **link}
 
 
 class NotedFinding(msgspec.Struct, frozen=True, kw_only=True):

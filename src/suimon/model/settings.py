@@ -10,6 +10,9 @@ LAST_SEGMENT: Final = {"vlan": 4094, "vxlan": (1 << 24) - 1, "gre": (1 << 32) - 
 """By network type, the largest number that its frames can carry (802.1Q, RFC 7348, RFC 2890, RFC 8926)."""
 
 
+RUNBOOKS: Final = "docs/guide/runbooks.md"
+
+
 class Settings(msgspec.Struct, frozen=True):
     """One per controller, the same on all of them.
 
@@ -34,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True):
     """What a tenant reads of a restriction that binds him: whom to turn to."""
     quarantine_allows: tuple[str, ...] = ()
     """Addresses and CIDRs that a port in quarantine may still talk to: the operator's."""
+
+    runbooks_url: str = RUNBOOKS
+    """Where the runbooks are, which findings and alarms link; unless it is said, their path in the repository."""
 
     @property
     def tunnels(self) -> dict[str, Ranges]:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, delete, func, select
 
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound
-from suimon.model.incidents import Delivery, Entry, Incident, Subscriber
+from suimon.model.incidents import Delivery, Entry, Incident, Subscriber, linked
 from suimon.resources.ids import new_id
 from suimon.store.columns import time_text
 from suimon.store.tables import DELIVERIES, KEPT
@@ -79,7 +79,7 @@ def tell(tx: Tx, incident: Incident, entries: Sequence[Entry]) -> None:
             subscriber_id=one.id,
             made_at=tx.now,
             next_at=tx.now,
-            body=_body(incident, entry),
+            body=_body(incident, entry, tx.settings.runbooks_url),
         )
         for entry in entries
         for one in listening
@@ -154,14 +154,14 @@ def _check(url: str, *, operator: bool) -> None:
         raise BadRequest("The URL needs a host, for syslog a port, too.")
 
 
-def _body(incident: Incident, entry: Entry) -> str:
+def _body(incident: Incident, entry: Entry, runbooks: str) -> str:
     told = {
         "id": f"{entry.incident_id}/{entry.number}",
         "incident": entry.incident_id,
         "kind": entry.kind,
         "at": entry.at,
         "words": entry.words,
-        "details": entry.details,
+        "details": linked(entry.details, runbooks),
         "rule": incident.rule,
         "subject": {"kind": incident.subject_kind, "id": incident.subject_id},
         "project_id": incident.project_id,

@@ -14,7 +14,7 @@ import msgspec
 
 from suimon.model.actor import SYSTEM
 from suimon.model.findings import Finding
-from suimon.model.incidents import Incident, NotedFinding
+from suimon.model.incidents import Incident, NotedFinding, runbook
 from suimon.model.rulebook import DetectorRule, Place, UsageRule, rules_for
 from suimon.resources.breaker import breaker, open_breaker
 from suimon.resources.findings import finding_of
@@ -177,6 +177,7 @@ def _matter(rule: DetectorRule | UsageRule, finding: Finding, place: Place, offs
 def _lines(finding: Finding, now_s: float, seen: Seen) -> tuple[Line, ...]:
     told: dict[str, object] = {"finding_id": finding.id, "confidence": finding.confidence}
     told |= {"late_s": round(now_s - finding.since_s, 3), "numbers": finding.numbers}
+    told |= {"runbook": runbook(finding.detector)}
     looked = [Line("evidence", f"second look: {seen.looked.words}")] if seen.looked else []
     return (
         Line("finding", finding.words, told),

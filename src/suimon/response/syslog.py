@@ -18,9 +18,10 @@ def message(told: Mapping[str, object], host: str) -> bytes:
     kind = str(told["kind"])
     priority = _LOCAL0 * 8 + _SEVERITIES.get(kind, _INFORMATIONAL)
     # Words come from detectors, and names in them from tenants: no line may be made to look like two.
-    words = "".join(
-        letter if letter.isprintable() else "?" for letter in f"{told['id']} {told['rule']}: {told['words']}"
-    )
+    details = told.get("details")
+    link = f" ({details['runbook']})" if isinstance(details, Mapping) and "runbook" in details else ""
+    text = f"{told['id']} {told['rule']}: {told['words']}".encode()[: _MOST - len(link.encode())]
+    words = "".join(letter if letter.isprintable() else "?" for letter in text.decode(errors="ignore") + link)
     head = f"<{priority}>1 {told['at']} {_name(host, 255)} suimon - {_name(kind, 32)} - "
     return head.encode() + b"\xef\xbb\xbf" + words.encode()[:_MOST].decode(errors="ignore").encode()
 

@@ -15,7 +15,7 @@ from suimon.api.wire import MOST_LISTED, Call, answer, converted, limit_of
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, CallerError, Unavailable
 from suimon.model.findings import Finding
-from suimon.model.incidents import Entry, Incident, NotedFinding, runbook
+from suimon.model.incidents import Entry, Incident, NotedFinding, linked, runbook
 from suimon.model.report import report
 from suimon.resources import incidents as acts
 from suimon.resources import remedies
@@ -54,8 +54,8 @@ class Incidents:
     async def findings(self, call: Call, actor: Actor) -> Response:
         """GET: the newest first. A tenant's are without the records behind them."""
         limit = limit_of(call.query())
-        found = await self._store.read(lambda tx: list_findings(tx, actor, limit))
-        return answer({"findings": [_finding(one, actor) for one in found]})
+        found, page = await self._store.read(lambda tx: (list_findings(tx, actor, limit), tx.settings.runbooks_url))
+        return answer({"findings": [_finding(one, actor, page) for one in found]})
 
     async def index(self, call: Call, actor: Actor) -> Response:
         """GET: the newest first, by `state`, `rule`, `subject_id`, `project_id` or `mode`, `limit` of them."""
@@ -68,8 +68,9 @@ class Incidents:
 
     async def show(self, call: Call, actor: Actor, id_: str) -> Response:
         """GET one, with its timeline."""
-        incident, entries = await self._store.read(lambda tx: acts.get_incident(tx, actor, id_))
-        return answer({"incident": {**_incident(incident, actor), "timeline": [_entry(one, actor) for one in entries]}})
+        found, page = await self._store.read(lambda tx: (acts.get_incident(tx, actor, id_), tx.settings.runbooks_url))
+        timeline = [_entry(one, actor, page) for one in found[1]]
+        return answer({"incident": {**_incident(found[0], actor), "timeline": timeline}})
 
     async def approve(self, call: Call, actor: Actor, id_: str) -> Response:
         """POST: what waits is done."""
@@ -140,9 +141,9 @@ def _month(text: str) -> tuple[datetime, datetime]:
     return datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
 
 
-def _finding(noted: NotedFinding, actor: Actor) -> dict[str, object]:
+def _finding(noted: NotedFinding, actor: Actor, page: str) -> dict[str, object]:
     told = msgspec.to_builtins(finding_of(noted))
-    told |= {"noted_at": noted.noted_at, "runbook": runbook(noted.detector)}
+    told |= {"noted_at": noted.noted_at, "runbook": runbook(noted.detector, page)}
     hidden = () if actor.admin else ("evidence", "suggestion")
     return {name: value for name, value in told.items() if name not in hidden}
 
@@ -153,6 +154,6 @@ def _incident(incident: Incident, actor: Actor) -> dict[str, object]:
     return {name: value for name, value in told.items() if name not in hidden}
 
 
-def _entry(entry: Entry, actor: Actor) -> dict[str, object]:
+def _entry(entry: Entry, actor: Actor, page: str) -> dict[str, object]:
     shown = {"number": entry.number, "at": entry.at, "kind": entry.kind, "words": entry.words}
-    return {**shown, "author": entry.author, "details": entry.details} if actor.admin else shown
+    return {**shown, "author": entry.author, "details": linked(entry.details, page)} if actor.admin else shown
