@@ -240,3 +240,17 @@ def test_without_usage_rules_no_sums_are_missed(cloud: Make) -> None:
     c.senses.away = True
     minutes(c, 15)
     assert c.incidents() == []
+
+
+def test_alarms_are_looked_for_no_more_often_than_usage(cloud: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    c, looks = cloud(), list[int]()
+
+    async def offsets() -> dict[str, float]:
+        looks.append(1)
+        return {}
+
+    monkeypatch.setattr(c.senses, "offsets", offsets)
+    for ahead, times in ((0 * MINUTE, 1), (MINUTE / 2, 1), (MINUTE, 2)):
+        c.clock_ahead(ahead)
+        c.loop.run_until_complete(c.responder.mind())
+        assert len(looks) == times
