@@ -53,6 +53,7 @@ def test_what_is_not_said_has_its_default() -> None:
         ("lasts_h: 24", "lasts_h: 200", "line 13, column 5", "longest_h"),
         ("lasts_h: 24", "lasts_h: .nan", "line 13, column", ""),
         ("name: heavy", "name: spam", "line 5, column 5", "two rules"),
+        ("name: heavy", "name: by-hand", "line 10, column 5", "people"),
         ("name: heavy", "name: Heavy!", "line 10, column 5", "regex"),
         ("    more_than_gb: 50\n", "", "line 10, column 5", "more_than_gb"),
         ("more_than_gb: 50", "more_than_gb: lots", "line 11, column 5", "float"),

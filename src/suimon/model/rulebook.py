@@ -25,6 +25,8 @@ L4Port = Annotated[int, Meta(ge=1, le=65535)]
 Rate = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 USAGE = "usage:"
 """How the findings of usage rules begin in `detector`; the rule's name follows."""
+BY_HAND = "by-hand"
+"""The rule of incidents that a person asked for without any."""
 
 
 OperatorsTag = Annotated[str, Meta(pattern=f"^{OPERATORS}.", max_length=255)]

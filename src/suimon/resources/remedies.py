@@ -14,6 +14,7 @@ from suimon.model.errors import Conflict
 from suimon.model.findings import Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.policies import Called
+from suimon.model.rulebook import BY_HAND
 from suimon.model.things import Port, Restriction
 from suimon.resources import actions, restrictions
 from suimon.resources.calls import undoable
@@ -25,8 +26,6 @@ from suimon.store.tx import Tx
 
 POLICY: Final = "policy:"
 """How the rules of incidents begin that policies called for; the policy's name follows."""
-BY_HAND: Final = "by-hand"
-"""The rule of incidents that a person asked for without any."""
 _ASKED: Final = (
     "kind", "target_kind", "target", "reason", "direction", "rate_kbps", "rate_kpps", "protocol", "port_min",
     "port_max",

@@ -26,7 +26,7 @@ import msgspec
 from suimon.detection.counters import SUREST
 from suimon.model.errors import BadRequest
 from suimon.model.findings import DETECTORS
-from suimon.model.rulebook import AnyRule, DetectorRule, Measure, Rulebook, UsageRule
+from suimon.model.rulebook import BY_HAND, AnyRule, DetectorRule, Measure, Rulebook, UsageRule
 from suimon.resources.yaml_text import Marks, Path, nearest, read_yaml, wrong_at
 
 MOST_BYTES: Final = 256 * 1024
@@ -105,6 +105,8 @@ def _doubts(book: Rulebook) -> list[tuple[Path, str]]:
     )
     for group, rules in groups:
         for number, rule in enumerate(rules):
+            if rule.name == BY_HAND:
+                found.append(((group, number, "name"), f"{BY_HAND} is what people restrict: it names no rule."))
             if times[rule.name] > 1:
                 found.append(((group, number, "name"), f"There are two rules with the name {rule.name}."))
             if words := _doubt(rule.do) or (_misled(rule) if isinstance(rule, DetectorRule) else ""):

@@ -8,11 +8,11 @@ from typing import Final, Literal
 from suimon.model.actor import SYSTEM
 from suimon.model.incidents import DOES_NOT_BITE, Incident, NotedFinding, runbook
 from suimon.model.policies import Called
-from suimon.model.rulebook import USAGE
+from suimon.model.rulebook import BY_HAND, USAGE
 from suimon.model.things import Restriction
 from suimon.resources import restrictions
 from suimon.resources.incidents import Line, add_lines, change_incident, close
-from suimon.resources.remedies import BY_HAND, end_restriction, host_of, rule_actor, verify_soon
+from suimon.resources.remedies import end_restriction, host_of, rule_actor, verify_soon
 from suimon.resources.rulebooks import rulebook
 from suimon.response.senses import Verification
 from suimon.store.tx import Tx
