@@ -50,6 +50,7 @@ class Cloud(msgspec.Struct, frozen=True):
     api: Any
     router: Any
     outside: str
+    inside: str
     guests: dict[str, Guest]
     """One on each hypervisor, by its name."""
 
@@ -120,7 +121,7 @@ def cloud() -> Iterator[Cloud]:
         group = next(each for each in net.security_groups() if each.name == "default")
         net.create_security_group_rule(security_group_id=group.id, direction="ingress", protocol="tcp")
         guests = {host.name: guest(lab, inside.id, f"vm{host.name}", host.name) for host in lab.layout.hosts}
-        made = Cloud(lab, net, router, outside.id, guests)
+        made = Cloud(lab, net, router, outside.id, inside.id, guests)
         eventually(lambda: _answers(made, made.ranks[0].name))
         yield made
 
@@ -217,7 +218,9 @@ def test_who_asks_a_closed_port_outside_is_told(cloud: Cloud) -> None:
 
 
 def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) -> None:
-    """To a floating IP from the other host and from its own guest, to a forwarded L4 port, and to the services."""
+    """To a floating IP from the other host and from its own guest, to a forwarded L4 port, to a local IP, which has a
+    second conntrack zone, and to the services.
+    """
     switches = [cloud.lab.switch(host.name) for host in cloud.lab.layout.hosts]
     before = [switch.vswitchd() for switch in switches]
     first, second = (each.name for each in cloud.ranks)
@@ -226,7 +229,12 @@ def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) ->
     to = {"internal_port_id": cloud.guests[second].port_id, "internal_ip_address": _address(cloud.guests[second])}
     ways = {"external_port": 8090, "internal_port": 8091, "protocol": "tcp"}
     one = cloud.api.create_floating_ip_port_forwarding(forwarding.id, **ways, **to)
+    neighbour = guest(cloud.lab, cloud.inside, "neighbour", second)
+    local = cloud.api.create_local_ip(network_id=cloud.inside, local_ip_address="10.9.0.200")
+    cloud.api.create_local_ip_association(local.id, fixed_port_id=neighbour.port_id)
+    cloud.guests["neighbour"] = neighbour
     for source, target, address, listens in (
+        (second, "neighbour", (local.local_ip_address, 8091), 8091),
         (second, first, (floating.floating_ip_address, 8091), 8091),
         (first, first, (floating.floating_ip_address, 8091), 8091),
         ("internet", second, (forwarding.floating_ip_address, 8090), 8091),
@@ -255,6 +263,9 @@ def test_a_source_port_is_used_again_on_every_way_that_rewrites(cloud: Cloud) ->
     cloud.api.delete_floating_ip_port_forwarding(forwarding.id, one.id)
     cloud.api.delete_ip(forwarding)
     cloud.api.delete_ip(floating)
+    cloud.api.delete_local_ip_association(local.id, neighbour.port_id)
+    cloud.api.delete_local_ip(local)
+    del cloud.guests["neighbour"]
     assert [switch.vswitchd() for switch in switches] == before
     assert [switch.aborts() for switch in switches] == [[]] * len(switches)
 
