@@ -31,7 +31,8 @@ Resources = dict[str, list[Body]]
 """What GET says of each collection, and `machines` that are on external networks: id, network_id, mac, ips."""
 ANY_MAC: Final = "*"
 """A source that is the routing host's own affair."""
-SERVICES: Final = {"169.254.169.254": "02:5a:00:00:00:fe", "fe80::a9fe:a9fe": "02:5a:00:00:00:fe"}
+_SERVICES6: Final = "fe80::a9fe:a9fe"
+SERVICES: Final = {"169.254.169.254": "02:5a:00:00:00:fe", _SERVICES6: "02:5a:00:00:00:fe"}
 _SERVED: Final = ((TCP, 80), (TCP, 53), (UDP, 53))
 _TUPLE: Final = ("src", "dst", "first", "second")
 _MOST_HOPS: Final = 20
@@ -106,10 +107,11 @@ class Oracle:
         secure = port["port_security_enabled"]
         if asks_for_lease(frame) and self._leased(port):
             return {Arrival("agent", frame)} if not secure or frame.eth_src in macs(port) else set()
-        if secure and not genuine(port, frame):
+        wondering = self._wonders(port, frame)
+        if secure and not genuine(port, frame) and not wondering:
             return set()
         if frame.what == "ip" and frame.dst in SERVICES and (frame.protocol, frame.second) in _SERVED:
-            return {Arrival("services", frame)} if frame.src in _addresses(port) else set()
+            return {Arrival("services", frame)} if frame.src in _addresses(port) or wondering else set()
         if frame.what == "ip" and not self._admitted(port, "egress", frame):
             return set()
         return self._on_link(port["network_id"], frame, port)
@@ -441,6 +443,18 @@ class Oracle:
 
     def _up(self, port: Body) -> bool:
         return bool(port["admin_state_up"] and self._networks[port["network_id"]]["admin_state_up"])
+
+    def _wonders(self, port: Body, frame: Frame) -> bool:
+        """A guest that knows no address of its own asks the services which it has, and where they are: from the
+        link-local one that anybody makes of his MAC, if it has no other of IPv6 and no DHCP tells it one of IPv4.
+        """
+        mac = port["mac_address"]
+        honest = frame.eth_src == mac or not port["port_security_enabled"]
+        if frame.src != link_local(mac) or not honest or self._leased(port):
+            return False
+        if frame.what == "nd":
+            return frame.asks and (frame.about, frame.mac) == (_SERVICES6, mac)
+        return frame.what == "ip" and frame.dst == _SERVICES6 and (frame.protocol, frame.second) in _SERVED
 
     def _leased(self, port: Body) -> bool:
         fixed = [each for each in port["fixed_ips"] if ":" not in each["ip_address"]]

@@ -151,9 +151,18 @@ class Asker:
         return asking.but(src=own, first=67 + elsewhere, second=68)
 
     def _services(self, sender: Body) -> Frame:
-        src = self._random.choice([ip for ip in _ips(sender) if ":" not in ip] or ["10.1.0.9"])
-        ends = {"eth_src": _mac(sender), "eth_dst": "02:5a:00:00:00:fe", "src": src, "dst": "169.254.169.254"}
-        protocol, l4_port = self._random.choice(((TCP, 80), (UDP, 53), (TCP, 22)))
+        if self._random.random() < 0.5:
+            src, dst = link_local(_mac(sender)), "fe80::a9fe:a9fe"
+        else:
+            src = self._random.choice([ip for ip in _ips(sender) if ":" not in ip] or ["10.1.0.9"])
+            dst = "169.254.169.254"
+        ends = {"eth_src": _mac(sender), "eth_dst": "02:5a:00:00:00:fe", "src": src, "dst": dst}
+        if ":" in dst and self._random.random() < 0.4:
+            about = dst if self._random.random() < 0.7 else self._random.choice(self._targets(sender))
+            many = {"eth_dst": "33:33:ff:fe:a9:fe", "dst": "ff02::1:fffe:a9fe", "ttl": 255}
+            about = about if ":" in about else dst
+            return Frame(**(ends | many), what="nd", about=about, mac=_mac(sender))
+        protocol, l4_port = self._random.choice(((TCP, 80), (UDP, 53), (TCP, 53), (TCP, 22), (UDP, 80)))
         return Frame(**ends, what="ip", protocol=protocol, first=self._random.randint(20000, 60000), second=l4_port)
 
     def _forged(self, frame: Frame, sender: Body) -> Frame:

@@ -59,7 +59,8 @@ def _network(cluster: Cluster, random: Random) -> None:
     kinds: list[Body] = [{}, {}, {"provider:network_type": "geneve"}, {"provider:network_type": "gre"}, vlan, vlan]
     network = _new(cluster, "networks", **random.choice(kinds))
     if random.random() < 0.9:
-        _new(cluster, "subnets", network_id=network["id"], ip_version=4, cidr=f"10.{number}.0.0/24")
+        cidr, told = f"10.{number}.0.0/24", random.random() < 0.7
+        _new(cluster, "subnets", network_id=network["id"], ip_version=4, cidr=cidr, enable_dhcp=told)
     if random.random() < 0.5:
         modes = random.choice(
             [{}, *({"ipv6_ra_mode": m, "ipv6_address_mode": m} for m in ("slaac", "dhcpv6-stateful"))]

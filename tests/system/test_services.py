@@ -48,6 +48,7 @@ def port(number: int, network: Network, name: str) -> Port:
     return Port(id_, "h1", network.id, f"fa:16:3e:00:00:0{number}", fixed, groups=(SHUT.id,), dns_name=name, **whose)
 
 
+AT_LINK = "fe80::a9fe:a9fe%eth0"
 PORTS = (port(1, BLUE, "web"), port(2, RED, "mail"))
 
 
@@ -180,13 +181,17 @@ class Host:
 
         return self.inside(number, work)
 
-    def resolve(self, number: int, name: str, kind: int = A, *, stream: bool = False) -> tuple[int, list[bytes]]:
+    def resolve(
+        self, number: int, name: str, kind: int = A, *, stream: bool = False, at: str = SERVICES
+    ) -> tuple[int, list[bytes]]:
         """The code of the answer and its records' data."""
 
         def work() -> bytes:
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as client:
+            how = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+            ((family, *_, where), *_) = socket.getaddrinfo(at, 53, type=how)
+            with socket.socket(family, how) as client:
                 client.settimeout(patient(10))
-                client.connect((SERVICES, 53))
+                client.connect(where)
                 asked = question(name, kind)
                 if not stream:
                     client.send(asked)
@@ -239,11 +244,36 @@ def test_guests_with_one_address_get_their_own_instance_data(host: Host) -> None
         assert (told["uuid"], told["project_id"]) == (each.device_id, each.project_id)
         assert host.get(number, "/latest/meta-data/instance-id") == (200, each.device_id)
         assert host.get(number, "/latest/meta-data/mac", X_Forwarded_For="10.0.0.12") == (200, each.mac)
-        at_link = {"at": "fe80::a9fe:a9fe%eth0"}
-        assert host.get(number, "/latest/meta-data/instance-id", **at_link) == (200, each.device_id)
+        assert host.get(number, "/latest/meta-data/instance-id", at=AT_LINK) == (200, each.device_id)
     network, _ = json.loads(host.get(0, "/openstack/latest/network_data.json")[1])["networks"]
     assert (network["type"], network["ip_address"], network["netmask"]) == ("ipv4", "10.0.0.11", "255.255.255.0")
     assert host.get(0, "/latest/meta-data/nothing")[0] == 404
+
+
+def test_a_guest_that_nobody_tells_an_address_learns_it_by_its_link_local_one(host: Host) -> None:
+    """It has nothing else: its interface is up, and its subnet without DHCP."""
+    host.start()
+    alone = Port(
+        "aaaaaaaa-0000-0000-0000-000000000003",
+        "h1",
+        BLUE.id,
+        "fa:16:3e:00:00:03",
+        (FixedIp(SUBNETS[0].id, "10.0.0.13"),),
+        groups=(SHUT.id,),
+        dns_name="alone",
+    )
+    host.controller.change(alone)
+    guest = host.switch.add_guest(alone.id, alone.mac)
+    host.guests.append(guest)
+    host.controller.wait_status(alone.id, "ACTIVE")
+    deadline = time.monotonic() + patient(10)
+    while host.switch.exec("ip", "-6", "address", "show", "tentative", guest=guest):
+        assert time.monotonic() < deadline, "its address is still tentative"
+        time.sleep(0.05)
+    status, told = host.get(2, "/openstack/latest/network_data.json", at=AT_LINK)
+    assert (status, [each["ip_address"] for each in json.loads(told)["networks"]]) == (200, ["10.0.0.13"])
+    for stream in (False, True):
+        assert host.resolve(2, "alone", stream=stream, at=AT_LINK) == (0, [socket.inet_aton("10.0.0.13")])
 
 
 def test_nova_is_asked_with_a_signature_and_nothing_that_a_guest_made_up(

@@ -6,6 +6,9 @@ the sender's, an advertisement is about an address of its own, and only who look
 yet (RFC 4862, 5.4). A guest is no router and no DHCP server: router advertisements, redirects (RFC 6105) and what a
 DHCPv6 server says are dropped, and with them headers that can't be read to their end (RFC 7113).
 
+A guest without IPv6 whom no DHCP tells its IPv4 address has nothing but its link-local address to ask the services of
+its host from, what its addresses are. It may: them, and nobody else.
+
 None of this comes in fragments (RFC 6980). What a first fragment says is dropped as a whole packet would be. One that
 hides its type in the next is, too: later ones that no first one came with are no packet.
 """
@@ -18,11 +21,13 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
+from suimon.pipeline.antispoof import leased
 from suimon.pipeline.claims import onwards
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NOT_LATER, SOURCE
 from suimon.pipeline.flow import Action, Goto, flow
 from suimon.pipeline.program import Part, Producers
+from suimon.pipeline.services import METADATA_IP6, SERVICES
 from suimon.pipeline.tables import Stage
 
 _NO_MAC: Final = 0
@@ -52,6 +57,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports or not port.security:
         return
     number = facts.number("port", port.id)
+    if not _identities(port)[port.mac] and not leased(facts, port):
+        yield from _asking_services(owner, {SOURCE: number, "eth_src": port.mac}, port.mac)
     for rogue in ROGUE if ipv6.speaks(port) else ():
         yield flow(Stage.ANTISPOOF, 120, owner, {SOURCE: number, **rogue})
     for mac, cidrs in _identities(port).items():
@@ -67,6 +74,16 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
         if ipv6.leased(facts, port):
             request = own | ipv6.DHCPV6_REQUEST | {"ipv6_src": ipv6.link_local(mac)}
             yield flow(Stage.ANTISPOOF, 110, owner, request, [Goto(Stage.ANSWER)])
+
+
+def _asking_services(owner: Owner, own: dict[str, object], mac: str) -> Iterator[Part]:
+    """By IPv6, from its link-local address: who has theirs, and then what they answer."""
+    asking = own | ipv6.IPV6 | {"ipv6_src": ipv6.link_local(mac)}
+    who_has = {"icmpv6_type": ipv6.SOLICITATION, "icmpv6_code": 0, "nd_target": METADATA_IP6, "nd_sll": mac}
+    yield flow(Stage.ANTISPOOF, 110, owner, asking | ipv6.ICMPV6 | ipv6.WHOLE | who_has, [Goto(Stage.ANSWER)])
+    for protocol, field, l4_port in SERVICES:
+        asked = {"ipv6_dst": METADATA_IP6, "ip_proto": protocol, field: l4_port}
+        yield flow(Stage.ANTISPOOF, 100, owner, asking | asked, [Goto(Stage.LIMIT_OUT)])
 
 
 def _passing(owner: Owner, own: dict[str, object], cidrs: list[str]) -> Iterator[Part]:

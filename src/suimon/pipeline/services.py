@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6, meters
+from suimon.pipeline.antispoof import leased
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import NEXTHOP, NEXTHOP6, SOURCE, TARGET, WHO_HAS, wide
 from suimon.pipeline.flow import Action, Goto, Meter, Output, Resubmit, UseMeter, flow, set_field
@@ -66,6 +67,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     number = facts.number("port", port.id)
     yield Meter(meters.Range.SERVICES | number, owner, _RATE_PACKETS, _BURST_PACKETS, packets=True)
     for index, ip in enumerate(addresses(port)[:_MOST_ADDRESSES]):
+        if _unused(facts, port, ip):
+            continue
         there, back = _ways(ip, asker_address(number, index, ip))
         yield flow(
             Stage.SERVICE_OUT,
@@ -95,9 +98,14 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
 
 
 def addresses(port: view.Port) -> list[str]:
-    """Those that a port asks from, in an order that both the flows and the services know."""
+    """Those that a port may ask from, in an order that both the flows and the services know."""
     mine = [fixed.ip for fixed in port.fixed_ips]
-    return [*mine, *(ip for ip in ipv6.port_addresses(port) if ip not in mine)]
+    return [*dict.fromkeys([*mine, *ipv6.port_addresses(port), ipv6.link_local(port.mac)])]
+
+
+def _unused(facts: Facts, port: view.Port, ip: str) -> bool:
+    """The link-local address of a guest without IPv6, which knows its IPv4 address by DHCP and asks from that."""
+    return ip == ipv6.link_local(port.mac) and not ipv6.port_addresses(port) and leased(facts, port)
 
 
 def asker_address(number: int, index: int, ip: str) -> str:
