@@ -108,6 +108,26 @@ def test_a_guest_hears_of_its_router_when_it_is_plugged():
 
 
 @pytest.mark.parametrize(
+    ("dns", "told"), [((), ["fe80::a9fe:a9fe"]), (("9.9.9.9",), ["fe80::a9fe:a9fe"]), (("::",), [])]
+)
+def test_who_names_no_resolver_has_the_host_s_and_it_is_taken_back(dns, told):
+    scene = Scene(with_(SUBNET, dns=dns), ROUTER)
+    [(_, frame)] = scene.news()
+    assert servers(frame) == dict.fromkeys(told, 9000)
+    scene.set(with_(SUBNET, dns=("2620:fe::fe",)))
+    [(_, frame)] = scene.news()
+    assert servers(frame) == {"2620:fe::fe": 9000} | dict.fromkeys(told, 0)
+
+
+def test_a_guest_without_ipv6_is_told_nothing_that_it_can_t_use():
+    scene = Scene(ROUTER, with_(guest(2), fixed_ips=(FixedIp("s4", "10.0.0.2"),)))
+    scene.world.plug("p2", 2)
+    assert [ofports for ofports, _ in scene.news()] == [[1]]
+    scene.set(guest(2))
+    assert [ofports for ofports, _ in scene.news()] == [[2]]
+
+
+@pytest.mark.parametrize(
     ("mode", "managed", "other", "autonomous"),
     [("slaac", 0, 0, 1), ("dhcpv6-stateless", 0, 1, 1), ("dhcpv6-stateful", 1, 0, 0)],
 )

@@ -1,6 +1,7 @@
 """DHCPv6 answers, read back by scapy (another implementation), and what strangers can send."""
 
 import os
+from ipaddress import IPv6Address
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +40,12 @@ def served(port=PORT, subnets=(STATEFUL, STATELESS, SLAAC), network=NETWORK):
 
 
 SERVER = served().duid
+
+
+@pytest.mark.parametrize(("dns", "told"), [((), "fe80::a9fe:a9fe"), (("9.9.9.9",), "fe80::a9fe:a9fe"), (("::",), None)])
+def test_who_names_no_resolver_has_the_host_s(dns, told):
+    known = served(subnets=(with_(STATEFUL, dns=dns),)).told
+    assert known.get(23) == (IPv6Address(told).packed if told else None)
 
 
 def option(code, value=b""):

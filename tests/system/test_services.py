@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as with_
 
 from suimon.model.view import FixedIp, Network, Peer, Port, SecurityGroup, Subnet
 from tests.agent.fake_controller import FakeController
@@ -320,6 +321,15 @@ def test_names_are_answered_by_udp_and_tcp_and_each_network_has_its_own(host: Ho
     assert len(elsewhere.questions) == 2
     elsewhere.close()
     assert host.resolve(0, "www.example.net") == (2, [])
+
+
+def test_a_name_of_many_is_told_whole_by_tcp(host: Host) -> None:
+    ips = [f"10.0.0.{number}" for number in range(100, 140)]
+    peers = [with_(PEER, id=f"cccccccc-0000-0000-0000-000000000{ip[-3:]}", ips=(ip,), name="many") for ip in ips]
+    host.controller.change(*peers)
+    host.start()
+    assert host.resolve(0, "many") == (0, [])
+    assert sorted(host.resolve(0, "many", stream=True)[1]) == sorted(map(socket.inet_aton, ips))
 
 
 def test_a_guest_that_asks_too_much_is_bounded_and_the_other_is_not(host: Host) -> None:

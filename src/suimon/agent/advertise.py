@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from suimon.agent.dhcp_options import domain_list
+from suimon.agent.dhcp_options import domain_list, name_servers6
 from suimon.agent.outside import PacketOut
 from suimon.agent.packets import Ethernet, PacketError, mac_bytes, tagged
 from suimon.agent.packets6 import (
@@ -30,7 +30,7 @@ from suimon.agent.packets6 import (
 )
 from suimon.model.view import Port, RouterInterface
 from suimon.pipeline.flow import Output
-from suimon.pipeline.ipv6 import ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, link_local
+from suimon.pipeline.ipv6 import ROUTER_ADVERTISEMENT, ROUTER_SOLICITATION, advertised, link_local
 from suimon.pipeline.world import World
 
 log = structlog.get_logger()
@@ -132,14 +132,13 @@ def _advertisement(world: World, network_id: str, legs: list[RouterInterface]) -
     if network is None or not subnets:
         return None
     modes = {subnet.ra_mode for subnet in subnets}
-    dns = dict.fromkeys(server for subnet in subnets for server in subnet.dns if ":" in server and server != NO_IP6)
     return Advertisement(
         mac=legs[0].mac,
         mtu=network.mtu,
         managed="dhcpv6-stateful" in modes,
         other="dhcpv6-stateless" in modes,
         prefixes=tuple(Prefix(subnet.cidr, subnet.ra_mode != "dhcpv6-stateful") for subnet in subnets),
-        dns=tuple(dns)[:_MOST_DNS],
+        dns=tuple(name_servers6(subnets)[:_MOST_DNS]),
         domain=network.dns_domain,
     )
 
@@ -233,10 +232,12 @@ class Advertiser:
         return [advertisement.frame(*to) for advertisement in found]
 
     def _guests(self, network_id: str) -> frozenset[Guest]:
-        """Those of a network that are plugged here."""
+        """Those of a network that are plugged here and have an address where a router advertises: to others it would
+        tell a prefix, and a resolver, that they can't use.
+        """
         world = self._world
         ports = filter(None, map(world.port, world.found("port@network", network_id)))
-        plugged = ((port, world.ofports.get(port.id)) for port in ports if port.up)
+        plugged = ((port, world.ofports.get(port.id)) for port in ports if port.up and advertised(world, port))
         return frozenset((port.id, ofport, port.vlan or 0) for port, ofport in plugged if ofport is not None)
 
     def _next(self) -> float:

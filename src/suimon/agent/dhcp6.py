@@ -14,9 +14,9 @@ from typing import Final, Self
 
 import msgspec
 
-from suimon.agent.dhcp_options import domain_list, encoded6
+from suimon.agent.dhcp_options import domain_list, encoded6, name_servers6
 from suimon.agent.packets import Ethernet, PacketError
-from suimon.agent.packets6 import ETH_IPV6, NO_IP6, Udp6, ip6_bytes, ip6_text
+from suimon.agent.packets6 import ETH_IPV6, Udp6, ip6_bytes, ip6_text
 from suimon.model.view import Network, Port, Subnet
 from suimon.pipeline.ipv6 import dhcpv6_mode, link_local
 
@@ -125,9 +125,8 @@ def service(port: Port, subnets: Mapping[str, Subnet], network: Network, lease_s
     if not served:
         return None
     stateful = [(ip, subnet) for ip, subnet in served if dhcpv6_mode(subnet) == "dhcpv6-stateful"]
-    dns = dict.fromkeys(server for _, subnet in served for server in subnet.dns if ":" in server and server != NO_IP6)
     told: dict[int, bytes] = {
-        Option.DNS: b"".join(map(ip6_bytes, dns)),
+        Option.DNS: b"".join(map(ip6_bytes, name_servers6(subnet for _, subnet in served))),
         Option.DOMAINS: domain_list(network.dns_domain),
     }
     told |= encoded6(port.dhcp6_options)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Final
 
-from suimon.model.view import DhcpOption
+from suimon.agent.packets6 import NO_IP6
+from suimon.model.view import DhcpOption, Subnet
+from suimon.pipeline.services import METADATA_IP6
 
 NEXT_SERVER: Final = 255
 """Where dnsmasq has `server-ip-address`: not an option but a field of the message (RFC 2131's siaddr)."""
@@ -130,6 +132,14 @@ def encoded6(options: Iterable[DhcpOption]) -> dict[int, bytes]:
         if code not in _OURS6 and len(value) <= 0xFFFF:
             found[code] = value
     return found
+
+
+def name_servers6(subnets: Iterable[Subnet]) -> list[str]:
+    """Those of IPv6 that guests of these subnets are told. As with IPv4, without any they have the host's resolver, and
+    `::` means none at all.
+    """
+    named = dict.fromkeys(server for subnet in subnets for server in subnet.dns if ":" in server)
+    return [server for server in named or (METADATA_IP6,) if server != NO_IP6]
 
 
 def domain_list(domain: str) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suimon.agent.services.dns_message import Code, DnsError, Kind, Query, encoded
+from suimon.agent.services.dns_message import LARGEST, Code, DnsError, Kind, Query, encoded
 from suimon.agent.services.names import names
 from suimon.model.view import FixedIp, Peer, Port
 
@@ -115,5 +115,8 @@ def test_any_bytes_are_survived(raw, whole):
 
 def test_too_many_addresses_are_cut_off_and_said_to_be():
     many = [Peer(f"p{n}", "n", "02:00:00:00:00:01", (f"10.0.0.{n}",), "h2", None, name="many") for n in range(100)]
-    answer = names("example.", [], many).answer(Query.parse(question("many")))
+    known = names("example.", [], many)
+    answer = known.answer(Query.parse(question("many")))
     assert len(answer) < 512 and answer[2] & 0x02
+    whole = known.answer(Query.parse(question("many"), LARGEST))
+    assert int.from_bytes(whole[6:8], "big") == 100 and not whole[2] & 0x02, "by TCP there is room"

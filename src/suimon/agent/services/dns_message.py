@@ -27,6 +27,8 @@ _QUESTION_AT: Final = 0xC000 | _HEADER.size
 """A compressed name that points to the question's."""
 SMALLEST: Final = 512
 """Bytes that every client takes by UDP."""
+LARGEST: Final = 0xFFFF
+"""Bytes that a message by TCP may have (RFC 1035, 4.2.2)."""
 
 
 class Kind(IntEnum):
@@ -60,9 +62,11 @@ class Query(msgspec.Struct, frozen=True):
     kind: int
     question: bytes
     recursion: bool = True
+    room: int = SMALLEST
+    """Bytes that an answer may have."""
 
     @classmethod
-    def parse(cls, raw: bytes) -> Self:
+    def parse(cls, raw: bytes, room: int = SMALLEST) -> Self:
         if len(raw) < _HEADER.size:
             raise DnsError(f"{len(raw)} bytes have no whole header")
         id_, flags, questions, answers, authorities, _ = _HEADER.unpack_from(raw)
@@ -75,7 +79,7 @@ class Query(msgspec.Struct, frozen=True):
         if in_class != _IN:
             raise DnsError(f"class {in_class} is not the Internet's")
         question = raw[_HEADER.size : end + 4]
-        return cls(id_, ".".join(labels), kind, question, bool(flags & _RECURSION_DESIRED))
+        return cls(id_, ".".join(labels), kind, question, bool(flags & _RECURSION_DESIRED), room)
 
     def answer(self, code: Code, addresses: Iterable[str] = (), names: Sequence[str] = (), ttl_s: int = 60) -> bytes:
         """With these addresses (A and AAAA) or names (PTR) as its records."""
@@ -85,7 +89,7 @@ class Query(msgspec.Struct, frozen=True):
         body = self.question + b"".join(records)
         flags = _RESPONSE | _AUTHORITATIVE | _RECURSION_AVAILABLE | code
         flags |= _RECURSION_DESIRED if self.recursion else 0
-        if _HEADER.size + len(body) > SMALLEST:
+        if _HEADER.size + len(body) > self.room:
             return _HEADER.pack(self.id, flags | _TRUNCATED, 1, 0, 0, 0) + self.question
         return _HEADER.pack(self.id, flags, 1, len(records), 0, 0) + body
 

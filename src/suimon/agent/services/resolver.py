@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from suimon.agent.services.askers import Asker, Askers, Shares
-from suimon.agent.services.dns_message import Code, DnsError, Query
+from suimon.agent.services.dns_message import LARGEST, SMALLEST, Code, DnsError, Query
 from suimon.agent.services.names import NetworkNames
 
 log = structlog.get_logger()
@@ -84,13 +84,15 @@ class Resolver:
             await server.serve_forever()
         raise AssertionError("serving never ends")
 
-    def _question(self, raw: bytes, address: str) -> bytes | tuple[Asker, Query] | None:
-        """The answer, if it is known here; whose question it is, if it isn't; None for what deserves neither."""
+    def _question(self, raw: bytes, address: str, room: int) -> bytes | tuple[Asker, Query] | None:
+        """The answer, of `room` bytes at most, if it is known here; whose question it is, if it isn't; None for what
+        deserves neither.
+        """
         asker = self._askers.find(address)
         if asker is None:
             return None
         try:
-            query = Query.parse(raw)
+            query = Query.parse(raw, room)
         except DnsError as error:
             log.debug("dns_refused", port=asker.port.id, reason=str(error))
             return None
@@ -99,7 +101,7 @@ class Resolver:
 
     def _take_datagram(self, raw: bytes, address: _Address, transport: asyncio.DatagramTransport) -> _Forward | None:
         """What is known is answered at once; what isn't, is left to do."""
-        found = self._question(raw, address[0])
+        found = self._question(raw, address[0], SMALLEST)
         if isinstance(found, bytes):
             transport.sendto(found, address)
         elif found is not None:
@@ -136,7 +138,7 @@ class Resolver:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str) -> None:
         while True:
             raw = await _read_message(reader)
-            found = self._question(raw, address)
+            found = self._question(raw, address, LARGEST)
             if found is None:
                 return
             answer = found if isinstance(found, bytes) else await self._forwarded(*found, _ask_by_stream)
