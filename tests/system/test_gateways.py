@@ -348,6 +348,27 @@ def test_another_host_takes_over_when_the_uplink_of_the_first_is_cut(cloud: Clou
     assert touched(before, cloud.flows) == []
 
 
+def test_a_namespace_that_cannot_be_made_is_told_and_tried_again_and_another_host_leads_out(cloud: Cloud) -> None:
+    host, other = cloud.led_by
+    (name,) = (each.name for each in Path("/run/netns").glob(f"{host.namespace}-smn*"))
+    in_the_way = Path("/run/netns", name)
+    cloud.lab.cloud.kill_agent(host)
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+    in_the_way.mkdir()
+    cloud.lab.cloud.start_agent(host)
+
+    def told() -> str:
+        (said,) = (each["failures"] for each in cloud.lab.cloud.hosts() if each["name"] == host.name)
+        return " ".join(f"{owner}: {why}" for owner, why in said.items())
+
+    eventually(lambda: f"namespace {name}" in told())
+    eventually(lambda: all(_answers(cloud, each.name) for each in cloud.ranks))
+    assert cloud.led_by == [other, host]
+    in_the_way.rmdir()
+    eventually(lambda: not told())
+    assert _answers(cloud, host.name)
+
+
 def test_another_host_takes_over_and_the_first_comes_back_quietly(cloud: Cloud) -> None:
     first, second = cloud.led_by
     near, far = cloud.connect(second.name, 8002)
@@ -381,25 +402,6 @@ def test_restarts_while_a_host_is_replaced_move_nothing(cloud: Cloud) -> None:
         cloud.lab.cloud.await_agent(host)
         assert all(_answers(cloud, each.name) for each in cloud.ranks)
         assert touched(before, cloud.flows) == []
-
-
-def test_a_namespace_that_cannot_be_made_is_told_and_tried_again(cloud: Cloud) -> None:
-    host = cloud.ranks[1]
-    (name,) = (each.name for each in Path("/run/netns").glob(f"{host.namespace}-smn*"))
-    in_the_way = Path("/run/netns", name)
-    cloud.lab.cloud.kill_agent(host)
-    subprocess.run(["ip", "netns", "delete", name], check=True)
-    in_the_way.mkdir()
-    cloud.lab.cloud.start_agent(host)
-
-    def told() -> str:
-        (said,) = (each["failures"] for each in cloud.lab.cloud.hosts() if each["name"] == host.name)
-        return " ".join(f"{owner}: {why}" for owner, why in said.items())
-
-    eventually(lambda: f"namespace {name}" in told())
-    in_the_way.rmdir()
-    eventually(lambda: not told())
-    assert _answers(cloud, host.name)
 
 
 def test_nobody_outside_says_how_a_packet_goes_on_inside(cloud: Cloud) -> None:
