@@ -361,10 +361,12 @@ def test_a_namespace_that_cannot_be_made_is_told_and_tried_again_and_another_hos
         (said,) = (each["failures"] for each in cloud.lab.cloud.hosts() if each["name"] == host.name)
         return " ".join(f"{owner}: {why}" for owner, why in said.items())
 
-    eventually(lambda: f"namespace {name}" in told())
-    eventually(lambda: all(_answers(cloud, each.name) for each in cloud.ranks))
-    assert cloud.led_by == [other, host]
-    in_the_way.rmdir()
+    try:
+        eventually(lambda: f"namespace {name}" in told())
+        eventually(lambda: all(_answers(cloud, each.name) for each in cloud.ranks))
+        assert cloud.led_by == [other, host]
+    finally:
+        in_the_way.rmdir()
     eventually(lambda: not told())
     assert _answers(cloud, host.name)
 
