@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from suimon.model import identity, things
@@ -89,6 +90,8 @@ def test_what_is_beside_the_row() -> None:
     router = make(things.Router, gateway_network_id="out", routes=(Route("10.0.0.0/8", "10.1.0.1"),) * 2)
     assert told(router)["external_gateway_infos"] == [{"router_id": "i", "network_id": "out", "enable_snat": True}]
     assert len(told(router)["router_routes"]) == 1
+    assert told(msgspec.structs.replace(leg, infrastructure=True))["infrastructure"] == [{"port_id": "i"}]
+    assert "infrastructure" not in told(leg), "whatever its owner is called"
     over = make(things.Restriction, kind="quarantine", target_kind="port", target="t", reason="x", state="released")
     assert told(over) == {}
 
@@ -102,7 +105,10 @@ def test_projects_see_no_operators_columns() -> None:
     places = seen_columns({"get_port:binding:host_id"})["neutronv2", "ports"]
     seen = [SOURCES["neutronv2"]["ports"][place] for place in places]
     assert "binding_host_id" not in seen and "device_owner" in seen
-    assert all(source == "neutronv2" or table.startswith("restriction") for source, table in seen_columns(()))
+    assert all(
+        source == "neutronv2" or table.startswith(("restriction", "infrastructure"))
+        for source, table in seen_columns(())
+    )
 
 
 def test_the_log_tells_of_everything_there_are_facts_of() -> None:

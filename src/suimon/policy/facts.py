@@ -231,6 +231,10 @@ def _shown(attribute: Attribute) -> Callable[[Any], Value]:
     return lambda thing: attribute.show(getattr(thing, attribute.field))  # type: ignore[return-value]
 
 
+def _infrastructure(port: things.Port) -> Sequence[Row]:
+    return [(port.id,)] if port.infrastructure else []
+
+
 def _always(value: Any) -> Callable[[Any], Value]:
     return lambda _thing: value
 
@@ -286,6 +290,7 @@ _TABLES: Final[Mapping[type[msgspec.Struct], tuple[_Table, ...]]] = {
     things.Port: (
         *_of(ports.PORT, "ports", _PORT),
         _Table(NEUTRON, "external_fixed_ips", ("router_id", "subnet_id", "ip_address"), _gateway_addresses),
+        _Table(OURS, "infrastructure", ("port_id",), _infrastructure),
     ),
     things.Router: (
         *_of(routers.ROUTER, "routers", "id tenant_id status admin_state_up name distributed"),
