@@ -12,10 +12,12 @@ import msgspec
 from suimon.model.actor import SYSTEM
 from suimon.model.findings import Direction, Finding, Subject
 from suimon.model.incidents import Entry, Incident
+from suimon.model.report import Report, report
 from suimon.model.rulebook import Place, UsageRule
 from suimon.model.things import Port, Restriction
 from suimon.resources.breaker import breaker, close_breaker
 from suimon.resources.findings import note_findings
+from suimon.resources.incidents import entries_between
 from suimon.resources.rulebooks import newest, put_rulebook
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder, ResponderConfig
@@ -181,6 +183,11 @@ class Cloud(World):
             for e in self.read(lambda tx: tx.select(Entry, {"incident_id": id_}, order=("number",)))
             if e.kind == kind
         ]
+
+    def report(self) -> Report:
+        """Of what was said within an hour of now."""
+        hour = timedelta(hours=1)
+        return report(self.read(lambda tx: entries_between(tx, ADMIN, tx.now - hour, tx.now + hour)))
 
     def active(self) -> list[Restriction]:
         return self.read(lambda tx: tx.select(Restriction, {"state": "active"}, order=("id",)))

@@ -5,11 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from suimon.model.incidents import Delivery, Incident
-from suimon.model.report import report
 from suimon.model.rulebook import Place
 from suimon.model.things import Port, Restriction
 from suimon.resources import remedies, restrictions
-from suimon.resources.incidents import entries_between, get_incident, list_incidents
+from suimon.resources.incidents import get_incident, list_incidents
 from suimon.resources.restrictions import SPEC
 from suimon.resources.subscribers import add_subscriber
 from suimon.response.responder import Responder
@@ -77,7 +76,7 @@ def test_no_finding_is_made_up_and_a_named_one_is_asked_about(cloud: Make) -> No
     later(c, LOOK)
     assert sorted(filter(None, c.senses.about)) == [found.id], "what is said of one port is not of another"
     assert len(c.senses.about) == 3
-    figures = report(c.read(lambda tx: entries_between(tx, ADMIN, tx.now - HOUR, tx.now + HOUR)))
+    figures = c.report()
     assert (figures.findings, figures.acts) == (1, 0), "what the rule found in its dry run"
 
 

@@ -103,9 +103,13 @@ def test_counters_that_cannot_be_read_are_waited_for(cloud: Make) -> None:
     c.find(c.ports[0])
     c.round()
     assert (c.active(), c.incidents()) == ([], [])
+    c.clock_ahead(timedelta(seconds=10))
     c.senses.stuck = False
     c.round()
     assert len(c.active()) == 1
+    told = c.report()
+    assert told.to_find.median_s == pytest.approx(20, abs=5), "it was heard of when it had gone on for that long"
+    assert told.to_act.median_s == pytest.approx(30, abs=5)
 
 
 def test_exempted_listed_and_the_clouds_own(cloud: Make) -> None:

@@ -56,6 +56,8 @@ def test_50_gb_in_a_day_are_10_mbits_for_24_hours_and_then_nothing(cloud: Make) 
     uses(c, port, 10)
     minutes(c, 1)
     (limit,) = c.active()
+    told = c.report()
+    assert (told.acts, told.to_find.count, told.to_act.count) == (1, 0, 0), "nobody knows since when it was too much"
     assert (limit.kind, limit.rate_kbps, limit.direction, limit.target) == ("rate_limit", 10000, None, port)
     began = limit.created_at
     for hour in range(24):

@@ -39,10 +39,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     false_positives: int = 0
     breaker_openings: int = 0
     not_biting: int = 0
+    """Incidents whose restriction was measured to have no effect."""
     to_find: Spread = Spread()
-    """From when it began to when the controller heard of it."""
+    """From when it began to when the controller heard of it. What was used too much of has no beginning."""
     to_act: Spread = Spread()
-    """From when it began to the restriction, people's answers left out."""
+    """From when it began to the restriction, people's answers left out, and what was used too much of."""
     to_undo: Spread = Spread()
     """How long those were restricted who should not have been."""
 
@@ -59,6 +60,7 @@ def report(entries: Iterable[Entry]) -> Report:
     acts = [line for line in done if _by_itself(line)]
     marks = [line for line in by_kind.get("mark", ()) if line.details.get("false_positive") is True]
     wrong = {line.incident_id for line in marks}
+    idle = {line.incident_id for line in by_kind.get("verification", ()) if line.details.get("bites") is False}
     undone = [line for line in by_kind.get("release", ()) if line.incident_id in wrong]
     return Report(
         findings=sum(_by_itself(line) for line in by_kind.get("finding", ())),
@@ -73,7 +75,7 @@ def report(entries: Iterable[Entry]) -> Report:
         warnings=len(by_kind.get("warning", ())),
         false_positives=len(wrong),
         breaker_openings=len(by_kind.get("breaker", ())),
-        not_biting=len(by_kind.get("alarm", ())),
+        not_biting=len(idle),
         to_find=_spread(by_kind.get("finding", ()), "late_s"),
         to_act=_spread(acts, "took_s"),
         to_undo=_spread(undone, "restricted_s"),

@@ -14,7 +14,7 @@ from suimon.model.errors import Conflict
 from suimon.model.findings import Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.policies import Called
-from suimon.model.rulebook import BY_HAND
+from suimon.model.rulebook import BY_HAND, USAGE
 from suimon.model.things import Port, Restriction
 from suimon.resources import actions, restrictions
 from suimon.resources.calls import undoable
@@ -162,7 +162,7 @@ def _act(tx: Tx, actor: Actor, incident: Incident) -> Incident:
     assert action.do is not None and isinstance(row, list)
     done = action.do(tx, actor, actions.arguments_of(action, row))
     after = change_incident(tx, incident, state="acted", done_at=tx.now, undo=done.undo, answer_by=None)
-    details: Mapping[str, object] = {"ports": incident.weight, "took_s": _took_s(tx, incident)}
+    details: Mapping[str, object] = {"ports": incident.weight, **_took(tx, incident)}
     add_lines(tx, actor, after, [Line("action", done.words, dict(details))])
     return after
 
@@ -186,7 +186,7 @@ def _in_force(tx: Tx, actor: Actor, incident: Incident, made: Restriction) -> In
     after = verify_soon(tx, after)
     until = f"{made.expires_at:%Y-%m-%d %H:%M:%S} UTC" if made.expires_at else "its release"
     words = f"{made.kind} of {made.target_kind} {made.target} until {until}"
-    told = {"restriction_id": made.id, "ports": incident.weight, "took_s": _took_s(tx, incident)}
+    told = {"restriction_id": made.id, "ports": incident.weight, **_took(tx, incident)}
     add_lines(tx, actor, after, [Line("restriction", words, told)])
     return after
 
@@ -217,11 +217,13 @@ def _open_by_hand(tx: Tx, actor: Actor, made: Restriction) -> None:
     _in_force(tx, actor, open_incident(tx, actor, incident, lines), made)
 
 
-def _took_s(tx: Tx, incident: Incident) -> float:
-    """Since it began."""
+def _took(tx: Tx, incident: Incident) -> dict[str, float]:
+    """`took_s` since it began, of what has a beginning: usage says since when it was counted."""
     finding, call = tx.get(NotedFinding, incident.finding_id), tx.get(Called, incident.finding_id)
+    if finding and finding.detector.startswith(USAGE):
+        return {}
     since = finding.since if finding else call.appeared_at if call else tx.now
-    return round((tx.now - since).total_seconds(), 3)
+    return {"took_s": round((tx.now - since).total_seconds(), 3)}
 
 
 def _is_in_force(incident: Incident) -> bool:

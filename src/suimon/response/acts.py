@@ -15,7 +15,7 @@ import msgspec
 from suimon.model.actor import SYSTEM
 from suimon.model.findings import Finding
 from suimon.model.incidents import Incident, NotedFinding, runbook
-from suimon.model.rulebook import DetectorRule, Place, UsageRule, rules_for
+from suimon.model.rulebook import USAGE, DetectorRule, Place, UsageRule, rules_for
 from suimon.resources.breaker import breaker, open_breaker
 from suimon.resources.findings import finding_of
 from suimon.resources.incidents import Line, bound_since, open_incident, restricted_before
@@ -158,7 +158,7 @@ def settle(tx: Tx, finding_id: str, rule_name: str, seen: Seen) -> Incident | No
         return None
     if decision.verdict == "act" and seen.looked and not holds:
         decision = Decision(verdict="refuse", reasons=(f"it did not hold at the second look: {seen.looked.words}",))
-    lines = _lines(finding, tx.now.timestamp(), seen)
+    lines = _lines(finding, _heard_s(tx, finding), seen)
     told = msgspec.structs.replace(matter, lines=lines)
     return settled(tx, told, decision, _wanted(rule, finding, place, decision.lasts_s))
 
@@ -174,10 +174,17 @@ def _matter(rule: DetectorRule | UsageRule, finding: Finding, place: Place, offs
     )
 
 
-def _lines(finding: Finding, now_s: float, seen: Seen) -> tuple[Line, ...]:
+def _heard_s(tx: Tx, finding: Finding) -> float:
+    """When the controller heard of it first."""
+    noted = tx.get(NotedFinding, finding.id)
+    return (noted.noted_at if noted else tx.now).timestamp()
+
+
+def _lines(finding: Finding, heard_s: float, seen: Seen) -> tuple[Line, ...]:
     told: dict[str, object] = {"finding_id": finding.id, "confidence": finding.confidence}
-    told |= {"late_s": round(now_s - finding.since_s, 3), "numbers": finding.numbers}
-    told |= {"runbook": runbook(finding.detector)}
+    told |= {"numbers": finding.numbers, "runbook": runbook(finding.detector)}
+    if not finding.detector.startswith(USAGE):  # It says since when was counted, not when it was too much.
+        told |= {"late_s": round(heard_s - finding.since_s, 3)}
     looked = [Line("evidence", f"second look: {seen.looked.words}")] if seen.looked else []
     return (
         Line("finding", finding.words, told),
