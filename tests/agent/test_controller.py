@@ -6,7 +6,7 @@ import time
 import pytest
 from aiohttp import web
 
-from suimon.agent.controller import Config, Controller, ControllerError, load_ca
+from suimon.agent.controller import Config, Controller, ControllerError, Unreachable, load_ca
 from suimon.model.view import Join, Network, Position, Report, Snapshot, Watch
 from tests.agent.fake_controller import CREDENTIAL, TOKEN
 
@@ -44,8 +44,9 @@ def test_a_large_frame_comes_whole(fake):
 
 
 def test_a_wrong_credential_is_an_error_in_words(fake):
-    with pytest.raises(ControllerError, match="who are you"):
+    with pytest.raises(ControllerError, match="who are you") as refused:
         with_controller(fake.url, first_frame, credential="wrong")
+    assert not isinstance(refused.value, Unreachable)
 
 
 def test_a_report_arrives(fake):
@@ -54,7 +55,7 @@ def test_a_report_arrives(fake):
 
 
 def test_nobody_there_is_an_error_in_words():
-    with pytest.raises(ControllerError, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
         with_controller("http://127.0.0.1:1", first_frame)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from suimon.agent.controller import ControllerError
+from suimon.agent.controller import ControllerError, Unreachable
 from suimon.agent.follower import Config, Connected, Follower
 from suimon.model.view import Delta, Ping, Position, Retry, Snapshot
 
@@ -31,10 +31,10 @@ class Streams:
             yield frame
 
 
-async def follow(streams, count):
+async def follow(streams, count, config=None):
     """The first `count` news, each taken in before the next: the reader's position moves with them."""
     news, position, taken = asyncio.Queue(4), [None], []
-    follower = Follower(Config(0.001, 0.002), streams, lambda: position[0], news)
+    follower = Follower(config or Config(0.001, 0.002), streams, lambda: position[0], news)
     task = asyncio.create_task(follower.run())
     try:
         async with asyncio.timeout(10):
@@ -63,6 +63,12 @@ def test_a_stream_that_ends_is_taken_up_where_the_view_is(end):
 def test_a_controller_that_cannot_be_reached_is_asked_again():
     streams = Streams([ControllerError("refused")], [ControllerError("refused")], [Ping(0)])
     assert asyncio.run(follow(streams, 2)) == [Connected(), Ping(0)]
+
+
+def test_where_nobody_listens_it_is_asked_again_soon():
+    hours = Config(first_pause_s=3600, last_pause_s=3600, unreachable_s=0.01)
+    streams = Streams([Unreachable("refused")], [Unreachable("refused")], [Ping(0)])
+    assert asyncio.run(follow(streams, 2, hours)) == [Connected(), Ping(0)]
 
 
 def test_retry_is_obeyed():

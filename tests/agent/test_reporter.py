@@ -36,9 +36,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def running(position_pause_s=0.002):
+async def running(position_pause_s=0.002, first_pause_s=0.001):
     desk = Desk()
-    reporter = Reporter(Config(0.001, 0.002, position_pause_s), desk)
+    reporter = Reporter(Config(first_pause_s, 2 * first_pause_s, position_pause_s), desk)
     task = asyncio.create_task(reporter.run())
     try:
         yield reporter, desk
@@ -104,6 +104,20 @@ def test_a_failed_report_is_told_again_with_what_came_meanwhile():
             assert (told.ports, told.held, told.failures) == ((UP,), "a reason", {"port/p": "refused"})
             assert told.reading is not None and told.reading.clock_s == 20.0
             assert await desk.silent()
+
+    asyncio.run(scene())
+
+
+def test_a_new_stream_ends_the_pause_after_a_failure():
+    async def scene():
+        async with running(first_pause_s=3600) as (reporter, desk):
+            desk.failures = 1
+            reporter.facts(at(1), "", {})
+            reporter.ports({"p": UP})
+            assert await desk.silent()
+            assert desk.failures == 0
+            reporter.tell_all_again()
+            assert (await desk.next()).ports == (UP,)
 
     asyncio.run(scene())
 

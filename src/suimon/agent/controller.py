@@ -22,6 +22,10 @@ class ControllerError(Exception):
     """The controller did not do what we asked; the message says what we asked and what came back."""
 
 
+class Unreachable(ControllerError):
+    """Nobody listens there: who asks again soon is no burden to anybody."""
+
+
 class Config(msgspec.Struct, frozen=True):
     """Where the controller's listener for hosts is, and how long to wait for it."""
 
@@ -79,6 +83,8 @@ class Controller:
                 while chunk := await response.content.readany():
                     for line in lines.complete(chunk):
                         yield decoded(_FRAME, line, "objects")
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"watch {self.config.url}: {_words(error)}") from error
         except (aiohttp.ClientError, TimeoutError, msgspec.ValidationError, msgspec.DecodeError) as error:
             raise ControllerError(f"watch {self.config.url}: {_words(error)}") from error
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from suimon.agent.controller import ControllerError
+from suimon.agent.controller import ControllerError, Unreachable
 from suimon.model.questions import Asked
 from suimon.model.view import SCHEMA, Delta, Frame, Ping, Position, Retry, Snapshot, Watch
 
@@ -38,10 +38,13 @@ class Config(msgspec.Struct, frozen=True):
     """Pauses between streams: doubled from the first to the last, half of each by chance.
 
     They begin anew after a stream that lived longer than the last: one that breaks as soon as it speaks is no success.
+    Where nobody listens no pause is longer than `unreachable_s`, and any part of it by chance: hosts come back within
+    that time, and not all at once.
     """
 
     first_pause_s: float = 0.05
     last_pause_s: float = 5.0
+    unreachable_s: float = 0.8
 
 
 class Follower:
@@ -65,6 +68,7 @@ class Follower:
         pause_s = self._config.first_pause_s
         while True:
             await self.news.join()
+            least, longest_s = 0.5, self._config.last_pause_s
             told_pause_s, spoke, began = None, False, asyncio.get_running_loop().time()
             try:
                 async for frame in self._controller.watch(self._watch()):
@@ -81,9 +85,12 @@ class Follower:
                     await self.news.put(frame)
             except ControllerError as error:
                 log.warning("watch_broken", reason=str(error))
+                if isinstance(error, Unreachable):
+                    least, longest_s = 0.0, self._config.unreachable_s
             if asyncio.get_running_loop().time() - began > self._config.last_pause_s:
                 pause_s = self._config.first_pause_s
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0) if told_pause_s is None else told_pause_s)
+            chosen_s = min(pause_s, longest_s) * random.uniform(least, 1.0)
+            await asyncio.sleep(chosen_s if told_pause_s is None else told_pause_s)
             pause_s = min(pause_s * 2, self._config.last_pause_s)
 
     def _watch(self) -> Watch:

@@ -36,7 +36,7 @@ class Post(Protocol):
 
 
 class Config(msgspec.Struct, frozen=True):
-    """Pauses after a failed report: doubled from the first to the last."""
+    """Pauses after a failed report: doubled from the first to the last. A new stream ends one."""
 
     first_pause_s: float = 0.05
     last_pause_s: float = 5.0
@@ -78,6 +78,8 @@ class Reporter:
         self._claims: dict[Claim, float] = {}
         """And when each was made."""
         self._news = asyncio.Event()
+        self._returned = asyncio.Event()
+        """Set when a new stream begins: whoever waits after a failure need not wait any longer."""
         self._hurry = asyncio.Event()
         """Set with news that doesn't wait for company."""
 
@@ -132,6 +134,7 @@ class Reporter:
         """The controller may have forgotten: a new stream began."""
         self._told, self._told_ports = None, {}
         self._untold_ports = dict(self._ports)
+        self._returned.set()
         self._note_news()
 
     async def run(self) -> None:
@@ -145,11 +148,14 @@ class Reporter:
                 continue
             facts, drifts, claims, reading = self._facts, self._drifts, dict(self._claims), self._reading
             last_readings = self._last_readings
+            self._returned.clear()
             try:
                 await self._controller.report(report)
             except ControllerError as error:
                 log.warning("report_failed", reason=str(error))
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s * random.uniform(0.5, 1.0)):
+                        await self._returned.wait()
                 pause_s = min(pause_s * 2, self._config.last_pause_s)
                 self._note_news()
                 continue
