@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from suimon.doctor import Facts, Reach, Supervision, Verdict, examine, probe
+from suimon.doctor import Facts, Reach, Supervision, Verdict, examine, probe, supervised
 
 PROGRAMS = ("ovsdb-server", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ip", "ethtool", "nft", "udhcpc", "sysctl")
 HEALTHY = Facts(
@@ -139,3 +139,10 @@ def controller() -> Iterator[str]:
 def test_supervision_is_told_where_systemd_runs_the_switch() -> None:
     assert not [v for v in examine(msgspec.structs.replace(HEALTHY, supervision=None)) if v.what == "supervision"]
     assert verdict("supervision", supervision=Supervision("always", "10s", "0")).level == "ok"
+
+
+def test_supervision_is_read_as_systemctl_shows_it() -> None:
+    said = "Restart=on-failure\nStartLimitIntervalUSec=10s\nStartLimitBurst=5\nLoadState=loaded\n"
+    assert supervised(said) == Supervision("on-failure", "10s", "5")
+    assert supervised(said.replace("loaded", "not-found")) is None
+    assert supervised("") is None, "systemd doesn't run here"

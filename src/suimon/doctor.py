@@ -43,6 +43,7 @@ _LAB_TOOLS = {"udhcpc": "udhcpc"}
 _PROGRAM_TIMEOUT_S = 5
 _RESTARTS = ("always", "on-failure", "on-abnormal", "on-abort")
 """After it was killed."""
+_UNIT = ("LoadState", "Restart", "StartLimitIntervalUSec", "StartLimitBurst")
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -270,12 +271,14 @@ def _try_socket(path: str) -> str:
 
 
 def _ask_supervision() -> Supervision | None:
-    names = "LoadState", "Restart", "StartLimitIntervalUSec", "StartLimitBurst"
-    said = _output("systemctl", "show", "ovs-vswitchd.service", f"--property={','.join(names)}") or ""
+    """Where systemd isn't what runs, systemctl fails and says nothing (sd_booted(3))."""
+    return supervised(_output("systemctl", "show", "ovs-vswitchd.service", f"--property={','.join(_UNIT)}") or "")
+
+
+def supervised(said: str) -> Supervision | None:
+    """From what systemctl(1) shows of the properties of `ovs-vswitchd.service`; None if there is no such unit."""
     told = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
-    if told.get("LoadState") != "loaded" or not Path("/run/systemd/system").exists():
-        return None
-    return Supervision(*(told.get(name, "") for name in names[1:]))
+    return Supervision(*(told.get(name, "") for name in _UNIT[1:])) if told.get("LoadState") == "loaded" else None
 
 
 def _find_datapath() -> Literal["loaded", "available", "absent"]:
