@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from suimon.agent.controller import ControllerError, Unreachable
 from suimon.agent.follower import Config, Connected, Follower
@@ -69,6 +70,14 @@ def test_where_nobody_listens_it_is_asked_again_soon():
     hours = Config(first_pause_s=3600, last_pause_s=3600, unreachable_s=0.01)
     streams = Streams([Unreachable("refused")], [Unreachable("refused")], [Ping(0)])
     assert asyncio.run(follow(streams, 2, hours)) == [Connected(), Ping(0)]
+
+
+def test_who_is_away_is_told_once_for_each_reason():
+    gone = [[Unreachable("refused")]] * 3
+    streams = Streams(*gone, [ControllerError("502")], [Ping(0), ControllerError("502")], [ControllerError("502")])
+    with capture_logs() as lines:
+        asyncio.run(follow(streams, 2))
+    assert [line["reason"] for line in lines if line["event"] == "watch_broken"] == ["refused", "502", "502"]
 
 
 def test_retry_is_obeyed():

@@ -65,7 +65,7 @@ class Follower:
         self._ask = ask
 
     async def run(self) -> None:
-        pause_s = self._config.first_pause_s
+        pause_s, told = self._config.first_pause_s, ""
         while True:
             await self.news.join()
             least, longest_s = 0.5, self._config.last_pause_s
@@ -80,11 +80,13 @@ class Follower:
                             self._ask(frame)
                         continue
                     if not spoke:
-                        spoke = True
+                        spoke, told = True, ""
                         await self.news.put(Connected())
                     await self.news.put(frame)
             except ControllerError as error:
-                log.warning("watch_broken", reason=str(error))
+                if str(error) != told:  # The same again, until a stream speaks, is no news.
+                    log.warning("watch_broken", reason=str(error))
+                    told = str(error)
                 if isinstance(error, Unreachable):
                     least, longest_s = 0.0, self._config.unreachable_s
             if asyncio.get_running_loop().time() - began > self._config.last_pause_s:
