@@ -15,9 +15,12 @@ from typing import Any, Final
 from unittest.mock import patch
 from uuid import UUID
 
+import msgspec
+
 from suimon.distribution.dispatch import Dispatcher
 from suimon.model import view
 from suimon.model.settings import Settings
+from suimon.model.things import Restriction
 from suimon.pipeline.fields import NET, NEXTHOP, NEXTHOP6, registers
 from suimon.pipeline.gateway import addresses
 from suimon.pipeline.numbers import Numbers
@@ -145,7 +148,13 @@ class Cluster:
             for policy in policies
             for rule in Below(self.api, "qos/policies", "port_block_rules", policy["id"]).list(ADMIN)
         ]
+        found["restrictions"] = self.restrictions()
         return found
+
+    def restrictions(self) -> list[Body]:
+        """Those in force."""
+        active = self.api.read(lambda tx: tx.select(Restriction, {"state": "active"}))
+        return sorted(map(msgspec.to_builtins, active), key=lambda one: str(one["id"]))
 
     def send(self, sender: str, frame: Frame) -> tuple[list[Arrival], Journey]:
         """By a port or a machine. Who got it (twice, if twice) and the way there.

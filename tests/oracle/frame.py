@@ -66,3 +66,10 @@ def link_local(mac: str) -> str:
     """RFC 4291, appendix A."""
     octets = bytes.fromhex(mac.replace(":", ""))
     return str(IPv6Address(b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]))
+
+
+def turned(frame: Frame) -> Frame:
+    """The answer to it, as far as addresses and L4 ports say."""
+    if frame.protocol in ECHO:
+        return frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol])
+    return frame.but(src=frame.dst, dst=frame.src, first=frame.second, second=frame.first)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
-from tests.oracle.frame import ECHO, ECHO_REPLY, TCP, UDP, Arrival, Frame, link_local
+from tests.oracle.frame import ECHO, ECHO_REPLY, TCP, UDP, Arrival, Frame, link_local, turned
 from tests.oracle.guard import (
     PROTOCOLS,
     Body,
@@ -26,6 +26,7 @@ from tests.oracle.guard import (
     within,
 )
 from tests.oracle.local import Led, LocalIps
+from tests.oracle.restricted import binding, closed_by, left_in_quarantine, quarantined
 
 Resources = dict[str, list[Body]]
 """What GET says of each collection, and `machines` that are on external networks: id, network_id, mac, ips."""
@@ -104,13 +105,16 @@ class Oracle:
         port = self.ports[port_id]
         if not self._up(port) or blocked(self._blocks(port), "egress", frame):
             return set()
+        served = frame.what == "ip" and frame.dst in SERVICES and (frame.protocol, frame.second) in _SERVED
+        if quarantined(self._restrictions(port)) and not (served or left_in_quarantine(frame)):
+            return set()
         secure = port["port_security_enabled"]
         if asks_for_lease(frame) and self._leased(port):
             return {Arrival("agent", frame)} if not secure or frame.eth_src in macs(port) else set()
         wondering = self._wonders(port, frame)
         if secure and not genuine(port, frame) and not wondering:
             return set()
-        if frame.what == "ip" and frame.dst in SERVICES and (frame.protocol, frame.second) in _SERVED:
+        if served:
             return {Arrival("services", frame)} if frame.src in _addresses(port) or wondering else set()
         if frame.what == "ip" and not self._admitted(port, "egress", frame):
             return set()
@@ -157,7 +161,15 @@ class Oracle:
                     return (
                         self._from_outside(gateway["device_id"], frame, sender, hops) if frame.what == "ip" else set()
                     )
+        if guest and frame.what == "ip" and not self._shared_wire(network_id):
+            frame = self._redirected(network_id, frame)
         return self._reached(network_id, frame, sender, itself=hops > 0)
+
+    def _redirected(self, network_id: str, frame: Frame) -> Frame:
+        """What is sent to a MAC that no port of the network has goes to the port with its address."""
+        here = [port for port in self.ports.values() if port["network_id"] == network_id and not frame.flooded]
+        found = [port["mac_address"] for port in here if frame.dst in _addresses(port)]
+        return frame.but(eth_dst=found[0]) if found and not self._receivers(network_id, frame) else frame
 
     def _reached(self, network_id: str, frame: Frame, sender: Body, *, itself: bool = False) -> set[Arrival]:
         """Everybody on the network whom the frame is for, and who takes it; the sender by way of a router only, and
@@ -185,6 +197,8 @@ class Oracle:
     def _welcome(self, port: Body, frame: Frame) -> bool:
         """Whether the port gets what arrives for it."""
         if not self._up(port) or blocked(self._blocks(port), "ingress", frame):
+            return False
+        if quarantined(self._restrictions(port)) and frame.what not in ("arp", "nd"):
             return False
         if self._local.silences(port["network_id"], port["binding:host_id"], frame):
             return False
@@ -401,10 +415,8 @@ class Oracle:
     def _remembered(self, router_id: str, frame: Frame, changed: Frame) -> Frame:
         """The changed one; its answers are known."""
         if may_open(frame) and not frame.ipv6:
-            undone = _turned(frame)
-            self._memory.rewritten[router_id, _ends(_turned(changed))] = {
-                name: getattr(undone, name) for name in _TUPLE
-            }
+            undone = turned(frame)
+            self._memory.rewritten[router_id, _ends(turned(changed))] = {name: getattr(undone, name) for name in _TUPLE}
         return changed
 
     def _outer_ips(self, router_id: str) -> set[str]:
@@ -464,8 +476,13 @@ class Oracle:
         return self._networks[network_id]["provider:network_type"] in ("vlan", "flat")
 
     def _blocks(self, port: Body) -> list[Body]:
+        """By its policy, and by the operator."""
         policy = port["qos_policy_id"] or self._networks[port["network_id"]]["qos_policy_id"]
-        return [block for block in self._all["blocks"] if block["policy_id"] == policy]
+        found = [block for block in self._all["blocks"] if block["policy_id"] == policy]
+        return found + closed_by(self._restrictions(port))
+
+    def _restrictions(self, port: Body) -> list[Body]:
+        return binding(port, self._all["restrictions"], self._all["trunks"], self._floating)
 
     def _legs(self, network_id: str) -> list[Body]:
         """Of routers that are up."""
@@ -575,12 +592,6 @@ def _next_choices(choices: list[int], offered: list[int]) -> list[int] | None:
 def _range(one: Body, name: str) -> tuple[int, int]:
     first, _, last = str(one.get(f"{name}_range") or one[name]).partition(":")
     return int(first), int(last or first)
-
-
-def _turned(frame: Frame) -> Frame:
-    if frame.protocol in ECHO:
-        return frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol])
-    return frame.but(src=frame.dst, dst=frame.src, first=frame.second, second=frame.first)
 
 
 def _ends(frame: Frame) -> tuple[object, ...]:

@@ -210,6 +210,8 @@ class Asker:
         ends = {1, 22, 80, 65535}
         for rule in (*self._all["security-group-rules"], *self._all["blocks"]):
             ends |= {each for each in (rule["port_range_min"], rule["port_range_max"]) if each}
+        for one in self._all["restrictions"]:
+            ends |= {each for each in (one["port_min"], one["port_max"]) if each}
         for one in self._all["port_forwardings"]:
             for name in ("external_port_range", "internal_port_range"):
                 ends |= {int(each) for each in one[name].split(":")}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from suimon.resources import restrictions
 from tests.oracle.cluster import HOSTS, Cluster, opened
 from tests.oracle.crash import check_crash_points, installed
 from tests.oracle.frame import BROADCAST, ECHO, ECHO_REPLY, ICMP, ICMPV6, TCP, UDP, Frame
@@ -124,6 +125,32 @@ def test_a_leg_behind_a_router_answers_without_a_route_back_on_a_host_that_is_no
     cluster.follow()
     assert not cluster.send(asking["id"], ping)[0]
     assert reached(cluster, Memory(), asking, ping) == []
+
+
+def test_a_trunk_s_parent_is_restricted_with_its_subports(cluster: Cluster) -> None:
+    api = cluster.api
+    loose = {"port_security_enabled": False, "security_groups": []}
+    networks = [api.network(ADMIN) for _ in range(2)]
+    for number, network in enumerate(networks):
+        api.subnet(network, f"10.{number}.0.0/24", ADMIN)
+    parent, subport = (api.port(network, ADMIN, **loose) for network in networks)
+    other = api.port(networks[1], ADMIN, **loose, **{"binding:host_id": "h2"})
+    seat = {"port_id": subport["id"], "segmentation_type": "vlan", "segmentation_id": 7}
+    api.create("trunks", by=ADMIN, port_id=parent["id"], sub_ports=[seat])
+    api.update("ports", parent["id"], {"binding:host_id": "h1"}, ADMIN)
+    block = {"kind": "port_block", "direction": "egress", "protocol": "udp", "port_min": 9}
+    for wanted, open_ports in ((None, [9, 10]), (block, [10]), ({"kind": "quarantine"}, [])):
+        if wanted:
+            told = restrictions.SPEC.for_create(
+                {**wanted, "target_kind": "port", "target": parent["id"], "reason": "spam"}, ADMIN
+            )
+            api.write(lambda tx, told=told: restrictions.create_restrictions(tx, ADMIN, [told]))  # type: ignore[misc]
+        cluster.follow()
+        for l4_port in (9, 10):
+            frame = ip_frame(subport, other, UDP, l4_port)
+            expected = [other["id"]] if l4_port in open_ports else []
+            assert reached(cluster, Memory(), subport, frame) == expected
+            assert [each.place for each in cluster.send(subport["id"], frame)[0]] == expected
 
 
 def test_the_oracle_knows_a_forged_sender(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Final
 
 from suimon.model.errors import CallerError
+from suimon.resources import restrictions
 from suimon.resources.registry import RESOURCES
 from tests.oracle.cluster import HOSTS, PHYSNET, Cluster
 from tests.resources.below import Below
@@ -284,12 +285,18 @@ def _mean_no_more(cluster: Cluster, random: Random) -> None:
 
 
 def _trunk(cluster: Cluster, random: Random) -> None:
-    parent, child = random.choice(_guests(cluster)), random.choice(_guests(cluster))
-    trunk = next((each for each in _some(cluster, "trunks") if each["port_id"] == parent["id"]), None)
+    """A parent is nowhere yet when it becomes one, and then its guest starts."""
+    trunks, guests = _some(cluster, "trunks"), _guests(cluster)
+    parents = {trunk["port_id"] for trunk in trunks}
+    parent = random.choice([each for each in guests if each["id"] in parents or not each["binding:host_id"]])
+    child = random.choice(guests)
+    trunk = next((each for each in trunks if each["port_id"] == parent["id"]), None)
     trunk = trunk or _new(cluster, "trunks", port_id=parent["id"])
     seat = {"port_id": child["id"], "segmentation_type": "vlan", "segmentation_id": random.randint(2, 5)}
     action = RESOURCES["trunks"].actions["add_subports"]
     cluster.api.write(lambda tx: action(tx, ADMIN, trunk["id"], {"sub_ports": [seat]}))
+    if not parent["binding:host_id"]:
+        cluster.api.update("ports", parent["id"], {"binding:host_id": random.choice(HOSTS)}, ADMIN)
 
 
 def _block(cluster: Cluster, random: Random) -> None:
@@ -298,6 +305,31 @@ def _block(cluster: Cluster, random: Random) -> None:
     body: Body = {"direction": random.choice(("ingress", "egress")), "protocol": random.choice(("tcp", "udp"))}
     prefix = random.choice((None, None, *PREFIXES))
     policies.create(ADMIN, **body, port_range_min=first, port_range_max=first + 3, remote_ip_prefix=prefix)
+
+
+def _restrict(cluster: Cluster, random: Random) -> None:
+    """An operator takes something from a guest, above all from one with a trunk, from a network or from an address."""
+    parents = [trunk["port_id"] for trunk in _some(cluster, "trunks")] * 4
+    guest = random.choice(_guests(cluster))
+    floating = [each["floating_ip_address"] for each in _some(cluster, "floatingips") if each["port_id"]]
+    fixed = [each["ip_address"] for each in guest["fixed_ips"]]
+    target_kind, target = random.choice(
+        (
+            *[("port", random.choice([*parents, guest["id"]]))] * 4,
+            ("network", guest["network_id"]),
+            *(("address", address) for address in (*fixed, *floating)),
+        )
+    )
+    block: Body = {"kind": "port_block", "protocol": random.choice(("tcp", "udp")), "port_min": random.choice(L4_PORTS)}
+    block |= {"direction": random.choice((None, "ingress", "egress"))}
+    wanted = random.choice((block, block, {"kind": "quarantine"})) | {"target_kind": target_kind, "target": target}
+    one = restrictions.SPEC.for_create({**wanted, "reason": "spam"}, ADMIN)
+    cluster.api.write(lambda tx: restrictions.create_restrictions(tx, ADMIN, [one]))
+
+
+def _release(cluster: Cluster, random: Random) -> None:
+    made = random.choice(cluster.restrictions())
+    cluster.api.write(lambda tx: restrictions.release(tx, ADMIN, made["id"], "mended"))
 
 
 def _delete(path: str) -> Act:
@@ -356,6 +388,8 @@ ACTS: Final[dict[str, Act]] = {
     "trunk": _trunk,
     "policy": lambda cluster, _: _new(cluster, "qos/policies", name="q"),
     "block": _block,
+    "restrict": _restrict,
+    "release": _release,
 }
 BEGINNING: Final = (
     *("network", "network", "network", "external", "group", "group", "address_group", "policy", "block", "block"),
@@ -364,6 +398,7 @@ BEGINNING: Final = (
     *("port",) * 8,
     *("floating_ip", "floating_ip", "unused_floating_ip", "forwarding", "forwarding", "trunk", "ways", "ways"),
     *("ndp_proxy", "ndp_proxy", "local_ip", "local_ip", *("mean",) * 5),
+    "restrict",
 )
 """What every cloud starts with, each with a seed of its own."""
 

@@ -78,6 +78,7 @@ port vm1 h1 blue 02:00:00:00:00:01 10.0.0.11 groups=a qos=slow project=mine
 port vm2 h1 blue 02:00:00:00:00:02 10.0.0.12 security=no project=mine cloud=yes
 port vm2 h1 blue 02:00:00:00:00:02 10.0.0.12 2001:db8::12 groups=b project=mine
 restrict r1 port vm1 port_block:both:tcp/25
+restrict r1 port vm1 packet_rate_limit:both:3
 restrict r1 port vm2 packet_rate_limit:ingress:4
 restrict r1 network blue rate_limit:both:4000 ends=100
 restrict r2 project mine port_block:egress:tcp/25

@@ -7,7 +7,7 @@ import pytest
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import numbers
-from suimon.pipeline.fields import WHO_HAS
+from suimon.pipeline.fields import BY_ADDRESS, WHO_HAS
 from suimon.pipeline.numbers import Numbers
 from suimon.pipeline.tables import Stage
 from suimon.pipeline.world import World
@@ -46,4 +46,4 @@ def test_a_network_s_first_router_makes_no_peer_be_compiled_anew() -> None:
 
 
 def test_no_port_s_number_says_that_somebody_asks() -> None:
-    assert numbers.LAST["port"] < WHO_HAS
+    assert numbers.LAST["port"] < BY_ADDRESS < WHO_HAS

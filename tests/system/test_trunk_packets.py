@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,6 +76,48 @@ def test_a_guest_reaches_a_subport(live: LiveCloud) -> None:
         assert heard(wire) == (20, f"{MAC}03", ECHO)
 
 
+def test_what_restricts_the_parent_holds_whatever_its_guest_sends_and_gets(live: LiveCloud) -> None:
+    """By any tag and by none; of others it takes nothing."""
+    to_b = Ethernet(f"{MAC}03", f"{MAC}20", ETH_IPV4, echo("10.0.1.20", "10.0.1.13"))
+    live.change("restrict r port parent quarantine")
+    try:
+        assert live.pings("parent", "10.0.0.12") == 0
+        assert asked(live, "parent", 20, to_b) is None
+        with live.wire("parent") as wire:
+            assert live.pings("b", "10.0.1.20") == 0
+            wire.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                heard(wire)
+        assert live.pings("b", "10.0.1.1") == 3
+    finally:
+        live.forget("restrict", "r")
+    assert asked(live, "parent", 20, to_b) == (20, f"{MAC}03", REPLY)
+    assert live.pings("parent", "10.0.0.12") == 3
+
+
+def test_a_limit_of_the_parent_is_one_for_all_that_its_guest_sends(live: LiveCloud) -> None:
+    """Counted is what arrives of a flood, so that a slow machine proves nothing wrong."""
+    untagged = Ethernet(f"{MAC}02", f"{MAC}01", ETH_IPV4, echo("10.0.0.11", "10.0.0.12")).pack()
+    tagged = Ethernet(f"{MAC}03", f"{MAC}20", ETH_IPV4, echo("10.0.1.20", "10.0.1.13"), 20).pack()
+    live.change("restrict r port parent packet_rate_limit:egress:1")
+    try:
+        with live.wire("parent") as wire, live.wire("a") as a, live.wire("b") as b:
+            for each in (a, b):
+                each.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE: all of it waits there (socket(7)).
+            started = time.monotonic()
+            for number in range(500):
+                wire.send(untagged)
+                wire.send(tagged)
+                if number % 10 == 0:
+                    time.sleep(0.005)
+            flooded_s = time.monotonic() - started
+            arrived = [echoes(each) for each in (a, b)]
+    finally:
+        live.forget("restrict", "r")
+    allowed = 250 + 1000 * flooded_s
+    assert min(arrived) > 0 and 200 < sum(arrived) < 1.05 * allowed, f"{arrived} of {allowed:.0f}"
+
+
 def test_other_tags_go_nowhere(live: LiveCloud) -> None:
     """One that the trunk doesn't have, one below the trunk's, and any at all from a port without a trunk."""
     packet = echo("192.0.2.40", "192.0.2.200")
@@ -110,6 +154,16 @@ def heard(wire: socket.socket) -> SEEN:
         frame = Ethernet.parse(data)
         if sender[2] != socket.PACKET_OUTGOING and frame.eth_type == ETH_IPV4 and frame.payload[9] == 1:
             return tag, frame.src, frame.payload[20]
+
+
+def echoes(wire: socket.socket) -> int:
+    """How many requests came, until no more do."""
+    wire.settimeout(0.3)
+    found = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            found += heard(wire)[2] == ECHO
+    return found
 
 
 def echo(source: str, target: str) -> bytes:

@@ -26,7 +26,7 @@ from suimon.pipeline.flow import (
     flow,
     set_field,
 )
-from suimon.pipeline.limit import meters_to_guest, uses
+from suimon.pipeline.limit import meters_to_guest, of_trunk, uses
 from suimon.pipeline.meters import Range
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.tables import Stage
@@ -41,7 +41,8 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if ofport is None or network is None or not (port.up and network.up):
         return
     number = facts.number("port", port.id)
-    metered = (*uses(meters_to_guest(facts, owner, port)), *received(port))
+    counting = (*meters_to_guest(facts, owner, port), *of_trunk(facts, owner, port, "ingress"))
+    metered = (*uses(counting), *received(port))
     to_port: dict[str, object] = {TARGET: number}
     if not facts.listens(port):
         return

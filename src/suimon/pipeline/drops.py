@@ -19,7 +19,7 @@ WORDS: Final = {
     "rogue_dhcp": "It sent them as a DHCP server would.",
     "rogue_router": "It sent them as an IPv6 router would.",
     "port_block": "A port block of the port's QoS policy forbids them.",
-    "restricted": "A restriction that the operator put on the port, its project or its network forbids them.",
+    "restricted": "A restriction that the operator put on the guest, its project or its network forbids them.",
     "egress_rules": "No egress rule of the port's security groups allows what it sent.",
     "ingress_rules": "No ingress rule of the port's security groups allows what was sent to it.",
     "bandwidth_limit": "They were above the bandwidth limit of the port's QoS policy, or of a restriction.",
@@ -55,22 +55,22 @@ def entrances(program: Program) -> Iterator[FlowKey]:
 
 
 def restraints(program: Program) -> Iterator[tuple[FlowKey | int, Restraint]]:
-    """The flows, and meters by their ids, of a port's program that restrain it."""
-    sending = {
-        action.meter_id
-        for each in program.flows
-        if each.key.stage is Stage.LIMIT_OUT
-        for action in each.actions
-        if isinstance(action, UseMeter)
-    }
+    """The flows of a port's program that restrain it, and the ids of its meters, and of those that its trunk shares."""
     for flow in program.flows:
         if (why := reason(flow)) in _FORGED:
             yield flow.key, "forged"
         elif why in ("port_block", "restricted"):
             yield flow.key, "in" if flow.key.stage >= Stage.BLOCK_IN else "out"
-    for meter in program.meters:
-        if reason(meter) in ("bandwidth_limit", "packet_limit"):
-            yield meter.meter_id, "out" if meter.meter_id in sending else "in"
+    sending, getting = (_metered(program, stage) for stage in (Stage.LIMIT_OUT, Stage.DELIVER))
+    yield from ((meter_id, "out") for meter_id in sending)
+    yield from ((meter_id, "in") for meter_id in getting)
+
+
+def _metered(program: Program, stage: Stage) -> list[int]:
+    """The meters of limits that packets pass there."""
+    flows = (each for each in program.flows if each.key.stage is stage)
+    found = {action.meter_id for each in flows for action in each.actions if isinstance(action, UseMeter)}
+    return sorted(each for each in found if each < Range.COMPLAINTS)
 
 
 def reason(dropping: Flow | Meter) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from math import inf
 
 import msgspec
 
@@ -103,6 +104,7 @@ class Facts:
         self.lapsed.discard(name)
         if kind == "port":
             self._free_meters(name)
+            self._free_meters(f"{name}/trunk")
         if kind in ("network", "router", "port"):
             self.numbers.free(kind, name)
         if kind == "router":
@@ -195,16 +197,14 @@ class Facts:
             self._mark("network", self._ids("network"))
 
     def lapse(self, now_s: float) -> float | None:
-        """Lift the restrictions whose time is over at `now_s` (UTC); when the next one's is, if any has an end."""
-        ends: list[float] = []
-        for thing in filter(None, map(self.restriction, self.found("restriction", "ending"))):
-            assert thing.expires_s is not None
-            if thing.expires_s > now_s:
-                ends.append(thing.expires_s)
-            else:
-                self._mark_dependants(thing)
-                self.lapsed.add(thing.id)
-        return min(ends, default=None)
+        """Lift what is over at `now_s` (UTC), while it is; when the next one is: infinity if all are, None of none."""
+        ending = [self.objects["restriction", name] for name in self.found("restriction", "ending")]
+        ends_s = {one.id: one.expires_s for one in ending if isinstance(one, view.Restriction) and one.expires_s}
+        over = {name for name, end_s in ends_s.items() if end_s <= now_s}
+        for name in sorted(over ^ self.lapsed):
+            self._mark_dependants(self.objects["restriction", name])
+        self.lapsed = over
+        return min((inf if name in over else end_s for name, end_s in ends_s.items()), default=None)
 
     def take_dirty(self) -> AbstractSet[Owner]:
         """The owners to compile again; they are clean from now on."""
@@ -243,14 +243,15 @@ class Facts:
         return self.objects.get(("qos", policy_id)) if policy_id else None  # type: ignore[return-value]
 
     def restrictions(self, port: view.Port) -> list[view.Restriction]:
-        """Those that bind the port now: of itself, its project, its network or an address of it."""
+        """Those that bind the port now: of itself, its trunk's parent, its project, its network or an address of it."""
         if port.infrastructure:
             return []
         addresses = {fixed.ip for fixed in port.fixed_ips} | {pair.cidr for pair in port.holds}
         for name in self.found("floating_ip@port", port.id):
             floating = self.floating_ip(name)
             addresses |= {floating.address} if floating else set()
-        keys = [("port", port.id), ("project", port.project_id), ("network", port.network_id)]
+        guest = [each for each in (port, self.port(port.parent or "")) if each and not each.infrastructure]
+        keys = [*(("port", each.id) for each in guest), ("project", port.project_id), ("network", port.network_id)]
         keys += [("address", f"{port.project_id}/{address}") for address in sorted(addresses)]
         names = [name for kind, key in keys for name in self.found(f"restriction@{kind}", key)]
         return [thing for name in names if (thing := self.restriction(name))]
@@ -447,6 +448,8 @@ class Facts:
             case view.Port(network_id=network_id):
                 if name in self.ofports:
                     self.links.add(Owner("network", network_id))
+                if self.has("restriction@port", name):
+                    self._mark("port", self.found("port@parent", name))
                 self._mark("floating_ip", self.found("floating_ip@port", name))
                 self._mark("mac", self.found("claim@port", name))
                 self._mark("local_ip", self.found("local@port", name))
@@ -479,7 +482,7 @@ class Facts:
         """The ports that it may be about."""
         match restriction.target_kind:
             case "port":
-                return [restriction.target]
+                return [restriction.target, *self.found("port@parent", restriction.target)]
             case "network":
                 return self.found("port@network", restriction.target)
             case "project" | "address":

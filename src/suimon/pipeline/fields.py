@@ -141,6 +141,8 @@ FROM_PROVIDER: Final = 3
 
 WHO_HAS: Final = 0xFFFFFFFF
 """No port's number: a guest's question for the address that is its NEXTHOP or NEXTHOP6."""
+BY_ADDRESS: Final = 0xFFFFFFFE
+"""Nor is this: what a guest sent to a MAC that nobody has, on its way to whoever has the address."""
 
 PROBE_ECN: Final = 1
 """ECT(1) (RFC 3168, 5): no SYN has it (6.1.1) and no ping; what the switch looks for of a probe, and no more."""

@@ -1,7 +1,8 @@
 """Stage limit_out: meters on what a guest sends, and the mark that it carries; and the limits on what goes to it.
 
 What goes to it is shaped on its interface, and counted in packets by a meter in stage `deliver`. The limits of floating
-IPs and of routers' gateways are meters in both directions, where addresses are rewritten (`floating`, `gateway`).
+IPs and of routers' gateways are meters in both directions, where addresses are rewritten (`floating`, `gateway`). What
+restricts a trunk's parent is one limit for all that its guest sends and gets, whichever port of the trunk it goes by.
 
 A meter needs a burst, or TCP swings between too much and too little (docs/decisions/0007).
 """
@@ -50,31 +51,57 @@ def passage(facts: Facts, owner: Owner, holder: str, policy_id: str | None) -> P
 
 
 def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
-    policy = in_force(facts, port)
-    if policy is None or port.id not in facts.ofports:
+    if port.id not in facts.ofports:
         return
-    for limit in policy.limits if port.parent is None else ():
+    policy = in_force(facts, port)
+    for limit in policy.limits if policy and port.parent is None else ():
         if limit.direction == "ingress":
             yield Shape(port.id, limit.rate_kbps, limit.burst_kbits or default_burst_kbits(limit.rate_kbps))
     sent = limits(facts, owner, port.id, policy, "egress")
     yield from (*sent, *meters_to_guest(facts, owner, port))
-    metered, onwards = uses(sent), Goto(Stage.TRACK_OUT)
+    together, got_together = (of_trunk(facts, owner, port, direction) for direction in ("egress", "ingress"))
+    if port.parent is None:
+        yield from (*together, *got_together)
+    metered, onwards = uses((*sent, *together)), Goto(Stage.TRACK_OUT)
     from_port: dict[str, object] = {SOURCE: facts.number("port", port.id)}
     if metered:
         yield flow(Stage.LIMIT_OUT, 100, owner, from_port, [*metered, onwards])
-    if policy.dscp is not None:
+    if policy is not None and policy.dscp is not None:
         for eth_type in _IP:
             marked = from_port | {"eth_type": eth_type}
             yield flow(Stage.LIMIT_OUT, 110, owner, marked, [*metered, set_field("ip_dscp", policy.dscp), onwards])
 
 
 def in_force(facts: Facts, port: view.Port) -> view.QosPolicy | None:
-    """The port's policy with the lowest of all limits, its own and those of what restricts the port."""
+    """The port's policy with the lowest of all limits, its own and those of what restricts the port by itself."""
     policy = facts.qos(port.qos_id)
-    restricting = [each for each in facts.restrictions(port) if each.rate_kbps or each.rate_kpps]
-    if not restricting:
-        return policy
-    policy = policy or view.QosPolicy(port.id)
+    limiting = [each for each in _limiting(facts, port) if port.parent is None or not _is_of(port.parent, each)]
+    return _lowest(policy or view.QosPolicy(port.id), limiting) if limiting else policy
+
+
+def of_trunk(facts: Facts, owner: Owner, port: view.Port, direction: view.Direction) -> list[Meter]:
+    """Those that all ports of its trunk share, if their parent is restricted; the parent is who makes them.
+
+    Bits that go to the guest need none: the parent's queue is on the interface of all of them.
+    """
+    parent = port.parent or port.id
+    if not facts.has("port@parent", parent):
+        return []
+    limiting = [each for each in _limiting(facts, port) if _is_of(parent, each)]
+    found = limits(facts, owner, f"{parent}/trunk", _lowest(view.QosPolicy(parent), limiting), direction)
+    return [meter for meter in found if meter.packets or direction == "egress"]
+
+
+def _limiting(facts: Facts, port: view.Port) -> list[view.Restriction]:
+    return [each for each in facts.restrictions(port) if each.rate_kbps or each.rate_kpps]
+
+
+def _is_of(port_id: str, restriction: view.Restriction) -> bool:
+    return (restriction.target_kind, restriction.target) == ("port", port_id)
+
+
+def _lowest(policy: view.QosPolicy, restricting: Iterable[view.Restriction]) -> view.QosPolicy:
+    """The policy with the lowest of all limits, its own and those of what restricts."""
     ways = [(each, direction) for each in restricting for direction in each.directions]
     rates = [view.BandwidthLimit(direction, each.rate_kbps) for each, direction in ways if each.rate_kbps]
     packets = [view.PacketLimit(direction, each.rate_kpps) for each, direction in ways if each.rate_kpps]
