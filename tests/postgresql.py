@@ -6,7 +6,10 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -21,19 +24,20 @@ _NUMBERS = count(1)
 
 
 class PrivateCluster:
-    """Runs between `with` and its end. `durable` is for tests that kill; the others needn't wait for a disk.
+    """Runs between `with` and its end. `durable` is for tests that kill; the others needn't wait for a disk. Its files
+    are in a folder of their own, in `where`, if that matters.
 
     Its texts sort as people of a country like them, which a database of ours must not notice.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
-        self._durable = durable
+    def __init__(self, *, durable: bool = False, where: Path | None = None) -> None:
+        self._durable, self._where = durable, where
         self._folder = Path()
         self._server: subprocess.Popen[bytes]
 
     def __enter__(self) -> Self:
         memory = Path("/dev/shm")
-        here = memory if os.access(memory, os.W_OK) and not self._durable else None
+        here = self._where or (memory if os.access(memory, os.W_OK) and not self._durable else None)
         self._folder = Path(mkdtemp(prefix="suimon-pg-", dir=here))
         if os.geteuid() == 0:
             shutil.chown(self._folder, self._user(), self._user())
@@ -58,6 +62,23 @@ class PrivateCluster:
     def stop(self, mode: str = "immediate") -> None:
         """As `pg_ctl stop -m` does it."""
         self._control("stop", "-m", mode)
+
+    def kill(self) -> None:
+        """kill -9 of all its processes at once. Returns when they are gone."""
+        locks = [self._folder / name for name in ("data/postmaster.pid", ".s.PGSQL.5432.lock")]
+        server = int(locks[0].read_text().split()[0])
+        os.kill(server, signal.SIGSTOP)  # It makes no more of them.
+        killed = [server, *_children(server)]
+        for pid in killed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE_S
+        while any(map(_lives, killed)):
+            assert time.monotonic() < deadline, "a killed server is still there"
+            time.sleep(0.01)
+        # To the next one, a process that nobody has reaped yet is one that lives.
+        for lock in locks:
+            lock.unlink()
 
     def url(self, name: str = "", template: str = "template0") -> str:
         """The URL of a database, made now."""
@@ -97,6 +118,23 @@ class PrivateCluster:
 def name_of(url: str) -> str:
     """The database's."""
     return url.partition("@/")[2].partition("?")[0]
+
+
+def _children(parent: int) -> list[int]:
+    """Field 4 of /proc/PID/stat is the parent (proc(5)); what is before it may hold anything."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+def _lives(pid: int) -> bool:
+    """One that has ended, and waits to be reaped, doesn't."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
 
 
 @cache

@@ -9,9 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from unittest.mock import patch
 
+import psycopg
 import pytest
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from suimon.distribution.links import Link
 from suimon.model.actor import SYSTEM
@@ -20,9 +22,10 @@ from suimon.model.things import Network
 from suimon.store import Store, StoreConfig, StoreError, Tx
 from suimon.store import postgresql as dialect
 from suimon.store.dialect import database
+from suimon.store.errors import Lost
 from tests.databases import empty_database
 from tests.distribution.world import make, make_host, make_port, put, running
-from tests.postgresql import cluster, name_of
+from tests.postgresql import PrivateCluster, cluster, name_of
 from tests.store.test_store import network
 
 PATIENCE_S = 30
@@ -207,6 +210,34 @@ def test_a_cut_line_costs_nothing_that_was_not_under_way(url: str) -> None:
     with structlog.testing.capture_logs() as logs:
         asyncio.run(work())
     assert {"bell_lost", "bell_found", "act_repeated"} <= {log["event"] for log in logs}
+
+
+def test_a_server_that_was_killed_is_found_again_and_commits_are_heard_of() -> None:
+    async def work(server: PrivateCluster) -> None:
+        async with opened(server.url(), look_every_s=3600) as (here, there):
+            for killed in range(2):
+                await here.write(lambda tx, n=killed: network(tx, f"n{n}", 2 * n), SYSTEM)
+                await until_at(there, 2 * killed + 1)
+                server.kill()
+                for store in (here, there):
+                    with pytest.raises(Unavailable):
+                        await store.write(lambda tx: network(tx, "never", 99), SYSTEM)
+                server.start()
+                await there.write(lambda tx, n=killed: network(tx, f"m{n}", 2 * n + 1), SYSTEM)
+                await until_at(here, 2 * killed + 2)
+            found = await here.read(lambda tx: {each.id for each in tx.select(Network)})
+            assert found == {f"{name}{n}" for name in "nm" for n in range(2)}
+
+    with PrivateCluster() as server:
+        asyncio.run(work(server))
+
+
+def test_who_can_not_connect_has_lost_the_database() -> None:
+    """Psycopg gives such an error no state, and SQLAlchemy has no connection that it could invalidate."""
+    refused = OperationalError("SELECT 1", None, psycopg.OperationalError("connection refused"))
+    assert isinstance(dialect.caller_error(refused), Lost)
+    ours = ProgrammingError("SELECT x", None, psycopg.ProgrammingError("no such x"))
+    assert dialect.caller_error(ours) is ours
 
 
 def test_an_act_whose_line_is_cut_is_done_once(url: str) -> None:

@@ -69,7 +69,7 @@ class Bell:
                         self._look(self._connection)
             except (DBAPIError, Again, CallerError, StoreError, OSError) as error:
                 log.warning("bell_lost", reason=" ".join(str(error).split()) or "the line broke")
-                self._connection.close()
+                drop(self._connection)
                 if self._closes_within(_PAUSE_S):
                     return
             else:
@@ -85,6 +85,13 @@ class Bell:
 
     def _closes_within(self, seconds: float) -> bool:
         return bool(select.select([self._closing], [], [], seconds)[0])
+
+
+def drop(connection: Connection) -> None:
+    """Close one that may be broken: a rollback, as `close()` alone begins with, would fail at a server that is gone."""
+    if not connection.closed:
+        connection.invalidate()
+        connection.close()
 
 
 def _notifications(line: Any) -> list[str]:

@@ -11,17 +11,17 @@ from contextlib import suppress
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from suimon.model.errors import BadRequest, Unavailable
 from suimon.store.bell import CHANNEL, Bell
 from suimon.store.errors import Lost, Stale, StoreError, Taken
 
-_WRITING: Final = 0x5A01
+WRITING: Final = 0x5A01
 """Advisory lock of the one who writes, for a transaction."""
 _USING: Final = 0x5A02
 """Advisory lock of those who use the database, shared, for a connection's life."""
-_BEGIN_WRITE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_WRITING})"
+_BEGIN_WRITE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITING})"
 _BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SORTED_OTHERWISE: Final = """
     SELECT table_name, array_agg(column_name::text) FROM information_schema.columns JOIN information_schema.tables
@@ -177,7 +177,9 @@ def caller_error(error: DBAPIError) -> Exception:
         return Unavailable(_TROUBLE[state])
     if state in _UNKEEPABLE or (state is None and "NUL" in str(error.orig)):
         return BadRequest("A value is too large for the database, or has characters that it can't keep.")
-    if error.connection_invalidated or (state or "").startswith(("08", "57P")):
+    # Who can't connect, or hears no more, is told no state.
+    unheard = state is None and isinstance(error, OperationalError)
+    if unheard or error.connection_invalidated or (state or "").startswith(("08", "57P")):
         return Lost()
     return error
 

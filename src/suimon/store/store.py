@@ -19,6 +19,7 @@ from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import Unavailable
 from suimon.model.settings import Settings
 from suimon.store import changes, dialect, schema
+from suimon.store.bell import drop
 from suimon.store.changes import Change
 from suimon.store.errors import Again, Lost
 from suimon.store.tables import META
@@ -286,8 +287,8 @@ class Store:
         self._database.rollback(connection)
         if self._database.is_lost(connection):
             self._connections.discard(connection)
-            connection.close()
             del self._local.connection
+            drop(connection)
 
     def _committed(self, connection: Connection, tx: Tx) -> None:
         revision = tx.revision

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
 
-from suimon.model import fact_history, fact_tables, identity, incidents, policies, things
+from suimon.model import fact_history, fact_tables, host_events, identity, incidents, policies, things
 from suimon.store.columns import Codec
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -312,6 +312,9 @@ RESTRICTIONS = _keep(
 )
 QUOTAS = _keep(things.Quota, "quotas", key=("project_id", "resource"))
 HOSTS = _keep(things.Host, "hosts", Index(None, "credential_hash"), key=("name",))
+HOST_EVENTS = _keep(
+    host_events.HostEvent, "host_events", Index(None, "host", "at"), Index(None, "at"), key=("host", "id")
+)
 COLLECTORS = _keep(things.Collector, "collectors", Index(None, "credential_hash"), key=("name",))
 JOIN_TOKENS = _keep(things.JoinToken, "join_tokens", Index(None, "expires_at"))
 
@@ -352,6 +355,7 @@ INCIDENTS = _keep(
     Index(None, "done_at"),
     Index(None, "rule", "subject_id"),
     Index(None, "project_id"),
+    Index(None, "restriction_id"),
 )
 INCIDENT_ENTRIES = _keep(
     incidents.Entry,
@@ -360,6 +364,7 @@ INCIDENT_ENTRIES = _keep(
     key=("incident_id", "number"),
     foreign={"incident_id": _to("incidents.id")},
 )
+KEPT_REPORTS = _keep(incidents.KeptReport, "kept_reports", key=("month",))
 BREAKERS = _keep(incidents.Breaker, "breakers", key=("one",))
 RULEBOOKS = _keep(incidents.RulebookVersion, "rulebooks", key=("version",))
 SUBSCRIBERS = _keep(incidents.Subscriber, "subscribers", Index(None, "project_id"))

@@ -1,4 +1,4 @@
-"""What the loop needs: restrictions, collectors, findings, what became of them, and who is told."""
+"""What the loop needs: restrictions, collectors, findings, what became of them, who is told, and hosts' trail."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,7 @@ def upgrade() -> None:
     _incidents()
     _response()
     _infrastructure()
+    _host_events()
 
 
 def _infrastructure() -> None:
@@ -69,13 +70,14 @@ def _incidents() -> None:
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("closed_at", sa.Text(), nullable=True),
         sa.Column("false_positive", sa.Boolean(), nullable=True),
-        *(sa.Column(name, sa.Text(), nullable=True) for name in ("done_at", "undo", "undone_at")),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in ("done_at", "undo", "undone_at", "would")),
         sa.PrimaryKeyConstraint("id", name="pk_incidents"),
     )
     op.create_index("ix_incidents_acted_at", "incidents", ["acted_at"])
     op.create_index("ix_incidents_done_at", "incidents", ["done_at"])
     op.create_index("ix_incidents_opened_at", "incidents", ["opened_at"])
     op.create_index("ix_incidents_project_id", "incidents", ["project_id"])
+    op.create_index("ix_incidents_restriction_id", "incidents", ["restriction_id"])
     op.create_index("ix_incidents_rule_subject_id", "incidents", ["rule", "subject_id"])
     op.create_index("ix_incidents_state", "incidents", ["state"])
     op.create_table(
@@ -92,6 +94,11 @@ def _incidents() -> None:
         sa.PrimaryKeyConstraint("incident_id", "number", name="pk_incident_entries"),
     )
     op.create_index("ix_incident_entries_at", "incident_entries", ["at"])
+    op.create_table(
+        "kept_reports",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("month", "figures", "rules")),
+        sa.PrimaryKeyConstraint("month", name="pk_kept_reports"),
+    )
 
 
 def _response() -> None:
@@ -184,3 +191,17 @@ def _collectors() -> None:
         sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name="fk_plugs_port_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("port_id", name="pk_plugs"),
     )
+
+
+def _host_events() -> None:
+    op.create_table(
+        "host_events",
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("host", "id", "at", "kind", "author", "owner")),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("missing", "changed", "extra")),
+        sa.Column("example", sa.Text(), nullable=False),
+        sa.Column("repaired", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("host", "id", name="pk_host_events"),
+    )
+    op.create_index("ix_host_events_at", "host_events", ["at"])
+    op.create_index("ix_host_events_host_at", "host_events", ["host", "at"])
