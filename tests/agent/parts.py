@@ -83,16 +83,23 @@ class Desk:
 
     def __init__(self):
         self.position, self.held, self.failures, self.statuses = None, "", {}, {}
-        self.told_again, self.drifts = 0, []
+        self.told_again, self.drifts, self.leads_out, self.missed = 0, [], None, set()
         self._news = asyncio.Event()
 
     def facts(self, position, held, failures):
         self.position, self.held, self.failures = position, held, failures
         self._news.set()
 
+    def lead(self, *, able):
+        self.leads_out = able
+
     def ports(self, statuses, gone):
         kept = {name: status for name, status in self.statuses.items() if name not in gone}
         self.statuses = kept | statuses
+        self._news.set()
+
+    def missing(self, port_ids):
+        self.missed = set(port_ids)
         self._news.set()
 
     def drifted(self, drifts):

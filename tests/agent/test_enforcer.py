@@ -372,6 +372,22 @@ def test_status_says_why_a_port_is_down(tmp_path):
     scene(play())
 
 
+def test_an_interface_that_comes_before_its_port_is_missed_until_one_or_the_other_is_there(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            parts.take(snapshot(1, port(1)))
+            for number, ofport in ((1, 1), (2, 2), (3, 3), (4, None)):
+                parts.enforcer.plug(f"p{number}", ofport)
+            assert parts.desk.missed == {"p2", "p3"}
+            parts.take(Delta(at(2), objects=(port(2),)))
+            assert parts.desk.missed == {"p3"}
+            parts.enforcer.plug("p3", None)
+            assert parts.desk.missed == set()
+
+    scene(play())
+
+
 def test_a_guest_that_announces_itself_where_it_is_waited_for_gets_its_packets(tmp_path):
     waiting = port(1, active=False, others=("172.16.0.2",))
 

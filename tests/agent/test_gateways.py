@@ -162,6 +162,22 @@ def refusing(liveness, answers, *, start=0, unable=()):
     return liveness.verdict()
 
 
+def test_a_host_says_that_it_leads_out_once_it_would_have_been_told_that_it_was_replaced():
+    """The controller lets nobody stand by for it any more then."""
+    liveness = Liveness(CONFIG)
+    said = []
+    for answer in (SERVING, SERVING, SERVING, REPLACED, SERVING):
+        after(liveness, [answer], start=len(said))
+        said.append(liveness.leads_out)
+    assert said == [False, False, True, False, True]
+    liveness.begin()
+    assert not liveness.leads_out, "what it was told meanwhile it hasn't heard"
+    refusing(liveness, [False] * 4, start=10, unable=frozenset({"ext"}))
+    assert not liveness.leads_out
+    after(liveness, [SERVING], own="", start=14)
+    assert liveness.leads_out, "nobody waits for one that is no gateway host"
+
+
 def test_a_host_is_unable_where_its_uplink_is_cut_or_a_namespace_cannot_be_made():
     world = World("h1", Numbers())
     for thing in (EXTERNAL, GatewayHosts("public", (GatewayHost("h1", ONE), GatewayHost("h2", TWO))), ROUTER):

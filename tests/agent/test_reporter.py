@@ -166,12 +166,18 @@ def test_drift_is_told_once_with_its_age_also_when_the_controller_was_away():
     asyncio.run(scene())
 
 
-def test_drifts_that_nobody_takes_are_bounded():
-    reporter = Reporter(Config(), Desk())
-    reporter.facts(at(1), "", {})
-    for number in range(1000):
-        reporter.drifted([Drift(f"port/{number}")])
-    assert len(reporter._drifts) == 100
+def test_many_drifts_come_in_several_reports_each_once():
+    async def scene():
+        async with running() as (reporter, desk):
+            desk.failures = 1
+            reporter.drifted([Drift(f"port/{number}") for number in range(250)])
+            reporter.facts(at(1), "", {})
+            told = [(await desk.next()).drifts for _ in range(3)]
+            assert [len(each) for each in told] == [100, 100, 50]
+            assert len({drift.owner for each in told for drift in each}) == 250
+            assert await desk.silent()
+
+    asyncio.run(scene())
 
 
 def test_what_a_check_found_is_told_when_it_changes():
@@ -217,6 +223,24 @@ def test_a_port_that_was_never_up_waits_until_it_is():
             assert (await desk.next()).ports == (UP,)
             reporter.ports({"q": OTHER, "p": DOWN})
             assert (await desk.next()).ports == (DOWN,)
+
+    asyncio.run(scene())
+
+
+def test_a_port_that_is_missed_is_told_at_once_and_that_it_came_with_what_else_there_is():
+    async def scene():
+        async with running(position_pause_s=3600) as (reporter, desk):
+            reporter.facts(at(1), "", {})
+            await desk.next()
+            reporter.missing({"q", "p"})
+            assert (await desk.next()).missing == ("p", "q")
+            reporter.missing({"q"})
+            assert await desk.silent()
+            reporter.missing({"q", "r"})
+            assert (await desk.next()).missing == ("q", "r")
+            reporter.missing(())
+            reporter.tell_all_again()
+            assert (await desk.next()).missing == ()
 
     asyncio.run(scene())
 

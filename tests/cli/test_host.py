@@ -1,7 +1,9 @@
-"""`suimon host drain`: its two phases, and what is said of what is left."""
+"""`suimon host`: the two phases of `drain` and what is said of what is left, trouble, the trail."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -58,3 +60,26 @@ def test_a_clock_that_is_off_is_trouble(monkeypatch: pytest.MonkeyPatch, offset_
     monkeypatch.setattr(module, "call", lambda *_: {"hosts": [host]})
     (line,) = CliRunner().invoke(main, ["host", "list"]).output.splitlines()[1:]
     assert line.endswith(f"  {said}")
+
+
+def test_the_trail_of_a_host_is_shown_the_newest_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    drift = {"at": "T2", "kind": "drift", "author": "agent", "owner": "port/p", "missing": 2, "changed": 0, "extra": 1}
+    drift |= {"example": "flow in antispoof", "repaired": False, "reason": "table full"}
+    removal = {**drift, "at": "T1", "kind": "removal", "author": "root (uid 0): suimon agent clean", "owner": ""}
+    removal |= {"example": "bridge br-old", "repaired": True}
+    asked: list[str] = []
+
+    def call(_state: object, _method: str, path: str) -> dict[str, Any]:
+        asked.append(path)
+        return {"events": [drift, removal]}
+
+    monkeypatch.setattr(module, "call", call)
+    said = CliRunner().invoke(main, ["host", "show", "hv/1", "--events", "--since", "2026-01-01", "--limit", "7"])
+    assert asked == ["hosts/hv%2F1/events?since=2026-01-01&limit=7"]
+    assert [re.split("  +", line) for line in said.output.splitlines()[1:]] == [
+        ["T1", "removal", "root (uid 0): suimon agent clean", "-", "bridge br-old"],
+        ["T2", "drift", "agent", "port/p", "2 missing, 1 extra; flow in antispoof; not repaired: table full"],
+    ]
+    as_json = CliRunner().invoke(main, ["host", "show", "hv1", "--since", "2h", "--json"])
+    assert json.loads(as_json.output) == [drift, removal]
+    assert re.fullmatch(r"hosts/hv1/events\?since=\d+&limit=100", asked[-1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 
 from suimon.distribution.collectors import Collectors
 from suimon.model import things, view
-from suimon.model.actor import SYSTEM
-from suimon.model.collectors import CollectorJoin, MapAnswer, MapRequest
-from suimon.model.errors import BadRequest, Unauthorized
+from suimon.model.actor import SYSTEM, Actor
+from suimon.model.collectors import CollectorJoin, FailedDetector, MapAnswer, MapRequest
+from suimon.model.errors import BadRequest, Forbidden, NotFound, Unauthorized
+from suimon.model.incidents import DETECTOR_FAILED, Entry, Incident, runbook
 from suimon.resources import collectors as acts
 from suimon.resources import hosts
 from suimon.store.store import Store
@@ -23,9 +26,9 @@ from tests.distribution.world import make, make_host, make_port, open_store, put
 KEY = "k" * 43
 
 
-def with_store(folder: Path, body: Callable[[Store, Collectors], Awaitable[None]]) -> None:
+def with_store(folder: Path, body: Callable[[Store, Collectors], Awaitable[None]], **config: float) -> None:
     async def run() -> None:
-        async with open_store(folder) as store:
+        async with open_store(folder, **config) as store:
             async with asyncio.timeout(30):
                 await body(store, Collectors(store, acts))
 
@@ -55,6 +58,28 @@ def test_a_collector_joins_once_by_a_token_of_its_own(tmp_path: Path) -> None:
     with_store(tmp_path, body)
 
 
+def test_who_joins_again_is_one_collector_with_another_credential_until_it_is_removed(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        first, second = await join(store, collectors), await join(store, collectors)
+        assert (await collectors.authenticate(second)).name == "c1"
+        with pytest.raises(Unauthorized):
+            await collectors.authenticate(first)
+        tenant = Actor("anna", "red", frozenset({"member"}))
+        for wrong, error in ((tenant, Forbidden), (SYSTEM, NotFound)):
+            with pytest.raises(error):
+                await write(store, lambda tx: acts.delete_collector(tx, wrong, "c2"))  # noqa: B023 (awaited)
+        with pytest.raises(Forbidden):
+            await write(store, lambda tx: acts.create_collector_token(tx, tenant, "t", timedelta(hours=1), "c1"))
+        for name in ("", "a/b", "-c", "c" * 64):
+            with pytest.raises(BadRequest):
+                await write(store, lambda tx: acts.create_collector_token(tx, SYSTEM, "t", timedelta(1), name))  # noqa: B023
+        await write(store, lambda tx: acts.delete_collector(tx, SYSTEM, "c1"))
+        with pytest.raises(Unauthorized):
+            await collectors.authenticate(second)
+
+    with_store(tmp_path, body)
+
+
 def test_one_that_asks_is_noted_as_heard_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(store: Store, collectors: Collectors) -> None:
         now_s = [1000.0]
@@ -62,13 +87,52 @@ def test_one_that_asks_is_noted_as_heard_now_and_then(tmp_path: Path, monkeypatc
         known = await collectors.authenticate(await join(store, collectors))
         assert known.heard_at is None
         before, noted, note = store.position()[2], [], acts.note_heard
-        monkeypatch.setattr(acts, "note_heard", lambda tx, name: noted.append(now_s[0]) or note(tx, name))
+        monkeypatch.setattr(acts, "note_heard", lambda tx, *said: noted.append(now_s[0]) or note(tx, *said))
         for now_s[0] in (1000.0, 1029.0, 1030.0):
             await collectors.heard(known)
         assert noted == [1000.0, 1030.0]
         (one,) = await store.read(acts.list_collectors)
         assert one.heard_at is not None
         assert store.position()[2] == before, "nobody is told of it"
+
+    with_store(tmp_path, body)
+
+
+def test_a_note_that_fails_does_not_fail_the_answer_and_is_made_the_next_time(tmp_path: Path) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        known = await collectors.authenticate(await join(store, collectors))
+        with contextlib.closing(
+            sqlite3.connect(store._config.url.removeprefix("sqlite:///"), isolation_level=None)
+        ) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await collectors.heard(known)
+            assert (await collectors.ports(MapRequest())).whole
+            other.execute("ROLLBACK")
+        assert (await store.read(acts.list_collectors))[0].heard_at is None
+        await collectors.heard(known)
+        assert (await store.read(acts.list_collectors))[0].heard_at is not None
+
+    with_store(tmp_path, body, busy_timeout_s=0.1)
+
+
+def test_detectors_that_a_collector_says_throw_are_an_alarm_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(store: Store, collectors: Collectors) -> None:
+        now_s = 1000.0
+        monkeypatch.setattr("suimon.distribution.collectors.time.monotonic", lambda: now_s)
+        known = await collectors.authenticate(await join(store, collectors))
+        failed = [FailedDetector(name, 3, "by design") for name in ("udp_flood", "breaker", "x" * 128)]
+        await collectors.heard(known, failed)
+        now_s += 40.0
+        await collectors.heard(known, failed)
+        told = await store.read(lambda tx: tx.select(Incident))
+        assert {(one.rule, one.subject_kind, one.subject_id, one.state) for one in told} == {
+            ("detector:udp_flood", "collector", "c1", "alarm"), ("detector:all", "collector", "c1", "alarm"),
+        }  # fmt: skip
+        lines = await store.read(lambda tx: tx.select(Entry))
+        assert len(lines) == 2 and all("by design" in one.words and one.project_id is None for one in lines)
+        assert {one.details["runbook"] for one in lines} == {runbook(DETECTOR_FAILED)}
 
     with_store(tmp_path, body)
 

@@ -117,7 +117,7 @@ def test_who_has_left_costs_one_more_change(tmp_path: Path) -> None:
 
 
 def test_who_is_up_is_asked_only_where_somebody_could_wait(tmp_path: Path) -> None:
-    """A port's own host is told at once in any case."""
+    """A port's own host is told at once after it missed one."""
 
     async def body(store: Store, dispatcher: Dispatcher) -> None:
         net, sub = make_network(1)
@@ -126,6 +126,7 @@ def test_who_is_up_is_asked_only_where_somebody_could_wait(tmp_path: Path) -> No
         asked = []
         for host in ("h1", "h2"):
             await connected(dispatcher, host)
+            dispatcher.miss("h1", ["any"])
             with traced(store) as statements:
                 await put(store, on(sub, "h1", 4 + len(asked)))
                 await settle(store, dispatcher)

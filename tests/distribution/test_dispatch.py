@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
+from suimon.distribution import dispatch
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.links import Link
 from suimon.model import things, view
 from suimon.model.actor import SYSTEM, Actor
+from suimon.model.errors import Unavailable
 from suimon.model.touches import FLOATING_IP, ROUTER_GATEWAY, ROUTER_INTERFACE
 from suimon.resources import hosts as host_acts
 from suimon.store.store import Store
@@ -64,6 +67,28 @@ async def connected(dispatcher: Dispatcher, host: str) -> Follower:
     await follower.connect(dispatcher)
     await follower.drain()
     return follower
+
+
+def test_while_the_database_is_away_it_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_RETRY_S", 0.01)
+
+    async def body(store: Store, dispatcher: Dispatcher) -> None:
+        follower, (network, subnet) = await connected(dispatcher, "h1"), make_network(1)
+        port, read, failing = on(subnet, "h1"), store.read, [Unavailable("It went away."), Unavailable("It is away.")]
+
+        async def away(*args: Any, **options: Any) -> Any:
+            if failing:
+                raise failing.pop()
+            return await read(*args, **options)
+
+        monkeypatch.setattr(store, "read", away)
+        await put(store, network, subnet)
+        await put(store, port)
+        await settle(store, dispatcher)
+        await follower.drain()
+        assert not failing and ("port", port.id) in follower.objects
+
+    with_dispatcher(tmp_path, body)
 
 
 class Neighbourhood:

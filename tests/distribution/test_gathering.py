@@ -1,4 +1,4 @@
-"""Ports elsewhere that aren't up are told together; whatever somebody may miss is told at once, and in order."""
+"""Ports that aren't up are told together; whatever somebody may miss is told at once, and in order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
+from suimon.distribution.links import Link
 from suimon.model import things, view
 from suimon.store.store import Store
 from suimon.store.tx import Tx
@@ -28,14 +29,18 @@ class Reader:
         self._follower, self._settled = follower, settled
         self._next: asyncio.Task[bytes | None] | None = None
 
+    @property
+    def link(self) -> Link:
+        assert self._follower.link is not None
+        return self._follower.link
+
     async def told(self) -> list[view.Key]:
         """What it was told since the last time, in order; nothing when it is left to wait."""
         await self._settled()
         told: list[view.Key] = []
         while True:
             if self._next is None:
-                assert self._follower.link is not None
-                self._next = asyncio.create_task(self._follower.link.receive(3600.0))
+                self._next = asyncio.create_task(self.link.receive(3600.0))
             for _ in range(3):
                 await asyncio.sleep(0)
             if not self._next.done():
@@ -56,6 +61,12 @@ class Cloud:
         port = on(self.subnet, "h1", last, **fields)
         await put(self.store, port)
         return port, ("peer", port.id)
+
+    async def created_at_h2(self, last: int, **fields: object) -> set[view.Key]:
+        """What there is to be told of a port there."""
+        port = on(self.subnet, "h2", last, **fields)
+        await put(self.store, port)
+        return {("port", port.id), ("peer", port.id)}
 
     async def change(self, port: things.Port, **fields: object) -> None:
         await write(self.store, lambda tx: tx.change(_there(tx, port), **fields))
@@ -161,7 +172,7 @@ def test_a_rule_is_told_at_once_and_members_with_their_ports(tmp_path: Path) -> 
         group = make(things.SecurityGroup)
         rule = {"security_group_id": group.id, "direction": "ingress", "remote_group_id": group.id}
         await put(cloud.store, group, make(things.SecurityGroupRule, **rule))
-        await put(cloud.store, on(cloud.subnet, "h2", 7, security_groups=(group.id,)))
+        await put(cloud.store, on(cloud.subnet, "h2", 7, security_groups=(group.id,), status="ACTIVE"))
         await cloud.reader.told()
         port, waiting = await cloud.create(8, security_groups=(group.id,))
         assert await cloud.reader.told() == []
@@ -169,6 +180,78 @@ def test_a_rule_is_told_at_once_and_members_with_their_ports(tmp_path: Path) -> 
         told = await cloud.reader.told()
         assert set(told) == {waiting, ("member", f"{group.id}/{port.id}"), ("group", group.id)}
         assert told[-1] == ("group", group.id)
+
+    with_cloud(tmp_path, body)
+
+
+def test_its_own_host_waits_for_a_new_port_until_it_misses_it(tmp_path: Path) -> None:
+    async def body(cloud: Cloud) -> None:
+        waiting = await cloud.created_at_h2(7)
+        assert await cloud.reader.told() == []
+        cloud.dispatcher.miss("h3", ["any"])
+        cloud.dispatcher.miss("h2", [])
+        assert await cloud.reader.told() == []
+        cloud.dispatcher.miss("h2", ["any"])
+        assert set(await cloud.reader.told()) == waiting
+
+    with_cloud(tmp_path, body)
+
+
+def test_a_host_that_missed_a_port_just_now_waits_for_none_of_its_own(tmp_path: Path) -> None:
+    async def body(cloud: Cloud) -> None:
+        cloud.dispatcher.miss("h2", ["any"])
+        own = await cloud.created_at_h2(7)
+        assert set(await cloud.reader.told()) == own
+        await cloud.create(8)
+        assert await cloud.reader.told() == []
+
+    with_cloud(tmp_path, body)
+
+
+def test_a_host_does_not_wait_for_a_port_that_it_misses_already(tmp_path: Path) -> None:
+    """What it misses for long, or without end, doesn't hurry the others."""
+
+    async def body(cloud: Cloud) -> None:
+        port = on(cloud.subnet, "h2", 7)
+        cloud.dispatcher.miss("h2", [port.id, "never"])
+        cloud.dispatcher.miss("h2", ["never", port.id])
+        waiting = await cloud.created_at_h2(8)
+        assert await cloud.reader.told() == []
+        await put(cloud.store, port)
+        assert set(await cloud.reader.told()) == waiting | {("port", port.id), ("peer", port.id)}
+
+    with_cloud(tmp_path, body, msgspec.structs.replace(FOREVER, eager_s=-3600.0))
+
+
+@pytest.mark.parametrize("known", [{"status_reason": "nobody plugged it"}, {"status": "ACTIVE"}])
+def test_its_own_host_is_told_at_once_of_a_port_of_which_it_said_something(
+    tmp_path: Path, known: dict[str, str]
+) -> None:
+    async def body(cloud: Cloud) -> None:
+        told = await cloud.created_at_h2(7, **known)
+        assert set(await cloud.reader.told()) == told
+
+    with_cloud(tmp_path, body)
+
+
+def test_its_own_host_is_told_at_once_of_a_subport_whose_trunk_may_be_there(tmp_path: Path) -> None:
+    async def body(cloud: Cloud) -> None:
+        parent = on(cloud.subnet, "h2", 7, status="ACTIVE")
+        await put(cloud.store, parent)
+        await cloud.reader.told()
+        trunk, port = make(things.Trunk, port_id=parent.id), on(cloud.subnet, "h2", 8)
+        subport = things.Subport(trunk_id=trunk.id, port_id=port.id, segmentation_type="vlan", segmentation_id=7)
+        await put(cloud.store, trunk, port, subport)
+        assert ("port", port.id) in await cloud.reader.told()
+
+    with_cloud(tmp_path, body)
+
+
+def test_a_host_that_can_not_say_what_it_misses_is_told_of_its_own_at_once(tmp_path: Path) -> None:
+    async def body(cloud: Cloud) -> None:
+        cloud.reader.link.schema = 6
+        own = await cloud.created_at_h2(7)
+        assert set(await cloud.reader.told()) == own
 
     with_cloud(tmp_path, body)
 

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import delete
 
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
+from suimon.distribution.links import Link
 from suimon.distribution.presence import HostState
 from suimon.model import things, view
 from suimon.model.counts import Metered, PortCounts, Reading
 from suimon.model.errors import BadRequest
 from suimon.resources import hosts
 from suimon.store.store import Store
+from suimon.store.tables import HOST_STATES
 from tests.distribution.test_dispatch import make_network, on
 from tests.distribution.world import NOW, make, make_host, open_store, put, write
 
@@ -58,11 +61,11 @@ def report(store: Store, held: str = "") -> view.Report:
     return view.Report(position=view.Position(*store.position(), ()), held=held)
 
 
-async def noted(store: Store) -> str:
-    """Once something is."""
-    while not (states := await store.read(hosts.noted_states)):  # noqa: ASYNC110 (within the patience of the test)
+async def noted(store: Store, host: str = "hv1") -> str:
+    """Once it is."""
+    while host not in (states := await store.read(hosts.noted_states)):  # noqa: ASYNC110 (within the test's patience)
         await asyncio.sleep(0.01)
-    return states["hv1"]
+    return states[host]
 
 
 def test_what_one_heard_the_other_tells(tmp_path: Path) -> None:
@@ -74,6 +77,21 @@ def test_what_one_heard_the_other_tells(tmp_path: Path) -> None:
         assert not there.state("hv1", "what another version says").up
 
     on_two_controllers(tmp_path, body, 0.01)
+
+
+def test_what_a_host_misses_is_known_to_its_stream_within_bounds(tmp_path: Path) -> None:
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        link = await here.watch(HV1, view.Watch(view.SCHEMA, None))
+        assert isinstance(link, Link)
+        many = tuple(str(number) for number in range(5_000))
+        await here.report(HV1, msgspec.structs.replace(report(store), missing=many))
+        assert link.missing == set(many[:1_000])
+        await there.report(HV1, report(store))
+        assert link.missing == set(many[:1_000])
+        await here.report(HV1, report(store))
+        assert link.missing == set()
+
+    on_two_controllers(tmp_path, body, 3600)
 
 
 def test_what_a_host_holds_back_is_known_soon(tmp_path: Path) -> None:
@@ -190,6 +208,32 @@ def test_who_was_not_heard_of_is_silent_unless_the_controller_just_began(
         assert [host.name for host in told] == ["gw"] * silent
 
     on_two_controllers(tmp_path, body, 0.01, silent_after_s=silent_after_s)
+
+
+def test_who_stands_by_for_a_host_does_so_until_it_says_that_it_leads_out(tmp_path: Path) -> None:
+    """Not when it is heard of again, nor by what it said before it died."""
+
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        gateway = make_host("gw", "192.0.2.9", "public")
+        await put(store, gateway)
+        await here.report(gateway, report(store))
+        link = await here.watch(gateway, view.Watch(view.SCHEMA, view.Position(*store.position(), ())))
+        assert isinstance(link, Link)
+        await write(store, lambda tx: tx.update(gateway, msgspec.structs.replace(gateway, silent=True)))
+
+        async def silent(told: view.Report | None) -> bool:
+            if told:
+                await here.report(gateway, told)
+            await write(store, lambda tx: tx.run(delete(HOST_STATES), {}))
+            await noted(store, "gw")
+            (found,) = await store.read(lambda tx: tx.select(things.Host, {"name": "gw"}))
+            return bool(found.silent)
+
+        said = msgspec.structs.replace(report(store), leads_out=False)
+        assert [await silent(told) for told in (None, said, report(store))] == [True, True, False]
+        here.left(link)
+
+    on_two_controllers(tmp_path, body, 0.01, silent_after_s=0)
 
 
 def drifted(store: Store, owner: str, age_s: float = 5.0) -> view.Report:

@@ -130,6 +130,22 @@ def test_another_controllers_host_is_asked_by_the_database() -> None:
     asyncio.run(scenario())
 
 
+def test_an_answer_that_comes_to_another_controller_gets_to_who_asked() -> None:
+    async def scenario() -> None:
+        async with controllers(3, 5.0) as ((here, _), (there, _), (third, nothing)):
+            to_host = await linked(there)
+            for asker in (there, here, third):
+                asking = asyncio.create_task(asker.questions.ask("h1", ASKED))
+                traced = Traced((await asked_of(to_host)).id, ("port/p2",), "deliver")
+                nothing.clear()
+                await third.questions.arrived("h2", traced)
+                await third.questions.arrived("h1", traced)
+                assert await asking == traced
+            assert len(nothing) == 1, "what answers its own question it keeps"
+
+    asyncio.run(scenario())
+
+
 def test_a_host_that_no_controller_has_a_line_to_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         async with controllers(2, 0.05) as ((here, _), (there, _)):

@@ -7,7 +7,7 @@ anew). Foreign things are counted and left alone; orphans are told, and removed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Never, Protocol
 
 import msgspec
@@ -38,6 +38,9 @@ class Checked(Protocol):
     def foreign(self) -> str:
         """By bridge, how many flows, groups, meters and ports aren't ours, with an example of each; "" for none."""
 
+    def refused(self) -> Collection[str]:
+        """Owners of what isn't as it should be, as drifts name them."""
+
     def orphans(self) -> list[Orphan]: ...
 
     async def remove(self, orphans: Sequence[Orphan]) -> None: ...
@@ -61,6 +64,8 @@ class Checks:
         self.orphans: tuple[str, ...] = ()
         self._config, self._reporter, self._jitter = config, reporter, jitter
         self._session: Checked | None = None
+        self._unrepaired: dict[str, Drift] = {}
+        """By owner, what was told so."""
 
     async def run(self, session: Checked) -> Never:
         self._session, pause_s = session, min(self._config.first_s, self._config.every_s)
@@ -80,25 +85,41 @@ class Checks:
         if drifts:
             log.warning("switch_repaired", owners=len(drifts), refused=sum(not drift.repaired for drift in drifts))
             self._reporter.drifted(_bounded(drifts))
+        self._tell_repairs(drifts, session.refused())
         orphans = session.orphans()
         if orphans and self._config.remove_orphans:
-            await session.remove(orphans)
-            log.warning("orphans_removed", orphans=list(map(str, orphans))[:_MOST_TOLD], count=len(orphans))
+            await self._remove(session, orphans, "the agent, as --remove-orphans says")
             orphans = session.orphans()
         self._find(session.foreign(), orphans)
         self.count += 1
 
-    async def clean(self) -> list[str] | None:
-        """Remove the orphans of now, by an operator's word: what they were. None while there is no switch."""
+    async def clean(self, by: str) -> list[str] | None:
+        """Remove the orphans of now, by this operator's word: what they were. None while there is no switch."""
         session = self._session
         if session is None:
             return None
         orphans = session.orphans()
         if orphans:
-            await session.remove(orphans)
-            log.warning("orphans_removed", orphans=list(map(str, orphans))[:_MOST_TOLD], count=len(orphans))
+            await self._remove(session, orphans, by)
         self._find(session.foreign(), session.orphans())
         return list(map(str, orphans))
+
+    async def _remove(self, session: Checked, orphans: Sequence[Orphan], by: str) -> None:
+        await session.remove(orphans)
+        log.warning("orphans_removed", orphans=list(map(str, orphans))[:_MOST_TOLD], count=len(orphans), by=by)
+        self._reporter.drifted([removed(each.owner, str(each), by) for each in orphans])
+
+    def _tell_repairs(self, drifts: Sequence[Drift], refused: Collection[str]) -> None:
+        """Of what could not be put right when it was found, and is right now."""
+        self._unrepaired |= {each.owner: each for each in drifts if not each.repaired}
+        done = [each for owner, each in self._unrepaired.items() if owner not in refused]
+        done = [each for each in done if each not in drifts]
+        if not done:
+            return
+        for each in done:
+            del self._unrepaired[each.owner]
+            log.info("switch_repaired_later", owner=each.owner)
+        self._reporter.drifted([Drift(each.owner, example=each.example, kind="repair") for each in done])
 
     def _find(self, foreign: str, orphans: Sequence[Orphan]) -> None:
         names = tuple(map(str, orphans))
@@ -108,6 +129,11 @@ class Checks:
             log.warning("orphans", orphans=names[:_MOST_TOLD], count=len(names), removed_by="suimon agent clean")
         self.foreign, self.orphans = foreign, names
         self._reporter.found(foreign, names[:_MOST_TOLD])
+
+
+def removed(owner: str, what: str, by: str) -> Drift:
+    """An orphan was, by that one's word."""
+    return Drift(owner, extra=1, example=what, kind="removal", by=by)
 
 
 def _bounded(drifts: Sequence[Drift]) -> list[Drift]:

@@ -15,26 +15,26 @@ Arguments = Mapping[str, str]
 def commands(enforcer: Enforcer, checks: Checks, host: str) -> dict[str, Command]:
     """`accept` a held view; `clean` away orphans; `flows` (`port`); `why` (the fields of questions.Why); `status`."""
 
-    async def accept(_: Arguments) -> list[str]:
+    async def accept(_: Arguments, _by: str) -> list[str]:
         if not enforcer.accept():
             raise CommandError("nothing is held: the view in force is the controller's")
         return ["accepted: the controller's view is being put in force"]
 
-    async def clean(_: Arguments) -> list[str]:
-        removed = await checks.clean()
+    async def clean(_: Arguments, by: str) -> list[str]:
+        removed = await checks.clean(f"{by}: suimon agent clean")
         if removed is None:
             raise CommandError("Open vSwitch does not answer: nothing can be removed now")
         return [f"removed: {each}" for each in removed] or ["there are no orphans"]
 
-    async def flows(arguments: Arguments) -> list[str]:
+    async def flows(arguments: Arguments, _by: str) -> list[str]:
         port = arguments.get("port", "")
         refused = [f"# refused: {owner}: {failure.reason}" for owner, failure in enforcer.failures.items()]
         return _asked(lambda: questions.flows_text(enforcer.world, "" if port == host else port)) + refused
 
-    async def why(arguments: Arguments) -> list[str]:
+    async def why(arguments: Arguments, _by: str) -> list[str]:
         return _asked(lambda: questions.why(enforcer.world, asked(arguments)))
 
-    async def status(_: Arguments) -> list[str]:
+    async def status(_: Arguments, _by: str) -> list[str]:
         return _status(enforcer, host) + _found(checks)
 
     return {"accept": accept, "clean": clean, "flows": flows, "why": why, "status": status}

@@ -5,17 +5,27 @@ because the state directory is root's alone. The answer is `{"lines": […]}` fo
 """
 
 import asyncio
+import os
+import pwd
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import structlog
 
 log = structlog.get_logger()
 
-Command = Callable[[Mapping[str, str]], Awaitable[list[str]]]
-"""Takes the request's arguments and gives the lines to print; raises `CommandError` to refuse."""
+Command = Callable[[Mapping[str, str], str], Awaitable[list[str]]]
+"""Takes the request's arguments and who asks, and gives the lines to print; raises `CommandError` to refuse."""
+_NOBODY: Final = 0xFFFFFFFF
+"""The login of what nobody logged in for, such as a daemon (pam_loginuid(8))."""
+_PROCESSES: Final = Path("/proc")
+_PEER: Final = struct.Struct("=iII")
+"""struct ucred (unix(7))."""
 
 
 class CommandError(Exception):
@@ -60,7 +70,7 @@ class Control:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(self._config.request_timeout_s):
-                answer = await self._answer(await reader.readline())
+                answer = await self._answer(await reader.readline(), _asker(writer))
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
         except (OSError, ValueError, TimeoutError) as error:  # ValueError: the line is too long.
@@ -70,7 +80,7 @@ class Control:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, line: bytes) -> Answer:
+    async def _answer(self, line: bytes, by: str) -> Answer:
         try:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -79,9 +89,35 @@ class Control:
         if command is None:
             return Answer(error=f"unknown command {request.command!r}; there are {', '.join(sorted(self._commands))}")
         try:
-            return Answer(await command(request.arguments))
+            return Answer(await command(request.arguments, by))
         except CommandError as error:
             return Answer(error=str(error))
+
+
+def person(pid: int | str = "self") -> str:
+    """Who logged in to what a process is part of, as the kernel says it, or whose it is; "" for one that is gone.
+
+    sudo(8) and su(1) change whose it is, and not who logged in.
+    """
+    process = _PROCESSES / str(pid)
+    try:
+        uid = process.stat().st_uid
+        with suppress(OSError, ValueError):  # A kernel without auditing knows no logins.
+            login = int((process / "loginuid").read_text())
+            uid = uid if login == _NOBODY else login
+    except OSError:
+        return ""
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _asker(writer: asyncio.StreamWriter) -> str:
+    """Who is at the other end. Raises OSError."""
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as peer:
+        pid, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return person(pid) or f"uid {uid}"
 
 
 async def ask(path: Path, request: Request, timeout_s: float = 10.0) -> list[str]:

@@ -97,7 +97,11 @@ class Telling(Protocol):
 
     def facts(self, position: Position | None, held: str, failures: dict[str, str]) -> None: ...
 
+    def lead(self, *, able: bool) -> None: ...
+
     def ports(self, statuses: Mapping[str, PortReport], gone: Set[str]) -> None: ...
+
+    def missing(self, port_ids: Set[str]) -> None: ...
 
     def drifted(self, drifts: Sequence[Drift]) -> None: ...
 
@@ -129,6 +133,8 @@ class Enforcer:
         self._plug_errors: dict[str, str] = {}
         self._exported: dict[str, Exported] = {}
         self._ports: dict[str, Port] = {}
+        self._missing: set[str] = set()
+        """Ports whose interfaces came before anything was told of them."""
         self._seats: dict[str, Seat] = {}
         """As they were before the last round: what is plugged during it, is acknowledged by the next."""
         self._moved: set[str] = set()
@@ -207,6 +213,7 @@ class Enforcer:
         self.world.plug(port_id, ofport)
         self._moved |= carried
         self._replugged = True
+        self._miss({port_id} if ofport is not None and port_id not in self._ports else set(), {port_id})
         self._wake.set()
 
     def wire(self, tunnels: dict[str, int], physnets: dict[str, int]) -> None:
@@ -234,6 +241,7 @@ class Enforcer:
 
     def judge(self, verdict: Verdict) -> None:
         """Which gateway hosts serve now. What this follows from may have changed besides: it is to be kept, too."""
+        self._reporter.lead(able=self.gateways.leads_out)
         if self.gateways.known() != self._known_gateways:
             self._known_gateways = self.gateways.known()
             self._wake.set()
@@ -319,6 +327,10 @@ class Enforcer:
                     await loop.settled()
                 late, failures = Failure(""), loops.failures
         return [drift_told(each, failures.get(each.owner, late).reason) for each in found]
+
+    def refused(self) -> set[Owner | None]:
+        """Whose part of the switch, or of what else is made here, isn't as it should be."""
+        return {*self.failures, *(self._enforced.failures if self._enforced else ())}
 
     async def _round(self, switch: Switch, loops: _Loops, observed: bool) -> bool:
         """Compile what is marked, apply it, tell. Whether the switch has been observed."""
@@ -505,6 +517,14 @@ class Enforcer:
             self.world.set(thing)
             if isinstance(thing, Port):
                 self._ports[thing.id] = thing
+        if self._missing:
+            self._miss(set(), self._ports.keys() & self._missing)
+
+    def _miss(self, missing: Set[str], found: Set[str]) -> None:
+        """The controller may keep the news of a port until its host misses it."""
+        before, self._missing = self._missing, (self._missing - found) | missing
+        if self._missing != before:
+            self._reporter.missing(self._missing)
 
     def _take_seats(self, compiled: Set[str]) -> None:
         """Find the ports' seats that may be others now: a change costs by what it concerns, not by who is here.

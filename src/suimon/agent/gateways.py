@@ -123,6 +123,19 @@ class Liveness:
         self._unable: dict[str, float] = {}
         """Until when this host doesn't serve what it could not: it must be well for a while first."""
         self._returned = 0
+        self._begun: float | None = None
+        self._settled = False
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether this host would lead out now, were it first in rank. While it may not have been told yet that it was
+        replaced, it wouldn't; one that is no gateway host has nobody wait for it.
+        """
+        return not self._own or (self._settled and self.verdict().serving and not self._unable)
+
+    def begin(self) -> None:
+        """The switch was away, or the agent: others may have replaced this host meanwhile."""
+        self._begun, self._settled = None, False
 
     def recall(self, known: Iterable[KnownGateway], matter: Mattering, now: float) -> None:
         """What the agent before this one knew of those that still matter."""
@@ -156,6 +169,8 @@ class Liveness:
     def ask(self, matter: Mattering, heard: Mapping[str, int | None], now: float) -> list[str]:
         """Whom to ask now; `heard` has what came by now from those that were `doubted`, None if nothing could come."""
         self._own, self._fellows = matter.own, matter.fellows
+        self._begun = now if self._begun is None else self._begun
+        self._settled = now - self._begun >= self._config.told_after_s
         well_at = now + self._config.return_after_s
         self._unable = _still(self._unable, now) | dict.fromkeys(sorted(matter.unable), well_at)
         self._hosts = {vtep: self._hosts.get(vtep) or _Host(due_at=now) for vtep in sorted(matter.hosts)}
@@ -265,8 +280,13 @@ class Gateways:
     def known(self) -> tuple[KnownGateway, ...]:
         return self._liveness.known()
 
+    @property
+    def leads_out(self) -> bool:
+        return self._liveness.leads_out
+
     async def run(self, switch: Asked, judged: Judged) -> Never:
         """Ends with what `switch` raises."""
+        self._liveness.begin()
         while True:
             pause_s = self._config.interval_s
             if self._world.tunnel_ofport is not None:

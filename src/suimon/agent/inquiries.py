@@ -62,28 +62,36 @@ class Inquiries:
         self._probes = probes
         self._looks = looks
         self._looking = 0
+        """Begun and not answered."""
         self._waiting: asyncio.Queue[Asked] = asyncio.Queue(config.most_waiting)
+        self._looks_waiting: asyncio.Queue[Look] = asyncio.Queue()
 
     def ask(self, question: Asked) -> None:
-        try:
+        if isinstance(question, Look):
+            # Many may come at once, before any is begun.
+            if self._looking + self._looks_waiting.qsize() < self._config.most_looks:
+                self._looks_waiting.put_nowait(question)
+                return
+        elif not self._waiting.full():
             self._waiting.put_nowait(question)
-        except asyncio.QueueFull:
-            log.warning("question_dropped", id=question.id)
+            return
+        log.warning("question_dropped", id=question.id)
 
     async def run(self, counters: Counters, send: Send) -> Never:
         """Ends with what `send` raises, in a group."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look_at_all(tasks, counters, send))
             while True:
-                question = await self._waiting.get()
-                if not isinstance(question, Look):
-                    await self._answer(question, counters, send)
-                elif self._looking < self._config.most_looks:
-                    tasks.create_task(self._look(question, counters, send))
-                else:
-                    log.warning("question_dropped", id=question.id)
+                await self._answer(await self._waiting.get(), counters, send)
+
+    async def _look_at_all(self, tasks: asyncio.TaskGroup, counters: Counters, send: Send) -> Never:
+        self._looking = 0
+        while True:
+            look = await self._looks_waiting.get()
+            self._looking += 1
+            tasks.create_task(self._look(look, counters, send))
 
     async def _look(self, asked: Look, counters: Counters, send: Send) -> None:
-        self._looking += 1
         try:
             await self._answer(asked, counters, send)
         finally:

@@ -15,15 +15,16 @@ import msgspec
 import structlog
 
 from suimon.agent.controller import ControllerError
+from suimon.agent.untold import Untold
 from suimon.model.counts import Reading
 from suimon.model.view import Claim, Drift, PortReport, Position, Report
 
 log = structlog.get_logger()
 
-_MOST_DRIFTS: Final = 100
-"""Kept while the controller is away; older ones are only in the log."""
 _MOST_CLAIMS: Final = 1000
 """Kept while the controller is away; older ones are heard again."""
+
+_MOST_MISSING: Final = 1000
 
 _MOST_LAST_READINGS: Final = 1000
 """Kept while the controller is away."""
@@ -52,6 +53,8 @@ class Told(msgspec.Struct, frozen=True):
     failures: dict[str, str] = {}
     foreign: str = ""
     orphans: tuple[str, ...] = ()
+    leads_out: bool = False
+    missing: tuple[str, ...] = ()
 
 
 class Reporter:
@@ -61,6 +64,7 @@ class Reporter:
         controller: Post,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        untold: Untold | None = None,
     ) -> None:
         self._config = config
         self._controller = controller
@@ -74,7 +78,7 @@ class Reporter:
         self._last_readings: tuple[tuple[float, Reading], ...] = ()
         self._clock = clock
         self._wall = wall
-        self._drifts: tuple[tuple[float, Drift], ...] = ()
+        self._drifts = untold or Untold(None, clock, wall)
         self._claims: dict[Claim, float] = {}
         """And when each was made."""
         self._news = asyncio.Event()
@@ -88,15 +92,20 @@ class Reporter:
         self._facts = msgspec.structs.replace(self._facts, position=position, held=held, failures=failures)
         self._note_news()
 
+    def lead(self, *, able: bool) -> None:
+        """Whether this host would lead routers out now."""
+        if able != self._facts.leads_out:
+            self._facts = msgspec.structs.replace(self._facts, leads_out=able)
+            self._note_news()
+
     def found(self, foreign: str, orphans: tuple[str, ...]) -> None:
         """What the last check found that is nobody's."""
         self._facts = msgspec.structs.replace(self._facts, foreign=foreign, orphans=orphans)
         self._note_news()
 
     def drifted(self, drifts: Sequence[Drift]) -> None:
-        """Found just now. Each is told once, as soon as that is possible."""
-        now = self._clock()
-        self._drifts = (*self._drifts, *((now, drift) for drift in drifts))[-_MOST_DRIFTS:]
+        """Found, put right or removed just now. Each is told as soon as it can be, if need be by another agent."""
+        self._drifts.add(drifts)
         self._note_news()
 
     def claimed(self, claim: Claim) -> None:
@@ -130,6 +139,11 @@ class Reporter:
         self._last_readings = (*self._last_readings, (self._clock(), reading))[-_MOST_LAST_READINGS:]
         self._note_news()
 
+    def missing(self, port_ids: Collection[str]) -> None:
+        """Ports whose interfaces are here, and of which nothing was told. One more is no matter that waits."""
+        self._facts = msgspec.structs.replace(self._facts, missing=tuple(sorted(port_ids)[:_MOST_MISSING]))
+        self._note_news()
+
     def tell_all_again(self) -> None:
         """The controller may have forgotten: a new stream began."""
         self._told, self._told_ports = None, {}
@@ -146,7 +160,7 @@ class Reporter:
             report = self._untold()
             if report is None:
                 continue
-            facts, drifts, claims, reading = self._facts, self._drifts, dict(self._claims), self._reading
+            facts, claims, reading = self._facts, dict(self._claims), self._reading
             last_readings = self._last_readings
             self._returned.clear()
             try:
@@ -160,12 +174,14 @@ class Reporter:
                 self._note_news()
                 continue
             pause_s = self._config.first_pause_s
-            self._drifts = tuple(each for each in self._drifts if each not in drifts)
+            self._drifts.told(report.drifts)
             self._last_readings = tuple(each for each in self._last_readings if each not in last_readings)
             # One that was made again meanwhile is news.
             self._claims = {claim: at for claim, at in self._claims.items() if claims.get(claim) != at}
             self._reading = None if self._reading is reading else self._reading
             self._note_told(facts, report)
+            if self._drifts:
+                self._note_news()
 
     async def _wait_for_more(self) -> None:
         """A new position alone is no hurry: one change may concern every host, and all would report at once.
@@ -190,7 +206,10 @@ class Reporter:
             return False
         if any(each.status != "DOWN" or each.port_id in self._told_ports for each in self._untold_ports.values()):
             return False
-        return msgspec.structs.replace(self._facts, position=self._told.position) == self._told
+        told, facts = self._told, self._facts
+        if not set(facts.missing).issubset(told.missing):
+            return False
+        return msgspec.structs.replace(facts, position=told.position, missing=told.missing) == told
 
     @property
     def _untold_counts(self) -> bool:
@@ -202,13 +221,12 @@ class Reporter:
         if position is None or not (news or self._facts != self._told):
             return None
         told, now = self._facts, self._clock()
-        drifts = tuple(msgspec.structs.replace(drift, age_s=now - found) for found, drift in self._drifts)
         claims = tuple(msgspec.structs.replace(claim, age_s=now - at) for claim, at in self._claims.items())
-        found = (told.held, told.failures, drifts, told.foreign, told.orphans)
+        found = (told.held, told.failures, self._drifts.next(), told.foreign, told.orphans)
         age_s, reading = (now - self._reading[0], self._reading[1]) if self._reading else (0.0, None)
         reading = reading and msgspec.structs.replace(reading, age_s=age_s)
         last = tuple(msgspec.structs.replace(each, age_s=now - at) for at, each in self._last_readings)
-        return Report(position, ports, *found, claims, reading, self._wall(), last)
+        return Report(position, ports, *found, claims, reading, self._wall(), last, told.leads_out, told.missing)
 
     def _note_told(self, facts: Told, report: Report) -> None:
         self._told = facts

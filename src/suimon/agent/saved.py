@@ -15,6 +15,8 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import structlog
 
+from suimon.model.view import Drift
+
 log = structlog.get_logger()
 
 FORMAT: Final = 1
@@ -45,6 +47,13 @@ class KnownGateway(msgspec.Struct, frozen=True):
     lost: bool
     well_since: float | None = None
     refused: tuple[str, ...] = ()
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """What the controller is still to be told; `at_s` is when it was, by the clock on the wall (seconds since 1970)."""
+
+    at_s: float
+    drift: Drift
 
 
 class HostIdentity(msgspec.Struct, frozen=True):
@@ -96,6 +105,7 @@ class StateDirectory:
         self.numbers = path / "numbers.json"
         self.neighbours = SavedFile(path / "neighbours.json", tuple[KnownNeighbour, ...])
         self.gateways = SavedFile(path / "gateways.json", tuple[KnownGateway, ...])
+        self.untold = SavedFile(path / "untold.json", tuple[Happened, ...])
         self.control_socket = path / "control.sock"
 
     def make(self) -> None:

@@ -156,6 +156,10 @@ class Session:
                 drifts.append(msgspec.structs.replace(told, example=name + told.example))
         return drifts
 
+    def refused(self) -> set[str]:
+        providers = (owner for _, reconciler in self._providers.values() for owner in reconciler.failures)
+        return {str(owner or "") for owner in (*self._parts.enforcer.refused(), *providers)}
+
     def foreign(self) -> str:
         found = []
         for name, target in self._targets.items():

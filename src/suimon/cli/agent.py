@@ -34,6 +34,7 @@ from suimon.agent import (
 )
 from suimon.agent.answers import Answers
 from suimon.agent.answers import Config as AnswersConfig
+from suimon.agent.checks import removed
 from suimon.agent.commands import asked, commands
 from suimon.agent.enforcer import Enforcer
 from suimon.agent.held_view import Guard
@@ -46,6 +47,7 @@ from suimon.agent.saved import HostIdentity, StateDirectory, StateError
 from suimon.agent.services import resolver, services
 from suimon.agent.services.nova import NovaConfigError, read_config
 from suimon.agent.services.services import Services
+from suimon.agent.untold import Untold
 from suimon.cli.logs import log_to_stderr
 from suimon.cli.structs import make_ready
 from suimon.cli.why import ask_cloud
@@ -220,10 +222,13 @@ def clean(usual: Path, state: Path | None, namespaces: str | None) -> None:
     if namespaces is None:
         _print(_ask(state or usual, "clean"))
         return
+    directory, by = StateDirectory(state or usual), f"{control.person()}: suimon agent clean --namespaces"
     try:
-        with StateDirectory(state or usual).locked():
+        with directory.locked():
+            untold = Untold(directory.untold)
             for name in remove_left(namespaces):
                 click.echo(f"removed: namespace {name}")
+                untold.add([removed("", f"namespace {name}", by)])
     except (StateError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -346,7 +351,7 @@ def assemble(options: Options, identity: HostIdentity, state: StateDirectory) ->
     memory = Memory(state)
     world = World(identity.host, memory.load_numbers())
     guard = Guard(memory.load_view())
-    tells = reporter.Reporter(reporter.Config(), api)
+    tells = reporter.Reporter(reporter.Config(), api, untold=Untold(state.untold))
     outside = Outside(neighbours.Config(), memory, world, time.monotonic)
     enforcer = Enforcer(memory, guard, world, outside, tells)
     how = checks.Config(options.check_every_s, remove_orphans=options.remove_orphans)

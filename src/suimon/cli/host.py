@@ -16,6 +16,8 @@ import aiohttp
 import click
 import msgspec
 
+from suimon.cli.times import moment
+
 _TIMEOUT_S: Final = 30.0
 _LONGEST_S: Final = 300.0
 """Of an answer that tells how far it is."""
@@ -101,9 +103,24 @@ def list_(state: Path | None, as_json: bool) -> None:
 @host.command()
 @_state
 @click.argument("name")
-def show(state: Path | None, name: str) -> None:
-    """Everything known of one host, as JSON."""
-    click.echo(json.dumps(call(state, "GET", f"hosts/{quote(name, safe='')}")["host"], indent=2))
+@click.option("--events", is_flag=True, help="What happened there instead: what drifted, was repaired, was removed.")
+@click.option("--since", default="", help="Events since so long ago (90s, 30m, 24h, 7d), or a time (ISO 8601).")
+@click.option("--until", default="", help="Events before that; the same.")
+@click.option("--limit", default=100, show_default=True, help="As many events at most, the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Events as the API says them.")
+def show(state: Path | None, name: str, **options: Any) -> None:
+    """Everything known of one host, as JSON; or its trail, the newest last."""
+    path = f"hosts/{quote(name, safe='')}"
+    times = {each: moment(options[each]) for each in ("since", "until") if options[each]}
+    if not (options["events"] or times):
+        click.echo(json.dumps(call(state, "GET", path)["host"], indent=2))
+        return
+    found = call(state, "GET", f"{path}/events?{urlencode({**times, 'limit': options['limit']})}")["events"]
+    if options["as_json"]:
+        click.echo(json.dumps(found, indent=2))
+        return
+    rows = [(e["at"], e["kind"], e["author"], e["owner"] or "-", _event_words(e)) for e in reversed(found)]
+    print_table(("AT", "KIND", "BY", "OWNER", "WHAT"), rows)
 
 
 @host.command()
@@ -287,6 +304,13 @@ def _waits_for(told: dict[str, Any], *, empty: bool) -> str:
 
 def _state_of(told: dict[str, Any]) -> str:
     return ("up" if told["up"] else "down") + (", drained" if told["drained"] else "")
+
+
+def _event_words(told: dict[str, Any]) -> str:
+    counts = [f"{told[name]} {name}" for name in ("missing", "changed", "extra") if told[name]]
+    counts = [] if told["kind"] == "removal" else counts
+    left = [] if told["repaired"] else [f"not repaired: {told['reason']}"]
+    return "; ".join(filter(None, [", ".join(counts), told["example"], *left])) or "-"
 
 
 def _trouble(told: dict[str, Any]) -> str:

@@ -15,22 +15,19 @@ from typing import Final, NamedTuple, Never
 
 import structlog
 
+from suimon.dataplane.netlink import HEADER, MOST_BYTES, REQUEST, attributes, opened, parts
+
 log = structlog.get_logger()
 
 _NEW_LINK, _DELETED_LINK, _GET_LINK = 16, 17, 18
-_REQUEST: Final = 1
 _LINKS: Final = 1
 """The group that hears of links (RTMGRP_LINK)."""
 _NAME, _COUNTERS = 3, 23
 """IFLA_IFNAME, IFLA_STATS64."""
-_HEADER: Final = struct.Struct("=IHHII")
 _LINK: Final = struct.Struct("=BxHiII")
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _FIRST_COUNTERS: Final = struct.Struct("=4Q")
-_MOST_BYTES: Final = 1 << 16
 _BUFFER_BYTES: Final = 1 << 20
 _MOST_GONE: Final = 1000
-_TIMEOUT_S: Final = 2.0
 
 
 class Counted(NamedTuple):
@@ -59,7 +56,7 @@ class Devices:
 
     async def run(self) -> Never:
         loop = asyncio.get_running_loop()
-        with _netlink() as hearing:
+        with opened("route") as hearing:
             hearing.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             hearing.setblocking(False)
             hearing.bind((0, _LINKS))
@@ -84,7 +81,7 @@ class Devices:
         """All that the kernel has said by now."""
         while self._hearing is not None:
             try:
-                said = self._hearing.recv(_MOST_BYTES)
+                said = self._hearing.recv(MOST_BYTES)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -100,37 +97,19 @@ class Devices:
                 del self._gone[next(iter(self._gone))]
 
 
-def _netlink() -> socket.socket:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-
-
 def _ask(ifindex: int) -> list[_Link]:
     """None for a number that no device has."""
     body = _LINK.pack(socket.AF_UNSPEC, 0, ifindex, 0, 0)
-    with _netlink() as asking:
-        asking.settimeout(_TIMEOUT_S)
-        asking.send(_HEADER.pack(_HEADER.size + len(body), _GET_LINK, _REQUEST, 1, 0) + body)
-        return list(_links(asking.recv(_MOST_BYTES)))
+    with opened("route") as asking:
+        asking.send(HEADER.pack(HEADER.size + len(body), _GET_LINK, REQUEST, 1, 0) + body)
+        return list(_links(asking.recv(MOST_BYTES)))
 
 
 def _links(said: bytes) -> Iterator[_Link]:
-    for kind, body in _parts(said, _HEADER):
+    for kind, body in parts(said, HEADER):
         if kind in (_NEW_LINK, _DELETED_LINK) and len(body) >= _LINK.size:
             family, _, ifindex, _, _ = _LINK.unpack_from(body)
-            attributes = dict(_parts(body[_LINK.size :], _ATTRIBUTE))
-            counters = attributes.get(_COUNTERS, b"")
+            has = attributes(body[_LINK.size :])
+            counters = has.get(_COUNTERS, b"")
             counted = Counted(*_FIRST_COUNTERS.unpack_from(counters)) if len(counters) >= _FIRST_COUNTERS.size else None
-            yield _Link(
-                kind, family, ifindex, attributes.get(_NAME, b"").rstrip(b"\0").decode(errors="replace"), counted
-            )
-
-
-def _parts(said: bytes, header: struct.Struct) -> Iterator[tuple[int, bytes]]:
-    """Kind and body of each: a header begins with the length, itself included, and the kind; all are aligned to 4."""
-    at = 0
-    while at + header.size <= len(said):
-        length, kind = header.unpack_from(said, at)[:2]
-        if length < header.size:
-            return
-        yield kind, said[at + header.size : at + length]
-        at += (length + 3) & ~3
+            yield _Link(kind, family, ifindex, has.get(_NAME, b"").rstrip(b"\0").decode(errors="replace"), counted)

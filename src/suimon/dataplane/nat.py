@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import random
-from typing import Any, Final, Never
+from typing import Final, Never
 
 import msgspec
 
 from suimon import reconcile
 from suimon.dataplane import kept
+from suimon.dataplane.inside import apart, enter
 from suimon.dataplane.layout import WantedPort, insertion, port_removal
 from suimon.dataplane.ovsdb import TransactionRefused
 from suimon.dataplane.switch import Switch
@@ -46,9 +48,10 @@ _SETTINGS: Final = (
     "net.netfilter.nf_conntrack_tcp_be_liberal=1",
     "net.ipv6.conf.all.disable_ipv6=1",
 )
-_OWN_RULES: Final = (0, 32766, 32767)
-"""Priorities of the rules that each namespace begins with (ip-rule(8))."""
+_OWN_RULES: Final = {0: "local", 32766: "main", 32767: "default"}
+"""By priority, the tables that the rules name which each namespace begins with (ip-rule(8))."""
 _AND: Final = "+"
+_TABLE: Final = "suimon"
 _PROTOCOLS: Final = {6: "tcp", 17: "udp"}
 
 
@@ -63,7 +66,7 @@ class Config(msgspec.Struct, frozen=True):
 class NatTarget:
     """`reconcile.Target` of namespaces by their device, as digests of `nats`, which it reads itself, by device, too.
 
-    The device's alias has that digest, and one of all that the namespace had once it was made (`_has`).
+    The device's alias has that digest, and one of all that the namespace had once it was made (`_have`).
     """
 
     def __init__(self, config: Config, switch: Switch, nats: Mapping[str, Nat]) -> None:
@@ -77,10 +80,11 @@ class NatTarget:
         prefix = self._config.prefix + DEVICES
         spaces = {name.removeprefix(self._config.prefix) for name in _namespaces() if name.startswith(prefix)}
         plugged = set(self._plugged())
-        links = msgspec.json.decode(await self._run("ip", "-json", "link", "show", "type", "veth") or "[]")
-        made = {link["ifname"]: link.get("ifalias", "") for link in links if "UP" in link["flags"]}
-        whole = spaces & plugged & made.keys()
-        return {name: await self._made(name, made[name]) if name in whole else "" for name in spaces | plugged}
+        made = await asyncio.to_thread(kept.aliases)
+        had = {name: made[name].partition(_AND) for name in spaces & plugged & made.keys()}
+        has = await self._have(had)
+        whole = {name: of for name, (of, _, was) in had.items() if was == has.get(name)}
+        return {name: whole.get(name, "") for name in spaces | plugged}
 
     async def apply(self, changes: Changes[str, str]) -> dict[str, Failure]:
         failed: dict[str, Failure] = {}
@@ -117,26 +121,13 @@ class NatTarget:
         if name not in self._plugged():
             port = WantedPort(self._config.bridge, name)
             await self._switch.transact(list(insertion(port, Owner("router", nat.router_id))))
-        await self._run("ip", "link", "set", name, "alias", f"{digest(nat)}{_AND}{await self._has(space)}")
+        has = (await self._have([name])).get(name, "")
+        await self._run("ip", "link", "set", name, "alias", f"{digest(nat)}{_AND}{has}")
 
-    async def _made(self, name: str, alias: str) -> str:
-        """The digest of what a namespace was made of, "" when it isn't so any more. Raises OSError."""
-        space = self._config.prefix + name
-        of, _, had = alias.partition(_AND)
-        try:
-            return of if had == await self._has(space) else ""
-        except OSError:
-            if space in _namespaces():
-                raise
-            return ""
-
-    async def _has(self, space: str) -> str:
-        """A digest of addresses, routes, rules, neighbours, settings and nftables, as they are in the kernel now."""
-        inside = ("ip", "netns", "exec", space)
-        said = await self._run("ip", "-n", space, "-json", "-batch", "-", stdin="\n".join(kept.ASKED))
-        settings = await self._run(*inside, "sysctl", "-n", *(each.partition("=")[0] for each in _SETTINGS))
-        rules = _in_table(await self._run(*inside, "nft", "--json", "--stateless", "list", "ruleset", "ip"))
-        return _digest((kept.steady(said), settings, rules))
+    async def _have(self, names: Iterable[str]) -> dict[str, str]:
+        """A digest of what each namespace has in the kernel now. One that is gone has none. Raises OSError."""
+        spaces = {name: _NAMESPACES / f"{self._config.prefix}{name}" for name in names}
+        return await asyncio.to_thread(apart, lambda: dict(_seen(spaces))) if spaces else {}
 
     async def _remove(self, name: str) -> None:
         await self._unplug(name)
@@ -150,13 +141,15 @@ class NatTarget:
             await self._switch.transact([port_removal(bridge, port)])
 
     async def _stale(self, space: str, nat: Nat) -> list[str]:
-        """Lines that take away addresses, routes and rules from before, or somebody else's."""
+        """Lines that take away addresses, routes and rules from before, or somebody else's, and add rules that lack."""
         shown = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "address", "show", "dev", _LINK))
         had = {each["local"] for link in shown for each in link.get("addr_info", ()) if each["family"] == "inet"}
         routes = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "route", "show") or "[]")
         led = {route["dst"].removesuffix("/32") for route in routes if route["dst"] != "default"}
         rules = msgspec.json.decode(await self._run("ip", "-n", space, "-json", "rule", "show") or "[]")
         lines = [f"rule delete priority {each['priority']}" for each in rules if each["priority"] not in _OWN_RULES]
+        lacking = sorted(_OWN_RULES.keys() - {each["priority"] for each in rules})
+        lines += [f"rule add priority {each} table {_OWN_RULES[each]} protocol kernel" for each in lacking]
         lines += [f"address delete {address}/32 dev {_LINK}" for address in sorted(had - set(nat.addresses))]
         leads = {each.removesuffix("/32") for each in (*nat.inside, *nat.outside)}
         return lines + [f"route delete {cidr}" for cidr in sorted(led - leads)]
@@ -287,7 +280,7 @@ def ruleset(nat: Nat) -> str:
         "asking": ("filter hook input priority 0; policy drop", ["icmp type echo-request accept"]),
     }
     body = "".join(_chain(name, kind, rules) for name, (kind, rules) in chains.items())
-    return f"table ip suimon {{}}\ndelete table ip suimon\ntable ip suimon {{\n{body}}}\n"
+    return f"table ip {_TABLE} {{}}\ndelete table ip {_TABLE}\ntable ip {_TABLE} {{\n{body}}}\n"
 
 
 def _chain(name: str, kind: str, rules: list[str]) -> str:
@@ -317,7 +310,7 @@ def _set(cidrs: tuple[str, ...]) -> str:
 
 
 def _up() -> str:
-    lines = ["link set lo up", f"link set {_LINK} up"]
+    lines = ["link set lo up", f"link set {_LINK} mtu {_MTU} up"]
     lines += [f"neighbour replace {ip} lladdr {mac} nud permanent dev {_LINK}" for mac, ip in _ROUTERS.items()]
     return "\n".join(lines)
 
@@ -331,14 +324,17 @@ def _ways(nat: Nat) -> list[str]:
     return lines
 
 
-def _in_table(said: str) -> list[Any]:
-    """Of a ruleset as libnftables-json(5) tells it, what is in our table, without the kernel's numbers for it."""
-    found = []
-    for each in msgspec.json.decode(said)["nftables"]:
-        for kind, thing in each.items():
-            if kind != "metainfo" and thing["name" if kind == "table" else "table"] == "suimon":
-                found.append((kind, {name: value for name, value in thing.items() if name != "handle"}))
-    return found
+def _seen(spaces: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
+    """Goes from one namespace to the next: addresses, routes, rules, neighbours, settings and nftables of each."""
+    names = [each.partition("=")[0] for each in _SETTINGS]
+    for name, file in spaces.items():
+        with suppress(FileNotFoundError):
+            namespace = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                enter(namespace)
+            finally:
+                os.close(namespace)
+            yield name, _digest((kept.routing(), kept.settings(names), kept.table(_TABLE)))
 
 
 def _namespaces() -> set[str]:

@@ -8,25 +8,22 @@ host's routes anew, and packets for tunnels are lost meanwhile. The namespace ho
 from __future__ import annotations
 
 import array
-import ctypes
 import fcntl
 import json
 import os
 import socket
 import struct
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from suimon.dataplane import kept
+from suimon.dataplane.inside import in_namespace
 from suimon.dataplane.layout import SERVICES
 from suimon.pipeline.services import ASKERS, ASKERS_IP6, SERVICES_IP, SERVICES_IP6, SERVICES_MAC
-
-T = TypeVar("T")
 
 NAMESPACE: Final = "services"
 """What the namespace is called, behind the prefix that the agent was told."""
@@ -39,7 +36,6 @@ _ASKERS_MAC: Final = "02:5a:00:00:00:fd"
 """Of all guests, as the namespace sees them: no device has it, so no stack but br-int takes the answers."""
 _ASKERS_HOP: Final = "169.254.169.253"
 _ASKERS_HOP_IP6: Final = "fe80::5a"
-_CLONE_NEWNET: Final = 0x40000000
 _SIOCETHTOOL: Final = 0x8946
 _ETHTOOL_STXCSUM: Final = 0x17
 _TIMEOUT_S: Final = 10.0
@@ -52,7 +48,7 @@ class ServicesPlace:
     def __init__(self, rundir: Path, namespace: str) -> None:
         self._rundir = rundir
         self._file = _NAMESPACES / namespace
-        self._has: list[dict[str, Any]] = []
+        self._has: list[kept.Thing] = []
         """When it was furnished last."""
 
     def build(self) -> bool:
@@ -64,8 +60,8 @@ class ServicesPlace:
         with self._opened() as (switch, there):
             wired = _is_whole(switch, there)
             if not wired:
-                _in_namespace(switch, lambda: _wire(f"/proc/{os.getpid()}/fd/{there}"))
-            self._has = _in_namespace(there, _furnish)
+                in_namespace(switch, lambda: _wire(f"/proc/{os.getpid()}/fd/{there}"))
+            self._has = in_namespace(there, _furnish)
         return not wired
 
     def is_whole(self) -> bool:
@@ -78,15 +74,15 @@ class ServicesPlace:
     def put_right(self) -> bool:
         """Furnish a whole place anew if it isn't as it was left; whether that was so. Sockets stay. Raises OSError."""
         with self._opened() as (_, there):
-            if _in_namespace(there, _furniture) == self._has:
+            if in_namespace(there, kept.routing) == self._has:
                 return False
-            self._has = _in_namespace(there, _furnish)
+            self._has = in_namespace(there, _furnish)
             return True
 
     def note_taken_up(self) -> None:
         """A veth without this mark is made anew: an agent that died may have left it to a switch that holds another."""
         with self._opened() as (switch, _):
-            _in_namespace(switch, lambda: _ip(f"link set {SERVICES} alias {_MARK}"))
+            in_namespace(switch, lambda: _ip(f"link set {SERVICES} alias {_MARK}"))
 
     def listen(self, l4_port: int) -> list[socket.socket]:
         """TCP sockets that listen there, by IPv4 and IPv6."""
@@ -103,7 +99,7 @@ class ServicesPlace:
         made = []
         with self._opened() as (_, there):
             for family, address in ((socket.AF_INET, SERVICES_IP), (socket.AF_INET6, SERVICES_IP6)):
-                one = _in_namespace(there, partial(socket.socket, family, kind))
+                one = in_namespace(there, partial(socket.socket, family, kind))
                 made.append(one)
                 one.setblocking(False)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,7 +129,7 @@ def _is_mounted(file: Path) -> bool:
 
 
 def _is_whole(switch: int, there: int) -> bool:
-    outside, inside = _in_namespace(switch, lambda: _link(SERVICES)), _in_namespace(there, lambda: _link(_INSIDE))
+    outside, inside = in_namespace(switch, lambda: _link(SERVICES)), in_namespace(there, lambda: _link(_INSIDE))
     return outside.get("ifalias") == _MARK and bool(inside)
 
 
@@ -143,33 +139,6 @@ def _link(name: str) -> dict[str, object]:
         return {}
     links: list[dict[str, object]] = json.loads(_ip(f"link show dev {name}"))
     return links[0]
-
-
-def _in_namespace(namespace: int | None, work: Callable[[], T]) -> T:
-    """What `work` returns or raises in a thread that has gone there alone, and ends with it."""
-    results: list[T] = []
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            if namespace is not None:
-                _call("setns", namespace, _CLONE_NEWNET)
-            results.append(work())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="services")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-def _call(name: str, *arguments: int) -> None:
-    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
 def _namespace_of(pidfile: Path) -> int:
@@ -190,7 +159,7 @@ def _wire(namespace: str) -> None:
     )
 
 
-def _furnish() -> list[dict[str, Any]]:
+def _furnish() -> list[kept.Thing]:
     """What is there afterwards."""
     _ip(
         "link set lo up",
@@ -204,11 +173,7 @@ def _furnish() -> list[dict[str, Any]]:
         f"route replace {ASKERS_IP6} via {_ASKERS_HOP_IP6} dev {_INSIDE} src {SERVICES_IP6}",
     )
     _compute_checksums(_INSIDE)
-    return _furniture()
-
-
-def _furniture() -> list[dict[str, Any]]:
-    return kept.steady(_ip(*kept.ASKED))
+    return kept.routing()
 
 
 def _compute_checksums(device: str) -> None:

@@ -59,7 +59,8 @@ def hosts_app(distribution: Distribution, collectors: Collectors) -> Starlette:
 
     async def answer(request: Request) -> Response:
         host = await _host(request, distribution)
-        distribution.questions.answered(host.name, await _body(request, Traced, distribution.config.body_timeout_s))
+        traced = await _body(request, Traced, distribution.config.body_timeout_s)
+        await distribution.questions.arrived(host.name, traced)
         return Response(status_code=204)
 
     async def join_collector(request: Request) -> Response:
@@ -68,7 +69,7 @@ def hosts_app(distribution: Distribution, collectors: Collectors) -> Starlette:
     async def ports(request: Request) -> Response:
         collector = await collectors.authenticate(_credential(request))
         asked = await _body(request, MapRequest, distribution.config.body_timeout_s)
-        await collectors.heard(collector)
+        await collectors.heard(collector, asked.failed)
         return _json(await collectors.ports(asked))
 
     async def findings(request: Request) -> Response:

@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import bindparam, select
 
 from suimon.model.actor import SYSTEM, Actor
-from suimon.model.collectors import CollectorJoin, CollectorJoined, MapAnswer, MappedPort, MapRequest
-from suimon.model.errors import Unauthorized
+from suimon.model.collectors import CollectorJoin, CollectorJoined, FailedDetector, MapAnswer, MappedPort, MapRequest
+from suimon.model.errors import Unauthorized, Unavailable
 from suimon.model.findings import Finding
 from suimon.model.things import Collector, FloatingIp, Host, Port
 from suimon.model.touches import UNPLUGGED
@@ -41,7 +41,7 @@ class CollectorActs(Protocol):
     def require_collector_token(self, tx: Tx, wanted: CollectorJoin) -> object: ...
     def join_collector(self, tx: Tx, wanted: CollectorJoin, credential_hash: str) -> Collector: ...
     def find_collector(self, tx: Tx, credential: str) -> Collector | None: ...
-    def note_heard(self, tx: Tx, name: str) -> None: ...
+    def note_heard(self, tx: Tx, name: str, failed: Sequence[FailedDetector]) -> None: ...
     def note_findings(self, tx: Tx, actor: Actor, findings: Sequence[Finding]) -> object: ...
 
 
@@ -68,12 +68,19 @@ class Collectors:
             raise Unauthorized("This collector's credential is not valid (any more): join again.")
         return found
 
-    async def heard(self, collector: Collector) -> None:
-        """It asks: that is noted, now and then."""
+    async def heard(self, collector: Collector, failed: Sequence[FailedDetector] = ()) -> None:
+        """It asks, and says which of its detectors threw lately: that is noted, now and then; if it can't be, the next
+        time.
+        """
         now_s, before_s = time.monotonic(), self._heard_s.get(collector.name)
-        if before_s is None or now_s - before_s >= _HEARD_EVERY_S:
+        if before_s is not None and now_s - before_s < _HEARD_EVERY_S:
+            return
+        try:
+            await self._store.write(lambda tx: self._acts.note_heard(tx, collector.name, failed), SYSTEM)
+        except Unavailable as error:
+            log.warning("collector_not_noted", collector=collector.name, reason=error.message)
+        else:
             self._heard_s[collector.name] = now_s
-            await self._store.write(lambda tx: self._acts.note_heard(tx, collector.name), SYSTEM)
 
     async def findings(self, found: Sequence[Finding]) -> None:
         """What a collector's detectors found. Raises BadRequest."""

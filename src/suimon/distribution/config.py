@@ -13,7 +13,9 @@ class DistributionConfig(msgspec.Struct, frozen=True):
     snapshot_pause_s: float = 2.0
     """How long a host that was told a snapshot waits for the next one."""
     gather_s: float = 0.5
-    """How long at most hosts wait to be told of others' ports that aren't up, if they were told of some just now."""
+    """How long at most hosts wait to be told of ports that aren't up, if they were told of some just now."""
+    eager_s: float = 10.0
+    """How long after a host missed a port it is told of its own at once: guests seem to be plugged right away there."""
     furthest_behind: int = 5_000
     """Revisions: a host that is further behind gets a snapshot, which then costs less than its part of the log."""
     backlog_bytes: int = 4 << 20

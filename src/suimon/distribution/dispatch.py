@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 import structlog
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, exists, select
 
 from suimon.distribution import frames
 from suimon.distribution.admission import Admission
@@ -39,12 +39,13 @@ from suimon.distribution.frames import Origin
 from suimon.distribution.gateways import Attached, Leading, leaders
 from suimon.distribution.links import Gathering, Link, Links
 from suimon.distribution.scopes import Scopes
+from suimon.model.errors import Unavailable
 from suimon.model.things import Host
 from suimon.model.touches import WAY_OUT, Touch
 from suimon.model.view import MOST_REQUESTS, Position
 from suimon.store.changes import Change
 from suimon.store.store import Store
-from suimon.store.tables import PORTS
+from suimon.store.tables import PORTS, SUBPORTS
 from suimon.store.tx import Tx
 
 log = structlog.get_logger()
@@ -52,10 +53,19 @@ log = structlog.get_logger()
 _SNAPSHOTS_TOGETHER: Final = 16
 """So many are read at once, and may be some megabytes each."""
 _READS_AT_ONCE: Final = 2
+_RETRY_S: Final = 1.0
+"""While the database is away."""
 _MOVING: Final = ("port", "parted")
-_OF_OTHERS: Final = frozenset({"peer", "member"})
-"""Kinds of entries about a port that concern hosts where it isn't."""
-_DOWN: Final = select(PORTS.c.id).where(PORTS.c.id.in_(bindparam("wanted", expanding=True)), PORTS.c.status != "ACTIVE")
+_OF_PORTS: Final = frozenset({"port", "peer", "member"})
+"""Kinds of entries about a port, the first for its own host."""
+_MISSING_SCHEMA: Final = 7
+"""From this one on hosts say which ports they miss (`Report.missing`)."""
+_MOST_MISSING: Final = 1_000
+_FRESH: Final = and_(PORTS.c.status_reason == "", ~exists().where(SUBPORTS.c.port_id == PORTS.c.id))
+"""Its host said nothing of it yet, and would say so if it had its interface; a subport's is its trunk's."""
+_DOWN: Final = select(PORTS.c.id, _FRESH).where(
+    PORTS.c.id.in_(bindparam("wanted", expanding=True)), PORTS.c.status != "ACTIVE"
+)
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -76,7 +86,7 @@ class _Batch(msgspec.Struct, frozen=True):
     revoked: frozenset[str] = frozenset()
     hosts_changed: bool = False
     patient: frozenset[str] = frozenset()
-    """Hosts that are told of nothing but other hosts' ports that aren't up …"""
+    """Hosts that are told of nothing but ports that aren't up …"""
     down: frozenset[str] = frozenset()
     """… which are these."""
     ports: frozenset[str] = frozenset()
@@ -112,8 +122,13 @@ class Dispatcher:
                 while True:
                     await changed.wait()
                     changed.clear()
-                    async with self._turn:
-                        await self._follow()
+                    try:
+                        async with self._turn:
+                            await self._follow()
+                    except Unavailable as error:
+                        log.warning("log_not_followed", revision=self.revision, reason=error.message)
+                        await asyncio.sleep(_RETRY_S)
+                        changed.set()
             finally:
                 self._ready.clear()
                 self._links.close()
@@ -156,6 +171,11 @@ class Dispatcher:
     def hear(self, ports: Collection[str]) -> None:
         """These ports are up: who waits to be told of them, is told."""
         self._gathering.hear(ports)
+
+    def miss(self, host: str, port_ids: Iterable[str]) -> None:
+        """The host has interfaces of these ports, and was told nothing of them: it doesn't wait for company."""
+        if link := self._links.get(host):
+            link.miss(frozenset(islice(port_ids, _MOST_MISSING)), time.monotonic())
 
     def close(self, host: str) -> None:
         """End the host's stream, if it has one."""
@@ -317,7 +337,8 @@ class Dispatcher:
         told = differences(tx, held, rescoped, entries, leading) if held else {}
         requests = _requests(changes, lambda scope: [link.host for link in self._links.holders(scope)])
         hosts_changed = any(change.kind == "host" for change in changes)
-        patient, down = _can_wait(tx, entries, [link for link in late.values() if link.host not in rescoped])
+        unhurried = [link for link in late.values() if link.host not in rescoped]
+        patient, down = _can_wait(tx, entries, unhurried, time.monotonic() - self._config.eager_s)
         ports = frozenset(change.id for change in changes if change.kind == "port")
         revoked = self._revoked(tx, changes)
         return _Batch(revision, told, requests, restarted, revoked, hosts_changed, patient, down, ports)
@@ -336,20 +357,36 @@ class Dispatcher:
         return frozenset(link.host for link in links if valid.get(link.host) != link.credential_hash)
 
 
-def _can_wait(tx: Tx, entries: Collection[Touch], links: Iterable[Link]) -> tuple[frozenset[str], frozenset[str]]:
-    """Which of these hosts need know no more of what happened than other hosts' ports that aren't up; and these ports.
+def _can_wait(
+    tx: Tx, entries: Collection[Touch], links: Iterable[Link], eager_since_s: float
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Which of these hosts need know no more of what happened than ports that aren't up; and these ports.
 
     Without a guest, they have no traffic. One that is gone is missed at once: its addresses are let in no longer; and
-    so is one that moved, which is down until its new host has reported it.
+    so is one that moved, which is down until its new host has reported it. Its own host waits for a port only before
+    it has said anything of it, if it is no subport, and if the host neither has its interface nor has missed another
+    one since `eager_since_s`.
     """
-    urgent = {scope for kind, _, scope in entries if kind not in _OF_OTHERS}
-    waiting = [link for link in links if urgent.isdisjoint(link.scopes)]
-    others = [(id_.rpartition("/")[2], scope) for kind, id_, scope in entries if kind in _OF_OTHERS]
+    urgent = {scope for kind, _, scope in entries if kind not in _OF_PORTS}
+    ports = [(kind, id_.rpartition("/")[2], scope) for kind, id_, scope in entries if kind in _OF_PORTS]
+    own: dict[str, set[str]] = {}
+    for kind, id_, scope in ports:
+        if kind == "port":
+            own.setdefault(scope, set()).add(id_)
+
+    def lets(link: Link) -> bool:
+        ids = own.get(f"host:{link.host}")
+        able = link.schema >= _MISSING_SCHEMA and link.missed_at_s < eager_since_s
+        return ids is None or (able and link.missing.isdisjoint(ids))
+
+    waiting = [link for link in links if urgent.isdisjoint(link.scopes) and lets(link)]
     if not waiting:
         return frozenset(), frozenset()
     moved = {id_ for kind, id_, _ in entries if kind == "parted"}
-    down = {str(id_) for (id_,) in tx.rows(_DOWN, {"wanted": sorted({id_ for id_, _ in others})})} - moved
-    urgent = {scope for id_, scope in others if id_ not in down}
+    rows = tx.rows(_DOWN, {"wanted": sorted({id_ for _, id_, _ in ports})})
+    down = {str(id_): bool(fresh) for id_, fresh in map(tuple, rows) if id_ not in moved}
+    fresh = {id_ for id_, is_fresh in down.items() if is_fresh}
+    urgent = {scope for kind, id_, scope in ports if id_ not in (fresh if kind == "port" else down)}
     return frozenset(link.host for link in waiting if urgent.isdisjoint(link.scopes)), frozenset(down)
 
 

@@ -21,7 +21,7 @@ from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.distribution.presence import MOST_DRIFTS, HostState, Presence
+from suimon.distribution.presence import HostState, Presence
 from suimon.model.actor import SYSTEM
 from suimon.model.counts import Metered, Reading
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
@@ -41,7 +41,9 @@ _MOST_LOGGED: Final = 10
 _MOST_PORTS: Final = 10_000
 _MOST_CLAIMS: Final = 1_000
 _MOST_FAILURES: Final = 100
+_MOST_DRIFTS: Final = 1_000
 _OLDEST_DRIFT_S: Final = 30 * 86400.0
+_LARGEST_COUNT: Final = 1 << 32
 _LONGEST_REASON: Final = 1000
 _METERED = PORTS.c.project_id, PORTS.c.network_id
 _PLUGGED = func.coalesce(PLUGS.c.ifindex, 0), func.coalesce(PLUGS.c.exporter, "")
@@ -65,13 +67,14 @@ class HostActs(Protocol):
     def end_acceptance(self, tx: Tx, name: str) -> None: ...
     def note_schema(self, tx: Tx, name: str, schema: int) -> Host: ...
     def note_seen(self, tx: Tx, names: Collection[str]) -> None: ...
-    def note_silent(self, tx: Tx, silent_after: timedelta) -> None: ...
+    def note_silent(self, tx: Tx, silent_after: timedelta, leading: Collection[str]) -> None: ...
     def note_states(self, tx: Tx, states: Mapping[str, str]) -> None: ...
     def noted_states(self, tx: Tx) -> dict[str, str]: ...
     def set_port_status(self, tx: Tx, host: str, reports: Iterable[PortReport]) -> object: ...
     def note_plugs(self, tx: Tx, host: str, plugs: Mapping[str, Exported]) -> None: ...
     def claims_to_note(self, tx: Tx, host: str, claims: Iterable[Claim]) -> Sequence[Claim]: ...
     def note_claims(self, tx: Tx, host: str, claims: Iterable[Claim]) -> object: ...
+    def note_events(self, tx: Tx, host: str, drifts: Sequence[Drift]) -> None: ...
 
 
 class Metering(Protocol):
@@ -157,6 +160,7 @@ class Distribution:
             host = await self._store.write(lambda tx: self._acts.note_schema(tx, host.name, asked.schema), SYSTEM)
         link = await self._dispatcher.link(host, asked.position)
         if isinstance(link, Link):
+            self._presence.begin(host.name)
             log.info("host_linked", host=host.name, revision=link.revision)
         return link
 
@@ -166,6 +170,9 @@ class Distribution:
         last = tuple(counts for reading in report.last_readings for counts in reading.ports)
         if max(len(report.ports), len(read), len(dropped), len(last), len(report.last_readings)) > _MOST_PORTS:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
+        if len(report.drifts) > _MOST_DRIFTS:
+            raise BadRequest(f"A report speaks of {_MOST_DRIFTS} drifts at most.")
+        self._dispatcher.miss(host.name, report.missing)
         # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
         await self._dispatcher.notice(host.name, report.position)
         said = [
@@ -187,10 +194,13 @@ class Distribution:
         await self._note_claims(host.name, report.claims[:_MOST_CLAIMS])
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
+        report = _bounded(report)
+        if report.drifts:
+            await self._store.write(lambda tx: self._acts.note_events(tx, host.name, report.drifts), SYSTEM)
         self._presence.refuse(host.name, len(refused))
         if self.metering and (report.reading or report.last_readings):
             await self._meter(self.metering, host.name, report, known)
-        if self._presence.note(host.name, _bounded(report), self._clock()):
+        if self._presence.note(host.name, report, self._clock()):
             self._news.set()
 
     async def _meter(self, metering: Metering, host: str, report: Report, known: Mapping[str, tuple[Any, ...]]) -> None:
@@ -282,7 +292,7 @@ class Distribution:
         self._acts.note_seen(tx, names)
         # Whoever just began hasn't given them the time to say anything.
         if self._passing() - self._begun_s > self.config.silent_after_s:
-            self._acts.note_silent(tx, timedelta(seconds=self.config.silent_after_s))
+            self._acts.note_silent(tx, timedelta(seconds=self.config.silent_after_s), self._presence.leading(names))
         before = self._acts.noted_states(tx)
         told = {name: state.with_trail(_read(before.get(name, ""))) for name, state in states.items()}
         self._acts.note_states(tx, {name: msgspec.json.encode(state).decode() for name, state in told.items()})
@@ -325,17 +335,18 @@ def _bounded(report: Report) -> Report:
         report,
         held=_plain(report.held),
         failures={_plain(owner): _plain(why) for owner, why in failures},
-        drifts=tuple(map(_plain_drift, report.drifts[-MOST_DRIFTS:])),
+        drifts=tuple(map(_plain_drift, report.drifts)),
         foreign=_plain(report.foreign),
         orphans=tuple(map(_plain, report.orphans[:_MOST_FAILURES])),
     )
 
 
 def _plain_drift(drift: Drift) -> Drift:
-    """An age is bounded, so that a time follows from it."""
+    """An age is bounded, so that a time follows from it, and so are numbers, so that a database has room for them."""
     age_s = min(max(drift.age_s, 0.0), _OLDEST_DRIFT_S)
-    words = {name: _plain(getattr(drift, name)) for name in ("owner", "example", "reason")}
-    return msgspec.structs.replace(drift, age_s=age_s, **words)
+    words = {name: _plain(getattr(drift, name)) for name in ("owner", "example", "reason", "id", "by")}
+    counts = {name: min(max(getattr(drift, name), 0), _LARGEST_COUNT) for name in ("missing", "changed", "extra")}
+    return msgspec.structs.replace(drift, age_s=age_s, **words, **counts)
 
 
 def _plain(text: str) -> str:

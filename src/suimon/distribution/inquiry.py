@@ -1,7 +1,8 @@
 """Questions to hosts over their open streams, and the answers that come back: few at a time, none waited for long.
 
-A host answers to the controller's process that it has a line to. Another one that is asked about it tells the question
-to all that share the database, and who has the line tells the answer (docs/decisions/0037).
+A host is asked by the controller's process that it has a line to. Another one that is asked about it tells the question
+to all that share the database, and who has the line tells the answer. So does a process that a host's answer came to
+but that didn't ask, behind a load balancer or as one of several workers (docs/decisions/0037).
 """
 
 from __future__ import annotations
@@ -90,6 +91,13 @@ class Questions:
         traced = await self._answer(host, asked.id, lambda: self._tell(_Carried(host, asked)), waited_s)
         return traced or Traced(asked.id, error=f"no controller has a line to the host, or none within {waited_s:g} s")
 
+    async def arrived(self, host: str, traced: Traced) -> None:
+        """A host's answer, for us or, as its way here needn't be that of its line, for another controller."""
+        if (host, traced.id) in self._outstanding or not self._others.shared:
+            self.answered(host, traced)
+        else:
+            await self._tell_answer(host, traced)
+
     def answered(self, host: str, traced: Traced) -> None:
         """What nobody asked this host, or waits for no more, is passed over."""
         answer = self._outstanding.get((host, traced.id))
@@ -127,13 +135,16 @@ class Questions:
 
     async def _answer_other(self, link: Link, question: Asked) -> None:
         traced = await self._ask_here(link, question)
+        await self._tell_answer(link.host, msgspec.structs.replace(traced, id=question.id))
+
+    async def _tell_answer(self, host: str, traced: Traced) -> None:
         try:
             try:
-                await self._tell(_Answered(link.host, msgspec.structs.replace(traced, id=question.id)))
+                await self._tell(_Answered(host, traced))
             except BadRequest as error:
-                await self._tell(_Answered(link.host, Traced(question.id, error=f"the answer: {error.message}")))
+                await self._tell(_Answered(host, Traced(traced.id, error=f"the answer: {error.message}")))
         except CallerError as error:
-            log.warning("answer_not_carried", host=link.host, reason=error.message)
+            log.warning("answer_not_carried", host=host, reason=error.message)
 
     async def _tell(self, message: _Message) -> None:
         """Raises CallerError."""

@@ -88,8 +88,9 @@ def _known(
     members = {scope.removeprefix("members:") for scope in every if scope.startswith("members:")}
     keys: set[view.Key] = {(kind, id_) for kind in ("port", "peer") for id_ in ids | meant}
     keys |= {("leg", id_) for id_ in legs}
-    keys |= {("member", f"/{id_}") for id_ in ids | members} | {("port", id_) for id_ in _trunks(tx, ids | meant)}
-    restricting = tx.select(things.Restriction, {"target": ids, "state": "active"}) if ids else ()
+    trunks = _trunks(tx, ids | meant)
+    keys |= {("member", f"/{id_}") for id_ in ids | members} | {("port", id_) for id_ in trunks}
+    restricting = tx.select(things.Restriction, {"target": ids | trunks, "state": "active"}) if ids else ()
     keys |= {("restriction", each.id) for each in restricting}
     for behind in ("port_id", "holder_id") if ids else ():
         keys |= {("floating_ip", each.id) for each in tx.select(things.FloatingIp, {behind: ids})}

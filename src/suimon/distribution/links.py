@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -28,6 +29,10 @@ class Link:
         self.schema = host.schema
         self.closed = False
         self.revision = 0
+        self.missing: frozenset[str] = frozenset()
+        """Ports whose interfaces are there, and of which the host was told nothing when it reported last …"""
+        self.missed_at_s = -math.inf
+        """… and when there was one more of them, by the clock of `time.monotonic`."""
         self.scopes: frozenset[str] = frozenset()
         self.encoded_scopes = msgspec.Raw(b"[]")
         self._frames: deque[bytes] = deque()
@@ -52,6 +57,13 @@ class Link:
         self._waiting_bytes += len(frame)
         if wake:
             self._woken.set()
+
+    def miss(self, port_ids: frozenset[str], now_s: float) -> None:
+        """The host says which ports it misses: what waits may tell of them."""
+        if port_ids - self.missing:
+            self.missed_at_s = now_s
+            self.wake()
+        self.missing = port_ids
 
     def wake(self) -> None:
         """Nothing that was queued waits any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -79,6 +79,7 @@ class Presence:
         self._notes: dict[str, _Note] = {}
         self._states: dict[str, HostState] = {}
         self._heard: set[str] = set()
+        self._leading: set[str] = set()
 
     def get(self, host: str) -> HostState:
         return self._states.get(host) or HostState(host=host)
@@ -119,8 +120,17 @@ class Presence:
         )
         self._heard.add(host)
         self._heard_at_s[host] = self._clock()
+        (self._leading.add if report.leads_out else self._leading.discard)(host)
         known = before.held, before.failures, before.orphans
         return bool(report.drifts) or known != (report.held, report.failures, report.orphans)
+
+    def begin(self, host: str) -> None:
+        """A stream of it begins, on which it tells all again: it may have died since it told it last."""
+        self._leading.discard(host)
+
+    def leading(self, hosts: Collection[str]) -> set[str]:
+        """Of these, who would lead routers out, as it said last."""
+        return self._leading.intersection(hosts)
 
     def left(self, host: str, now: datetime) -> None:
         """Its stream ended: it had nothing to report, and was there until now."""
@@ -148,4 +158,5 @@ def _dated(report: Report, now: datetime) -> tuple[NotedDrift, ...]:
             *(drift.example, drift.repaired, drift.reason),
         )
         for drift in report.drifts
+        if drift.kind == "drift"
     )

@@ -27,6 +27,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     findings: int = 0
     dry_runs: int = 0
+    """That would have acted; and those that would have asked, and not have acted."""
+    dry_asks: int = 0
+    dry_refusals: int = 0
     refused: int = 0
     acts: int = 0
     ports: int = 0
@@ -53,6 +56,7 @@ def report(entries: Iterable[Entry]) -> Report:
     lines = list(entries)
     by_kind = {kind: [line for line in lines if line.kind == kind] for kind in {line.kind for line in lines}}
     verdicts = [line.details.get("verdict") for line in by_kind.get("decision", ())]
+    would = [line.details.get("would") for line in by_kind.get("decision", ())]
     answers = by_kind.get("answer", ())
     approved = {line.incident_id for line in answers if line.details.get("approved") is True}
     people = [line for line in answers if line.author != "suimon"]
@@ -64,7 +68,9 @@ def report(entries: Iterable[Entry]) -> Report:
     undone = [line for line in by_kind.get("release", ()) if line.incident_id in wrong]
     return Report(
         findings=sum(_by_itself(line) for line in by_kind.get("finding", ())),
-        dry_runs=verdicts.count("dry_run"),
+        dry_runs=would.count("act"),
+        dry_asks=would.count("ask"),
+        dry_refusals=would.count("refuse"),
         refused=verdicts.count("refuse"),
         acts=len(acts),
         ports=sum(_whole(line.details.get("ports")) for line in acts),

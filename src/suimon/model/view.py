@@ -16,9 +16,10 @@ import msgspec
 
 from suimon.model import restriction
 from suimon.model.counts import Reading
+from suimon.model.host_events import EventKind
 from suimon.model.questions import CountDrops, Look, Question
 
-SCHEMA: Final = 5
+SCHEMA: Final = 7
 
 Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
@@ -524,7 +525,8 @@ class PortReport(msgspec.Struct, frozen=True):
 class Drift(msgspec.Struct, frozen=True):
     """What a host's switch had other than it was left: entries of `owner` (`kind/id`; empty: nobody's) that were
     missing, changed or extra, with one of them as `example`, `age_s` before it was told. `reason`: why it isn't
-    repaired.
+    repaired. So are repairs that came later and removals of orphans told, as their `kind` says. `id` is the host's for
+    it, the same however often it is told; `by` who had it done, if that is not the agent by itself.
     """
 
     owner: str
@@ -535,6 +537,9 @@ class Drift(msgspec.Struct, frozen=True):
     repaired: bool = True
     reason: str = ""
     age_s: float = 0.0
+    kind: EventKind = "drift"
+    id: str = ""
+    by: str = ""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -566,6 +571,10 @@ class Report(msgspec.Struct, frozen=True):
     """What time it is on the host (UTC, seconds), by which it lifts restrictions; 0: it doesn't say."""
     last_readings: tuple[Reading, ...] = ()
     """Of ports whose flows or devices have gone since, the oldest first: a newer reading doesn't say what these do."""
+    leads_out: bool = True
+    """Whether it would lead routers out now, were it first in rank: nobody replaced it, and nothing hinders it."""
+    missing: tuple[str, ...] = ()
+    """Ports whose interfaces are here, and of which the host was told nothing: it waits for them (since schema 7)."""
 
 
 class Join(msgspec.Struct, frozen=True):

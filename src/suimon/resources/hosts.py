@@ -18,7 +18,7 @@ from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from suimon.model.things import FloatingIp, Host, JoinToken, Port, PortBinding
 from suimon.model.touches import UNPLUGGED
-from suimon.resources import trunk_bindings, virtual_addresses
+from suimon.resources import host_events, trunk_bindings, virtual_addresses
 from suimon.store.columns import time_text
 from suimon.store.tables import HOST_STATES, HOSTS, JOIN_TOKENS, PLUGS
 from suimon.store.tx import Tx
@@ -32,11 +32,11 @@ _SEEN: Final = (
     .where(or_(HOSTS.c.name.in_(bindparam("names", expanding=True)), HOSTS.c.seen_at > bindparam("now")))
     .values(seen_at=bindparam("now"))
 )
-_TURNED: Final = (
+_QUIET: Final = (
     select(HOSTS.c.name)
     .where(
         HOSTS.c.physnets != "[]",
-        HOSTS.c.silent == (func.coalesce(HOSTS.c.seen_at, HOSTS.c.joined_at) >= bindparam("since")),
+        or_(HOSTS.c.silent, func.coalesce(HOSTS.c.seen_at, HOSTS.c.joined_at) < bindparam("since")),
     )
     .order_by(HOSTS.c.name)
 )
@@ -172,11 +172,13 @@ def note_seen(tx: Tx, names: Collection[str]) -> None:
         tx.run(_SEEN, {"names": list(names), "now": time_text(tx.now)})
 
 
-def note_silent(tx: Tx, silent_after: timedelta) -> None:
-    """Of these nothing was heard for so long, and of those again something: who leads routers out with them is told."""
-    for (name,) in tx.rows(_TURNED, {"since": time_text(tx.now - silent_after)}):
+def note_silent(tx: Tx, silent_after: timedelta, leading: Collection[str]) -> None:
+    """Who was not heard of for so long is silent, until it says that it would lead routers out again (`leading`): that
+    it is heard of is not enough for who stands by for it to go. Who leads routers out with it is told.
+    """
+    for (name,) in tx.rows(_QUIET, {"since": time_text(tx.now - silent_after)}):
         host = tx.get(Host, name)
-        if host is not None:
+        if host is not None and host.silent == (name in leading):
             tx.update(host, msgspec.structs.replace(host, silent=not host.silent))
 
 
@@ -203,6 +205,7 @@ def delete_host(tx: Tx, actor: Actor, name: str) -> None:
 
 claims_to_note = virtual_addresses.claims_to_note
 note_claims = virtual_addresses.note_claims
+note_events = host_events.note_events
 
 
 def note_plugs(tx: Tx, host: str, plugs: Mapping[str, view.Exported]) -> None:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from suimon.api.errors import MISSING, identity_error
 from suimon.api.wire import Call, answer
-from suimon.model.errors import NotFound
+from suimon.model.errors import NotFound, Unavailable
 from suimon.store.store import Store
 
 log = structlog.get_logger()
@@ -38,6 +38,9 @@ class Health:
                 _, epoch, revision = await self._store.read(lambda tx: tx.position(), one_statement=True)
         except TimeoutError:
             return _sick(f"The store did not answer within {_TIMEOUT_S:.0f} seconds.")
+        except Unavailable as error:
+            log.warning("store_unavailable", reason=str(error))
+            return _sick(str(error))
         except Exception:
             log.exception("store_unhealthy")
             return _sick("The store can't be read; the controller's log says why.")

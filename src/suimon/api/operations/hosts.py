@@ -1,7 +1,8 @@
 """Hypervisors, for operators: who and how they are, letting them join, accepting what they hold back, removing."""
 
+import math
 import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Protocol
 
 import msgspec
@@ -9,14 +10,16 @@ from msgspec import Meta
 from starlette.responses import Response
 
 from suimon.api.gate import Gate
-from suimon.api.wire import Call, answer, no_content
+from suimon.api.wire import Call, answer, limit_of, no_content, time_of
 from suimon.distribution.gateways import drain_revision, led_by
 from suimon.distribution.presence import HostState
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, NotFound
+from suimon.model.host_events import KINDS
 from suimon.model.things import Host, JoinToken, Port
 from suimon.resources import hosts as acts
 from suimon.resources.collectors import create_collector_token
+from suimon.resources.host_events import Asked, list_events
 from suimon.store.tx import Tx
 
 
@@ -54,6 +57,23 @@ class Hosts:
         if not found:
             raise NotFound(f"Host {name} could not be found.")
         return answer({"host": found[0]})
+
+    async def events(self, call: Call, actor: Actor, name: str) -> Response:
+        """GET what drifted, who repaired it, and what was removed there: the newest first, of one `kind` or all,
+        `since` and `until` then (ISO 8601 or seconds since 1970), `limit` of them.
+        """
+        query = call.query()
+        asked = dict(query)
+        if unknown := asked.keys() - {"since", "until", "kind", "limit"}:
+            raise BadRequest(f"There is no filter {min(unknown)[:40]!r}: there are since, until, kind and limit.")
+        kinds = [each for each in KINDS if each == asked.get("kind", each)]
+        if not kinds:
+            raise BadRequest(f"There is no such kind: there are {', '.join(KINDS)}.")
+        since_s, until_s = time_of(asked, "since", 0.0), time_of(asked, "until", math.inf)
+        until = None if until_s == math.inf else datetime.fromtimestamp(until_s, UTC)
+        wanted = Asked(datetime.fromtimestamp(since_s, UTC), until, kinds, limit_of(query))
+        found = await self._store.read(lambda tx: list_events(tx, actor, name, wanted))
+        return answer({"events": found})
 
     async def remove(self, call: Call, actor: Actor, name: str) -> Response:
         """DELETE: it is no host of ours any more; refused while ports are bound to it."""
