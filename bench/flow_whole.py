@@ -10,11 +10,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import exports
 
+from suimon.detection.engine import Fault, Tally
 from suimon.detection.records import Records
 from suimon.detection.thresholds import Thresholds
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
@@ -48,6 +49,18 @@ class Cloud:
             self._told(each)
 
 
+class Watching(Records):
+    """As a collector has its detectors, those of records alone."""
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        return self.engine.tallies
+
+    @property
+    def faults(self) -> Mapping[str, Fault]:
+        return self.engine.faults
+
+
 def mapped(number: int, exporters: int) -> MappedPort:
     """The port `number`, as `exports.traffic` has it: its exporter, and its interface there."""
     exporter, interface = number % exporters, exports.FIRST_INTERFACE + number // exporters
@@ -68,7 +81,7 @@ async def collect(port: int, folder: Path, cloud: Cloud) -> dict[str, object]:
     segments = Segments(Config(folder / "records"), time.time)
     decoder = Collector(Exporters([Allowed("127.0.0.0/8")]))
     collecting = Collecting(CollectingConfig((Allowed("127.0.0.0/8"),)), decoder, segments, cloud)
-    watching = Records(Thresholds(), seed=1)
+    watching = Watching(Thresholds(), seed=1)
     collecting.detection = watching
     receiver = Receiver(ReceiverConfig((("127.0.0.1", port),)), collecting.take, time.time)
     segments.open()

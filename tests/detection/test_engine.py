@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from suimon.detection import folds, udp_flood
+from suimon.detection import configs, folds
 from suimon.detection.engine import Engine
 from suimon.detection.episodes import Episodes
 from suimon.detection.records import OF_RECORDS, Records
@@ -87,7 +87,7 @@ def test_one_whose_words_throw_stops_no_other() -> None:
 
 
 def test_a_detector_that_is_switched_off_says_nothing() -> None:
-    off = Thresholds(udp_flood=udp_flood.Config(enabled=False))
+    off = Thresholds(udp_flood=configs.UdpFlood(enabled=False))
     batch = records(udp_flood_out(Life(16.0), 0))
     assert not [finding for _, finding in replay(batch, tags(1), off) if finding.detector == "udp_flood"]
 

@@ -1,5 +1,6 @@
 """The compiled folds and numpy's find the same, of whatever records."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -313,36 +314,38 @@ def test_cells_over_days() -> None:
     assert (long[3] > lately[3]).any(), "what was hit before cells moved on is known"
 
 
-def tallied(batch: Batch, scaled: bool) -> list[Any]:
+def tallied(batch: Batch, scaled: bool, least: tuple[float, float], seen: float = 0.0) -> list[Any]:
     """Rows that have seen enough of either of two things, while windows move on, and what they have of both."""
     services, peers, table = Distinct(16), Distinct(16, 64), Keyed(16)
     hits = [(services.cells, Hash("port", "ol")), (peers.cells, Hash("peer"))]
     fold, told = Fold(table, Choice(0), Hash("port", "t"), Adds(hits)), list[Any]()
-    least, window_s = (9.0, 4.0), 30
-    tallies = Tallies(table, window_s, (services, least[0]), (peers, least[1]), scaled=scaled)
+    window_s, parts = 30, ((services, least[0]), (peers, least[1]))
+    tallies = Tallies(table, window_s, *parts, scaled=scaled, least_seen=seen)
     for turn in range(0, 200, 5):
         part = some(batch, np.random.default_rng(turn).random(len(batch)) < 0.05)
         part["ended"] += turn
         part["begun"] += turn
-        seen = Seen([part], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH + turn, Room(9))
-        found, missed, keys = fold.find(seen.looked)
-        found, given = table.welcome(seen.looked, keys.copy(), found, missed)
+        looked = Seen([part], tags(PORTS), keys_of(tags(PORTS), 9), EPOCH + turn, Room(9)).looked
+        found, missed, keys = fold.find(looked)
+        found, given = table.welcome(looked, keys.copy(), found, missed)
         services.forget(given)
         peers.forget(given)
-        fold.count(seen.looked, found)
+        fold.count(looked, found)
         near, own = tallies.near(found.own), found.own.copy()
         assert (own[near.which] == near.rows).all()
-        by = table.scale[near.rows] if scaled else 1.0
-        enough = (near.counts[0] * by >= least[0]) | (near.counts[1] * by >= least[1])
-        since_s = table.ended_s[near.rows] - window_s
-        assert all((each.count(near.rows, since_s) == near.counts[n]).all() for n, each in enumerate((services, peers)))
-        told.append([near.rows[enough].tolist(), near.counts[:, enough].tolist()])
+        since_s, scale = table.ended_s[own] - window_s, table.scale[own] if scaled else 1.0
+        counts = [each.count(own, since_s) for each in (services, peers)]
+        enough = np.any([has >= np.maximum(of / scale, seen) for has, of in zip(counts, least, strict=True)], axis=0)
+        assert near.rows.tolist() == sorted(own[enough].tolist())
+        assert all((of[near.which] == near.counts[n]).all() for n, of in enumerate(counts))
+        told.append([near.rows.tolist(), near.counts.tolist()])
     return told
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_rows_that_have_seen_enough(scaled: bool) -> None:
-    compiled, plain = both(lambda: tallied(whatever(3000), scaled))
+@pytest.mark.parametrize("least", [(9.0, 4.0), (3.0, math.inf)])
+@pytest.mark.parametrize(("scaled", "seen"), [(False, 0.0), (True, 0.0), (True, 2.0)])
+def test_rows_that_have_seen_enough(least: tuple[float, float], scaled: bool, seen: float) -> None:
+    compiled, plain = both(lambda: tallied(whatever(3000), scaled, least, seen))
     assert compiled == plain
     counts = [len(rows) for rows, _ in plain]
     assert min(counts) < max(counts) and max(counts) > 5, "some have, some haven't"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 import suimon.detection
-from suimon.detection.counters import OF_DROPS, OF_SAMPLES, CounterThresholds
+from suimon.detection.counters import OF_DROPS, OF_SAMPLES
 from suimon.detection.records import OF_RECORDS
 from suimon.detection.threshold_file import OF_COLLECTORS, ThresholdsError, read_as
 from suimon.detection.thresholds import Thresholds, read
@@ -29,12 +29,11 @@ def test_each_detector_has_thresholds_and_each_thresholds_a_detector() -> None:
 
 def test_one_file_is_for_collectors_and_controllers() -> None:
     assert set(OF_COLLECTORS) == set(OF_RECORDS)
-    text = "forging: {packets: 7}\nmass_mail: {servers: 1}\n"
-    limits, named = read_as(CounterThresholds, text, OF_COLLECTORS)
-    assert (limits.forging.packets, named) == (7, {"forging", "mass_mail"})
-    assert limits.heavy_traffic == CounterThresholds().heavy_traffic
+    found, named = read_as(Thresholds, "forging: {packets: 7}\nmass_mail: {servers: 2}\n")
+    assert (found.forging.packets, found.mass_mail.servers, named) == (7, 2, {"forging", "mass_mail"})
+    assert found.heavy_traffic == Thresholds().heavy_traffic
     with pytest.raises(ThresholdsError, match="line 2"):
-        read_as(CounterThresholds, "forging: {}\nmail: {}\n", OF_COLLECTORS)
+        read_as(Thresholds, "forging: {}\nmail: {}\n")
 
 
 def test_a_file_changes_what_it_names() -> None:

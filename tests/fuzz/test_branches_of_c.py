@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from suimon.telemetry.flow import decoding
+from suimon.telemetry.flow.datagrams import packed
 from tests.compiled import built
 from tests.fuzz.__main__ import LEAST_SHARE
 from tests.fuzz.flows import flow_parsers
@@ -28,6 +29,10 @@ def test_mutated_datagrams_take_the_branches_of_c(tmp_path: Path, monkeypatch: p
         of = parts.collector()
         for number, raw in enumerate(mutated(parser.valid, _INPUTS, seed=7)):
             parts.take(of, raw, now_s=parts.NOW + number / 100)
+        # Several at once, of two exporters, which follow each other in their sequences or don't.
+        for at in range(len(parser.valid)):
+            lot = [(raw, f"192.0.2.{1 + n % 2}") for n, raw in enumerate(parser.valid[at:])]
+            of.take(packed(lot, parts.NOW + _INPUTS / 100))
     # Against wrong sizes, of which none comes from a datagram.
     for begin in (-1, 49):
         test_decoding.test_records_lie_within_the_bytes(begin)

@@ -25,12 +25,16 @@ def text_parsers() -> list[Parser]:
 
 
 def _rulebook() -> Parser:
+    again = "{at: 2, do: {kind: port_block, lasts_h: 999}}"
+    steps = ("{at: 2, do: {kind: quarantine, lasts_h: 1}}", f"{again}, {again}")
     changes = (
         *(("20}", "20"), ("kind: port_block", "kind: rate_limit"), ("port_min: 25", "port_min: 25, port_max: 3")),
         *(("rate_kbps: 10000", "rate_kbps: 1, rate_kpps: 1"), ("spam", "heavy"), ("lasts_h: 24", "lasts_h: 999")),
         *(("192.0.2.0/24", "nowhere"), ("everyone: true", "everyone: *all"), ("spam", "[[[[[[[[[[[[[[a]]"), ("3", "x")),
         *(("mass_mail", "mass_mail\n    role: victim"), ("kind: port_block", "kind: quarantine"), ("heavy", "!!int x")),
         *(("name: heavy", "name: heavy\n    name: light"), ("name: spam", "? [a]\n    : b"), ("protocol: tcp, ", "")),
+        ("spam", "by-hand"),
+        *(("lasts_h: 24}", f"lasts_h: 24}}\n    then: [{each}]") for each in steps),
     )
     asks, block = "detector: mass_mail", "kind: port_block, protocol: tcp, port_min: 25, "
     victim, nobody = f"{asks}\n    role: victim", GOOD.replace(block, "kind: quarantine, ")
@@ -38,7 +42,8 @@ def _rulebook() -> Parser:
     valid = ["", "3", "a: \0", nobody, nobody.replace(asks, victim), GOOD.replace(block, limit).replace(asks, victim)]
     valid += [GOOD, *(GOOD.replace(*change) for change in changes)]
     functions = (
-        *(rule_file.read_rulebook, rule_file._doubts, rule_file._doubt, rule_file._misled, rule_file._path),
+        *(rule_file.read_rulebook, rule_file._doubts, rule_file._doubts_of, rule_file._doubt, rule_file._misled),
+        rule_file._path,
         *_READING_YAML,
     )
 

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from suimon.cli.watching import Watching
-from suimon.detection.engine import Tally
+from suimon.detection.engine import Fault, Tally
 from suimon.detection.records import Records
 from suimon.detection.thresholds import Thresholds
 from suimon.detection.udp_flood import UdpFlood
@@ -67,13 +68,16 @@ class Map:
     """Answers once, then has nothing new."""
 
     def __init__(self) -> None:
+        self.news, self.again = asyncio.Event(), asyncio.Event()
         self.asked: list[MapRequest] = []
         self.told = asyncio.Queue[list[Finding]]()
 
     async def ports(self, asked: MapRequest) -> MapAnswer:
         self.asked.append(asked)
         if len(self.asked) > 1:
-            await asyncio.Event().wait()
+            self.again.set()
+            await self.news.wait()
+            self.news.clear()
         return MapAnswer("store", 1, 5, True, (PORT,))
 
     async def findings(self, found: Sequence[Finding]) -> None:
@@ -109,6 +113,10 @@ class Site:
 
     @property
     def tallies(self) -> dict[str, Tally]:
+        return {}
+
+    @property
+    def faults(self) -> dict[str, Fault]:
         return {}
 
     async def send(self, datagram: bytes) -> Batch:
@@ -300,6 +308,13 @@ def test_a_detector_that_throws_is_counted_and_its_records_are_kept(tmp_path: Pa
         await site.send(netflow5(1, ifindex=99))
         assert site.count("detector_faults_total") == "1"
         assert (await site.ask()).total.records == 1
+        await site.map.again.wait()
+        assert site.map.asked[1].failed == ()
+        site.map.again.clear()
+        site.map.news.set()
+        await asyncio.wait_for(site.map.again.wait(), 10)
+        ((name, times, reason),) = map(msgspec.structs.astuple, site.map.asked[2].failed)
+        assert (name, times) == ("all", 1) and "a detector of this test" in reason
 
     at_work(site, scenario)
 
@@ -317,6 +332,10 @@ def test_a_detector_s_own_faults_are_counted_by_its_name(tmp_path: Path, monkeyp
     for late_s in (0, 1):
         site.collecting._detect(lambda _now_s, at_s=came_s + late_s: watching.take(batch, at, at_s))  # type: ignore[misc]
     assert looking.engine.faults["udp_flood"].times == 1
+    monkeypatch.setattr("suimon.telemetry.collecting.time.time", lambda: came_s + 599.0)
+    assert [(one.name, one.times) for one in site.collecting._failed()] == [("udp_flood", 1)]
+    monkeypatch.setattr("suimon.telemetry.collecting.time.time", lambda: came_s + 602.0)
+    assert site.collecting._failed() == (), "it has worked since"
     assert site.count('detector_faults_total{detector="udp_flood"}') == "1"
     assert site.count('detector_faults_total{detector="port_scan"}') == "0"
     assert site.count('detector_faults_total{detector="all"}') == "0"

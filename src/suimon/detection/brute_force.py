@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
-import msgspec
-from msgspec import Meta
-
+from suimon.detection import configs
 from suimon.detection.choices import Amount, Choice, Hash, marks
 from suimon.detection.distinct import Distinct, Tallies
 from suimon.detection.folds import Fold, Wanted
@@ -17,18 +15,7 @@ from suimon.detection.table import Table
 from suimon.model.findings import Subject, Suggestion
 
 _ROWS = 8192
-_LONGEST_S = 60
-"""What rates may remember of a row, less what they look back."""
 _BOTH_SIDES: Final = 3
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=5, le=_LONGEST_S)] = 60
-    sessions: Annotated[int, Meta(ge=5, le=1000)] = 60
-    session_bytes: Annotated[float, Meta(ge=100, le=1e9)] = 10_000.0
-    l4_ports: tuple[Annotated[int, Meta(ge=1, le=65535)], ...] = (22, 3389)
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 120
 
 
 class BruteForce:
@@ -37,7 +24,7 @@ class BruteForce:
     What only began, or was refused, is a scan or a flood, and may have forged sources.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.BruteForce) -> None:
         self._config = config
         self._sessions = Distinct(_ROWS)
         self._rates = Rates(_ROWS, 1, config.window_s)

@@ -7,12 +7,15 @@ are counted nearly exactly, 100 with a standard error of 5 %, 500 with 7 %, and 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from suimon.detection import folds
 from suimon.detection.seen import Bools, Floats, Integers
+
+_NEARLY: Final = 1.0 - 1e-9
+"""Who asks compares what was multiplied where here it is divided."""
 
 
 class Distinct:
@@ -40,12 +43,12 @@ class Distinct:
     def reach(self, rows: Integers, least: Floats | float) -> Bools:
         """Whether `count` may give so much; it costs much less."""
         most = self.things[np.minimum(self.cells.most[rows], len(self.things) - 1)]
-        found: Bools = most >= least * (1.0 - 1e-9)
+        found: Bools = most >= least * _NEARLY
         return found
 
 
 class Near(NamedTuple):
-    """Rows that may have seen so many different things, in order."""
+    """Rows that have seen so many different things, in order."""
 
     rows: Integers
     which: Integers
@@ -57,10 +60,19 @@ class Near(NamedTuple):
 class Tallies:
     """What sketches have seen of the rows of a table, within windows that end with a row's last record."""
 
-    def __init__(self, table: folds.Keyed, window_s: int, *parts: tuple[Distinct, float], scaled: bool = False) -> None:
-        """Rows are told of which some sketch may give so much, or with `scaled` so much by the row's sampling."""
+    def __init__(
+        self,
+        table: folds.Keyed,
+        window_s: int,
+        *parts: tuple[Distinct, float],
+        scaled: bool = False,
+        least_seen: float = 0.0,
+    ) -> None:
+        """Rows are told of which some sketch gives so much, or with `scaled` so much by the row's sampling, but at
+        least `least_seen`. Sketches of which nothing is asked, by infinity, come last."""
         self._table, self._window_s, self._parts, self._scaled = table, window_s, parts, scaled
-        told = [(each.cells, each.things, least) for each, least in parts]
+        self._least_seen = least_seen
+        told = [(each.cells, each.things, least, least_seen) for each, least in parts]
         self._told = folds.Tallies(table, told, window_s, scaled)
 
     def near(self, rows: Integers) -> Near:
@@ -68,8 +80,13 @@ class Tallies:
             order = rows[found[0]].argsort()
             which = found[0][order]
             return Near(rows[which], which, found[1][:, order])
-        scale = self._table.scale[rows] if self._scaled else 1.0
-        which = np.flatnonzero(np.any([each.reach(rows, least / scale) for each, least in self._parts], axis=0))
-        which = which[np.argsort(rows[which])]
+        scale = self._table.scale[rows] if self._scaled else np.ones(len(rows))
+        least = np.maximum(np.array([[each] for _, each in self._parts]) / scale, self._least_seen)
+        may = [of.reach(rows, each) for (of, _), each in zip(self._parts, least, strict=True)]
+        which = np.flatnonzero(np.any(may, axis=0))
         since_s = self._table.ended_s[rows[which]] - self._window_s
-        return Near(rows[which], which, np.array([each.count(rows[which], since_s) for each, _ in self._parts]))
+        counts = np.array([each.count(rows[which], since_s) for each, _ in self._parts])
+        reached = (counts >= least[:, which] * _NEARLY).any(axis=0)
+        which, counts = which[reached], counts[:, reached]
+        order = rows[which].argsort()
+        return Near(rows[which[order]], which[order], counts[:, order])

@@ -3,6 +3,7 @@
  * Callers own all arrays, which have the lengths that are given; rows are theirs, and no stranger chooses a place.
  * What is made once for many steps, as folds and tables are, has the places of its arrays in it.
  */
+#include <math.h>
 #include <string.h>
 
 #include "../model/hashing.h"
@@ -131,10 +132,10 @@ typedef struct { /* Cells of rows that things hit. */
     recipe thing;
 } hits;
 
-typedef struct { /* Counts of a row's cells that were hit, and from how many things on a row is asked for. */
+typedef struct { /* Counts of a row's cells that were hit, and from how many things on a row is asked for: */
     const cells *of;
     const double *things; /* Of how many so many cells tell. */
-    double least;
+    double least, seen;   /* by what they stand for, and as they were seen. */
 } tally;
 
 typedef struct { /* What a row has: side by side, as are a record's seconds. */
@@ -750,29 +751,52 @@ static inline uint16_t before_window(const cells *c, double ended, int64_t windo
     return after < 0.0 ? 0 : after > UINT16_MAX ? UINT16_MAX : (uint16_t)after;
 }
 
-/* Of the rows those of which some tally may reach its least, or with `scaled` that by the row's sampling: where among
- * the rows each is, and for each tally how many things it counts within the window that ends with the row's last record.
- * Returns how many they are. */
-EXPORTED int64_t suimon_tally(const tally *tallies, int64_t tally_count, const table *t, int64_t window, int64_t scaled,
-                              const int64_t *rows, int64_t count, int64_t *which, double *things) {
+static inline int reaches(const tally *of, double things, double scale) {
+    double least = of->least / scale;
+    return things >= (least > of->seen ? least : of->seen) * (1.0 - 1e-9);
+}
+
+/* Of at most AT_ONCE rows those of which some tally may reach its least: where among them each is. */
+static int64_t may_reach(const tally *tallies, int64_t tally_count, const table *t, int64_t scaled, const int64_t *rows,
+                         int64_t count, int64_t *which) {
     int64_t n = 0;
     for (int64_t i = 0; i < count; i++) {
-        const row *its = t->rows + rows[i];
+        double scale = scaled ? t->rows[rows[i]].scale : 1.0;
         int near = 0;
         for (int64_t k = 0; k < tally_count; k++) {
             const cells *c = tallies[k].of;
             int64_t most = c->rows[rows[i]].most < c->count ? c->rows[rows[i]].most : c->count;
-            near |= tallies[k].things[most] >= tallies[k].least / (scaled ? its->scale : 1.0) * (1.0 - 1e-9);
+            near |= reaches(tallies + k, tallies[k].things[most], scale);
         }
-        if (!near)
-            continue;
-        for (int64_t k = 0; k < tally_count; k++) {
-            const cells *c = tallies[k].of;
-            int64_t hits = hits_of(c, rows[i], before_window(c, its->ended, window));
-            c->rows[rows[i]].most = hits ? hits : 1;
-            things[k * t->most + n] = tallies[k].things[hits];
+        which[n] = i;
+        n += near;
+    }
+    return n;
+}
+
+/* Of the rows those of which some tally reaches its least, or with `scaled` that by the row's sampling: where among
+ * the rows each is, and for each tally how many things it counts within the window that ends with the row's last record.
+ * Returns how many they are. Tallies of which nothing is asked come last: they are counted of those alone. */
+EXPORTED int64_t suimon_tally(const tally *tallies, int64_t tally_count, const table *t, int64_t window, int64_t scaled,
+                              const int64_t *rows, int64_t count, int64_t *which, double *things) {
+    int64_t near[AT_ONCE], n = 0;
+    for (int64_t from = 0; from < count; from += AT_ONCE) {
+        int64_t some = may_reach(tallies, tally_count, t, scaled, rows + from,
+                                 count - from < AT_ONCE ? count - from : AT_ONCE, near);
+        for (int64_t i = 0; i < some; i++) {
+            int64_t at = rows[from + near[i]];
+            double ended = t->rows[at].ended, scale = scaled ? t->rows[at].scale : 1.0;
+            int reached = 0;
+            for (int64_t k = 0; k < tally_count && (reached || tallies[k].least < INFINITY); k++) {
+                const cells *c = tallies[k].of;
+                int64_t hits = hits_of(c, at, before_window(c, ended, window));
+                c->rows[at].most = hits ? hits : 1;
+                things[k * t->most + n] = tallies[k].things[hits];
+                reached |= reaches(tallies + k, tallies[k].things[hits], scale);
+            }
+            which[n] = from + near[i];
+            n += reached;
         }
-        which[n++] = i;
     }
     return n;
 }

@@ -295,11 +295,14 @@ def _more(rows: Integers, had: int, most: int) -> int:
 class Tallies:
     """Counts of what hit cells, of those rows of a table alone that may have enough: a call of C, made once."""
 
-    def __init__(self, table: Keyed, parts: Sequence[tuple[Cells, Floats, float]], window_s: int, scaled: bool) -> None:
-        """Of each part the cells, of how many things so many hit ones tell, and the least that is asked for."""
+    def __init__(
+        self, table: Keyed, parts: Sequence[tuple[Cells, Floats, float, float]], window_s: int, scaled: bool
+    ) -> None:
+        """Of each part the cells, of how many things so many hit ones tell, and the least that is asked for: by what
+        they stand for, and as they were seen."""
         most = len(table.ended_s)
         self._parts, self._which, self._things = parts, np.empty(most, np.int64), np.empty((len(parts), most))
-        told = [layouts.Tally(cells.at, place(things), least) for cells, things, least in parts]
+        told = [layouts.Tally(cells.at, place(things), *least) for cells, things, *least in parts]
         self._so = (layouts.Tally * len(parts))(*told)
         self._asked = ctypes.addressof(self._so), len(parts), table.at, window_s, scaled
         self._into = place(self._which), place(self._things)

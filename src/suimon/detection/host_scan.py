@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
+from suimon.detection import configs
 from suimon.detection.choices import Hash
 from suimon.detection.seen import TCP, TRIED, UDP, Seen
 from suimon.detection.sightings import More, Sighting, records_of, sure_by
@@ -14,17 +10,10 @@ from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=2, le=300)] = 10
-    hosts: Annotated[int, Meta(ge=10, le=1000)] = 100
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
-
-
 class HostScan:
     """Rows are of (port, protocol, peer's transport port); what counts is the peers."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.HostScan) -> None:
         self._config = config
         # Without ports: what exporters put there for ICMP is its type, and an answer has another.
         self._fold = Unanswered(TRIED, Hash("port", "st"), Hash("peer"), config.window_s, config.hosts)

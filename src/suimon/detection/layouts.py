@@ -64,7 +64,7 @@ class Cells(ctypes.Structure):
 
 
 class Tally(ctypes.Structure):
-    _fields_ = (("of", AT), ("things", AT), ("least", ctypes.c_double))
+    _fields_ = (("of", AT), ("things", AT), ("least", ctypes.c_double), ("seen", ctypes.c_double))
 
 
 class Rings(ctypes.Structure):

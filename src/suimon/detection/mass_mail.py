@@ -6,12 +6,9 @@ sending mail to a spammer, and comes so far and no further.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
 import numpy as np
-from msgspec import Meta
 
+from suimon.detection import configs
 from suimon.detection.choices import Choice, Hash, marks
 from suimon.detection.distinct import Distinct, Tallies
 from suimon.detection.seen import ANSWERED, CLIENT, OPENED_HERE, OUT, Floats, Hashes, Seen
@@ -24,21 +21,10 @@ _CELLS = 1024
 """So that a relay's sessions can still be told apart: up to some 7,000."""
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=1, le=600)] = 30
-    sessions: Annotated[int, Meta(ge=2, le=300)] = 300
-    servers: Annotated[int, Meta(ge=2, le=300)] = 40
-    l4_ports: tuple[Annotated[int, Meta(ge=1, le=65535)], ...] = (25, 465, 587)
-    relay_share: Annotated[float, Meta(gt=0, le=10)] = 0.5
-    relay_factor: Annotated[float, Meta(ge=1, le=20)] = 10.0
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
-
-
 class MassMail:
     """Sampled packets show some of the sessions and servers: both counts are then lower bounds."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.MassMail) -> None:
         self._config = config
         self._servers, self._sessions, self._received = (Distinct(_ROWS, _CELLS) for _ in range(3))
         self._table = Table(_ROWS, self._servers, self._sessions)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
+from suimon.detection import configs
 from suimon.detection.choices import Hash
 from suimon.detection.seen import TRANSPORT, Seen
 from suimon.detection.sightings import More, Sighting, records_of, sure_by
@@ -14,17 +10,10 @@ from suimon.detection.unanswered import Unanswered, protocol_text
 from suimon.model.findings import Subject, Suggestion
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=2, le=300)] = 10
-    l4_ports: Annotated[int, Meta(ge=10, le=1000)] = 100
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
-
-
 class PortScan:
     """Rows are of (port, peer, protocol); what counts is the peer's transport ports."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.PortScan) -> None:
         self._config = config
         self._fold = Unanswered(TRANSPORT, Hash("port", "pt"), Hash("port", "l"), config.window_s, config.l4_ports)
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
+from suimon.detection import configs
 from suimon.detection.choices import Amount, Choice, Hash, marks
 from suimon.detection.floods import Above, Peer, Watched, most_exchanged
 from suimon.detection.folds import Fold
@@ -20,21 +16,10 @@ _BYTES, _PACKETS, _ASKED_BYTES, _ASKED_PACKETS = range(4)
 _LEAST_SEEN = 12
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=1, le=30)] = 2
-    source_kbps: Annotated[float, Meta(ge=1, le=1e9)] = 5_000.0
-    source_amplification: Annotated[float, Meta(ge=1, le=1e6)] = 10.0
-    source_mean_bytes: Annotated[float, Meta(ge=0, le=65535)] = 250.0
-    victim_kbps: Annotated[float, Meta(ge=1, le=1e9)] = 20_000.0
-    victim_asked_share: Annotated[float, Meta(ge=0, le=1)] = 0.2
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
-
-
 class Reflection:
     """Rows are of (port, service, on which side the service is); answers come from it, questions go to it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.Reflection) -> None:
         self._config = config
         self._watched = Watched(_ROWS, 4, config.window_s)
         self._table, self._rates = self._watched.table, self._watched.rates

@@ -6,12 +6,9 @@ connection begins with one: there the packets that close are subtracted, and the
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
 import numpy as np
-from msgspec import Meta
 
+from suimon.detection import configs
 from suimon.detection.choices import Amount, Choice, Hash
 from suimon.detection.floods import Above, Peer, Watched, most_exchanged
 from suimon.detection.seen import BEGINS, CLOSES, FLAGGED, SYN, Seen
@@ -22,19 +19,10 @@ _ROWS = 16384
 _SYN, _CLOSING, _TCP = range(3)
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=1, le=30)] = 2
-    out_syn_per_s: Annotated[float, Meta(ge=1, le=1e9)] = 2000.0
-    in_syn_per_s: Annotated[float, Meta(ge=1, le=1e9)] = 4000.0
-    syn_share: Annotated[float, Meta(gt=0, le=1)] = 0.2
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
-
-
 class SynFlood:
     """Rows are of (port, direction)."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.SynFlood) -> None:
         self._config = config
         self._watched = Watched(_ROWS, 3, config.window_s, known=True)
         self._table, self._rates = self._watched.table, self._watched.rates

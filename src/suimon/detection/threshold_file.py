@@ -31,9 +31,9 @@ class ThresholdsError(ValueError):
         self.wrong = wrong
 
 
-def read_as(kind: type[T], text: str, others: Collection[str] = ()) -> tuple[T, frozenset[str]]:
+def read_as(kind: type[T], text: str) -> tuple[T, frozenset[str]]:
     """The defaults of `kind`, a struct with the `Config` of each detector, with what the text changes; and which
-    detectors it names. What it says of `others` is not looked at. Raises `ThresholdsError`.
+    detectors it names. Raises `ThresholdsError`.
     """
     if len(text) > _LONGEST:
         raise ThresholdsError([Wrong(1, 1, f"more than {_LONGEST} characters")])
@@ -45,9 +45,8 @@ def read_as(kind: type[T], text: str, others: Collection[str] = ()) -> tuple[T, 
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         wrong: list[Wrong] = []
-        sections = {} if node is None else dict(_pairs(node, {*get_type_hints(kind), *others}, "detectors", wrong))
-        own = {name: value for name, value in sections.items() if name not in others}
-        found = _configs(loader, own, get_type_hints(kind), wrong)
+        sections = {} if node is None else dict(_pairs(node, get_type_hints(kind), "detectors", wrong))
+        found = _configs(loader, sections, get_type_hints(kind), wrong)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ThresholdsError([Wrong(mark.line + 1, mark.column + 1, str(error.problem))]) from error

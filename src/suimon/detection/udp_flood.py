@@ -5,11 +5,7 @@ What is answered (QUIC, a busy resolver) is no flood.
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-from msgspec import Meta
-
+from suimon.detection import configs
 from suimon.detection.choices import Amount, Choice, Hash
 from suimon.detection.floods import Above, Peer, Watched, most_exchanged
 from suimon.detection.seen import IS_UDP, Seen
@@ -21,19 +17,10 @@ _OUT, _IN, _OUT_BYTES, _IN_BYTES = range(4)
 _LEAST_SEEN = 20
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    enabled: bool = True
-    window_s: Annotated[int, Meta(ge=1, le=30)] = 2
-    out_kpps: Annotated[float, Meta(gt=0, le=1e6)] = 20.0
-    in_kpps: Annotated[float, Meta(gt=0, le=1e6)] = 20.0
-    answered_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
-    quiet_s: Annotated[int, Meta(ge=1, le=86400)] = 60
-
-
 class UdpFlood:
     """Rows are of ports."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: configs.UdpFlood) -> None:
         self._config = config
         self._watched = Watched(_ROWS, 4, config.window_s)
         self._table, self._rates = self._watched.table, self._watched.rates

@@ -39,7 +39,8 @@ class Unanswered:
         asked, answered = Distinct(_ROWS), Distinct(_ROWS)
         self._threshold, self._above = threshold, _Above(_ROWS)
         self.table = Table(_ROWS, asked, answered, self._above, twice=True)
-        self._tallies = Tallies(self.table.keyed, window_s, (asked, threshold), (answered, math.inf), scaled=True)
+        parts = (asked, threshold), (answered, math.inf)
+        self._tallies = Tallies(self.table.keyed, window_s, *parts, scaled=True, least_seen=_LEAST_BARE)
         self._asking = self.table.fold(Choice(tried | PROBE), key, (asked, thing))
         self._answering = self.table.fold(Choice(tried | ANSWERED), key, (answered, thing), known=True)
 

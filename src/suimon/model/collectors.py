@@ -10,6 +10,8 @@ from msgspec import Meta
 MOST_ROWS = 10_000
 MOST_WINDOWS = 300
 MOST_TALK = 20_000
+SHARED = "all"
+"""The name of what a collector's detectors share, where it says how often they failed."""
 EPHEMERAL = 32_768
 """The first of the ports that clients choose by themselves (ip_local_port_range of Linux; RFC 6335 has 49,152)."""
 
@@ -45,15 +47,24 @@ class MappedPort(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...]
 
 
+class FailedDetector(msgspec.Struct, frozen=True):
+    """How often it has thrown since the collector began, and what it threw last."""
+
+    name: Annotated[str, Meta(max_length=128)]
+    times: int
+    reason: Annotated[str, Meta(max_length=500)]
+
+
 class MapRequest(msgspec.Struct, frozen=True):
     """POST /hosts/v1/ports: what changed after this position; answered when something did, or after a while.
 
-    An empty `store` asks for all there is.
+    An empty `store` asks for all there is. `failed` are the collector's detectors that threw lately.
     """
 
     store: str = ""
     epoch: int = 0
     revision: int = 0
+    failed: Annotated[tuple[FailedDetector, ...], Meta(max_length=64)] = ()
 
 
 class MapAnswer(msgspec.Struct, frozen=True):

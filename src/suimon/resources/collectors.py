@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hmac import compare_digest
 from typing import Final
@@ -10,13 +11,14 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import bindparam, update
 
+from suimon.detection.threshold_file import OF_COLLECTORS
 from suimon.model.actor import SYSTEM, Actor
-from suimon.model.collectors import CollectorJoin
+from suimon.model.collectors import SHARED, CollectorJoin, FailedDetector
 from suimon.model.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from suimon.model.incidents import COLLECTOR_SILENT, runbook
 from suimon.model.things import Collector, JoinToken
 from suimon.resources import findings, hosts
-from suimon.resources.alarms import tell_alarm
+from suimon.resources.alarms import tell_alarm, tell_detector
 from suimon.resources.incidents import Line
 from suimon.store.columns import time_text
 from suimon.store.tables import COLLECTORS
@@ -83,9 +85,13 @@ def list_collectors(tx: Tx) -> list[Collector]:
     return tx.select(Collector, order=("name",))
 
 
-def note_heard(tx: Tx, name: str) -> None:
-    """It asks. No line of the log: nobody waits for that."""
+def note_heard(tx: Tx, name: str, failed: Sequence[FailedDetector] = ()) -> None:
+    """It asks, and says which of its detectors threw lately. That it asks is in no log: nobody waits for it."""
     tx.run(_HEARD, {"named": name, "now": time_text(tx.now)})
+    for each in failed:
+        # Nobody chooses the names of our alarms.
+        detector = each.name if each.name in OF_COLLECTORS else SHARED
+        tell_detector(tx, detector, ("collector", name), each.times, each.reason)
 
 
 def silent_collectors(tx: Tx) -> list[tuple[Collector, datetime]]:

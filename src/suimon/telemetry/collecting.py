@@ -21,8 +21,18 @@ import duckdb
 import msgspec
 import structlog
 
-from suimon.detection.engine import Tally
-from suimon.model.collectors import Answer, MapAnswer, MappedPort, MapRequest, Question, Talk, TalkAsked
+from suimon.detection.engine import Fault, Tally
+from suimon.model.collectors import (
+    SHARED,
+    Answer,
+    FailedDetector,
+    MapAnswer,
+    MappedPort,
+    MapRequest,
+    Question,
+    Talk,
+    TalkAsked,
+)
 from suimon.model.findings import Finding
 from suimon.model.records import TOGETHER, Batch
 from suimon.telemetry.flow.collector import Collector
@@ -41,6 +51,9 @@ _LOOK_EVERY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
 _GATHER_S: Final = 0.5
 """As detectors gather (`detection.records.Records`): then what came is looked at, though nothing follows."""
+_LATELY_S: Final = 600.0
+"""A detector that threw is told of for so long, though a controller heard of it: another one may not have noted it."""
+_LONGEST: Final = 500
 _MOST_AT_ONCE: Final = 100
 _MOST_FINDINGS: Final = 1000
 """That wait while no controller can be told; detectors say again what goes on."""
@@ -57,6 +70,11 @@ class Detection(Protocol):
 
     @property
     def tallies(self) -> Mapping[str, Tally]: ...
+
+    @property
+    def faults(self) -> Mapping[str, Fault]:
+        """By detector, of those that have thrown."""
+        ...
 
 
 class PortMap(Protocol):
@@ -94,7 +112,7 @@ class Collecting:
         self.unkept = 0
         """Records that could not be written."""
         self.kept = 0
-        self._faults = 0
+        self._fault = Fault(0, "", 0.0)
         """Of what detectors share; their own they count."""
         self._untold = Counter[str]()
         self._findings: dict[str, Finding] = {}
@@ -173,7 +191,7 @@ class Collecting:
         yield from _metric("records_waiting", [("", self._count + self._held_count)], "gauge")
         yield from _metric("history_stopped", [("", int(bool(self._troubles)))], "gauge")
         tallies = self.detection.tallies if self.detection else {}
-        faults = {name: each.faults for name, each in tallies.items()} | {"all": self._faults}
+        faults = {name: each.faults for name, each in tallies.items()} | {SHARED: self._fault.times}
         untold = {name: each.untold for name, each in tallies.items()}
         untold |= {name: untold.get(name, 0) + count for name, count in self._untold.items()}
         yield from _metric("detector_faults", _by_detector(faults))
@@ -190,8 +208,8 @@ class Collecting:
         """Detectors' troubles stay their own."""
         try:
             found = look(time.time())
-        except Exception:
-            self._faults += 1
+        except Exception as error:
+            self._fault = Fault(self._fault.times + 1, repr(error), time.time())
             log.exception("detectors_failed")
             return
         for each in found:
@@ -305,7 +323,7 @@ class Collecting:
         position, told = MapRequest(), ""
         while True:
             try:
-                answer = await port_map.ports(position)
+                answer = await port_map.ports(msgspec.structs.replace(position, failed=self._failed()))
             except (OSError, TimeoutError) as error:
                 if str(error) != told:
                     log.warning("controller_not_asked", reason=str(error), effect="records are tagged as they were")
@@ -316,6 +334,16 @@ class Collecting:
             if answer.whole or answer.ports or answer.gone:
                 self._learn(answer)
             self.mapped.set()
+
+    def _failed(self) -> tuple[FailedDetector, ...]:
+        """Those that threw since it could have been told, at the least."""
+        faults = {**(self.detection.faults if self.detection else {}), SHARED: self._fault}
+        since_s = time.time() - _LATELY_S
+        return tuple(
+            FailedDetector(name, each.times, each.last[:_LONGEST])
+            for name, each in sorted(faults.items())
+            if each.times and each.at_s > since_s
+        )
 
     def _learn(self, answer: MapAnswer) -> None:
         before = self._tagger

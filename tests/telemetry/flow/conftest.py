@@ -1,12 +1,13 @@
-"""All tests of decoders hold for what is compiled and for numpy alone."""
+"""All tests of receivers and decoders hold for what is compiled and for numpy alone."""
 
 import pytest
 
-from suimon.telemetry.flow import decoding
+from suimon.telemetry.flow import decoding, receiving
 
 
 @pytest.fixture(autouse=True, params=["compiled", "numpy"])
 def by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert decoding.compiled(), "the tests' machine has a compiler"
+    assert decoding.compiled() and receiving._LIBRARY, "the tests' machine has a compiler"
     if request.param == "numpy":
-        monkeypatch.setattr(decoding, "_LIBRARY", None)
+        for module in (decoding, receiving):
+            monkeypatch.setattr(module, "_LIBRARY", None)

@@ -116,9 +116,9 @@ def test_records_lie_within_the_bytes(begin: int) -> None:
 
 @pytest.mark.parametrize(("begin", "length"), [(-1, 28), (0, 27), (1, 64), (1 << 40, 28), (0, 1 << 62)])
 def test_samples_lie_within_the_bytes(begin: int, length: int) -> None:
-    told = np.array([begin]), np.array([length])
+    told = packed([(bytes(28), SOURCES[0])], NOW)._replace(begins=np.array([begin]), lengths=np.array([length]))
     with pytest.raises(AssertionError, match="lie within"):
-        decoding.sampled(np.zeros(64, np.uint8), *told, np.zeros(1), Arena(9))
+        decoding.sampled(told._replace(flat=np.zeros(64, np.uint8)), *np.zeros((2, 1), np.int64), Arena(9))
 
 
 @pytest.mark.parametrize(("begin", "length"), [(-1, 28), (1, 64), (65, 0), (1 << 40, 28), (0, -1), (0, 1 << 62)])
@@ -136,5 +136,5 @@ def test_of_nothing_nothing_is_found() -> None:
     nothing = np.empty(0, np.int64)
     runs, header = decoding.Runs(*[nothing] * 4), Header(np.empty(0), np.empty(0), nothing)
     assert len(decoding.filled(netflow5.PROGRAM, np.zeros(SLACK, np.uint8), runs, header, Arena(9))[0]) == 0
-    assert len(decoding.sampled(np.zeros(SLACK, np.uint8), nothing, nothing, np.empty(0), Arena(9)).batch) == 0
+    assert len(decoding.sampled(packed([], NOW), nothing, nothing, Arena(9)).batch) == 0
     assert not decoding.sets(np.zeros(SLACK, np.uint8), nothing, nothing, 9, 128)[0].size

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams
-from suimon.telemetry.flow.receiver import AT_ONCE, Config, Receiver
+from suimon.telemetry.flow.receiver import SHORTEST_NAP_S, Config, Receiver, next_nap_s
+from suimon.telemetry.flow.receiving import AT_ONCE
 
 
 class Kept:
@@ -74,6 +75,20 @@ def test_what_had_no_room_is_counted() -> None:
     assert 0 < sum(got) < 1000 and sum(got) + receiver.lost == 1000
     receiver.close()
     assert sum(got) + receiver.lost == 1000
+
+
+@pytest.mark.parametrize("rate", [5_000, 10_000, 50_000])
+def test_what_gathers_is_one_batch(rate: int) -> None:
+    nap_s, busy_s, taken = 0.4, 0.03, 0
+    for _ in range(5):
+        taken = int(rate * (nap_s + busy_s))
+        nap_s = next_nap_s(nap_s, nap_s + busy_s, taken)
+    assert 0.8 * AT_ONCE < taken <= AT_ONCE
+
+
+def test_it_never_sleeps_shorter_and_longer_while_nothing_comes() -> None:
+    assert next_nap_s(0.05, 0.08, 10 * AT_ONCE) == SHORTEST_NAP_S
+    assert next_nap_s(0.05, 0.08, 0) > 1
 
 
 def test_an_address_that_is_taken_is_an_error() -> None:

@@ -22,7 +22,8 @@ from suimon.telemetry.flow.held import Held, Waiting
 from suimon.telemetry.flow.layout import Columns, Template, fits, records
 from suimon.telemetry.flow.meaning import meant, samplers, sampling_options
 from suimon.telemetry.flow.open_vswitch import known_templates
-from suimon.telemetry.flow.sequence import MODULUS
+from suimon.telemetry.flow.sequence import Numbered
+from suimon.telemetry.flow.sequence import rows as numbered_rows
 from suimon.telemetry.flow.templated import Sets
 from suimon.telemetry.flow.templates import FIRST_ID, Announced, DecodeError, Kept, announced, dumped, loaded
 
@@ -152,7 +153,7 @@ class Collector:
         )
         # Open vSwitch gives the number of the last record (seen in 3.1) where others give that of the first.
         number = np.where(self.exporters.known.open_vswitch[stream], number - counts + 1, number)
-        self._numbered(stream, number, counts)
+        self._numbered(Numbered(stream, number, counts))
         if decoding.compiled():
             runs = _Runs(headers.begins, headers.counts, stream, headers.sampling)
             yield self._filled(netflow5.PROGRAM, datagrams.flat, runs, headers.times)
@@ -161,15 +162,17 @@ class Collector:
             yield self._owned(decoded.batch, stream, headers.counts, decoded.doubted)
 
     def _sflow(self, datagrams: Datagrams, stream: Places) -> Iterator[Batch]:
-        flat, begins = datagrams.flat, datagrams.begins
-        decoded = sflow.decode(flat, begins, datagrams.lengths, datagrams.arrived_s, self._arena)
+        exporter = self.exporters.of_stream[stream]
+        decoded = sflow.decode(datagrams, exporter, self.exporters.known.sampling[stream], self._arena)
         self._broken(stream, decoded.broken)
-        number = read(flat, ">u4", sflow.sub_agent_at(flat, begins) + 4).astype(np.int64)
-        self._numbered(stream, number, np.ones(len(number), np.int64))
+        self._numbered(Numbered(stream, decoded.number, np.ones(len(stream), np.int64)))
+        self._count("records", exporter, decoded.counts)
+        if decoded.unsampled.any():
+            self._count("unsampled", exporter, decoded.unsampled)
         if len(decoded.counters):
-            decoded.counters["exporter"] = self.exporters.of_stream[stream][decoded.counters_owner]
+            decoded.counters["exporter"] = exporter[decoded.counters_owner]
             self.counters.append(decoded.counters)
-        yield self._owned(decoded.batch, stream, decoded.counts)
+        yield decoded.batch
 
     def _templated(self, datagrams: Datagrams, stream: Places) -> Iterator[Batch]:
         flat, begins = datagrams.flat, datagrams.begins
@@ -205,7 +208,8 @@ class Collector:
         yield from reading.decode(sets.some(slice(start, None)))
         broken[reading.broken] = True
         self._broken(stream, broken)
-        self._numbered(stream, number, np.ones(len(stream), np.int64) if version == 9 else reading.counted)
+        step = np.ones(len(stream), np.int64) if version == 9 else reading.counted
+        self._numbered(Numbered(stream, number, step))
         yield from self._released(wanted)
 
     def _released(self, wanted: set[tuple[int, int]]) -> Iterator[Batch]:
@@ -254,13 +258,9 @@ class Collector:
             self._count("unsampled", batch["exporter"][batch["sampling"] == 0])
         return batch
 
-    def _numbered(self, stream: Places, number: NDArray[Any], step: NDArray[Any]) -> None:
-        """Those whose step is negative have one that nobody knows."""
-        shared = self.exporters.known.sequence[stream]
-        order = np.argsort(shared, kind="stable")
-        shared, stream, number, step = shared[order], stream[order], number[order] % MODULUS, step[order]
-        follows = (shared[1:] == shared[:-1]) & (step[:-1] >= 0) & ((number + step)[:-1] % MODULUS == number[1:])
-        begins = np.flatnonzero(np.concatenate(([True], ~follows))).tolist()
+    def _numbered(self, of: Numbered) -> None:
+        rows = decoding.rows if decoding.compiled() else numbered_rows
+        (stream, number, step), begins = rows(of, self.exporters.known.sequence)
         for begin, end in pairwise([*begins, len(number)]):
             self.exporters.streams[stream[begin]].sequence.take_row(number[begin:end], step[begin:end])
 

@@ -91,6 +91,33 @@ EXPORTED int64_t suimon_streams(const datagrams *of, const uint64_t *high, const
     return 1;
 }
 
+typedef struct { /* Of each datagram its stream, its number in a sequence, and how much more the next one's is. */
+    int64_t *stream, *number, *step;
+} numbered;
+
+/* Datagrams by sequence, those of each as they came. A row begins where the one before doesn't lead to its number, or
+ * nobody knows where that leads. `sequence` is that of each stream, `places` have one more than there are, all 0;
+ * returns how many rows there are. */
+EXPORTED int64_t suimon_rows(const int64_t *sequence, int64_t streams, const numbered *of, int64_t count, int64_t *places,
+                             const numbered *into, int64_t *begins) {
+    int64_t rows = 0;
+    for (int64_t d = 0; d < count; d++)
+        places[sequence[of->stream[d]] + 1]++;
+    for (int64_t s = 1; s < streams; s++)
+        places[s] += places[s - 1];
+    for (int64_t d = 0; d < count; d++) {
+        int64_t n = places[sequence[of->stream[d]]]++;
+        into->stream[n] = of->stream[d], into->number[n] = of->number[d] & UINT32_MAX, into->step[n] = of->step[d];
+    }
+    for (int64_t n = 0; n < count; n++) {
+        int follows = n && sequence[into->stream[n]] == sequence[into->stream[n - 1]] && into->step[n - 1] >= 0 &&
+                      into->number[n] == ((into->number[n - 1] + into->step[n - 1]) & UINT32_MAX);
+        if (!follows)
+            begins[rows++] = n;
+    }
+    return rows;
+}
+
 typedef struct {
     int64_t *datagram, *number, *begins, *ends;
 } found_sets;
@@ -257,7 +284,7 @@ typedef struct {
     uint16_t *source_port, *destination_port;
     uint64_t *source_high, *source_low, *destination_high, *destination_low, *source_mac, *destination_mac;
     uint64_t *packets, *bytes;
-    uint32_t *sampling, *input, *output;
+    uint32_t *sampling, *input, *output, *exporter;
     double *begun, *ended;
 } samples;
 
@@ -267,6 +294,13 @@ typedef struct { /* Of a packet; 0 is what a sample doesn't say. */
     uint32_t sampling, input, output;
     uint64_t source_high, source_low, destination_high, destination_low, source_mac, destination_mac, bytes;
 } packet;
+
+typedef struct { /* Of each datagram, */
+    const int64_t *begins, *lengths, *exporter, *sampling; /* the last as the operator says, 0 if he doesn't; */
+    const double *arrived_s;
+    int64_t *number, *counts, *unsampled; /* and what is found: its number in the sequence, its records. */
+    uint8_t *broken;
+} sampled;
 
 typedef struct { /* Samples of counters, which are few: where each is. */
     int64_t *owner, *kind, *begins, *ends;
@@ -444,7 +478,7 @@ static int flow(const thing *of, packet *into, uint8_t *broken) {
 }
 
 /* As record `n`: every column is written. */
-static void lay(const packet *of, double arrived_s, samples *into, int64_t n) {
+static void lay(const packet *of, uint32_t exporter, double arrived_s, const samples *into, int64_t n) {
     into->ip_version[n] = of->ip_version, into->protocol[n] = of->protocol, into->tcp_flags[n] = of->tcp_flags;
     into->source_port[n] = of->source_port, into->destination_port[n] = of->destination_port;
     into->source_high[n] = of->source_high, into->source_low[n] = of->source_low;
@@ -452,46 +486,74 @@ static void lay(const packet *of, double arrived_s, samples *into, int64_t n) {
     into->source_mac[n] = of->source_mac, into->destination_mac[n] = of->destination_mac;
     into->packets[n] = 1, into->bytes[n] = of->bytes;
     into->sampling[n] = of->sampling, into->input[n] = of->input, into->output[n] = of->output;
-    into->begun[n] = into->ended[n] = arrived_s;
+    into->exporter[n] = exporter, into->begun[n] = into->ended[n] = arrived_s;
 }
 
-/* The samples of datagrams that have at least 28 bytes; -1 when one would lie outside. Without `into`, how many records
- * they are at most, and how many samples of counters, `other_count`; there is room for so many of each in `into` and
- * `other` then, and how many there are is what is returned, and in `counts` of each datagram. */
-EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const int64_t *begins, const int64_t *lengths,
-                                const double *arrived_s, int64_t count, samples *into, int64_t room, int64_t *counts,
-                                others *other, int64_t *other_count, uint8_t *broken) {
+typedef struct { /* One datagram's samples: how many it says, and the bytes where they are. */
+    int64_t said;
+    const uint8_t *at, *end;
+} body;
+
+/* 0 when it would lie outside. */
+static int samples_of(const sampled *of, int64_t d, const uint8_t *flat, int64_t flat_bytes, body *found) {
+    int64_t begin = of->begins[d], length = of->lengths[d];
+    if (begin < 0 || length < SFLOW_BYTES || begin > flat_bytes || length > flat_bytes - begin)
+        return 0;
+    const uint8_t *head = flat + begin, *end = head + length;
+    uint32_t address = four(head + 4);
+    const uint8_t *at = head + (address == 2 ? 24 : 12);
+    of->number[d] = four(at + 4);
+    *found = (body){0, at, end};
+    if ((address == 1 || address == 2) && end - at >= 16)
+        *found = (body){four(at + 12), at + 16, end};
+    else
+        of->broken[d] = 1;
+    return 1;
+}
+
+/* How many records the datagrams are at most, and how many samples of counters, `other_count`; -1 when one would lie
+ * outside. */
+EXPORTED int64_t suimon_most_samples(const uint8_t *flat, int64_t flat_bytes, const sampled *of, int64_t count,
+                                     int64_t *other_count) {
+    int64_t found = 0, told = 0;
+    for (int64_t d = 0; d < count; d++) {
+        body its;
+        if (!samples_of(of, d, flat, flat_bytes, &its))
+            return -1;
+        int64_t most = its.said < MOST_SAMPLES ? its.said : MOST_SAMPLES;
+        int64_t records = (its.end - its.at) / LEAST_OF_RECORD, all = (its.end - its.at) / 8;
+        found += most < records ? most : records, told += most < all ? most : all;
+    }
+    *other_count = told;
+    return found;
+}
+
+/* The samples of those datagrams. There is room for so many of each in `into` and `other`; how many records there are
+ * is what is returned, and of the rest in `other_count`. */
+EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const sampled *of, int64_t count,
+                                const samples *into, int64_t room, others *other, int64_t *other_count) {
     int64_t found = 0, told = 0, other_room = *other_count;
     for (int64_t d = 0; d < count; d++) {
-        if (begins[d] < 0 || lengths[d] < 28 || begins[d] > flat_bytes || lengths[d] > flat_bytes - begins[d])
+        body its;
+        if (!samples_of(of, d, flat, flat_bytes, &its))
             return -1;
-        const uint8_t *begin = flat + begins[d], *end = begin + lengths[d];
-        uint32_t address = four(begin + 4);
-        const uint8_t *at = begin + (address == 2 ? 24 : 12);
-        int64_t before = found, said = 0;
-        if ((address == 1 || address == 2) && end - at >= 16)
-            said = four(at + 12), at += 16;
-        else
-            broken[d] = 1;
-        if (!into) {
-            int64_t most = said < MOST_SAMPLES ? said : MOST_SAMPLES, records = (end - at) / LEAST_OF_RECORD, all = (end - at) / 8;
-            found += most < records ? most : records, told += most < all ? most : all;
-            continue;
-        }
-        for (int64_t i = 0; i < said; i++) {
+        int64_t before = found, unsampled = 0;
+        for (int64_t i = 0; i < its.said; i++) {
             thing sample;
-            if (i == MOST_SAMPLES || !next_thing(at, end, &sample)) {
-                broken[d] = 1;
+            if (i == MOST_SAMPLES || !next_thing(its.at, its.end, &sample)) {
+                of->broken[d] = 1;
                 break;
             }
-            at = sample.end;
+            its.at = sample.end;
             if (sample.kind == FLOW || sample.kind == FLOW_EXPANDED) {
                 packet one = {0};
-                if (!flow(&sample, &one, &broken[d]))
+                if (!flow(&sample, &one, &of->broken[d]))
                     continue;
                 if (found == room)
                     return -1;
-                lay(&one, arrived_s[d], into, found++);
+                one.sampling = of->sampling[d] ? (uint32_t)of->sampling[d] : one.sampling;
+                unsampled += !one.sampling;
+                lay(&one, (uint32_t)of->exporter[d], of->arrived_s[d], into, found++);
             } else if (sample.kind == COUNTERS || sample.kind == COUNTERS_EXPANDED) {
                 if (told == other_room)
                     return -1;
@@ -500,7 +562,7 @@ EXPORTED int64_t suimon_samples(const uint8_t *flat, int64_t flat_bytes, const i
                 told++;
             }
         }
-        counts[d] = found - before;
+        of->counts[d] = found - before, of->unsampled[d] = unsampled;
     }
     *other_count = told;
     return found;

@@ -20,6 +20,7 @@ from suimon.telemetry.flow.clocks import BOUND_S, LONGEST_S, Header, believed
 from suimon.telemetry.flow.datagrams import Bytes, Datagrams, Places
 from suimon.telemetry.flow.elements import COUNTS, TAKEN
 from suimon.telemetry.flow.layout import VARIABLE, Template, fields
+from suimon.telemetry.flow.sequence import Numbered
 
 _SALT: Final = int(np.random.default_rng().integers(1 << 63))
 """Exporters choose their domains: who doesn't know it can't choose any that meet in a table."""
@@ -38,12 +39,12 @@ _KNOWN: Final = {
 _SAMPLE: Final = (
     *("ip_version", "protocol", "tcp_flags", "source_port", "destination_port", "source_high", "source_low"),
     *("destination_high", "destination_low", "source_mac", "destination_mac", "packets", "bytes", "sampling", "input"),
-    *("output", "begun", "ended"),
+    *("output", "exporter", "begun", "ended"),
 )
 """As decoding.c's `samples` has them."""
 _OF_SAMPLES: Final = numbers_of(*_SAMPLE)
-_SAMPLED: Final = frozenset({*_SAMPLE, "exporter"})
-"""What is written of all of them, `exporter` by the collector."""
+_SAMPLED: Final = frozenset(_SAMPLE)
+"""What is written of all of them."""
 _OF_RUNS: Final = numbers_of("begun", "ended", "exporter", "sampling")
 """As its `columns`."""
 
@@ -123,6 +124,18 @@ def sets(
         count = _LIBRARY.suimon_sets(place(told), version, most, place(into), room, place(broken))
         assert count >= 0, "datagrams have whole headers and lie within the bytes"
     return found[:, :count], broken
+
+
+def rows(of: Numbered, sequence: NDArray[np.unsignedinteger]) -> tuple[Numbered, list[int]]:
+    """As `sequence.rows`."""
+    assert _LIBRARY is not None, "there is no decoding.c"
+    ours, shared = [np.ascontiguousarray(each, np.int64) for each in of], sequence.astype(np.int64)
+    found = np.empty((4, len(of.stream)), np.int64)
+    told, into = (np.array([place(each) for each in those], np.int64) for those in (ours, found[:3]))
+    places = np.zeros(len(shared) + 1, np.int64)
+    asked = place(shared), len(shared), place(told), len(of.stream), place(places), place(into), place(found[3])
+    count = _LIBRARY.suimon_rows(*asked)
+    return Numbered(*found[:3]), found[3, :count].tolist()
 
 
 def compiled() -> bool:
@@ -223,33 +236,37 @@ def filled(
 
 
 class Sampled(NamedTuple):
-    """`counts` are the records of each datagram; `others` are samples of counters: their datagram, kind, begin and
-    end."""
+    """Of each datagram `number` is that in its sequence, `counts` are its records, and `unsampled` those of which
+    nobody said how many packets they stand for; `others` are samples of counters: their datagram, kind, begin and end.
+    """
 
     batch: Batch
+    number: NDArray[np.int64]
     counts: NDArray[np.int64]
+    unsampled: NDArray[np.int64]
     others: NDArray[np.int64]
     broken: NDArray[np.bool_]
 
 
-def sampled(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64], arena: Arena) -> Sampled:
-    """The packets that datagrams of sFlow tell of; each has at least the bytes that `sflow` says. `exporter` is left to
-    the caller.
+def sampled(datagrams: Datagrams, exporter: Places, sampling: NDArray[np.int64], arena: Arena) -> Sampled:
+    """The packets that datagrams of sFlow tell of; each has at least the bytes that `sflow` says. `sampling` is what
+    the operator says of each, 0 for nothing.
     """
     assert _LIBRARY is not None, "there is no decoding.c"
-    begins, lengths = np.ascontiguousarray(begins), np.ascontiguousarray(lengths)
-    arrived_s, broken = np.ascontiguousarray(arrived_s), np.zeros(len(begins), np.bool_)
-    datagrams = (place(flat), len(flat), place(begins), place(lengths), place(arrived_s), len(begins))
+    flat, given = datagrams.flat, (datagrams.begins, datagrams.lengths, exporter, sampling, datagrams.arrived_s)
+    ours = [np.ascontiguousarray(each) for each in given]
+    number, counts, unsampled = np.empty((3, len(exporter)), np.int64)
+    broken = np.zeros(len(exporter), np.bool_)
+    of = np.array([place(each) for each in (*ours, number, counts, unsampled, broken)], np.int64)
     others = ctypes.c_int64(0)
-    told = ctypes.addressof(others), place(broken)
-    most = _LIBRARY.suimon_samples(*datagrams, None, 0, None, None, *told)
+    told = place(flat), len(flat), place(of), len(exporter)
+    most = _LIBRARY.suimon_most_samples(*told, ctypes.addressof(others))
     assert most >= 0, "datagrams lie within the bytes"
-    batch, counts = arena.batch(most, _SAMPLED), np.empty(len(begins), np.int64)
-    rest = np.empty((4, others.value), np.int64)
+    batch, rest = arena.batch(most, _SAMPLED), np.empty((4, others.value), np.int64)
     into, of_others = batch.places(_OF_SAMPLES), np.array([place(each) for each in rest], np.int64)
-    count = _LIBRARY.suimon_samples(*datagrams, place(into), most, place(counts), place(of_others), *told)
+    count = _LIBRARY.suimon_samples(*told, place(into), most, place(of_others), ctypes.addressof(others))
     assert 0 <= count <= most, "there are at most as many"
-    return Sampled(arena.first(batch, count), counts, rest[:, : others.value], broken)
+    return Sampled(arena.first(batch, count), number, counts, unsampled, rest[:, : others.value], broken)
 
 
 _FUNCTIONS: Final = {
@@ -259,7 +276,9 @@ _FUNCTIONS: Final = {
     "suimon_keys": Function((AT, NUMBER, ctypes.c_uint64, AT)),
     "suimon_streams": Function((AT, AT, AT, AT, AT, AT), NUMBER),
     "suimon_sets": Function((AT, NUMBER, NUMBER, AT, NUMBER, AT), NUMBER),
-    "suimon_samples": Function((AT, NUMBER, AT, AT, AT, NUMBER, AT, NUMBER, AT, AT, AT, AT), NUMBER),
+    "suimon_rows": Function((AT, NUMBER, AT, NUMBER, AT, AT, AT), NUMBER),
+    "suimon_most_samples": Function((AT, NUMBER, AT, NUMBER, AT), NUMBER),
+    "suimon_samples": Function((AT, NUMBER, AT, NUMBER, AT, NUMBER, AT, AT), NUMBER),
 }
 
 

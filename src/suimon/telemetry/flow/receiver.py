@@ -1,51 +1,33 @@
-"""Datagrams from UDP sockets, thousands a call: `recvmmsg` by ctypes into one array that decoders read where it lies.
+"""Datagrams from UDP sockets, thousands a call, for decoders that read them where they lie (`receiving.py`).
 
 One socket serves any protocol, for each datagram says what it is; several addresses may be listened on, as exporters
 have their habits (2055 NetFlow, 4739 IPFIX, 6343 sFlow).
 """
 
 import asyncio
-import ctypes
-import errno
-import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from suimon.telemetry.flow.datagrams import SLACK, Datagrams
+from suimon.telemetry.flow.datagrams import Datagrams
+from suimon.telemetry.flow.receiving import AT_ONCE, Room
 
-AT_ONCE: Final = 4096
 _CALLS: Final = 4
 """In a row to one socket."""
-_ROW_BYTES: Final = 1536
-"""What a datagram has room for at first. With rows as long as the longest, fields would lie on pages of their own."""
-_SHORTEST_NAP_S: Final = 0.05
+SHORTEST_NAP_S: Final = 0.05
 """While more than AT_ONCE come in that time."""
+_FULL: Final = 0.9
+"""Of AT_ONCE so many are waited for: a few more would be a batch of their own, for which Python takes as long as for a
+full one."""
 _FILLS_BYTES_S: Final = 20_000_000
 """What the kernel counts of 200,000 records a second, for which a smaller buffer has room while nobody reads."""
-_REST_BYTES: Final = 7680
-"""What is behind that of longer ones, up to jumbo frames."""
 _SO_RCVBUFFORCE: Final = 33
 _SO_MEMINFO: Final = 55
 _MEMINFO_DROPS: Final = 8
-_NAME_BYTES: Final = 28
-_MESSAGE: Final = np.dtype(
-    {  # struct mmsghdr of recvmmsg(2), on 64 bits.
-        "names": ["name", "name_bytes", "parts", "part_count", "control", "control_bytes", "flags", "bytes"],
-        "formats": ["u8", "u4", "u8", "u8", "u8", "u8", "i4", "u4"],
-        "offsets": [0, 8, 16, 24, 32, 40, 48, 56],
-        "itemsize": 64,
-    }
-)
-_PART: Final = np.dtype([("base", "u8"), ("bytes", "u8")])
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_NOTHING: Final = (errno.EAGAIN, errno.EINTR)
 _LOG = structlog.get_logger()
 
 
@@ -66,18 +48,7 @@ class Receiver:
         self._config, self._sink, self._now = config, sink, now
         self._sockets: list[socket.socket] = []
         self._lost_before = 0
-        self._rows = np.zeros(AT_ONCE * _ROW_BYTES + SLACK, np.uint8)
-        self._rest = np.zeros((AT_ONCE, _REST_BYTES), np.uint8)
-        self._names = np.zeros((AT_ONCE, _NAME_BYTES), np.uint8)
-        self._parts = np.zeros((AT_ONCE, 2), _PART)
-        self._begins = np.arange(AT_ONCE) * _ROW_BYTES
-        self._parts["base"][:, 0] = _address(self._rows) + self._begins
-        self._parts["base"][:, 1] = _address(self._rest) + np.arange(AT_ONCE) * _REST_BYTES
-        self._parts["bytes"] = _ROW_BYTES, _REST_BYTES
-        self._messages = np.zeros(AT_ONCE, _MESSAGE)
-        self._messages["name"] = _address(self._names) + np.arange(AT_ONCE) * _NAME_BYTES
-        self._messages["parts"] = _address(self._parts) + np.arange(AT_ONCE) * 2 * _PART.itemsize
-        self._messages["part_count"] = 2
+        self._room = Room()
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -122,7 +93,7 @@ class Receiver:
                     taken += self._emptied(each)
                     self._listen(loop, each, news)
                 pace_s, read_at = loop.time() - read_at, loop.time()
-                nap_s = min(longest_s, max(_SHORTEST_NAP_S, pace_s * AT_ONCE / max(taken, 1)))
+                nap_s = min(longest_s, next_nap_s(nap_s, pace_s, taken))
         finally:
             for each in self._sockets:
                 loop.remove_reader(each)
@@ -151,45 +122,16 @@ class Receiver:
         return taken
 
     def _receive(self, source: socket.socket) -> int:
-        self._messages["name_bytes"] = _NAME_BYTES
-        count: int = _LIBC.recvmmsg(
-            source.fileno(), ctypes.c_void_p(_address(self._messages)), AT_ONCE, socket.MSG_DONTWAIT, None
-        )
-        if count < 0:
-            if (code := ctypes.get_errno()) in _NOTHING:
-                return 0
-            raise OSError(code, f"receiving flow records: {os.strerror(code)}")
-        if count:
-            self._sink(self._taken(count, source.family))
-        return count
-
-    def _taken(self, count: int, family: int) -> Datagrams:
-        lengths = self._messages["bytes"][:count].astype(np.int64)
-        cut = (self._messages["flags"][:count] & socket.MSG_TRUNC) != 0
-        flat, begins = self._rows, self._begins[:count]
-        if len(long := np.flatnonzero(lengths > _ROW_BYTES)):
-            pieces, end, begins = [self._rows], len(self._rows), begins.copy()
-            for each in long.tolist():
-                begin, begins[each] = int(begins[each]), end
-                rest = self._rest[each, : lengths[each] - _ROW_BYTES]
-                pieces += [self._rows[begin : begin + _ROW_BYTES], rest]
-                end += _ROW_BYTES + len(rest)
-            flat = np.concatenate([*pieces, np.zeros(SLACK, np.uint8)])
-        high, low = _sources(self._names[:count], family)
-        return Datagrams(flat, begins, lengths, cut, high, low, np.full(count, self._now()))
+        datagrams = self._room.take(source, self._now())
+        if datagrams is None:
+            return 0
+        self._sink(datagrams)
+        return len(datagrams.lengths)
 
 
-def _sources(names: NDArray[np.uint8], family: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    if family == socket.AF_INET:
-        return np.zeros(len(names), np.uint64), _halves(names, ">u4", 4)
-    high, low = (_halves(names, ">u8", at) for at in (8, 16))
-    low = np.where((high == 0) & (low >> np.uint64(32) == 0xFFFF), low & np.uint64(0xFFFFFFFF), low)
-    # ::1 is this machine, as 127.0.0.1 is; and high 0 means IPv4 from here on.
-    return high, np.where((high == 0) & (low == 1), np.uint64(0x7F000001), low)
-
-
-def _halves(names: NDArray[np.uint8], kind: str, at: int) -> NDArray[np.uint64]:
-    return np.ndarray(len(names), kind, names, at, names.strides[:1]).astype(np.uint64)
+def next_nap_s(nap_s: float, pace_s: float, taken: int) -> float:
+    """Until there are nearly AT_ONCE, at the pace of those that came last, while it slept so long and had them read."""
+    return max(SHORTEST_NAP_S, _FULL * AT_ONCE * pace_s / max(taken, 1) - (pace_s - nap_s))
 
 
 def _bound(host: str, port: int, buffer_bytes: int) -> socket.socket:
@@ -222,7 +164,3 @@ def _drops(source: socket.socket) -> int:
         0
     ]
     return drops
-
-
-def _address(array: NDArray[Any]) -> int:
-    return int(array.ctypes.data)

@@ -1,15 +1,26 @@
 """Gaps in the numbers of what an exporter sent: what was lost on the way, what came late, when it began anew."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from suimon.telemetry.flow.datagrams import Places
+
 MODULUS: Final = 1 << 32
 _FARTHEST_LOST: Final = 1 << 24
 _MOST_LATE: Final = 16
 """So many late ones in a row are a new beginning at a smaller number."""
+
+
+class Numbered(NamedTuple):
+    """Of each datagram its stream, its number in the sequence, and how much more the next one's is; negative when
+    nobody knows."""
+
+    stream: Places
+    number: NDArray[np.int64]
+    step: NDArray[np.int64]
 
 
 class Sequence(msgspec.Struct):
@@ -53,3 +64,13 @@ class Sequence(msgspec.Struct):
 
 def _known(step: np.int64) -> int | None:
     return None if step < 0 else int(step)
+
+
+def rows(of: Numbered, sequence: NDArray[np.unsignedinteger]) -> tuple[Numbered, list[int]]:
+    """Datagrams by the sequence of their stream, those of each as they came; and where rows begin in which each is
+    where the one before led to, as `take_row` has them."""
+    shared = sequence[of.stream]
+    order = np.argsort(shared, kind="stable")
+    shared, stream, number, step = shared[order], of.stream[order], of.number[order] % MODULUS, of.step[order]
+    follows = (shared[1:] == shared[:-1]) & (step[:-1] >= 0) & ((number + step)[:-1] % MODULUS == number[1:])
+    return Numbered(stream, number, step), np.flatnonzero(np.concatenate(([True], ~follows))).tolist()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from suimon.model.records import Arena, Batch, batch_of, some
 from suimon.telemetry.flow import decoding
-from suimon.telemetry.flow.datagrams import Bytes, Places, Rows, any_of, read
+from suimon.telemetry.flow.datagrams import Bytes, Datagrams, Places, Rows, any_of, read
 from suimon.telemetry.flow.frames import Kind, parse
 
 LEAST_BYTES: Final = 28
@@ -56,11 +56,14 @@ class Samples(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """`counts` are the records of each datagram, in whose order they are; `counters_owner` is the datagram of counters,
-    `broken` are those that lied."""
+    """Of each datagram `number` is that in its sequence, `counts` are its records, in whose order they are, and
+    `unsampled` those of which nobody said how many packets they stand for. `counters_owner` is the datagram of
+    counters; `broken` are those that lied."""
 
     batch: Batch
+    number: NDArray[np.int64]
     counts: NDArray[np.int64]
+    unsampled: NDArray[np.int64]
     counters: NDArray[np.void]
     counters_owner: Places
     broken: NDArray[np.bool_]
@@ -71,21 +74,27 @@ def sub_agent_at(flat: Bytes, begins: Places) -> Places:
     return begins + np.where(read(flat, ">u4", begins + 4) == 2, 24, 12)
 
 
-def decode(flat: Bytes, begins: Places, lengths: Places, arrived_s: NDArray[np.float64], arena: Arena) -> Decoded:
-    """Each datagram has at least LEAST_BYTES. `exporter` is left to the caller."""
+def decode(datagrams: Datagrams, exporter: Places, sampling: NDArray[np.int64], arena: Arena) -> Decoded:
+    """Each datagram has at least LEAST_BYTES, and an exporter; `sampling` is what the operator says of it, 0 for
+    nothing."""
+    flat, arrived_s = datagrams.flat, datagrams.arrived_s
     if decoding.compiled():
-        batch, counts, others, broken = decoding.sampled(flat, begins, lengths, arrived_s, arena)
+        batch, number, counts, unsampled, others, broken = decoding.sampled(datagrams, exporter, sampling, arena)
         counters, counters_owner = _counters(flat, Samples(*others), arrived_s, broken)
-        return Decoded(batch, counts, counters, counters_owner, broken)
-    ends = begins + lengths
+        return Decoded(batch, number, counts, unsampled, counters, counters_owner, broken)
+    begins, ends = datagrams.begins, datagrams.begins + datagrams.lengths
     address = read(flat, ">u4", begins + 4)
     at = sub_agent_at(flat, begins)
+    number = read(flat, ">u4", at + 4).astype(np.int64)
     broken = ((address != 1) & (address != 2)) | (at + 16 > ends)
     said = np.where(broken, 0, read(flat, ">u4", np.minimum(at + 12, ends)))
     samples = _things(flat, _Spans(at + 16, ends, said), _MOST_SAMPLES, broken)
     batch, owner = _flows(flat, samples, arrived_s, broken)
+    batch["exporter"] = exporter[owner]
+    batch["sampling"] = np.where(sampling[owner], sampling[owner], batch["sampling"])
+    counts, unsampled = (np.bincount(each, minlength=len(begins)) for each in (owner, owner[batch["sampling"] == 0]))
     counters, counters_owner = _counters(flat, samples, arrived_s, broken)
-    return Decoded(batch, np.bincount(owner, minlength=len(begins)), counters, counters_owner, broken)
+    return Decoded(batch, number, counts, unsampled, counters, counters_owner, broken)
 
 
 class _Spans(NamedTuple):
