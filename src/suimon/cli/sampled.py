@@ -88,4 +88,4 @@ class Sampled:
 def _tell(tx: Tx, found: Mapping[str, Finding], failed: Mapping[str, Fault]) -> None:
     note_findings(tx, SYSTEM, [*found.values()])
     for name, fault in failed.items():
-        tell_detector(tx, name, "a controller", fault.times, fault.last)
+        tell_detector(tx, name, ("controller", ""), fault.times, fault.last)

@@ -2,18 +2,18 @@
 
 import csv
 import json
-import re
 import sys
-import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import click
 
+from suimon.cli.amounts import scaled
+from suimon.cli.billing import show_month
 from suimon.cli.host import call, id_of
+from suimon.cli.times import moment, seconds
 
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _SHOWN: Final = ("in_bytes", "in_outside_bytes", "out_bytes", "out_outside_bytes")
 _WORDS: Final = ("in", "in, from outside", "out", "out, to outside")
@@ -28,8 +28,10 @@ _WIDTH: Final = 72
 )
 @click.option("--until", default="", help="The same; now if it isn't given.")
 @click.option("--step", default="", help="How long each step lasts (10s, 5m, 1h).")
+@click.option("--month", default="", help="Instead: what a month (2026-10, UTC) came to, for billing; a line for each.")
+@click.option("--by", type=click.Choice(["project", "network", "port"]), help="What --month has lines of; project.")
 @click.option("--json", "as_json", is_flag=True, help="The API's answer.")
-@click.option("--csv", "as_csv", is_flag=True, help="A line for each step.")
+@click.option("--csv", "as_csv", is_flag=True, help="A line for each step, or as --by says.")
 @click.option(
     "--state", type=click.Path(path_type=Path), help="The controller's state directory, for the clouds.yaml in it."
 )
@@ -39,12 +41,19 @@ def usage(kind: str | None, id_: str | None, state: Path | None, **options: Any)
 
     Whoever isn't an operator sees his own project's.
     """
+    if bool(options["month"]) < bool(options["by"]) or (options["month"] and kind):
+        raise click.UsageError("Say --by with --month; a month is told of all projects, networks or ports at once.")
+    if options["month"]:
+        path = f"usage/months/{quote(options['month'], safe='')}?{urlencode({'by': options['by'] or 'project'})}"
+        told = call(state, "GET", path)
+        show_month(told["month"], "json" if options["as_json"] else "csv" if options["as_csv"] else "table")
+        return
     if (kind is None) != (id_ is None):
         raise click.UsageError("Say port, project, network or label, and its id.")
     id_ = id_of(state, kind, id_) if id_ and kind in ("port", "network") else id_
     asked = {f"{'metering_label' if kind == 'label' else kind}_id": id_} if kind else {}
-    asked |= {name: _moment(options[name]) for name in ("since", "until") if options[name]}
-    asked |= {"step": str(_seconds(options["step"]))} if options["step"] else {}
+    asked |= {name: moment(options[name]) for name in ("since", "until") if options[name]}
+    asked |= {"step": str(seconds(options["step"]))} if options["step"] else {}
     told = call(state, "GET", f"usage?{urlencode(asked)}")["usage"]
     if options["as_json"]:
         click.echo(json.dumps(told))
@@ -65,11 +74,11 @@ def lines(told: dict[str, Any]) -> list[str]:
         rates = [step[name] * 8 / told["step_s"] for step in told["steps"]]
         total, mean = told["total"][name], told["total"][name] * 8 / lasted_s
         peak, billed = max(rates), told["percentile_95"][name.removesuffix("_bytes") + "_bps"]
-        figures = f"mean {_scaled(mean)}bit/s, 95 % {_scaled(billed)}bit/s, most {_scaled(peak)}bit/s"
-        shown += [f"{words:18}{_scaled(total)}B; {figures}", f"  {plot(rates)}"]
+        figures = f"mean {scaled(mean)}bit/s, 95 % {scaled(billed)}bit/s, most {scaled(peak)}bit/s"
+        shown += [f"{words:18}{scaled(total)}B; {figures}", f"  {plot(rates)}"]
     unsplit = told["total"]["in_unsplit_bytes"] + told["total"]["out_unsplit_bytes"]
     if unsplit:
-        shown.append(f"of up to {_scaled(unsplit)}B it is not known whether they were from or to outside")
+        shown.append(f"of up to {scaled(unsplit)}B it is not known whether they were from or to outside")
     if uncounted := told.get("uncounted_rules"):
         shown.append(f"not counted, as they are about a prefix: rules {', '.join(uncounted)}")
     return shown
@@ -81,23 +90,3 @@ def plot(rates: list[float]) -> str:
     highest = [max(rates[at : at + together]) for at in range(0, len(rates), together)]
     most = max(highest) or 1.0
     return "".join(_BLOCKS[-(-int(each * 1000) * (len(_BLOCKS) - 1) // max(int(most * 1000), 1))] for each in highest)
-
-
-def _scaled(amount: float) -> str:
-    for unit in ("", "k", "M", "G", "T"):
-        if amount < 1000:
-            return f"{amount:.3g} {unit}"
-        amount /= 1000
-    return f"{amount:.4g} P"
-
-
-def _moment(text: str) -> str:
-    """An age as seconds since 1970; what is none the controller reads."""
-    return str(round(time.time() - _seconds(text))) if re.fullmatch(r"\d+[smhdw]", text) else text
-
-
-def _seconds(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,9})([smhdw]?)", text)
-    if found is None:
-        raise click.BadParameter(f"{text} is no time: write 90s, 30m, 24h or 7d.")
-    return int(found[1]) * _UNITS_S[found[2] or "s"]

@@ -53,6 +53,23 @@ def two_hours(kept: History, *, until: int = 2 * HOUR_S) -> list[Sample]:
     return noted
 
 
+def test_a_clock_that_was_ahead_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    kept = history(tmp_path)
+    noted = two_hours(kept, until=HOUR_S)
+    while kept.roll_up(BEGAN_S + HOUR_S + 3 * HOUR_S):
+        pass
+    kept.forget(BEGAN_S + HOUR_S + 3 * HOUR_S)
+    total = {"ax1": 10**8}
+    for at_s in range(HOUR_S + 30, 3 * HOUR_S, 30):
+        total = {name: value + 1000 for name, value in total.items()}
+        noted += kept.note([told("h1", BEGAN_S + at_s, total)], BEGAN_S + at_s)
+        kept.roll_up(BEGAN_S + at_s)
+    while kept.roll_up(BEGAN_S + 5 * HOUR_S):
+        pass
+    for grain_s in (60, 300, HOUR_S):
+        assert sums(kept.samples("", BEGAN_S - HOUR_S, BEGAN_S + 5 * HOUR_S, grain_s)) == sums(noted), grain_s
+
+
 def test_roll_ups_are_the_sum_of_their_parts_and_are_done_once(tmp_path: Path) -> None:
     kept = history(tmp_path)
     noted = two_hours(kept)

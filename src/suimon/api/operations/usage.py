@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from suimon.api.gate import Gate
-from suimon.api.wire import Call, answer
+from suimon.api.wire import Call, answer, time_of
 from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, Unavailable
 from suimon.model.samples import Sample
@@ -83,8 +83,8 @@ class Usage:
 
     def _window(self, asked: Mapping[str, str]) -> tuple[float, float, int]:
         now_s = self._clock()
-        until_s = _time(asked, "until", now_s)
-        since_s = _time(asked, "since", until_s - _DAY_S)
+        until_s = time_of(asked, "until", now_s)
+        since_s = time_of(asked, "since", until_s - _DAY_S)
         lasts_s = max(until_s - since_s, 1.0)
         step_s = next((each for each in (_FINEST_S, *ROLLED) if lasts_s / each <= _FEW_STEPS), int(_DAY_S))
         text = asked.get("step", str(step_s))
@@ -134,23 +134,6 @@ def _step(step: Step) -> dict[str, Any]:
         "ended": _text(step.ended_s),
         **dict(zip(FIGURES, step.sums, strict=True)),
     }
-
-
-def _time(asked: Mapping[str, str], name: str, default_s: float) -> float:
-    text = asked.get(name)
-    if not text:
-        return default_s
-    try:
-        if text.replace(".", "", 1).isdigit():
-            found = float(text)
-        else:
-            moment = datetime.fromisoformat(text)
-            found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        found = -1.0
-    if not 0 <= found < 1e11:
-        raise BadRequest(f"`{name}` is a time as in ISO 8601 (UTC, if it doesn't say), or seconds since 1970.")
-    return found
 
 
 def _text(time_s: float) -> str:

@@ -1,4 +1,4 @@
-"""What was metered, kept: heads and samples in one transaction, rolled up from readings to minutes to hours.
+"""What was metered, kept: heads and samples in one transaction, rolled up to minutes, to five, and to hours.
 
 A roll-up is the sum of its parts and moves its mark in the same transaction: one that was interrupted is done again
 whole, one that was done is never repeated. Rows of a grain are deleted only when the next one has them.
@@ -20,12 +20,13 @@ from suimon.model.samples import Sample
 from suimon.telemetry.meter.database import Database
 from suimon.telemetry.meter.ledger import HostHead, Told, added, advance, figures
 from suimon.telemetry.meter.packing import Whose, pack, unpack, unpack_roster
-from suimon.telemetry.meter.tables import HEADS, MARKS, PRESENCE, ROSTERS, SAMPLES
+from suimon.telemetry.meter.tables import HEADS, MARKS, MONTHS, PRESENCE, ROSTERS, SAMPLES
 
 READ: Final = 0
 """The grain of readings, as they came."""
-ROLLED: Final = (60, 3600)
+ROLLED: Final = (60, 300, 3600)
 """The grains that are made of the one before, in seconds."""
+_CLOSED: Final = "closed"
 _SEEN_EVERY_MS: Final = 6 * 3600 * 1000
 """How late a last sight may be told."""
 _AT_ONCE: Final = 60
@@ -33,17 +34,22 @@ _AT_ONCE: Final = 60
 
 
 class Config(msgspec.Struct, frozen=True):
-    """How long each grain is kept. `settled_s` after a span's end nothing is added to it any more."""
+    """How long each grain is kept. `settled_s` after a span's end nothing is added to it any more.
+
+    Five minutes are those of a month and the one before, and are kept until their month is closed in any case.
+    """
 
     keep_read_s: float = 6 * 3600.0
     keep_minutes_s: float = 8 * 86400.0
+    keep_fives_s: float = 64 * 86400.0
     keep_hours_s: float = 3 * 366 * 86400.0
     settled_s: float = 90.0
     latest_s: float = 30.0
     """A reading that comes later than this after it was made, counts as made so long ago."""
 
     def kept_s(self, grain_s: int) -> float:
-        return {READ: self.keep_read_s, ROLLED[0]: self.keep_minutes_s}.get(grain_s, self.keep_hours_s)
+        finer = {READ: self.keep_read_s, ROLLED[0]: self.keep_minutes_s, ROLLED[1]: self.keep_fives_s}
+        return finer.get(grain_s, self.keep_hours_s)
 
 
 class History:
@@ -90,8 +96,12 @@ class History:
                 until_ms = min(last_ms, mark_ms + _AT_ONCE * span_ms)
                 if until_ms > mark_ms:
                     self._roll(connection, (fine, coarse), mark_ms, until_ms)
-                    connection.execute(update(MARKS).where(MARKS.c.name == str(coarse)).values(at_ms=until_ms))
                     more = more or until_ms < last_ms
+                elif until_ms < mark_ms:  # The clock was ahead: what comes until then has to be in it, too.
+                    early = SAMPLES.c.grain_s == coarse, SAMPLES.c.ended_ms > until_ms
+                    connection.execute(delete(SAMPLES).where(*early))
+                if until_ms != mark_ms:
+                    connection.execute(update(MARKS).where(MARKS.c.name == str(coarse)).values(at_ms=until_ms))
                 settled_ms = until_ms
         return more
 
@@ -102,6 +112,8 @@ class History:
                 oldest_ms = round((now_s - self.config.kept_s(grain)) * 1000)
                 if coarser:
                     oldest_ms = min(oldest_ms, _mark(connection, str(coarser)))
+                if grain == ROLLED[1]:
+                    oldest_ms = min(oldest_ms, _mark(connection, _CLOSED))
                 old = SAMPLES.c.grain_s == grain, SAMPLES.c.ended_ms <= oldest_ms
                 connection.execute(delete(SAMPLES).where(*old))
             connection.execute(delete(ROSTERS).where(ROSTERS.c.id.not_in(select(SAMPLES.c.roster))))
@@ -132,10 +144,38 @@ class History:
                 since_ms = max(since_ms, until_ms)
         return found
 
-    def settled_s(self) -> float:
+    def settled_s(self, grain_s: int = ROLLED[0]) -> float:
         """Up to where minutes are complete: nothing is added to what ended before any more. 0: none are."""
         with self._database.transaction(reading=True) as connection:
-            return _mark(connection, str(ROLLED[0])) / 1000
+            return _mark(connection, str(grain_s)) / 1000
+
+    def began_s(self) -> float:
+        """Since when there is metering. 0: there is none."""
+        with self._database.transaction(reading=True) as connection:
+            return _mark(connection, "began") / 1000
+
+    def closed_s(self) -> float:
+        """Up to where months are closed. 0: none is."""
+        with self._database.transaction(reading=True) as connection:
+            return _mark(connection, _CLOSED) / 1000
+
+    def closed_months(self) -> list[str]:
+        with self._database.transaction(reading=True) as connection:
+            return list(connection.execute(select(MONTHS.c.month).order_by(MONTHS.c.month)).scalars())
+
+    def closed_month(self, name: str) -> bytes | None:
+        """What `close_month` was told, if it was."""
+        with self._database.transaction(reading=True) as connection:
+            body = connection.execute(select(MONTHS.c.body).where(MONTHS.c.month == name)).scalar()
+        return None if body is None else zlib.decompress(body)
+
+    def close_month(self, name: str, body: bytes, until_s: float) -> None:
+        """Keep what a month came to for good, and that all months until then are closed. Once: the first one stays."""
+        with self._writing() as connection:
+            row = {"month": name, "body": zlib.compress(body)}
+            connection.execute(_insert(connection, MONTHS).values(row).on_conflict_do_nothing())
+            until_ms = max(_mark(connection, _CLOSED, 0), round(until_s * 1000))
+            connection.execute(update(MARKS).where(MARKS.c.name == _CLOSED).values(at_ms=until_ms))
 
     def heads(self) -> dict[str, HostHead]:
         """By host, what was ever metered."""

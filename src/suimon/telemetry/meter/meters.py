@@ -18,6 +18,7 @@ import structlog
 
 from suimon.model.counts import Drops, Metered, Reading
 from suimon.model.samples import Dropped, Sample
+from suimon.telemetry.meter.closing import Months
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import History
 from suimon.telemetry.meter.ledger import Told
@@ -41,14 +42,19 @@ class Config(msgspec.Struct, frozen=True):
     """What hosts tell within that time is written in one transaction."""
     retry_s: float = 10.0
     tidy_s: float = 60.0
+    breath_s: float = 0.5
+    """Between two pieces of a month that is closed: there is no hurry."""
 
 
 class Meters:
-    """`take` is told of readings; `run` writes them; `tidy` rolls up and forgets, in one controller of several."""
+    """`take` is told of readings; `run` writes them; `tidy` rolls up, forgets and closes months, in one controller of
+    several.
+    """
 
     def __init__(self, config: Config, history: History, clock: Callable[[], float] = time.time) -> None:
         self._config = config
         self._history = history
+        self.months = Months(history)
         self._clock = clock
         self._waiting: dict[str, Told] = {}
         self._last: list[Told] = []
@@ -116,11 +122,21 @@ class Meters:
 
     async def tidy(self) -> None:
         """Until cancelled. For one process at a time (store.leases)."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._roll_up())
+            tasks.create_task(self._close())
+
+    async def _roll_up(self) -> Never:
         while True:
             while await self._try("roll_up", lambda: self._history.roll_up(self._clock())):
                 pass
             await self._try("forget", lambda: self._history.forget(self._clock()))
             await asyncio.sleep(self._config.tidy_s if not self.trouble else self._config.retry_s)
+
+    async def _close(self) -> Never:
+        while True:
+            more = await self._try("close", lambda: self.months.close(self._clock()))
+            await asyncio.sleep(self._config.breath_s if more else self._config.tidy_s)
 
     async def ask(self, question: Callable[[History], T]) -> T:
         """In a thread. Raises `database.Trouble`."""

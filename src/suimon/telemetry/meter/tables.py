@@ -28,7 +28,7 @@ SAMPLES: Final = Table(
     Column("body", LargeBinary, nullable=False),
     Index("meter_samples_by_time", "grain_s", "ended_ms"),
 )
-"""What passed until `ended_ms`: a reading's samples (grain 0), or their sums over a minute or an hour."""
+"""What passed until `ended_ms`: a reading's samples (grain 0), or their sums over a minute, five, or an hour."""
 
 ROSTERS: Final = Table(
     "meter_rosters", METADATA, Column("id", LargeBinary, primary_key=True), Column("body", LargeBinary, nullable=False)
@@ -50,4 +50,14 @@ MARKS: Final = Table(
     Column("name", Text, primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
 )
-"""`began`: since when there is metering. `60`, `3600`: up to where that grain is complete."""
+"""`began`: since when there is metering. `60`, `300`, `3600`: up to where that grain is complete. `closed`: up to where
+months are.
+"""
+
+MONTHS: Final = Table(
+    "meter_months",
+    METADATA,
+    Column("month", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""Months that are closed: a `months.Statement` each, written once and never changed or forgotten."""

@@ -15,7 +15,7 @@ from suimon.telemetry.meter.history import READ, ROLLED, History
 Amounts = Mapping[tuple[str, str], tuple[int, int, int, int]]
 """By port and project: bytes in, out, in from outside, out to outside."""
 _MINUTE_S: Final = ROLLED[0]
-_HOUR_S: Final = ROLLED[1]
+_HOUR_S: Final = ROLLED[-1]
 _LONG_S: Final = 6 * 3600.0
 """From here on a time begins with a full hour, below with a full minute."""
 _AT_ONCE_S: Final = 600
