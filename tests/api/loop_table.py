@@ -156,6 +156,8 @@ LOOP = [
     LoopCall("DELETE", "collectors/{}", status=204, new=collector),
     # Nothing meters, and nothing collects, in this cloud; whose numbers one gets is in test_usage and test_questions.
     LoopCall("GET", "usage", LETTERS, 503),
+    LoopCall("GET", "usage/months", LETTERS, 503),
+    LoopCall("GET", "usage/months/{}", LETTERS, 503, new=lambda _: "2026-10"),
     LoopCall("GET", "flows", LETTERS, 503),
 ]
 LISTS = {"restrictions": restriction, "findings": finding, "incidents": incident, "subscribers": subscriber}

@@ -313,6 +313,19 @@ def test_health_fails_when_the_store_does_not_answer(shared_cloud: Cloud, monkey
     assert told.status == 503 and "did not answer" in told.json["reason"]
 
 
+def test_a_database_that_is_away_is_told_who_asks_for_health_by_a_line(
+    shared_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise Unavailable("The database can't be reached.")
+
+    monkeypatch.setattr(shared_cloud.store, "read", away)
+    with structlog.testing.capture_logs() as logs:
+        told = shared_cloud.call("GET", "/healthz")
+    assert (told.status, told.json["reason"]) == (503, "The database can't be reached.")
+    assert [log.get("exc_info") for log in logs if log["event"].startswith("store_un")] == [None]
+
+
 def things_of(cloud: Cloud, owner: Account) -> dict[str, str]:
     """One of each kind of the tenant's that others are made of, by collection; test_matrix.py has all kinds."""
 

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from suimon.model.actor import SYSTEM
 from suimon.model.incidents import Incident
 from suimon.resources.incidents import Line, open_incident
@@ -82,6 +84,19 @@ def test_tenants_tell_nothing_and_see_their_half(cloud: Cloud) -> None:
     for path in ("report?month=2026-11", "rulebook", "rulebook/versions", "rulebook/versions/1", "breaker"):
         assert ask(cloud, "GET", path, token=alice.token).status == 403, path
     assert ask(cloud, "PUT", "rulebook", {"text": "", "why": "x"}, alice.token).status == 403
+
+
+def test_who_an_incident_is_not_about_may_not_know_of_it(cloud: Cloud) -> None:
+    alice, bert = cloud.account("alice"), cloud.account("bert")
+    id_ = incident(cloud, alice.project_id)
+    assert [ask(cloud, "GET", f"incidents/{id_}", token=who.token).status for who in (alice, bert)] == [200, 404]
+    assert ask(cloud, "GET", "incidents/i2").status == 404
+    assert ask(cloud, "POST", "incidents/i2/approve", {"why": "x"}).status == 404
+    made = cloud.run(cloud.store.read(lambda tx: tx.get(Incident, id_)))
+    hidden = msgspec.structs.replace(made, id="i3")
+    lines = [Line("decision", "refuse: a port of the cloud's own", {"verdict": "refuse"})]
+    cloud.run(cloud.store.write(lambda tx: open_incident(tx, SYSTEM, hidden, lines), SYSTEM))
+    assert [ask(cloud, "GET", "incidents/i3", token=token).status for token in ("", alice.token)] == [200, 404]
 
 
 def test_a_rulebook_has_versions(cloud: Cloud) -> None:

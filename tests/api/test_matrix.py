@@ -133,6 +133,7 @@ def test_a_list_has_what_one_sees_and_no_more(stage: Stage, key: str) -> None:
 OPERATIONS = [
     ("GET", "hosts", 200),
     ("GET", "hosts/{}", 200),
+    ("GET", "hosts/{}/events", 200),
     ("POST", "hosts/tokens", 201),
     ("POST", "hosts/{}/accept", 200),
     ("GET", "hosts/{}/drain", 200),

@@ -1,12 +1,14 @@
 """Hosts through the operations API: for admins, and only what was reported."""
 
+import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from suimon.distribution.presence import HostState
 from suimon.model.actor import SYSTEM
-from suimon.model.view import Join
+from suimon.model.view import Drift, Join
 from suimon.resources import hosts
 from tests.api.cloud import Cloud
 
@@ -35,6 +37,27 @@ def test_a_host_is_listed_with_what_it_reported(cloud: Cloud) -> None:
     assert second.items() >= {"name": "hv2", "up": False, "tunnel_ip": "192.0.2.2", "physnets": ["public"]}.items()
     shown = cloud.call("GET", "/operations/v1/hosts/hv1", token=cloud.admin.token).json["host"]
     assert shown == first and "credential_hash" not in shown
+
+
+def test_the_trail_of_a_host_is_told_by_time_and_kind(cloud: Cloud) -> None:
+    joined(cloud, "hv1", "192.0.2.1")
+    drifts = [Drift("port/p", missing=1, id=f"e{hours}", age_s=hours * 3600.0) for hours in range(4)]
+    removal = Drift("bridge/b", id="gone", kind="removal", by="root (uid 0): suimon agent clean", age_s=9e4)
+    cloud.run(cloud.store.write(lambda tx: hosts.note_events(tx, "hv1", [*drifts, removal]), SYSTEM))
+
+    def told(query: str, host: str = "hv1") -> Any:
+        return cloud.call("GET", f"/operations/v1/hosts/{host}/events{query}", token=cloud.admin.token)
+
+    assert [each["id"] for each in told("").json["events"]] == ["e0", "e1", "e2", "e3", "gone"]
+    now_s = time.time()
+    window = f"?since={now_s - 9000}&until={now_s - 1800}"
+    assert [each["id"] for each in told(window).json["events"]] == ["e1", "e2"]
+    (gone,) = told("?kind=removal").json["events"]
+    assert gone.items() >= {"host": "hv1", "owner": "bridge/b", "author": removal.by, "repaired": True}.items()
+    assert [each["id"] for each in told("?limit=1").json["events"]] == ["e0"]
+    for query in ("?kind=other", "?since=yesterday", "?limit=0", "?before=1"):
+        assert told(query).status == 400, query
+    assert told("", "hv9").status == 404
 
 
 def test_accept_and_remove(cloud: Cloud) -> None:
@@ -72,6 +95,7 @@ def test_tenants_see_and_do_nothing_here(cloud: Cloud) -> None:
     for method, path in (
         ("GET", "hosts"),
         ("GET", "hosts/hv1"),
+        ("GET", "hosts/hv1/events"),
         ("DELETE", "hosts/hv1"),
         ("POST", "hosts/hv1/accept"),
         ("POST", "hosts/tokens"),

@@ -184,3 +184,22 @@ def test_usage_as_lines_numbers_and_a_plot(operator: Operator) -> None:
     assert head.endswith("in steps of 60 s") and len(lines) == 8
     assert [line.strip() for line in lines[1::2]] == [""] * 4, "of nothing there is nothing to plot"
     assert operator.typed("usage", "port").exit_code == 2
+    assert operator.typed("usage", "--by", "port").exit_code == 2
+    assert "Nothing was metered in 2020-01" in operator.refusal("usage", "--month", "2020-01", "--by", "port")
+
+
+def test_a_dry_run_says_what_would_be_and_why_not(operator: Operator, tmp_path: Path) -> None:
+    operator.said("rulebook", "put", rules(tmp_path, "dry_run"), "--why", "a test")
+    operator.said("breaker", "open", "--why", "maintenance")
+    port = operator.find("dry")
+
+    def look() -> list[str]:
+        return [line for line in operator.said("incidents").splitlines() if port in line]
+
+    (line,) = awaited(look)
+    assert line.endswith("  ask: the breaker is open: maintenance")
+    _, *story = operator.said("incidents", line.split()[0]).splitlines()
+    assert story[-1].endswith("would ask: the breaker is open: maintenance")
+    operator.said("breaker", "close", "--why", "done")
+    told = operator.said("report", "--month", f"{datetime.now(UTC):%Y-%m}").splitlines()
+    assert int(dict(re.split(" {2,}", row)[:2] for row in told[2:])["would have asked (dry run)"]) >= 1

@@ -20,7 +20,7 @@ from suimon.model.actor import SYSTEM
 from suimon.model.collectors import MappedPort, Peer, Service, Talk, Window
 from suimon.model.records import FROM_GUEST, TO_GUEST, joined
 from suimon.resources import collectors
-from suimon.resources.alarms import tell_clock
+from suimon.resources.alarms import clear, tell_clock, tell_detector
 from suimon.resources.breaker import open_breaker
 from tests.enforcement.policed import Policed
 from tests.enforcement.recorders import Recorder
@@ -188,3 +188,10 @@ def test_alarms_of_the_last_day_are_facts(policed: Policed) -> None:
     policed.clock_ahead(timedelta(hours=5))
     gather(policed, source)
     assert policed.rows("alarms") == [("breaker-open", "controller", "")]
+    policed.write(lambda tx: tell_detector(tx, "udp_flood", ("collector", "c1"), 1, "x"), SYSTEM)
+    gather(policed, source)
+    assert ("detector-failed", "collector", "c1") in policed.rows("alarms")
+    policed.clock_ahead(timedelta(hours=2))
+    policed.write(clear, SYSTEM)
+    gather(policed, source)
+    assert policed.rows("alarms") == [("breaker-open", "controller", "")], "the other one is over"

@@ -168,6 +168,11 @@ def test_mail_relay(policed: Policed) -> None:
         wanted = {**block, "target_kind": "port", "target": default, "direction": direction}
         policed.write(lambda tx, wanted=wanted: create_restrictions(tx, ADMIN, [wanted]))  # type: ignore[misc]
         assert policed.rows("mail_relay") == ([(default, "red")] if direction == "ingress" else [])
+    sub = policed.port(inside)["id"]
+    assert policed.rows("mail_relay") == [(sub, "red")]
+    seat = {"port_id": sub, "segmentation_type": "vlan", "segmentation_id": 7}
+    policed.create("trunks", port_id=default, sub_ports=[seat])
+    assert policed.rows("mail_relay") == []
     policed.write(lambda tx: policies.change_policy(tx, ADMIN, "mail_relay", FORBIDS))
     with refused("PolicyForbids", "lets_out("):
         policed.port(inside)

@@ -115,15 +115,16 @@ def test_how_full_networks_are(world: World) -> None:
 def test_a_host_is_silent_while_nothing_is_heard_of_it(world: World, ids: dict[str, str]) -> None:
     """Those who lead routers out with it are told when that turns, and else nothing is written."""
 
-    def silent() -> list[str]:
-        world.write(lambda tx: hosts.note_silent(tx, timedelta(minutes=2)))
+    def silent(*leading: str) -> list[str]:
+        world.write(lambda tx: hosts.note_silent(tx, timedelta(minutes=2), leading))
         return [host.name for host in world.read(lambda tx: tx.select(Host, {"silent": True}))]
 
     world.write(lambda tx: hosts.note_seen(tx, {"hv1"}))
-    assert silent() == []
+    assert silent() == silent("hv1") == []
     world.clock_ahead(timedelta(minutes=2, seconds=1))
     assert silent() == ["hv1"]
     before = world.read(lambda tx: tx.position())
     assert silent() == ["hv1"] and world.read(lambda tx: tx.position()) == before
     world.write(lambda tx: hosts.note_seen(tx, {"hv1"}))
-    assert silent() == []
+    assert silent() == silent("hv2") == ["hv1"], "it is there, but doesn't lead out yet"
+    assert silent("hv1", "hv2") == []

@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from suimon.model.actor import Actor
+from suimon.model.findings import Subject
 from suimon.model.settings import Settings
 from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
 from suimon.resources.incidents import list_incidents
+from suimon.resources.places import place_of
+from suimon.resources.registry import RESOURCES
 from suimon.resources.restrictions import RESTRICTIONS, SPEC
 from tests.resources.world import ADMIN, ALICE, ANN, BOB, NOBODY, Body, World, refused
 
@@ -73,6 +76,24 @@ def test_of_a_network_also_the_guests_on_it_see_it_and_of_an_outside_address_nob
         for each in (of_network, outside):
             with refused("RestrictionNotFound"):
                 shown(world, each.id, who)
+
+
+def test_of_a_trunk_s_parent_also_the_owner_of_a_subport_sees_it(world: World) -> None:
+    shared = world.network(ADMIN, shared=True)
+    parent, sub = world.port(shared)["id"], world.port(shared, BOB)["id"]
+    made, of_sub = restrict(world, "port", parent), restrict(world, "port", sub)
+    given = {"port_id": sub, "segmentation_type": "vlan", "segmentation_id": 7}
+    trunk = world.create("trunks", by=ADMIN, port_id=parent, sub_ports=[])["id"]
+    with refused("RestrictionNotFound"):
+        shown(world, made.id, BOB)
+    act = RESOURCES["trunks"].actions["add_subports"]
+    world.write(lambda tx: act(tx, ADMIN, trunk, {"sub_ports": [given]}))
+    assert shown(world, made.id, BOB)["target"] == parent
+    with refused("RestrictionNotFound"):
+        shown(world, of_sub.id, ALICE)
+    place = world.read(lambda tx: place_of(tx, Subject("port", parent)))
+    assert (place.ports, place.port_ids, place.project_id) == (2, {parent, sub}, "red")
+    assert world.read(lambda tx: place_of(tx, Subject("port", sub))).port_ids == {sub}
 
 
 @pytest.mark.parametrize("who", [ALICE, ANN, BOB, Actor("boss", "red", frozenset({"manager"}))])

@@ -7,7 +7,7 @@ from suimon.detection.records import OF_RECORDS
 from suimon.detection.thresholds import Thresholds
 from suimon.model.errors import BadRequest
 from suimon.model.findings import DETECTORS
-from suimon.model.rulebook import Rulebook
+from suimon.model.rulebook import Rulebook, measure_of
 from suimon.resources.rule_file import MOST_BYTES, read_rulebook, require_dry_first
 
 GOOD = """\
@@ -25,6 +25,14 @@ usage:
     for: {tags: ['operator:metered']}
     do: {kind: rate_limit, rate_kbps: 10000, lasts_h: 24}
 """
+
+
+def require_refused(book: str, change: tuple[str, str], place: str, words: str) -> None:
+    assert change[0] in book
+    with pytest.raises(BadRequest) as caught:
+        read_rulebook(book.replace(*change, 1))
+    assert caught.value.message.startswith(place), caught.value.message
+    assert words in caught.value.message
 
 
 def test_what_is_not_said_has_its_default() -> None:
@@ -65,11 +73,56 @@ def test_what_is_not_said_has_its_default() -> None:
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(old: str, new: str, place: str, words: str) -> None:
-    assert old in GOOD
-    with pytest.raises(BadRequest) as caught:
-        read_rulebook(GOOD.replace(old, new, 1))
-    assert caught.value.message.startswith(place), caught.value.message
-    assert words in caught.value.message
+    require_refused(GOOD, (old, new), place, words)
+
+
+STEPS = GOOD.replace(
+    "port_min: 25, lasts_h: 1}\n",
+    """port_min: 25, lasts_h: 1}
+    then:
+      - {at: 2, do: {kind: rate_limit, rate_kbps: 64, direction: both, lasts_h: 6}}
+      - {at: 4, do: {kind: quarantine, lasts_h: 24}}
+""",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ("at: 2", "at: 1", "line 10, column 10", ">= 2"),
+        ("at: 2, ", "", "line 10, column 9", "missing required field `at`"),
+        ("at: 2", "from: 2, at: 2", "line 10, column", "unknown field `from`"),
+        ("at: 4", "at: 2", "line 11, column 10", "later time"),
+        (
+            "kind: quarantine, lasts_h: 24",
+            "kind: rate_limit, rate_kbps: 64, direction: both, lasts_h: 6",
+            "line 11, column 17",
+            "no other measure",
+        ),
+        ("kind: quarantine", "kind: packet_rate_limit", "line 11, column 17", "needs rate_kbps"),
+        ("lasts_h: 6", "lasts_h: 169", "line 10, column 17", "longest_h"),
+        ("detector: mass_mail", "detector: mass_mail\n    role: victim", "line 9, column 5", "outside-address"),
+    ],
+)
+def test_what_is_wrong_with_harsher_measures_is_told_with_its_place(old: str, new: str, place: str, words: str) -> None:
+    require_refused(STEPS, (old, new), place, words)
+
+
+def test_a_step_of_a_victim_s_rule_is_no_quarantine_either() -> None:
+    victims = STEPS.replace("detector: mass_mail", "detector: mass_mail\n    role: victim").replace(
+        "port_min: 25, lasts_h: 1}", "port_min: 25, direction: ingress, lasts_h: 1}"
+    )
+    with pytest.raises(BadRequest, match=r"^line 12, column 17.*outside-address"):
+        read_rulebook(victims)
+    assert read_rulebook(victims.replace("kind: quarantine", "kind: packet_rate_limit, rate_kpps: 1, direction: both"))
+
+
+@pytest.mark.parametrize(
+    ("times", "kind"), [(1, "port_block"), (2, "rate_limit"), (3, "rate_limit"), (4, "quarantine"), (99, "quarantine")]
+)
+def test_which_measure_is_taken(times: int, kind: str) -> None:
+    rule = read_rulebook(STEPS).rules[0]
+    assert measure_of(rule, times).kind == kind
 
 
 def test_a_rule_that_waits_for_what_never_comes_is_refused_when_it_is_written() -> None:
@@ -115,6 +168,7 @@ ACTING = GOOD.replace("    do:", "    mode: act\n    do:")
     [
         ("port_min: 25", "port_min: 1", "do"),
         ("lasts_h: 24", "lasts_h: 23", "do"),
+        ("port_min: 25, lasts_h: 1}", "port_min: 25, lasts_h: 1}\n    then: [{at: 2, do: {kind: quarantine}}]", "then"),
         ("detector: mass_mail", "detector: udp_flood", "detector"),
         ("detector: mass_mail", "detector: mass_mail\n    confidence: 0.8", "confidence"),
         ("tags: ['operator:metered']", "everyone: true", "for"),

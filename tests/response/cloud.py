@@ -66,7 +66,9 @@ class Senses:
         self.about.append(finding.id if finding else None)
         return self.bitten
 
-    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
+    async def goes_on(
+        self, finding: Finding, place: Place, wanted: Mapping[str, object], *, reported: bool
+    ) -> bool | None:
         self.asked += 1
         return self.tries
 

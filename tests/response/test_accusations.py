@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import pytest
 
-from suimon.detection.thresholds import Thresholds
+from suimon.detection.thresholds import Thresholds, read
 from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding, Role, Subject, Suggestion
 from suimon.model.questions import Look, Traced
 from suimon.model.rulebook import Place, UsageRule
-from suimon.response.accusations import Accusation, accused, imposed, judged, tried, verified
+from suimon.response.accusations import DEFAULTS, Accusation, accused, goes_on, imposed, judged, kinds_by, verified
 from suimon.response.asked import Asked
 from suimon.response.senses import Looked, Rate, Verification
 
@@ -63,34 +63,47 @@ def test_of_a_scan_of_hosts_the_service_that_it_tries_is_looked_for() -> None:
     assert accused(said) == Accusation("sessions", "egress", 10.0, 6, 23, 10.0)
 
 
-def test_less_than_the_detector_calls_an_attack_is_none_whatever_is_said() -> None:
-    """By the detectors' own defaults. Of reflection, packets are as long as Ethernet's may be."""
-    own, kbits = Thresholds(), 1500 * 8 / 1000
-    flood, mirrored = own.udp_flood, own.reflection
-    least = {
-        ("mass_mail", "source"): min(own.mass_mail.sessions, own.mass_mail.servers) / own.mass_mail.window_s,
-        ("brute_force", "source"): own.brute_force.sessions / own.brute_force.window_s,
-        ("brute_force", "victim"): own.brute_force.sessions / own.brute_force.window_s,
-        ("port_scan", "source"): own.port_scan.l4_ports / own.port_scan.window_s,
-        ("host_scan", "source"): own.host_scan.hosts / own.host_scan.window_s,
-        ("syn_flood", "source"): own.syn_flood.out_syn_per_s,
-        ("syn_flood", "victim"): own.syn_flood.in_syn_per_s,
-        ("udp_flood", "source"): flood.out_kpps * 1000,
-        ("udp_flood", "victim"): flood.in_kpps * 1000,
-        ("reflection", "source"): mirrored.source_kbps / kbits,
-        ("reflection", "victim"): mirrored.victim_kbps / kbits,
-        ("heavy_traffic", "source"): own.heavy_traffic.least_kbps,
-        ("heavy_traffic", "victim"): own.heavy_traffic.least_kbps,
-        ("forging", "source"): own.forging.packets / own.forging.window_s,
+NEEDED = {
+    ("mass_mail", "source"): 40 / 30,
+    ("brute_force", "source"): 1.0,
+    ("brute_force", "victim"): 1.0,
+    ("port_scan", "source"): 10.0,
+    ("host_scan", "source"): 10.0,
+    ("syn_flood", "source"): 2_000.0,
+    ("syn_flood", "victim"): 4_000.0,
+    ("udp_flood", "source"): 20_000.0,
+    ("udp_flood", "victim"): 20_000.0,
+    ("reflection", "source"): 5_000 / 12,
+    ("reflection", "victim"): 20_000 / 12,
+    ("heavy_traffic", "source"): 100_000.0,
+    ("heavy_traffic", "victim"): 100_000.0,
+    ("forging", "source"): 5.0,
+}
+"""By the detectors' own defaults. Of reflection, packets are as long as Ethernet's may be."""
+
+
+@pytest.mark.parametrize("times", [1.0, 0.5, 2.0])
+def test_less_than_the_detector_calls_an_attack_is_none_whatever_is_said(times: float) -> None:
+    """Whoever lowers a threshold lowers what is needed, and whoever raises it raises that."""
+    assert {name for name, _ in NEEDED} == set(Thresholds.__struct_fields__)
+    so_many = {
+        **{"mass_mail": {"servers": 40}, "brute_force": {"sessions": 60}, "port_scan": {"l4_ports": 100}},
+        **{"host_scan": {"hosts": 100}, "syn_flood": {"out_syn_per_s": 2000, "in_syn_per_s": 4000}},
+        **{"udp_flood": {"out_kpps": 20, "in_kpps": 20}, "heavy_traffic": {"least_kbps": 100_000}},
+        **{"reflection": {"source_kbps": 5000, "victim_kbps": 20_000}, "forging": {"packets": 300}},
     }
-    assert {name for name, _ in least} == set(Thresholds.__struct_fields__)
+    text = "\n".join(
+        f"{name}: {{{', '.join(f'{key}: {most * times:.0f}' for key, most in each.items())}}}"
+        for name, each in so_many.items()
+    )
+    kinds = kinds_by(read(text)) if times != 1.0 else DEFAULTS
     said = dict.fromkeys(
         ("sessions", "l4_ports", "hosts", "syn_per_s", "packets_per_s", "answers_packets_per_s", "kbps"), 0.001
     )
-    for (name, role), needed in least.items():
+    for (name, role), needed in NEEDED.items():
         port = 22.0 if name == "brute_force" else 25.0
-        accusation = accused(finding(name, role, window_s=1.0, l4_port=port, **said))  # type: ignore[arg-type]
-        assert accusation and accusation.needed_per_s == pytest.approx(needed), name
+        accusation = accused(finding(name, role, window_s=1.0, l4_port=port, **said), kinds)  # type: ignore[arg-type]
+        assert accusation and accusation.needed_per_s == pytest.approx(needed * times), name
 
 
 def test_the_ports_are_those_of_the_detectors() -> None:
@@ -199,10 +212,40 @@ def test_a_limit_of_many_ports_is_one_for_each(most: int, *, bites: bool) -> Non
     assert found and found.bites is bites
 
 
-def test_who_is_blocked_and_knocks_goes_on() -> None:
-    assert tried(MAIL, [with_(QUIET, restricted_out=13)])
-    assert not tried(MAIL, [with_(QUIET, restricted_out=12)])
-    assert tried(FLOOD, [with_(QUIET, sent_packets=40_000, restricted_out=40_000)])
+FELT = with_(QUIET, restricted_out=1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "accusation", "seen", "reported", "so"),
+    [
+        ({"kind": "port_block"}, MAIL, with_(QUIET, restricted_out=13), False, True),
+        ({"kind": "port_block"}, MAIL, with_(QUIET, sessions=13), False, True),
+        ({"kind": "port_block"}, MAIL, with_(QUIET, restricted_out=12), True, False),
+        # Who says less by and by can't keep anybody restricted by that.
+        ({"kind": "port_block"}, with_(MAIL, per_s=0.1, least_per_s=40 / 30), FELT, True, False),
+        ({"kind": "port_block"}, with_(MAIL, per_s=0.1, least_per_s=40 / 30), with_(FELT, sessions=1), True, True),
+        ({"kind": "quarantine"}, FLOOD, with_(QUIET, sent_packets=40_000, restricted_out=40_000), False, True),
+        ({"rate_kbps": 100}, FLOOD, with_(QUIET, sent_packets=10_000), False, True),
+        ({"rate_kpps": 1}, TOWARDS, with_(QUIET, received_packets=1_000, restricted_in=9_000), False, True),
+        ({"rate_kpps": 1}, TOWARDS, with_(QUIET, received_packets=1_000, restricted_in=8_999), True, False),
+        # What is shaped is not counted when it is dropped: its limit has to be used, and it has to be told.
+        ({"rate_kbps": 100}, TOWARDS, with_(QUIET, received_packets=9, received_bytes=6_250), True, True),
+        ({"rate_kbps": 100}, TOWARDS, with_(QUIET, received_packets=9, received_bytes=6_240), True, False),
+        ({"rate_kbps": 100}, TOWARDS, with_(QUIET, received_packets=9, received_bytes=12_500), False, False),
+        ({"rate_kbps": 100}, with_(MAIL, direction="ingress"), with_(QUIET, sessions=13), False, True),
+        # What says no figure has to be felt, and told.
+        ({"kind": "quarantine"}, None, FELT, True, True),
+        ({"kind": "quarantine"}, None, with_(QUIET, restricted_in=1), True, True),
+        ({"kind": "quarantine"}, None, FELT, False, False),
+        ({"kind": "quarantine"}, None, with_(QUIET, sent_packets=99), True, False),
+        ({"rate_kpps": 1}, None, with_(QUIET, sent_packets=500), True, True),
+        ({"rate_kpps": 1}, None, with_(QUIET, sent_packets=499), True, False),
+    ],
+)
+def test_who_is_restricted_goes_on_when_his_host_counts_it(
+    wanted: dict[str, object], accusation: Accusation | None, seen: Activity, *, reported: bool, so: bool
+) -> None:
+    assert goes_on(wanted, accusation, [seen], reported=reported) is so
 
 
 class Samples:
@@ -216,8 +259,10 @@ class Samples:
     ) -> Verification | None:
         raise AssertionError
 
-    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
-        raise AssertionError
+    async def goes_on(
+        self, finding: Finding, place: Place, wanted: Mapping[str, object], *, reported: bool
+    ) -> bool | None:
+        return None
 
     async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         raise AssertionError
@@ -242,7 +287,7 @@ class Host:
 
 
 def place(ports: int = 1) -> Place:
-    return Place(target=Subject("port", "p1"), ports=ports, bound={f"p{n}": f"h{n}" for n in range(1, ports + 1)})
+    return Place(target=Subject("project", "p"), ports=ports, bound={f"p{n}": f"h{n}" for n in range(1, ports + 1)})
 
 
 SPAM = finding(sessions=500, window_s=10, l4_port=25)
@@ -313,6 +358,18 @@ def test_the_ports_hosts_are_asked_and_believed() -> None:
     assert asyncio.run(Asked(Host(QUIET), Samples(), Samples().offsets).look(SPAM, place())).holds is False
 
 
+def test_of_a_trunk_the_parent_is_accused_by_itself_and_held_with_its_subports() -> None:
+    """Its interface counts what they send, too."""
+    trunk = Place(target=Subject("port", "p1"), ports=2, bound={"p1": "h1", "p2": "h1"})
+    asked = Asked(host := Host(with_(QUIET, sessions=50, restricted_out=9)), Samples(), Samples().offsets)
+    assert asyncio.run(asked.look(SPAM, trunk)).holds and asyncio.run(
+        asked.goes_on(SPAM, trunk, MAIL_BLOCK, reported=True)
+    )
+    assert host.asked == [("h1", "p1")] * 2
+    bites = asyncio.run(asked.bites(None, trunk, MAIL_BLOCK, []))
+    assert bites and not bites.bites and host.asked[2:] == [("h1", "p1"), ("h1", "p2")]
+
+
 @pytest.mark.parametrize(
     ("seen", "ports", "why"),
     [
@@ -330,4 +387,13 @@ def test_where_no_host_can_be_asked_the_samples_say_it_and_the_incident_why(
     looked = asyncio.run(asked.look(SPAM, place(ports)))
     assert looked.holds and looked.words.startswith("0.050 kpps, by samples: ") and why in looked.words
     assert asyncio.run(asked.bites(SPAM, place(ports), {"kind": "quarantine"}, [])) is None
-    assert asyncio.run(asked.goes_on(SPAM, place(ports))) is None
+    assert asyncio.run(asked.goes_on(SPAM, place(ports), MAIL_BLOCK, reported=True)) is None
+
+
+def test_its_host_says_whether_it_goes_on() -> None:
+    asked = Asked(host := Host(with_(QUIET, restricted_out=13)), Samples(), Samples().offsets)
+    assert asyncio.run(asked.goes_on(SPAM, place(), MAIL_BLOCK, reported=False)) is True
+    unknown = finding("of_somebody_else", sessions=5, window_s=1)
+    assert asyncio.run(asked.goes_on(unknown, place(), MAIL_BLOCK, reported=True)) is True
+    assert asyncio.run(asked.goes_on(unknown, place(), MAIL_BLOCK, reported=False)) is False
+    assert host.asked == [("h1", "p1")] * 3

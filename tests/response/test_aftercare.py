@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from suimon.resources.remedies import mark
-from suimon.response.aftercare import attend, due, going_on, note_verification
+from suimon.response.aftercare import attend, due, ends, is_reported, note_verification
 from suimon.response.senses import Verification
 from tests.resources.world import ADMIN
 from tests.response.cloud import Cloud
@@ -48,4 +48,6 @@ def test_what_was_used_up_does_not_go_on(cloud: Make) -> None:
     minutes(c, 1)
     found = c.incident()
     assert found.state == "restricted"
-    assert not c.read(lambda tx: going_on(tx, found, found.opened_at - timedelta(hours=1)))
+    assert not c.read(lambda tx: is_reported(tx, found, found.opened_at - timedelta(hours=1)))
+    c.clock_ahead(timedelta(hours=24) - timedelta(seconds=20))
+    assert c.read(lambda tx: (due(tx, found.id, tries=True), ends(tx, found.id))) == ("nothing", False)

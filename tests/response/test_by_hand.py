@@ -11,6 +11,7 @@ from suimon.resources import remedies, restrictions
 from suimon.resources.incidents import get_incident, list_incidents
 from suimon.resources.restrictions import SPEC
 from suimon.resources.subscribers import add_subscriber
+from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.response.responder import Responder
 from suimon.response.senses import Rate, Verification
 from suimon.response.verify import BY_ITSELF
@@ -99,12 +100,75 @@ def test_without_an_end_it_is_closed_when_it_is_released(cloud: Make) -> None:
     later(c, 1000 * HOUR)
     assert c.incident().state == "restricted"
     c.write(lambda tx: restrictions.release(tx, ADMIN, made.id, "mended"))
-    c.round()
     id_ = c.incident().id
     assert (c.incident().state, c.timeline(id_)[-2:]) == ("closed", ["decision", "release"])
     assert c.words(id_, "decision")[-1] == "root released it: mended"
     _, seen = c.read(lambda tx: get_incident(tx, ALICE, id_))
     assert seen[-1].words == "released" and "mended" not in str([(entry.words, entry.details) for entry in seen])
+
+
+def expire(c: Cloud) -> None:
+    """As every controller does, with --no-automation as well."""
+    c.loop.run_until_complete(Expiry(ExpiryConfig(), c.store).look())
+
+
+def test_it_is_closed_when_its_time_is_over_though_nothing_happens_by_itself(cloud: Make) -> None:
+    c = cloud(ports=2)
+    restrict(c, c.ports[0], duration_s=3600)
+    restrict(c, c.ports[1], duration_s=7200)
+    expire(c)
+    assert {one.state for one in c.incidents()} == {"restricted"}
+    c.clock_ahead(HOUR)
+    expire(c)
+    first, second = c.incidents()
+    assert (first.state, second.state, first.verify_at) == ("closed", "restricted", None)
+    assert c.words(first.id, "release") == ["the time is over"]
+    c.round()
+    assert c.timeline(first.id).count("release") == 1
+
+
+def test_so_it_is_by_whoever_ends_it(cloud: Make) -> None:
+    c = cloud(ports=2)
+    for port in c.ports:
+        restrict(c, port)
+    c.write(lambda tx: restrictions.release_all(tx, ADMIN, None, "the rule was wrong"))
+    assert {(one.state, *c.words(one.id, "decision")[1:]) for one in c.incidents()} == {
+        ("closed", "root released it: the rule was wrong")
+    }
+    block: Body = {"protocol": None, "port_min": None, "target_kind": "outside_address"}
+    restrict(c, "203.0.113.9", **block)
+    outside = c.network(ADMIN, **{"router:external": True})
+    c.subnet(outside, "203.0.113.0/24", ADMIN)
+    c.port(outside, ADMIN, fixed_ips=[{"ip_address": "203.0.113.9"}])
+    (given,) = c.incidents(subject_id="203.0.113.9", rule="by-hand")
+    assert (given.state, c.active()) == ("closed", [])
+
+
+def test_what_a_rule_restricted_is_not_closed_before_it_is_known_to_have_stopped(cloud: Make) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    c.clock_ahead(2 * HOUR)
+    expire(c)
+    assert (c.active(), c.incident().state) == ([], "restricted")
+    c.round()
+    assert c.incident().state == "closed"
+
+
+def test_for_many_at_once_the_rulebook_is_read_once(cloud: Make) -> None:
+    c = cloud(ports=9)
+    reads = []
+    for ports in (c.ports[:1], c.ports[1:]):
+        asked = [
+            SPEC.for_create({"kind": "quarantine", "target_kind": "port", "target": port, "reason": "x"}, ADMIN)
+            for port in ports
+        ]
+        seen: list[str] = []
+        c.store.trace(seen.append)
+        c.write(lambda tx, asked=asked: remedies.restrict(tx, ADMIN, asked))  # type: ignore[misc]
+        c.store.trace(None)
+        reads.append(sum("FROM rulebooks" in " ".join(text.split()) for text in seen))
+    assert reads == [1, 1]
 
 
 def test_undone_as_any_incident(cloud: Make) -> None:
@@ -176,7 +240,7 @@ def test_it_is_looked_at_again_when_it_is_prolonged(cloud: Make) -> None:
     c.round()
     later(c, LOOK)
     c.clock_ahead(HOUR - LOOK - timedelta(seconds=20))
-    c.find(c.ports[0])
+    c.senses.tries = True
     c.round()
     assert (c.timeline(c.incident().id)[-1], c.incident().bites) == ("prolonged", True)
     c.senses.bitten = FAILS

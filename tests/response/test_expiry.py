@@ -9,10 +9,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from suimon.model.actor import Actor
+from suimon.model.incidents import Entry, Incident, KeptReport
+from suimon.model.months import Month
 from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
+from suimon.resources.alarms import tell_detector
+from suimon.resources.incidents import Line, add_lines, close, find_incident, month_report, open_incident
+from suimon.resources.remedies import rule_actor
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store import Store, StoreConfig
+from suimon.store.tx import Tx
 from tests.databases import empty_database
 from tests.distribution.world import make
 
@@ -76,5 +82,83 @@ def test_after_a_day_it_is_over_and_not_a_minute_before(
         controller.now = BEGAN + timedelta(days=9)
         await Expiry(ExpiryConfig(keep_days=7), controller.store).forget()
         assert await controller.state_after(timedelta(days=9), id_) == "forgotten"
+
+    asyncio.run(play())
+
+
+def test_a_month_s_report_outlives_its_incidents(controller: Controller) -> None:
+    """Also one that an incident is about which was closed, or marked as a mistake, in a later month."""
+
+    async def play() -> None:
+        store, day = controller.store, timedelta(days=1)
+
+        def opened(tx: Tx, name: str) -> Incident:
+            made = Incident(
+                id=name, rule=f"rule-{name[0]}", rulebook_version=1, finding_id="f", subject_kind="port",
+                subject_id="p", project_id=None, state="restricted", mode="act", opened_at=tx.now, weight=1, wanted={},
+                restricted_at=tx.now,
+            )  # fmt: skip
+            details = {"ports": 1, "took_s": 4.5}
+            return open_incident(tx, rule_actor(made.rule), made, [Line("restriction", "restricted", details)])
+
+        async def reported(name: str) -> KeptReport:
+            return await store.read(lambda tx: month_report(tx, ADMIN, Month.named(name)))
+
+        async def known() -> set[str]:
+            return {one.id for one in await store.read(lambda tx: tx.select(Incident))}
+
+        for name, lasts in (("a1", 1), ("a2", 40), ("b1", 1)):
+            made = await store.write(lambda tx: opened(tx, name), ADMIN)  # noqa: B023 (awaited at once)
+            controller.now += lasts * day
+            await store.write(lambda tx: close(tx, ADMIN, made, Line("release", "over")), ADMIN)  # noqa: B023
+        controller.now = BEGAN + 100 * day
+        marked = await store.read(lambda tx: find_incident(tx, "b1"))
+        line = Line("mark", "a mistake", {"false_positive": True})
+        await store.write(lambda tx: add_lines(tx, ADMIN, marked, [line]), ADMIN)
+        months = ("2025-12", "2026-01", "2026-02", "2026-04")
+        before = [await reported(name) for name in months]
+        assert [each.figures["acts"] for each in before] == [0, 2, 1, 0]
+        assert before[-1].figures["false_positives"] == 1 and set(before[1].rules) == {"rule-a"}
+        for forgotten_at, left in (
+            (BEGAN + 407 * day, {"a1", "a2", "b1"}),
+            (BEGAN + 433 * day, {"a2", "b1"}),
+            (BEGAN + 464 * day, {"b1"}),
+            (BEGAN + 530 * day, set()),
+        ):
+            controller.now = forgotten_at
+            await Expiry(ExpiryConfig(), store).forget()
+            assert await known() == left, forgotten_at
+            assert [await reported(name) for name in months] == before, forgotten_at
+
+    asyncio.run(play())
+
+
+def test_an_alarm_of_what_goes_on_is_cleared_when_it_has_not_been_so_for_an_hour(controller: Controller) -> None:
+    async def play() -> None:
+        store, minute = controller.store, timedelta(minutes=1)
+
+        async def after(minutes: int, *failing: str) -> list[tuple[str, str]]:
+            """By detector what was told by then, in its order."""
+            controller.now = BEGAN + minutes * minute
+            for name in failing:
+                await store.write(lambda tx: tell_detector(tx, name, ("collector", "c1"), 5, "x"), ADMIN)  # noqa: B023
+            await Expiry(ExpiryConfig(), store).look()
+            entries, rules = await store.read(
+                lambda tx: (tx.select(Entry, order=("at", "number")), tx.select(Incident))
+            )
+            of = {one.id: one.rule.removeprefix("detector:") for one in rules}
+            return [(of[line.incident_id], line.kind) for line in entries]
+
+        told = [("udp_flood", "alarm"), ("mass_mail", "alarm")]
+        assert sorted(await after(0, "udp_flood", "mass_mail")) == sorted(told)
+        for minutes in range(5, 60, 5):
+            assert len(await after(minutes, "udp_flood")) == 2, "once, while it goes on"
+        assert len(await after(74)) == 2
+        assert (await after(75))[2:] == [("mass_mail", "cleared")]
+        assert len(await after(114)) == 3
+        assert (await after(115))[3:] == [("udp_flood", "cleared")]
+        assert (await after(120, "udp_flood"))[4:] == [("udp_flood", "alarm")], "it throws again"
+        states = await store.read(lambda tx: [one.state for one in tx.select(Incident, order=("opened_at",))])
+        assert states == ["closed", "closed", "alarm"]
 
     asyncio.run(play())

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from suimon.model.findings import Finding, Subject
-from suimon.model.rulebook import DetectorRule, Limits, Measure, Never, Place, Rulebook, Selector, rules_for
+from suimon.model.rulebook import DetectorRule, Limits, Measure, Never, Place, Rulebook, Selector, Step, rules_for
 from suimon.response.acts import case_of
 from suimon.response.gate import Case, Counted, allowance, decide, duration_s
 
@@ -50,7 +50,7 @@ def case(finding: dict[str, Any] | None = None, rule: dict[str, Any] | None = No
     ("changed", "verdict", "words"),
     [
         (case(), "act", "rule spam says so"),
-        (case(rule={"mode": "dry_run"}), "dry_run", "dry run"),
+        (case(rule={"mode": "dry_run"}), "dry_run", "rule spam says so"),
         (case(rule={"mode": "approve"}), "ask", "rule spam asks"),
         (case({"ended": True}), "skip", "over already"),
         (case({"seen_s": NOW_S - 119}), "act", ""),
@@ -96,6 +96,29 @@ def test_no_more_than_is_allowed(counted: Counted, weight: int, verdict: str, op
     assert (decision.verdict, decision.opens_breaker) == (verdict, opens)
 
 
+@pytest.mark.parametrize(
+    ("counted", "weight", "would"),
+    [
+        (Counted(ports=100, bound=4), 1, "act"),
+        (Counted(ports=100, bound=5), 1, "ask"),
+        (Counted(ports=100, bound=1, would_bind=3), 1, "act"),
+        (Counted(ports=100, bound=1, would_bind=4), 1, "ask"),
+        (Counted(ports=100, bound=0), 6, "ask"),
+        (Counted(ports=100, bound=0, breaker_open="why"), 1, "ask"),
+    ],
+)
+def test_a_dry_run_says_what_would_be_so_if_all_of_them_acted(counted: Counted, weight: int, would: str) -> None:
+    decision = decide(Rulebook(), case(rule={"mode": "dry_run"}, ports=weight), counted, NOW_S)
+    assert (decision.verdict, decision.would, decision.opens_breaker) == ("dry_run", would, False)
+    assert decision.acts == (would == "act")
+    acting = decide(Rulebook(), case(ports=weight), with_(counted, bound=counted.bound + counted.would_bind), NOW_S)
+    assert (decision.reasons, decision.lasts_s) == (acting.reasons, acting.lasts_s)
+
+
+def test_of_what_acts_no_dry_run_is_counted() -> None:
+    assert decide(Rulebook(), case(), Counted(ports=100, bound=4, would_bind=99), NOW_S).verdict == "act"
+
+
 @pytest.mark.parametrize(("ports", "most"), [(0, 5), (250, 5), (299, 5), (300, 6), (10_000, 200)])
 def test_the_larger_of_a_number_and_a_share(ports: int, most: int) -> None:
     assert allowance(ports, Limits()) == most
@@ -125,6 +148,28 @@ def test_who_is_not_listed_is() -> None:
 @pytest.mark.parametrize(("earlier", "hours"), [(0, 1), (1, 2), (3, 8), (7, 128), (8, 168), (10_000, 168)])
 def test_twice_as_long_each_time_up_to_the_longest(earlier: int, hours: float) -> None:
     assert duration_s(RULE.do.lasts_h, earlier, Limits()) == hours * 3600
+
+
+@pytest.mark.parametrize(
+    ("earlier", "hours", "so"),
+    [
+        (0, 1, ""),
+        (1, 2, "for the 2. time, so for longer"),
+        (2, 6, "for the 3. time, so by a harsher measure"),
+        (3, 12, "for the 4. time, so by a harsher measure"),
+        (4, 24, "for the 5. time, so by a harsher measure"),
+        (5, 48, "for the 6. time, so by a harsher measure"),
+        (99, 168, "for the 100. time, so by a harsher measure"),
+    ],
+)
+def test_a_harsher_measure_doubles_from_when_it_is_taken_first(earlier: int, hours: float, so: str) -> None:
+    quarantine = Measure(kind="quarantine", lasts_h=6)
+    steps = (Step(at=3, do=quarantine), Step(at=5, do=with_(quarantine, lasts_h=24)))
+    for mode in ("act", "dry_run"):
+        asked = case(rule={"then": steps, "mode": mode})
+        decision = decide(Rulebook(), asked, with_(COUNTED, earlier=earlier), NOW_S)
+        assert (decision.lasts_s, decision.times) == (hours * 3600, earlier + 1)
+        assert decision.reasons == ("rule spam says so", *filter(None, [so]))
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,17 @@ def test_what_sends_too_little_does_not_hold_and_what_is_not_counted_is_not_know
     assert holds("p1", since_s=BEGAN_S + 115) is None
 
 
+def test_of_what_is_sent_and_still_reported_samples_say_whether_it_goes_on(history: History) -> None:
+    def goes_on(port: str, *, reported: bool = True, **of: str) -> bool | None:
+        said = finding(**of)  # type: ignore[arg-type]
+        return asked(history, lambda m: asyncio.run(m.goes_on(said, place("port", port), {}, reported=reported)))
+
+    assert (goes_on("p1"), goes_on("p2"), goes_on("p3")) == (True, False, None)
+    assert goes_on("p1", reported=False) is goes_on("p1", detector="of_somebody_else") is None
+    # What it gets is counted behind what restricts it.
+    assert goes_on("p1", role="victim") is None
+
+
 @pytest.mark.parametrize(
     ("rule", "used"),
     [

@@ -75,16 +75,6 @@ def test_a_collector_that_is_silent_is_an_alarm_once_each_time(cloud: Make) -> N
     assert "c1" in c.words(line.id, "alarm")[0]
 
 
-def test_a_dry_run_only_says_so(cloud: Make) -> None:
-    c = cloud(mode="dry_run")
-    c.find(c.ports[0])
-    c.round()
-    assert (c.active(), c.incident().state, c.incident().mode) == ([], "noted", "dry_run")
-    c.write_rules(c.rules_text().replace("dry_run", "act"))
-    c.round()
-    assert len(c.active()) == 1
-
-
 def test_what_does_not_hold_at_the_second_look(cloud: Make) -> None:
     c = cloud()
     c.senses.holds = False
@@ -262,11 +252,13 @@ def test_what_goes_on_is_prolonged(cloud: Make) -> None:
     end = c.active()[0].expires_at
     assert end
     c.clock_ahead(HOUR - timedelta(seconds=20))
+    c.senses.tries = True
     c.find(c.ports[0])
     c.round()
     (block,) = c.active()
     assert block.expires_at and timedelta(minutes=59) < block.expires_at - end < timedelta(minutes=61)
     assert "prolonged" in c.timeline(c.incident().id)
+    c.senses.tries = False
     c.clock_ahead(HOUR + timedelta(seconds=20))
     c.round()
     assert c.active() == []
@@ -321,9 +313,73 @@ def test_what_goes_on_though_its_restriction_ran_out_while_nobody_looked(cloud: 
     c.loop.run_until_complete(_expire(c))
     assert c.active() == []
     c.restart()
-    c.find(c.ports[0])
+    c.senses.tries = True
     c.round()
     assert len(c.active()) == 1
+
+
+@pytest.mark.parametrize(
+    ("tries", "words"),
+    [
+        (False, "the time is over, and it has stopped"),
+        (None, "the time is over, and it is still reported, but can't be counted now"),
+    ],
+)
+def test_what_is_only_told_again_is_released_on_time(cloud: Make, *, tries: bool | None, words: str) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    c.senses.tries, c.senses.holds = tries, False
+    c.clock_ahead(HOUR - timedelta(seconds=30))
+    for _ in range(3):
+        c.clock_ahead(timedelta(seconds=11))
+        c.find(c.ports[0])
+        c.round()
+    assert (c.active(), c.words(c.incident().id, "release"), c.senses.asked) == ([], [words], 3)
+
+
+def test_who_goes_on_after_his_time_was_over_is_looked_at_anew(cloud: Make) -> None:
+    """Though the detector never stopped telling of it, so that the finding is the same."""
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    c.senses.tries = False
+    c.clock_ahead(HOUR + timedelta(seconds=1))
+    c.round()
+    assert c.active() == []
+    c.round()
+    assert (c.active(), len(c.incidents())) == ([], 1), "it was seen last when it was restricted"
+    c.clock_ahead(timedelta(seconds=5))
+    c.find(c.ports[0])
+    c.round()
+    (block,) = c.active()
+    assert block.expires_at and block.expires_at - block.created_at == 2 * HOUR
+    c.clock_ahead(2 * HOUR + timedelta(seconds=1))
+    c.senses.holds = False
+    for _ in range(5):
+        c.find(c.ports[0])
+        c.round()
+    assert c.active() == []
+    assert [one.restriction_id is None for one in c.incidents()] == [False, False, True], (
+        "it is only told: once refused"
+    )
+
+
+@pytest.mark.parametrize("by", ["release", "mark"])
+def test_what_a_person_ended_is_not_begun_again_while_its_finding_goes_on(cloud: Make, by: str) -> None:
+    c = cloud()
+    c.find(c.ports[0])
+    c.round()
+    made, (block,) = c.incident(), c.active()
+    if by == "release":
+        c.write(lambda tx: restrictions.release(tx, ADMIN, block.id, "enough"))
+    else:
+        c.write(lambda tx: mark(tx, ADMIN, made.id, "it is a mail server", false_positive=True))
+    c.round()
+    c.clock_ahead(timedelta(seconds=5))
+    c.find(c.ports[0])
+    c.round()
+    assert (c.active(), c.incident().state) == ([], "closed")
 
 
 def test_whoever_does_it_again_is_restricted_for_twice_as_long(cloud: Make) -> None:

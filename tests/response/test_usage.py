@@ -182,6 +182,20 @@ def test_in_dry_run_nobody_is_warned_or_limited(cloud: Make) -> None:
     assert [one.state for one in c.incidents()] == ["noted"]
 
 
+def test_whom_a_dry_run_would_have_limited_it_tells_of_again_when_that_would_be_over(cloud: Make) -> None:
+    c = cloud(rules=HEAVY.replace("PER", "port"), mode="dry_run")
+    uses(c, c.ports[0], 60)
+    minutes(c, 1)
+    for _ in range(25):
+        assert [one.would for one in c.incidents()] == ["act"], "what it used meanwhile is paid for"
+        c.clock_ahead(HOUR)
+        uses(c, c.ports[0], 4)
+        c.round()
+    uses(c, c.ports[0], 60)
+    minutes(c, 1)
+    assert [one.would for one in c.incidents()] == ["act"] * 2
+
+
 def test_who_was_not_chosen_is_left_alone_until_an_operator_chooses_him(cloud: Make) -> None:
     rules = HEAVY.replace("PER", "port").replace("everyone: true", "tags: ['operator:metered']")
     c = cloud(ports=2, rules=rules)

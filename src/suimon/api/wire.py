@@ -7,6 +7,7 @@ an integer beyond 64 bits). Everything after this file deals with plain, small P
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -171,6 +172,24 @@ def limit_of(query: list[tuple[str, str]]) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_LISTED):
         raise BadRequest(f"A limit is a number from 1 to {MOST_LISTED}.")
     return int(text)
+
+
+def time_of(asked: Mapping[str, str], name: str, default_s: float) -> float:
+    """What a query says under this name, in seconds since 1970. Raises BadRequest."""
+    text = asked.get(name)
+    if not text:
+        return default_s
+    try:
+        if text.replace(".", "", 1).isdigit():
+            found = float(text)
+        else:
+            moment = datetime.fromisoformat(text)
+            found = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        found = -1.0
+    if not 0 <= found < 1e11:
+        raise BadRequest(f"`{name}` is a time as in ISO 8601 (UTC, if it doesn't say), or seconds since 1970.")
+    return found
 
 
 def _too_large() -> TooLarge:

@@ -22,6 +22,8 @@ _limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_
 
 _FIGURES: Final = {
     "dry_runs": "would have acted (dry run)",
+    "dry_asks": "would have asked (dry run)",
+    "dry_refusals": "would not have acted (dry run)",
     "refused": "refused by the gate",
     "acts": "acts",
     "ports": "ports restricted",
@@ -79,10 +81,10 @@ def incidents(id_: str | None, waiting: bool, limit: int, as_json: bool, state: 
         return
     rows = [
         (one["id"], one["opened_at"], one["rule"], f"{one['subject_kind']} {one['subject_id']}", one["mode"],
-         one["state"], _proof(one))
+         one["state"], _proof(one), one.get("would") or "")
         for one in listed
     ]  # fmt: skip
-    print_table(("ID", "OPENED", "RULE", "SUBJECT", "MODE", "STATE", "BITES"), rows)
+    print_table(("ID", "OPENED", "RULE", "SUBJECT", "MODE", "STATE", "BITES", "WOULD"), rows)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from suimon.detection.engine import Tally
+from suimon.detection.engine import Fault, Tally
 from suimon.detection.records import Records
 from suimon.detection.seen import Tag
 from suimon.model.findings import Finding
@@ -20,11 +20,15 @@ class Watching:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._faults: dict[str, int] = {}
+        self._logged: dict[str, int] = {}
 
     @property
     def tallies(self) -> Mapping[str, Tally]:
         return self._records.engine.tallies
+
+    @property
+    def faults(self) -> Mapping[str, Fault]:
+        return self._records.engine.faults
 
     def take(self, batch: Batch, tags: Sequence[Tag], now_s: float) -> list[Finding]:
         return self._told(self._records.take(batch, tags, now_s))
@@ -38,7 +42,7 @@ class Watching:
             who = {"id": found.id, "subject": f"{found.subject.kind} {found.subject.id}", "role": found.role}
             log.warning("finding", detector=found.detector, state=state, words=found.words, **who)
         for name, fault in self._records.engine.faults.items():
-            if self._faults.get(name) != fault.times:
-                self._faults[name] = fault.times
+            if self._logged.get(name) != fault.times:
+                self._logged[name] = fault.times
                 log.error("detector_failed", detector=name, times=fault.times, reason=fault.last)
         return findings

@@ -31,7 +31,7 @@ _LINES: Final = (
 
 
 class AlarmsConfig(msgspec.Struct, frozen=True):
-    """`keep_h`: an alarm has no end; so long it is one."""
+    """`keep_h`: most alarms have no end; so long they are some."""
 
     every_s: float = 10.0
     keep_h: float = 24.0
@@ -63,9 +63,14 @@ class Alarms:
         return [
             (name, of.subject_kind, of.subject_id, of.id, when(line.at), line.words)
             for line in lines
-            if (name := _name(line)) in ALARMS and (of := incidents.get(line.incident_id))
+            if (name := _name(line)) in ALARMS and (of := incidents.get(line.incident_id)) and not _cleared(of)
         ]
 
 
 def _name(line: Entry) -> str:
     return str(line.details.get("runbook", "")).rpartition("#")[2]
+
+
+def _cleared(incident: Incident) -> bool:
+    """It was of something that went on, and is over."""
+    return incident.mode == "alarm" and incident.ends_at is not None and incident.state == "closed"

@@ -78,7 +78,7 @@ class Usage:
                 self._months, self._settled_s = {}, month_s
         self._day_s, self._month_s, self._settled_s = day_s, month_s, max(self._settled_s, month_s)
         while (until_s := self._settled_s + _HOUR_S) + self._config.settled_s <= now_s:
-            hour = await self._samples(self._settled_s, until_s, ROLLED[1])
+            hour = await self._samples(self._settled_s, until_s, ROLLED[-1])
             self._months = _added(self._months, hour)
             if self._settled_s >= day_s:
                 self._days = _added(self._days, hour)

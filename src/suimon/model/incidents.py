@@ -11,10 +11,10 @@ import msgspec
 from suimon.model.settings import RUNBOOKS
 
 EntryKind = Literal[
-    "finding", "evidence", "decision", "warning", "restriction", "action", "verification", "alarm", "prolonged",
-    "release", "mark", "answer", "breaker",
+    "finding", "evidence", "decision", "warning", "restriction", "action", "verification", "alarm", "cleared",
+    "prolonged", "release", "mark", "answer", "breaker",
 ]  # fmt: skip
-PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "breaker"})
+PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "cleared", "breaker"})
 """Kinds of entries that tenants don't see: how we decide, and records that name others."""
 BREAKER_OPEN: Final = "breaker-open"
 DOES_NOT_BITE: Final = "restriction-does-not-bite"
@@ -28,8 +28,8 @@ ALARMS: Final = (
     *(DETECTOR_FAILED, COLLECTOR_SILENT, USAGE_LATE),
 )
 """What somebody has to look at now."""
-State = Literal["noted", "waiting", "restricted", "acted", "closed"]
-"""`restricted` until its end; `acted`: done, and to be looked at."""
+State = Literal["noted", "waiting", "restricted", "acted", "alarm", "closed"]
+"""`restricted` until its end; `acted`: done, and to be looked at; `alarm`: of what goes on, until it is cleared."""
 
 
 def runbook(what: str, page: str = RUNBOOKS) -> str:
@@ -90,10 +90,13 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     """Where the port was that is restricted, when it was last seen to: each host has to be looked at."""
     closed_at: datetime | None = None
+    """Of a dry run: when it would have been, as far as that is known then."""
     false_positive: bool | None = None
     done_at: datetime | None = None
     undo: dict[str, object] | None = None
     undone_at: datetime | None = None
+    would: str | None = None
+    """In dry run: `act`; or which of `ask` and `refuse`, and why."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +111,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, object] = {}
     project_id: str | None = None
     """Whose half it is in; None when it is for operators only."""
+
+
+class KeptReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a month came to (2026-10) whose incidents are forgotten: never changed, nor forgotten."""
+
+    month: str
+    figures: dict[str, object]
+    rules: dict[str, object]
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):

@@ -84,6 +84,16 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     lasts_h: Hours = 1.0
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A harsher measure, from this time on that the rule restricts somebody within `Limits.repeats_within_h`."""
+
+    at: Annotated[int, Meta(ge=2, le=100)]
+    do: Measure
+
+
+Steps = Annotated[tuple[Step, ...], Meta(max_length=10)]
+
+
 class DetectorRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Findings of one detector lead to a restriction of their subject."""
 
@@ -95,6 +105,7 @@ class DetectorRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     for_: Selector = msgspec.field(name="for", default=Selector())
     but_for: Selector = Selector()
     do: Measure
+    then: Steps = ()
     mode: Mode = "dry_run"
 
 
@@ -112,6 +123,7 @@ class UsageRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     for_: Selector = msgspec.field(name="for", default=Selector())
     but_for: Selector = Selector()
     do: Measure
+    then: Steps = ()
     mode: Mode = "dry_run"
 
 
@@ -123,7 +135,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answer_within_h: Hours = 1.0
     """Who is asked has so long to answer."""
     repeats_within_h: Hours = 7 * 24.0
-    """Whoever is restricted again within this is so for twice as long."""
+    """Whoever is restricted again within this is so for twice as long, or by a harsher measure."""
     longest_h: Hours = 7 * 24.0
     fresh_s: Seconds = 120.0
     """How long ago a finding may have been seen to go on, to be acted on or to count as going on."""
@@ -188,6 +200,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AnyRule = DetectorRule | UsageRule
+
+
+def measure_of(rule: AnyRule, times: int) -> Measure:
+    """What the rule does to whom it restricts for that time (1: the first)."""
+    reached = [step for step in rule.then if step.at <= times]
+    return reached[-1].do if reached else rule.do
 
 
 def rules_for(book: Rulebook, finding: Finding, place: Place) -> list[AnyRule]:

@@ -10,29 +10,38 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, delete, func, or_, select
+from sqlalchemy import BindParameter, and_, bindparam, delete, exists, false, func, or_, select
 
-from suimon.model.actor import Actor
+from suimon.model.actor import SYSTEM, Actor
 from suimon.model.errors import NotFound
-from suimon.model.incidents import PRIVATE, Entry, EntryKind, Incident
+from suimon.model.incidents import PRIVATE, Entry, EntryKind, Incident, KeptReport
+from suimon.model.months import Month
+from suimon.model.report import report
+from suimon.model.rulebook import BY_HAND
+from suimon.model.things import Restriction
 from suimon.resources import subscribers
 from suimon.resources.rulebooks import require_operator
 from suimon.store.columns import time_text
-from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT, PORTS, RESTRICTIONS
+from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT, PORTS
 from suimon.store.tx import Tx
 
 _LAST: Final = select(func.coalesce(func.max(INCIDENT_ENTRIES.c.number), 0)).where(
     INCIDENT_ENTRIES.c.incident_id == bindparam("incident_id")
 )
 _BOUND: Final = select(func.coalesce(func.sum(INCIDENTS.c.weight), 0)).where(INCIDENTS.c.acted_at > bindparam("since"))
-_EARLIER: Final = select(func.count()).where(
-    and_(
-        INCIDENTS.c.rule == bindparam("rule"),
-        INCIDENTS.c.subject_id == bindparam("subject_id"),
-        INCIDENTS.c.restricted_at > bindparam("since"),
-        # Who was restricted by mistake is no offender.
-        or_(INCIDENTS.c.false_positive.is_(None), INCIDENTS.c.false_positive.is_(False)),
-    )
+_WOULD_ACT: Final = and_(INCIDENTS.c.would == "act", INCIDENTS.c.opened_at > bindparam("since"))
+_WOULD_BIND: Final = select(func.coalesce(func.sum(INCIDENTS.c.weight), 0)).where(_WOULD_ACT)
+_OF_BOTH: Final = and_(INCIDENTS.c.rule == bindparam("rule"), INCIDENTS.c.subject_id == bindparam("subject_id"))
+# Who was restricted by mistake is no offender.
+_OFFENCES: Final = (_OF_BOTH, func.coalesce(INCIDENTS.c.false_positive, false()).is_(False))
+_DONE: Final = INCIDENTS.c.restricted_at > bindparam("since")
+_EARLIER: Final = {
+    dry: select(func.count()).where(*_OFFENCES, or_(_DONE, _WOULD_ACT) if dry else _DONE) for dry in (False, True)
+}
+_WOULD_BE_OPEN: Final = (
+    select(INCIDENTS.c.id)
+    .where(_OF_BOTH, INCIDENTS.c.state == "noted", INCIDENTS.c.closed_at > bindparam("now"))
+    .limit(1)
 )
 _BETWEEN: Final = (
     select(*INCIDENT_ENTRIES.columns)
@@ -42,14 +51,12 @@ _BETWEEN: Final = (
 _IN_FORCE: Final = INCIDENTS.c.state == "restricted"
 _UNATTENDED: Final = (
     select(*INCIDENTS.columns)
-    .outerjoin(RESTRICTIONS, RESTRICTIONS.c.id == INCIDENTS.c.restriction_id)
     .outerjoin(PORTS, and_(INCIDENTS.c.subject_kind == "port", PORTS.c.id == INCIDENTS.c.subject_id))
     .where(
         or_(
             and_(INCIDENTS.c.state == "waiting", INCIDENTS.c.answer_by <= bindparam("now")),
             and_(_IN_FORCE, INCIDENTS.c.verify_at <= bindparam("now")),
-            and_(_IN_FORCE, INCIDENTS.c.ends_at <= bindparam("soon")),
-            and_(_IN_FORCE, func.coalesce(RESTRICTIONS.c.state, "gone") != "active"),
+            and_(_IN_FORCE, INCIDENTS.c.rule != BY_HAND, INCIDENTS.c.ends_at <= bindparam("soon")),
             and_(_IN_FORCE, PORTS.c.binding_host != "", PORTS.c.binding_host != INCIDENTS.c.host),
         )
     )
@@ -57,11 +64,15 @@ _UNATTENDED: Final = (
 )
 
 _WAITING: Final = select(func.count()).where(INCIDENTS.c.state == "waiting")
-_CLOSED: Final = INCIDENTS.c.closed_at < bindparam("before")
-_FORGET: Final = (
-    delete(INCIDENT_ENTRIES).where(INCIDENT_ENTRIES.c.incident_id.in_(select(INCIDENTS.c.id).where(_CLOSED))),
-    delete(INCIDENTS).where(_CLOSED),
+_BEFORE: Final[BindParameter[str]] = bindparam("before")
+_LATER: Final = INCIDENT_ENTRIES.alias("later")
+_OLD: Final = and_(
+    INCIDENTS.c.closed_at < _BEFORE, ~exists().where(_LATER.c.incident_id == INCIDENTS.c.id, _LATER.c.at >= _BEFORE)
 )
+"""What was closed before, and nothing was said of since."""
+_OLD_ENTRIES: Final = INCIDENT_ENTRIES.c.incident_id.in_(select(INCIDENTS.c.id).where(_OLD))
+_OLD_MONTHS: Final = select(func.substr(INCIDENT_ENTRIES.c.at, 1, 7)).where(_OLD_ENTRIES).distinct()
+_FORGET: Final = (delete(INCIDENT_ENTRIES).where(_OLD_ENTRIES), delete(INCIDENTS).where(_OLD))
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -80,9 +91,33 @@ def open_incident(tx: Tx, actor: Actor, incident: Incident, lines: Sequence[Line
 
 
 def forget(tx: Tx, before: datetime) -> None:
-    """Take away what was closed before that time, with its timeline."""
+    """Take away what was closed, and spoken of last, before the month of that time, with its timeline. What the months
+    came to that it is about is kept.
+    """
+    values = {"before": time_text(Month.at(before.timestamp()).begin)}
+    for (name,) in tx.rows(_OLD_MONTHS, values):
+        if tx.get(KeptReport, name) is None:
+            tx.insert(month_report(tx, SYSTEM, Month.named(name)))
     for statement in _FORGET:
-        tx.run(statement, {"before": time_text(before)})
+        tx.run(statement, values)
+
+
+def month_report(tx: Tx, actor: Actor, month: Month) -> KeptReport:
+    """What happened in it by itself, in figures (`model.report`), and of each rule. Raises Forbidden."""
+    require_operator(actor, "see all incidents")
+    if kept := tx.get(KeptReport, month.name):
+        return kept
+    entries = entries_between(tx, actor, month.begin, month.end)
+    ids = {entry.incident_id for entry in entries}
+    rules = {one.id: one.rule for one in tx.select(Incident, {"id": ids})} if ids else {}
+    return KeptReport(
+        month=month.name,
+        figures=msgspec.to_builtins(report(entries)),
+        rules={
+            rule: msgspec.to_builtins(report(entry for entry in entries if rules[entry.incident_id] == rule))
+            for rule in sorted(set(rules.values()))
+        },
+    )
 
 
 def change_incident(tx: Tx, incident: Incident, **fields: object) -> Incident:
@@ -119,6 +154,22 @@ def close(tx: Tx, actor: Actor, incident: Incident, line: Line) -> Incident:
     after = change_incident(tx, incident, state="closed", closed_at=tx.now, verify_at=None, answer_by=None)
     add_lines(tx, actor, after, [Line(line.kind, line.words, details)])
     return after
+
+
+def close_released(tx: Tx, restriction: Restriction) -> None:
+    """Its incident is over. A tenant isn't told who released it, nor why: that may name others."""
+    by = restriction.released_by
+    line = Line("decision", f"{by} released it: {restriction.release_reason}", {"by": by})
+    for incident in tx.select(Incident, {"restriction_id": restriction.id, "state": "restricted"}):
+        add_lines(tx, SYSTEM, incident, [line])
+        close(tx, SYSTEM, incident, Line("release", "released"))
+
+
+def close_expired(tx: Tx, restriction_ids: Collection[str]) -> None:
+    """The incidents of what people restricted are over. What rules and policies did may be prolonged yet."""
+    where = {"restriction_id": restriction_ids, "state": "restricted", "rule": BY_HAND}
+    for incident in tx.select(Incident, where) if restriction_ids else ():
+        close(tx, SYSTEM, incident, Line("release", "the time is over"))
 
 
 def list_incidents(tx: Tx, actor: Actor, where: Mapping[str, object] | None = None, limit: int = 100) -> list[Incident]:
@@ -165,11 +216,6 @@ def entries_between(tx: Tx, actor: Actor, begin: datetime, end: datetime) -> lis
     return [KEPT[Entry].codec.decode(row) for row in rows]
 
 
-def rules_of(tx: Tx, ids: Collection[str]) -> dict[str, str]:
-    """By incident, the rule that it is about."""
-    return {one.id: one.rule for one in tx.select(Incident, {"id": ids})} if ids else {}
-
-
 def bound_since(tx: Tx, since: datetime) -> int:
     """How many ports rules restricted since then; what is of the future, by a clock that was set back, counts too."""
     return int(tx.rows(_BOUND, {"since": time_text(since)})[0][0])
@@ -180,10 +226,20 @@ def count_waiting(tx: Tx) -> int:
     return int(tx.rows(_WAITING, {})[0][0])
 
 
-def restricted_before(tx: Tx, rule: str, subject_id: str, since: datetime) -> int:
-    """How often the rule restricted the subject since then, but for mistakes."""
+def would_bind_since(tx: Tx, since: datetime) -> int:
+    """How many ports would have been restricted since then by what was in dry run."""
+    return int(tx.rows(_WOULD_BIND, {"since": time_text(since)})[0][0])
+
+
+def would_be_open(tx: Tx, rule: str, subject_id: str) -> bool:
+    """Whether the subject would be restricted now, or be asked about, by what the rule said in its dry run."""
+    return bool(tx.rows(_WOULD_BE_OPEN, {"rule": rule, "subject_id": subject_id, "now": time_text(tx.now)}))
+
+
+def restricted_before(tx: Tx, rule: str, subject_id: str, since: datetime, *, dry: bool = False) -> int:
+    """How often the rule restricted the subject since then, but for mistakes; `dry`: or would have."""
     values = {"rule": rule, "subject_id": subject_id, "since": time_text(since)}
-    return int(tx.rows(_EARLIER, values)[0][0])
+    return int(tx.rows(_EARLIER[dry], values)[0][0])
 
 
 def _missing(id_: str) -> NotFound:

@@ -11,7 +11,18 @@ from sqlalchemy import bindparam, func, not_, select
 
 from suimon.model.findings import Subject
 from suimon.model.rulebook import Place
-from suimon.model.things import FloatingIp, Network, Port, Router, SecurityGroup, SecurityGroupRule, Subnet, Thing
+from suimon.model.things import (
+    FloatingIp,
+    Network,
+    Port,
+    Router,
+    SecurityGroup,
+    SecurityGroupRule,
+    Subnet,
+    Subport,
+    Thing,
+    Trunk,
+)
 from suimon.model.touches import ROUTER_PORTS
 from suimon.resources.restrictions import is_handed_out
 from suimon.store.columns import address_digits
@@ -33,7 +44,8 @@ def place_of(tx: Tx, subject: Subject) -> Place:
     match subject.kind:
         case "port":
             port = tx.get(Port, subject.id)
-            return _place(tx, subject, [port] if port else [])
+            place = _place(tx, subject, [port, *_subports(tx, port)] if port else [])
+            return msgspec.structs.replace(place, project_id=port.project_id) if port else place
         case "network" | "project":
             # A restriction of many binds guests: the ports of their routers are left alone.
             ports = tx.select(Port, {f"{subject.kind}_id": subject.id})
@@ -52,6 +64,13 @@ def place_of(tx: Tx, subject: Subject) -> Place:
         case "router":
             return _thing(tx, subject, tx.get(Router, subject.id), _behind(tx, subject.id))
     return Place(target=subject)
+
+
+def _subports(tx: Tx, parent: Port) -> list[Port]:
+    """What restricts a trunk's parent restricts them, too."""
+    trunks = tx.select(Trunk, {"port_id": parent.id})
+    ids = [each.port_id for trunk in trunks for each in tx.select(Subport, {"trunk_id": trunk.id})]
+    return tx.select(Port, {"id": ids}) if ids else []
 
 
 def _behind(tx: Tx, router_id: str) -> list[str]:

@@ -14,7 +14,7 @@ from suimon.model.errors import Conflict
 from suimon.model.findings import Subject
 from suimon.model.incidents import Incident, NotedFinding
 from suimon.model.policies import Called
-from suimon.model.rulebook import BY_HAND, USAGE
+from suimon.model.rulebook import BY_HAND, USAGE, Limits
 from suimon.model.things import Port, Restriction
 from suimon.resources import actions, restrictions
 from suimon.resources.calls import undoable
@@ -53,9 +53,9 @@ def restrict(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]]) -> list[
     """What a person asks for himself, each with an incident, which is verified and told of as a rule's. Raises as
     `create_restrictions`.
     """
-    made = restrictions.create_restrictions(tx, actor, wanted)
+    made, (version, book) = restrictions.create_restrictions(tx, actor, wanted), rulebook(tx)
     for one in made:
-        _open_by_hand(tx, actor, one)
+        _open_by_hand(tx, actor, one, version, book.limits)
     return made
 
 
@@ -114,17 +114,17 @@ def done_since(tx: Tx, actor: Actor, since: datetime | None) -> list[Incident]:
 
 
 def end_restriction(tx: Tx, actor: Actor, incident: Incident, why: str) -> Incident:
-    """Release what is still in force of it, and close the incident."""
+    """Close the incident, and release what is still in force of it."""
+    closed = close(tx, actor, incident, Line("release", why))
     found = tx.get(Restriction, incident.restriction_id or "")
     if found is not None and found.state == "active":
         restrictions.release(tx, actor, found.id, why)
-    return close(tx, actor, incident, Line("release", why))
+    return closed
 
 
 def verify_soon(tx: Tx, incident: Incident) -> Incident:
     """What is restricted is looked at (again), where it is now."""
-    at = tx.now + timedelta(seconds=rulebook(tx)[1].limits.verify_after_s)
-    return change_incident(tx, incident, verify_at=at, host=host_of(tx, incident))
+    return _looked_at_soon(tx, incident, rulebook(tx)[1].limits)
 
 
 def host_of(tx: Tx, incident: Incident) -> str:
@@ -170,10 +170,11 @@ def _act(tx: Tx, actor: Actor, incident: Incident) -> Incident:
 def _restrict(tx: Tx, actor: Actor, incident: Incident) -> Incident:
     by = {"author": incident.rule, "author_kind": "rule"} if incident.acted_at is not None else {}
     wanted = {**restrictions.SPEC.for_create(incident.wanted, actor), **by}
-    return _in_force(tx, actor, incident, restrictions.create_restrictions(tx, actor, [wanted])[0])
+    made = restrictions.create_restrictions(tx, actor, [wanted])[0]
+    return _in_force(tx, actor, incident, made, rulebook(tx)[1].limits)
 
 
-def _in_force(tx: Tx, actor: Actor, incident: Incident, made: Restriction) -> Incident:
+def _in_force(tx: Tx, actor: Actor, incident: Incident, made: Restriction, limits: Limits) -> Incident:
     after = change_incident(
         tx,
         incident,
@@ -183,7 +184,7 @@ def _in_force(tx: Tx, actor: Actor, incident: Incident, made: Restriction) -> In
         ends_at=made.expires_at,
         answer_by=None,
     )
-    after = verify_soon(tx, after)
+    after = _looked_at_soon(tx, after, limits)
     until = f"{made.expires_at:%Y-%m-%d %H:%M:%S} UTC" if made.expires_at else "its release"
     words = f"{made.kind} of {made.target_kind} {made.target} until {until}"
     told = {"restriction_id": made.id, "ports": incident.weight, **_took(tx, incident)}
@@ -191,13 +192,18 @@ def _in_force(tx: Tx, actor: Actor, incident: Incident, made: Restriction) -> In
     return after
 
 
-def _open_by_hand(tx: Tx, actor: Actor, made: Restriction) -> None:
+def _looked_at_soon(tx: Tx, incident: Incident, limits: Limits) -> Incident:
+    at = tx.now + timedelta(seconds=limits.verify_after_s)
+    return change_incident(tx, incident, verify_at=at, host=host_of(tx, incident))
+
+
+def _open_by_hand(tx: Tx, actor: Actor, made: Restriction, version: int, limits: Limits) -> None:
     """The reason stands for a finding: the tenant reads it, but not who restricted him, nor what shows it."""
     place = place_of(tx, Subject(made.target_kind, made.target))  # type: ignore[arg-type]
     incident = Incident(
         id=new_id(),
         rule=BY_HAND,
-        rulebook_version=rulebook(tx)[0],
+        rulebook_version=version,
         finding_id=made.finding_id,
         subject_kind=made.target_kind,
         subject_id=made.target,
@@ -214,7 +220,7 @@ def _open_by_hand(tx: Tx, actor: Actor, made: Restriction) -> None:
         Line("evidence", "; ".join(named) or "no records named", {"records": list(made.evidence)}),
         Line("decision", f"{actor.user_id} asked for it"),
     ]
-    _in_force(tx, actor, open_incident(tx, actor, incident, lines), made)
+    _in_force(tx, actor, open_incident(tx, actor, incident, lines), made, limits)
 
 
 def _took(tx: Tx, incident: Incident) -> dict[str, float]:

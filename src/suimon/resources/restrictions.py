@@ -19,12 +19,12 @@ from suimon.model.attributes import Target
 from suimon.model.errors import BadRequest, Conflict, NotFound
 from suimon.model.specs.restrictions import RESTRICTION
 from suimon.model.things import FloatingIp, Network, Port, Restriction, Subnet, Thing
-from suimon.resources import sharing
+from suimon.resources import incidents, sharing
 from suimon.resources.collection import VIEWER, Collection
 from suimon.resources.ids import new_id
 from suimon.resources.persona import RULES, require, require_act
 from suimon.store.columns import digits_of, time_text
-from suimon.store.tables import IP_ALLOCATIONS, KEPT, NETWORKS, PORTS, SUBNET_POOLS, SUBNETS
+from suimon.store.tables import IP_ALLOCATIONS, KEPT, NETWORKS, PORTS, SUBNET_POOLS, SUBNETS, SUBPORTS, TRUNKS
 from suimon.store.tables import RESTRICTIONS as TABLE
 from suimon.store.tx import Tx
 
@@ -49,6 +49,13 @@ _VALUES: Final[Mapping[str, tuple[str, ...]]] = {
 """By kind, the fields that it has besides a direction."""
 _MINE: Final = select(PORTS.c.network_id).where(PORTS.c.project_id == VIEWER, VIEWER != "")
 """Networks that the viewer has ports on: a restriction of one binds him, whosever it is."""
+_CARRYING_MINE: Final = (
+    select(TRUNKS.c.port_id)
+    .join(SUBPORTS, SUBPORTS.c.trunk_id == TRUNKS.c.id)
+    .join(PORTS, PORTS.c.id == SUBPORTS.c.port_id)
+    .where(PORTS.c.project_id == VIEWER, VIEWER != "")
+)
+"""Parents of the trunks that the viewer's ports are in."""
 
 
 def _appeals(tx: Tx, things: Sequence[Thing]) -> dict[str, dict[str, object]]:
@@ -62,6 +69,7 @@ RESTRICTIONS: Final = Collection(
     visible=or_(
         and_(TABLE.c.project_id == VIEWER, TABLE.c.project_id != ""),
         and_(TABLE.c.target_kind == "network", TABLE.c.target.in_(_MINE)),
+        and_(TABLE.c.target_kind == "port", TABLE.c.target.in_(_CARRYING_MINE)),
     ),
     attach=_appeals,
     attach_of=(),
@@ -87,7 +95,10 @@ def create_restrictions(tx: Tx, actor: Actor, wanted: Sequence[Mapping[str, Any]
 
 
 def release(tx: Tx, actor: Actor, id_: str, why: str) -> Restriction:
-    """Now, and not when its time is over. One that is over already stays as it is. Raises NotFound, Forbidden."""
+    """Now, and not when its time is over; its incident is closed. One that is over already stays as it is.
+
+    Raises NotFound, Forbidden.
+    """
     restriction = RESTRICTIONS.find(tx, actor, id_)
     require(actor, "release_restriction", Target(restriction.project_id))
     return _released(tx, actor, restriction, why) if restriction.state == "active" else restriction
@@ -114,7 +125,9 @@ def release_all(tx: Tx, actor: Actor, since: datetime | None, why: str) -> list[
 def expire(tx: Tx) -> list[Restriction]:
     """Whatever's time is over is no longer in force, `MOST_AT_ONCE` at once. Its hosts have lifted it by then."""
     over = _read(tx, _OVER, {"state": "active", "now": time_text(tx.now), "most": MOST_AT_ONCE})
-    return [tx.change(each, state="expired", released_at=tx.now) for each in over]
+    expired = [tx.change(each, state="expired", released_at=tx.now) for each in over]
+    incidents.close_expired(tx, [each.id for each in expired])
+    return expired
 
 
 def due(tx: Tx) -> bool:
@@ -145,7 +158,9 @@ def _made(tx: Tx, actor: Actor, one: Mapping[str, Any]) -> Restriction:
 
 def _released(tx: Tx, actor: Actor, restriction: Restriction, why: str) -> Restriction:
     ended = {"state": "released", "released_at": tx.now, "released_by": actor.user_id, "release_reason": why}
-    return tx.change(restriction, **ended)
+    after = tx.change(restriction, **ended)
+    incidents.close_released(tx, after)
+    return after
 
 
 def _require_sound(one: Mapping[str, Any]) -> None:

@@ -7,6 +7,8 @@ rules:
     detector: mass_mail
     for: {everyone: true}
     do: {kind: port_block, protocol: tcp, port_min: 25, port_max: 25, lasts_h: 1}
+    then:
+      - {at: 3, do: {kind: quarantine, lasts_h: 24}}
 usage:
   - name: heavy
     more_than_gb: 50
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Final
 
@@ -109,16 +112,31 @@ def _doubts(book: Rulebook) -> list[tuple[Path, str]]:
                 found.append(((group, number, "name"), f"{BY_HAND} is what people restrict: it names no rule."))
             if times[rule.name] > 1:
                 found.append(((group, number, "name"), f"There are two rules with the name {rule.name}."))
-            if words := _doubt(rule.do) or (_misled(rule) if isinstance(rule, DetectorRule) else ""):
-                found.append(((group, number, "do"), words))
-            if rule.do.lasts_h > book.limits.longest_h:
-                found.append(((group, number, "do"), "It lasts longer than limits.longest_h allows."))
+            found += [((group, number, *path), words) for path, words in _doubts_of(rule, book.limits.longest_h)]
     for number, address in enumerate(book.never.addresses):
         try:
             ip_network(address, strict=False)
         except ValueError:
             found.append((("never", "addresses", number), f"{address[:80]!r} is no address and no prefix."))
     return found
+
+
+def _doubts_of(rule: AnyRule, longest_h: float) -> Iterator[tuple[Path, str]]:
+    """What is wrong with its measures, with the place in the rule."""
+    before, last = rule.do, 1
+    measures: list[tuple[Path, Measure]] = [(("do",), rule.do)]
+    for number, step in enumerate(rule.then):
+        if step.at <= last:
+            yield ("then", number, "at"), "Each step begins at a later time than the one before."
+        if step.do == before:
+            yield ("then", number, "do"), "It is no other measure than the one before, which lasts longer each time."
+        before, last = step.do, step.at
+        measures.append((("then", number, "do"), step.do))
+    for path, do in measures:
+        if words := _doubt(do) or (_misled(rule, do) if isinstance(rule, DetectorRule) else ""):
+            yield path, words
+        if do.lasts_h > longest_h:
+            yield path, "It lasts longer than limits.longest_h allows."
 
 
 def _doubt(do: Measure) -> str:
@@ -134,9 +152,9 @@ def _doubt(do: Measure) -> str:
     return ""
 
 
-def _misled(rule: DetectorRule) -> str:
+def _misled(rule: DetectorRule, do: Measure) -> str:
     """Whoever is attacked is not to be silenced: that would be the attacker's success."""
-    if rule.role == "source" or (rule.do.kind != "quarantine" and rule.do.direction != "egress"):
+    if rule.role == "source" or (do.kind != "quarantine" and do.direction != "egress"):
         return ""
     return (
         f"Findings of role {rule.role or 'null'} are of victims, too: only what they get can be limited or blocked "

@@ -7,6 +7,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from suimon.detection.thresholds import Thresholds
 from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding
 from suimon.model.questions import Look
@@ -24,10 +25,10 @@ _KBITS: Final = 12.0
 """Of a packet of 1500 bytes."""
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """What a detector says: what is counted, which of its findings' numbers says how much (of the finding's `window_s`,
-    if that is no rate by its name), from how much a second it calls it an attack, by a guest and on one, by its
-    defaults, and of which protocol and, if it says one, transport ports.
+    if that is no rate by its name), from how much a second it calls it an attack, by a guest and on one, and of which
+    protocol and, if it says one, transport ports.
     """
 
     figure: Figure
@@ -38,17 +39,31 @@ class _Kind(NamedTuple):
     l4_ports: tuple[int, ...] = ()
 
 
-_OF: Final[Mapping[str, _Kind]] = {
-    "mass_mail": _Kind("sessions", "sessions", 40 / 30, 40 / 30, "tcp", (25, 465, 587)),
-    "brute_force": _Kind("sessions", "sessions", 60 / 60, 60 / 60, "tcp", (22, 3389)),
-    "port_scan": _Kind("sessions", "l4_ports", 100 / 10, 100 / 10),
-    "host_scan": _Kind("sessions", "hosts", 100 / 10, 100 / 10),
-    "syn_flood": _Kind("packets", "syn_per_s", 2_000.0, 4_000.0),
-    "udp_flood": _Kind("packets", "packets_per_s", 20_000.0, 20_000.0),
-    "reflection": _Kind("packets", "answers_packets_per_s", 5_000 / _KBITS, 20_000 / _KBITS),
-    "heavy_traffic": _Kind("kbits", "kbps", 100_000.0, 100_000.0),
-    "forging": _Kind("forged packets", "packets_per_s", 300 / 60, 300 / 60),
-}
+Kinds = Mapping[str, Kind]
+
+
+def kinds_by(said: Thresholds) -> Kinds:
+    """By detector, as these thresholds have it. Of reflection, packets are as long as Ethernet's may be."""
+    mail, login, syn, udp = said.mass_mail, said.brute_force, said.syn_flood, said.udp_flood
+    mails = min(mail.sessions, mail.servers) / mail.window_s
+    logins = login.sessions / login.window_s
+    ports, hosts = said.port_scan.l4_ports / said.port_scan.window_s, said.host_scan.hosts / said.host_scan.window_s
+    mirrored = (said.reflection.source_kbps / _KBITS, said.reflection.victim_kbps / _KBITS)
+    heavy, forged = said.heavy_traffic.least_kbps, said.forging.packets / said.forging.window_s
+    return {
+        "mass_mail": Kind("sessions", "sessions", mails, mails, "tcp", mail.l4_ports),
+        "brute_force": Kind("sessions", "sessions", logins, logins, "tcp", login.l4_ports),
+        "port_scan": Kind("sessions", "l4_ports", ports, ports),
+        "host_scan": Kind("sessions", "hosts", hosts, hosts),
+        "syn_flood": Kind("packets", "syn_per_s", syn.out_syn_per_s, syn.in_syn_per_s),
+        "udp_flood": Kind("packets", "packets_per_s", udp.out_kpps * 1000, udp.in_kpps * 1000),
+        "reflection": Kind("packets", "answers_packets_per_s", *mirrored),
+        "heavy_traffic": Kind("kbits", "kbps", heavy, heavy),
+        "forging": Kind("forged packets", "packets_per_s", forged, forged),
+    }
+
+
+DEFAULTS: Final = kinds_by(Thresholds())
 
 
 class Accusation(msgspec.Struct, frozen=True):
@@ -75,9 +90,13 @@ class Accusation(msgspec.Struct, frozen=True):
         return Look("", port_id, self.direction, self.protocol, self.l4_port, span_s, drops or forged)
 
 
-def accused(finding: Finding) -> Accusation | None:
+FELT: Final = Accusation("packets", "egress", 0.0)
+"""Says nothing; asked with drops, whether a restriction is felt."""
+
+
+def accused(finding: Finding, kinds: Kinds = DEFAULTS) -> Accusation | None:
     """None for what a host can't count now: what was used, what others' detectors say, and what lacks its figures."""
-    kind = _OF.get(finding.detector)
+    kind = kinds.get(finding.detector)
     if kind is None:
         return None
     said, window_s = finding.numbers.get(kind.number, 0.0), finding.numbers.get("window_s", 0.0)
@@ -122,17 +141,45 @@ def judged(accusation: Accusation, seen: Sequence[Activity]) -> Looked:
     return Looked(now >= accusation.needed_per_s, words)
 
 
-def tried(accusation: Accusation, seen: Sequence[Activity]) -> bool:
-    """Whether who is restricted goes on trying. `seen` with drops."""
+def goes_on(
+    wanted: Mapping[str, object], accusation: Accusation | None, seen: Sequence[Activity], *, reported: bool
+) -> bool:
+    """Whether who is restricted goes on trying, as much as he was restricted for. `seen` with drops.
+
+    Where that can't be counted (it is no figure, or it is shaped, which drops where no meter counts), the restriction
+    has to be felt, and it has to be still `reported`.
+    """
+    shaped = accusation is not None and accusation.direction == "ingress" and wanted.get("rate_kbps") is not None
+    if accusation is None or (shaped and accusation.figure != "sessions"):
+        return reported and _is_felt(wanted, seen)
     if accusation.figure == "sessions":
         now = sum((_dropped(accusation, one) + (one.sessions or 0)) / one.span_s for one in seen)
     else:
         now = _a_second(accusation, seen, _tried)
-    return now >= accusation.per_s * _STILL
+    return now >= accusation.needed_per_s
 
 
-def verified(wanted: Mapping[str, object], accusation: Accusation, seen: Sequence[Activity]) -> Verification | None:
-    """Whether a restriction bites, by what passes now; `seen` with drops. None when that can't be told."""
+def _is_felt(wanted: Mapping[str, object], seen: Sequence[Activity]) -> bool:
+    if limited := _limited(wanted, seen):
+        return limited.is_felt
+    return any(one.restricted_out or one.restricted_in for one in seen)
+
+
+class _Limited(NamedTuple):
+    """Of a limit of so many `unit`: what passes of one port and way at most, and how many packets are dropped."""
+
+    unit: str
+    most: int
+    passes: float
+    dropped: int
+
+    @property
+    def is_felt(self) -> bool:
+        # What is shaped waits, and is dropped where no meter counts it: who has all of his limit is held by it.
+        return self.dropped > 0 or self.passes >= self.most * LESS
+
+
+def _limited(wanted: Mapping[str, object], seen: Sequence[Activity]) -> _Limited | None:
     for name, most in (("rate_kbps", wanted.get("rate_kbps")), ("rate_kpps", wanted.get("rate_kpps"))):
         if isinstance(most, int):
             ways: tuple[Direction, ...] = ("egress", "ingress")
@@ -141,10 +188,16 @@ def verified(wanted: Mapping[str, object], accusation: Accusation, seen: Sequenc
             unit = 1.0 if name == "rate_kbps" else 1000.0
             # Of several ports each has the limit for itself, as each way has.
             passes = max(_a_second(each, [one], _passed) for each in of for one in seen) / unit
-            dropped = sum(_dropped(each, one) for each in of for one in seen)
-            words = f"{passes:.1f} {name[5:]} {EACH} go through, {most} may; {dropped} packets dropped"
-            # What is shaped waits, and is dropped where no meter counts it: who has all of his limit is held by it.
-            return _verdict(words, passes <= most * OVERSHOOT, shown=dropped > 0 or passes >= most * LESS)
+            return _Limited(name[5:], most, passes, sum(_dropped(each, one) for each in of for one in seen))
+    return None
+
+
+def verified(wanted: Mapping[str, object], accusation: Accusation, seen: Sequence[Activity]) -> Verification | None:
+    """Whether a restriction bites, by what passes now; `seen` with drops. None when that can't be told."""
+    if limited := _limited(wanted, seen):
+        unit, most, passes, dropped = limited
+        words = f"{passes:.1f} {unit} {EACH} go through, {most} may; {dropped} packets dropped"
+        return _verdict(words, passes <= most * OVERSHOOT, shown=limited.is_felt)
     if accusation.figure == "forged packets" or (accusation.figure == "sessions" and not _countable(seen)):
         return None
     passes, dropped = _a_second(accusation, seen, _passed), sum(_dropped(accusation, one) for one in seen)

@@ -15,10 +15,18 @@ import msgspec
 from suimon.model.actor import SYSTEM
 from suimon.model.findings import Finding
 from suimon.model.incidents import Incident, NotedFinding, runbook
-from suimon.model.rulebook import USAGE, DetectorRule, Place, UsageRule, rules_for
+from suimon.model.rulebook import USAGE, DetectorRule, Place, UsageRule, measure_of, rules_for
+from suimon.model.things import Restriction
 from suimon.resources.breaker import breaker, open_breaker
 from suimon.resources.findings import finding_of
-from suimon.resources.incidents import Line, bound_since, open_incident, restricted_before
+from suimon.resources.incidents import (
+    Line,
+    bound_since,
+    open_incident,
+    restricted_before,
+    would_be_open,
+    would_bind_since,
+)
 from suimon.resources.places import count_ports, place_of
 from suimon.resources.remedies import carry_out, rule_actor
 from suimon.resources.rulebooks import rulebook
@@ -34,7 +42,8 @@ _OPEN: Final = ("waiting", "restricted")
 class Matter(msgspec.Struct, frozen=True, kw_only=True):
     """A case, and what its incident says of it: by whom, about what, and the first lines of its timeline.
 
-    `source` is the id of the finding, or of the call.
+    `source` is the id of the finding, or of the call. `times` is how often what was done about it ended by itself: when
+    it goes on after that, it is another matter.
     """
 
     case: Case
@@ -43,11 +52,13 @@ class Matter(msgspec.Struct, frozen=True, kw_only=True):
     subject_kind: str
     subject_id: str
     lines: tuple[Line, ...]
+    times: int = 0
 
     @property
     def id(self) -> str:
         """One incident for each source and rule, and for each mode that the rule had while it went on."""
-        return str(uuid5(_FAMILY, f"{self.rule}/{self.case.mode}/{self.source}"))
+        again = f"/{self.times}" if self.times else ""
+        return str(uuid5(_FAMILY, f"{self.rule}/{self.case.mode}/{self.source}{again}"))
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -70,13 +81,15 @@ class Seen(msgspec.Struct, frozen=True):
 def weigh(tx: Tx, matter: Matter) -> Decision:
     """What the gate says, by what is counted in this transaction."""
     _, book = rulebook(tx)
-    now, state = tx.now, breaker(tx)
+    now, state, dry = tx.now, breaker(tx), matter.case.mode == "dry_run"
+    hour = now - timedelta(seconds=WINDOW_S)
     repeats = now - timedelta(hours=book.limits.repeats_within_h)
     counted = Counted(
         ports=count_ports(tx),
-        bound=bound_since(tx, now - timedelta(seconds=WINDOW_S)),
+        bound=bound_since(tx, hour),
+        would_bind=would_bind_since(tx, hour) if dry else 0,
         breaker_open=state.why if state and state.is_open else "",
-        earlier=restricted_before(tx, matter.rule, matter.subject_id, repeats),
+        earlier=restricted_before(tx, matter.rule, matter.subject_id, repeats, dry=dry),
     )
     return decide(book, matter.case, counted, now.timestamp())
 
@@ -84,7 +97,11 @@ def weigh(tx: Tx, matter: Matter) -> Decision:
 def settled(tx: Tx, matter: Matter, decision: Decision, wanted: dict[str, object]) -> Incident:
     """The decision as an incident, and what was decided done. Raises what the act does."""
     version, book = rulebook(tx)
-    acts, asks = decision.verdict == "act", decision.verdict == "ask"
+    acts, asks, noted = (decision.verdict == each for each in ("act", "ask", "dry_run"))
+    answer_within = timedelta(hours=book.limits.answer_within_h)
+    would_last = {"act": timedelta(seconds=decision.lasts_s), "ask": answer_within}.get(
+        decision.would or "", timedelta()
+    )
     incident = Incident(
         id=matter.id,
         rule=matter.rule,
@@ -93,19 +110,22 @@ def settled(tx: Tx, matter: Matter, decision: Decision, wanted: dict[str, object
         subject_kind=matter.subject_kind,
         subject_id=matter.subject_id,
         project_id=matter.case.place.project_id,
-        state="waiting" if acts or asks else "noted" if decision.verdict == "dry_run" else "closed",
+        state="waiting" if acts or asks else "noted" if noted else "closed",
         mode=matter.case.mode,
         opened_at=tx.now,
         weight=weight(matter.case.place),
         wanted=wanted,
-        answer_by=tx.now + timedelta(hours=book.limits.answer_within_h) if asks else None,
+        answer_by=tx.now + answer_within if asks else None,
         acted_at=tx.now if acts else None,
-        closed_at=tx.now if decision.verdict == "refuse" else None,
+        closed_at=None if acts or asks else tx.now + would_last,
+        would=_would(decision) if matter.case.mode == "dry_run" else None,
     )
     if decision.opens_breaker:
         open_breaker(tx, SYSTEM, f"{decision.reasons[0]} (incident {incident.id})")
-    said = f"{decision.verdict}: {'; '.join(decision.reasons)}"
-    line = Line("decision", said, {"verdict": decision.verdict, "reasons": list(decision.reasons)})
+    said = f"would {decision.would}" if noted else decision.verdict
+    told: dict[str, object] = {"verdict": decision.verdict, "reasons": list(decision.reasons)}
+    told |= {"would": decision.would} if noted else {}
+    line = Line("decision", f"{said}: {'; '.join(decision.reasons)}", told)
     open_incident(tx, rule_actor(matter.rule), incident, [*matter.lines, line])
     return carry_out(tx, rule_actor(matter.rule), incident) if acts else incident
 
@@ -117,6 +137,7 @@ def case_of(rule: DetectorRule | UsageRule, finding: Finding, place: Place, offs
         mode=rule.mode,
         place=place,
         lasts_h=rule.do.lasts_h,
+        then={step.at: step.do.lasts_h for step in rule.then},
         seen_s=finding.seen_s,
         ended=finding.ended,
         offset_s=offset_s,
@@ -132,8 +153,8 @@ def proposals(tx: Tx, finding: Finding, offsets: Mapping[str, float]) -> list[Pr
     offset_s = max((offsets.get(host, 0.0) for host in place.hosts), key=abs, default=0.0)
     made = []
     for rule in rules_for(book, finding, place):
-        matter = _matter(rule, finding, place, offset_s)
-        if not _known(tx, matter):
+        matter = _undecided(tx, finding, _matter(rule, finding, place, offset_s))
+        if matter is not None:
             made.append(Proposal(finding, rule, place, weigh(tx, matter), offset_s))
     return made
 
@@ -149,18 +170,31 @@ def settle(tx: Tx, finding_id: str, rule_name: str, seen: Seen) -> Incident | No
     rule = next((rule for rule in rules_for(book, finding, place) if rule.name == rule_name), None)
     if rule is None:
         return None
-    matter = _matter(rule, finding, place, seen.offset_s)
-    if _known(tx, matter):
+    matter = _undecided(tx, finding, _matter(rule, finding, place, seen.offset_s))
+    if matter is None:
         return None
     decision = weigh(tx, matter)
     holds = seen.looked.holds if seen.looked else None
-    if decision.verdict == "skip" or (decision.verdict == "act" and holds is None):
+    if decision.verdict == "skip" or (decision.acts and holds is None):
         return None
-    if decision.verdict == "act" and seen.looked and not holds:
-        decision = Decision(verdict="refuse", reasons=(f"it did not hold at the second look: {seen.looked.words}",))
+    if decision.acts and seen.looked and not holds:
+        decision = _doubted(decision, seen.looked)
     lines = _lines(finding, _heard_s(tx, finding), seen)
     told = msgspec.structs.replace(matter, lines=lines)
-    return settled(tx, told, decision, _wanted(rule, finding, place, decision.lasts_s))
+    return settled(tx, told, decision, _wanted(rule, finding, place, decision))
+
+
+def _doubted(decision: Decision, looked: Looked) -> Decision:
+    why = (f"it did not hold at the second look: {looked.words}",)
+    if decision.verdict == "dry_run":
+        return msgspec.structs.replace(decision, reasons=why, would="refuse")
+    return msgspec.structs.replace(decision, reasons=why, verdict="refuse")
+
+
+def _would(decision: Decision) -> str:
+    """In words, with why not."""
+    would = decision.would or decision.verdict
+    return would if would == "act" else f"{would}: {'; '.join(decision.reasons)}"
 
 
 def _matter(rule: DetectorRule | UsageRule, finding: Finding, place: Place, offset_s: float) -> Matter:
@@ -193,9 +227,9 @@ def _lines(finding: Finding, heard_s: float, seen: Seen) -> tuple[Line, ...]:
     )
 
 
-def _wanted(rule: DetectorRule | UsageRule, finding: Finding, place: Place, lasts_s: float) -> dict[str, object]:
+def _wanted(rule: DetectorRule | UsageRule, finding: Finding, place: Place, decision: Decision) -> dict[str, object]:
     """The restriction, as a person would ask for it."""
-    do = rule.do
+    do = measure_of(rule, decision.times)
     told = {
         "kind": do.kind,
         "target_kind": place.target.kind,
@@ -206,7 +240,7 @@ def _wanted(rule: DetectorRule | UsageRule, finding: Finding, place: Place, last
         "protocol": do.protocol,
         "port_min": do.port_min,
         "port_max": do.port_max,
-        "duration_s": round(lasts_s) or None,
+        "duration_s": round(decision.lasts_s) or None,
         "reason": finding.words[:1000] or finding.detector,
         "finding_id": finding.id,
         "evidence": [text[:1024] for text in finding.evidence[:50]],
@@ -214,8 +248,22 @@ def _wanted(rule: DetectorRule | UsageRule, finding: Finding, place: Place, last
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _known(tx: Tx, matter: Matter) -> bool:
-    if tx.get(Incident, matter.id):
-        return True
-    where = {"rule": matter.rule, "subject_id": matter.subject_id, "state": _OPEN}
-    return bool(tx.select(Incident, where, limit=1))
+def _undecided(tx: Tx, finding: Finding, matter: Matter) -> Matter | None:
+    """As it is to be decided now; None when it was, or something is done about the subject already."""
+    where = {"rule": matter.rule, "subject_id": matter.subject_id}
+    if tx.select(Incident, {**where, "state": _OPEN}, limit=1):
+        return None
+    if matter.case.mode == "dry_run" and would_be_open(tx, matter.rule, matter.subject_id):
+        return None
+    before = tx.select(Incident, {**where, "finding_id": finding.id, "mode": matter.case.mode})
+    if not all(_ended_before(tx, one, finding.seen_s) for one in before):
+        return None
+    return msgspec.structs.replace(matter, times=len(before))
+
+
+def _ended_before(tx: Tx, incident: Incident, at_s: float) -> bool:
+    """Whether it restricted somebody, and its time was over before that: no person ended it."""
+    restriction = tx.get(Restriction, incident.restriction_id or "")
+    if restriction is None or incident.closed_at is None or incident.closed_at.timestamp() >= at_s:
+        return False
+    return restriction.state == "expired" or restriction.released_by == rule_actor(incident.rule).user_id

@@ -9,7 +9,6 @@ from suimon.model.actor import SYSTEM
 from suimon.model.incidents import DOES_NOT_BITE, Incident, NotedFinding, runbook
 from suimon.model.policies import Called
 from suimon.model.rulebook import BY_HAND, USAGE
-from suimon.model.things import Restriction
 from suimon.resources import restrictions
 from suimon.resources.incidents import Line, add_lines, change_incident, close
 from suimon.resources.remedies import end_restriction, host_of, rule_actor, verify_soon
@@ -17,22 +16,19 @@ from suimon.resources.rulebooks import rulebook
 from suimon.response.senses import Verification
 from suimon.store.tx import Tx
 
-Step = Literal["nothing", "unanswered", "released", "moved", "prolong", "end"]
+Step = Literal["nothing", "unanswered", "moved", "prolong", "end"]
 AHEAD: Final = timedelta(seconds=30)
 """So long before its end it is decided whether a restriction goes on: hosts lift it by themselves at the end."""
 
 
 def ends(tx: Tx, id_: str) -> bool:
-    """Whether its restriction is about to end, as far as what is reported goes."""
-    incident = tx.get(Incident, id_)
-    if incident is None or incident.state != "restricted" or incident.ends_at is None or incident.rule == BY_HAND:
-        return False
-    return incident.ends_at - AHEAD <= tx.now < incident.ends_at and due(tx, id_) == "nothing"
+    """Whether its time is nearly over, or is, unless its host says that it goes on."""
+    return due(tx, id_) != "prolong" and due(tx, id_, tries=True) == "prolong"
 
 
-def due(tx: Tx, id_: str, *, tries: bool = False) -> Step:
-    """What is due of one incident now, but for verifying it. `tries`: its host says that it goes on, though nobody
-    reports it any more.
+def due(tx: Tx, id_: str, *, tries: bool | None = None) -> Step:
+    """What is due of one incident now, but for verifying it. `tries`: whether it goes on, as its host counts it; that
+    it is told again shows nothing.
     """
     incident = tx.get(Incident, id_)
     if incident is None:
@@ -41,41 +37,31 @@ def due(tx: Tx, id_: str, *, tries: bool = False) -> Step:
         return "unanswered" if incident.answer_by is not None and incident.answer_by <= tx.now else "nothing"
     if incident.state != "restricted":
         return "nothing"
-    restriction = tx.get(Restriction, incident.restriction_id or "")
-    if restriction is None or restriction.state == "released":
-        return "released"
     if (host := host_of(tx, incident)) and host != incident.host:
         return "moved"
     if incident.ends_at is None or incident.ends_at - AHEAD > tx.now:
         return "nothing"
     if incident.rule == BY_HAND:  # Whoever asked for it said how long.
-        return "end" if incident.ends_at <= tx.now else "nothing"
-    fresh = timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
-    if tries or going_on(tx, incident, tx.now - fresh) or _is_called(tx, incident):
+        return "nothing"
+    if (tries and not _is_used_up(tx, incident)) or _is_called(tx, incident):
         return "prolong"
     return "end" if incident.ends_at <= tx.now else "nothing"
 
 
-def attend(tx: Tx, id_: str, *, tries: bool = False) -> Incident | None:
+def attend(tx: Tx, id_: str, *, tries: bool | None = None) -> Incident | None:
     """Do what is due of it."""
     step, incident = due(tx, id_, tries=tries), tx.get(Incident, id_)
     if incident is None or step == "nothing":
         return incident
-    restriction = tx.get(Restriction, incident.restriction_id or "")
     if step == "unanswered":
         return close(tx, SYSTEM, incident, Line("answer", "nobody answered in time", {"approved": False}))
     if step == "moved":
         return verify_soon(tx, incident)
-    if step == "prolong" and restriction is not None:
-        return _prolong(tx, incident, restriction)
-    if step == "end":
-        if incident.rule == BY_HAND:
-            return end_restriction(tx, SYSTEM, incident, "the time is over")
-        return end_restriction(tx, rule_actor(incident.rule), incident, "the time is over, and it has stopped")
-    by, why = (restriction.released_by, restriction.release_reason) if restriction else ("", "the restriction is gone")
-    # Of restrictions a tenant isn't told who released them, nor why: that may name others.
-    add_lines(tx, SYSTEM, incident, [Line("decision", f"{by or 'nobody'} released it: {why}", {"by": by})])
-    return close(tx, SYSTEM, incident, Line("release", "released"))
+    if step == "prolong":
+        return _prolong(tx, incident)
+    uncounted = tries is None and is_reported(tx, incident)
+    words = "it is still reported, but can't be counted now" if uncounted else "it has stopped"
+    return end_restriction(tx, rule_actor(incident.rule), incident, f"the time is over, and {words}")
 
 
 def note_verification(tx: Tx, id_: str, found: Verification) -> Incident | None:
@@ -94,17 +80,23 @@ def note_verification(tx: Tx, id_: str, found: Verification) -> Incident | None:
     return after
 
 
-def going_on(tx: Tx, incident: Incident, since: datetime) -> bool | None:
-    """Whether it was reported after that, under its finding's id or another one. What was used up is used up; None:
-    there is no finding.
+def is_reported(tx: Tx, incident: Incident, since: datetime | None = None) -> bool | None:
+    """Whether it was reported after that (None: lately), under its finding's id or another one. What was used up is
+    used up; None: there is no finding.
     """
     finding = tx.get(NotedFinding, incident.finding_id)
     if finding is None:
         return None
-    if finding.detector.startswith(USAGE):
+    if _is_used_up(tx, incident):
         return False
+    since = since or tx.now - timedelta(seconds=rulebook(tx)[1].limits.fresh_s)
     where = {"detector": finding.detector, "subject_id": finding.subject_id}
     return any(not one.ended and one.seen_at > since for one in tx.select(NotedFinding, where))
+
+
+def _is_used_up(tx: Tx, incident: Incident) -> bool:
+    finding = tx.get(NotedFinding, incident.finding_id)
+    return finding is not None and finding.detector.startswith(USAGE)
 
 
 def _is_called(tx: Tx, incident: Incident) -> bool:
@@ -112,11 +104,11 @@ def _is_called(tx: Tx, incident: Incident) -> bool:
     return call is not None and call.vanished_at is None
 
 
-def _prolong(tx: Tx, incident: Incident, restriction: Restriction) -> Incident:
+def _prolong(tx: Tx, incident: Incident) -> Incident:
     lasts_s = incident.wanted.get("duration_s")
-    assert isinstance(lasts_s, int) and incident.ends_at is not None
+    assert isinstance(lasts_s, int) and incident.ends_at is not None and incident.restriction_id is not None
     until = max(incident.ends_at, tx.now) + timedelta(seconds=lasts_s)
-    restrictions.prolong(tx, rule_actor(incident.rule), restriction.id, until)
+    restrictions.prolong(tx, rule_actor(incident.rule), incident.restriction_id, until)
     after = verify_soon(tx, change_incident(tx, incident, ends_at=until))
     words = f"the time is over, but it goes on: until {until:%Y-%m-%d %H:%M:%S} UTC"
     add_lines(tx, SYSTEM, after, [Line("prolonged", words)])

@@ -10,7 +10,7 @@ from suimon.model.counts import Activity
 from suimon.model.findings import Direction, Finding
 from suimon.model.questions import Look, Traced
 from suimon.model.rulebook import Place, UsageRule
-from suimon.response.accusations import Accusation, accused, imposed, judged, tried, verified
+from suimon.response.accusations import DEFAULTS, FELT, Accusation, Kinds, accused, goes_on, imposed, judged, verified
 from suimon.response.senses import Looked, Rate, Senses, Verification
 
 _MOST_PORTS: Final = 8
@@ -25,22 +25,24 @@ class Asking(Protocol):
 
 class Asked:
     """`Senses` that ask the hosts; `samples` are those that answer instead when a host can't. `clocks` says how far off
-    hosts' are.
+    hosts' are, `kinds` what is an attack.
     """
 
     def __init__(
-        self, questions: Asking, samples: Senses, clocks: Callable[[], Awaitable[Mapping[str, float]]]
-    ) -> None:
+        self, questions: Asking, samples: Senses, clocks: Callable[[], Awaitable[Mapping[str, float]]],
+        kinds: Kinds = DEFAULTS,
+    ) -> None:  # fmt: skip
+        self._kinds = kinds
         self._questions = questions
         self._samples = samples
         self._clocks = clocks
 
     async def look(self, finding: Finding, place: Place) -> Looked:
         """The accusation itself, a second at most for what is fast; else what the samples say, and why they had to."""
-        accusation = accused(finding)
+        accusation = accused(finding, self._kinds)
         if accusation is None:
             return await self._samples.look(finding, place)
-        seen = await self._seen(accusation, place, drops=False)
+        seen = await self._seen(accusation, _accused_of(place), drops=False)
         if isinstance(seen, list):
             return judged(accusation, seen)
         looked = await self._samples.look(finding, place)
@@ -49,14 +51,18 @@ class Asked:
     async def bites(
         self, finding: Finding | None, place: Place, wanted: Mapping[str, object], before: Sequence[Rate]
     ) -> Verification | None:
-        accusation = (accused(finding) if finding else None) or imposed(wanted, before)
-        seen = await self._seen(accusation, place, drops=True) if accusation else ""
+        accusation = (accused(finding, self._kinds) if finding else None) or imposed(wanted, before)
+        seen = await self._seen(accusation, place.bound, drops=True) if accusation else ""
         return verified(wanted, accusation, seen) if accusation and isinstance(seen, list) else None
 
-    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
-        accusation = accused(finding)
-        seen = await self._seen(accusation, place, drops=True) if accusation else ""
-        return tried(accusation, seen) if accusation and isinstance(seen, list) else None
+    async def goes_on(
+        self, finding: Finding, place: Place, wanted: Mapping[str, object], *, reported: bool
+    ) -> bool | None:
+        accusation = accused(finding, self._kinds)
+        seen = await self._seen(accusation or FELT, _accused_of(place), drops=True)
+        if isinstance(seen, list):
+            return goes_on(wanted, accusation, seen, reported=reported)
+        return await self._samples.goes_on(finding, place, wanted, reported=reported)
 
     async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         return await self._samples.rates(place, direction, begun_s, ended_s)
@@ -70,15 +76,16 @@ class Asked:
     async def offsets(self) -> Mapping[str, float]:
         return await self._clocks()
 
-    async def _seen(self, accusation: Accusation, place: Place, *, drops: bool) -> list[Activity] | str:
-        """Of each of its ports, or why there is nothing to judge by. A part of them would not be what was said."""
-        if not place.bound:
+    async def _seen(self, accusation: Accusation, bound: Mapping[str, str], *, drops: bool) -> list[Activity] | str:
+        """Of each of these ports (by its host), or why there is nothing to judge by. A part of them would not be what
+        was said.
+        """
+        if not bound:
             return "no host has a port of it"
-        if len(place.bound) > _MOST_PORTS:
-            return f"it has {len(place.bound)} ports"
+        if len(bound) > _MOST_PORTS:
+            return f"it has {len(bound)} ports"
         asking = [
-            self._questions.ask(host, accusation.question(port_id, drops=drops))
-            for port_id, host in place.bound.items()
+            self._questions.ask(host, accusation.question(port_id, drops=drops)) for port_id, host in bound.items()
         ]
         seen = []
         for traced in await asyncio.gather(*asking):
@@ -86,6 +93,13 @@ class Asked:
                 return f"its host was asked in vain ({traced.error or 'no answer that can be'})"
             seen.append(traced.activity)
         return seen
+
+
+def _accused_of(place: Place) -> Mapping[str, str]:
+    """The ports that a finding is about: of a trunk its parent, whose interface counts what its subports send, too."""
+    if place.target.kind != "port":
+        return place.bound
+    return {port_id: host for port_id, host in place.bound.items() if port_id == place.target.id}
 
 
 def _is_whole(one: Activity) -> bool:

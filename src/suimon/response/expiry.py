@@ -1,4 +1,5 @@
-"""Ends restrictions whose time is over, and forgets those that ended long ago, with all that led to them.
+"""Ends restrictions whose time is over, and forgets those that ended long ago, with all that led to them, and what
+happened on hosts as long ago.
 
 Agents lift an expired restriction by themselves, on time: this is the record's half, and may be late.
 """
@@ -13,7 +14,7 @@ import structlog
 
 from suimon.model.actor import SYSTEM
 from suimon.model.errors import Unavailable
-from suimon.resources import findings, incidents, restrictions
+from suimon.resources import alarms, findings, host_events, incidents, restrictions
 from suimon.store.leases import Turn, in_turn
 from suimon.store.store import Store
 from suimon.store.tx import Tx
@@ -43,10 +44,12 @@ class Expiry:
         await in_turn(self._turn, self._watch)
 
     async def look(self) -> None:
-        """End what is over by the store's clock, and bound what detectors told. Raises Unavailable."""
+        """End what is over by the store's clock, alarms too, and bound what detectors told. Raises Unavailable."""
         while await self._store.read(restrictions.due, one_statement=True):
             for each in await self._store.write(restrictions.expire, SYSTEM):
                 log.info("restriction_expired", restriction=each.id, target=each.target, project=each.project_id)
+        if await self._store.read(alarms.over):
+            await self._store.write(alarms.clear, SYSTEM)
         if await self._store.read(findings.surplus, one_statement=True):
             count = await self._store.write(findings.drop_surplus, SYSTEM)
             log.warning("findings_dropped", count=count, reason=f"more than {findings.MOST_KEPT} are not kept")
@@ -56,7 +59,7 @@ class Expiry:
         kept = timedelta(days=self._config.keep_days)
 
         def act(tx: Tx) -> None:
-            for room in (restrictions, incidents, findings):
+            for room in (restrictions, incidents, findings, host_events):
                 room.forget(tx, tx.now - kept)
 
         await self._store.write(act, SYSTEM)

@@ -6,6 +6,7 @@ What it refuses, it refuses to everybody. What it doesn't want to do by itself, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final, Literal
 
@@ -23,19 +24,32 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
     ports: int
     bound: int
+    would_bind: int = 0
+    """Ports that would have been, had what is in dry run acted; asked for by what is in dry run itself."""
     breaker_open: str = ""
     """Why it is open."""
     earlier: int = 0
-    """How often this rule, or policy, restricted this subject within `Limits.repeats_within_h`."""
+    """How often this rule, or policy, restricted this subject within `Limits.repeats_within_h`; in dry run, or would
+    have."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do, why, and for how long. `opens_breaker`: this would have been too much."""
+    """What to do, why, and for how long. `opens_breaker`: this would have been too much. `would` is what a dry run
+    would have been, for the same reasons.
+    """
 
     verdict: Verdict
     reasons: tuple[str, ...]
     lasts_s: float = 0.0
+    times: int = 1
+    """The how manieth time it is, which says by what measure."""
     opens_breaker: bool = False
+    would: Verdict | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Or would: it has to be looked at a second time."""
+        return "act" in (self.verdict, self.would)
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +63,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     place: Place
     lasts_h: float = 1.0
+    then: Mapping[int, float] = {}
+    """From which time on another measure is taken, and for how many hours at first."""
     seen_s: float | None = None
     ended: bool = False
     offset_s: float = 0.0
@@ -58,13 +74,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(book: Rulebook, case: Case, counted: Counted, now_s: float) -> Decision:
     """The one place where it is decided whether something happens by itself."""
-    lasts_s = duration_s(case.lasts_h, counted.earlier, book.limits)
+    lasts_s, times = _lasts_s(case, counted.earlier, book.limits), counted.earlier + 1
     if refused := _refusals(book.never, case):
         return Decision(verdict="refuse", reasons=refused)
     if over := _over(case, book.limits, now_s):
         return Decision(verdict="skip", reasons=(over,))
     if case.mode == "dry_run":
-        return Decision(verdict="dry_run", reasons=(f"{case.by} is in dry run",), lasts_s=lasts_s)
+        return _in_dry_run(book, case, counted, now_s)
     asks = _asks(case, counted, book.limits)
     opens = not asks and counted.bound + weight(case.place) > allowance(counted.ports, book.limits)
     if opens:
@@ -73,9 +89,17 @@ def decide(book: Rulebook, case: Case, counted: Counted, now_s: float) -> Decisi
             f"and {allowance(counted.ports, book.limits)} are allowed",
         )
     if asks:
-        return Decision(verdict="ask", reasons=asks, lasts_s=lasts_s, opens_breaker=opens)
-    reasons = (f"{case.by} says so", *_repeated(counted.earlier))
-    return Decision(verdict="act", reasons=reasons, lasts_s=lasts_s)
+        return Decision(verdict="ask", reasons=asks, lasts_s=lasts_s, times=times, opens_breaker=opens)
+    reasons = (f"{case.by} says so", *_repeated(case, counted.earlier))
+    return Decision(verdict="act", reasons=reasons, lasts_s=lasts_s, times=times)
+
+
+def _in_dry_run(book: Rulebook, case: Case, counted: Counted, now_s: float) -> Decision:
+    """What would be so if all that is in dry run acted."""
+    acting = msgspec.structs.replace(case, mode="act")
+    together = msgspec.structs.replace(counted, bound=counted.bound + counted.would_bind)
+    would = decide(book, acting, together, now_s)
+    return msgspec.structs.replace(would, verdict="dry_run", opens_breaker=False, would=would.verdict)
 
 
 def allowance(ports: int, limits: Limits) -> int:
@@ -91,6 +115,12 @@ def weight(place: Place) -> int:
 def duration_s(lasts_h: float, earlier: int, limits: Limits) -> float:
     """Twice as long each time, up to the longest."""
     return 3600.0 * min(lasts_h * 2.0 ** min(earlier, 64), limits.longest_h)
+
+
+def _lasts_s(case: Case, earlier: int, limits: Limits) -> float:
+    """Each measure doubles from when it is taken first."""
+    at = max((at for at in case.then if at <= earlier + 1), default=1)
+    return duration_s(case.then.get(at, case.lasts_h), earlier + 1 - at, limits)
 
 
 def spared(never: Never, place: Place) -> str:
@@ -142,5 +172,8 @@ def _asks(case: Case, counted: Counted, limits: Limits) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _repeated(earlier: int) -> tuple[str, ...]:
-    return (f"for the {earlier + 1}. time, so for longer",) if earlier else ()
+def _repeated(case: Case, earlier: int) -> tuple[str, ...]:
+    if not earlier:
+        return ()
+    so = "by a harsher measure" if any(at <= earlier + 1 for at in case.then) else "for longer"
+    return (f"for the {earlier + 1}. time, so {so}",)

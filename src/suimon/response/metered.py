@@ -9,7 +9,7 @@ from typing import Final
 from suimon.model.findings import Direction, Finding
 from suimon.model.rulebook import USAGE, Place, UsageRule
 from suimon.model.samples import Sample
-from suimon.response.accusations import accused
+from suimon.response.accusations import DEFAULTS, Kinds, accused
 from suimon.response.senses import Looked, Rate, Verification
 from suimon.telemetry.meter.database import Trouble
 from suimon.telemetry.meter.history import READ
@@ -24,9 +24,10 @@ _KEEP_S: Final = 3600.0
 
 
 class Metered:
-    """`Senses` of these meters. What the meter can't be asked now is not known."""
+    """`Senses` of these meters; `kinds` says what is an attack. What the meter can't be asked now is not known."""
 
-    def __init__(self, meters: Meters, clock: Callable[[], float]) -> None:
+    def __init__(self, meters: Meters, clock: Callable[[], float], kinds: Kinds = DEFAULTS) -> None:
+        self._kinds = kinds
         self._meters = meters
         self._clock = clock
         self._windows: dict[tuple[float, str, float | None], tuple[Window, float]] = {}
@@ -38,7 +39,7 @@ class Metered:
         """
         if finding.detector.startswith(USAGE):
             return Looked(True, "it is the meter's own")
-        accusation, now_s = accused(finding), self._clock()
+        accusation, now_s = accused(finding, self._kinds), self._clock()
         if accusation is None:
             return Looked(False, "it says nothing that could be counted")
         rates = await self.rates(place, accusation.direction, max(now_s - _LOOK_S, finding.since_s), now_s)
@@ -55,9 +56,16 @@ class Metered:
         """Samples are compared with those before, by `rates`."""
         return None
 
-    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
-        """Samples don't tell what was dropped."""
-        return None
+    async def goes_on(
+        self, finding: Finding, place: Place, wanted: Mapping[str, object], *, reported: bool
+    ) -> bool | None:
+        """Samples don't tell what was dropped, nor what it was: of what the ports send all is counted, whatever becomes
+        of it, and is enough as for `look` while it is reported.
+        """
+        accusation = accused(finding, self._kinds)
+        if not reported or accusation is None or accusation.direction == "ingress":
+            return None
+        return (await self.look(finding, place)).holds
 
     async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         """By the ports' devices, which count what a guest sends before the switch drops any of it."""

@@ -28,7 +28,7 @@ from suimon.resources.incidents import unattended
 from suimon.resources.places import place_of
 from suimon.resources.rulebooks import rulebook
 from suimon.response.acts import Proposal, Seen, proposals, settle
-from suimon.response.aftercare import AHEAD, attend, due, ends, going_on, note_verification
+from suimon.response.aftercare import AHEAD, attend, due, ends, is_reported, note_verification
 from suimon.response.clock import ClockWatch
 from suimon.response.senses import Looked, Rate, Senses, Verification
 from suimon.response.usage import note_usage
@@ -197,9 +197,9 @@ class Responder:
 
     async def _settle(self, proposal: Proposal) -> None:
         finding, rule = proposal.finding, proposal.rule
-        looked = await self._look(proposal) if proposal.decision.verdict == "act" else None
+        looked = await self._look(proposal) if proposal.decision.acts else None
         if looked is not None and looked.holds is False:
-            self._doubted[doubt := f"{rule.name}/{finding.id}"] += 1
+            self._doubted[doubt := f"{rule.name} {rule.mode}/{finding.id}"] += 1
             if self._doubted[doubt] < self._config.looks:
                 log.info("finding_doubted", finding=finding.id, rule=rule.name, seen=looked.words)
                 return
@@ -237,7 +237,7 @@ class Responder:
         after = await self._rates(place, incident, settled, now) if asked is None and settled < now else []
 
         def note(tx: Tx) -> Incident | None:
-            goes_on = going_on(tx, incident, settled)
+            goes_on = is_reported(tx, incident, settled)
             found = asked or verify(incident.wanted, before, after, goes_on=goes_on)
             return note_verification(tx, incident.id, found)
 
@@ -252,18 +252,20 @@ class Responder:
                 return await self._senses.bites(about, place, incident.wanted, before)
         return None
 
-    async def _tries(self, incident: Incident) -> bool:
-        """Whether who is restricted goes on trying, asked when its time is nearly over and nobody reports it."""
+    async def _tries(self, incident: Incident) -> bool | None:
+        """Whether who is restricted goes on trying, asked when its time is nearly over; None: nobody can say."""
         if not await self._store.read(lambda tx: ends(tx, incident.id)):
-            return False
+            return None
         finding = await self._store.read(lambda tx: _finding(tx, incident.finding_id), one_statement=True)
         if finding is None:
-            return False
-        place = await self._store.read(lambda tx: place_of(tx, finding.subject))
+            return None
+        place, reported = await self._store.read(
+            lambda tx: (place_of(tx, finding.subject), bool(is_reported(tx, incident)))
+        )
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.look_timeout_s):
-                return bool(await self._senses.goes_on(finding, place))
-        return False
+                return await self._senses.goes_on(finding, place, incident.wanted, reported=reported)
+        return None
 
     async def _rates(self, place: Place, incident: Incident, begun: datetime, ended: datetime) -> list[Rate]:
         """In the ways that its restriction is about."""

@@ -46,8 +46,12 @@ class Senses(Protocol):
         Where there is none, it is what the restriction says itself, and what passed `before`.
         """
 
-    async def goes_on(self, finding: Finding, place: Place) -> bool | None:
-        """Whether the ports go on trying what the finding says, though a restriction drops it, by counters of now."""
+    async def goes_on(
+        self, finding: Finding, place: Place, wanted: Mapping[str, object], *, reported: bool
+    ) -> bool | None:
+        """Whether the ports go on trying what the finding says, though a restriction (as it was wanted) drops it, by
+        counters of now. That it is still `reported` is needed where those show only that the restriction is felt.
+        """
 
     async def rates(self, place: Place, direction: Direction, begun_s: float, ended_s: float) -> Sequence[Rate]:
         """What each of the place's ports sent or got meanwhile, of those that were counted."""

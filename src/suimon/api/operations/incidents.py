@@ -1,8 +1,7 @@
 """Findings, incidents and what people answer, as `/operations/v1/findings`, `incidents` and `report`."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Final
 
 import msgspec
@@ -16,13 +15,12 @@ from suimon.model.actor import Actor
 from suimon.model.errors import BadRequest, CallerError, Unavailable
 from suimon.model.findings import Finding
 from suimon.model.incidents import Entry, Incident, NotedFinding, linked, runbook
-from suimon.model.report import report
+from suimon.model.months import Month
 from suimon.resources import incidents as acts
 from suimon.resources import remedies
 from suimon.resources.findings import finding_of, list_findings, note_findings
 from suimon.store.tx import Tx
 
-_MONTH: Final = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
 _FILTERS: Final = ("state", "rule", "subject_id", "project_id", "mode")
 
 
@@ -113,32 +111,14 @@ class Incidents:
 
     async def report(self, call: Call, actor: Actor) -> Response:
         """GET: the figures of a `month` (2026-11), and of each rule in it."""
-        begin, end = _month(dict(call.query()).get("month", ""))
-
-        def read(tx: Tx) -> tuple[bool, list[Entry], dict[str, str]]:
-            entries = acts.entries_between(tx, actor, begin, end)
-            return end <= tx.now, entries, acts.rules_of(tx, {entry.incident_id for entry in entries})
-
-        closed, entries, rules = await self._store.read(read)
-        of_rules = {
-            rule: report(entry for entry in entries if rules[entry.incident_id] == rule)
-            for rule in sorted(set(rules.values()))
-        }
-        told = {"month": f"{begin:%Y-%m}", "closed": closed, "figures": report(entries), "rules": of_rules}
-        return answer({"report": told})
+        month = Month.named(dict(call.query()).get("month", ""))
+        found, closed = await self._store.read(lambda tx: (acts.month_report(tx, actor, month), month.end <= tx.now))
+        return answer({"report": {**msgspec.structs.asdict(found), "closed": closed}})
 
     async def _answered(self, call: Call, actor: Actor, act: Callable[[Tx, Why], Incident]) -> Response:
         said = converted(await call.json(), Why)
         incident = await self._store.write(lambda tx: act(tx, said), actor)
         return answer({"incident": _incident(incident, actor)})
-
-
-def _month(text: str) -> tuple[datetime, datetime]:
-    found = _MONTH.fullmatch(text)
-    if not found or not 1970 <= int(found[1]) < 9999:
-        raise BadRequest("Of which month? ?month=2026-11")
-    year, month = int(found[1]), int(found[2])
-    return datetime(year, month, 1, tzinfo=UTC), datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
 
 
 def _finding(noted: NotedFinding, actor: Actor, page: str) -> dict[str, object]:
@@ -150,7 +130,8 @@ def _finding(noted: NotedFinding, actor: Actor, page: str) -> dict[str, object]:
 
 def _incident(incident: Incident, actor: Actor) -> dict[str, object]:
     told = msgspec.structs.asdict(incident)
-    hidden = () if actor.admin else ("wanted", "undo", "rulebook_version", "weight", "verify_at", "host", "answer_by")
+    of_operators = ("wanted", "undo", "rulebook_version", "weight", "verify_at", "host", "answer_by", "would")
+    hidden = () if actor.admin else of_operators
     return {name: value for name, value in told.items() if name not in hidden}
 
 

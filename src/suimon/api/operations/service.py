@@ -13,12 +13,13 @@ from suimon.api.operations.drops import Drops
 from suimon.api.operations.flow_records import FlowRecords
 from suimon.api.operations.hosts import Hosts, HostStates
 from suimon.api.operations.incidents import Incidents
+from suimon.api.operations.months import UsageMonths
 from suimon.api.operations.probing import Prober
 from suimon.api.operations.reachability import Reachability
 from suimon.api.operations.readiness import Readiness
 from suimon.api.operations.restrictions import Restrictions
 from suimon.api.operations.usage import Usage
-from suimon.api.routes import Routes
+from suimon.api.routes import Handler, Routes
 from suimon.api.wire import Call
 from suimon.distribution.inquiry import Questions
 from suimon.telemetry.meter.meters import Meters
@@ -40,20 +41,13 @@ class OperationsService:
         hosts, readiness, allowance = Hosts(gate, states), Readiness(gate, states), Allowance()
         checks = (Comparer(questions), Prober(questions)) if questions else None
         reachability = Reachability(gate, states, allowance, checks)
-        drops, usage = Drops(gate, allowance, questions), Usage(gate, meters)
+        drops = Drops(gate, allowance, questions)
         restrictions, incidents, automation = Restrictions(gate), Incidents(gate), Automation(gate)
         flows = FlowRecords(gate, allowance, collectors_tls)
         self._gate = gate
         self._routes = Routes(
             {
-                "GET v1/hosts": hosts.index,
-                "POST v1/hosts/tokens": hosts.make_token,
-                "GET v1/hosts/*": hosts.show,
-                "DELETE v1/hosts/*": hosts.remove,
-                "POST v1/hosts/*/accept": hosts.accept,
-                "GET v1/hosts/*/drain": hosts.drain_progress,
-                "POST v1/hosts/*/drain": hosts.drain,
-                "DELETE v1/hosts/*/drain": hosts.undo_drain,
+                **_of_hosts(hosts),
                 "GET v1/collectors": flows.collectors,
                 "DELETE v1/collectors/*": flows.remove,
                 "GET v1/flows": flows.ask,
@@ -61,7 +55,7 @@ class OperationsService:
                 "POST v1/reachability": reachability.ask,
                 "GET v1/ports/*/readiness": readiness.show,
                 "GET v1/ports/*/drops": drops.show,
-                "GET v1/usage": usage.show,
+                **_metered(gate, meters),
                 "GET v1/restrictions": restrictions.index,
                 "POST v1/restrictions": restrictions.create,
                 "POST v1/restrictions/release": restrictions.release_all,
@@ -95,3 +89,26 @@ class OperationsService:
         actor = await self._gate.actor(call)
         handler, ids = self._routes.find(call.method, call.segments)
         return await handler(call, actor, *ids)
+
+
+def _of_hosts(hosts: Hosts) -> dict[str, Handler]:
+    return {
+        "GET v1/hosts": hosts.index,
+        "POST v1/hosts/tokens": hosts.make_token,
+        "GET v1/hosts/*": hosts.show,
+        "DELETE v1/hosts/*": hosts.remove,
+        "GET v1/hosts/*/events": hosts.events,
+        "POST v1/hosts/*/accept": hosts.accept,
+        "GET v1/hosts/*/drain": hosts.drain_progress,
+        "POST v1/hosts/*/drain": hosts.drain,
+        "DELETE v1/hosts/*/drain": hosts.undo_drain,
+    }
+
+
+def _metered(gate: Gate, meters: Meters | None) -> dict[str, Handler]:
+    usage, months = Usage(gate, meters), UsageMonths(meters)
+    return {
+        "GET v1/usage": usage.show,
+        "GET v1/usage/months": months.index,
+        "GET v1/usage/months/*": months.show,
+    }
