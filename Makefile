@@ -74,7 +74,7 @@ bench-flow: $(INSTALLED) ## flow records: CPU, losses, sums, history, attacks fo
 bench-policy: $(INSTALLED) ## violations in a cloud of 50,000 ports, at once and change by change, beside DuckDB, clingo; ARGS="--scale 0.1"
 	@$(PY) -m bench.policy $(ARGS)
 
-chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --seed 7"
+chaos: $(INSTALLED) ## kill and cut everything under traffic and changes; ARGS="--seconds 60 --store postgresql"
 	$(ROOT)
 	@$(PY) -m tests.chaos $(ARGS)
 

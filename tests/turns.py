@@ -9,7 +9,7 @@ from typing import Final
 
 SYSTEM: Final = "tests/system/"
 ALONE: Final = frozenset(
-    f"{SYSTEM}test_{name}.py" for name in ("gateways", "hitless", "hostile", "limits", "moves", "restarts")
+    f"{SYSTEM}test_{name}.py" for name in ("gateways", "hitless", "hostile", "limits", "moves", "restarts", "takeovers")
 )
 """They count lost packets, or how long nothing went: what a busy machine loses, too."""
 CALM: Final = tuple(

@@ -1,22 +1,31 @@
-"""Changes by the API all the while: groups, rules, ports that are plugged and unplugged, floating IPs."""
+"""Changes by the API all the while: groups, rules, ports that are plugged, unplugged and migrated, floating IPs."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
 from suimon.lab.lab import Lab
+from tests.chaos.ledger import Ledger, Thing
 from tests.system.clouds import connect
+
+T = TypeVar("T")
 
 _RETRIED = (SDKException, ClientException)
 _TRIES = 40
 _NAME = "churn"
+_READY_S = 10.0
+_PLUGGED_S = 0.2
+_KEPT_EVERY = 4
+"""So many groups, one stays until the end, to be looked for then."""
 _SPARE = "spare"
 """One on each host, plugged by its iface-id alone. A device that comes or goes would cost packets: the userspace
 datapath then reads the host's routes anew, and drops what belongs into a tunnel meanwhile.
@@ -24,10 +33,13 @@ datapath then reads the host's routes anew, and drops what belongs into a tunnel
 
 
 class Churn:
-    """`count` is of acknowledged changes. What a change makes is deleted again, whatever dies meanwhile."""
+    """`count` is of acknowledged changes, `migrations` of ports that moved while they were plugged; `ledger` has what
+    must be there in the end. What a change makes is deleted again, whatever dies meanwhile.
+    """
 
     def __init__(self, lab: Lab, network_id: str, outside_id: str, chance: random.Random) -> None:
-        self.count = 0
+        self.count = self.migrations = 0
+        self.ledger = Ledger()
         self._lab, self._network_id, self._outside_id, self._chance = lab, network_id, outside_id, chance
         self._stop = threading.Event()
         self._cloud: Connection = connect(lab)
@@ -44,66 +56,111 @@ class Churn:
         finally:
             self._stop.set()
             worker.join(timeout=120)
-            self._sweep()
+            found = _tried(self._found)
+            self.ledger.compare(found)
+            for kind, id_ in found:
+                self._delete(kind, id_)
 
-    def _sweep(self) -> None:
-        """What was made although its maker died before it said so."""
+    def _found(self) -> dict[Thing, dict[str, str]]:
+        """All that was made here and is there, also what nobody acknowledged; what refers to others first."""
         cloud = self._cloud.network
-        ports = {port.id for port in cloud.ports(network_id=self._network_id) if port.name.startswith(_NAME)}
-        found = [("ip", each.id) for each in cloud.ips() if each.description == _NAME]
-        found += [("port", port_id) for port_id in ports]
-        found += [("security_group", each.id) for each in cloud.security_groups() if each.name.startswith(_NAME)]
-        for kind, id_ in found:
-            self._delete(kind, id_)
+        ours = [each for each in cloud.security_groups() if each.name.startswith(_NAME)]
+        ids = {each.id for each in ours}
+        found = {("ip", each.id): {} for each in cloud.ips() if each.description == _NAME}
+        ports = cloud.ports(network_id=self._network_id)
+        found |= {("port", each.id): {} for each in ports if each.name.startswith(_NAME)}
+        rules = [each for each in cloud.security_group_rules() if each.security_group_id in ids]
+        found |= {("security_group_rule", each.id): {} for each in rules}
+        return found | {("security_group", each.id): {"description": each.description} for each in ours}
 
     def _work(self) -> None:
         number = 0
         while not self._stop.is_set():
             number += 1
-            made: list[tuple[str, str]] = []
+            made: list[Thing] = []
             with suppress(*_RETRIED):
                 self._make(number, made)
             for kind, id_ in reversed(made):
-                self._delete(kind, id_)
+                if number % _KEPT_EVERY or not kind.startswith("security_group"):
+                    self._delete(kind, id_)
 
-    def _make(self, number: int, made: list[tuple[str, str]]) -> None:
+    def _make(self, number: int, made: list[Thing]) -> None:
         cloud = self._cloud.network
 
-        def note(kind: str, thing: object) -> str:
-            made.append((kind, thing.id))  # type: ignore[attr-defined]
+        def note(kind: str, thing: Any) -> str:
+            made.append((kind, thing.id))
+            self.ledger.made((kind, thing.id), {})
             self.count += 1
-            return thing.id  # type: ignore[attr-defined, no-any-return]
+            return str(thing.id)
 
         group = note("security_group", cloud.create_security_group(name=f"{_NAME}{number}"))
         for protocol in ("tcp", "udp"):
             rule = {"security_group_id": group, "direction": "ingress", "protocol": protocol}
             note("security_group_rule", cloud.create_security_group_rule(**rule))
-        host = self._chance.choice(self._lab.layout.hosts).name
-        more = {"network_id": self._network_id, "binding_host_id": host, "security_group_ids": [group]}
-        port = note("port", cloud.create_port(name=f"{_NAME}{number}", **more))
+        here, *there = self._chance.sample([host.name for host in self._lab.layout.hosts], 2)
+        more = {"network_id": self._network_id, "binding_host_id": here, "security_group_ids": [group]}
+        port = note("port", cloud.create_port(name=f"{_NAME}{number}", device_owner="compute:nova", **more))
         if number % 3 == 0:
             outside = {"floating_network_id": self._outside_id, "description": _NAME}
             note("ip", cloud.create_ip(port_id=port, **outside))
-        if number % 2 == 0:
-            self._plug(host, port)
+        if number % 4 == 2:
+            self._migrate(port, here, there[0])
+        elif number % 4 == 0:
+            with self._plugged(here, port):
+                self._stop.wait(_PLUGGED_S)
         if number % 5 == 0:
             cloud.update_port(port, description=f"changed {number}")
             self.count += 1
+        if number % _KEPT_EVERY == 0:
+            cloud.update_security_group(group, description=_NAME)
+            self.ledger.made(("security_group", group), {"description": _NAME})
+            self.count += 1
 
-    def _plug(self, host: str, port_id: str) -> None:
+    @contextmanager
+    def _plugged(self, host: str, port_id: str) -> Iterator[None]:
         """The spare interface is the port's for a moment: flows of a local port come and go."""
         vsctl = self._lab.switch(host).vsctl
         vsctl("--no-wait", "set", "interface", _SPARE, f"external_ids:iface-id={port_id}")
-        self._stop.wait(0.2)
-        vsctl("--no-wait", "remove", "interface", _SPARE, "external_ids", "iface-id")
+        try:
+            yield
+        finally:
+            vsctl("--no-wait", "remove", "interface", _SPARE, "external_ids", "iface-id")
+
+    def _migrate(self, port_id: str, here: str, there: str) -> None:
+        """As Nova does it, in its order."""
+        session, bindings = self._cloud.session, f"{self._lab.layout.api_url}/v2.0/ports/{port_id}/bindings"
+        with self._plugged(there, port_id):
+            with self._plugged(here, port_id):
+                self._stop.wait(_PLUGGED_S)
+                session.post(bindings, json={"binding": {"host": there}})
+                self._await_ready(port_id)
+                session.put(f"{bindings}/{there}/activate")
+            session.delete(f"{bindings}/{here}")
+            self._stop.wait(_PLUGGED_S)
+        self.count += 3
+        self.migrations += 1
+
+    def _await_ready(self, port_id: str) -> None:
+        """Or until it has taken too long: then it goes without."""
+        path = f"{self._lab.layout.api_url}/operations/v1/ports/{port_id}/readiness"
+        ends = time.monotonic() + _READY_S
+        while time.monotonic() < ends and not self._stop.is_set():
+            if all(each["ready"] for each in self._cloud.session.get(path).json()["readiness"]["waiting_at"]):
+                return
+            time.sleep(0.05)
 
     def _delete(self, kind: str, id_: str) -> None:
         """A dead controller is asked again: what stayed would be taken for an orphan."""
-        for _ in range(_TRIES):
-            try:
-                getattr(self._cloud.network, f"delete_{kind}")(id_)
-            except _RETRIED:
-                threading.Event().wait(0.25)
-            else:
-                self.count += 1
-                return
+        self.ledger.deleting((kind, id_))
+        _tried(lambda: getattr(self._cloud.network, f"delete_{kind}")(id_))
+        self.ledger.deleted((kind, id_))
+        self.count += 1
+
+
+def _tried(what: Callable[[], T]) -> T:
+    """Again, while nobody answers, or who does has lost the database."""
+    for _ in range(_TRIES):
+        with suppress(*_RETRIED):
+            return what()
+        threading.Event().wait(0.25)
+    return what()

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import random
 import signal
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from suimon.cli.database import FILE_NAME
 from suimon.lab import processes
-from suimon.lab.cloud import CONTROLLER
 from suimon.lab.lab import Lab
 from suimon.lab.layout import Host
+from tests.chaos.stores import File, Server
 from tests.chaos.streams import Gap
 
 VSWITCHD_KILLED: Final = "vswitchd killed"
 GATEWAY_LOST: Final = "gateway host lost"
+STORE_KILLED: Final = "store killed"
 _SETTLE_S: Final = 0.05
 """What was on its way when a gap began or ended."""
 _GATEWAY_AWAY_S: Final = 3.0
@@ -35,16 +34,21 @@ _SILENCE: Final = """table inet chaos {
 class Faults:
     """`gaps` and `counts` are what happened so far. A fault is over when it returns, but for what follows by itself.
 
-    `gateway` names the host that leads the router out, `only` the kinds to choose of, if not all of `KINDS`.
+    `store` is the controllers', `gateway` names the host that leads the router out, `only` the kinds to choose of, if
+    not all of `KINDS`.
     """
 
-    def __init__(self, lab: Lab, chance: random.Random, gateway: str = "", only: Sequence[str] = ()) -> None:
+    def __init__(
+        self, lab: Lab, store: File | Server, chance: random.Random, gateway: str = "", only: Sequence[str] = ()
+    ) -> None:
         self.gaps: list[Gap] = []
         self.counts: Counter[str] = Counter()
         self.switch_restarts: dict[str, float] = {}
         """By host, when its flows were back for the last time."""
-        self._lab, self._chance, self._gateway = lab, chance, gateway
-        self._kinds = only or tuple(KINDS)
+        self._lab, self._store, self._chance, self._gateway = lab, store, chance, gateway
+        # A file has no server that could die.
+        self._wanted = only
+        self._kinds = only or tuple(kind for kind in KINDS if kind != STORE_KILLED or isinstance(store, Server))
 
     def one(self, left_s: float) -> str:
         """Chosen by chance, but each kind once first; what takes long to pass only while so many seconds are left."""
@@ -55,6 +59,11 @@ class Faults:
         names = [name for name in names if name not in self.counts] or names
         name = self._chance.choices(names, [KINDS[each][0] for each in names])[0]
         return self.do(name, self._chance.choice(self._lab.layout.hosts))
+
+    @property
+    def lacking(self) -> bool:
+        """Whether one that was asked for by name is still to come, but for what takes so long to pass."""
+        return bool(set(self._wanted) - {*self.counts, GATEWAY_LOST})
 
     def do(self, name: str, host: Host) -> str:
         if name == GATEWAY_LOST:
@@ -81,7 +90,7 @@ class Faults:
         self._stop(host.name)
 
     def _stop_controller(self, _: Host) -> None:
-        self._stop(CONTROLLER)
+        self._stop(self._a_controller())
 
     def _stop(self, name: str) -> None:
         """It doesn't die, but it doesn't move either."""
@@ -94,20 +103,23 @@ class Faults:
             processes.tell(process, signal.SIGCONT)
 
     def _kill_controller(self, _: Host) -> None:
-        self._lab.cloud.kill_controller()
+        name = self._a_controller()
+        self._lab.cloud.kill_controller(name)
         time.sleep(self._chance.uniform(0, 1.5))
-        self._lab.cloud.start_controller()
+        self._lab.cloud.start_controller(name)
+
+    def _a_controller(self) -> str:
+        return self._chance.choice(list(self._lab.cloud.controllers))
+
+    def _kill_store(self, _: Host) -> None:
+        assert isinstance(self._store, Server), "only a server can be killed"
+        with self._store.killed():
+            time.sleep(self._chance.uniform(0, 2))
 
     def _lock_store(self, _: Host) -> None:
         """Nobody can write to the database for a while."""
-        file = self._lab.layout.controller_state / FILE_NAME
-        store = sqlite3.connect(file, isolation_level=None, timeout=10)
-        try:
-            store.execute("BEGIN IMMEDIATE")
+        with self._store.locked():
             time.sleep(self._chance.uniform(0.5, 3))
-            store.execute("ROLLBACK")
-        finally:
-            store.close()
 
     def _cut_management(self, host: Host) -> None:
         """No packet passes, and nobody is told."""
@@ -168,6 +180,7 @@ KINDS: Final[Mapping[str, tuple[int, Callable[[Faults, Host], None]]]] = {
     "controller killed": (3, Faults._kill_controller),
     "controller stopped": (1, Faults._stop_controller),
     "store locked": (2, Faults._lock_store),
+    STORE_KILLED: (3, Faults._kill_store),
     "management cut": (4, Faults._cut_management),
     "tunnels cut": (2, Faults._cut_tunnels),
     VSWITCHD_KILLED: (2, Faults._kill_vswitchd),

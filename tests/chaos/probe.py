@@ -33,7 +33,7 @@ def send(host: str, port: int, pps: float, file: Path) -> None:
     """
     _keep_asking()
     times, skipped_s = array("d"), 0.0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         begun = time.monotonic()
         try:
             while True:
@@ -52,9 +52,10 @@ def send(host: str, port: int, pps: float, file: Path) -> None:
 
 
 def receive(port: int, file: Path) -> None:
-    """Packets that wait when it is told to end are still read."""
+    """Of either family (ipv6(7), IPV6_V6ONLY). Packets that wait when it is told to end are still read."""
     numbers = array("Q")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
         sock.bind(("", port))
         sys.stdout.write("ready\n")
@@ -76,7 +77,7 @@ def _keep_asking() -> None:
     which a fault takes, it would keep packets back until it asks anew (arp(7)), and then send more at once than an
     interface holds: what is lost by that, long after the fault, is the guest's own loss.
     """
-    for asked in Path("/proc/sys/net/ipv4/neigh").glob("*/ucast_solicit"):
+    for asked in Path("/proc/sys/net").glob("ipv[46]/neigh/*/ucast_solicit"):
         asked.write_text(str(_QUESTIONS))
 
 

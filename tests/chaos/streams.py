@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,9 +17,14 @@ from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
 from tests.chaos import probe
 
+_L4_PORT: Final = 9000
+"""Of the first way."""
+
 
 class Way(msgspec.Struct, frozen=True):
-    """From `source` to `target`, by the gateway hosts `through`; `allowed` says whether anything may arrive."""
+    """From `source` to `target`, by the gateway hosts `through`; `allowed` says whether anything may arrive. It sends
+    to the address `to`, if that isn't the target's lease, and to `l4_port`, if that matters.
+    """
 
     name: str
     source: Guest
@@ -26,6 +32,12 @@ class Way(msgspec.Struct, frozen=True):
     pps: float
     allowed: bool = True
     through: frozenset[str] = frozenset()
+    to: str = ""
+    l4_port: int = 0
+
+    @property
+    def address(self) -> str:
+        return self.to or self.target.lease["ip"].split("/")[0]
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -80,14 +92,15 @@ class Streams:
         """Senders end first, receivers when what was under way has come."""
         with ExitStack() as stack:
             for number, way in enumerate(self._ways):
-                receiver = self._start(way.target, "receive", str(9000 + number), str(self._file(number, "received")))
+                l4_port = str(way.l4_port or _L4_PORT + number)
+                receiver = self._start(way.target, "receive", l4_port, str(self._file(number, "received")))
                 stack.callback(_end, receiver)
                 assert receiver.stdout is not None
                 receiver.stdout.readline()
             with ExitStack() as senders:
                 for number, way in enumerate(self._ways):
-                    address = way.target.lease["ip"].split("/")[0]
-                    to = [address, str(9000 + number), str(way.pps), str(self._file(number, "sent"))]
+                    l4_port = str(way.l4_port or _L4_PORT + number)
+                    to = [way.address, l4_port, str(way.pps), str(self._file(number, "sent"))]
                     senders.callback(_end, self._start(way.source, "send", *to))
                 yield
 

@@ -8,7 +8,7 @@ from tests.chaos.faults import Faults
 from tests.chaos.streams import Gap, Outcome, Way
 from tests.chaos.verdict import is_bounded
 
-ENOUGH_IN_600_S = {"faults": 100, "changes": 1_000, "packets": 1_000_000}
+ENOUGH_IN_600_S = {"faults": 100, "changes": 1_000, "packets": 1_000_000, "migrations": 20}
 """Less says nothing about the promises; of a shorter run, as much as its share."""
 
 

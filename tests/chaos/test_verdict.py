@@ -7,6 +7,7 @@ from suimon.lab.guests import Guest
 from suimon.model.owner import Owner
 from tests.chaos import summary, verdict
 from tests.chaos.faults import GATEWAY_LOST, VSWITCHD_KILLED
+from tests.chaos.ledger import Ledger
 from tests.chaos.streams import Gap, Outcome, Way
 
 A, B, C = (
@@ -81,9 +82,9 @@ def test_flows(after, restarts, broken):
 
 
 def test_too_little_says_nothing():
-    enough = {"faults": 10, "changes": 100, "packets": 100_000}
+    enough = {"faults": 10, "changes": 100, "packets": 100_000, "migrations": 2}
     assert summary.too_few(enough, 60) == []
-    assert len(summary.too_few(enough, 600)) == 3
+    assert len(summary.too_few(enough, 600)) == 4
     assert summary.too_few(enough | {"packets": 99_000}, 60) == ["99000 packets, of at least 100000"]
 
 
@@ -106,3 +107,25 @@ def test_what_a_switch_had_no_turn_for_says_nothing(samples, starved):
     outcomes, waits = [Outcome(LOCAL, 10, 9, (5.0,))], {"1": samples}
     assert bool(list(verdict.unserved(outcomes, Happened(), waits))) is starved
     assert bool(list(verdict.lost(outcomes, Happened(), waits))) is not starved
+
+
+@pytest.mark.parametrize(
+    ("found", "lost"),
+    [
+        ({("group", "a"): {"description": "new", "name": "n"}}, 0),
+        ({("group", "a"): {"description": "old", "name": "n"}}, 1),
+        ({}, 1),
+        ({("group", "a"): {"description": "new"}, ("port", "unanswered"): {}, ("port", "unasked"): {}}, 0),
+        ({("group", "a"): {"description": "new"}, ("port", "gone"): {}}, 1),
+    ],
+)
+def test_no_acknowledged_write_is_lost(found, lost):
+    ledger = Ledger()
+    ledger.made(("group", "a"), {"description": "old"})
+    ledger.made(("group", "a"), {"description": "new"})
+    for port in ("gone", "unanswered"):
+        ledger.made(("port", port), {})
+        ledger.deleting(("port", port))
+    ledger.deleted(("port", "gone"))
+    ledger.compare(found)
+    assert len(ledger.lost) == lost

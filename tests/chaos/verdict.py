@@ -112,7 +112,8 @@ def orphaned(lab: Lab) -> Iterator[str]:
 
 
 def _verdict(lab: Lab, way: Way) -> Iterator[str]:
-    question = {"from": way.source.port_id, "to": way.target.port_id, "protocol": "udp", "port": 9000, "trace": True}
+    ends = {"from": way.source.port_id or PUBLIC_GATEWAY, "to": way.to or way.target.port_id}
+    question = {**ends, "protocol": "udp", "port": way.l4_port or 9000, "trace": True}
     told = call(lab.layout.clouds_yaml.parent, "POST", "reachability", question)["reachability"]
     if told["reached"] is not way.allowed:
         yield f"{way.name}: the model's verdict is {told['reached']}"

@@ -21,30 +21,50 @@ COLLECTOR = "collector"
 _JUDGED = "gateways_judged"
 _START_TIMEOUT_S = 60.0
 
+Record = Callable[[str, processes.Process], None]
+"""What is told of each process, by name."""
+
+
+class Controller(msgspec.Struct, frozen=True):
+    """Where a controller has its state, and where it listens (HOST:PORT): for clients, and for hosts."""
+
+    state: Path
+    clients: str
+    hosts: str
+    options: tuple[str, ...] = ()
+
 
 class Cloud:
-    """Keeps a pid file and a log a process. `record` is called with each process that it starts; `program` is how."""
+    """Keeps a pid file and a log a process. `record` is called with each process that it starts; `program` is how, and
+    `controllers` are those of the cloud, by name.
+    """
 
-    def __init__(self, layout: Layout, record: Callable[[str, processes.Process], None]) -> None:
+    def __init__(self, layout: Layout, record: Record) -> None:
         self._layout = layout
         self._record = record
         self.program: Sequence[str] = [str(Path(sys.executable).with_name("suimon"))]
+        clients, hosts = f"127.0.0.1:{layout.config.api_port}", f"{layout.controller_ip}:9697"
+        self.controllers = {CONTROLLER: Controller(layout.controller_state, clients, hosts)}
         self._env = processes.environment(layout.directory)
 
-    def start_controller(self) -> None:
+    def start_controllers(self) -> None:
+        """One after the other: the first makes the tables and the admin's account."""
+        for name in self.controllers:
+            self.start_controller(name)
+
+    def start_controller(self, name: str = CONTROLLER) -> None:
         """Returns once it answers clients; LabError if it ends before."""
-        state = self._layout.controller_state
-        state.mkdir(parents=True, exist_ok=True)
-        listen = ["--listen", f"127.0.0.1:{self._layout.config.api_port}"]
-        hosts_listen = ["--hosts-listen", f"{self._layout.controller_ip}:9697"]
-        serve = [*self.program, "serve", "--state", str(state), *listen, *hosts_listen, "--physnets", PHYSNET]
+        at = self.controllers[name]
+        at.state.mkdir(parents=True, exist_ok=True)
+        listen = ["--listen", at.clients, "--hosts-listen", at.hosts]
+        serve = [*self.program, "serve", "--state", str(at.state), *listen, "--physnets", PHYSNET, *at.options]
         # Few ports, and somebody who watches.
         serve += ["--usage-every", "5"]
-        self._await_listening(CONTROLLER, self._start(CONTROLLER, serve), ("127.0.0.1", self._layout.config.api_port))
+        self._await_listening(name, self._start(name, serve), at.clients)
 
-    def kill_controller(self) -> None:
+    def kill_controller(self, name: str = CONTROLLER) -> None:
         """kill -9."""
-        self._kill(CONTROLLER)
+        self._kill(name)
 
     def join_collector(self) -> None:
         """It gets its own credential from the controller that runs."""
@@ -58,8 +78,7 @@ class Cloud:
         """Returns once it can be asked, and takes what hosts export."""
         where = ["--listen", self._layout.records_listen, "--flows", self._layout.export_to]
         collect = [*self.program, "collector", "--state", str(self._layout.collector_state), *where]
-        address, _, l4_port = self._layout.records_listen.rpartition(":")
-        self._await_listening(COLLECTOR, self._start(COLLECTOR, collect), (address, int(l4_port)))
+        self._await_listening(COLLECTOR, self._start(COLLECTOR, collect), self._layout.records_listen)
 
     def kill_collector(self) -> None:
         """kill -9."""
@@ -140,7 +159,7 @@ class Cloud:
         self._kill(host.name)
 
     def process(self, name: str) -> processes.Process | None:
-        """The running controller or collector, or the agent of the host of this name."""
+        """The running controller of this name, or the collector, or the agent of the host of this name."""
         try:
             pid, started = map(int, self._pid_file(name).read_text().split())
         except (FileNotFoundError, ValueError):
@@ -149,7 +168,8 @@ class Cloud:
         return process if processes.alive(process) else None
 
     def log(self, name: str) -> Path:
-        states = {CONTROLLER: self._layout.controller_state, COLLECTOR: self._layout.collector_state}
+        states = {name: each.state for name, each in self.controllers.items()}
+        states[COLLECTOR] = self._layout.collector_state
         return (states[name] if name in states else self._layout.host(name).directory) / "log"
 
     def judgements(self) -> dict[str, list[str]]:
@@ -191,14 +211,16 @@ class Cloud:
     def _pid_file(self, name: str) -> Path:
         return self.log(name).with_name("pid")
 
-    def _await_listening(self, name: str, child: subprocess.Popen[bytes], where: tuple[str, int]) -> None:
+    def _await_listening(self, name: str, child: subprocess.Popen[bytes], where: str) -> None:
+        """`where` is HOST:PORT."""
+        address, _, l4_port = where.rpartition(":")
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if child.poll() is not None:
                 raise LabError(f"The {name} ended with {child.returncode}:\n{self.last_words(name)}")
             with socket.socket() as probe:
                 probe.settimeout(1)
-                if probe.connect_ex(where) == 0:
+                if probe.connect_ex((address, int(l4_port))) == 0:
                     return
             # Nothing tells another process that a TCP port begins to listen; this is at start only.
             time.sleep(0.05)

@@ -15,7 +15,7 @@ import msgspec
 
 from suimon.dataplane.kernel import kernel_datapath
 from suimon.lab import processes
-from suimon.lab.cloud import COLLECTOR, CONTROLLER, Cloud
+from suimon.lab.cloud import COLLECTOR, CONTROLLER, Cloud, Record
 from suimon.lab.error import LabError
 from suimon.lab.guests import Guest, Guests
 from suimon.lab.journal import Entry, Journal
@@ -59,13 +59,15 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Lab:
-    """A lab by its configuration; nothing happens before `up`. `say` gets a line of progress at a time."""
+    """A lab by its configuration; nothing happens before `up`. `say` gets a line of progress at a time; `cloud` makes
+    the part of it that is Suimon.
+    """
 
-    def __init__(self, config: LabConfig, say: Say) -> None:
+    def __init__(self, config: LabConfig, say: Say, cloud: Callable[[Layout, Record], Cloud] = Cloud) -> None:
         self.layout = Layout(config.checked())
         self._say = say
         self._journal = Journal(self.layout.directory / "journal")
-        self.cloud = Cloud(self.layout, self._record)
+        self.cloud = cloud(self.layout, self._record)
         self.wires = Underlay(self.layout, self._intend_namespace)
         self.guests = Guests(self.layout, self.wires, self.switch)
 
@@ -181,7 +183,7 @@ class Lab:
         self.wires.build()
         done(f"{len(self.layout.hosts)} hypervisors, three networks between them, an internet host in {PUBLIC_NETWORK}")
         with ThreadPoolExecutor() as pool:
-            controller = pool.submit(self.cloud.start_controller) if cloud else None
+            controller = pool.submit(self.cloud.start_controllers) if cloud else None
             list(pool.map(self.start_switch, self.layout.hosts))
             self._start_internet()
             self._introduce_tunnels(self.layout.hosts)
