@@ -167,6 +167,12 @@ def actions_broken(root: Path) -> Iterator[Mutant]:
         yield from _conditions_false(root, path, "action")
 
 
+def incidents_mistold(root: Path) -> Iterator[Mutant]:
+    """The same of what incidents are told as, and of what is kept of them."""
+    for stem in ("incidents", "alarms", "collectors"):
+        yield from _conditions_false(root, f"resources/{stem}.py", "incident")
+
+
 def policies_ignored(root: Path) -> Iterator[Mutant]:
     """The same of what policies forbid, who sees what of them, and what is kept of the past and replayed."""
     ours = ("ages", "enforcement", "flows", "forbidding", "history", "insides", "past", "purse", "reading", "replay")
@@ -184,10 +190,16 @@ def facts_misread(root: Path) -> Iterator[Mutant]:
 
 
 def meters_misread(root: Path) -> Iterator[Mutant]:
-    """The same of what turns counters into samples and rolls them up."""
-    metering = (f"telemetry/meter/{stem}.py" for stem in ("ledger", "history", "windows"))
+    """The same of what turns counters into samples, rolls them up, and closes months."""
+    metering = (f"telemetry/meter/{stem}.py" for stem in ("ledger", "history", "windows", "months", "closing"))
     for path in ("agent/meter.py", "dataplane/devices.py", *metering):
         yield from _conditions_false(root, path, "meter")
+
+
+def trails_broken(root: Path) -> Iterator[Mutant]:
+    """The same of who finds what happened on hosts and keeps it, and of what reads the kernel for that."""
+    for path in ("agent/checks.py", "agent/untold.py", "dataplane/netlink.py", "resources/host_events.py"):
+        yield from _conditions_false(root, path, "trail")
 
 
 def frames_withheld(root: Path) -> Iterator[Mutant]:
@@ -263,9 +275,13 @@ def thresholds_ignored(root: Path) -> Iterator[Mutant]:
             yield Mutant(f"threshold:{source.path.stem}.{number}", "threshold", source.path, *cut, text)
 
 
+_JUDGES = ("_config.", "threshold", "_LEAST", "_quiet_s", "_retell_s")
+"""What a detector compares with, by a part of its name."""
+
+
 def _is_judged(node: ast.Compare) -> bool:
     text = ast.unparse(node)
-    return "_config." in text or "threshold" in text or "_LEAST" in text
+    return any(word in text for word in _JUDGES)
 
 
 def _conditions(tree: ast.AST, prefix: str) -> Iterator[tuple[str, ast.expr]]:
@@ -333,12 +349,24 @@ def _own_statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 _OF_THE_GATE = tuple(
     f"tests/response/test_{name}.py"
-    for name in ("gate", "accusations", "metered", "verify", "responder", "usage", "executor", "by_hand")
+    for name in (
+        *("gate", "accusations", "metered", "verify", "responder", "usage", "executor", "by_hand"),
+        *("dry_run",),
+    )
 )
 _OF_ACTIONS = ("tests/resources/test_actions.py", "tests/response/test_executor.py", "tests/response/test_responder.py")
+_OF_INCIDENTS = (
+    *(f"tests/response/test_{name}.py" for name in ("expiry", "by_hand", "responder", "delivery", "dry_run")),
+    *("tests/api/test_incidents.py", "tests/distribution/test_collectors.py", "tests/cli/test_sampled.py"),
+)
 _OF_METERS = (
-    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history", "windows")),
-    *("tests/agent/test_meter.py", "tests/api/test_usage.py", "tests/dataplane/test_devices.py"),
+    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history", "windows", "months")),
+    *("tests/agent/test_meter.py", "tests/api/test_usage.py", "tests/api/test_usage_months.py"),
+    "tests/dataplane/test_devices.py",
+)
+_OF_TRAILS = (
+    *(f"tests/agent/test_{name}.py" for name in ("checks", "untold", "reporter")),
+    *("tests/dataplane/test_netlink.py", "tests/resources/test_host_events.py", "tests/distribution/test_trail.py"),
 )
 _OF_ENFORCEMENT = tuple(
     f"tests/enforcement/test_{name}.py"
@@ -366,9 +394,11 @@ KINDS = {
     "check": Kind(checks_skipped, ("tests/resources", "tests/api"), sample=8),
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
     "action": Kind(actions_broken, _OF_ACTIONS, sample=4),
+    "incident": Kind(incidents_mistold, _OF_INCIDENTS, sample=2),
     "enforcement": Kind(policies_ignored, _OF_ENFORCEMENT, sample=4),
     "fact": Kind(facts_misread, _OF_FACTS, sample=2),
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
+    "trail": Kind(trails_broken, _OF_TRAILS, sample=2),
     "frame": Kind(frames_withheld, _OF_FRAMES, sample=2),
     "record": Kind(records_misread, _OF_RECORDS, sample=3),
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
@@ -395,9 +425,11 @@ EQUIVALENT: dict[str, str] = {
     "fit:widest.1": "a router without networks gets no packet",
     "gate:responder.Responder._settle.3": "a line in the log",
     "history:parquet._texts.1": "that all rows have a text is then said with a bit each: as true, and longer",
+    "incident:incidents.get_incident.1": "its lines are chosen by the project, too, and none is as good as no incident",
     "meter:history.History.note.1": "of a reading that is no news the same head is written again, and no sample",
     "meter:history.History.samples.1": "hosts that never had the subject are read for nothing",
     "meter:history._rows.1": "as above",
+    "meter:months.Fold._step.1": _SHORTER,
     "record:clocks._plausible.answer1": _SHORTER,
     "record:clocks.believed.1": _SHORTER,
     "record:meaning.sampling.1": "zeros say of each that it doesn't say, too",

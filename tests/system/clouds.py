@@ -13,18 +13,28 @@ import openstack
 from msgspec import structs
 from openstack.connection import Connection
 
+from suimon.lab.cloud import Cloud, Record
 from suimon.lab.guests import Guest
 from suimon.lab.lab import Lab
-from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host, LabConfig
+from suimon.lab.layout import PHYSNET, PUBLIC_GATEWAY, PUBLIC_NETWORK, Host, LabConfig, Layout
 from suimon.model.gateways import candidates, ranked
 from tests.patience import patient
 
 
 @contextmanager
-def two_hypervisors(name: str, *, hosts: int = 2, sampling: int = 0, program: Sequence[str] = ()) -> Iterator[Lab]:
-    """Or more; with `sampling`, a collector as well; `program` is run for `suimon`. Taken down in any case."""
+def two_hypervisors(
+    name: str,
+    *,
+    hosts: int = 2,
+    sampling: int = 0,
+    program: Sequence[str] = (),
+    make: Callable[[Layout, Record], Cloud] = Cloud,
+) -> Iterator[Lab]:
+    """Or more; with `sampling`, a collector as well; `program` is run for `suimon`; `make` the cloud. Taken down in any
+    case.
+    """
     with free_lab(name, hosts=hosts) as config:
-        lab = Lab(structs.replace(config, sampling=sampling), print)
+        lab = Lab(structs.replace(config, sampling=sampling), print, make)
         lab.cloud.program = program or lab.cloud.program
         try:
             lab.up()

@@ -90,7 +90,6 @@ DROPPED: dict[str, Packet] = {
     "link discovery": Ether(src=MAC, dst="01:80:c2:00:00:0e", type=0x88CC) / Raw(b"\2\7\4" + bytes(6)),
     "what hosts say": Ether(src=MAC, dst="02:53:4d:00:01:00", type=0x88B5) / Raw(bytes(46)),
     "nothing": Ether(src=MAC, dst=FRIEND_MAC, type=0x0800),
-    "another tenant's guest": _TO_OTHERS / IP(src=IP4, dst=OTHERS) / _HELLO,
     "another tenant's router": Ether(src=MAC, dst=OTHER_ROUTER_MAC) / IP(src=IP4, dst="10.0.0.1") / ICMP(),
     "the services as a friend": Ether(src=MAC, dst="02:5a:00:00:00:fe") / IP(src=FRIEND, dst="169.254.169.254")
     / TCP(dport=80, flags="S"),
@@ -100,12 +99,17 @@ DROPPED: dict[str, Packet] = {
     / IP(src=FRIEND, dst=OTHERS) / _HELLO,
     "Geneve to a host": Ether(src=MAC, dst=ROUTER_MAC) / IP(src=IP4, dst="198.18.0.1") / UDP(dport=6081)
     / Raw(b"\0\0\x65\x58\0\0\xc8\0" + bytes(Ether(src=FRIEND_MAC, dst=OTHERS_MAC))),
+}  # fmt: skip
+"""None of them gets to anybody."""
+
+NAMESAKE: dict[str, Packet] = {
+    "another tenant's guest": _TO_OTHERS / IP(src=IP4, dst=OTHERS) / _HELLO,
     "by way of another (IPv4)": Ether(src=MAC, dst=OTHERS_MAC)
     / IP(src=IP4, dst=OTHERS, options=[IPOption_LSRR(routers=[OTHERS])]) / _HELLO,
     "by way of another (IPv6)": Ether(src=MAC, dst=OTHERS_MAC)
     / IPv6(src=IP6, dst=FRIEND6) / IPv6ExtHdrRouting(type=0, addresses=[FRIEND6]) / _HELLO,
 }  # fmt: skip
-"""None of them gets to anybody."""
+"""To another tenant's guest, whose address a friend has on her network (docs/decisions/0099)."""
 
 BY_A_FRIEND: list[Packet] = [
     _TO_FRIEND / IP(src=IP4, dst=FRIEND, options=[kind(routers=[STRICT])]) / UDP(sport=sport, dport=8000, chksum=chksum)

@@ -24,7 +24,7 @@ from suimon.dataplane.exports import Export, Protocol
 from suimon.dataplane.layout import Layout
 from suimon.dataplane.switch import Config as SwitchConfig
 from suimon.dataplane.switch import Plugged, Switch
-from suimon.detection.engine import Tally
+from suimon.detection.engine import Fault, Tally
 from suimon.model.collectors import MapAnswer, MappedPort, MapRequest, Question
 from suimon.model.findings import Finding
 from suimon.model.records import FROM_GUEST, Batch, some
@@ -106,6 +106,10 @@ class Heard:
 
     @property
     def tallies(self) -> dict[str, Tally]:
+        return {}
+
+    @property
+    def faults(self) -> dict[str, Fault]:
         return {}
 
     def look(self, now_s: float) -> list[Finding]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import struct
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from tests.system.namespaces import inside
 from tests.system.streams import streamed
 
 _REUSED = 30
+_METERS = {"kbps": "rate=1100 burst_size=1100", "packets": "rate=1000 burst_size=250"}
+"""By unit, how a meter shows the limit."""
 _ANSWERS = "table=2,dl_type=0x88b5,dl_dst=02:53:4d:00:01:01"
 MOST_GAP_S = 5.0
 """A new connection works again after a second or two of unanswered questions, and what a busy machine adds."""
@@ -108,6 +111,13 @@ class Cloud(msgspec.Struct, frozen=True):
         far.settimeout(2)
         return near, far
 
+    def give_gateway(self, policy: str | None) -> None:
+        gateway = {"network_id": self.outside, "qos_policy_id": policy}
+        self.api.update_router(self.router.id, external_gateway_info=gateway)
+
+    def give_network(self, policy: str | None) -> None:
+        self.api.update_network(self.inside, qos_policy_id=policy)
+
     def _namespace(self, place: str) -> str:
         return self.lab.layout.internet if place == "internet" else self.guests[place].namespace
 
@@ -148,35 +158,50 @@ def test_every_guest_gets_out_by_the_router_s_address(cloud: Cloud) -> None:
 
 
 @timed
-def test_a_limit_of_the_gateway_holds_for_all_who_leave_by_it(cloud: Cloud) -> None:
-    """More than its burst and its rate, from the host that doesn't lead out: what of datagrams and TCP gets outside."""
-    policy = cloud.api.create_qos_policy(name="slow")
-    cloud.api.create_qos_bandwidth_limit_rule(policy, max_kbps=1100, max_burst_kbps=1100, direction="egress")
-    place, switch = cloud.ranks[1].name, cloud.lab.switch(cloud.ranks[0].name)
-    for limit in (policy.id, None):
-        gateway = {"network_id": cloud.outside, "qos_policy_id": limit}
-        cloud.api.update_router(cloud.router.id, external_gateway_info=gateway)
-        eventually(
-            lambda limit=limit: ("rate=1100 burst_size=1100" in switch.ofctl("dump-meters", "br-int")) == bool(limit)
-        )
-        with cloud.socket("internet", socket.SOCK_DGRAM, 8006) as far, cloud.socket(place, socket.SOCK_DGRAM) as near:
-            far.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE: all of it waits there (socket(7)).
-            far.settimeout(0.5)
-            started = time.monotonic()
-            for _ in range(400):
-                near.sendto(bytes(1000), (PUBLIC_GATEWAY, 8006))
-                time.sleep(0.0005)
-            allowed = (1100 + 1100 * (time.monotonic() - started)) * 1000 / (8 * 1042)
-            arrived = 0
-            with contextlib.suppress(TimeoutError):
-                while far.recv(2000):
-                    arrived += 1
-        assert (0.8 * allowed < arrived < 1.05 * allowed) if limit else arrived > 390, f"{arrived} of {allowed:.0f}"
-        if limit:
-            received, lasted_s = streamed(*cloud.connect(place, 8007))
+@pytest.mark.parametrize("way", ["egress", "ingress"])
+@pytest.mark.parametrize("unit", ["kbps", "packets"])
+def test_a_limit_of_the_gateway_holds_for_all_who_pass_it(cloud: Cloud, unit: str, way: str) -> None:
+    """More than its burst and its rate, to and from the host that doesn't lead out: what of it gets there."""
+    first, second = cloud.ranks
+    with _limited(cloud, first, unit, way, cloud.give_gateway):
+        _flood(cloud, second.name, unit, way)
+        if unit == "kbps":
+            near, far = cloud.connect(second.name, 8007)
+            received, lasted_s = streamed(*((near, far) if way == "egress" else (far, near)))
             kbits = 8 * received / 1000
             assert 500 * lasted_s < kbits < 1.05 * (1100 + 1100 * lasted_s), f"TCP: {kbits:.0f} kbit"
-    cloud.api.delete_qos_policy(policy)
+    _flood(cloud, second.name, "none", way)
+
+
+@timed
+@pytest.mark.parametrize(("unit", "way"), [("kbps", "egress"), ("packets", "egress"), ("packets", "ingress")])
+def test_a_limit_of_a_network_is_one_of_each_guest_on_it(cloud: Cloud, unit: str, way: str) -> None:
+    """What a guest gets in bits waits in a queue of its interface instead (test_agent)."""
+    host = cloud.ranks[1]
+    with _limited(cloud, host, unit, way, cloud.give_network):
+        _flood(cloud, host.name, unit, way)
+    _flood(cloud, host.name, "none", way)
+
+
+def test_the_mark_of_a_network_and_of_a_gateway_is_seen_outside(cloud: Cloud) -> None:
+    """The gateway's is set last."""
+    policies = [cloud.api.create_qos_policy(name="marked") for _ in range(2)]
+    for policy, mark in zip(policies, (26, 46), strict=True):
+        cloud.api.create_qos_dscp_marking_rule(policy, dscp_mark=mark)
+    try:
+        cloud.give_network(policies[0].id)
+        for place in cloud.guests:
+            eventually(lambda place=place: _mark(cloud, place) == 26)
+        cloud.give_gateway(policies[1].id)
+        for place in cloud.guests:
+            eventually(lambda place=place: _mark(cloud, place) == 46)
+    finally:
+        cloud.give_network(None)
+        cloud.give_gateway(None)
+        for policy in policies:
+            cloud.api.delete_qos_policy(policy)
+    for place in cloud.guests:
+        eventually(lambda place=place: _mark(cloud, place) == 0)
 
 
 def test_a_source_port_is_used_again_and_again(cloud: Cloud) -> None:
@@ -454,6 +479,74 @@ def _seen_as(cloud: Cloud, place: str) -> str:
         return ""
     with near, far:
         return str(far.getpeername()[0])
+
+
+@contextlib.contextmanager
+def _limited(cloud: Cloud, host: Host, unit: str, way: str, give: Callable[[str | None], None]) -> Iterator[None]:
+    """While the host has a meter of that; afterwards it has none."""
+    policy = cloud.api.create_qos_policy(name="slow")
+    if unit == "kbps":
+        cloud.api.create_qos_bandwidth_limit_rule(policy, max_kbps=1100, max_burst_kbps=1100, direction=way)
+    else:
+        cloud.api.create_qos_packet_rate_limit_rule(policy, max_kpps=1, direction=way)
+    switch = cloud.lab.switch(host.name)
+
+    def metered() -> bool:
+        return _METERS[unit] in switch.ofctl("dump-meters", "br-int")
+
+    give(policy.id)
+    try:
+        eventually(metered)
+        yield
+    finally:
+        give(None)
+        cloud.api.delete_qos_policy(policy)
+    eventually(lambda: not metered())
+
+
+def _flood(cloud: Cloud, place: str, unit: str, way: str) -> None:
+    """Datagrams between a guest and the internet host: what the limit allows arrives, all of them without one."""
+    udp, most, payload_bytes = socket.SOCK_DGRAM, 400 if unit == "none" else 1500, 100 if unit == "packets" else 1000
+    with cloud.socket("internet", udp, 8006) as outer, cloud.socket(place, udp) as inner:
+        inner.sendto(b"first", (PUBLIC_GATEWAY, 8006))
+        _, seen = outer.recvfrom(10)
+        sender, to, receiver = (inner, (PUBLIC_GATEWAY, 8006), outer) if way == "egress" else (outer, seen, inner)
+        receiver.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE: all of it waits there (socket(7)).
+        receiver.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS
+        started = time.monotonic()
+        for number in range(most):
+            sender.sendto(bytes(payload_bytes), to)
+            time.sleep(max(0.0, started + 0.5 * number / most - time.monotonic()))
+        flooded_s = time.monotonic() - started
+        receiver.settimeout(0.5)
+        moments: list[float] = []
+        with contextlib.suppress(TimeoutError):
+            while told := receiver.recvmsg(2000, 64)[1]:
+                seconds, nanoseconds = struct.unpack("@ll", told[0][2])
+                moments.append(seconds + nanoseconds / 1e9)
+    arrived = len(moments)
+    # What a busy switch takes later, it may let by by then.
+    lasted_s = max(flooded_s, moments[-1] - moments[0])
+
+    def allowed(by_s: float) -> float:
+        kbits = (1100 + 1100 * by_s) * 1000 / (8 * (payload_bytes + 42))
+        return {"none": most, "kbps": kbits, "packets": 250 + 1000 * by_s}[unit]
+
+    least = 0.8 if unit != "none" else 0.97
+    words = f"{arrived} of {allowed(flooded_s):.0f} to {allowed(lasted_s):.0f}, in {flooded_s:.2f} to {lasted_s:.2f} s"
+    assert least * allowed(flooded_s) < arrived < 1.05 * allowed(lasted_s), words
+
+
+def _mark(cloud: Cloud, place: str) -> int:
+    """The DSCP that the internet host sees on what comes of a guest; -1 if nothing does."""
+    udp = socket.SOCK_DGRAM
+    with cloud.socket("internet", udp, 8011) as far, cloud.socket(place, udp) as near:
+        far.setsockopt(socket.IPPROTO_IP, 13, 1)  # IP_RECVTOS (ip(7)).
+        near.sendto(b"marked", (PUBLIC_GATEWAY, 8011))
+        with contextlib.suppress(TimeoutError):
+            _, [(_, _, tos)], _, _ = far.recvmsg(10, 100)
+            return int(tos[0]) >> 2
+    return -1
 
 
 def _socket(namespace: str, kind: socket.SocketKind, l4_port: int) -> socket.socket:

@@ -33,6 +33,7 @@ from tests.system.hostile_frames import (
     IP4,
     MAC,
     MARK,
+    NAMESAKE,
     STRICT,
 )
 from tests.system.live import LiveCloud
@@ -89,6 +90,20 @@ def test_what_a_guest_may_not_send_gets_to_nobody(live: LiveCloud) -> None:
     print(told)
     assert told["spoofed"] > 15 and told["rogue_dhcp"] == 4 and told["rogue_router"] == 4
     assert live.drops("other") == others, "it is told of nobody else's"
+
+
+def test_what_is_for_another_tenant_s_guest_stays_on_her_own_network(live: LiveCloud) -> None:
+    before, others = live.delivered(), live.drops("other")
+    with live.wire("mallory") as wire, live.socket("friend", socket.SOCK_DGRAM, 8000) as friend:
+        for frame in NAMESAKE.values():
+            wire.send(bytes(frame))
+        wire.send(bytes(_TO_FRIEND / UDP(dport=8000) / Raw(b"well")))
+        while friend.recv(100) != b"well":
+            pass
+    after = live.delivered()
+    got = {name: after[name] - before[name] for name in after}
+    assert got.pop("friend") == len(NAMESAKE) + 1 and not any(got.values()), got
+    assert live.drops("other") == others
 
 
 def test_a_friend_who_sends_on_what_mallory_says_is_nobody_s_way_in(live: LiveCloud) -> None:

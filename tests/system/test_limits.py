@@ -2,7 +2,7 @@
 port and on a floating IP, of both families; and a limit that changes changes where it is.
 
 Counted is what arrives of a flood, so that a slow machine proves nothing wrong. What a port gets in bits is shaped by
-its interface's queue (test_agent, and the tour); gateways are in test_gateways, through tunnels.
+its interface's queue (test_agent, and the tour); networks, and gateways of IPv4, are in test_gateways, through tunnels.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,6 +25,9 @@ MAC = "02:00:00:00:00:"
 PAYLOAD = {"bits": 1000, "packets": 100}
 HEADERS = 14 + 8
 """Of Ethernet and UDP; what is metered is the frame without its tag."""
+_TOS, _RECVTOS = (socket.IPPROTO_IP, 1), (socket.IPPROTO_IP, 13)
+_TCLASS, _RECVTCLASS = (socket.IPPROTO_IPV6, 67), (socket.IPPROTO_IPV6, 66)
+"""How a datagram's class is set and told (ip(7), ipv6(7), linux/in6.h)."""
 RATE_KBPS, BURST_KBIT = 2000, 500
 RATE_PPS, BURST_PACKETS = 1000, 250
 FLOOD_S = 0.5
@@ -33,20 +37,26 @@ POLICIES = (
 )
 FLOATING = f"floating fa public 203.0.113.9 {MAC}fa port=a router=r"
 PORT_A = f"port a h1 blue {MAC}01 10.0.0.11 2001:db8:b::11 groups=open"
+ROUTER = (
+    f"router r blue4=10.0.0.1@{MAC}f1 blue6=2001:db8:b::1@{MAC}f1 gateway=public@203.0.113.2@{MAC}f3@203.0.113.1 "
+    "six=2001:db8:f::2@2001:db8:f::1"
+)
 WORLD = "\n".join(
     (
-        "host h1",
+        "host h1 vtep=198.18.0.1",
         "network blue vxlan 100",
         "network public flat physnet=ext external=yes",
         "subnet blue4 blue 10.0.0.0/24 gateway=10.0.0.1",
-        "subnet blue6 blue 2001:db8:b::/64",
+        "subnet blue6 blue 2001:db8:b::/64 gateway=2001:db8:b::1",
         "subnet public4 public 203.0.113.0/24 gateway=203.0.113.1 dhcp=no",
+        "subnet public6 public 2001:db8:f::/64 gateway=2001:db8:f::1 dhcp=no",
+        "gateways ext h1",
         f"station internet {MAC}0f 203.0.113.1 physnet=ext",
         "group open egress:any ingress:any egress6:any ingress6:any",
         *POLICIES,
         PORT_A,
         f"port b h1 blue {MAC}02 10.0.0.12 2001:db8:b::12 groups=open",
-        f"router r blue4=10.0.0.1@{MAC}f1 gateway=public@203.0.113.2@{MAC}f3@203.0.113.1",
+        ROUTER,
         FLOATING,
     )
 )
@@ -63,6 +73,7 @@ class Way(NamedTuple):
 OUT, IN = Way("a", "b", "10.0.0.12"), Way("b", "a", "10.0.0.11")
 OUT6, IN6 = Way("a", "b", "2001:db8:b::12"), Way("b", "a", "2001:db8:b::11")
 FLOATING_OUT, FLOATING_IN = Way("a", "internet", "203.0.113.1"), Way("internet", "a", "203.0.113.9")
+GATEWAY_OUT, GATEWAY_IN = Way("a", "internet", "2001:db8:f::1"), Way("internet", "a", "2001:db8:b::11")
 CELLS = {
     "port, out, bits": (OUT, PORT_A, "bits"),
     "port, out, bits, IPv6": (OUT6, PORT_A, "bits"),
@@ -73,6 +84,10 @@ CELLS = {
     "floating IP, in, bits": (FLOATING_IN, FLOATING, "bits"),
     "floating IP, out, packets": (FLOATING_OUT, FLOATING, "packets"),
     "floating IP, in, packets": (FLOATING_IN, FLOATING, "packets"),
+    "gateway, out, bits, IPv6": (GATEWAY_OUT, ROUTER, "bits"),
+    "gateway, in, bits, IPv6": (GATEWAY_IN, ROUTER, "bits"),
+    "gateway, out, packets, IPv6": (GATEWAY_OUT, ROUTER, "packets"),
+    "gateway, in, packets, IPv6": (GATEWAY_IN, ROUTER, "packets"),
 }
 
 
@@ -82,6 +97,10 @@ TCP_CELLS = [cell for cell in CELLS if "bits" in cell]
 @pytest.fixture(scope="module")
 def live(kept_switch: OpenVSwitch) -> LiveCloud:
     made = LiveCloud(kept_switch, WORLD)
+    made.run("internet", "ip", "address", "add", "2001:db8:f::1/64", "dev", "eth0", "nodad")
+    made.run("internet", "ip", "route", "add", "2001:db8:b::/64", "via", "2001:db8:f::2")
+    made.world.learn("public", "2001:db8:f::1", f"{MAC}0f")
+    made.change()
     assert made.pings("a", "2001:db8:b::12", "-w9"), "its addresses are no duplicates"
     return made
 
@@ -131,14 +150,31 @@ def test_a_changed_limit_is_the_same_meter_and_nothing_else_is_touched(live: Liv
     assert any(met[number] for number in kept) and all(met[number] == met_after[number] for number in kept)
 
 
-def test_the_mark_is_on_what_leaves(live: LiveCloud) -> None:
-    for way, limited in ((OUT, PORT_A), (FLOATING_OUT, FLOATING)):
-        with _limited(live, limited, "bits"), live.socket(way.target, socket.SOCK_DGRAM, 8000) as receiver:
-            receiver.setsockopt(socket.IPPROTO_IP, 13, 1)  # IP_RECVTOS (ip(7)).
-            with live.socket(way.source, socket.SOCK_DGRAM) as sender:
-                sender.sendto(b"marked", (way.address, 8000))
-            _, [(_, _, tos)], _, _ = receiver.recvmsg(10, 100)
-            assert tos[0] >> 2 == 26
+@pytest.mark.parametrize(
+    ("way", "limited"),
+    [(OUT, PORT_A), (OUT6, PORT_A), (FLOATING_OUT, FLOATING), (GATEWAY_OUT, ROUTER)],
+    ids=["port", "port, IPv6", "floating", "gateway, IPv6"],
+)
+def test_the_mark_is_on_what_leaves_and_on_nothing_that_comes(live: LiveCloud, way: Way, limited: str) -> None:
+    """Whatever the guest marks it with; what it says of congestion stays (RFC 3168, section 5)."""
+    family = socket.AF_INET6 if ":" in way.address else socket.AF_INET
+    udp = socket.SOCK_DGRAM
+    given, told = (_TCLASS, _RECVTCLASS) if family == socket.AF_INET6 else (_TOS, _RECVTOS)
+    with (
+        _limited(live, limited, "bits"),
+        live.socket(way.target, udp, 8000, family) as far,
+        live.socket(way.source, udp, 8001, family) as near,
+    ):
+        near.connect((way.address, 8000))
+        for end in (near, far):
+            end.setsockopt(*told, 1)
+        for class_ in (0, 46 << 2 | 2):
+            near.setsockopt(*given, class_)
+            near.send(b"marked")
+            seen, sender = _class(far)
+            assert (seen >> 2, seen & 3) == (26, class_ & 3)
+        far.sendto(b"not marked", sender)
+        assert _class(near)[0] == 0
 
 
 @contextlib.contextmanager
@@ -171,6 +207,12 @@ def _flood(live: LiveCloud, way: Way, most: int, payload_bytes: int = 100) -> tu
             while receiver.recv(2000):
                 arrived += 1
     return arrived, flooded_s
+
+
+def _class(receiver: socket.socket) -> tuple[int, tuple[str, int]]:
+    """The traffic class (type of service) of the next datagram, and whose it is."""
+    _, [(_, _, data)], _, sender = receiver.recvmsg(10, 100)
+    return int.from_bytes(data, sys.byteorder), sender[:2]
 
 
 def _meters(live: LiveCloud) -> dict[str, str]:

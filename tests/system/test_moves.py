@@ -36,6 +36,7 @@ host of its floating IP has to ask twice for the next hop outside.
 """
 SOURCE, TARGET, THIRD = "hv1", "hv2", "hv3"
 MEMBERS = (("one", SOURCE, "10.9.0.41"), ("two", THIRD, "10.9.0.42"))
+BEFORE, AFTER = ("before", SOURCE, "10.9.0.92"), ("after", TARGET, "10.9.0.92")
 SHARED = ("10.9.0.100", "2001:db8:9::100")
 NOBODY = "00:00:00:00:00:00"
 CLIENT6 = "2001:db8:9::69"
@@ -168,6 +169,22 @@ def test_neighbours_are_warned_of_a_guest_and_of_a_floating_ip_that_moved(cloud:
         assert _announced(heard, floating.floating_ip_address) == mac
         cloud.api.delete_ip(floating)
         assert router.id
+
+
+def test_an_address_that_another_port_gets_is_found_on_another_host_at_once(cloud: Cloud) -> None:
+    """Who talked with the one before goes on sending to its MAC, which nobody has: for seconds, or half a minute."""
+    address = "10.9.0.92"
+    client, before = cloud.guest("asking", THIRD, "10.9.0.91", cloud.inside), cloud.guest(*BEFORE, cloud.inside)
+    ping = cloud.lab.guests.inside(client, ["ping", "-i0.2", "-W1", address])
+    eventually(lambda: subprocess.run([*ping, "-c1"], capture_output=True, check=False).returncode == 0)
+    cloud.lab.guests.remove(before.name)
+    cloud.api.delete_port(before.port_id)
+    after = cloud.guest(*AFTER, cloud.inside)
+    eventually(lambda: cloud.api.get_port(after.port_id).status == "ACTIVE")
+    eventually(lambda: any(after.mac in flow and "table=42," in flow for flow in cloud.flows(THIRD)))
+    _ip(client.namespace, f"neigh replace {address} lladdr {before.mac} dev card nud reachable")
+    assert "5 received" in subprocess.run([*ping, "-c5"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    assert before.mac in cloud.lab.guests.run(client, ["ip", "neigh", "show", address]), "nobody told it otherwise"
 
 
 @pytest.mark.parametrize("address", SHARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -105,6 +106,36 @@ def test_ipv6_crosses_as_well_and_routed(clouds: list[LiveCloud], address: str, 
             with accepted:
                 accepted.settimeout(patient(5))
                 assert accepted.recv(100) == b"over the tunnel"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "address"),
+    [
+        ("v1", "v2", "10.0.0.12"),
+        ("g1", "g2", "10.0.1.12"),
+        ("w1", "w2", "10.0.2.12"),
+        ("v1", "v2", "2001:db8:100::12"),
+        ("v1", "g2", "2001:db8:101::12"),
+    ],
+    ids=["vxlan", "gre", "geneve", "IPv6", "IPv6, routed"],
+)
+def test_a_port_s_mark_crosses(clouds: list[LiveCloud], source: str, target: str, address: str) -> None:
+    near, far = clouds
+    for cloud in clouds:
+        cloud.await_addresses()
+    (line,) = (each for each in WORLD.splitlines() if each.startswith(f"port {source} "))
+    near.change("qos marked dscp:-:26", f"{line} qos=marked")
+    try:
+        told = (socket.IPPROTO_IPV6, 66) if ":" in address else (socket.IPPROTO_IP, 13)
+        with far.socket(target, socket.SOCK_DGRAM, 8002, _family(address)) as receiver:
+            receiver.setsockopt(*told, 1)  # IPV6_RECVTCLASS, IP_RECVTOS (linux/in6.h, ip(7)).
+            receiver.settimeout(patient(5))
+            with near.socket(source, socket.SOCK_DGRAM, 0, _family(address)) as sender:
+                sender.sendto(b"marked", (address, 8002))
+            _, [(_, _, seen)], _, _ = receiver.recvmsg(10, 100)
+            assert int.from_bytes(seen, sys.byteorder) >> 2 == 26
+    finally:
+        near.change(line)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.13", "2001:db8:100::13", "10.0.1.11"])

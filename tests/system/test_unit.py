@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,18 @@ MOUNTS = (
     *("ProtectKernelTunables", "ProtectKernelModules", "ProtectKernelLogs", "ProtectControlGroups", "RootDirectory"),
 )
 """What gives a service a mount namespace of its own (systemd.exec(5))."""
+READ = """
+import os, sys
+from suimon.dataplane import kept
+from suimon.dataplane.inside import in_namespace
+
+def read():
+    name = kept.table("suimon")[0][1][4:10].decode()
+    return [kept.settings(["net.ipv4.ip_forward"])[0].strip(), name if kept.routing() else ""]
+
+print(*in_namespace(os.open(f"/run/netns/{sys.argv[1]}", os.O_RDONLY), read))
+"""
+"""Prints what a namespace has of what `dataplane.nat` reads there."""
 
 
 def allowed(*more: str) -> list[str]:
@@ -68,6 +81,7 @@ def test_routers_get_their_namespaces() -> None:
         ):
             run(*allowed(), *command)
         assert space in run("ip", "netns", "list")
+        assert run(*allowed(), sys.executable, "-c", READ, space).split() == ["1", "suimon"]
     finally:
         subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
 
