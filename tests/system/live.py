@@ -12,7 +12,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_address, ip_network
 
 from suimon.agent.inquiries import Config as InquiriesConfig
@@ -141,6 +141,24 @@ class LiveCloud:
         raw.bind(("eth0", 3))
         raw.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA (packet(7)).
         return raw
+
+    @contextlib.contextmanager
+    def hearing(self, guest: str) -> Iterator[list[bytes]]:
+        """The frames that came to a guest's interface by the end: to its kernel's own questions, too."""
+        frames: list[bytes] = []
+        with self.wire(guest) as wire:
+            yield frames
+            wire.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    frame, (_, _, direction, *_) = wire.recvfrom(1 << 16)
+                    if direction != socket.PACKET_OUTGOING:
+                        frames.append(frame)
+
+    def silence(self, *guests: str) -> None:
+        """These kernels, or all, say nothing unasked by IPv6: what is counted comes from the test."""
+        for guest in guests or self.guests:
+            self.run(guest, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
 
     def run(self, guest: str, *command: str) -> str:
         return self.switch.exec(*command, guest=self._namespaces[guest])

@@ -69,8 +69,7 @@ _TO_FRIEND = Ether(src=MAC, dst=FRIEND_MAC) / IP(src=IP4, dst=FRIEND)
 def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
     """Nobody says anything unasked: what is counted comes from Mallory."""
     cloud = LiveCloud(kept_switch, WORLD)
-    for guest in cloud.guests:
-        cloud.run(guest, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    cloud.silence()
     return cloud
 
 

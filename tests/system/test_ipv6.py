@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -35,6 +36,8 @@ port b h1 blue {MAC}02 10.0.0.12 2001:db8:b::12 groups=web
 port c h1 red {MAC}03 10.0.1.13 2001:db8:e::13 groups=ping
 router r blue6=2001:db8:b::1@{MAC}f1 red6=2001:db8:e::1@{MAC}f2
 """
+ECHO_REQUEST, SOLICITATION = 128, 135
+ALL_NODES = socket.inet_pton(socket.AF_INET6, "ff02::1")
 WAYS = {
     "the same network": ("a", "2001:db8:b::12"),
     "by its link-local address": ("a", f"{link_local(MAC + '02')}%eth0"),
@@ -72,10 +75,10 @@ def test_fragments_arrive(live: LiveCloud, way: str) -> None:
 
 def test_neighbours_are_known_without_asking_them(live: LiveCloud) -> None:
     live.run("a", "ip", "-6", "neigh", "flush", "dev", "eth0")
-    before = live.delivered()
-    assert live.pings("a", "2001:db8:b::12") == 3
-    after = live.delivered()
-    assert after["b"] - before["b"] == 3, "the echo requests and nothing else"
+    with live.hearing("b") as frames:
+        assert live.pings("a", "2001:db8:b::12") == 3
+    messages = Counter(frame[54] for frame in frames if frame[20] == 58)
+    assert (messages[ECHO_REQUEST], messages[SOLICITATION]) == (3, 0)
     assert f"lladdr {MAC}02" in live.run("a", "ip", "-6", "neigh", "show", "2001:db8:b::12")
     assert live.pings("a", "2001:db8:e::13") == 3
     assert "router" in live.run("a", "ip", "-6", "neigh", "show", link_local(MAC + "f1"))
@@ -101,13 +104,12 @@ def test_a_removed_rule_cuts_its_connections_and_no_others(live: LiveCloud) -> N
 
 def test_a_guest_is_no_router_whatever_header_hides_it(live: LiveCloud) -> None:
     """Plain, behind a destination options header, and in fragments, of which the first has the header or hasn't."""
-    before = live.delivered()
-    raw = live.wire("a")
-    for payload in hidden(advertisement()):
-        raw.send(payload)
-    assert live.pings("a", "2001:db8:b::12") == 3
-    after = live.delivered()
-    assert after["b"] - before["b"] == 3
+    with live.hearing("b") as frames:
+        raw = live.wire("a")
+        for payload in hidden(advertisement()):
+            raw.send(payload)
+        assert live.pings("a", "2001:db8:b::12") == 3
+    assert not [each for each in frames if each[38:54] == ALL_NODES]
     assert "2001:db8:bad" not in live.run("b", "ip", "-6", "addr", "show", "dev", "eth0")
 
 
@@ -129,6 +131,6 @@ def hidden(message: bytes) -> Iterator[bytes]:
 
 def frame(next_header: int, payload: bytes) -> bytes:
     """To all nodes, with the sender's own addresses: only the message is wrong."""
-    source, destination = (socket.inet_pton(socket.AF_INET6, ip) for ip in (link_local(MAC + "01"), "ff02::1"))
+    addresses = socket.inet_pton(socket.AF_INET6, link_local(MAC + "01")) + ALL_NODES
     ethernet = bytes.fromhex("333300000001" + (MAC + "01").replace(":", "") + "86dd")
-    return ethernet + struct.pack("!IHBB", 6 << 28, len(payload), next_header, 255) + source + destination + payload
+    return ethernet + struct.pack("!IHBB", 6 << 28, len(payload), next_header, 255) + addresses + payload

@@ -70,7 +70,9 @@ REWRITTEN = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def live(kept_switch: OpenVSwitch) -> Iterator[LiveCloud]:
-    return LiveCloud(kept_switch, WORLD + "\n".join(CROWD))
+    cloud = LiveCloud(kept_switch, WORLD + "\n".join(CROWD))
+    cloud.silence()
+    return cloud
 
 
 @pytest.mark.parametrize("way", WAYS)
