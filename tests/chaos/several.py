@@ -27,6 +27,8 @@ listen clients
 listen hosts
     bind {hosts}
     mode tcp
+    stick-table type ip size 10k
+    stick on src
 {for_hosts}
 """
 
@@ -37,7 +39,7 @@ class SeveralControllers(Cloud):
     def __init__(self, layout: Layout, record: Record, database: str, count: int) -> None:
         super().__init__(layout, record)
         (self._front,) = self.controllers.values()
-        options = ("--database", database, "--public-url", layout.api_url)
+        options = ("--database", database, "--public-url", layout.api_url, "--hosts-noted-every", "2")
         self.controllers = {}
         for number in range(1, count + 1):
             name, at = f"{CONTROLLER}{number if number > 1 else ''}", f"127.1.{layout.config.number}.{number}"

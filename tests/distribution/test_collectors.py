@@ -83,7 +83,7 @@ def test_who_joins_again_is_one_collector_with_another_credential_until_it_is_re
 def test_one_that_asks_is_noted_as_heard_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(store: Store, collectors: Collectors) -> None:
         now_s = [1000.0]
-        monkeypatch.setattr("suimon.distribution.collectors.time.monotonic", lambda: now_s[0])
+        collectors = Collectors(store, acts, lambda: now_s[0])
         known = await collectors.authenticate(await join(store, collectors))
         assert known.heard_at is None
         before, noted, note = store.position()[2], [], acts.note_heard
@@ -115,12 +115,10 @@ def test_a_note_that_fails_does_not_fail_the_answer_and_is_made_the_next_time(tm
     with_store(tmp_path, body, busy_timeout_s=0.1)
 
 
-def test_detectors_that_a_collector_says_throw_are_an_alarm_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_detectors_that_a_collector_says_throw_are_an_alarm_each(tmp_path: Path) -> None:
     async def body(store: Store, collectors: Collectors) -> None:
         now_s = 1000.0
-        monkeypatch.setattr("suimon.distribution.collectors.time.monotonic", lambda: now_s)
+        collectors = Collectors(store, acts, lambda: now_s)
         known = await collectors.authenticate(await join(store, collectors))
         failed = [FailedDetector(name, 3, "by design") for name in ("udp_flood", "breaker", "x" * 128)]
         await collectors.heard(known, failed)

@@ -79,6 +79,65 @@ def test_what_one_heard_the_other_tells(tmp_path: Path) -> None:
     on_two_controllers(tmp_path, body, 0.01)
 
 
+async def noted_by(store: Store, writer: Distribution, right: Callable[[HostState], bool]) -> str:
+    """The first note on hv1 after `writer` began that is right."""
+    following = asyncio.create_task(writer.run())
+    try:
+        while not right(msgspec.json.decode(text := await noted(store), type=HostState)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    finally:
+        following.cancel()
+    return text
+
+
+def test_how_far_a_host_is_behind_is_known_where_its_stream_is_and_told_by_all(tmp_path: Path) -> None:
+    """What happened since, and doesn't concern it, is no lag; what does, is."""
+
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        net, sub = make_network(1)
+        await put(store, net, sub)
+        link = await here.watch(HV1, view.Watch(view.SCHEMA, None))
+        assert isinstance(link, Link)
+        await here.report(HV1, report(store))
+        before = store.position()[2]
+        await put(store, HV2, on(sub, "hv2"))
+        after = store.position()[2]
+        while not (told := there.state("hv1", await noted(store))).has(after):
+            assert not told.lag_revisions and told.has(before)
+            await asyncio.sleep(0.01)
+        assert (told.linked, told.lag_revisions, told.lag_as_of, told.revision) == (True, 0, after, before)
+        await put(store, on(sub, "hv1"))
+        newest = store.position()[2]
+        while not (told := there.state("hv1", await noted(store))).lag_revisions:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert told.lag_as_of == newest and not told.has(newest)
+        here.left(link)
+        assert here.state("hv1").lag_revisions and not here.state("hv1").linked
+
+    on_two_controllers(tmp_path, body, 0.01)
+
+
+def test_a_report_to_one_and_a_stream_to_another_are_one_host(tmp_path: Path) -> None:
+    """Neither takes the other's part back by what it notes later."""
+
+    async def body(store: Store, here: Distribution, there: Distribution) -> None:
+        link = await here.watch(HV1, view.Watch(view.SCHEMA, None))
+        assert isinstance(link, Link)
+        await here.report(HV1, report(store))
+        net, sub = make_network(1)
+        await put(store, net, sub, on(sub, "hv1"))
+        await there.report(HV1, report(store, held="later"))
+        text = await noted_by(store, there, lambda note: note.held == "later")
+        for told in (here.state("hv1", text), there.state("hv1", text), msgspec.json.decode(text, type=HostState)):
+            assert (told.held, told.linked, told.lag_revisions) == ("later", True, 0)
+        followed = msgspec.json.decode(text, type=HostState).lag_as_of
+        await put(store, HV2)
+        text = await noted_by(store, there, lambda note: note.lag_as_of > followed)
+        assert there.state("hv1", text).held == here.state("hv1", text).held == "later"
+
+    on_two_controllers(tmp_path, body, 0.01)
+
+
 def test_what_a_host_misses_is_known_to_its_stream_within_bounds(tmp_path: Path) -> None:
     async def body(store: Store, here: Distribution, there: Distribution) -> None:
         link = await here.watch(HV1, view.Watch(view.SCHEMA, None))

@@ -96,6 +96,7 @@ class Config(msgspec.Struct, frozen=True):
     identity: IdentityConfig = IdentityConfig()
     nova: NovaConfig | None = None
     automation: AutomationConfig = AutomationConfig()
+    hosts_noted_every_s: float = DistributionConfig().note_hosts_every_s
     facts_directory: str = ""
     metrics_token: str = ""
     """What Prometheus shows to read /metrics."""
@@ -126,6 +127,14 @@ class Config(msgspec.Struct, frozen=True):
     help="Who shows what is in it as a bearer token may read /metrics.",
 )
 @click.option("--collectors-ca", default="", help="Certificates to trust instead of the system's, of https collectors.")
+@click.option(
+    "--hosts-noted-every",
+    "hosts_noted_every_s",
+    type=click.FloatRange(min=1.0, max=600.0),
+    default=DistributionConfig().note_hosts_every_s,
+    show_default=True,
+    help="Seconds after which several controllers tell each other how hosts are.",
+)
 @click.option("--nova-config", default="", help="INI file with a section [nova]: whom to tell that ports are plugged.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes; with PostgreSQL only."
@@ -156,6 +165,7 @@ def serve(state: Path, log_level: str, workers: int, **options: Any) -> None:
             nova=read_config(Path(options["nova_config"])) if options["nova_config"] else None,
             identity=identity_config(options),
             automation=automation_config(options),
+            hosts_noted_every_s=options["hosts_noted_every_s"],
             facts_directory=str(options["facts_directory"].absolute()) if options["facts_directory"] else "",
         )
         apply_policy(config.identity)
@@ -207,7 +217,8 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         hasher = passwords.Passwords(config.identity.passwords)
         opened.callback(hasher.close)
         await _first_start(config, store, hasher)
-        distribution = Distribution(DistributionConfig(), store, host_acts)
+        hosts_config = DistributionConfig(note_hosts_every_s=config.hosts_noted_every_s)
+        distribution = Distribution(hosts_config, store, host_acts)
         history = History(HistoryConfig(), MeterDatabase(metering_url(config.database)))
         distribution.metering = meters = Meters(MetersConfig(), history)
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -46,10 +46,10 @@ class CollectorActs(Protocol):
 
 
 class Collectors:
-    """Answers them on the hosts' listener."""
+    """Answers them on the hosts' listener. `clock` counts seconds that pass."""
 
-    def __init__(self, store: Store, acts: CollectorActs) -> None:
-        self._store, self._acts = store, acts
+    def __init__(self, store: Store, acts: CollectorActs, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._acts, self._clock = store, acts, clock
         self._heard_s: dict[str, float] = {}
 
     async def join(self, wanted: CollectorJoin) -> CollectorJoined:
@@ -72,7 +72,7 @@ class Collectors:
         """It asks, and says which of its detectors threw lately: that is noted, now and then; if it can't be, the next
         time.
         """
-        now_s, before_s = time.monotonic(), self._heard_s.get(collector.name)
+        now_s, before_s = self._clock(), self._heard_s.get(collector.name)
         if before_s is not None and now_s - before_s < _HEARD_EVERY_S:
             return
         try:

@@ -21,7 +21,7 @@ from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
-from suimon.distribution.presence import HostState, Presence
+from suimon.distribution.presence import HostState, Presence, Stream
 from suimon.model.actor import SYSTEM
 from suimon.model.counts import Metered, Reading
 from suimon.model.errors import BadRequest, CallerError, Unauthorized
@@ -103,7 +103,8 @@ class Distribution:
         self.metering: Metering | None = None
         """Who gets to know what hosts counted, if anybody."""
         self._dispatcher = Dispatcher(config, store)
-        self._presence = Presence(passing)
+        patience_s = 3 * config.report_interval_s
+        self._presence = Presence(patience_s, patience_s + config.note_hosts_every_s, passing)
         self._passing, self._begun_s = passing, passing()
         self._known: dict[str, Host] = {}
         """By the hash of their credentials, hosts that are as they were when `host_changes` was `_known_at`."""
@@ -231,26 +232,26 @@ class Distribution:
     def left(self, link: Link) -> None:
         """The stream ended, by whichever side."""
         link.close()
-        self._presence.left(link.host, self._clock())
+        self._presence.left(link.host, Stream(self._clock(), link.revision, link.revision))
 
     def state(self, host: str, noted: str = "") -> HostState:
         """How a host is, from what it reported last and whether it listens.
 
-        `noted` is what some controller wrote down of it, which counts if the host spoke to that one later.
+        `noted` is what some controller wrote down of it, which counts where the host spoke to that one later. How far
+        it is behind follows from its last report, whoever heard it, and from what it was told: as far as the log was
+        followed where its stream is, if it has one.
         """
-        state, patience_s = self._presence.get(host), 3 * self.config.report_interval_s
+        return self._judged(self._presence.known(host, self._stream(host), _read(noted), self._clock()))
+
+    def _stream(self, host: str) -> Stream | None:
         link = self._dispatcher.get(host)
-        age_s, other = self._presence.age_s(host), _read(noted)
-        other_age_s = self._presence.note_age_s(other, self._clock()) if other else age_s
-        if link is None and other and other_age_s < age_s:
-            state, age_s, patience_s = other, other_age_s, patience_s + self.config.note_hosts_every_s
-        told = self._store.position()[2] if link is None else link.revision
-        recent = age_s < patience_s
+        return Stream(self._clock(), link.revision, self._dispatcher.revision) if link else None
+
+    def _judged(self, state: HostState) -> HostState:
+        newest = self._store.position()[2]
+        told, as_of = (state.stream.told, state.stream.followed) if state.linked and state.stream else (newest, newest)
         lag = 0 if state.revision is None else max(0, told - state.revision)
-        linked = link is not None or (state is other and recent and state.linked)
-        return msgspec.structs.replace(
-            state.with_trail(_read(noted)), up=linked or recent, linked=linked, lag_revisions=lag
-        )
+        return msgspec.structs.replace(state, lag_revisions=lag, lag_as_of=as_of)
 
     async def clock_offsets(self) -> dict[str, float]:
         """How many seconds the clock of each host that told it, to any controller, is ahead. Raises Unavailable."""
@@ -270,32 +271,31 @@ class Distribution:
             self._news.clear()
             # A host with nothing to report is heard of by its stream.
             names = self._presence.heard() | set(self._dispatcher.linked())
-            states = {name: self._noted(name) for name in names}
+            streams = {name: self._stream(name) for name in names}
             try:
                 if names:
-                    before = await self._store.write(partial(self._note, names, states), SYSTEM)
+                    before = await self._store.write(partial(self._note, streams), SYSTEM)
                 else:
                     before = await self._store.read(self._acts.noted_states)
             except CallerError as error:
                 log.warning("hosts_not_noted", reason=error.message)
                 continue
-            for note in filter(None, map(_read, before.values())):
-                self._presence.note_age_s(note, self._clock())
+            for name, noted in before.items():
+                self.state(name, noted)  # How old a note is counts from when it was looked at.
 
-    def _noted(self, host: str) -> HostState:
-        """What other controllers are told: whoever listens was heard of just now."""
-        state = self.state(host)
-        return msgspec.structs.replace(state, reported_at=self._clock()) if state.linked else state
-
-    def _note(self, names: Collection[str], states: Mapping[str, HostState], tx: Tx) -> dict[str, str]:
-        """What was noted before, by all. What it says of drifts stays: this controller may have begun after them."""
+    def _note(self, streams: Mapping[str, Stream | None], tx: Tx) -> dict[str, str]:
+        """What was noted before, by all. `streams` are those that are open here, of whoever was heard of."""
+        names, now = streams.keys(), self._clock()
         self._acts.note_seen(tx, names)
         # Whoever just began hasn't given them the time to say anything.
         if self._passing() - self._begun_s > self.config.silent_after_s:
             self._acts.note_silent(tx, timedelta(seconds=self.config.silent_after_s), self._presence.leading(names))
         before = self._acts.noted_states(tx)
-        told = {name: state.with_trail(_read(before.get(name, ""))) for name, state in states.items()}
-        self._acts.note_states(tx, {name: msgspec.json.encode(state).decode() for name, state in told.items()})
+        states = [
+            self._judged(self._presence.known(name, stream, _read(before.get(name, "")), now))
+            for name, stream in streams.items()
+        ]
+        self._acts.note_states(tx, {state.host: msgspec.json.encode(state).decode() for state in states})
         return before
 
     def _speaks_of_now(self, report: Report) -> bool:

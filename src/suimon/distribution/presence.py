@@ -1,4 +1,8 @@
-"""What the hosts reported last to this controller, in memory; the store is told now and then."""
+"""What the hosts reported last to this controller, in memory; the store is told now and then.
+
+A host's stream and its reports may be of two controllers: each tells of what it hears, and notes it together with what
+the other noted of the rest.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,18 @@ class NotedDrift(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Stream(msgspec.Struct, frozen=True):
+    """A host's stream, as the controller at its other end knows it."""
+
+    seen_at: datetime
+    """When it was there last."""
+    told: int
+    """The revision of the last frame with news …"""
+    followed: int
+    """… and the one up to which the log holds no more of them."""
+    open: bool = True
+
+
 class HostState(msgspec.Struct, frozen=True, kw_only=True):
     """How a host is. `revision` is what its switch is known to have, `lag_revisions` how far that is behind."""
 
@@ -38,6 +54,9 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     reported_at: datetime | None = None
     revision: int | None = None
     lag_revisions: int = 0
+    lag_as_of: int = 0
+    """Whether later revisions than this one concern the host isn't known here."""
+    stream: Stream | None = None
     held: str = ""
     """Why it doesn't apply a snapshot: what `accept_host` is for."""
     failures: dict[str, str] = {}
@@ -52,57 +71,99 @@ class HostState(msgspec.Struct, frozen=True, kw_only=True):
     clock_offset_s: float | None = None
     """How far its clock was ahead of ours when it reported; None: it didn't say."""
 
-    def with_trail(self, other: HostState | None) -> HostState:
-        """With what another note of the same host knows of its past, too."""
-        both = {*self.drifts, *(other.drifts if other else ())}
-        newest = sorted(both, key=lambda drift: drift.found_at)[-MOST_DRIFTS:]
-        return msgspec.structs.replace(self, drifts=tuple(newest))
+    @property
+    def heard_at(self) -> datetime | None:
+        """When it reported, or its stream was there: the later one."""
+        heard = (self.reported_at, self.stream.seen_at if self.stream else None)
+        return max((at for at in heard if at), default=None)
+
+    def has(self, revision: int) -> bool:
+        """Whether what happened up to then, as far as it concerns the host, is in force there; False if not known."""
+        if self.revision is None:
+            return False
+        return self.revision >= revision or (self.lag_revisions == 0 and self.lag_as_of >= revision)
 
 
-class _Note(msgspec.Struct, frozen=True):
-    """What another controller wrote of a host: when by its clock, and by ours, and when we looked last."""
+class _Seen(msgspec.Struct, frozen=True):
+    """A time that another controller wrote down, what it is by the clock here, and when we looked last."""
 
-    reported_at: datetime
-    heard_at_s: float
+    at: datetime
+    at_s: float
     looked_at_s: float
 
 
-class Presence:
-    """The last report of each host.
+class _Ages:
+    """How long ago is what others wrote down with a time of theirs."""
 
-    How long ago something was is counted in time that passes (`clock`, seconds): the one on the wall may jump.
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: dict[tuple[str, ...], _Seen] = {}
+
+    def age_s(self, what: tuple[str, ...], at: datetime, now: datetime) -> float:
+        """By the wall clock (`now`), when the time is new to us, but not longer ago than we looked last; then in time
+        that passes. To be looked at now and then.
+        """
+        passed_s, before = self._clock(), self._seen.get(what)
+        at_s = before.at_s if before else 0.0
+        if before is None or before.at != at:
+            longest_s = passed_s - before.looked_at_s if before else math.inf
+            at_s = passed_s - min(max((now - at).total_seconds(), 0.0), longest_s)
+        self._seen[what] = _Seen(at, at_s, passed_s)
+        return passed_s - at_s
+
+
+class Presence:
+    """The last report and stream of each host: how long ago is counted in time that passes (`clock`, seconds), as the
+    clock on the wall may jump.
+
+    A host is up so long after it was heard of here (`patience_s`), and longer after another controller heard of it,
+    which doesn't note it at once (`noted_patience_s`).
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, patience_s: float = 30.0, noted_patience_s: float = 60.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience_s, self._noted_patience_s = patience_s, noted_patience_s
         self._clock = clock
-        self._heard_at_s: dict[str, float] = {}
-        self._notes: dict[str, _Note] = {}
+        self._ages = _Ages(clock)
+        self._said_at_s: dict[str, float] = {}
+        self._left: dict[str, tuple[float, Stream]] = {}
         self._states: dict[str, HostState] = {}
         self._heard: set[str] = set()
         self._leading: set[str] = set()
 
     def get(self, host: str) -> HostState:
+        """What it reported here."""
         return self._states.get(host) or HostState(host=host)
 
-    def age_s(self, host: str) -> float:
-        """Since it was heard of here."""
-        return self._clock() - self._heard_at_s.get(host, -math.inf)
-
-    def note_age_s(self, note: HostState, now: datetime) -> float:
-        """Since the controller that wrote the note had heard of the host.
-
-        By the wall clock (`now`), when it is new to us, but not longer ago than we looked last; then in time that
-        passes. To be looked at now and then.
+    def known(self, host: str, stream: Stream | None, noted: HostState | None, now: datetime) -> HostState:
+        """What is newest of what it reported, and of its stream, here (`stream`, if one is open) or as noted by
+        whichever controller. How far it lags is left as it was.
         """
-        if note.reported_at is None:
-            return math.inf
-        passed_s, before = self._clock(), self._notes.get(note.host)
-        heard_at_s = before.heard_at_s if before else 0.0
-        if before is None or before.reported_at != note.reported_at:
-            longest_s = passed_s - before.looked_at_s if before else math.inf
-            heard_at_s = passed_s - min(max((now - note.reported_at).total_seconds(), 0.0), longest_s)
-        self._notes[note.host] = _Note(note.reported_at, heard_at_s, passed_s)
-        return passed_s - heard_at_s
+        passed_s, own = self._clock(), self.get(host)
+        left_at_s, left = self._left.get(host, (-math.inf, None))
+        said = [(passed_s - self._said_at_s.get(host, -math.inf), self._patience_s, own)]
+        streams = [(0.0, self._patience_s, stream) if stream else (passed_s - left_at_s, self._patience_s, left)]
+        if noted and noted.reported_at:
+            age_s = self._ages.age_s((host, "said"), noted.reported_at, now)
+            said.append((age_s, self._noted_patience_s, noted))
+        if noted and noted.stream:
+            age_s = self._ages.age_s((host, "stream"), noted.stream.seen_at, now)
+            streams.append((age_s, self._noted_patience_s, noted.stream))
+        said_age_s, said_patience_s, state = min(said, key=_age)
+        stream_age_s, stream_patience_s, stream = min(streams, key=_age)
+        lives = stream_age_s < stream_patience_s
+        linked = stream is not None and stream.open and lives
+        # Who says nothing on a stream had nothing to report, if it ever did.
+        recent = state.reported_at is not None and (lives or said_age_s < said_patience_s)
+        drifts = sorted({*own.drifts, *(noted.drifts if noted else ())}, key=lambda drift: drift.found_at)
+        return msgspec.structs.replace(
+            state,
+            up=linked or recent,
+            linked=linked,
+            stream=stream,
+            drifts=tuple(drifts[-MOST_DRIFTS:]),
+        )
 
     def note(self, host: str, report: Report, now: datetime) -> bool:
         """Whether an operator would want to know at once: what it holds back or its switch refuses is another."""
@@ -119,7 +180,7 @@ class Presence:
             clock_offset_s=round(report.clock_s - now.timestamp(), 3) if report.clock_s else None,
         )
         self._heard.add(host)
-        self._heard_at_s[host] = self._clock()
+        self._said_at_s[host] = self._clock()
         (self._leading.add if report.leads_out else self._leading.discard)(host)
         known = before.held, before.failures, before.orphans
         return bool(report.drifts) or known != (report.held, report.failures, report.orphans)
@@ -132,12 +193,9 @@ class Presence:
         """Of these, who would lead routers out, as it said last."""
         return self._leading.intersection(hosts)
 
-    def left(self, host: str, now: datetime) -> None:
-        """Its stream ended: it had nothing to report, and was there until now."""
-        state = self.get(host)
-        if state.reported_at is not None:
-            self._states[host] = msgspec.structs.replace(state, reported_at=now)
-            self._heard_at_s[host] = self._clock()
+    def left(self, host: str, stream: Stream) -> None:
+        """It ended: the host was there until now."""
+        self._left[host] = self._clock(), msgspec.structs.replace(stream, open=False)
 
     def heard(self) -> set[str]:
         """Who reported since this was asked last."""
@@ -147,6 +205,10 @@ class Presence:
     def refuse(self, host: str, count: int) -> None:
         state = self.get(host)
         self._states[host] = msgspec.structs.replace(state, refused_reports=state.refused_reports + count)
+
+
+def _age(known: tuple[float, float, object]) -> float:
+    return known[0]
 
 
 def _dated(report: Report, now: datetime) -> tuple[NotedDrift, ...]:

@@ -141,10 +141,18 @@ class Cloud:
 
     def await_hosts(self, *, timeout_s: float = 30) -> None:
         """Returns once every hypervisor follows the controller and has all its changes in the switch."""
-        deadline = time.monotonic() + timeout_s
-        while lacking := [host["name"] for host in self.hosts() if not host["up"] or host["lag_revisions"]]:
+        deadline, wanted = time.monotonic() + timeout_s, 0
+        while True:
+            hosts = self.hosts()
+            # One of several controllers may not know yet how far another has told a host.
+            wanted = max(wanted, *(host["lag_as_of"] for host in hosts))
+            lacking = [host for host in hosts if not host["up"] or host["lag_revisions"] or host["lag_as_of"] < wanted]
+            if not lacking:
+                return
             if time.monotonic() > deadline:
-                raise LabError(f"{', '.join(lacking)} did not follow the controller within {timeout_s:g} s.")
+                names = ", ".join(host["name"] for host in lacking)
+                what = msgspec.json.encode(lacking).decode()
+                raise LabError(f"{names} did not follow the controller within {timeout_s:g} s: {what}")
             # The controller tells who asks.
             time.sleep(0.1)
 

@@ -110,7 +110,7 @@ class Hosts:
         if host is None:
             raise NotFound(f"Host {name} could not be found.")
         states = [self._states.state(each.name, noted.get(each.name, "")) for each in hosts]
-        waiting = [each.host for each in states if each.up and each.lag_revisions and (each.revision or 0) < wanted]
+        waiting = [each.host for each in states if each.up and not each.has(wanted)]
         told = self._states.revision >= wanted
         left = [{"id": port.id, "device_owner": port.device_owner, "device_id": port.device_id} for port in ports]
         progress = {"host": name, "drained": host.drained, "routers": routers, "waiting_for": waiting, "ports": left}
@@ -153,9 +153,10 @@ class Hosts:
             "drained": host.drained,
             "up": state.up,
             "linked": state.linked,
-            "reported_at": state.reported_at,
+            "reported_at": state.heard_at,
             "revision": state.revision,
             "lag_revisions": state.lag_revisions,
+            "lag_as_of": state.lag_as_of,
             "held": state.held,
             "failures": state.failures,
             "refused_reports": state.refused_reports,

@@ -103,7 +103,7 @@ def reasons(facts: Facts, state: HostState) -> Iterator[Reason]:
 
 def _of_host(facts: Facts, host: Host, state: HostState) -> Iterator[Reason]:
     if not state.up:
-        heard = f"It was heard of last at {state.reported_at}." if state.reported_at else "It was never heard of."
+        heard = f"It was heard of last at {state.heard_at}." if state.heard_at else "It was never heard of."
         yield Reason("host_down", "The port's host is not heard of.", f"{host.name}: {heard}")
     if state.held:
         yield Reason("held", "The port's host holds back what it is told.", f"{host.name}: {state.held}")
