@@ -24,6 +24,7 @@ from tests.system.test_dataplane import BARE, followed
 SHOWN = (
     "cat /sys/class/net/nat/flags",
     "cat /sys/class/net/nat/mtu",
+    "cat /sys/class/net/nat/address",
     "ip -4 -oneline address show",
     "ip route",
     "ip rule",
@@ -40,6 +41,7 @@ HARM = (
     "ip rule add priority 7 blackhole",
     "ip rule delete priority 32766",
     "ip link set nat mtu 1400",
+    "ip link set nat address 02:00:00:00:00:01",
     "ip neighbour delete 169.254.255.1 dev nat",
     "ip link set nat down",
     "sysctl -qw net.ipv4.ip_forward=0",

@@ -310,7 +310,7 @@ def _set(cidrs: tuple[str, ...]) -> str:
 
 
 def _up() -> str:
-    lines = ["link set lo up", f"link set {_LINK} mtu {_MTU} up"]
+    lines = ["link set lo up", f"link set {_LINK} address {NAMESPACE} mtu {_MTU} up"]
     lines += [f"neighbour replace {ip} lladdr {mac} nud permanent dev {_LINK}" for mac, ip in _ROUTERS.items()]
     return "\n".join(lines)
 
