@@ -155,6 +155,25 @@ def test_what_a_rule_restricted_is_not_closed_before_it_is_known_to_have_stopped
     assert c.incident().state == "closed"
 
 
+def test_what_nobody_looks_after_is_closed_five_minutes_after_its_end(cloud: Make) -> None:
+    c = cloud(ports=2)
+    c.find(c.ports[0])
+    c.round()
+    c.write_rules(c.rules_text().replace("mode: act", "mode: approve"))
+    c.find(c.ports[1])
+    c.round()
+    c.clock_ahead(24 * HOUR)
+    for passed, state in ((0, "restricted"), (299, "restricted"), (2, "closed")):
+        c.clock_ahead(timedelta(seconds=passed))
+        expire(c)
+        assert [one.state for one in c.incidents()] == [state, "closed"], passed
+    acted, asked = c.incidents()
+    assert c.words(acted.id, "release") == ["the time is over, and nobody looked whether it goes on"]
+    assert c.words(asked.id, "answer") == ["nobody answered in time"]
+    c.round()
+    assert [c.timeline(each.id)[-1] for each in (acted, asked)] == ["release", "answer"], "once"
+
+
 def test_for_many_at_once_the_rulebook_is_read_once(cloud: Make) -> None:
     c = cloud(ports=9)
     reads = []

@@ -22,7 +22,7 @@ from suimon.model.things import Restriction
 from suimon.resources import subscribers
 from suimon.resources.rulebooks import require_operator
 from suimon.store.columns import time_text
-from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT, PORTS
+from suimon.store.tables import INCIDENT_ENTRIES, INCIDENTS, KEPT, PORTS, RESTRICTIONS
 from suimon.store.tx import Tx
 
 _LAST: Final = select(func.coalesce(func.max(INCIDENT_ENTRIES.c.number), 0)).where(
@@ -62,6 +62,18 @@ _UNATTENDED: Final = (
     )
     .order_by(INCIDENTS.c.opened_at, INCIDENTS.c.id)
 )
+_LEFT: Final = (
+    select(*INCIDENTS.columns)
+    .outerjoin(RESTRICTIONS, RESTRICTIONS.c.id == INCIDENTS.c.restriction_id)
+    .where(
+        or_(
+            and_(INCIDENTS.c.state == "waiting", INCIDENTS.c.answer_by <= bindparam("before")),
+            and_(_IN_FORCE, RESTRICTIONS.c.state == "expired", RESTRICTIONS.c.released_at <= bindparam("before")),
+        )
+    )
+    .limit(bindparam("most"))
+)
+_MOST_AT_ONCE: Final = 1000
 
 _WAITING: Final = select(func.count()).where(INCIDENTS.c.state == "waiting")
 _BEFORE: Final[BindParameter[str]] = bindparam("before")
@@ -81,6 +93,9 @@ class Line(msgspec.Struct, frozen=True):
     kind: EntryKind
     words: str
     details: dict[str, object] = {}
+
+
+UNANSWERED: Final = Line("answer", "nobody answered in time", {"approved": False})
 
 
 def open_incident(tx: Tx, actor: Actor, incident: Incident, lines: Sequence[Line]) -> Incident:
@@ -170,6 +185,19 @@ def close_expired(tx: Tx, restriction_ids: Collection[str]) -> None:
     where = {"restriction_id": restriction_ids, "state": "restricted", "rule": BY_HAND}
     for incident in tx.select(Incident, where) if restriction_ids else ():
         close(tx, SYSTEM, incident, Line("release", "the time is over"))
+
+
+def left_open(tx: Tx, before: datetime) -> list[Incident]:
+    """Those whose restriction has been over, or whose time for an answer, since before then: a thousand."""
+    rows = tx.rows(_LEFT, {"before": time_text(before), "most": _MOST_AT_ONCE})
+    return [KEPT[Incident].codec.decode(row) for row in rows]
+
+
+def close_left(tx: Tx, before: datetime) -> list[Incident]:
+    """Close those: nobody looks after incidents. Nobody knows whether what was restricted goes on."""
+    over = Line("release", "the time is over, and nobody looked whether it goes on")
+    found = left_open(tx, before)
+    return [close(tx, SYSTEM, each, UNANSWERED if each.state == "waiting" else over) for each in found]
 
 
 def list_incidents(tx: Tx, actor: Actor, where: Mapping[str, object] | None = None, limit: int = 100) -> list[Incident]:

@@ -10,7 +10,7 @@ from suimon.model.incidents import DOES_NOT_BITE, Incident, NotedFinding, runboo
 from suimon.model.policies import Called
 from suimon.model.rulebook import BY_HAND, USAGE
 from suimon.resources import restrictions
-from suimon.resources.incidents import Line, add_lines, change_incident, close
+from suimon.resources.incidents import UNANSWERED, Line, add_lines, change_incident, close
 from suimon.resources.remedies import end_restriction, host_of, rule_actor, verify_soon
 from suimon.resources.rulebooks import rulebook
 from suimon.response.senses import Verification
@@ -54,7 +54,7 @@ def attend(tx: Tx, id_: str, *, tries: bool | None = None) -> Incident | None:
     if incident is None or step == "nothing":
         return incident
     if step == "unanswered":
-        return close(tx, SYSTEM, incident, Line("answer", "nobody answered in time", {"approved": False}))
+        return close(tx, SYSTEM, incident, UNANSWERED)
     if step == "moved":
         return verify_soon(tx, incident)
     if step == "prolong":

@@ -1,5 +1,5 @@
-"""Ends restrictions whose time is over, and forgets those that ended long ago, with all that led to them, and what
-happened on hosts as long ago.
+"""Ends restrictions whose time is over, and incidents that nobody looks after. Forgets what ended long ago, with all
+that led to it, and what happened on hosts as long ago.
 
 Agents lift an expired restriction by themselves, on time: this is the record's half, and may be late.
 """
@@ -26,6 +26,8 @@ class ExpiryConfig(msgspec.Struct, frozen=True):
     """How soon it is noticed that a time is over, and how long is known what there was."""
 
     look_every_s: float = 5.0
+    left_s: float = 300.0
+    """So long after its end an incident that nobody looks after is closed: no controller acts by itself."""
     keep_days: int = 400
     forget_every: int = 720
     """Looks between two at what is too old: an hour."""
@@ -48,6 +50,10 @@ class Expiry:
         while await self._store.read(restrictions.due, one_statement=True):
             for each in await self._store.write(restrictions.expire, SYSTEM):
                 log.info("restriction_expired", restriction=each.id, target=each.target, project=each.project_id)
+        left = timedelta(seconds=self._config.left_s)
+        while await self._store.read(lambda tx: incidents.left_open(tx, tx.now - left), one_statement=True):
+            for closed in await self._store.write(lambda tx: incidents.close_left(tx, tx.now - left), SYSTEM):
+                log.info("incident_left_open", incident=closed.id, rule=closed.rule)
         if await self._store.read(alarms.over):
             await self._store.write(alarms.clear, SYSTEM)
         if await self._store.read(findings.surplus, one_statement=True):
