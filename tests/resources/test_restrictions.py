@@ -94,6 +94,9 @@ def test_of_a_trunk_s_parent_also_the_owner_of_a_subport_sees_it(world: World) -
     place = world.read(lambda tx: place_of(tx, Subject("port", parent)))
     assert (place.ports, place.port_ids, place.project_id) == (2, {parent, sub}, "red")
     assert world.read(lambda tx: place_of(tx, Subject("port", sub))).port_ids == {sub}
+    assert place.trunks == frozenset(), "one limit is for all of it"
+    whole = world.read(lambda tx: place_of(tx, Subject("network", shared)))
+    assert whole.trunks == {parent}
 
 
 @pytest.mark.parametrize("who", [ALICE, ANN, BOB, Actor("boss", "red", frozenset({"manager"}))])

@@ -193,6 +193,10 @@ def test_a_quarter_of_what_was_said_goes_on(accusation: Accusation, seen: Activi
             with_(QUIET, sent_packets=90_000, restricted_out=50_000, let_on=1_300),
             False,
         ),
+        # To a trunk's parent its subports' packets come, too.
+        ({"rate_kpps": 1}, TOWARDS, with_(QUIET, received_packets=9_000, let_in=900), True),
+        ({"rate_kpps": 1}, TOWARDS, with_(QUIET, received_packets=9_000, let_in=2_000), False),
+        ({"rate_kpps": 1}, TOWARDS, with_(QUIET, received_packets=9_000), False),
         ({"rate_kbps": 100} | EGRESS, FLOOD, SOME, True),
         ({"rate_kbps": 70} | EGRESS, FLOOD, SOME, False),
     ],

@@ -75,6 +75,12 @@ def test_rates(history: History, kind: str, id_: str) -> None:
     assert rates("egress") == [with_(one, direction="egress") for one in (Rate(8.0, 0.01), *silent)]
 
 
+def test_of_a_trunk_s_parent_it_is_said_that_others_are_in_it(history: History) -> None:
+    trunk = with_(place("project", "red"), trunks=frozenset({"p1"}))
+    found = asked(history, lambda m: asyncio.run(m.rates(trunk, "ingress", BEGAN_S + 30, BEGAN_S + 95)))
+    assert found == [Rate(24.0, 0.03, shared=True), Rate(0.0, 0.0)]
+
+
 def test_what_sends_too_little_does_not_hold_and_what_is_not_counted_is_not_known(history: History) -> None:
     def holds(port: str, now_s: float = BEGAN_S + 125, **of: str | float) -> bool | None:
         look = asked(history, lambda m: asyncio.run(m.look(finding(**of), place("port", port))), now_s)  # type: ignore[arg-type]

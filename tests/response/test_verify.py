@@ -56,6 +56,10 @@ def test_it_bites(
         (LIMIT, [], [Rate(9_700.0, 1.0)] * 3, True),
         (LIMIT, [], [LITTLE, NOTHING, MUCH], False),
         (PACKETS, [], [Rate(0.0, 9.7)] * 3, True),
+        # What a trunk's subports get isn't their parent's: packets are limited of each, bits of the interface.
+        (PACKETS, [], [Rate(0.0, 30.0, shared=True)], None),
+        (PACKETS, [], [Rate(0.0, 30.0, shared=True), Rate(0.0, 30.0)], False),
+        (LIMIT, [], [with_(MUCH, shared=True)], False),
         # What is sent is counted before any of it is dropped; what is got, behind.
         (LIMIT, [], [with_(MUCH, direction="egress"), LITTLE], None),
         (LIMIT, [], [with_(MUCH, direction="egress"), MUCH], False),

@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from suimon.agent.packets import ETH_IPV4, Ethernet, checksum, ip_bytes
+from suimon.model.questions import Look
 from tests.system.live import LiveCloud
 from tests.system.openvswitch import OpenVSwitch
+from tests.system.senders import going_on
 
 MAC = "02:00:00:00:00:"
 WORLD = f"""
@@ -93,6 +95,21 @@ def test_what_restricts_the_parent_holds_whatever_its_guest_sends_and_gets(live:
         live.forget("restrict", "r")
     assert asked(live, "parent", 20, to_b) == (20, f"{MAC}03", REPLY)
     assert live.pings("parent", "10.0.0.12") == 3
+
+
+def test_what_a_subport_gets_is_not_held_against_a_limit_that_its_parent_has_for_itself(live: LiveCloud) -> None:
+    def flood(_: int) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(60):
+                sender.sendto(b"x", ("192.0.2.40", 9))
+
+    live.change("restrict r network blue packet_rate_limit:ingress:1")
+    try:
+        with going_on(live, "outside", flood):
+            seen = live.look(Look("q", "parent", "ingress", drops=True))
+    finally:
+        live.forget("restrict", "r")
+    assert seen.received_packets > 100 and seen.let_in is not None and seen.let_in < 10
 
 
 def test_a_limit_of_the_parent_is_one_for_all_that_its_guest_sends(live: LiveCloud) -> None:

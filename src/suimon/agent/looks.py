@@ -60,7 +60,9 @@ class Counters(msgspec.Struct, frozen=True):
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """At one moment. `found` are the connections that were asked about, `let_on` is by meter (0: before them all)."""
+    """At one moment. `found` are the connections that were asked about. `let_on` of what the guest sent, and `let_in`
+    of what goes to it, are by meter (0: before them all).
+    """
 
     clock_s: float
     sent: Count
@@ -69,6 +71,7 @@ class _Seen(msgspec.Struct, frozen=True):
     found: frozenset[Tracked] | None
     dropped: dict[Restraint, int]
     let_on: dict[int, int]
+    let_in: dict[int, int]
 
 
 class Looks:
@@ -99,7 +102,8 @@ class Looks:
             restricted_out=dropped.get("out"),
             restricted_in=dropped.get("in"),
             forged=dropped.get("forged"),
-            let_on=_let_on(first.let_on, last.let_on),
+            let_on=_through(first.let_on, last.let_on),
+            let_in=_through(first.let_in, last.let_in),
         )
 
     async def _seen(self, asked: Look, counters: Counters) -> _Seen:
@@ -109,13 +113,13 @@ class Looks:
         if asked.drops:
             # What the datapath counted comes to flows by and by; without this, as much as half a second late.
             await command(vswitchd(self._config.rundir), "revalidator/wait")
-        dropped, let_on = await self._restrained(asked.port_id, counters.bridge) if asked.drops else ({}, {})
+        restrained = await self._restrained(asked.port_id, counters.bridge) if asked.drops else ({}, {}, {})
         reading = await self._meter.read(counters.bridge, counters.plugged, youngest_s=0.0)
         counts = next((each for each in reading.ports if each.port_id == asked.port_id), None)
         if counts is None or counts.sent is None or counts.received is None:
             raise ValueError("the port's interface is just changing")
         connections, found = await self._connections(asked, port, counters.zones)
-        return _Seen(reading.clock_s, counts.sent, counts.received, connections, found, dropped, let_on)
+        return _Seen(reading.clock_s, counts.sent, counts.received, connections, found, *restrained)
 
     async def _connections(
         self, asked: Look, port: Port, zones: Tracking
@@ -129,15 +133,17 @@ class Looks:
         found = await zones.tracked(zone)
         return len(found), frozenset(each for each in found if _is_asked(each, asked, own))
 
-    async def _restrained(self, port_id: str, bridge: Counting) -> tuple[dict[Restraint, int], dict[int, int]]:
-        """All that is counted since the port's flows are in the switch: what they dropped, and what they let on.
+    async def _restrained(
+        self, port_id: str, bridge: Counting
+    ) -> tuple[dict[Restraint, int], dict[int, int], dict[int, int]]:
+        """All that is counted since the port's flows are in the switch: what they dropped, let on, and let in.
 
         Each place is compared with what came to it by its own counters, which were read at once.
         """
         owner = Owner("port", port_id)
         program, counted = self._world.compile(owner), await bridge.packets_of(owner.cookie)
         dropped: dict[Restraint, int] = {"out": 0, "in": 0, "forged": 0}
-        let_on = {0: sum(counted.get(key, 0) for key in entrances(program))}
+        let_on, let_in = {0: sum(counted.get(key, 0) for key in entrances(program))}, dict[int, int]()
         for thing, what in restraints(program):
             if isinstance(thing, FlowKey):
                 dropped[what] += counted.get(thing, 0)
@@ -145,13 +151,12 @@ class Looks:
             else:
                 metered = await bridge.metered(thing)
                 dropped[what] += metered.dropped
-                if what == "out":
-                    let_on[thing] = metered.came - metered.dropped
-        return dropped, let_on
+                (let_in if what == "in" else let_on)[thing] = metered.came - metered.dropped
+        return dropped, let_on, let_in
 
 
-def _let_on(first: Mapping[int, int], last: Mapping[int, int]) -> int | None:
-    """What gets through all of them is no more than what gets through each. None when nobody asked."""
+def _through(first: Mapping[int, int], last: Mapping[int, int]) -> int | None:
+    """What gets through all of them is no more than what gets through each. None where there is none."""
     return min((max(last[place] - first[place], 0) for place in last if place in first), default=None)
 
 

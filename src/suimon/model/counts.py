@@ -80,6 +80,10 @@ class Activity(msgspec.Struct, frozen=True):
     """Packets of the guest that anti-spoofing dropped."""
     let_on: int | None = None
     """Packets of the guest that the switch took and nothing of the above dropped. A flood loses some before."""
+    let_in: int | None = None
+    """Packets to the guest that its limits let through, by this port alone: `received` is what its interface got, of a
+    trunk's parent what its subports got, too. None where no packets are limited.
+    """
 
 
 class Metered(msgspec.Struct, frozen=True):

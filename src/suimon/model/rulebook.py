@@ -183,6 +183,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Those that operators hand out: a tenant may number networks of his own as he likes."""
     bound: Mapping[str, str] = {}
     """The hosts of those ports that are bound."""
+    trunks: frozenset[str] = frozenset()
+    """Parents of trunks that are held by themselves: their interfaces count what their subports send and get, too."""
     infrastructure: bool = False
     """Some of its ports are the network's own: routers, DHCP, gateways."""
 

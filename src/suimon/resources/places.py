@@ -45,7 +45,8 @@ def place_of(tx: Tx, subject: Subject) -> Place:
         case "port":
             port = tx.get(Port, subject.id)
             place = _place(tx, subject, [port, *_subports(tx, port)] if port else [])
-            return msgspec.structs.replace(place, project_id=port.project_id) if port else place
+            # One limit is for all of the trunk.
+            return msgspec.structs.replace(place, project_id=port.project_id, trunks=frozenset()) if port else place
         case "network" | "project":
             # A restriction of many binds guests: the ports of their routers are left alone.
             ports = tx.select(Port, {f"{subject.kind}_id": subject.id})
@@ -111,6 +112,7 @@ def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
     projects = frozenset(port.project_id for port in ports)
     networks = frozenset(port.network_id for port in ports)
     known = tx.select(Network, {"id": networks}) if networks else []
+    trunks = tx.select(Trunk, {"port_id": [port.id for port in ports]}) if ports else []
     return Place(
         target=target,
         project_id=next(iter(projects)) if len(projects) == 1 else None,
@@ -121,6 +123,7 @@ def _place(tx: Tx, target: Subject, ports: Sequence[Port]) -> Place:
         on={network.id: frozenset(network.tags) for network in known},
         addresses=_handed_out(tx, ports),
         bound={port.id: port.binding_host for port in ports if port.binding_host},
+        trunks=frozenset(trunk.port_id for trunk in trunks),
         infrastructure=any(port.infrastructure for port in ports),
     )
 

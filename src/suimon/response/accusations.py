@@ -247,7 +247,7 @@ def _passed(accusation: Accusation, one: Activity) -> float:
 def _let_on(accusation: Accusation, one: Activity) -> int:
     """Packets. An agent that doesn't tell leaves what its device counted, some of which the switch never got."""
     if accusation.direction == "ingress":
-        return one.received_packets
+        return one.received_packets if one.let_in is None else one.let_in
     return max(one.sent_packets - (one.restricted_out or 0), 0) if one.let_on is None else one.let_on
 
 

@@ -79,7 +79,7 @@ class Metered:
         for one in found:
             if begun_s <= one.begun_s < one.ended_s and one.port_id in place.port_ids:
                 within.setdefault(one.port_id, []).append(one)
-        return [_rate(samples, direction) for samples in within.values()]
+        return [_rate(samples, direction, shared=each in place.trunks) for each, samples in within.items()]
 
     async def used(self, rule: UsageRule, now_s: float) -> Mapping[str, int]:
         """From the first full hour, or minute if it isn't long. Raises TimeoutError."""
@@ -110,13 +110,13 @@ class Metered:
         return await self._meters.ask(lambda history: history.samples(subject, since_s, until_s, coarsest_s))
 
 
-def _rate(samples: Sequence[Sample], direction: Direction) -> Rate:
+def _rate(samples: Sequence[Sample], direction: Direction, *, shared: bool) -> Rate:
     """Of one port, which may have moved meanwhile."""
     out = direction == "egress"
     span_s = max(one.ended_s for one in samples) - min(one.begun_s for one in samples)
     octets = sum(one.out_bytes if out else one.in_bytes for one in samples)
     packets = sum(one.out_packets if out else one.in_packets for one in samples)
-    return Rate(octets * 8 / span_s / 1000, packets / span_s / 1000, direction)
+    return Rate(octets * 8 / span_s / 1000, packets / span_s / 1000, direction, shared)
 
 
 def _counted(rule: UsageRule, amounts: Amounts) -> Counter[str]:

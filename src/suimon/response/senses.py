@@ -24,6 +24,8 @@ class Rate(msgspec.Struct, frozen=True):
     kbps: float
     kpps: float
     direction: Direction = "ingress"
+    shared: bool = False
+    """It is a trunk's, not only that of its parent, which has the limit for itself."""
 
 
 class Verification(msgspec.Struct, frozen=True):

@@ -59,14 +59,16 @@ def _measured(
 
 
 def _limited(unit: str, limit: int, after: Sequence[Rate], *, goes_on: bool | None) -> Verification:
-    """Each port and way has the limit for itself."""
-    rates = [(one.direction, one.kbps if unit == "kbps" else one.kpps) for one in after]
+    """Each port and way has the limit for itself. Bits are shaped on the interface, whosever they are."""
+    bits = unit == "kbps"
+    rates = [(one.direction == "ingress" and (bits or not one.shared), one.kbps if bits else one.kpps) for one in after]
     most = max(rate for _, rate in rates)
-    passed = max((rate for direction, rate in rates if direction == "ingress"), default=0.0)
+    passed = max((rate for is_its_own, rate in rates if is_its_own), default=0.0)
     if passed > limit * OVERSHOOT:
         return Verification(False, f"{passed:.1f} {unit} {EACH} go through, {limit} may")
     if most > limit * OVERSHOOT:
-        return Verification(None, f"{most:.1f} {unit} {EACH} are sent, {limit} may: how much is dropped isn't known")
+        words = "how much is dropped, or is a trunk's subports', isn't known"
+        return Verification(None, f"{most:.1f} {unit} {EACH} are sent or got, {limit} may: {words}")
     return _held(f"{most:.1f} {unit} {EACH} go through, {limit} may", shown=goes_on or most >= limit * LESS)
 
 
