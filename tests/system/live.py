@@ -57,6 +57,8 @@ class LiveCloud:
         self._name = host
         self._host = Hypervisor(host)
         switch.add_bridge()
+        # What waits for the next look at all datapath flows (ovs-vswitchd.conf.db(5)) waits a fifth as long.
+        switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=100")
         for line in text.strip().splitlines():
             self._cloud.read(line)
         for port in [port for port in self._cloud.all(view.Port) if port.host == host and port.parent is None]:

@@ -13,10 +13,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 from suimon.dataplane.kernel import kernel_datapath
+from suimon.lab import processes
 from tests.patience import patient
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -62,15 +62,12 @@ class OpenVSwitch:
     def start_switch(self) -> None:
         self._daemon("ovs-vswitchd", f"unix:{self.db}")
 
-    def kill(self, daemon: str, with_signal: int = signal.SIGKILL) -> None:
-        """End `ovs-vswitchd` or `ovsdb-server` and wait until it is gone."""
+    def kill(self, daemon: str) -> None:
+        """End `ovs-vswitchd` or `ovsdb-server` and wait until it has ended; it may not be reaped yet."""
         pidfile = self.rundir / f"{daemon}.pid"
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
-            pid = int(pidfile.read_text())
-            os.kill(pid, with_signal)
-            deadline = time.monotonic() + patient(10)
-            while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-                time.sleep(0.01)
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            if process := processes.find(int(pidfile.read_text())):
+                processes.kill(process)
         pidfile.unlink(missing_ok=True)
 
     def stop(self) -> None:
