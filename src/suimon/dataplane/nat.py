@@ -111,7 +111,8 @@ class NatTarget:
         # In the userspace datapath nobody fills in a checksum that was left to the hardware.
         await self._run("ethtool", "-K", name, "tx", "off")
         await self._run(*inside, "ethtool", "-K", _LINK, "tx", "off")
-        await self._run("ip", "-n", space, "-batch", "-", stdin=_up())
+        link = await self._run("ip", "-n", space, "-brief", "link", "show", "dev", _LINK)
+        await self._run("ip", "-n", space, "-batch", "-", stdin=_up(named=NAMESPACE in link.split()))
         await self._run(*inside, "nft", "-f", "-", stdin=ruleset(nat))
         await self._run(*inside, "sysctl", "-q", "-w", *_SETTINGS)
         await self._run(
@@ -309,8 +310,10 @@ def _set(cidrs: tuple[str, ...]) -> str:
     return f"{{ {', '.join(cidrs)} }}"
 
 
-def _up() -> str:
-    lines = ["link set lo up", f"link set {_LINK} address {NAMESPACE} mtu {_MTU} up"]
+def _up(*, named: bool) -> str:
+    """`named`: it has its MAC. To set it, even to the same, makes the kernel forget its neighbours for a moment."""
+    address = "" if named else f"address {NAMESPACE} "
+    lines = ["link set lo up", f"link set {_LINK} {address}mtu {_MTU} up"]
     lines += [f"neighbour replace {ip} lladdr {mac} nud permanent dev {_LINK}" for mac, ip in _ROUTERS.items()]
     return "\n".join(lines)
 
