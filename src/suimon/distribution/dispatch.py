@@ -39,11 +39,11 @@ from suimon.distribution.frames import Origin
 from suimon.distribution.gateways import Attached, Leading, leaders
 from suimon.distribution.links import Gathering, Link, Links
 from suimon.distribution.scopes import Scopes
-from suimon.model.errors import Unavailable
 from suimon.model.things import Host
 from suimon.model.touches import WAY_OUT, Touch
 from suimon.model.view import MOST_REQUESTS, Position
 from suimon.store.changes import Change
+from suimon.store.patience import patiently
 from suimon.store.store import Store
 from suimon.store.tables import PORTS, SUBPORTS
 from suimon.store.tx import Tx
@@ -122,13 +122,7 @@ class Dispatcher:
                 while True:
                     await changed.wait()
                     changed.clear()
-                    try:
-                        async with self._turn:
-                            await self._follow()
-                    except Unavailable as error:
-                        log.warning("log_not_followed", revision=self.revision, reason=error.message)
-                        await asyncio.sleep(_RETRY_S)
-                        changed.set()
+                    await patiently(self._follow_in_turn, "dispatcher", _RETRY_S)
             finally:
                 self._ready.clear()
                 self._links.close()
@@ -264,6 +258,10 @@ class Dispatcher:
         requests = _requests(changes, lambda scope: [host.name] if scope in held.scopes else []).get(host.name, ())
         frame = frames.delta(origin, frames.encode_scopes(difference.scopes), difference, requests)
         return _Told(origin, difference.scopes, frame)
+
+    async def _follow_in_turn(self) -> None:
+        async with self._turn:
+            await self._follow()
 
     async def _follow(self) -> None:
         """Tell everybody concerned what happened since the last time."""

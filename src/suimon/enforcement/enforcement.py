@@ -12,7 +12,6 @@ from datetime import timedelta
 import msgspec
 import structlog
 
-from suimon.enforcement.patience import Patient
 from suimon.enforcement.reading import POLICY_TYPES
 from suimon.enforcement.scope import OF_PROJECTS, Limits
 from suimon.enforcement.world import World
@@ -21,6 +20,7 @@ from suimon.resources.evaluations import forget_evaluations, note_evaluations
 from suimon.resources.policies import ensure_standing
 from suimon.resources.violations import forget_violations, note_violations, settle_violations
 from suimon.store.leases import Turn, in_turn
+from suimon.store.patience import Patient
 from suimon.store.store import Store, Subscription
 from suimon.store.tx import Tx
 

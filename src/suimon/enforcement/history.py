@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
-from suimon.enforcement.patience import Patient
 from suimon.enforcement.reading import all_shared, read, shared
 from suimon.enforcement.scope import FACT_TYPES, Key, keyed
 from suimon.enforcement.table_history import TableHistory
@@ -21,6 +20,7 @@ from suimon.model.fact_tables import KIND
 from suimon.policy.facts import SOURCES, TENANTS_TYPES, rows_of
 from suimon.resources.fact_history import forget_facts, newest_moment, note_facts, note_moments, open_ids
 from suimon.store.leases import Turn, in_turn
+from suimon.store.patience import Patient
 from suimon.store.store import Store
 from suimon.store.tx import Tx
 

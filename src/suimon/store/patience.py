@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -17,8 +17,21 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
+async def patiently(act: Callable[[], Awaitable[T]], who: str, pause_s: float) -> T:
+    """What it comes to, begun again every `pause_s` until the database is there; `who` waits is said in the log.
+
+    Raises what else the act does.
+    """
+    while True:
+        try:
+            return await act()
+        except Unavailable as error:
+            log.warning("database_waited_for", by=who, reason=error.message)
+            await asyncio.sleep(pause_s)
+
+
 class Patient:
-    """Reads and writes as Suimon itself, again every `pause_s` until it is done; `who` waits is said in the log."""
+    """Reads and writes as Suimon itself, `patiently`."""
 
     def __init__(self, store: Store, who: str, pause_s: float) -> None:
         self._store = store
@@ -26,20 +39,8 @@ class Patient:
 
     async def read(self, act: Callable[[Tx], T]) -> T:
         """Raises what the act does."""
-        while True:
-            try:
-                return await self._store.read(act)
-            except Unavailable as error:
-                await self._wait(error)
+        return await patiently(lambda: self._store.read(act), self._who, self._pause_s)
 
     async def write(self, act: Callable[[Tx], T]) -> T:
         """Raises what the act does."""
-        while True:
-            try:
-                return await self._store.write(act, SYSTEM)
-            except Unavailable as error:
-                await self._wait(error)
-
-    async def _wait(self, error: Unavailable) -> None:
-        log.warning("database_waited_for", by=self._who, reason=error.message)
-        await asyncio.sleep(self._pause_s)
+        return await patiently(lambda: self._store.write(act, SYSTEM), self._who, self._pause_s)
