@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +16,8 @@ import msgspec
 import pytest
 
 from suimon.model.view import SCHEMA, Delta, Frame, Join, Ping, Snapshot, Watch
-from tests.api.controller import Controller, free_port
+from suimon.store import Store, StoreConfig
+from tests.api.controller import SUIMON, Controller, free_port
 from tests.patience import patient
 from tests.postgresql import PrivateCluster
 from tests.system.openvswitch import run
@@ -32,10 +34,12 @@ class Disk:
         self.folder = folder
         self._filler = folder / "filler"
 
-    def fill(self) -> None:
-        with self._filler.open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
-            while True:
-                filler.write(bytes(4096))
+    def fill(self, but_for: int = 0) -> None:
+        with self._filler.open("wb", buffering=0) as filler:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    filler.write(bytes(4096))
+            filler.truncate(filler.tell() - but_for)
 
     def make_room(self) -> None:
         self._filler.unlink()
@@ -160,3 +164,28 @@ def test_a_full_disk_refuses_what_is_new_and_loses_nothing(disk: Disk, server: b
             assert "Traceback" not in controller.log()
         finally:
             controller.stop(signal.SIGKILL)
+
+
+def test_who_starts_on_a_full_disk_says_so_and_ends(disk: Disk) -> None:
+    database = disk.folder / "state" / "suimon.db"
+    listen = [f"--{name}listen=127.0.0.1:{free_port()}" for name in ("", "hosts-")]
+
+    def said() -> str:
+        command = [str(SUIMON), "serve", "--state", str(database.parent), *listen]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=patient(60), check=False)
+        assert found.returncode == 1, found
+        return found.stderr.splitlines()[-1]
+
+    full = f"Error: The database {database} can't be opened: the disk under it is full. Make room first."
+    disk.fill()
+    assert said() == full, "there is no database yet"
+    disk.make_room()
+    store = Store(StoreConfig(f"sqlite:///{database}"))
+    store.open()
+    store.close()
+    disk.fill()
+    assert said() == full
+    disk.make_room()
+    # What is opened needs eight pages, and a change more.
+    disk.fill(but_for=40 << 10)
+    assert said() == f"Error: The admin's account can't be made: {FULL} Nothing was changed."

@@ -58,6 +58,7 @@ from suimon.distribution.distribution import Distribution
 from suimon.enforcement.enforcement import Enforcement, EnforcementConfig
 from suimon.enforcement.flows import Talks
 from suimon.enforcement.history import FactHistory, FactHistoryConfig
+from suimon.model.errors import Unavailable
 from suimon.model.settings import Settings
 from suimon.resources import collectors as collector_acts
 from suimon.resources import hosts as host_acts
@@ -310,14 +311,16 @@ def _is_loopback(host: str) -> bool:
 async def _first_start(config: Config, store: Store, hasher: passwords.Passwords) -> None:
     if config.identity.keystone is not None:
         return
-    if await store.read(identity.has_users, one_statement=True):
-        return
     url = config.public_url.rstrip("/") or config.clients.url
     files = AccountFiles(directory=config.state, url=url, ca_file=config.clients.certificate)
     try:
+        if await store.read(identity.has_users, one_statement=True):
+            return
         # Two controllers that start together would make two accounts, and one of them would be of no use.
-        async with Lease(LeaseConfig(), store, "first-start").held():
+        async with Lease(LeaseConfig(), store, "first-start").held(patient=False):
             await ensure_admin(store, hasher, files)
+    except Unavailable as error:
+        raise ServeError(f"The admin's account can't be made: {error.message}") from error
     except OSError as error:
         raise ServeError(f"Can't write the admin's account into {config.state} ({error.strerror}).") from error
 

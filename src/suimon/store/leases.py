@@ -95,9 +95,12 @@ class Lease:
             log.warning("lease_lost", name=self._name)
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[asyncio.Event]:
-        """Waits until the lease is ours, renews it, gives it back in the end. The event is set if it is lost."""
-        until = await self._taken()
+    async def held(self, *, patient: bool = True) -> AsyncIterator[asyncio.Event]:
+        """Waits until the lease is ours, renews it, gives it back in the end. The event is set if it is lost.
+
+        Who isn't `patient` gets Unavailable when the database can't be asked.
+        """
+        until = await self._taken(patient=patient)
         lost = asyncio.Event()
         renewing = asyncio.ensure_future(self._renew(until, lost))
         try:
@@ -107,12 +110,16 @@ class Lease:
             await asyncio.gather(renewing, return_exceptions=True)
             await self._give_back()
 
-    async def _taken(self) -> float:
+    async def _taken(self, *, patient: bool) -> float:
         """Until when it is ours, by the process's own clock."""
         while True:
-            if until := await self._take():
-                log.info("lease_taken", name=self._name)
-                return until
+            try:
+                if until := await self._take():
+                    log.info("lease_taken", name=self._name)
+                    return until
+            except Unavailable:
+                if not patient:
+                    raise
             await asyncio.sleep(self._config.retry_s)
 
     async def _renew(self, until: float, lost: asyncio.Event) -> None:
@@ -121,23 +128,22 @@ class Lease:
             try:
                 async with asyncio.timeout_at(_loop_time(until)):
                     renewed = await self._take()
+            except Unavailable:
+                continue
             except TimeoutError:
                 break
             if renewed == 0.0:
                 break
-            until = renewed or until
+            until = renewed
         lost.set()
 
-    async def _take(self) -> float | None:
-        """Until when it is ours; 0.0 when it is another's, None when the database can't be asked."""
+    async def _take(self) -> float:
+        """Until when it is ours; 0.0 when it is another's. Raises Unavailable when the database can't be asked."""
         asked_at = time.monotonic()
         left_at_ms, since = self._other or (-1, asked_at)
         if asked_at - since < 2 * self._config.renew_s:
             left_at_ms = -1
-        try:
-            other = await self._store.write(lambda tx: self._taking(tx, left_at_ms), SYSTEM)
-        except Unavailable:
-            return None
+        other = await self._store.write(lambda tx: self._taking(tx, left_at_ms), SYSTEM)
         if other is None:
             self._other = None
             return asked_at + self._config.lifetime_s

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from suimon.store.errors import StoreError
@@ -32,9 +33,10 @@ class FileLock:
                 f"The store is in use by process {holder or 'unknown'}, which holds {self._path}: stop it, or use "
                 "another file."
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+        os.ftruncate(descriptor, 0)
+        with suppress(OSError):  # On a full disk it is locked all the same: the database says what is wrong.
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """The file stays: removing it would let two processes lock two files of the same name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,8 @@ _DISK_TROUBLE: Final = {
     "disk I/O error": "The disk under the database fails.",
 }
 """By SQLite's words, ours."""
+_ROOM: Final = 64 << 10
+"""Bytes: twice of what SQLite's shared memory begins with (sqlite.org/walformat.html)."""
 
 
 class Sqlite:
@@ -97,7 +100,14 @@ class Sqlite:
             return StoreError(
                 f"The database {self.name} can't be opened ({text}): check that its directory exists and is ours."
             )
+        if "full" in text or ("disk I/O error" in text and self._has_no_room()):
+            return StoreError(f"The database {self.name} can't be opened: the disk under it is full. Make room first.")
         return StoreError(f"The database {self.name} can't be opened: {text}.")
+
+    def _has_no_room(self) -> bool:
+        """To be opened it needs memory that is shared by a file, and SQLite's word for its lack is an I/O error."""
+        left = os.statvfs(self._path.parent)
+        return left.f_bavail * left.f_frsize < _ROOM
 
 
 def caller_error(error: DBAPIError) -> Exception:
