@@ -13,6 +13,7 @@ from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
+from suimon.model.errors import Unavailable
 from suimon.model.questions import QUESTIONS_SINCE, CountDrops, Question, Traced
 from suimon.model.view import SCHEMA, Frame, Watch
 from suimon.resources import hosts
@@ -138,10 +139,44 @@ def test_an_answer_that_comes_to_another_controller_gets_to_who_asked() -> None:
                 asking = asyncio.create_task(asker.questions.ask("h1", ASKED))
                 traced = Traced((await asked_of(to_host)).id, ("port/p2",), "deliver")
                 nothing.clear()
-                await third.questions.arrived("h2", traced)
                 await third.questions.arrived("h1", traced)
                 assert await asking == traced
-            assert len(nothing) == 1, "what answers its own question it keeps"
+            assert nothing == [], "what answers its own question it keeps"
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_asked_is_not_carried_and_an_answer_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with controllers(2, 5.0) as ((there, _), (here, said)):
+            to_host = await linked(there)
+            asking = asyncio.create_task(there.questions.ask("h1", ASKED))
+            traced = Traced((await asked_of(to_host)).id, ("port/p2",), "deliver")
+            said.clear()
+            await here.questions.arrived("h1", traced)
+            assert await asking == traced and len(said) == 1
+            monkeypatch.setattr("suimon.distribution.inquiry._CARRIED_S", 0.05)
+            told = (("h1", traced.id), *(("h1", f"made up {number}") for number in range(100)), ("h2", traced.id))
+            await asyncio.gather(*(here.questions.arrived(host, Traced(id_)) for host, id_ in told))
+            assert len(said) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_database_that_is_away_keeps_nobody_from_asking_his_own_hosts() -> None:
+    class Away(Nobody):
+        shared = True
+
+        async def tell(self, message: str) -> None:
+            raise Unavailable("away")
+
+    async def scenario() -> None:
+        to_host = link()
+        questions = Questions(5.0, {"h1": to_host}.get, Away())
+        asking = asyncio.create_task(questions.ask("h1", ASKED))
+        traced = Traced((await asked_of(to_host)).id)
+        await questions.arrived("h1", traced)
+        assert await asking == traced
 
     asyncio.run(scenario())
 

@@ -166,10 +166,14 @@ class Dispatcher:
         """These ports are up: who waits to be told of them, is told."""
         self._gathering.hear(ports)
 
-    def miss(self, host: str, port_ids: Iterable[str]) -> None:
-        """The host has interfaces of these ports, and was told nothing of them: it doesn't wait for company."""
-        if link := self._links.get(host):
+    def miss(self, host: str, port_ids: Iterable[str]) -> bool:
+        """The host has interfaces of these ports, and was told nothing of them: it doesn't wait for company. False when
+        it has no stream here.
+        """
+        link = self.get(host)
+        if link:
             link.miss(frozenset(islice(port_ids, _MOST_MISSING)), time.monotonic())
+        return link is not None
 
     def close(self, host: str) -> None:
         """End the host's stream, if it has one."""

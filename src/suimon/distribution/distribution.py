@@ -21,6 +21,7 @@ from suimon.distribution.config import DistributionConfig
 from suimon.distribution.dispatch import Dispatcher
 from suimon.distribution.inquiry import Questions
 from suimon.distribution.links import Link
+from suimon.distribution.missed import Missed
 from suimon.distribution.presence import HostState, Presence, Stream
 from suimon.model.actor import SYSTEM
 from suimon.model.counts import Metered, Reading
@@ -111,6 +112,7 @@ class Distribution:
         self._known_at = -1
         self._news = asyncio.Event()
         self.questions = Questions(config.question_timeout_s, self._dispatcher.get, store)
+        self._missed = Missed(self._dispatcher.miss, store)
 
     async def run(self) -> None:
         """Until cancelled; every stream ends with it."""
@@ -118,6 +120,7 @@ class Distribution:
             tasks.create_task(self._dispatcher.run())
             tasks.create_task(self._note_hosts())
             tasks.create_task(self.questions.run())
+            tasks.create_task(self._missed.run())
 
     @property
     def revision(self) -> int:
@@ -173,7 +176,7 @@ class Distribution:
             raise BadRequest(f"A report speaks of {_MOST_PORTS} ports at most.")
         if len(report.drifts) > _MOST_DRIFTS:
             raise BadRequest(f"A report speaks of {_MOST_DRIFTS} drifts at most.")
-        self._dispatcher.miss(host.name, report.missing)
+        await self._missed.said(host.name, report.missing)
         # Before anything of it is written: each write brings a store that was put back closer to what hosts hold.
         await self._dispatcher.notice(host.name, report.position)
         said = [

@@ -2,14 +2,15 @@
 
 A host is asked by the controller's process that it has a line to. Another one that is asked about it tells the question
 to all that share the database, and who has the line tells the answer. So does a process that a host's answer came to
-but that didn't ask, behind a load balancer or as one of several workers (docs/decisions/0037).
+but that didn't ask, behind a load balancer or as one of several workers (docs/decisions/0037): once, and only if it was
+told that this was asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -53,7 +54,14 @@ class _Answered(msgspec.Struct, frozen=True, tag="answered"):
     traced: Traced
 
 
-_Message = _Carried | _Answered
+class _Asks(msgspec.Struct, frozen=True, tag="asks"):
+    """Who has the host's line asks it by itself: its answer may come to any."""
+
+    host: str
+    id: str
+
+
+_Message = _Carried | _Answered | _Asks
 
 
 class Questions:
@@ -64,6 +72,12 @@ class Questions:
         self._link = link
         self._others = others
         self._outstanding: dict[tuple[str, str], asyncio.Future[Traced]] = {}
+        self._asked_elsewhere: set[tuple[str, str]] = set()
+        """What others asked, by host and id, for as long as they wait, and nobody brought us an answer."""
+        self._news = asyncio.Event()
+        """Set, and another one, when there is more of it."""
+        self._unknown = 0
+        """Answers that wait for us to be told of their questions."""
 
     async def run(self) -> None:
         """Until cancelled. Nothing wakes it but a message."""
@@ -74,6 +88,10 @@ class Questions:
                     case _Carried(host, question) if (host, question.id) not in self._outstanding:
                         if link := self._link(host):
                             tasks.create_task(self._answer_other(link, question))
+                        else:
+                            self._expect(host, question.id)
+                    case _Asks(host, id_) if (host, id_) not in self._outstanding:
+                        self._expect(host, id_)
                     case _Answered(host, traced):
                         self.answered(host, traced)
 
@@ -84,6 +102,9 @@ class Questions:
         """With an `error` in words when the host can't be asked or doesn't answer. The question gets an id here."""
         asked = msgspec.structs.replace(question, id=uuid4().hex)
         if link := self._link(host):
+            if self._others.shared:
+                with suppress(CallerError):  # Then the answer has to come here.
+                    await self._tell(_Asks(host, asked.id))
             return await self._ask_here(link, asked)
         if not self._others.shared:
             return Traced(asked.id, error="the host has no line to this controller")
@@ -95,7 +116,7 @@ class Questions:
         """A host's answer, for us or, as its way here needn't be that of its line, for another controller."""
         if (host, traced.id) in self._outstanding or not self._others.shared:
             self.answered(host, traced)
-        else:
+        elif await self._is_expected((host, traced.id)):
             await self._tell_answer(host, traced)
 
     def answered(self, host: str, traced: Traced) -> None:
@@ -105,6 +126,28 @@ class Questions:
             return
         plain = {name: _plain(getattr(traced, name)) for name in ("stage", "actions", "error")}
         answer.set_result(msgspec.structs.replace(traced, sent=tuple(map(_plain, traced.sent[:16])), **plain))
+
+    def _expect(self, host: str, id_: str) -> None:
+        self._asked_elsewhere.add((host, id_))
+        asyncio.get_running_loop().call_later(self._timeout_s + _CARRIED_S, self._asked_elsewhere.discard, (host, id_))
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _is_expected(self, asked: tuple[str, str]) -> bool:
+        """Once. Whoever asks says so before, but that may be on its way yet."""
+        if asked not in self._asked_elsewhere and self._unknown < _MOST_OUTSTANDING:
+            self._unknown += 1
+            try:
+                async with asyncio.timeout(_CARRIED_S):
+                    while asked not in self._asked_elsewhere:
+                        await self._news.wait()
+            except TimeoutError:
+                return False
+            finally:
+                self._unknown -= 1
+        expected = asked in self._asked_elsewhere
+        self._asked_elsewhere.discard(asked)
+        return expected
 
     async def _ask_here(self, link: Link, asked: Asked) -> Traced:
         if link.schema < (LOOKS_SINCE if isinstance(asked, Look) else QUESTIONS_SINCE):
