@@ -153,6 +153,22 @@ def test_a_trunk_s_parent_is_restricted_with_its_subports(cluster: Cluster) -> N
             assert [each.place for each in cluster.send(subport["id"], frame)[0]] == expected
 
 
+def test_what_is_sent_from_a_dhcpv6_client_s_port_to_others_is_like_anything_else(cluster: Cluster) -> None:
+    """Not for the agent, and not left in quarantine: it asks whoever answers for DHCPv6 (RFC 8415, 7.1), by multicast."""
+    api, network = cluster.api, cluster.api.network(ADMIN)
+    api.subnet(network, "fd00:7::/64", ADMIN)
+    loose = {"port_security_enabled": False, "security_groups": []}
+    one, other = (api.port(network, ADMIN, **loose, **{"binding:host_id": host}) for host in ("h1", "h2"))
+    frame = ip_frame(one, other, UDP, 547).but(first=546)
+    for expected in ([other["id"]], []):
+        cluster.follow()
+        assert reached(cluster, Memory(), one, frame) == expected
+        assert [each.place for each in cluster.send(one["id"], frame)[0]] == expected
+        body = {"kind": "quarantine", "target_kind": "port", "target": one["id"], "reason": "spam"}
+        told = restrictions.SPEC.for_create(body, ADMIN)
+        api.write(lambda tx, told=told: restrictions.create_restrictions(tx, ADMIN, [told]))  # type: ignore[misc]
+
+
 def test_the_oracle_knows_a_forged_sender(cluster: Cluster) -> None:
     one, other = guests(cluster, port_security_enabled=False, security_groups=[])
     frame = ip_frame(one, other, UDP, 9)

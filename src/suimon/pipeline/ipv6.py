@@ -24,7 +24,15 @@ MULTICAST_LISTENERS: Final = (130, 131, 132, 143)
 """Query, report, done (RFC 2710) and the report of version 2 (RFC 3810)."""
 WHOLE: Final[dict[str, object]] = {"ip_frag": 0, "ip_ttl": 255}
 """Neighbour discovery never crosses a router (RFC 4861, 7.1) and never comes in fragments (RFC 6980)."""
-DHCPV6_REQUEST: Final[dict[str, object]] = {**IPV6, "ip_proto": 17, "udp_src": 546, "udp_dst": 547}
+DHCP_SERVERS: Final = "ff02::1:2"
+"""Where clients send to that were told of no other address (RFC 8415, 7.1), as ours never are."""
+DHCPV6_REQUEST: Final[dict[str, object]] = {
+    **IPV6,
+    "ip_proto": 17,
+    "ipv6_dst": DHCP_SERVERS,
+    "udp_src": 546,
+    "udp_dst": 547,
+}
 DHCPV6_REPLY: Final[dict[str, object]] = {**IPV6, "ip_proto": 17, "udp_dst": 546}
 """From whichever L4 port (RFC 7610)."""
 NOBODY: Final = "::"
