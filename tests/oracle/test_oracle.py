@@ -154,7 +154,7 @@ def test_a_trunk_s_parent_is_restricted_with_its_subports(cluster: Cluster) -> N
 
 
 def test_what_is_sent_from_a_dhcpv6_client_s_port_to_others_is_like_anything_else(cluster: Cluster) -> None:
-    """Not for the agent, and not left in quarantine: it asks whoever answers for DHCPv6 (RFC 8415, 7.1), by multicast."""
+    """Not for the agent, and not left in quarantine: DHCPv6 is asked for by multicast (RFC 8415, 7.1)."""
     api, network = cluster.api, cluster.api.network(ADMIN)
     api.subnet(network, "fd00:7::/64", ADMIN)
     loose = {"port_security_enabled": False, "security_groups": []}
