@@ -112,6 +112,6 @@ def _play(ansible: Path, controller: Controller, state: str) -> dict[str, int]:
     }
     interpreter = f"ansible_python_interpreter={ansible / 'python'}"
     command = [ansible / "ansible-playbook", PLAYBOOK, "-e", f"state={state}", "-e", interpreter]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", done.stdout.splitlines()[-2])}
