@@ -25,7 +25,7 @@ class Spare:
 
     def enter(self) -> bool:
         """This process, and what it starts from now on. False where no cgroup can be made: then nothing changed."""
-        if self._idle:
+        if self._home:
             return True
         try:
             root, own = _of_processors()
@@ -43,12 +43,16 @@ class Spare:
         return True
 
     def leave(self) -> None:
-        """Back to where it was; nothing if it is there. The last one removes the cgroup."""
-        if self._home and self._idle:
+        """Back to where it was, if it isn't there. The last one removes the cgroup; where something goes on that was
+        started in it, when it is asked again.
+        """
+        if self._home:
             _move(self._home)
+            self._home = None
+        if self._idle:
             with suppress(OSError):
                 self._idle.rmdir()
-            self._home = self._idle = None
+                self._idle = None
 
     def end(self) -> None:
         """Whoever is in spare time computes like anybody else from now on, and needn't leave first."""

@@ -26,6 +26,11 @@ idle = spare._idle
 assert (idle / "cpu.idle").read_text() == "1\\n"
 Spare(sys.argv[1]).end()
 assert (idle / "cpu.idle").read_text() == "0\\n"
+goes_on = subprocess.Popen(["sleep", "60"])
+spare.leave()
+assert where() == before and idle.exists()
+goes_on.kill()
+goes_on.wait()
 spare.leave()
 spare.leave()
 assert where() == before and not idle.exists()
