@@ -18,7 +18,15 @@ from suimon.cli.database import FILE_NAME
 from suimon.lab.lab import Lab
 from tests.chaos import summary, verdict
 from tests.chaos.churn import Churn
-from tests.chaos.faults import GATEWAY_LOST, GATEWAY_RETURNS_S, KINDS, STORE_KILLED, VSWITCHD_KILLED, Faults
+from tests.chaos.faults import (
+    GATEWAY_BACK,
+    GATEWAY_LOST,
+    GATEWAY_RETURNS_S,
+    KINDS,
+    STORE_KILLED,
+    VSWITCHD_KILLED,
+    Faults,
+)
 from tests.chaos.scene import all_ways, build
 from tests.chaos.several import SeveralControllers
 from tests.chaos.stores import File, Server
@@ -70,7 +78,12 @@ def _run(lab: Lab, store: File | Server, options: argparse.Namespace, chance: ra
             time.sleep(chance.uniform(0.2, options.pause))
     lab.cloud.await_hosts(timeout_s=60)
     outcomes = streams.outcomes()
-    bounds_ms = {VSWITCHD_KILLED: options.longest_gap_ms, GATEWAY_LOST: options.longest_takeover_ms}
+    faults.note_returns()
+    bounds_ms = {
+        VSWITCHD_KILLED: options.longest_gap_ms,
+        GATEWAY_LOST: options.longest_takeover_ms,
+        GATEWAY_BACK: options.longest_return_ms,
+    }
     kept = [guest.port_id for guest in cloud.guests.values()]
     unexplained = _touched(lab, lambda: verdict.touched(before, verdict.flows(lab, cloud.outside_id), kept, faults))
     promises = {
@@ -138,6 +151,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pause", type=float, default=3, help="the longest pause between faults, seconds")
     parser.add_argument("--longest-gap-ms", type=float, default=400, help="that a killed ovs-vswitchd may cost")
     parser.add_argument("--longest-takeover-ms", type=float, default=2500, help="that a lost gateway host may cost")
+    parser.add_argument("--longest-return-ms", type=float, default=30, help="that its return may cost")
     parser.add_argument("--losses", type=Path, metavar="FILE", help="put every lost packet and its gap in there")
     options = parser.parse_args()
     shared = options.store == "postgresql"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from suimon.lab import processes
@@ -18,12 +21,16 @@ from tests.chaos.streams import Gap
 
 VSWITCHD_KILLED: Final = "vswitchd killed"
 GATEWAY_LOST: Final = "gateway host lost"
+GATEWAY_BACK: Final = "gateway host back"
 STORE_KILLED: Final = "store killed"
 _SETTLE_S: Final = 0.05
 """What was on its way when a gap began or ended."""
 _GATEWAY_AWAY_S: Final = 3.0
 GATEWAY_RETURNS_S: Final = 90.0
 """A host that was replaced serves again a minute after it is back."""
+_HANDED_BACK_S: Final = 0.2
+_NOBODY_AWAY: Final = "away=[] "
+_TIMESTAMP: Final = re.compile(r"timestamp=(\S+)")
 _SILENCE: Final = """table inet chaos {
  chain in { type filter hook input priority -300; iifname eth-mgmt drop; }
  chain out { type filter hook output priority -300; oifname eth-mgmt drop; }
@@ -64,6 +71,20 @@ class Faults:
     def lacking(self) -> bool:
         """Whether one that was asked for by name is still to come, but for what takes so long to pass."""
         return bool(set(self._wanted) - {*self.counts, GATEWAY_LOST})
+
+    def note_returns(self) -> None:
+        """A gateway host that was replaced leads out again, as each agent heard at its own time.
+
+        What comes from outside goes where the router's MAC was seen last, until the one that is back says something.
+        """
+        ahead_s = time.time() - time.monotonic()
+        for lines in self._lab.cloud.judgements().values():
+            for before, line in pairwise(lines):
+                told = _TIMESTAMP.search(line)
+                if told and _NOBODY_AWAY in line and _NOBODY_AWAY not in before:
+                    at = datetime.fromisoformat(told[1]).timestamp() - ahead_s
+                    window = at - _SETTLE_S, at + _HANDED_BACK_S
+                    self.gaps.append(Gap(GATEWAY_BACK, self._gateway, *window, gateways_only=True))
 
     def do(self, name: str, host: Host) -> str:
         if name == GATEWAY_LOST:

@@ -24,13 +24,14 @@ _FORWARDED = 9900
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """`gateways` are the hosts that lead the router out, by rank. By guest: its IPv6 address, its floating IP if any;
-    `forwarding` is the one whose UDP port `_FORWARDED` leads to the guest `far`.
+    """`gateways` are the hosts that lead the router out, by rank, and `led` is a guest who isn't on the first of them.
+    By guest: its IPv6 address, its floating IP if any; `forwarding` is one whose UDP port `_FORWARDED` leads to `led`.
     """
 
     network_id: str
     outside_id: str
     guests: dict[str, Guest]
+    led: str
     gateways: tuple[str, ...]
     internet: Guest
     addresses6: dict[str, str]
@@ -73,14 +74,15 @@ def build(lab: Lab) -> Scene:
     for name in ("two", "shutfar"):
         made = cloud.create_ip(floating_network_id=outside.id, port_id=ports[name].id)
         floating[name] = made.floating_ip_address
+    gateways = tuple(each.name for each in leading_out(lab, router))
+    led = next(name for name in ("one", "far") if guests[name].host != gateways[0])
     forwarding = cloud.create_ip(floating_network_id=outside.id)
-    inner = {"internal_port_id": ports["far"].id, "internal_ip_address": _addresses(ports["far"], 4)[0]}
+    inner = {"internal_port_id": ports[led].id, "internal_ip_address": _addresses(ports[led], 4)[0]}
     l4_ports = {"protocol": "udp", "internal_port": _FORWARDED, "external_port": _FORWARDED}
     cloud.create_floating_ip_port_forwarding(forwarding.id, **inner, **l4_ports)
     internet = Guest("internet", "", "", "", lab.layout.internet, lease={"ip": PUBLIC_GATEWAY})
-    gateways = tuple(each.name for each in leading_out(lab, router))
     ids = networks["kept"].id, outside.id
-    return Scene(*ids, guests, gateways, internet, addresses6, floating, forwarding.floating_ip_address)
+    return Scene(*ids, guests, led, gateways, internet, addresses6, floating, forwarding.floating_ip_address)
 
 
 def all_ways(scene: Scene, pps: float) -> list[Way]:
@@ -88,10 +90,10 @@ def all_ways(scene: Scene, pps: float) -> list[Way]:
     guests, gateways, few = scene.guests, frozenset(scene.gateways), pps / 4
     one, two, far, near_far, alien = (guests[name] for name in ("one", "two", "far", "next", "alien"))
     shut, shut_far, beside = (guests[name] for name in ("shut", "shutfar", "beside"))
-    leaving = next(guest for guest in (one, far) if guest.host != scene.gateways[0])
+    led = guests[scene.led]
     six, floating, outside = scene.addresses6, scene.floating, scene.internet
     return [
-        Way("outside by a gateway host", leaving, outside, few, through=gateways),
+        Way("outside by a gateway host", led, outside, few, through=gateways),
         # Each guest sends one of them: a guest's interface holds some 270 packets while the switch waits for its turn.
         Way("on one host", one, two, pps),
         Way("on the other", far, near_far, pps),
@@ -102,7 +104,7 @@ def all_ways(scene: Scene, pps: float) -> list[Way]:
         Way("IPv6 by a router", beside, one, few, to=six["one"]),
         Way("floating IP from outside", outside, two, few, to=floating["two"]),
         Way("floating IP from floating IP", shut_far, two, few, to=floating["two"]),
-        Way("port forwarding", outside, far, few, through=gateways, to=scene.forwarding, l4_port=_FORWARDED),
+        Way("port forwarding", outside, led, few, through=gateways, to=scene.forwarding, l4_port=_FORWARDED),
         Way("forbidden by a group", two, shut, pps / 20, allowed=False),
         Way("forbidden by a group by tunnel", one, shut_far, pps / 20, allowed=False),
         Way("forbidden by a group, IPv6", far, shut, pps / 20, allowed=False, to=six["shut"]),

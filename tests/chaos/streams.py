@@ -52,9 +52,12 @@ class Gap(msgspec.Struct, frozen=True):
     begun: float
     ended: float
     tunnels_only: bool = False
+    gateways_only: bool = False
 
     def touches(self, way: Way) -> bool:
-        return self.host in way.hosts and not (self.tunnels_only and len(way.hosts) == 1)
+        if (self.tunnels_only and len(way.hosts) == 1) or (self.gateways_only and not way.through):
+            return False
+        return self.host in way.hosts
 
 
 class Outcome(msgspec.Struct, frozen=True):

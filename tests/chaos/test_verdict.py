@@ -1,12 +1,15 @@
 """Chaos condemns what it must: losses outside of gaps, long gaps, forbidden packets, touched and left-over flows."""
 
+import random
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 
 from suimon.lab.guests import Guest
 from suimon.model.owner import Owner
 from tests.chaos import summary, verdict
-from tests.chaos.faults import GATEWAY_LOST, VSWITCHD_KILLED
+from tests.chaos.faults import GATEWAY_BACK, GATEWAY_LOST, VSWITCHD_KILLED, Faults
 from tests.chaos.ledger import Ledger
 from tests.chaos.streams import Gap, Outcome, Way
 
@@ -27,7 +30,7 @@ class Happened:
 
 def lost(way, *times, gap=None):
     outcomes, happened = [Outcome(way, 1000, 1000 - len(times), times)], Happened(*([gap] if gap else []))
-    bounds_ms = {VSWITCHD_KILLED: 400, GATEWAY_LOST: 2500}
+    bounds_ms = {VSWITCHD_KILLED: 400, GATEWAY_LOST: 2500, GATEWAY_BACK: 30}
     return [*verdict.lost(outcomes, happened, WELL), *verdict.too_long(outcomes, happened, bounds_ms)]
 
 
@@ -46,6 +49,9 @@ def lost(way, *times, gap=None):
         (OUT, (5.0, 7.0), Gap("gateway host lost", "4", 4.9, 8.1), False),
         (OUT, (5.0, 8.0), Gap("gateway host lost", "4", 4.9, 8.1), True),
         (OUT, (5.0,), Gap("tunnels cut", "4", 4.9, 8.1, tunnels_only=True), False),
+        (OUT, (5.0, 5.01), Gap("gateway host back", "4", 4.9, 5.2, gateways_only=True), False),
+        (OUT, (5.0, 5.1), Gap("gateway host back", "4", 4.9, 5.2, gateways_only=True), True),
+        (REMOTE, (5.0,), Gap("gateway host back", "4", 4.9, 5.2, gateways_only=True), True),
     ],
 )
 def test_losses(way, times, gap, broken):
@@ -129,3 +135,14 @@ def test_no_acknowledged_write_is_lost(found, lost):
     ledger.deleted(("port", "gone"))
     ledger.compare(found)
     assert len(ledger.lost) == lost
+
+
+def test_a_gateway_host_is_back_when_agents_say_that_nobody_is_away(monkeypatch):
+    said = "timestamp=2026-11-23T03:53:54.{}Z level=info event=gateways_judged away={} serving refused=[]"
+    lines = {"1": [said.format("1", "[]"), said.format("2", "['x']"), said.format("7", "[]")], "4": []}
+    monkeypatch.setattr("tests.chaos.faults.time", SimpleNamespace(time=lambda: 1795406035.0, monotonic=lambda: 5.0))
+    lab = SimpleNamespace(cloud=SimpleNamespace(judgements=lambda: lines))
+    faults = Faults(lab, None, random.Random(1), "4")
+    faults.note_returns()
+    (gap,) = faults.gaps
+    assert (gap.fault, gap.host, round(gap.begun, 2), round(gap.ended, 2)) == (GATEWAY_BACK, "4", 4.65, 4.9)

@@ -12,7 +12,7 @@ from suimon.lab.births import ROUNDED_S, Birth
 from suimon.lab.lab import Lab
 from suimon.lab.layout import PUBLIC_GATEWAY
 from suimon.model.owner import Owner
-from tests.chaos.faults import GATEWAY_LOST, VSWITCHD_KILLED, Faults
+from tests.chaos.faults import GATEWAY_BACK, GATEWAY_LOST, VSWITCHD_KILLED, Faults
 from tests.chaos.streams import Gap, Outcome, Way
 from tests.chaos.turns import Sample, starved
 
@@ -61,7 +61,7 @@ def too_long(outcomes: Sequence[Outcome], faults: Faults, bounds_ms: Mapping[str
 
 def is_bounded(gap: Gap, way: Way) -> bool:
     """A killed switch is back soon; a lost gateway host stays away, but its routers lead out by another one."""
-    return gap.fault == VSWITCHD_KILLED or (gap.fault == GATEWAY_LOST and bool(way.through))
+    return gap.fault in (VSWITCHD_KILLED, GATEWAY_BACK) or (gap.fault == GATEWAY_LOST and bool(way.through))
 
 
 def mistaken(lab: Lab, outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -8,7 +8,7 @@ busy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from suimon.model import view
@@ -75,6 +75,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     number = facts.number("network", network.id)
     yield _answered(facts, owner, network.id, floating.address, floating.mac)
     outside: dict[str, object] = {NET: number, ORIGIN: FROM_PROVIDER}
+    yield unanswered(owner, outside, floating.mac)
     asked = outside | _ARP_REQUEST | {"arp_tpa": floating.address}
     yield flow(
         Stage.ANSWER, 100, owner, asked, [*arp_reply(floating.address, floating.mac), *tag(network), Output(IN_PORT)]
@@ -86,6 +87,12 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
 def _answered(facts: Facts, owner: Owner, network_id: str, ip: str, mac: str) -> Flow:
     asked = {NET: facts.number("network", network_id), ORIGIN: FROM_GUEST, **_ARP_REQUEST, "arp_tpa": ip}
     return flow(Stage.ANSWER, 100, owner, asked, [*arp_reply(ip, mac), Goto(Stage.REPLY)])
+
+
+def unanswered(owner: Owner, outside: Mapping[str, object], mac: str) -> Flow:
+    """Another host of ours announces that it has this MAC now: an answer would lead switches on the way back here."""
+    own = {**outside, "eth_type": 0x0806, "arp_sha": mac}
+    return flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.FLOATING_IN)])
 
 
 def arp_reply(ip: str, mac: str) -> list[Action]:

@@ -24,7 +24,7 @@ from suimon.model import view
 from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
-from suimon.pipeline.answer import arp_reply
+from suimon.pipeline.answer import arp_reply, unanswered
 from suimon.pipeline.ecmp import extra_routes, outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP, ORIGIN, ROUTED, ROUTER
@@ -228,6 +228,7 @@ def _on_external(facts: Facts, owner: Owner, router: view.Router, nat: int) -> I
         yield from limited.meters
         yield flow(Stage.FLOATING_IN, 95, owner, arriving | {"ipv4_dst": address}, [*limited.arriving, *into])
     from_outside = here | {ORIGIN: FROM_PROVIDER, "eth_type": 0x0806}
+    yield unanswered(owner, from_outside, gateway.mac)
     for address in addresses(router):
         asked = from_outside | {"arp_op": 1, "arp_tpa": address}
         answer = [*arp_reply(address, gateway.mac), *tag(network), Output(IN_PORT)]
