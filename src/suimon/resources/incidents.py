@@ -43,10 +43,14 @@ _WOULD_BE_OPEN: Final = (
     .where(_OF_BOTH, INCIDENTS.c.state == "noted", INCIDENTS.c.closed_at > bindparam("now"))
     .limit(1)
 )
+_SAID: Final = and_(INCIDENT_ENTRIES.c.at >= bindparam("begin"), INCIDENT_ENTRIES.c.at < bindparam("end"))
 _BETWEEN: Final = (
     select(*INCIDENT_ENTRIES.columns)
-    .where(and_(INCIDENT_ENTRIES.c.at >= bindparam("begin"), INCIDENT_ENTRIES.c.at < bindparam("end")))
+    .where(_SAID)
     .order_by(INCIDENT_ENTRIES.c.at, INCIDENT_ENTRIES.c.incident_id, INCIDENT_ENTRIES.c.number)
+)
+_RULES_BETWEEN: Final = select(INCIDENTS.c.id, INCIDENTS.c.rule).where(
+    INCIDENTS.c.id.in_(select(INCIDENT_ENTRIES.c.incident_id).where(_SAID))
 )
 _IN_FORCE: Final = INCIDENTS.c.state == "restricted"
 _UNATTENDED: Final = (
@@ -123,8 +127,8 @@ def month_report(tx: Tx, actor: Actor, month: Month) -> KeptReport:
     if kept := tx.get(KeptReport, month.name):
         return kept
     entries = entries_between(tx, actor, month.begin, month.end)
-    ids = {entry.incident_id for entry in entries}
-    rules = {one.id: one.rule for one in tx.select(Incident, {"id": ids})} if ids else {}
+    said = {"begin": time_text(month.begin), "end": time_text(month.end)}
+    rules = {str(id_): str(rule) for id_, rule in tx.rows(_RULES_BETWEEN, said)}
     return KeptReport(
         month=month.name,
         figures=msgspec.to_builtins(report(entries)),
