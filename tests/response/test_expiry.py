@@ -15,7 +15,7 @@ from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
 from suimon.resources.alarms import tell_detector
 from suimon.resources.incidents import Line, add_lines, close, find_incident, month_report, open_incident
-from suimon.resources.remedies import rule_actor
+from suimon.resources.remedies import restrict, rule_actor
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store import Store, StoreConfig
 from suimon.store.tx import Tx
@@ -82,6 +82,38 @@ def test_after_a_day_it_is_over_and_not_a_minute_before(
         controller.now = BEGAN + timedelta(days=9)
         await Expiry(ExpiryConfig(keep_days=7), controller.store).forget()
         assert await controller.state_after(timedelta(days=9), id_) == "forgotten"
+
+    asyncio.run(play())
+
+
+def test_what_a_clock_that_was_ahead_has_ended_is_in_force_again_until_its_end(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        monkeypatch.setattr(restrictions, "_target", lambda _tx, _kind, target: (target, target))
+        store, hour = controller.store, timedelta(hours=1)
+        body = {"kind": "quarantine", "target_kind": "project", "target": "red", "reason": "x"}
+        long, short, released, endless = [
+            (await store.write(lambda tx: restrict(tx, ADMIN, [wanted]), ADMIN))[0].id
+            for lasts_s in (24 * 3600, 3600, 24 * 3600, None)
+            if (wanted := restrictions.SPEC.for_create({**body, "duration_s": lasts_s}, ADMIN))
+        ]
+        await store.write(lambda tx: restrictions.release(tx, ADMIN, released, "a mistake"), ADMIN)
+
+        async def all_after(passed: timedelta) -> list[str]:
+            return [await controller.state_after(passed, id_) for id_ in (long, short, released, endless)]
+
+        async def told() -> list[str]:
+            found = await store.read(lambda tx: tx.select(Incident, {"restriction_id": long}))
+            entries = await store.read(lambda tx: tx.select(Entry, {"incident_id": found[0].id}, order=("number",)))
+            return [found[0].state, *(line.kind for line in entries[4:])]
+
+        assert await all_after(30 * hour) == ["expired", "expired", "released", "active"]
+        assert await told() == ["closed", "release"]
+        assert await all_after(2 * hour) == ["active", "expired", "released", "active"]
+        assert await told() == ["restricted", "release", "restriction"]
+        assert await all_after(25 * hour) == ["expired", "expired", "released", "active"]
+        assert await told() == ["closed", "release", "restriction", "release"]
 
     asyncio.run(play())
 

@@ -204,6 +204,14 @@ def close_left(tx: Tx, before: datetime) -> list[Incident]:
     return [close(tx, SYSTEM, each, UNANSWERED if each.state == "waiting" else over) for each in found]
 
 
+def resume(tx: Tx, restriction_ids: Collection[str]) -> None:
+    """Incidents whose restrictions a clock that was ahead had ended go on."""
+    where = {"restriction_id": restriction_ids, "state": "closed"}
+    for incident in tx.select(Incident, where) if restriction_ids else ():
+        after = change_incident(tx, incident, state="restricted", closed_at=None)
+        add_lines(tx, SYSTEM, after, [Line("restriction", "in force again: a clock that was ahead had ended it")])
+
+
 def list_incidents(tx: Tx, actor: Actor, where: Mapping[str, object] | None = None, limit: int = 100) -> list[Incident]:
     """The newest first: all for operators, others see those of their project that came to something."""
     asked = dict(where or {})

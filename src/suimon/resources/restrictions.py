@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, bindparam, delete, or_, select
+from sqlalchemy import Select, and_, bindparam, delete, or_, select, union_all
 
 from suimon.model import checks
 from suimon.model.actor import Actor
@@ -130,9 +130,17 @@ def expire(tx: Tx) -> list[Restriction]:
     return expired
 
 
+def resume(tx: Tx) -> list[Restriction]:
+    """What a clock that was ahead has ended before its time is in force again, `MOST_AT_ONCE` at once."""
+    early = _read(tx, _EARLY, {"state": "expired", "now": time_text(tx.now), "most": MOST_AT_ONCE})
+    resumed = [tx.change(each, state="active", released_at=None) for each in early]
+    incidents.resume(tx, [each.id for each in resumed])
+    return resumed
+
+
 def due(tx: Tx) -> bool:
-    """Whether `expire` has something to do."""
-    return bool(tx.rows(_FIRST_OVER, {"state": "active", "now": time_text(tx.now)}))
+    """Whether `expire` or `resume` have something to do."""
+    return bool(tx.rows(_DUE, {"now": time_text(tx.now)}))
 
 
 def forget(tx: Tx, before: datetime) -> int:
@@ -291,20 +299,29 @@ def _read(tx: Tx, statement: Select[Any], values: Mapping[str, object]) -> list[
     return [codec.decode(row) for row in tx.rows(statement, values)]
 
 
-_ACTIVE: Final = TABLE.c.state == bindparam("state")
+_IN_STATE: Final = TABLE.c.state == bindparam("state")
 _MADE_SINCE: Final = (
     select(*TABLE.columns)
-    .where(_ACTIVE, TABLE.c.created_at >= bindparam("since"))
+    .where(_IN_STATE, TABLE.c.created_at >= bindparam("since"))
     .order_by(TABLE.c.created_at.desc(), TABLE.c.id)
     .limit(bindparam("most"))
 )
 _OVER: Final = (
     select(*TABLE.columns)
-    .where(_ACTIVE, TABLE.c.expires_at <= bindparam("now"))
+    .where(_IN_STATE, TABLE.c.expires_at <= bindparam("now"))
     .order_by(TABLE.c.expires_at, TABLE.c.id)
     .limit(bindparam("most"))
 )
-_FIRST_OVER: Final = select(TABLE.c.id).where(_ACTIVE, TABLE.c.expires_at <= bindparam("now")).limit(1)
+_EARLY: Final = (
+    select(*TABLE.columns)
+    .where(_IN_STATE, TABLE.c.expires_at > bindparam("now"))
+    .order_by(TABLE.c.id)
+    .limit(bindparam("most"))
+)
+_DUE: Final = union_all(
+    select(TABLE.c.id).where(TABLE.c.state == "active", TABLE.c.expires_at <= bindparam("now")),
+    select(TABLE.c.id).where(TABLE.c.state == "expired", TABLE.c.expires_at > bindparam("now")),
+).limit(1)
 _FORGET: Final = delete(TABLE).where(TABLE.c.state != bindparam("state"), TABLE.c.released_at < bindparam("before"))
 _OF_PROJECT: Final = tuple(
     select(each.c.id).where(each.c.project_id == bindparam("project")).limit(1) for each in (PORTS, NETWORKS)

@@ -46,10 +46,14 @@ class Expiry:
         await in_turn(self._turn, self._watch)
 
     async def look(self) -> None:
-        """End what is over by the store's clock, alarms too, and bound what detectors told. Raises Unavailable."""
+        """End what is over by the store's clock, alarms too, resume what it ended too early, and bound what detectors
+        told. Raises Unavailable.
+        """
         while await self._store.read(restrictions.due, one_statement=True):
             for each in await self._store.write(restrictions.expire, SYSTEM):
                 log.info("restriction_expired", restriction=each.id, target=each.target, project=each.project_id)
+            for each in await self._store.write(restrictions.resume, SYSTEM):
+                log.warning("restriction_resumed", restriction=each.id, target=each.target, project=each.project_id)
         left = timedelta(seconds=self._config.left_s)
         while await self._store.read(lambda tx: incidents.left_open(tx, tx.now - left), one_statement=True):
             for closed in await self._store.write(lambda tx: incidents.close_left(tx, tx.now - left), SYSTEM):
