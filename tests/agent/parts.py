@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from suimon.agent.clock import Clock
 from suimon.agent.enforcer import Enforcer
 from suimon.agent.follower import News
 from suimon.agent.held_view import Guard
@@ -125,10 +126,11 @@ class Parts:
         self.world = World("h1", self.memory.load_numbers())
         self.desk = Desk()
         self.now = 0.0
-        self.utc_s = 0.0
+        self.utc_s = self.passed_s = 0.0
         guard = Guard(self.memory.load_view())
         self.outside = Outside(NeighboursConfig(), self.memory, self.world, lambda: self.now)
         self.enforcer = Enforcer(self.memory, guard, self.world, self.outside, self.desk)
+        self.enforcer.clock = Clock(lambda: self.utc_s, lambda: self.passed_s)
 
     def take(self, *news: News):
         for each in news:
@@ -136,7 +138,7 @@ class Parts:
 
     @asynccontextmanager
     async def enforcing(self, switch):
-        task = asyncio.create_task(self.enforcer.run(switch, lambda: 0.0, lambda: self.utc_s))
+        task = asyncio.create_task(self.enforcer.run(switch, lambda: 0.0))
         try:
             yield self
         finally:

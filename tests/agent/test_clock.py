@@ -8,8 +8,8 @@ import pytest
 import suimon
 
 WALL = re.compile(r"\btime\.time\b|\btime_ns\b|\bdatetime\.(now|utcnow|today)\b|\blocaltime\b|\bgmtime\b")
-BY_THE_WALL = {"agent/enforcer.py", "agent/reporter.py", "agent/untold.py"}
-"""A restriction ends at a time of day; the clock is looked at again now and then, for it may be set. And the controller
+BY_THE_WALL = {"agent/clock.py", "agent/reporter.py", "agent/untold.py"}
+"""A restriction ends at a time of day: by the controller, and by this host only until that has spoken. The controller
 is told what time it is here, so that somebody sets it. What it was not told outlives the machine's own clock.
 """
 

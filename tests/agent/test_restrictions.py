@@ -1,9 +1,11 @@
-"""A restriction ends on time by the host's own clock, whoever is away and whatever restarts meanwhile."""
+"""A restriction ends on time, whoever is away and whatever restarts meanwhile: by the controller's clock once it has
+spoken, before by the host's own.
+"""
 
 import asyncio
 
 from suimon.model.restriction import Restriction
-from suimon.model.view import Delta
+from suimon.model.view import Delta, Ping
 from tests.agent.parts import FakeSwitch, Parts, at, port, snapshot
 from tests.agent.test_enforcer import flows_of
 
@@ -86,5 +88,30 @@ def test_one_that_is_told_anew_with_another_end_is_in_force_again(tmp_path):
             parts.take(Delta(at(3), deleted=(("restriction", "r"),)))
             await parts.in_force(3)
             assert not restricting(switch)
+
+    asyncio.run(play())
+
+
+def test_the_controllers_clock_counts_wherever_the_hosts_own_is_set(tmp_path):
+    async def play():
+        parts, switch = Parts(tmp_path), FakeSwitch()
+        async with parts.enforcing(switch):
+            parts.enforcer.plug("p1", 1)
+            parts.take(Ping(1), snapshot(1, port(1), blocked()))
+            await parts.in_force(1)
+            await round_at(parts, 2 * DAY_S)
+            assert not restricting(switch), "nobody said what time it is"
+            parts.enforcer.round_done.clear()
+            parts.take(Ping(1, DAY_S - 60))
+            async with asyncio.timeout(5):
+                await parts.enforcer.round_done.wait()
+            assert restricting(switch), "at once"
+            parts.passed_s = 59.0
+            for utc_s in (0.0, 9 * DAY_S):
+                await round_at(parts, utc_s)
+                assert restricting(switch)
+            parts.passed_s = 61.0
+            await round_at(parts, 0.0)
+            assert not restricting(switch), "also when the controller says nothing any more"
 
     asyncio.run(play())

@@ -117,7 +117,8 @@ def test_a_host_joins_and_follows_its_view(tmp_path: Path) -> None:
             await put(site.store, network, make_port(network.id, "h1"))
             delta = await frame_from(lines, view.Delta)
             assert {view.key(thing)[0] for thing in delta.objects} == {"network", "port", "peer"}
-            assert (await frame_from(lines, view.Ping)).revision == delta.position.revision
+            ping = await frame_from(lines, view.Ping)
+            assert (ping.revision, ping.clock_s) == (delta.position.revision, NOW.timestamp())
             await write(site.store, lambda tx: tx.change(network, name="told to nobody"))
             while (await frame_from(lines, view.Ping)).revision != site.store.position()[2]:
                 pass
@@ -211,7 +212,10 @@ def test_a_host_reports_on_its_own_ports_only(tmp_path: Path) -> None:
             (*(view.PortReport(port.id, "ACTIVE") for port in (mine, foreign)), view.PortReport("gone", "ACTIVE")),
             held="deletes too much",
             failures={"port/x": "no meter left"},
+            clock_s=NOW.timestamp() - 60,
         )
+        clocks: dict[str, float] = {}
+        site.distribution.hear_clock = clocks.__setitem__
         with structlog.testing.capture_logs() as logs:
             assert (await site.post("report", report, credential))[0] == 204
         assert [(log["host"], log["port"]) for log in logs if log["event"] == "report_refused"] == [("h1", foreign.id)]
@@ -220,6 +224,7 @@ def test_a_host_reports_on_its_own_ports_only(tmp_path: Path) -> None:
         state = site.distribution.state("h1")
         assert (state.up, state.linked, state.held, state.refused_reports) == (True, False, "deletes too much", 1)
         assert state.failures == {"port/x": "no meter left"}
+        assert (clocks, state.clock_offset_s) == ({"h1": NOW.timestamp() - 60}, -60)
         assert (state.revision, state.lag_revisions) == (
             position.revision,
             site.store.position()[2] - position.revision,

@@ -208,6 +208,12 @@ def frames_withheld(root: Path) -> Iterator[Mutant]:
         yield from _conditions_false(root, f"distribution/{stem}.py", "frame")
 
 
+def clocks_believed(root: Path) -> Iterator[Mutant]:
+    """The same of who says what time it is, and of what doubts it, ends by it, or says that it is wrong."""
+    for path in ("distribution/clock.py", "response/clock.py", "response/expiry.py", "telemetry/meter/meters.py"):
+        yield from _conditions_false(root, path, "clock")
+
+
 def records_misread(root: Path) -> Iterator[Mutant]:
     """The same of what decodes flow records in Python, and of what tells whose they are."""
     ours = (
@@ -381,6 +387,11 @@ _OF_FRAMES = tuple(
     f"tests/distribution/test_{name}.py"
     for name in ("links", "gathering", "dispatch", "linking", "moves", "costs", "schemas")
 )
+_OF_CLOCKS = (
+    "tests/distribution/test_clock.py",
+    *(f"tests/response/test_{name}.py" for name in ("own_clock", "expiry", "law")),
+    *("tests/telemetry/meter/test_history.py", "tests/cli/test_sampled.py"),
+)
 _OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")
 
 _OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))
@@ -400,6 +411,7 @@ KINDS = {
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
     "trail": Kind(trails_broken, _OF_TRAILS, sample=2),
     "frame": Kind(frames_withheld, _OF_FRAMES, sample=2),
+    "clock": Kind(clocks_believed, _OF_CLOCKS, sample=2),
     "record": Kind(records_misread, _OF_RECORDS, sample=3),
     "history": Kind(history_misled, _OF_HISTORY, sample=3),
     "detector": Kind(detectors_removed, ("tests/detection",), sample=3),

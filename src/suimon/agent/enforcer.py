@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Never, Protocol
 import structlog
 
 from suimon import reconcile
+from suimon.agent.clock import Clock
 from suimon.agent.follower import Connected, News
 from suimon.agent.gateways import Config as GatewaysConfig
 from suimon.agent.gateways import Gateways, Verdict
@@ -61,6 +62,8 @@ _BACK_OFF: Final = reconcile.Config()
 _UNEXPORTED: Final = Exported()
 _REFUSED_RETRY_S: Final = 0.25
 """How often to look whether a refused owner's pause is over, while there is one."""
+_SET_S: Final = 1.0
+"""By so much the controller's clock was set, or ours was off until the controller said what time it is."""
 _CLOCK_LOOK_S: Final = 20.0
 """How often to look what time it is, while there is a restriction with an end."""
 _DISK_RETRY_S: Final = 1.0
@@ -157,7 +160,8 @@ class Enforcer:
         self._left: Mapping[BridgeKey, BridgeEntry] = {}
         self._lost_at: float | None = None
         self._wake = asyncio.Event()
-        self._wall_clock: Callable[[], float] = time.time
+        self.clock = Clock()
+        """By which restrictions end."""
         self._settling: list[asyncio.Future[None]] = []
         self._set(guard.view.objects.values())
         self.judge(self.gateways.recall(memory.load_gateways()))
@@ -180,6 +184,8 @@ class Enforcer:
                 self._reporter.tell_all_again()
             case Ping():
                 self.guard.alive()
+                if news.clock_s and abs(self.clock.hear(news.clock_s)) > _SET_S:
+                    self._wake.set()
             case Snapshot() | Delta():
                 changes = self.guard.take(news)
                 if changes is not None:
@@ -279,14 +285,8 @@ class Enforcer:
         self.world.wire_nats(nats)
         self._wake.set()
 
-    async def run(
-        self, switch: Switch, jitter: Callable[[], float], wall_clock: Callable[[], float] = time.time
-    ) -> Never:
-        """Ends with the switch's exception when it is lost. Before there is a view, the bridge is left as it is.
-
-        `wall_clock` says in UTC seconds when restrictions are over.
-        """
-        self._wall_clock = wall_clock
+    async def run(self, switch: Switch, jitter: Callable[[], float]) -> Never:
+        """Ends with the switch's exception when it is lost. Before there is a view, the bridge is left as it is."""
         while self.position is None:
             await self._next_work(None)
         if self._wanted is None:
@@ -335,7 +335,7 @@ class Enforcer:
     async def _round(self, switch: Switch, loops: _Loops, observed: bool) -> bool:
         """Compile what is marked, apply it, tell. Whether the switch has been observed."""
         await switch.open_tunnels()
-        lapses_at_s = self.world.lapse(self._wall_clock())
+        lapses_at_s = self.world.lapse(self.clock.now_s())
         position, requests = self.position, self._take_requests()
         bridge, shapes, zones = loops
         if not self._prepare(loops):
@@ -375,7 +375,7 @@ class Enforcer:
         """How long nothing is to be done by itself. The clock on the wall may be set: it is looked at now and then."""
         pauses_s = [_REFUSED_RETRY_S] if failed else []
         if lapses_at_s is not None:
-            pauses_s.append(min(max(0.0, lapses_at_s - self._wall_clock()), _CLOCK_LOOK_S))
+            pauses_s.append(min(max(0.0, lapses_at_s - self.clock.now_s()), _CLOCK_LOOK_S))
         return min(pauses_s, default=None)
 
     def _note_failures(self, loops: _Loops) -> bool:

@@ -8,7 +8,7 @@ A service that passes a user's request on sends its own token besides, in `X-Ser
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -39,10 +39,10 @@ class Gate:
     """Lets a call with a living token through to the store."""
 
     def __init__(
-        self, store: Store, now: Callable[[], datetime] = lambda: datetime.now(UTC), elsewhere: Elsewhere | None = None
+        self, store: Store, now: Callable[[], datetime] | None = None, elsewhere: Elsewhere | None = None
     ) -> None:
         self.store = store
-        self.now = now
+        self.now = now or store.now
         self._elsewhere = elsewhere
 
     async def actor(self, call: Call) -> Actor:

@@ -8,7 +8,6 @@ they are other names than those of `/metrics`, so that no join of the two looks 
 from __future__ import annotations
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -45,9 +44,8 @@ Judge = Callable[[str], bool]
 
 
 class RemoteRead:
-    def __init__(self, meters: Meters, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, meters: Meters) -> None:
         self._meters = meters
-        self._clock = clock
 
     async def answer(self, call: Call) -> Response:
         """Raises BadRequest, Unavailable, and what reading a body raises."""
@@ -56,7 +54,7 @@ class RemoteRead:
         except (SnappyError, ProtobufError) as error:
             raise BadRequest(f"This is no request of Prometheus's remote read: {error}.") from error
         try:
-            told = [await self._meters.ask(partial(_found, query=each, now_s=self._clock())) for each in asked]
+            told = [await self._meters.ask(partial(_found, query=each, now_s=self._meters.now_s())) for each in asked]
         except Trouble as error:
             raise Unavailable("The database of what was metered can't be read now.") from error
         headers = {"Content-Encoding": "snappy"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -86,7 +85,7 @@ def automation(config: AutomationConfig, store: Store, meters: Meters, hosts: Di
     meters.listen_to_drops(sampled.hear_drops)
     turn = Lease(LeaseConfig(), store, "response")
     kinds = kinds_by(config.thresholds)
-    senses = Asked(hosts.questions, Metered(meters, time.time, kinds), hosts.clock_offsets, kinds)
+    senses = Asked(hosts.questions, Metered(meters, meters.now_s, kinds), hosts.clock_offsets, kinds)
     responder = Responder(ResponderConfig(usage_every_s=config.usage_every_s), store, senses, turn)
     return Acting([deliverer, sampled, responder], lambda: sampled.tallies)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,11 @@ def facts_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def gatherers(store: Store, meters: Meters, talks: Talks, directory: str, nova: NovaConfig | None) -> list[Gatherer]:
     """One for what each controller can read, and one for each thing that only some may be given."""
-    own = Clock(time.time), HostStates(HostStatesConfig(), store), Alarms(AlarmsConfig(), store)
-    counted = Usage(UsageConfig(), meters, time.time), Flows(FlowsConfig(), talks, time.time)
+    own = Clock(meters.now_s), HostStates(HostStatesConfig(), store), Alarms(AlarmsConfig(), store)
+    counted = Usage(UsageConfig(), meters, meters.now_s), Flows(FlowsConfig(), talks, meters.now_s)
     found = [_gatherer(store, "facts", *own, *counted)]
     if directory:
-        found.append(_gatherer(store, "facts-files", Files(FilesConfig(directory), time.time)))
+        found.append(_gatherer(store, "facts-files", Files(FilesConfig(directory), meters.now_s)))
     if nova:
         found.append(_gatherer(store, "facts-nova", Servers(ServersConfig(), Nova(nova))))
     return found

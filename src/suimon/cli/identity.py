@@ -104,7 +104,7 @@ def gate_and_service(
         gate = Gate(store)
         logins = Logins(gate, hasher, Throttle(ThrottleConfig()))
         return gate, IdentityService(gate, hasher, tokens.Tokens(tokens.Config(), gate, logins)), _nothing
-    beside = Keystone(config.keystone)
+    beside = Keystone(config.keystone, now=store.now)
     return Gate(store, elsewhere=beside), Pointer(config.keystone.url), beside.close
 
 

@@ -52,6 +52,7 @@ from suimon.cli.restriction_settings import restriction_options, restriction_set
 from suimon.cli.structs import make_ready
 from suimon.cli.workers import inherited, stop_with_parent, supervise
 from suimon.distribution.application import hosts_app
+from suimon.distribution.clock import Clock
 from suimon.distribution.collectors import Collectors
 from suimon.distribution.config import DistributionConfig
 from suimon.distribution.distribution import Distribution
@@ -65,6 +66,7 @@ from suimon.resources import hosts as host_acts
 from suimon.resources import identity
 from suimon.resources.persona import hidden_from_projects
 from suimon.resources.registry import RESOURCES
+from suimon.response.clock import OwnClock
 from suimon.response.executor import Executor, ExecutorConfig
 from suimon.response.expiry import Expiry, ExpiryConfig
 from suimon.store.errors import StoreError
@@ -212,7 +214,8 @@ async def run(config: Config) -> None:
 async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
     """One process's part: all there is to a controller."""
     with ExitStack() as opened:
-        store = Store(StoreConfig(url=config.database, settings=config.settings))
+        clock = Clock()
+        store = Store(StoreConfig(url=config.database, settings=config.settings), clock.now)
         store.open()
         opened.callback(store.close)
         hasher = passwords.Passwords(config.identity.passwords)
@@ -221,7 +224,8 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         hosts_config = DistributionConfig(note_hosts_every_s=config.hosts_noted_every_s)
         distribution = Distribution(hosts_config, store, host_acts)
         history = History(HistoryConfig(), MeterDatabase(metering_url(config.database)))
-        distribution.metering = meters = Meters(MetersConfig(), history)
+        distribution.metering = meters = Meters(MetersConfig(), history, clock.now_s, clock.doubted)
+        distribution.hear_clock = clock.hear
         gate, accounts, leave = gate_and_service(config.identity, store, hasher)
         ours = Lease(LeaseConfig(), store, "enforcement")
         enforcement = Enforcement(EnforcementConfig(), store, hidden_from_projects(), ours)
@@ -235,7 +239,9 @@ async def _work(config: Config, sockets: Sequence[socket.socket], stop: asyncio.
         clients = Listener(_clients_app(config, gate, distribution, meters, more), config.clients, sockets[0])
         hosts = Listener(hosts_app(distribution, Collectors(store, collector_acts)), config.hosts, sockets[1])
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(each.run()) for each in (distribution, meters, enforcement)]
+            following = [
+                tasks.create_task(each.run()) for each in (distribution, meters, enforcement, OwnClock(store, clock))
+            ]
             tidying = Lease(LeaseConfig(), store, "metering")
             following.append(tasks.create_task(tidying.run(meters.tidy)))
             kept = FactHistory(FactHistoryConfig(), store, Lease(LeaseConfig(), store, "fact-history"))

@@ -6,6 +6,7 @@ A host names nothing of itself once it has joined: what it sees and may report o
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -96,6 +97,7 @@ class _Stream(Response):
         del self.headers["content-length"]
         self._link = link
         self._distribution = distribution
+        self._ping_at_s = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         departure = asyncio.create_task(self._await_departure(receive))
@@ -113,9 +115,10 @@ class _Stream(Response):
 
     async def _next(self) -> bytes | None:
         try:
-            return await self._link.receive(self._distribution.config.ping_s)
+            return await self._link.receive(max(self._ping_at_s - time.monotonic(), 0.0))
         except TimeoutError:
-            return line(Ping(max(self._link.revision, self._distribution.revision)))
+            self._ping_at_s = time.monotonic() + self._distribution.config.ping_s
+        return line(Ping(max(self._link.revision, self._distribution.revision), self._distribution.now_s()))
 
     async def _await_departure(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
 from itertools import islice
@@ -94,15 +94,17 @@ class Distribution:
         config: DistributionConfig,
         store: Store,
         acts: HostActs,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
         passing: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self._store = store
         self._acts = acts
-        self._clock = clock
+        self._clock = clock or store.now
         self.metering: Metering | None = None
         """Who gets to know what hosts counted, if anybody."""
+        self.hear_clock: Callable[[str, float], None] | None = None
+        """Is told by which host, and what time it is there (seconds since 1970)."""
         self._dispatcher = Dispatcher(config, store)
         patience_s = 3 * config.report_interval_s
         self._presence = Presence(patience_s, patience_s + config.note_hosts_every_s, passing)
@@ -126,6 +128,10 @@ class Distribution:
     def revision(self) -> int:
         """Up to where the log was told to all linked hosts."""
         return self._dispatcher.revision
+
+    def now_s(self) -> float:
+        """What time it is, in seconds since 1970."""
+        return self._clock().timestamp()
 
     async def join(self, wanted: Join) -> Joined:
         """Raises what `join_host` raises, and BadRequest for a schema that isn't spoken here."""
@@ -199,6 +205,8 @@ class Distribution:
         if host.accepted_epoch and not report.held and self._speaks_of_now(report):
             await self._store.write(lambda tx: self._acts.end_acceptance(tx, host.name), SYSTEM)
         report = _bounded(report)
+        if self.hear_clock and report.clock_s:
+            self.hear_clock(host.name, report.clock_s)
         if report.drifts:
             await self._store.write(lambda tx: self._acts.note_events(tx, host.name, report.drifts), SYSTEM)
         self._presence.refuse(host.name, len(refused))

@@ -19,12 +19,13 @@ PRIVATE: frozenset[str] = frozenset({"decision", "evidence", "alarm", "cleared",
 BREAKER_OPEN: Final = "breaker-open"
 DOES_NOT_BITE: Final = "restriction-does-not-bite"
 CLOCK_OFF: Final = "host-clock-off"
+OWN_CLOCK_OFF: Final = "controller-clock-off"
 OUTSIDE_BECAME_OURS: Final = "outside-address-became-ours"
 DETECTOR_FAILED: Final = "detector-failed"
 COLLECTOR_SILENT: Final = "collector-silent"
 USAGE_LATE: Final = "usage-late"
 ALARMS: Final = (
-    *(BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OUTSIDE_BECAME_OURS),
+    *(BREAKER_OPEN, DOES_NOT_BITE, CLOCK_OFF, OWN_CLOCK_OFF, OUTSIDE_BECAME_OURS),
     *(DETECTOR_FAILED, COLLECTOR_SILENT, USAGE_LATE),
 )
 """What somebody has to look at now."""

@@ -19,7 +19,7 @@ from suimon.model.counts import Reading
 from suimon.model.host_events import EventKind
 from suimon.model.questions import CountDrops, Look, Question
 
-SCHEMA: Final = 7
+SCHEMA: Final = 8
 
 Key = tuple[str, str]
 """(kind, id) of an object of a view; kinds are the structs' tags."""
@@ -484,9 +484,11 @@ class Delta(msgspec.Struct, frozen=True, tag="delta"):
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Nothing changed: the line is alive. Sent every few seconds; three missing mean a dead line."""
+    """The line is alive. Sent at once and every few seconds; three missing, and nothing else, mean a dead line."""
 
     revision: int
+    clock_s: float = 0.0
+    """What time it is to the controller, in seconds since 1970: restrictions end by that. 0.0: it didn't say."""
 
 
 class Retry(msgspec.Struct, frozen=True, tag="retry"):

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import bindparam, select
 
 from suimon.model.actor import SYSTEM, Actor
-from suimon.model.incidents import CLOCK_OFF, DETECTOR_FAILED, USAGE_LATE, Incident, State, runbook
+from suimon.model.incidents import CLOCK_OFF, DETECTOR_FAILED, OWN_CLOCK_OFF, USAGE_LATE, Incident, State, runbook
 from suimon.resources.incidents import Line, change_incident, close, open_incident
 from suimon.resources.rulebooks import rulebook
 from suimon.store.columns import time_text
@@ -80,16 +80,29 @@ def tell_detector(tx: Tx, detector: str, where: tuple[str, str], times: int, rea
     """Let operators know that a detector throws, once until it has not for CALM. `where`: as an incident's subject, a
     controller or collector.
     """
+    who = f"{where[0]} {where[1]}" if where[1] else f"a {where[0]}"
+    words = f"detector {detector} of {who} has failed {times} times, and was begun anew: {reason[:500]}"
+    details = {"runbook": runbook(DETECTOR_FAILED), "detector": detector, "times": times}
+    _tell_while(tx, f"detector:{detector}", where, Line("alarm", words, details))
+
+
+def tell_own_clock(tx: Tx, controller: str, offset_s: float, words: str) -> None:
+    """Let operators know that the clock of a controller's machine is off, once until it has not been for CALM."""
+    how = "ahead" if offset_s > 0 else "behind"
+    line = f"the clock of controller {controller} is {abs(offset_s):.0f} s {how}: {words}"
+    details = {"runbook": runbook(OWN_CLOCK_OFF), "offset_s": round(offset_s, 3)}
+    _tell_while(tx, "own-clock", ("controller", controller), Line("alarm", line, details))
+
+
+def _tell_while(tx: Tx, rule: str, where: tuple[str, str], line: Line) -> None:
+    """An alarm that goes on for as long as it is told, and CALM."""
     # It needn't be written each time.
-    rule, ends_at = f"detector:{detector}", tx.now + CALM + CALM / 4
+    ends_at = tx.now + CALM + CALM / 4
     same = {"rule": rule, "subject_kind": where[0], "subject_id": where[1], "state": "alarm"}
     for known in tx.select(Incident, same):
         if known.ends_at is None or known.ends_at < tx.now + CALM:
             change_incident(tx, known, ends_at=ends_at)
         return
-    who = f"{where[0]} {where[1]}" if where[1] else f"a {where[0]}"
-    words = f"detector {detector} of {who} has failed {times} times, and was begun anew: {reason[:500]}"
-    line = Line("alarm", words, {"runbook": runbook(DETECTOR_FAILED), "detector": detector, "times": times})
     told = Told(rule, *where, state="alarm", ends_at=ends_at)
     tell_once(tx, SYSTEM, f"{rule}/{where}/{tx.now.isoformat()}", told, line)
 

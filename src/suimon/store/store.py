@@ -144,6 +144,10 @@ class Store:
         self._connections.clear()
         self._database.release()
 
+    def now(self) -> datetime:
+        """As acts have it (`Tx.now`)."""
+        return self._clock()
+
     def position(self) -> tuple[str, int, int]:
         """(store id, epoch, newest revision that we heard of). A snapshot takes `tx.position()` instead."""
         return self._position

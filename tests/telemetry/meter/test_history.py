@@ -252,3 +252,24 @@ def test_last_readings_wait_each_and_come_in_turn(tmp_path: Path) -> None:
         assert [(each.port_id, each.out_bytes) for each in heard] == [("ay2", 12), ("ax1", 14), ("bx3", 20)]
 
     asyncio.run(scene())
+
+
+def test_while_it_is_doubted_what_time_it_is_nothing_is_forgotten_or_closed(tmp_path: Path) -> None:
+    async def scene() -> None:
+        kept, doubts = history(tmp_path), [True]
+        done: list[str] = []
+        config = MetersConfig(tidy_s=0.001)
+        meters = Meters(config, kept, lambda: BEGAN_S, lambda: bool(doubts))
+        for what, where in (("roll_up", kept), ("forget", kept), ("close", meters.months)):
+            setattr(where, what, lambda _now_s, what=what: done.append(what))
+        tidying = asyncio.create_task(meters.tidy())
+        async with asyncio.timeout(10):
+            while done.count("roll_up") < 3:  # noqa: ASYNC110 (threads ring no bell)
+                await asyncio.sleep(0.001)
+            assert set(done) == {"roll_up"}
+            doubts.clear()
+            while not {"forget", "close"} <= set(done):  # noqa: ASYNC110 (as above)
+                await asyncio.sleep(0.001)
+        tidying.cancel()
+
+    asyncio.run(scene())

@@ -97,9 +97,14 @@ def read_account(path: Path) -> Account:
 class Keystone:
     """Asks Keystone what tokens stand for. Make it anywhere, use it from one event loop, `close` it there."""
 
-    def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._config = config
-        self._clock = clock
+        self._clock, self._now = clock, now
         self._url = config.url.rstrip("/").removesuffix("/v3") + "/v3"
         self._known: OrderedDict[str, _Answer] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Actor | None]] = {}
@@ -156,7 +161,7 @@ class Keystone:
         if status != 200:
             log.warning("keystone_failed", status=status, act="validate a token")
             raise self._away(f"answered {status} when asked about a token")
-        actor, left_s = _read(body)
+        actor, left_s = _read(body, self._now())
         return self._remember(key, actor, began + min(self._config.valid_s, left_s))
 
     def _remember(self, key: str, actor: Actor | None, until: float) -> Actor | None:
@@ -182,7 +187,7 @@ class Keystone:
                     log.error("keystone_refuses_us", status=status, url=self._url)
                     raise self._away("refuses our account")
                 self._own_token = token
-                self._own_until = self._clock() + _read(body)[1] - _MARGIN_S
+                self._own_until = self._clock() + _read(body, self._now())[1] - _MARGIN_S
             return self._own_token
 
     async def _call(self, method: str, path: str, headers: dict[str, str], body: object) -> tuple[int, str, Any]:
@@ -247,7 +252,7 @@ def _login(account: Account) -> dict[str, object]:
     }
 
 
-def _read(body: Any) -> tuple[Actor, float]:
+def _read(body: Any, now: datetime) -> tuple[Actor, float]:
     """Whose token it is, and for how many seconds yet. Raises Unavailable for what no Keystone says."""
     try:
         token = body["token"]
@@ -256,4 +261,4 @@ def _read(body: Any) -> tuple[Actor, float]:
         actor = Actor(str(token["user"]["id"]), str(token.get("project", {}).get("id", "")), roles)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Unavailable("The identity service says something of a token that we can't read.") from None
-    return actor, (ends - datetime.now(UTC)).total_seconds()
+    return actor, (ends - now).total_seconds()

@@ -1,7 +1,6 @@
 """What ports sent and got: sums, rates and the 95th percentile, for operators and, of his own ports, for a tenant."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -36,10 +35,9 @@ _DAY_S: Final = 86400.0
 class Usage:
     """The handler of `/operations/v1/usage`."""
 
-    def __init__(self, gate: Gate, meters: Meters | None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, gate: Gate, meters: Meters | None) -> None:
         self._store = gate.store
         self._meters = meters
-        self._clock = clock
 
     async def show(self, call: Call, actor: Actor) -> Response:
         """GET, with one of `port_id`, `project_id`, `network_id`, `metering_label_id`; `since` and `until` (ISO 8601 or
@@ -54,8 +52,8 @@ class Usage:
         if kind == "metering_label":
             label, ways, uncounted = await self._store.read(lambda tx: counted_by(tx, actor, shown[1]))
             subject = "" if label.shared else label.project_id
-        since_s, until_s, step_s = self._window(asked)
-        wanted = partial(_found, subject=subject, window=(since_s, until_s, step_s), now_s=self._clock())
+        since_s, until_s, step_s = _window(asked, now_s := self._meters.now_s())
+        wanted = partial(_found, subject=subject, window=(since_s, until_s, step_s), now_s=now_s)
         try:
             found = await self._meters.ask(wanted)
         except Trouble as error:
@@ -81,21 +79,6 @@ class Usage:
             }
         )
 
-    def _window(self, asked: Mapping[str, str]) -> tuple[float, float, int]:
-        now_s = self._clock()
-        until_s = time_of(asked, "until", now_s)
-        since_s = time_of(asked, "since", until_s - _DAY_S)
-        lasts_s = max(until_s - since_s, 1.0)
-        step_s = next((each for each in (_FINEST_S, *ROLLED) if lasts_s / each <= _FEW_STEPS), int(_DAY_S))
-        text = asked.get("step", str(step_s))
-        if not text.isascii() or not text.isdigit() or len(text) > 8 or int(text) < _FINEST_S or int(text) % _FINEST_S:
-            raise BadRequest(f"`step` is a number of seconds, a multiple of {_FINEST_S}.")
-        step_s = int(text)
-        since_s, until_s = since_s // step_s * step_s, -(-until_s // step_s) * step_s
-        if not 0 < (until_s - since_s) / step_s <= _MOST_STEPS:
-            raise BadRequest(f"Between `since` and `until` there must be 1 to {_MOST_STEPS} steps.")
-        return since_s, until_s, step_s
-
 
 def _subject(asked: Mapping[str, str], actor: Actor) -> tuple[str, str]:
     """Empty for everything, which is an operator's."""
@@ -107,6 +90,21 @@ def _subject(asked: Mapping[str, str], actor: Actor) -> tuple[str, str]:
     if given:
         return _SUBJECTS[given[0]], asked[given[0]]
     return ("all", "") if actor.admin else ("project", actor.project_id)
+
+
+def _window(asked: Mapping[str, str], now_s: float) -> tuple[float, float, int]:
+    until_s = time_of(asked, "until", now_s)
+    since_s = time_of(asked, "since", until_s - _DAY_S)
+    lasts_s = max(until_s - since_s, 1.0)
+    step_s = next((each for each in (_FINEST_S, *ROLLED) if lasts_s / each <= _FEW_STEPS), int(_DAY_S))
+    text = asked.get("step", str(step_s))
+    if not text.isascii() or not text.isdigit() or len(text) > 8 or int(text) < _FINEST_S or int(text) % _FINEST_S:
+        raise BadRequest(f"`step` is a number of seconds, a multiple of {_FINEST_S}.")
+    step_s = int(text)
+    since_s, until_s = since_s // step_s * step_s, -(-until_s // step_s) * step_s
+    if not 0 < (until_s - since_s) / step_s <= _MOST_STEPS:
+        raise BadRequest(f"Between `since` and `until` there must be 1 to {_MOST_STEPS} steps.")
+    return since_s, until_s, step_s
 
 
 def _found(history: History, *, subject: str, window: tuple[float, float, int], now_s: float) -> list[Sample]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -83,7 +82,7 @@ class Pasts:
         """POST: lines of JSON, `progress` while it goes on and `replay` at its end."""
         said = converted(await call.json(), Span)
         since = moment_of(said.since)
-        until = moment_of(said.until) if said.until else datetime.now(UTC)
+        until = moment_of(said.until) if said.until else self._store.now()
         limits = OF_CLOUD if actor.admin else OF_PROJECT
 
         def load(tx: Tx) -> tuple[str, Drafted, Sources, Recorded]:

@@ -48,14 +48,21 @@ class Config(msgspec.Struct, frozen=True):
 
 class Meters:
     """`take` is told of readings; `run` writes them; `tidy` rolls up, forgets and closes months, in one controller of
-    several.
+    several. While it is `doubted` what time it is, nothing is forgotten or closed.
     """
 
-    def __init__(self, config: Config, history: History, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        history: History,
+        clock: Callable[[], float] = time.time,
+        doubted: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._config = config
         self._history = history
         self.months = Months(history)
-        self._clock = clock
+        self.now_s = clock
+        self._doubted = doubted
         self._waiting: dict[str, Told] = {}
         self._last: list[Told] = []
         self._news = asyncio.Event()
@@ -75,7 +82,7 @@ class Meters:
 
     def take(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
         """What a host told just now, of ports that it may speak of."""
-        read_s = self._clock() - max(reading.age_s, 0.0)
+        read_s = self.now_s() - max(reading.age_s, 0.0)
         exact_s = round(read_s / self._config.every_s) * self._config.every_s
         read_s = exact_s if abs(exact_s - read_s) < _NEAR_S else read_s
         if reading.dropped:
@@ -85,7 +92,7 @@ class Meters:
 
     def take_last(self, host: str, reading: Reading, ports: Mapping[str, Metered]) -> None:
         """The same of ports that the host won't read again, some of which may be deleted by now."""
-        read_s = self._clock() - max(reading.age_s, 0.0)
+        read_s = self.now_s() - max(reading.age_s, 0.0)
         self._last.append(Told(host, reading, read_s, ports, last=True))
         self._news.set()
 
@@ -102,7 +109,7 @@ class Meters:
         """All that waits, now. Whether it is kept."""
         (waiting, self._waiting), (last, self._last) = (self._waiting, {}), (self._last, [])
         told = sorted((*waiting.values(), *last), key=lambda each: each.reading.clock_s)
-        samples = await self._try("note", lambda: self._history.note(told, self._clock()))
+        samples = await self._try("note", lambda: self._history.note(told, self.now_s()))
         if samples is None:
             self._waiting, self._last = waiting | self._waiting, [*last, *self._last][-_MOST_LAST:]
             return False
@@ -128,14 +135,15 @@ class Meters:
 
     async def _roll_up(self) -> Never:
         while True:
-            while await self._try("roll_up", lambda: self._history.roll_up(self._clock())):
+            while await self._try("roll_up", lambda: self._history.roll_up(self.now_s())):
                 pass
-            await self._try("forget", lambda: self._history.forget(self._clock()))
+            if not self._doubted():
+                await self._try("forget", lambda: self._history.forget(self.now_s()))
             await asyncio.sleep(self._config.tidy_s if not self.trouble else self._config.retry_s)
 
     async def _close(self) -> Never:
         while True:
-            more = await self._try("close", lambda: self.months.close(self._clock()))
+            more = not self._doubted() and await self._try("close", lambda: self.months.close(self.now_s()))
             await asyncio.sleep(self._config.breath_s if more else self._config.tidy_s)
 
     async def ask(self, question: Callable[[History], T]) -> T:
