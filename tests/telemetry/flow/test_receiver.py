@@ -63,6 +63,37 @@ def test_this_machine_has_one_address_in_both_families() -> None:
     assert {got[1:3] for got in asyncio.run(received([b"x"], "::", "::1")).got} == {(0, 0x7F000001)}
 
 
+def test_after_a_silence_it_hears_again() -> None:
+    """While datagrams come it isn't told of them: it looks."""
+
+    async def heard() -> list[tuple[int, int]]:
+        loop, news, got = asyncio.get_running_loop(), asyncio.Event(), list[tuple[int, int]]()
+
+        def listens() -> int:
+            return len(loop._selector.get_map()) - 1  # type: ignore[attr-defined]  # One is the loop's own.
+
+        def sink(datagrams: Datagrams) -> None:
+            got.append((len(datagrams.lengths), listens()))
+            news.set()
+
+        receiver = Receiver(Config((("127.0.0.1", 0),), nap_s=0.001), sink, lambda: 42.0)
+        receiver.open()
+        running = asyncio.create_task(receiver.run())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            async with asyncio.timeout(20):
+                for _ in range(3):
+                    while not listens():  # noqa: ASYNC110  (the loop tells nobody)
+                        await asyncio.sleep(0)
+                    sender.sendto(b"x", receiver.addresses[0])
+                    await news.wait()
+                    news.clear()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return got
+
+    assert asyncio.run(heard()) == [(1, 0)] * 3
+
+
 def test_what_had_no_room_is_counted() -> None:
     got: list[int] = []
     receiver = Receiver(Config((("127.0.0.1", 0),), buffer_bytes=65536), lambda d: got.append(len(d.lengths)), float)

@@ -78,34 +78,31 @@ class Receiver:
     async def run(self) -> None:
         if not self._sockets:
             self.open()
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
+        loop, taken = asyncio.get_running_loop(), 0
         try:
-            for each in self._sockets:
-                self._listen(loop, each, news)
             nap_s = longest_s = min(self._config.nap_s, min(map(_buffer_bytes, self._sockets)) / _FILLS_BYTES_S)
             read_at = loop.time()
             while True:
-                await news.wait()
+                if not taken:
+                    await self._heard(loop)
                 await asyncio.sleep(nap_s)
-                news.clear()
-                taken = 0
-                for each in self._sockets:
-                    taken += self._emptied(each)
-                    self._listen(loop, each, news)
+                taken = sum(map(self._emptied, self._sockets))
                 pace_s, read_at = loop.time() - read_at, loop.time()
                 nap_s = min(longest_s, next_nap_s(nap_s, pace_s, taken))
         finally:
-            for each in self._sockets:
-                loop.remove_reader(each)
             self.close()
 
-    def _listen(self, loop: asyncio.AbstractEventLoop, source: socket.socket, news: asyncio.Event) -> None:
-        def heard() -> None:
-            # Otherwise the loop would tell of it again and again until the nap is over.
-            loop.remove_reader(source)
-            news.set()
-
-        loop.add_reader(source, heard)
+    async def _heard(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Something waits in a socket. While datagrams come, nobody needs to be told of that."""
+        news = asyncio.Event()
+        numbers = [each.fileno() for each in self._sockets]
+        try:
+            for each in numbers:
+                loop.add_reader(each, news.set)
+            await news.wait()
+        finally:
+            for each in numbers:
+                loop.remove_reader(each)
 
     def receive(self) -> int:
         """Gives what is there to the sink (AT_ONCE of a socket at most); how many these were. Doesn't wait."""
