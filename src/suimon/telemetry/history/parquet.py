@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,19 +69,13 @@ class Coded(NamedTuple):
 Column = NDArray[Any] | Coded
 
 
-class Into(Protocol):
-    """A file, as far as it is written here."""
-
-    def write(self, piece: Bytes, /) -> object: ...
-
-
 class Writer:
     """A file of these columns, by their DuckDB types. What it writes to may raise OSError. Pages are what `squeezed`
     makes of them, by zstd.
     """
 
     def __init__(
-        self, file: Into, kinds: Mapping[str, str], squeezed: Callable[[Sequence[Bytes]], bytes] | None = None
+        self, file: BinaryIO, kinds: Mapping[str, str], squeezed: Callable[[Sequence[Bytes]], bytes] | None = None
     ) -> None:
         self._file, self._kinds, self._squeezed = file, kinds, squeezed
         self._groups: list[_Struct] = []

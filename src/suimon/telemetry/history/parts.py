@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from suimon.telemetry.history import uncached
 from suimon.telemetry.history.packing import SLACK, differences, indexed, spread
 
 MOST_ROWS: Final = 1 << 20
@@ -66,8 +65,11 @@ class Part:
     def __init__(self, path: Path, columns: Mapping[str, np.dtype[Any]], texts: Mapping[str, Numbers]) -> None:
         """`columns` are read as these types; texts as their numbers, 2^32 - 1 for null. Raises OSError, Unreadable."""
         self._path, self._columns, self._texts = path, columns, texts
-        self._bytes, size = uncached.read(path, SLACK)
-        self._view = self._bytes[:size].data
+        size = path.stat().st_size
+        self._bytes = np.empty(size + SLACK, np.uint8)
+        with path.open("rb") as file:
+            read = file.readinto(self._bytes[:size].data)
+        self._view = self._bytes[:read].data
         self._groups = self._checked(self._footer)
 
     def _checked(self, act: Any, *arguments: Any) -> Any:

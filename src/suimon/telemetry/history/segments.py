@@ -27,7 +27,6 @@ from suimon.telemetry.history.columns import COLUMNS, TEXTS, Texts, stored
 from suimon.telemetry.history.engine import HOUR_S, SUMS, Lot, Row, Sought, Talked, hours, sums, too_late
 from suimon.telemetry.history.parquet import Writer
 from suimon.telemetry.history.parts import Unreadable
-from suimon.telemetry.history.uncached import Room
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -57,7 +56,7 @@ class Segments:
     def __init__(self, config: Config, now: Callable[[], float]) -> None:
         self._config, self._now = config, now
         self._open, self._hours = config.directory / "open", config.directory / "hours"
-        self._number, self._texts, self._room = 0, Texts(), Room()
+        self._number, self._texts = 0, Texts()
         self._reading, self._small = threading.Lock(), threading.Lock()
         self._summed: tuple[int, summing.Summing] | None = None
         """The hour that was packed last, and what it comes to: it is written once nothing else is missing."""
@@ -118,7 +117,7 @@ class Segments:
             self._number += 1
             with (
                 self._appearing(self._open / f"{hour}-{self._number}.parquet") as unfinished,
-                self._room.file(unfinished) as file,
+                unfinished.open("wb") as file,
             ):
                 made = Writer(file, COLUMNS)
                 for columns in stored(lot, self._texts, TOGETHER):
