@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 from typing import Any, Final, NamedTuple
 
+from tests.oracle.bodies import addresses, fixed_ips, is_gateway, is_leg, led_on, seated, speaks_ipv6
 from tests.oracle.frame import ECHO, ECHO_REPLY, TCP, UDP, Arrival, Frame, link_local, turned
 from tests.oracle.guard import (
-    PROTOCOLS,
     Body,
     Connections,
     Rules,
@@ -71,7 +71,7 @@ class Oracle:
 
     def __init__(self, resources: Resources, memory: Memory) -> None:
         self._memory, self._all = memory, resources
-        self.ports = {port["id"]: port for port in resources["ports"] if _seated(port)}
+        self.ports = {port["id"]: port for port in resources["ports"] if seated(port)}
         self._networks = {network["id"]: network for network in resources["networks"]}
         self._subnets = {subnet["id"]: subnet for subnet in resources["subnets"]}
         self._routers = {router["id"]: router for router in resources["routers"]}
@@ -115,7 +115,7 @@ class Oracle:
         if secure and not genuine(port, frame) and not wondering:
             return set()
         if served:
-            return {Arrival("services", frame)} if frame.src in _addresses(port) or wondering else set()
+            return {Arrival("services", frame)} if frame.src in addresses(port) or wondering else set()
         if frame.what == "ip" and not self._admitted(port, "egress", frame):
             return set()
         return self._on_link(port["network_id"], frame, port)
@@ -168,7 +168,7 @@ class Oracle:
     def _redirected(self, network_id: str, frame: Frame) -> Frame:
         """What is sent to a MAC that no port of the network has goes to the port with its address."""
         here = [port for port in self.ports.values() if port["network_id"] == network_id and not frame.flooded]
-        found = [port["mac_address"] for port in here if frame.dst in _addresses(port)]
+        found = [port["mac_address"] for port in here if frame.dst in addresses(port)]
         return frame.but(eth_dst=found[0]) if found and not self._receivers(network_id, frame) else frame
 
     def _reached(self, network_id: str, frame: Frame, sender: Body, *, itself: bool = False) -> set[Arrival]:
@@ -213,7 +213,7 @@ class Oracle:
             return self._outer_macs(network_id).get(ip)
         if mac := self._local.mac(sender, ip):
             return mac
-        if ip in _addresses(sender) and sender["network_id"] == network_id:
+        if ip in addresses(sender) and sender["network_id"] == network_id:
             return None
         return self._macs(network_id, local=True).get(ip) or SERVICES.get(ip)
 
@@ -222,10 +222,10 @@ class Oracle:
         found = self._outer_macs(network_id)
         for port in self.ports.values():
             if port["network_id"] == network_id:
-                ips = _addresses(port) if local else _fixed(port)
+                ips = addresses(port) if local else fixed_ips(port)
                 found |= dict.fromkeys(ips, port["mac_address"])
         for leg in self._legs(network_id):
-            ips = [*_fixed(leg), *([link_local(leg["mac_address"])] if local and _six(leg) else [])]
+            ips = [*fixed_ips(leg), *([link_local(leg["mac_address"])] if local and speaks_ipv6(leg) else [])]
             found |= dict.fromkeys(ips, leg["mac_address"])
         return found
 
@@ -234,18 +234,22 @@ class Oracle:
         found = {each["floating_ip_address"]: self._floating_mac(each) for each in self._floating_on(network_id)}
         for gateway in self._gateways(network_id):
             forwarded = [each["floating_ip_address"] for each in self._forwardings(gateway["device_id"])]
-            six = [link_local(gateway["mac_address"]), *self._proxied(gateway["device_id"])] if _six(gateway) else []
-            found |= dict.fromkeys([*_fixed(gateway), *forwarded, *six], gateway["mac_address"])
+            six = (
+                [link_local(gateway["mac_address"]), *self._proxied(gateway["device_id"])]
+                if speaks_ipv6(gateway)
+                else []
+            )
+            found |= dict.fromkeys([*fixed_ips(gateway), *forwarded, *six], gateway["mac_address"])
         return found
 
     # Through routers.
 
     def _routed(self, router_id: str, frame: Frame, sender: Body, hops: int, via: Body | None) -> set[Arrival]:
         """A router has the frame, from its leg `via` or from outside."""
-        legs = [leg for leg in self._all["ports"] if _is_leg(leg) and leg["device_id"] == router_id]
-        outer = [ip for ip in _fixed(self._gateway(router_id) or {"fixed_ips": ()}) if ":" in ip]
-        own = [*outer, *(ip for leg in legs for ip in _fixed(leg))]
-        if via and hops and frame.dst in _fixed(via):
+        legs = [leg for leg in self._all["ports"] if is_leg(leg) and leg["device_id"] == router_id]
+        outer = [ip for ip in fixed_ips(self._gateway(router_id) or {"fixed_ips": ()}) if ":" in ip]
+        own = [*outer, *(ip for leg in legs for ip in fixed_ips(leg))]
+        if via and hops and frame.dst in fixed_ips(via):
             return self._answered_on_link(frame, sender, hops, via)
         if frame.dst in own and (hops or via is None):
             return self._answered_from_afar(router_id, frame, sender, hops, legs)
@@ -265,7 +269,7 @@ class Oracle:
                 return set() if lost else self._turned_round(router_id, frame, sender, nexthop, hops)
             return self._leaving(router_id, frame, sender, nexthop, hops)
         network_id, mac = way.leg["network_id"], way.leg["mac_address"]
-        if via and way.extra and sender["network_id"] == network_id and nexthop in _addresses(sender):
+        if via and way.extra and sender["network_id"] == network_id and nexthop in addresses(sender):
             # Whoever is the next hop has no use for the router: it would get back what it had.
             return set()
         onwards = frame.but(eth_src=mac, ttl=frame.ttl - 1)
@@ -359,7 +363,7 @@ class Oracle:
             return self._at_outer_ip(router_id, frame, sender, hops, gateway)
         if hides and not may_open(frame):
             return set()
-        own = next(ip for ip in _fixed(gateway) if ":" not in ip) if hides else frame.src
+        own = next(ip for ip in fixed_ips(gateway) if ":" not in ip) if hides else frame.src
         frame = self._remembered(router_id, frame, frame.but(src=own))
         return self._hop(gateway["network_id"], frame, nexthop, sender, hops)
 
@@ -377,11 +381,11 @@ class Oracle:
         _require_translatable(frame)
         gateway = self._gateway(router_id)
         if frame.ipv6:
-            if gateway and frame.dst in _fixed(gateway):
+            if gateway and frame.dst in fixed_ips(gateway):
                 return self._pinged(frame, sender, frame.eth_src)
             if not self._lets_in(router_id, frame.dst):
                 return set()
-            return self._routed(router_id, frame, sender, hops, None) if gateway and _six(gateway) else set()
+            return self._routed(router_id, frame, sender, hops, None) if gateway and speaks_ipv6(gateway) else set()
         if known := self._known(router_id, frame):
             return self._routed(router_id, known, sender, hops, None)
         if frame.dst in self._outer_ips(router_id):
@@ -397,7 +401,7 @@ class Oracle:
         if not may_open(frame):
             return set()
         for one in self._forwardings(router_id):
-            if forwarded := _forwarded(one, frame):
+            if forwarded := led_on(one, frame):
                 if inside:
                     forwarded = forwarded.but(src=min(self._outer_ips(router_id)))
                 self._remembered(router_id, frame, forwarded)
@@ -422,7 +426,7 @@ class Oracle:
     def _outer_ips(self, router_id: str) -> set[str]:
         """A router's IPv4 addresses outside: its own, and those that it forwards for."""
         gateway = self._gateway(router_id)
-        own = {ip for ip in _fixed(gateway) if ":" not in ip} if gateway else set()
+        own = {ip for ip in fixed_ips(gateway) if ":" not in ip} if gateway else set()
         return own | {one["floating_ip_address"] for one in self._forwardings(router_id)}
 
     def _to_floating(self, floating: Body, frame: Frame, sender: Body, hops: int) -> set[Arrival]:
@@ -441,7 +445,7 @@ class Oracle:
         """The security groups' word. Without port security there are none, and nothing is remembered."""
         if not port["port_security_enabled"]:
             return True
-        if frame.ipv6 and not _six(port) and direction == "ingress":
+        if frame.ipv6 and not speaks_ipv6(port) and direction == "ingress":
             return False
         if not self._rules.stateful(port):
             return self._rules.allow(port, direction, frame)
@@ -489,15 +493,15 @@ class Oracle:
         return [
             port
             for port in self._all["ports"]
-            if _is_leg(port) and port["network_id"] == network_id and self._routers[port["device_id"]]["admin_state_up"]
+            if is_leg(port) and port["network_id"] == network_id and self._routers[port["device_id"]]["admin_state_up"]
         ]
 
     def _gateway(self, router_id: str) -> Body | None:
-        return next((p for p in self._all["ports"] if _is_gateway(p) and p["device_id"] == router_id), None)
+        return next((p for p in self._all["ports"] if is_gateway(p) and p["device_id"] == router_id), None)
 
     def _gateways(self, network_id: str) -> list[Body]:
         """Of routers that are up."""
-        ports = [port for port in self._all["ports"] if _is_gateway(port) and port["network_id"] == network_id]
+        ports = [port for port in self._all["ports"] if is_gateway(port) and port["network_id"] == network_id]
         return [port for port in ports if self._routers[port["device_id"]]["admin_state_up"]]
 
     def _floating_on(self, network_id: str) -> list[Body]:
@@ -516,7 +520,7 @@ class Oracle:
         """Of its own networks, a router that is an NDP proxy lets in what is for the addresses that it answers for."""
         if not self._routers[router_id]["enable_ndp_proxy"] or ip in self._proxied(router_id):
             return True
-        legs = [leg for leg in self._all["ports"] if _is_leg(leg) and leg["device_id"] == router_id]
+        legs = [leg for leg in self._all["ports"] if is_leg(leg) and leg["device_id"] == router_id]
         cidrs = [self._subnets[fixed["subnet_id"]]["cidr"] for leg in legs for fixed in leg["fixed_ips"]]
         return not any(within(ip, cidr) for cidr in cidrs)
 
@@ -539,45 +543,9 @@ def _require_translatable(frame: Frame) -> None:
         raise Unsaid
 
 
-def _seated(port: Body) -> bool:
-    """Some guest's interface may be there."""
-    return bool(port["binding:host_id"]) and not port["device_owner"].startswith("network:")
-
-
-def _is_leg(port: Body) -> bool:
-    return bool(port["device_owner"] == "network:router_interface")
-
-
-def _is_gateway(port: Body) -> bool:
-    return bool(port["device_owner"] == "network:router_gateway")
-
-
-def _fixed(port: Body) -> list[str]:
-    return [fixed["ip_address"] for fixed in port["fixed_ips"]]
-
-
-def _six(port: Body) -> bool:
-    return any(":" in cidr for _, cidr in identities(port))
-
-
-def _addresses(port: Body) -> list[str]:
-    """Its own, and the link-local one if it has any of IPv6."""
-    six = any(":" in ip for ip in _fixed(port))
-    return [*_fixed(port), *([link_local(port["mac_address"])] if six else [])]
-
-
 def _answered(frame: Frame, asked: str, mac: str) -> Frame:
     ends = {"eth_src": mac, "eth_dst": frame.eth_src, "src": asked, "dst": frame.src}
     return frame.but(**ends, mac=mac, asks=False, ttl=255 if frame.what == "nd" else frame.ttl)
-
-
-def _forwarded(one: Body, frame: Frame) -> Frame | None:
-    outer, inner = _range(one, "external_port"), _range(one, "internal_port")
-    at_address = (frame.dst, (frame.protocol,)) == (one["floating_ip_address"], PROTOCOLS[one["protocol"]])
-    if not at_address or not outer[0] <= frame.second <= outer[1]:
-        return None
-    shift = frame.second - outer[0] if inner[0] != inner[1] else 0
-    return frame.but(dst=one["internal_ip_address"], second=inner[0] + shift)
 
 
 def _next_choices(choices: list[int], offered: list[int]) -> list[int] | None:
@@ -587,11 +555,6 @@ def _next_choices(choices: list[int], offered: list[int]) -> list[int] | None:
         if made[at] + 1 < offered[at]:
             return [*made[:at], made[at] + 1]
     return None
-
-
-def _range(one: Body, name: str) -> tuple[int, int]:
-    first, _, last = str(one.get(f"{name}_range") or one[name]).partition(":")
-    return int(first), int(last or first)
 
 
 def _ends(frame: Frame) -> tuple[object, ...]:
