@@ -43,7 +43,8 @@ def whatever(count: int, seed: int = 3) -> Batch:
     for name in ("source_high", "source_low", "destination_high", "destination_low"):
         batch[name] = chance.choice([0, 7, 1 << 63], count)
     batch["protocol"], batch["tcp_flags"] = chance.choice([1, 6, 6, 17, 58, 255], count), chance.integers(0, 256, count)
-    batch["packets"], batch["bytes"] = chance.integers(0, 1 << 63, count), (1 << 64) - 1
+    packets = chance.integers(0, 1 << 63, count)
+    batch["packets"], batch["bytes"] = np.where(packets % 2, packets, packets % 5), (1 << 64) - 1
     batch["sampling"], batch["direction"] = chance.choice([0, 1, 512], count), chance.choice([0, 1, 1, 2, 2, 3], count)
     batch["port"] = chance.integers(-1, PORTS + 1, count)
     batch["ended"] = EPOCH + np.round(chance.random(count) * 125 - 122, 1)

@@ -15,6 +15,7 @@ from tests.detection.traffic import (
     CLIENT,
     EPOCH,
     FIN,
+    NONE,
     TCP,
     UDP,
     Flows,
@@ -71,9 +72,25 @@ def slow_scan(_life: Life) -> Flows:
     return flows(0, True, TCP, BARE, begun=at, own_l4=4000, peer=9, peer_l4=1 + np.arange(len(at)))
 
 
+def late_answers(_life: Life) -> Flows:
+    """Of very many questions at once, none of which is answered within half a second."""
+    return flows(0, True, UDP, begun=np.linspace(0.0, 0.5, 400), own_l4=4000, peer=np.arange(400), peer_l4=53)
+
+
+def somewhat_answered(_life: Life) -> Flows:
+    """More hosts than would be too many, but for those that answer."""
+    asked = flows(0, True, TCP, BARE, begun=np.linspace(0.0, 5.0, 120), own_l4=4000, peer_l4=22, peer=np.arange(120))
+    answers = asked[:32].copy()
+    answers["out"], answers["first"] = 0, ACK
+    return np.concatenate((asked, answers))
+
+
 @pytest.mark.parametrize(
     "make",
-    [quic, video, small_unasked_answers, busy_resolver, copying, knocking, slow_scan],
+    [
+        *(quic, video, small_unasked_answers, busy_resolver, copying, knocking),
+        *(slow_scan, late_answers, somewhat_answered),
+    ],
     ids=lambda make: make.__name__,
 )
 def test_it_is_let_off(make: Callable[[Life], Flows]) -> None:
@@ -103,11 +120,16 @@ def test_most_clients_that_come_and_go_are_no_flood() -> None:
     assert found(np.concatenate((clients(life, 5000, FIN, 4), clients(life, 3000, 0, 4))), sampling=16) == set()
 
 
-@pytest.mark.parametrize(("service", "kpps"), [(53, 5.0), (5000, 24.0)])
-def test_some_packets_of_a_coarse_sampling_prove_nothing(service: int, kpps: float) -> None:
-    """Three packets in two seconds stand for 6,000 a second, if each is one of 4,096; six for 25,000 of 8,192."""
-    at = np.arange(0.0, 10.0, 2 * 0.33 if service == 53 else 0.33)
-    few = records(flows(0, False, UDP, begun=at, own_l4=4000, peer_l4=service, peer=np.arange(len(at)), size=1480))
+@pytest.mark.parametrize(
+    ("protocol", "service", "kpps", "every_s"), [(UDP, 53, 5.0, 0.66), (UDP, 5000, 24.0, 0.33), (TCP, 80, 8.0, 0.2)]
+)
+def test_some_packets_of_a_coarse_sampling_prove_nothing(
+    protocol: int, service: int, kpps: float, every_s: float
+) -> None:
+    """Three packets in two seconds stand for 5,000 a second, if each is one of 3,300; six for 24,000 of 7,920."""
+    at, flags = np.arange(0.0, 10.0, every_s), BARE if protocol == TCP else NONE
+    own, peers = {"own_l4": 4000, "peer_l4": service}, np.arange(len(at))
+    few = records(flows(0, False, protocol, flags, begun=at, peer=peers, size=1480, **own))
     few["sampling"] = int(kpps * 1000 * (at[1] - at[0]))
     assert list(replay(few, tags(1), Thresholds())) == []
 
@@ -122,3 +144,20 @@ def test_connection_requests_told_of_late_are_added_to_those_before_them() -> No
         found = watching.take(records(part), tags(1), now_s) + watching.flush(now_s)
         told.append([each.detector for each in found])
     assert told == [[], [], ["syn_flood"]]
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize(("protocol", "detector"), [(TCP, "syn_flood"), (UDP, "udp_flood")])
+def test_who_sends_half_of_a_flood_is_named(protocol: int, detector: str, half: bool) -> None:
+    """In its words, as whose records prove it, and as whom to block."""
+    packets = np.array([120_000 if half else 80_000, *[10_000] * 10])
+    flood = {"begun": 0.0, "lasts": 4.0, "packets": packets, "peer": np.arange(11), "own_l4": 80, "peer_l4": 5000}
+    made = records(flows(0, False, protocol, BARE if protocol == TCP else NONE, **flood))
+    first = next(each for _, each in replay(made, tags(1), Thresholds()) if each.detector == detector)
+    named = [
+        "100.0.0.0" in first.words,
+        "source 100.0.0.0" in first.evidence[0],
+        first.suggestion is not None and first.suggestion.target == "100.0.0.0",
+    ]
+    assert named == [half] * 3
+    assert ("any addresses" in first.words, first.suggestion is None) == (not half, not half)

@@ -4,6 +4,7 @@ The places are read from the source, so a new stage, check or rule is a new muta
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -167,6 +168,21 @@ def actions_broken(root: Path) -> Iterator[Mutant]:
         yield from _conditions_false(root, path, "action")
 
 
+def duties_neglected(root: Path) -> Iterator[Mutant]:
+    """The same of what tells subscribers, ends what is over and notices a clock that was set; and of each choice within
+    an expression.
+    """
+    for stem in ("clock", "delivery", "expiry", "syslog"):
+        yield from _conditions_false(root, f"response/{stem}.py", "duty")
+        source = Source.read(root, root / "suimon" / "response" / f"{stem}.py")
+        found = [node for node in ast.walk(source.tree) if isinstance(node, ast.IfExp | ast.comprehension)]
+        tests = [test for node in found for test in ([node.test] if isinstance(node, ast.IfExp) else node.ifs)]
+        for number, test in enumerate(tests, 1):
+            yield Mutant(
+                f"duty:{stem}.choice{number}", "duty", source.path, source.start(test), source.end(test), b"False"
+            )
+
+
 def incidents_mistold(root: Path) -> Iterator[Mutant]:
     """The same of what incidents are told as, and of what is kept of them."""
     for stem in ("incidents", "alarms", "collectors"):
@@ -279,10 +295,32 @@ def thresholds_ignored(root: Path) -> Iterator[Mutant]:
             cut = source.start(node), source.end(node)
             text = f"(({left}) == ({left}))".encode()
             yield Mutant(f"threshold:{source.path.stem}.{number}", "threshold", source.path, *cut, text)
+    yield from _thresholds_in_c(root / "suimon" / "detection" / "folds.c", root)
 
 
-_JUDGES = ("_config.", "threshold", "_LEAST", "_quiet_s", "_retell_s")
+def _thresholds_in_c(path: Path, root: Path) -> Iterator[Mutant]:
+    """Where C compares with one, the operator that differs in what is equal; the opposite one where that is chosen or
+    the other, as they are the same then.
+    """
+    content = _NOT_COMPARED.sub(lambda found: b" " * len(found[0]), path.read_bytes())
+    for number, found in enumerate(_COMPARED_IN_C.finditer(content), 1):
+        operator = found["operator"]
+        equal_too = operator[:1] if operator.endswith(b"=") else operator + b"="
+        text = equal_too.translate(_TURNED_ROUND) if found["chosen"] else equal_too
+        yield Mutant(
+            f"threshold:{path.name}.{number}", "threshold", path.relative_to(root), *found.span("operator"), text
+        )
+
+
+_JUDGES = ("_config.", "threshold", "_LEAST", "_PATIENCE_S", "_quiet_s", "_retell_s", "limit", "share", "sqrt")
 """What a detector compares with, by a part of its name."""
+_NOT_COMPARED = re.compile(rb"/\*.*?\*/|^#.*?$|\bfor \([^;{]*;[^;]*;", re.DOTALL | re.MULTILINE)
+"""Of C: comments, directives, and how far a loop goes."""
+_COMPARED_IN_C = re.compile(
+    rb"(?<![-<>])(?P<operator>[<>]=?)(?![<>=])[ (]*[\w>.-]*\b"
+    rb"(?:after|clock|last|latest|least|most|oldest|seen|several)\b(?P<chosen> \?)?"
+)
+_TURNED_ROUND = bytes.maketrans(b"<>", b"><")
 
 
 def _is_judged(node: ast.Compare) -> bool:
@@ -365,6 +403,7 @@ _OF_INCIDENTS = (
     *(f"tests/response/test_{name}.py" for name in ("expiry", "by_hand", "responder", "delivery", "dry_run")),
     *("tests/api/test_incidents.py", "tests/distribution/test_collectors.py", "tests/cli/test_sampled.py"),
 )
+_OF_DUTIES = tuple(f"tests/response/test_{name}.py" for name in ("delivery", "expiry", "by_hand", "responder", "gate"))
 _OF_METERS = (
     *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history", "windows", "months")),
     *("tests/agent/test_meter.py", "tests/api/test_usage.py", "tests/api/test_usage_months.py"),
@@ -406,6 +445,7 @@ KINDS = {
     "gate": Kind(gates_opened, _OF_THE_GATE, sample=4),
     "action": Kind(actions_broken, _OF_ACTIONS, sample=4),
     "incident": Kind(incidents_mistold, _OF_INCIDENTS, sample=2),
+    "duty": Kind(duties_neglected, _OF_DUTIES, sample=2),
     "enforcement": Kind(policies_ignored, _OF_ENFORCEMENT, sample=4),
     "fact": Kind(facts_misread, _OF_FACTS, sample=2),
     "meter": Kind(meters_misread, _OF_METERS, sample=3),
@@ -460,5 +500,8 @@ EQUIVALENT: dict[str, str] = {
     "record:tagging.Tagger.tag.1": _SHORTER,
     "record:tagging.Tagger.tag.2": _SHORTER,
     "record:sflow.decode.1": "numpy's way, which says the same as C's",
+    "threshold:folds.c.5": "of as many as may have rows none is left out, either",
+    "threshold:folds.c.11": "nothing is equal to what was multiplied by nearly one",
+    "threshold:folds.c.17": "as above",
 }
 """Mutant → why no test can notice: what it removes is a second line of defence, or can't be reached."""

@@ -2,14 +2,17 @@
 
 import ast
 import compileall
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tests.compiled import build
 from tests.mutants.kinds import KINDS, Mutant
 from tests.turns import SYSTEM
 
@@ -66,15 +69,10 @@ class Copy:
 
     def judge(self, mutant: Mutant) -> Outcome:
         """The verdict on one mutant; the copy is whole again afterwards."""
-        path = self._src / mutant.path
-        whole = path.read_bytes()
-        broken = whole[: mutant.start] + mutant.text + whole[mutant.end :]
-        ast.parse(broken)  # Bad syntax would be a fault of `kinds`, and no verdict on the tests.
-        path.write_bytes(broken)
-        try:
+        with self._broken(mutant):
             code, failure = self.run(_nearest_first(mutant))
-        finally:
-            path.write_bytes(whole)
+        if code < TIMED_OUT:
+            return Outcome(mutant, "killed", f"the tests' process ended by signal {-code}")
         # pytest's exit codes: 1 is a test that failed; 2 and more mean that tests could not be collected, which
         # would happen to any broken file and so proves nothing.
         verdicts: dict[int, Verdict] = {0: "survived", 1: "killed", TIMED_OUT: "undecided"}
@@ -82,6 +80,23 @@ class Copy:
         if verdict == "killed" and not self._passes_unbroken(failure):
             return Outcome(mutant, "undecided", f"{failure} fails without it, too")
         return Outcome(mutant, verdict, failure)
+
+    @contextlib.contextmanager
+    def _broken(self, mutant: Mutant) -> Iterator[None]:
+        path = self._src / mutant.path
+        whole = path.read_bytes()
+        broken = whole[: mutant.start] + mutant.text + whole[mutant.end :]
+        if path.suffix == ".py":
+            ast.parse(broken)  # Bad syntax would be a fault of `kinds`, and no verdict on the tests.
+        path.write_bytes(broken)
+        try:
+            if path.suffix == ".c":
+                build(path)
+            yield
+        finally:
+            path.write_bytes(whole)
+            if path.suffix == ".c":
+                build(path)
 
     def _passes_unbroken(self, test: str) -> bool:
         """Or its failing says nothing."""

@@ -1,5 +1,6 @@
 """Subscribers hear what happened: signed, again until they hear it, and tenants' addresses are not ours."""
 
+import asyncio
 import hmac
 import json
 import socket
@@ -12,15 +13,17 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from suimon.model.actor import Actor
 from suimon.model.incidents import Delivery, Subscriber, linked
 from suimon.resources import subscribers
 from suimon.resources.subscribers import add_subscriber
-from suimon.response.delivery import Deliverer, DelivererConfig, is_public
+from suimon.response.delivery import Deliverer, DelivererConfig, PublicResolver, is_public
 from suimon.response.syslog import framed, message
 from tests.resources.world import ADMIN, ALICE, BOB
 from tests.response.cloud import Cloud
+from tests.response.conftest import Resting
 from tests.response.test_usage import HEAVY, minutes, uses
 
 Make = Callable[..., Cloud]
@@ -128,11 +131,53 @@ def test_a_tenant_is_warned_at_80_percent_once(cloud: Make) -> None:
 
 def test_a_name_that_leads_inside_is_not_followed(cloud: Make) -> None:
     c = cloud()
-    subscribe(c, "https://localhost:1/", ALICE)
+    with socket.create_server(("127.0.0.1", 0)) as ear:
+        subscribe(c, f"https://localhost:{ear.getsockname()[1]}/", ALICE)
+        c.find(c.ports[0])
+        c.round()
+        deliver(c)
+        ear.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            ear.accept()
+    assert [one.tries for one in waiting(c)] == [1, 1]
+
+
+class Answers(AbstractResolver):
+    """A name server of the tenant's own."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        at = {"hostname": host, "port": port, "family": family, "proto": 0, "flags": 0}
+        return [ResolveResult(host=each, **at) for each in self._addresses]
+
+    async def close(self) -> None: ...
+
+
+def test_of_a_name_s_addresses_those_of_the_internet_are_left() -> None:
+    found = asyncio.run(PublicResolver(Answers("10.0.0.1", "8.8.8.8", "127.0.0.1")).resolve("x"))
+    assert [one["host"] for one in found] == ["8.8.8.8"]
+    with pytest.raises(OSError, match="no address of the Internet"):
+        asyncio.run(PublicResolver(Answers("10.0.0.1")).resolve("x"))
+
+
+def test_it_rests_when_all_are_told(cloud: Make, resting: Resting) -> None:
+    c = cloud()
+    subscribe(c, "http://127.0.0.1:1/")
     c.find(c.ports[0])
     c.round()
-    deliver(c)
-    assert [one.tries for one in waiting(c)] == [1, 1]
+    left = []
+
+    async def rests() -> None:
+        left.append(await c.store.read(lambda tx: len(tx.select(Delivery))))
+
+    deliverer = Deliverer(DelivererConfig(at_once=2, most_tries=1, look_every_s=resting.pause_s), c.store)
+    assert len(waiting(c)) == 5
+    c.loop.run_until_complete(resting.times(1, deliverer.run(), rests))
+    assert left == [0]
 
 
 def test_whoever_never_listens_is_given_up_and_the_queue_is_bounded(

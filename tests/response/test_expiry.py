@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from suimon.model.actor import Actor
+from suimon.model.actor import SYSTEM, Actor
+from suimon.model.findings import Finding, Subject
 from suimon.model.incidents import Entry, Incident, KeptReport
 from suimon.model.months import Month
 from suimon.model.things import Port, Restriction
 from suimon.resources import restrictions
 from suimon.resources.alarms import tell_detector
+from suimon.resources.findings import list_findings, note_findings
 from suimon.resources.incidents import Line, add_lines, close, find_incident, month_report, open_incident
 from suimon.resources.remedies import restrict, rule_actor
 from suimon.response.expiry import Expiry, ExpiryConfig
@@ -21,6 +23,7 @@ from suimon.store import Store, StoreConfig
 from suimon.store.tx import Tx
 from tests.databases import empty_database
 from tests.distribution.world import make
+from tests.response.conftest import Resting
 
 ADMIN = Actor("root", "operators", frozenset({"admin"}))
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,6 +168,44 @@ def test_a_month_s_report_outlives_its_incidents(controller: Controller) -> None
             await Expiry(ExpiryConfig(), store).forget()
             assert await known() == left, forgotten_at
             assert [await reported(name) for name in months] == before, forgotten_at
+
+    asyncio.run(play())
+
+
+def test_so_many_findings_are_kept_those_seen_last(controller: Controller) -> None:
+    async def play() -> None:
+        for number in range(5):
+            finding = Finding(
+                id=f"f{number}", detector="mass_mail", subject=Subject("port", "p"), role="source", project_id=None,
+                since_s=0.0, seen_s=10.0 * number, confidence=0.5, numbers={}, words="", evidence=(),
+            )  # fmt: skip
+            await controller.store.write(lambda tx: note_findings(tx, SYSTEM, [finding]), SYSTEM)  # noqa: B023
+        await Expiry(ExpiryConfig(most_findings=3), controller.store).look()
+        assert {one.id for one in await controller.store.read(lambda tx: list_findings(tx, ADMIN))} == {
+            "f2",
+            "f3",
+            "f4",
+        }
+
+    asyncio.run(play())
+
+
+def test_what_is_too_old_is_looked_for_at_first_and_then_seldom(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, resting: Resting
+) -> None:
+    async def play() -> None:
+        monkeypatch.setattr(restrictions, "_target", lambda _tx, _kind, target: (target, target))
+        states = []
+        expiry = Expiry(ExpiryConfig(keep_days=7, forget_every=3, look_every_s=resting.pause_s), controller.store)
+        id_ = await restricted(controller)
+
+        async def later() -> None:
+            found = await controller.store.read(lambda tx: tx.get(Restriction, id_))
+            states.append(found.state if found else "forgotten")
+            controller.now += timedelta(days=8)
+
+        await resting.times(4, expiry.run(), later)
+        assert states == ["active", "expired", "expired", "forgotten"]
 
     asyncio.run(play())
 

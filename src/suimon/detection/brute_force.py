@@ -49,8 +49,6 @@ class BruteForce:
 
     def _above(self, seen: Seen, own: Integers) -> list[Sighting]:
         near, _, (sessions,) = self._tallies.near(own)
-        many = sessions >= self._config.sessions
-        near, sessions = near[many], sessions[many]
         if not len(near):
             return []
         octets = self._rates.near(self._table.keyed, near, self._octets).amounts[:, 0]

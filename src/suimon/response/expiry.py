@@ -31,6 +31,7 @@ class ExpiryConfig(msgspec.Struct, frozen=True):
     keep_days: int = 400
     forget_every: int = 720
     """Looks between two at what is too old: an hour."""
+    most_findings: int = findings.MOST_KEPT
 
 
 class Expiry:
@@ -60,9 +61,10 @@ class Expiry:
                 log.info("incident_left_open", incident=closed.id, rule=closed.rule)
         if await self._store.read(alarms.over):
             await self._store.write(alarms.clear, SYSTEM)
-        if await self._store.read(findings.surplus, one_statement=True):
-            count = await self._store.write(findings.drop_surplus, SYSTEM)
-            log.warning("findings_dropped", count=count, reason=f"more than {findings.MOST_KEPT} are not kept")
+        most = self._config.most_findings
+        if await self._store.read(lambda tx: findings.surplus(tx, most), one_statement=True):
+            count = await self._store.write(lambda tx: findings.drop_surplus(tx, most), SYSTEM)
+            log.warning("findings_dropped", count=count, reason=f"more than {most} are not kept")
 
     async def forget(self) -> None:
         """Take away what ended longer ago than is kept. Raises Unavailable."""
