@@ -106,7 +106,9 @@ class Oracle:
         if not self._up(port) or blocked(self._blocks(port), "egress", frame):
             return set()
         served = frame.what == "ip" and frame.dst in SERVICES and (frame.protocol, frame.second) in _SERVED
-        if quarantined(self._restrictions(port)) and not (served or left_in_quarantine(frame)):
+        if quarantined(self._restrictions(port)) and not (
+            served or left_in_quarantine(frame, leased=self._leased(port))
+        ):
             return set()
         secure = port["port_security_enabled"]
         if asks_for_lease(frame) and self._leased(port):

@@ -32,6 +32,6 @@ def quarantined(restrictions: list[Body]) -> bool:
     return any(one["kind"] == "quarantine" for one in restrictions)
 
 
-def left_in_quarantine(frame: Frame) -> bool:
-    """A guest finds its neighbours and its addresses."""
-    return frame.what in ("arp", "nd") or asks_for_lease(frame)
+def left_in_quarantine(frame: Frame, *, leased: bool) -> bool:
+    """A guest finds its neighbours and, where its host tells them, its addresses."""
+    return frame.what in ("arp", "nd") or (leased and asks_for_lease(frame))

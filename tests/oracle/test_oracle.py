@@ -153,13 +153,18 @@ def test_a_trunk_s_parent_is_restricted_with_its_subports(cluster: Cluster) -> N
             assert [each.place for each in cluster.send(subport["id"], frame)[0]] == expected
 
 
-def test_what_is_sent_from_a_dhcpv6_client_s_port_to_others_is_like_anything_else(cluster: Cluster) -> None:
-    """Not for the agent, and not left in quarantine: DHCPv6 is asked for by multicast (RFC 8415, 7.1)."""
+@pytest.mark.parametrize(("cidr", "client", "server"), [("10.7.0.0/24", 68, 67), ("fd00:7::/64", 546, 547)])
+def test_who_is_told_no_lease_sends_nothing_from_a_client_s_port_in_quarantine(
+    cluster: Cluster, cidr: str, client: int, server: int
+) -> None:
+    """And before, it is like anything else, though of IPv6 leases are told: they are asked for by multicast (RFC 8415,
+    7.1).
+    """
     api, network = cluster.api, cluster.api.network(ADMIN)
-    api.subnet(network, "fd00:7::/64", ADMIN)
+    api.subnet(network, cidr, ADMIN, enable_dhcp=client == 546)
     loose = {"port_security_enabled": False, "security_groups": []}
     one, other = (api.port(network, ADMIN, **loose, **{"binding:host_id": host}) for host in ("h1", "h2"))
-    frame = ip_frame(one, other, UDP, 547).but(first=546)
+    frame = ip_frame(one, other, UDP, server).but(first=client)
     for expected in ([other["id"]], []):
         cluster.follow()
         assert reached(cluster, Memory(), one, frame) == expected

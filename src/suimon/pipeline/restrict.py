@@ -14,7 +14,7 @@ from typing import Final
 from suimon.model import view
 from suimon.model.owner import Owner
 from suimon.pipeline import ipv6
-from suimon.pipeline.antispoof import DHCP_REQUEST
+from suimon.pipeline.antispoof import DHCP_REQUEST, leased
 from suimon.pipeline.block import RESTRICTING, blocked
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import SOURCE, TARGET
@@ -45,7 +45,10 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     yield from _blocks(owner, number, blocks)
     quarantines = [each for each in restrictions if each.kind == "quarantine"]
     if quarantines:
-        yield from _quarantined(owner, number, set.intersection(*(set(each.allowed) for each in quarantines)))
+        asking = [DHCP_REQUEST] if leased(facts, port) else []
+        asking += [ipv6.DHCPV6_REQUEST] if ipv6.leased(facts, port) else []
+        allowed = set.intersection(*(set(each.allowed) for each in quarantines))
+        yield from _quarantined(owner, number, asking, allowed)
 
 
 def outside_flows(facts: Facts, owner: Owner, restriction: view.Restriction) -> Iterator[Part]:
@@ -69,10 +72,11 @@ def _blocks(owner: Owner, number: int, restrictions: list[view.Restriction]) -> 
     yield from found.values()
 
 
-def _quarantined(owner: Owner, number: int, allowed: set[str]) -> Iterator[Part]:
+def _quarantined(owner: Owner, number: int, asking: list[dict[str, object]], allowed: set[str]) -> Iterator[Part]:
+    """`asking` is for the agent, which answers it."""
     yield flow(Stage.BLOCK_OUT, _NOTHING, owner, {SOURCE: number})
     yield flow(Stage.BLOCK_IN, _NOTHING, owner, {TARGET: number})
-    out = [_ARP, DHCP_REQUEST, ipv6.DHCPV6_REQUEST]
+    out = [_ARP, *asking]
     out += [ipv6.ICMPV6 | {"icmpv6_type": kind} for kind in _LINK_OUT]
     for protocol, field, l4_port in SERVICES:
         asked = {"ip_proto": protocol, field: l4_port}
