@@ -1,6 +1,7 @@
 """The time that a controller goes by, while clocks are set: its own, hosts', and all of them."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from suimon.distribution.clock import Clock
 
@@ -36,8 +37,10 @@ def test_a_clock_that_hosts_contradict_is_not_followed(hosts: Hosts, set_s: floa
     world = World(hosts)
     assert world.clock.off_s() == 0.0
     world.ahead_s = set_s
-    assert world.now_s() == 0.0, "not even for a moment"
-    assert world.later(2 * HOUR_S) == 0.0
+    with capture_logs() as logs:
+        assert world.now_s() == 0.0, "not even for a moment"
+        assert world.later(2 * HOUR_S) == 0.0
+    assert [log["event"] for log in logs] == ["clock_not_followed"], "once"
     assert round(world.clock.off_s(), 3) == set_s and world.clock.doubted()
     world.ahead_s = 0.2
     assert (world.later(10.0), world.clock.off_s(), world.clock.doubted()) == (0.2, 0.0, False)

@@ -225,8 +225,8 @@ def frames_withheld(root: Path) -> Iterator[Mutant]:
 
 
 def clocks_believed(root: Path) -> Iterator[Mutant]:
-    """The same of who says what time it is, and of what doubts it, ends by it, or says that it is wrong."""
-    for path in ("distribution/clock.py", "response/clock.py", "response/expiry.py", "telemetry/meter/meters.py"):
+    """The same of who says what time it is, doubts it, and says that it is wrong."""
+    for path in ("distribution/clock.py", "response/clock.py"):
         yield from _conditions_false(root, path, "clock")
 
 
@@ -426,11 +426,7 @@ _OF_FRAMES = tuple(
     f"tests/distribution/test_{name}.py"
     for name in ("links", "gathering", "dispatch", "linking", "moves", "costs", "schemas")
 )
-_OF_CLOCKS = (
-    "tests/distribution/test_clock.py",
-    *(f"tests/response/test_{name}.py" for name in ("own_clock", "expiry", "law")),
-    *("tests/telemetry/meter/test_history.py", "tests/cli/test_sampled.py"),
-)
+_OF_CLOCKS = ("tests/distribution/test_clock.py", "tests/response/test_own_clock.py")
 _OF_RECORDS = ("tests/telemetry/flow", "tests/telemetry/test_tagging.py")
 
 _OF_CLAUSES = tuple(f"tests/policy/test_{name}.py" for name in ("refusals", "engine", "cases", "document"))

@@ -98,7 +98,7 @@ class Clock:
 
     def _seen_s(self) -> float:
         """Read again when the process was stopped between the two."""
-        while True:
+        before_s, wall_s = self._passing(), self._wall()
+        while self._passing() - before_s >= 1.0:
             before_s, wall_s = self._passing(), self._wall()
-            if self._passing() - before_s < 1.0:
-                return wall_s - before_s
+        return wall_s - before_s
