@@ -153,7 +153,7 @@ class Hosts:
             "drained": host.drained,
             "up": state.up,
             "linked": state.linked,
-            "reported_at": state.heard_at,
+            "reported_at": state.reported_at,
             "revision": state.revision,
             "lag_revisions": state.lag_revisions,
             "lag_as_of": state.lag_as_of,
