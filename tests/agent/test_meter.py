@@ -104,6 +104,7 @@ def test_a_device_counts_its_port_and_flows_the_rest() -> None:
     assert abs(vm.sent_outside.born_s - (time.monotonic() - 80)) < 60
     assert sub.received and sub.sent and (sub.received.bytes, sub.sent.bytes) == (80, 70)
     assert sub.sent_outside is None, "a flow so young waits for the next time"
+    assert (vm.parent, sub.parent) == ("", "vm")
 
 
 def test_an_interface_that_is_new_or_changes_meanwhile_waits_for_the_next_time() -> None:
@@ -135,6 +136,7 @@ def test_what_goes_is_read_once_more_by_the_kernel_and_by_flows() -> None:
     meter.plugged("vm", msgspec.structs.replace(device, up=False), 6.0)
     sub, vm = last("sub", "vm")
     assert sub.received and sub.sent and (sub.port_id, sub.received.bytes, sub.sent.bytes) == ("sub", 80, 70)
+    assert (sub.parent, vm.parent) == ("vm", "")
     assert sub.sent_outside is None and sub.plugged_s == sub.sent.born_s
     assert (vm.plugged_s, vm.sent, vm.received) == (
         5.0,

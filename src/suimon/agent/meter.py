@@ -118,7 +118,9 @@ class Meter:
         cookies = [Owner("port", port_id).cookie for port_id in parting] if len(parting) <= _FEW else [None]
         counts = await asyncio.gather(*(connection.flow_counts(Stage.TALLY, each) for each in cookies))
         flows = _by_owner(chain.from_iterable(counts), now_s, _YOUNGEST_S)
-        for port_id in sorted(parting):
+        # What a subport had is known when its parent's device is read: that counted it, too.
+        parents = {port_id: self._parent(port_id) for port_id in parting}
+        for port_id in sorted(parting, key=lambda each: (not parents[each], each)):
             own = flows.get(Owner("port", port_id).cookie, {})
             read, device = self._parted.pop(port_id, []), self._devices.get(port_id)
             if device is not None and (last := self._last_of(port_id, device)):
@@ -130,7 +132,13 @@ class Meter:
                 # Two readings of a port are never of one moment.
                 now_s = max(now_s + _MOMENT_S, time.monotonic())
                 told = msgspec.structs.replace(one, **outside) if one is read[-1] else one
+                told = msgspec.structs.replace(told, parent=parents[port_id])
                 self._telling.read_last(Reading(self._boot, now_s, (told,)))
+
+    def _parent(self, port_id: str) -> str:
+        """Whose interface it has, if it is a subport."""
+        port = self._world.port(port_id)
+        return port.parent or "" if port else ""
 
     def _last_of(self, port_id: str, device: _Device) -> PortCounts | None:
         """By the kernel, which counts a device of its own as the switch does, and one of the switch's the other way
@@ -153,8 +161,8 @@ class Meter:
         flows = _by_owner(await connection.flow_counts(Stage.TALLY), now_s, youngest_s)
         ports = []
         for port_id in sorted(self._world.ofports):
-            port = self._world.port(port_id)
-            holder = port.parent or port_id if port else port_id
+            parent = self._parent(port_id)
+            holder = parent or port_id
             interface = before.get(holder)
             counted = interfaces.get(interface.ofport) if interface and interface.ofport else None
             if interface is None or counted is None or interface != after.get(holder) or counted.age_s < youngest_s:
@@ -162,7 +170,7 @@ class Meter:
             own = flows.get(Owner("port", port_id).cookie, {})
             device = _of_device(interface.ifindex, counted) if holder == port_id else (own.get(RECEIVED), own.get(SENT))
             outside = own.get(RECEIVED_OUTSIDE), own.get(SENT_OUTSIDE)
-            ports.append(PortCounts(port_id, now_s - counted.age_s, *device, *outside))
+            ports.append(PortCounts(port_id, now_s - counted.age_s, *device, *outside, parent))
         return Reading(self._boot, now_s, tuple(ports))
 
     async def dropped(self, connection: Counting) -> tuple[Drops, ...]:

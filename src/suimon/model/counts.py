@@ -25,6 +25,7 @@ class PortCounts(msgspec.Struct, frozen=True, gc=False):
     """Of one port: `received` by the guest and `sent` by it, and the part of each that is from or to the outside.
 
     What is None can't be told now. `plugged_s` is since when the switch has the interface, by the clock of `born_s`.
+    `parent` is whose interface a trunk's subport has: that one's device counts it, too.
     """
 
     port_id: str
@@ -33,6 +34,7 @@ class PortCounts(msgspec.Struct, frozen=True, gc=False):
     sent: Count | None = None
     received_outside: Count | None = None
     sent_outside: Count | None = None
+    parent: str = ""
 
 
 class Drops(msgspec.Struct, frozen=True, gc=False):

@@ -9,14 +9,15 @@ the switch, which the devices outlive: what passed meanwhile is in the total, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from operator import add, attrgetter
+from collections.abc import Callable, Mapping, Sequence
+from operator import add, attrgetter, sub
 from typing import Final, NamedTuple
 
 import msgspec
 
 from suimon.model.counts import Count, Metered, PortCounts, Reading
 from suimon.model.samples import Sample
+from suimon.telemetry.meter.trunks import NONE, Amounts, Debt, amounts, own, plus
 
 FIGURES: Final = (
     "in_bytes",
@@ -65,13 +66,15 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     sent: Known = ()
     received_outside: Known = ()
     sent_outside: Known = ()
-    slack: tuple[int, int, int, int] = (0, 0, 0, 0)
+    slack: Amounts = NONE
     metered: tuple[int, ...] = _NOTHING
     """All that was ever metered of it here, in the order of FIGURES."""
     project_id: str = ""
     network_id: str = ""
     gone: bool = False
     """It was deleted when it was read last."""
+    debt: Debt = Debt()
+    """What its subports had of what its device counts, and is still to be taken off."""
 
 
 class HostHead(msgspec.Struct, frozen=True, array_like=True):
@@ -139,13 +142,34 @@ def advance(head: HostHead, told: Told, metering_since_s: float) -> tuple[HostHe
         following = _next(begun, now, moment, (ended_s, slack, added(begun.metered, passed)))
         gone = counts.port_id not in told.ports or begun.gone
         heads[counts.port_id] = msgspec.structs.replace(
-            following, project_id=metered.project_id, network_id=metered.network_id, gone=gone
+            following, project_id=metered.project_id, network_id=metered.network_id, gone=gone, debt=begun.debt
         )
         news = True
     if not news:
         return head, ()
+    samples = _apart(heads, samples, {each.port_id: each.parent for each in reading.ports if each.parent})
     of_host = (head.boot, head.clock_s) if overtaken else (reading.boot, reading.clock_s)
     return HostHead(*of_host, ended_s, heads, _totals(head, samples)), tuple(samples)
+
+
+def _apart(heads: dict[str, Head], samples: Sequence[Sample], parents: Mapping[str, str]) -> list[Sample]:
+    """Without what `parents`, by subport, have counted of these; `heads` are changed alike."""
+    had: dict[str, Amounts] = {}
+    for one in samples:
+        if parent := parents.get(one.port_id):
+            had[parent] = plus(had.get(parent, NONE), amounts(one))
+    kept = []
+    for one in samples:
+        head = heads[one.port_id]
+        mine, debt = own(one, head.debt, had.pop(one.port_id, NONE))
+        if mine is not one:
+            metered = tuple(map(sub, added(head.metered, figures(mine)), figures(one)))
+            heads[one.port_id] = msgspec.structs.replace(head, debt=debt, metered=metered)
+        kept.append(mine)
+    for parent in had.keys() & heads.keys():
+        debt = heads[parent].debt
+        heads[parent] = msgspec.structs.replace(heads[parent], debt=Debt(plus(debt.owed, had[parent]), debt.most))
+    return kept
 
 
 figures: Final[Callable[[Sample], tuple[int, ...]]] = attrgetter(*FIGURES)
@@ -181,7 +205,7 @@ def _says_more(last: Head, now: PortCounts, clock_s: float) -> bool:
     )
 
 
-def _passed_of(last: Head, now: PortCounts, at: _Moment) -> tuple[tuple[int, ...], tuple[int, int, int, int]]:
+def _passed_of(last: Head, now: PortCounts, at: _Moment) -> tuple[tuple[int, ...], Amounts]:
     received, sent, received_outside, sent_outside = (_passed(known, count, at) for known, count in _ways(last, now))
     total = *received, *sent
     told = *received_outside, *sent_outside
@@ -237,9 +261,7 @@ def _was_lost(known: Known, now: Count | None, head: Head) -> bool:
     return now.born_s > head.clock_s + _SAME_BIRTH_S
 
 
-def _next(
-    last: Head, now: PortCounts, at: _Moment, sums: tuple[float, tuple[int, int, int, int], tuple[int, ...]]
-) -> Head:
+def _next(last: Head, now: PortCounts, at: _Moment, sums: tuple[float, Amounts, tuple[int, ...]]) -> Head:
     """A counter that could not be read is compared with its last value the next time."""
     read_s, slack, metered = sums
     received, sent, received_outside, sent_outside = (_known(each, count, at) for each, count in _ways(last, now))
