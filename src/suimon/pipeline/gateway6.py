@@ -2,14 +2,15 @@
 
 A guest's host hands what its router has no leg for to the active gateway host, which gives it the next hop on the
 external network. There the gateway's address, and the link-local one of its MAC, are answered for, and what comes in
-for that MAC goes on by the router to its networks: whoever routes their prefixes here sends it so. A router that is an
-NDP proxy (RFC 4389) also answers for single addresses of its networks, and lets nothing in for the others.
+for that MAC goes on by the router to its networks: whoever routes their prefixes here sends it so, another router that
+the same host leads out as well. A router that is an NDP proxy (RFC 4389) also answers for single addresses of its
+networks, and lets nothing in for the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final
 
 from suimon.model import view
@@ -18,8 +19,8 @@ from suimon.pipeline import ipv6, meters
 from suimon.pipeline.discovery import ADVERTISED, SOLICITED, advertisement
 from suimon.pipeline.ecmp import outer_routes, spread
 from suimon.pipeline.facts import Facts
-from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP6, ORIGIN, ROUTED, ROUTER
-from suimon.pipeline.flow import IN_PORT, Action, Goto, Move, Output, ToController, UseMeter, flow, set_field
+from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, INGRESS, NET, NEXTHOP6, ORIGIN, ROUTED, ROUTER, wide
+from suimon.pipeline.flow import IN_PORT, Action, Goto, Move, Output, Resubmit, ToController, UseMeter, flow, set_field
 from suimon.pipeline.gateway import VNI, active, gateway_passage, handed_over
 from suimon.pipeline.program import Part, Producers
 from suimon.pipeline.remote import tag
@@ -45,7 +46,8 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         if tunnel is not None:
             yield flow(Stage.FLOATING_OUT, 10, owner, leaving, handed_over(gateway, chosen.vtep, tunnel))
         return
-    if facts.physnets.get(network.physnet or "") is None:
+    wire = facts.physnets.get(network.physnet or "")
+    if wire is None:
         return
     limited = gateway_passage(facts, owner, router)
     out = [*limited.leaving, set_field("eth_src", gateway.mac), set_field(ROUTED, 1), Goto(Stage.LEAVE)]
@@ -57,7 +59,7 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
         yield flow(Stage.TUNNEL, 110, owner, handed, [*taken, set_field(NET, outside), *out])
     yield from _next_hops(facts, owner, router, gateway)
     yield from _answered(owner, network, router, outside)
-    at_gateway = {NET: outside, ORIGIN: FROM_PROVIDER, "eth_dst": gateway.mac, **ipv6.IPV6}
+    at_gateway: dict[str, object] = {NET: outside, "eth_dst": gateway.mac, **ipv6.IPV6}
     inwards = [*limited.arriving, *entering, Goto(Stage.ROUTE)]
     yield flow(Stage.FLOATING_IN, 90, owner, at_gateway, inwards)
     if router.proxied is not None:
@@ -69,8 +71,11 @@ def router_flows(facts: Facts, owner: Owner, router: view.Router) -> Iterator[Pa
     yield flow(Stage.ROUTE, _ROUND, owner, leaving)
     here = leaving | {"ipv6_dst": gateway.ip6}
     echo = here | {"ip_proto": 58, "icmpv6_type": 128, "icmpv6_code": 0}
-    answer = [*echo_reply(gateway.mac, gateway.ip6), *tag(network), Output(IN_PORT)]
-    yield flow(Stage.ROUTE, _OWN + 1, owner, echo, answer)
+    answer = echo_reply(gateway.mac, gateway.ip6)
+    # To a guest of the external network, or to another router of this host. Who asks by the wire is answered by it,
+    # whatever MAC he gives as his: as that of a router, it would lead him in.
+    yield flow(Stage.ROUTE, _OWN + 1, owner, echo, [*answer, set_field(INGRESS, 0), Resubmit(Stage.FLOATING_IN)])
+    yield flow(Stage.ROUTE, _OWN + 2, owner, echo | {"in_port": wire}, [*answer, *tag(network), Output(IN_PORT)])
     yield flow(Stage.ROUTE, _OWN, owner, here)
 
 
@@ -95,7 +100,9 @@ def _next_hops(facts: Facts, owner: Owner, router: view.Router, gateway: view.Ga
 
 
 def _answered(owner: Owner, network: view.Network, router: view.Router, outside: int) -> Iterator[Part]:
-    """Who asks on the external network is answered here and nowhere else; who answers the agent is heard by it."""
+    """Who asks on the external network is answered here and nowhere else, who answers the agent is heard by it, and a
+    router of this host need not ask.
+    """
     gateway = router.gateway
     assert gateway is not None
     from_outside: dict[str, object] = {NET: outside, ORIGIN: FROM_PROVIDER}
@@ -106,6 +113,10 @@ def _answered(owner: Owner, network: view.Network, router: view.Router, outside:
     for ip in own:
         told = from_outside | ADVERTISED | {"eth_dst": gateway.mac, "ipv6_dst": ip}
         yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
+        # Another router of this host has this address as its next hop; it may go on to where it came from.
+        nearby: dict[str, object] = {NET: outside, **ipv6.IPV6, **wide(NEXTHOP6, int(IPv6Address(ip)))}
+        again: list[Action] = [set_field("eth_dst", gateway.mac), set_field(INGRESS, 0), Resubmit(Stage.FLOATING_IN)]
+        yield flow(Stage.NEIGHBOUR, 80, owner, nearby, again)
     telling: list[Action] = [Move("eth_src", "nd_tll"), *tag(network), Output(IN_PORT)]
     advertised = from_outside | ADVERTISED | {"eth_src": gateway.mac}
     yield flow(Stage.ADVERTISE, 110, owner, advertised, telling)
