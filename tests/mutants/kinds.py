@@ -207,7 +207,9 @@ def facts_misread(root: Path) -> Iterator[Mutant]:
 
 def meters_misread(root: Path) -> Iterator[Mutant]:
     """The same of what turns counters into samples, rolls them up, and closes months."""
-    metering = (f"telemetry/meter/{stem}.py" for stem in ("ledger", "history", "windows", "months", "closing"))
+    metering = (
+        f"telemetry/meter/{stem}.py" for stem in ("ledger", "trunks", "history", "windows", "months", "closing")
+    )
     for path in ("agent/meter.py", "dataplane/devices.py", *metering):
         yield from _conditions_false(root, path, "meter")
 
@@ -403,9 +405,11 @@ _OF_INCIDENTS = (
     *(f"tests/response/test_{name}.py" for name in ("expiry", "by_hand", "responder", "delivery", "dry_run")),
     *("tests/api/test_incidents.py", "tests/distribution/test_collectors.py", "tests/cli/test_sampled.py"),
 )
-_OF_DUTIES = tuple(f"tests/response/test_{name}.py" for name in ("delivery", "expiry", "by_hand", "responder", "gate"))
+_OF_DUTIES = tuple(
+    f"tests/response/test_{name}.py" for name in ("delivery", "expiry", "by_hand", "responder", "gate", "own_clock")
+)
 _OF_METERS = (
-    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "history", "windows", "months")),
+    *(f"tests/telemetry/meter/test_{name}.py" for name in ("ledger", "trunks", "history", "windows", "months")),
     *("tests/agent/test_meter.py", "tests/api/test_usage.py", "tests/api/test_usage_months.py"),
     "tests/dataplane/test_devices.py",
 )
