@@ -16,5 +16,7 @@ nothing a host claims decides what it is told. A change costs by the hosts it co
     dispatch     the one task that follows the log
     admission    how many snapshots a second
     inquiry      what a host is asked about its switch, and its answers
-    presence     what the hosts reported last
+    missed       what a host misses, told to another controller than its stream's
+    presence     what the hosts reported last, and their streams, of all controllers
+    clock        what time it is, though the machine's clock is set
 """

@@ -7,7 +7,6 @@ the other noted of the rest.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
@@ -120,9 +119,7 @@ class Presence:
     which doesn't note it at once (`noted_patience_s`).
     """
 
-    def __init__(
-        self, patience_s: float = 30.0, noted_patience_s: float = 60.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, patience_s: float, noted_patience_s: float, clock: Callable[[], float]) -> None:
         self._patience_s, self._noted_patience_s = patience_s, noted_patience_s
         self._clock = clock
         self._ages = _Ages(clock)

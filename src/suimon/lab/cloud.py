@@ -145,7 +145,7 @@ class Cloud:
         while True:
             hosts = self.hosts()
             # One of several controllers may not know yet how far another has told a host.
-            wanted = max(wanted, *(host["lag_as_of"] for host in hosts))
+            wanted = max([wanted, *(host["lag_as_of"] for host in hosts)])
             lacking = [host for host in hosts if not host["up"] or host["lag_revisions"] or host["lag_as_of"] < wanted]
             if not lacking:
                 return

@@ -184,7 +184,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     bound: Mapping[str, str] = {}
     """The hosts of those ports that are bound."""
     trunks: frozenset[str] = frozenset()
-    """Parents of trunks that are held by themselves: their interfaces count what their subports send and get, too."""
+    """Parents of trunks held by themselves: what is metered of them may have a second of their subports' in it."""
     infrastructure: bool = False
     """Some of its ports are the network's own: routers, DHCP, gateways."""
 

@@ -25,7 +25,7 @@ class Rate(msgspec.Struct, frozen=True):
     kpps: float
     direction: Direction = "ingress"
     shared: bool = False
-    """It is a trunk's, not only that of its parent, which has the limit for itself."""
+    """Of a trunk's parent: a second of what its subports got may be in it, and it has the limit for itself."""
 
 
 class Verification(msgspec.Struct, frozen=True):
