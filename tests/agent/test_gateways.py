@@ -178,6 +178,21 @@ def test_a_host_says_that_it_leads_out_once_it_would_have_been_told_that_it_was_
     assert liveness.leads_out, "nobody waits for one that is no gateway host"
 
 
+def test_a_host_knows_that_it_was_not_replaced_once_all_have_answered_or_had_the_time_to():
+    def known(other, *answers):
+        liveness = Liveness(CONFIG)
+        liveness.recall((), matter(ONE, other), 0)
+        told = [liveness.told]
+        for now, answer in enumerate(answers):
+            after(liveness, [answer], other=other, start=now)
+            told.append(liveness.told)
+        liveness.begin()
+        return told, liveness.told
+
+    assert known(TWO, None, SERVING) == ([False, False, True], False)
+    assert known(TWO, None, None, None) == ([False, False, False, True], False)
+
+
 def test_a_host_is_unable_where_its_uplink_is_cut_or_a_namespace_cannot_be_made():
     world = World("h1", Numbers())
     for thing in (EXTERNAL, GatewayHosts("public", (GatewayHost("h1", ONE), GatewayHost("h2", TWO))), ROUTER):

@@ -192,6 +192,7 @@ def test_the_last_floating_ip_takes_the_networks_neighbours_with_it(tmp_path):
 
 
 def test_an_ipv6_gateway_announces_itself_and_learns_its_next_hop_for_a_packet_that_waits(tmp_path):
+    """Not before it knows that no other host has taken over: switches on the way would follow it."""
     gateway = Gateway("ext", None, "fa:16:3e:00:00:a2", None, nexthop6="2001:db8:f::1", ip6="2001:db8:f::2")
     here = (Router("r", True, (), gateway), Gateways("public", (GatewayHost("h1", "172.16.0.1"),)))
     outside = Subnet("out6", "ext", "2001:db8:f::/64", "2001:db8:f::1", False)
@@ -209,9 +210,12 @@ def test_an_ipv6_gateway_announces_itself_and_learns_its_next_hop_for_a_packet_t
             parts.take(Snapshot(at(1), (NETWORK, EXTERNAL, outside, *here)))
             await parts.in_force(1)
             await settle()
-            (vlan, to, announced), (_, group, asked) = map(icmp6, switch.sent)
-            assert (vlan, to, announced.type, announced.src) == (77, "33:33:00:00:00:01", 136, "2001:db8:f::2")
+            ((_, group, asked),) = map(icmp6, switch.sent)
             assert (group, asked.type, asked.dst) == ("33:33:ff:00:00:01", 135, "ff02::1:ff00:1")
+            judging = asyncio.create_task(parts.enforcer.gateways.run(switch, parts.enforcer))
+            await settle()
+            vlan, to, announced = icmp6(switch.sent[-1])
+            assert (vlan, to, announced.type, announced.src) == (77, "33:33:00:00:00:01", 136, "2001:db8:f::2")
             network = parts.world.number("network", "ext")
             wanted = {NET: network, **wide(NEXTHOP6, int(IPv6Address("2001:db8:f::77")))}
             packet = Ethernet("02:00:00:00:00:01", gateway.mac, 0x86DD, b"whatever").pack()
@@ -226,6 +230,7 @@ def test_an_ipv6_gateway_announces_itself_and_learns_its_next_hop_for_a_packet_t
             assert parts.world.neighbours["ext", "2001:db8:f::77"] == GATEWAY_MAC
             assert switch.sent[-1].actions == (Resubmit(Stage.NEIGHBOUR),) and switch.sent[-1].data == packet
         asking.cancel()
+        judging.cancel()
 
     asyncio.run(scene())
 

@@ -248,6 +248,9 @@ class Enforcer:
     def judge(self, verdict: Verdict) -> None:
         """Which gateway hosts serve now. What this follows from may have changed besides: it is to be kept, too."""
         self._reporter.lead(able=self.gateways.leads_out)
+        if self._outside.told != self.gateways.told:
+            self._outside.told = self.gateways.told
+            self._wake.set()
         if self.gateways.known() != self._known_gateways:
             self._known_gateways = self.gateways.known()
             self._wake.set()

@@ -125,6 +125,8 @@ class Liveness:
         self._returned = 0
         self._begun: float | None = None
         self._settled = False
+        self._heard: set[str] = set()
+        """Who answered since then."""
 
     @property
     def leads_out(self) -> bool:
@@ -133,9 +135,17 @@ class Liveness:
         """
         return not self._own or (self._settled and self.verdict().serving and not self._unable)
 
+    @property
+    def told(self) -> bool:
+        """Whether this host would know by now, had others replaced it while the switch or the agent was away: until
+        then it draws no traffic to it.
+        """
+        return self._settled or (self._begun is not None and self._fellows <= self._heard)
+
     def begin(self) -> None:
         """The switch was away, or the agent: others may have replaced this host meanwhile."""
         self._begun, self._settled = None, False
+        self._heard.clear()
 
     def recall(self, known: Iterable[KnownGateway], matter: Mattering, now: float) -> None:
         """What the agent before this one knew of those that still matter."""
@@ -200,6 +210,7 @@ class Liveness:
                 host.refused = host.refused | {said: now + self._config.told_after_s}
             return
         host.unanswered, host.said = 0, said
+        self._heard.add(vtep)
         if host.lost and host.well_since is None:
             host.well_since = now
 
@@ -283,6 +294,10 @@ class Gateways:
     @property
     def leads_out(self) -> bool:
         return self._liveness.leads_out
+
+    @property
+    def told(self) -> bool:
+        return self._liveness.told
 
     async def run(self, switch: Asked, judged: Judged) -> Never:
         """Ends with what `switch` raises."""

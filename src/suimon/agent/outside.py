@@ -61,7 +61,9 @@ class _Speaker(msgspec.Struct, frozen=True):
     routes: bool = False
     """It is the router's own address."""
     announced: bool = True
-    """Not yet that of a guest who has come, but whose port is still another host's."""
+    """Not yet that of a guest who has come, but whose port is still another host's; nor a router's that another host
+    may have taken over.
+    """
 
 
 class Outside:
@@ -74,6 +76,8 @@ class Outside:
         known = memory.load_neighbours()
         self._neighbours = Neighbours(config, known)
         self._announcements = Announcements(AnnouncementsConfig())
+        self.told = False
+        """Whether this host would know that others lead its routers out now (`gateways.Liveness.told`)."""
         self._spoken_for: set[Source] = set()
         self._ready: list[PacketOut] = []
         self._asked = asyncio.Event()
@@ -194,7 +198,7 @@ class Outside:
                     six = [gateway.ip6, *(router.proxied or ())] if gateway.ip6 else []
                     for address in [*addresses(router), *six]:
                         own = address == gateway.ip6
-                        yield _Speaker(network_id, address, gateway.mac, router.id, routes=own)
+                        yield _Speaker(network_id, address, gateway.mac, router.id, own, announced=self.told)
 
     def _guests(self) -> Iterator[Source]:
         """The addresses of guests that are here and on provider networks themselves."""
