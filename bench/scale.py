@@ -322,14 +322,14 @@ class Bench:
     async def _cpu(self, count: int) -> dict[str, float]:
         """Of ports that are made ten a second, without what idling takes; then of such that are plugged at once.
 
-        The median of three: the agents look through their whole switch now and then, idle or not.
+        The median of five: once a minute each agent looks through its whole switch, which takes long where it's large.
         """
         devices = [f"cpu{number}" for number in range(count)]
         args = [f"-- --may-exist add-port br-int {name} -- set interface {name} type=internal" for name in devices]
         self._lab.switch("hv1").vsctl(*" ".join(args).split()[1:], timeout_s=60)
         figures = {}
         for how, plugged in (("", []), (", plugged", devices)):
-            runs = [await self._cpu_once(count, plugged) for _ in range(3)]
+            runs = [await self._cpu_once(count, plugged) for _ in range(5)]
             of_all, of_other, of_agent = (statistics.median(each) * 1000 / count for each in zip(*runs, strict=True))
             figures |= {f"CPU ms/port{how}": of_all, f"CPU ms/port, other host{how}": of_other}
             figures |= {f"of it its agent{how}": of_agent}

@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from keystoneauth1.exceptions import ClientException
 from openstack.connection import Connection
-from openstack.exceptions import SDKException
+from openstack.exceptions import ConflictException, SDKException
 
 from suimon.lab.lab import Lab
 from tests.chaos.ledger import Ledger, Thing
@@ -49,13 +50,13 @@ class Churn:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        worker = threading.Thread(target=self._work)
-        worker.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            worker.join(timeout=120)
+        with ThreadPoolExecutor(1) as pool:
+            worker = pool.submit(self._work)
+            try:
+                yield
+            finally:
+                self._stop.set()
+                worker.result(timeout=120)
             found = _tried(self._found)
             self.ledger.compare(found)
             for kind, id_ in found:
@@ -152,7 +153,10 @@ class Churn:
     def _delete(self, kind: str, id_: str) -> None:
         """A dead controller is asked again: what stayed would be taken for an orphan."""
         self.ledger.deleting((kind, id_))
-        _tried(lambda: getattr(self._cloud.network, f"delete_{kind}")(id_))
+        try:
+            _tried(lambda: getattr(self._cloud.network, f"delete_{kind}")(id_))
+        except ConflictException:
+            return  # A port uses it that was made, though nobody could say so: both are found in the end.
         self.ledger.deleted((kind, id_))
         self.count += 1
 
@@ -160,7 +164,10 @@ class Churn:
 def _tried(what: Callable[[], T]) -> T:
     """Again, while nobody answers, or who does has lost the database."""
     for _ in range(_TRIES):
-        with suppress(*_RETRIED):
+        try:
             return what()
-        threading.Event().wait(0.25)
+        except ConflictException:
+            raise
+        except _RETRIED:
+            time.sleep(0.25)
     return what()
