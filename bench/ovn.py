@@ -32,7 +32,7 @@ CHASSIS: Final = 50
 _NAMESPACE: Final = "suimon-bench-ovn"
 _ENCAP_IP: Final = "192.0.2.1"
 _BATCH: Final = 250
-_PATIENCE_S: Final = 300.0
+PATIENCE_S: Final = 300.0
 _NB: Final = {
     "NB_Global": ["nb_cfg", "hv_cfg"],
     "Logical_Switch": ["name"],
@@ -47,7 +47,7 @@ class Database:
     """Rows of one OVSDB database as they are now, by table and uuid."""
 
     def __init__(self, path: Path, name: str, monitored: dict[str, list[str]]) -> None:
-        config = ovsdb.Config(timeout_s=_PATIENCE_S, database=name)
+        config = ovsdb.Config(timeout_s=PATIENCE_S, database=name)
         self.rows: dict[str, dict[str, dict[str, Any]]] = {table: {} for table in monitored}
         self._news = asyncio.Event()
         self.connection = ovsdb.Connection(config, path, monitored, self._take)
@@ -56,7 +56,7 @@ class Database:
         return next(uuid for uuid, row in self.rows[table].items() if row[column] == value)
 
     async def until(self, true: Any) -> None:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not true():
                 self._news.clear()
                 await self._news.wait()

@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 import port as one_port
 from monitor import Monitor, flow_count
-from ovn import Ovn
+from ovn import PATIENCE_S, Ovn
 
 from suimon.dataplane import ovsdb
 from suimon.lab.cloud import CONTROLLER
@@ -451,21 +451,26 @@ async def _ours(lab: Lab, layout: str, counts: Sequence[int]) -> list[Size]:
 
 
 async def _theirs(layout: str, counts: Sequence[int]) -> list[Size]:
-    sizes, there = [], 0
+    """Up to the size at which it has not converged after its patience."""
+    sizes: list[Size] = []
     async with Ovn.at(layout) as ovn:
         for count in counts:
-            bulk_s, bulk_ms = 0.0, 0.0
-            if count and not there:
-                await ovn.grow(True, LOCAL)
-                there = LOCAL
-            added = count - there
-            if added > 0:
-                bulk_s, bulk_ms = await ovn.grow(False, added)
-                there = count
-            figures = await ovn.measured(ROUNDS // 2)
-            figures |= _bulk(added, bulk_s, bulk_ms)
+            try:
+                figures = await _their_figures(ovn, count, sizes[-1].ports if sizes else 0)
+            except TimeoutError:
+                print(f"OVN, layout {layout}: {count:,} ports weren't in force after {PATIENCE_S:g} s")
+                break
             sizes.append(_measured("OVN", layout, count, figures))
     return sizes
+
+
+async def _their_figures(ovn: Ovn, count: int, there: int) -> dict[str, float]:
+    if count and not there:
+        await ovn.grow(True, LOCAL)
+        there = LOCAL
+    added = count - there
+    bulk_s, bulk_ms = await ovn.grow(False, added) if added > 0 else (0.0, 0.0)
+    return await ovn.measured(ROUNDS // 2) | _bulk(added, bulk_s, bulk_ms)
 
 
 def _bulk(ports: int, took_s: float, cpu_ms: float) -> dict[str, float]:
