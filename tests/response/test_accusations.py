@@ -40,6 +40,7 @@ def finding(detector: str = "mass_mail", role: Role = "source", **numbers: float
     [
         (finding(sessions=500, window_s=10, l4_port=25), with_(MAIL, least_per_s=40 / 30)),
         (finding(sessions=50, window_s=0.1, l4_port=25), with_(MAIL, least_per_s=40 / 30)),
+        (finding(sessions=50, window_s=0.0, l4_port=25), with_(MAIL, least_per_s=40 / 30)),
         (finding("udp_flood", packets_per_s=40_000), with_(FLOOD, least_per_s=20_000.0)),
         (finding("udp_flood", "victim", packets_per_s=40_000), with_(TOWARDS, least_per_s=20_000.0)),
         (finding("heavy_traffic", kbps=9.0), Accusation("kbits", "egress", 9.0, least_per_s=100_000.0)),

@@ -31,8 +31,7 @@ class Records:
     guests from choosing addresses and ports that look alike to the counters; the same gives the same findings.
     """
 
-    GATHER_S = 0.1
-    """What comes by several sockets at once is one step; in each of them a receiver's batch has gathered."""
+    GATHER_S = 0.5
     MOST = 1 << 17
 
     def __init__(self, thresholds: Thresholds, seed: int) -> None:

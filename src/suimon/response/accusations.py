@@ -99,9 +99,10 @@ def accused(finding: Finding, kinds: Kinds = DEFAULTS) -> Accusation | None:
     kind = kinds.get(finding.detector)
     if kind is None:
         return None
-    said, window_s = finding.numbers.get(kind.number, 0.0), finding.numbers.get("window_s", 0.0)
+    said, window_s = finding.numbers.get(kind.number, 0.0), finding.numbers.get("window_s", -1.0)
     rate = kind.number.endswith(("_per_s", "kbps"))
-    if said <= 0.0 or not (rate or window_s > 0.0):
+    # What a collector read at once came within no time, by its clock.
+    if said <= 0.0 or not (rate or window_s >= 0.0):
         return None
     direction: Direction = "egress" if finding.role == "source" else "ingress"
     l4_port, protocol, suggested = int(finding.numbers.get("l4_port", 0.0)), kind.protocol, finding.suggestion

@@ -16,7 +16,7 @@ import structlog
 from suimon.telemetry.flow.datagrams import Datagrams
 from suimon.telemetry.flow.receiving import AT_ONCE, Room
 
-_CALLS: Final = 2
+_CALLS: Final = 4
 """In a row to one socket."""
 SHORTEST_NAP_S: Final = 0.05
 """While more than AT_ONCE come in that time."""
@@ -38,7 +38,7 @@ class Config(msgspec.Struct, frozen=True):
 
     listen: tuple[tuple[str, int], ...] = (("::", 2055), ("::", 4739), ("::", 6343))
     buffer_bytes: int = 32 << 20
-    nap_s: float = 0.8
+    nap_s: float = 0.4
 
 
 class Receiver:

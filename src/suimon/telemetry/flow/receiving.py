@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams
 
-AT_ONCE: Final = 8192
+AT_ONCE: Final = 4096
 _ROW_BYTES: Final = 1536
 """What a datagram has room for at first. With rows as long as the longest, fields would lie on pages of their own."""
 _REST_BYTES: Final = 7680
