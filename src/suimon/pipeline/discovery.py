@@ -38,6 +38,10 @@ def port_flows(facts: Facts, owner: Owner, port: view.Port) -> Iterator[Part]:
     if port.id not in facts.ofports or facts.network(port.network_id) is None:
         return
     number = facts.number("port", port.id)
+    for ip in ipv6.port_addresses(port):
+        # As with ARP: who asks for its own address must not find itself.
+        own = {SOURCE: number, **SOLICITED, "nd_target": ip}
+        yield flow(Stage.ANSWER, 105, owner, own, [Goto(Stage.LOOKUP)])
     asking: list[Action] = [UseMeter(meters.Range.AGENT | number), ToController()]
     if ipv6.advertised(facts, port):
         solicitation = {SOURCE: number, **ipv6.ICMPV6, "icmpv6_type": ipv6.ROUTER_SOLICITATION}
