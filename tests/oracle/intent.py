@@ -316,7 +316,9 @@ class Oracle:
         return self._routed(router_id, answer, sender, hops + 1, legs[0])
 
     def _answered_on_link(self, frame: Frame, sender: Body, hops: int, leg: Body) -> set[Arrival]:
-        """Another router brings a ping for this leg: it gets the answer, whatever routes this one has."""
+        """Another router brings a ping for this leg, or for the gateway's address: it gets the answer, whatever routes
+        this one has.
+        """
         if frame.first != ECHO.get(frame.protocol) or frame.second:
             return set()
         answer = frame.but(src=frame.dst, dst=frame.src, first=ECHO_REPLY[frame.protocol], ttl=64)
@@ -384,6 +386,8 @@ class Oracle:
         gateway = self._gateway(router_id)
         if frame.ipv6:
             if gateway and frame.dst in fixed_ips(gateway):
+                if hops:
+                    return self._answered_on_link(frame, sender, hops, gateway)
                 return self._pinged(frame, sender, frame.eth_src)
             if not self._lets_in(router_id, frame.dst):
                 return set()
