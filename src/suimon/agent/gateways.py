@@ -126,7 +126,7 @@ class Liveness:
         self._begun: float | None = None
         self._settled = False
         self._heard: set[str] = set()
-        """Who answered since then."""
+        """Who answered since it began."""
 
     @property
     def leads_out(self) -> bool:
