@@ -31,7 +31,8 @@ class Records:
     guests from choosing addresses and ports that look alike to the counters; the same gives the same findings.
     """
 
-    GATHER_S = 0.5
+    GATHER_S = 0.1
+    """What comes by several sockets is one step; in each of them a batch has gathered."""
     MOST = 1 << 17
 
     def __init__(self, thresholds: Thresholds, seed: int) -> None:

@@ -49,7 +49,7 @@ log = structlog.get_logger()
 _RETRY_S: Final = 2.0
 _LOOK_EVERY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 60.0
-_GATHER_S: Final = 0.5
+_GATHER_S: Final = 0.1
 """As detectors gather (`detection.records.Records`): then what came is looked at, though nothing follows."""
 _LATELY_S: Final = 600.0
 """A detector that threw is told of for so long, though a controller heard of it: another one may not have noted it."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import time
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ async def received(payloads: list[bytes], listen: str = "127.0.0.1", source: str
 def test_every_datagram_comes_with_its_source(listen: str) -> None:
     payloads = [bytes([n % 251]) * (n % 1400) for n in range(AT_ONCE + 200)]
     kept = asyncio.run(received(payloads, listen))
-    assert kept.got == [(payload, 0, 0x7F000009, False, 42.0) for payload in payloads]
+    assert [got[:4] for got in kept.got] == [(payload, 0, 0x7F000009, False) for payload in payloads]
 
 
 def test_long_datagrams_are_whole_and_longer_ones_are_cut() -> None:
@@ -61,6 +63,39 @@ def test_long_datagrams_are_whole_and_longer_ones_are_cut() -> None:
 
 def test_this_machine_has_one_address_in_both_families() -> None:
     assert {got[1:3] for got in asyncio.run(received([b"x"], "::", "::1")).got} == {(0, 0x7F000001)}
+
+
+def read(receiver: Receiver, pauses_s: Sequence[float]) -> None:
+    """After datagrams with such pauses behind each."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for pause_s in pauses_s:
+            sender.sendto(b"x", receiver.addresses[0])
+            time.sleep(pause_s)
+    receiver.receive()
+    receiver.close()
+
+
+def test_what_waited_for_the_reader_arrived_before() -> None:
+    kept = Kept(3)
+    receiver = Receiver(Config((("127.0.0.1", 0),)), kept, lambda: 42.0)
+    receiver.open()
+    began = time.monotonic()
+    read(receiver, (0.3, 0.1, 0.0))
+    took_s = time.monotonic() - began
+    first, second, third = (got[4] for got in kept.got)
+    assert 42.0 - took_s <= first < second < third <= 42.0
+    assert second - first >= 0.3 and third - second >= 0.1
+
+
+@pytest.mark.parametrize("by_s", [-3600.0, 3600.0])
+def test_a_clock_that_was_set_meanwhile_makes_nothing_old(by_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, ahead_ns = Kept(1), int(by_s * 1e9)
+    receiver = Receiver(Config((("127.0.0.1", 0),)), kept, lambda: 42.0)
+    receiver.open()
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + ahead_ns)
+    read(receiver, (0.0,))
+    assert [got[4] for got in kept.got] == [42.0]
 
 
 def test_after_a_silence_it_hears_again() -> None:
@@ -92,6 +127,24 @@ def test_after_a_silence_it_hears_again() -> None:
         return got
 
     assert asyncio.run(heard()) == [(1, 0)] * 3
+
+
+def test_what_comes_first_is_read_soon() -> None:
+    """Nobody knows then how many follow: in the longest nap a buffer may get full."""
+
+    async def heard() -> None:
+        news = asyncio.Event()
+        receiver = Receiver(Config((("127.0.0.1", 0),), nap_s=1000.0), lambda _: news.set(), lambda: 42.0)
+        receiver.open()
+        running = asyncio.create_task(receiver.run())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", receiver.addresses[0])
+            async with asyncio.timeout(20):
+                await news.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(heard())
 
 
 def test_what_had_no_room_is_counted() -> None:

@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from suimon.telemetry.flow.datagrams import Datagrams
-from suimon.telemetry.flow.receiving import AT_ONCE, Room
+from suimon.telemetry.flow.receiving import AT_ONCE, Room, stamped
 
-_CALLS: Final = 4
+_CALLS: Final = 2
 """In a row to one socket."""
 SHORTEST_NAP_S: Final = 0.05
 """While more than AT_ONCE come in that time."""
@@ -38,7 +38,7 @@ class Config(msgspec.Struct, frozen=True):
 
     listen: tuple[tuple[str, int], ...] = (("::", 2055), ("::", 4739), ("::", 6343))
     buffer_bytes: int = 32 << 20
-    nap_s: float = 0.4
+    nap_s: float = 0.8
 
 
 class Receiver:
@@ -80,11 +80,12 @@ class Receiver:
             self.open()
         loop, taken = asyncio.get_running_loop(), 0
         try:
-            nap_s = longest_s = min(self._config.nap_s, min(map(_buffer_bytes, self._sockets)) / _FILLS_BYTES_S)
-            read_at = loop.time()
+            longest_s = min(self._config.nap_s, min(map(_buffer_bytes, self._sockets)) / _FILLS_BYTES_S)
             while True:
                 if not taken:
                     await self._heard(loop)
+                    # Nobody knows yet how many come.
+                    nap_s, read_at = min(longest_s, SHORTEST_NAP_S), loop.time()
                 await asyncio.sleep(nap_s)
                 taken = sum(map(self._emptied, self._sockets))
                 pace_s, read_at = loop.time() - read_at, loop.time()
@@ -141,6 +142,7 @@ def _bound(host: str, port: int, buffer_bytes: int) -> socket.socket:
             found.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
         except PermissionError:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        stamped(found)
         found.bind((host, port))
     except OSError:
         found.close()

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import socket
+import time
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,17 @@ from numpy.typing import NDArray
 from suimon.model.compiled import AT, NUMBER, Function, library, place
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams
 
-AT_ONCE: Final = 4096
+AT_ONCE: Final = 8192
 _ROW_BYTES: Final = 1536
 """What a datagram has room for at first. With rows as long as the longest, fields would lie on pages of their own."""
 _REST_BYTES: Final = 7680
 """What is behind that of longer ones, up to jumbo frames."""
 _NAME_BYTES: Final = 28
+_SO_TIMESTAMPNS: Final = 35
+_STAMP: Final = np.dtype([("bytes", "u8"), ("level", "i4"), ("type", "i4"), ("seconds", "i8"), ("nanoseconds", "i8")])
+"""struct cmsghdr of cmsg(3), and its struct timespec, on 64 bits."""
+_OLDEST_NS: Final = 60_000_000_000
+"""What seems to have waited longer, or to come from the future, had its clock set meanwhile."""
 _RESTS: Final = 64
 """As many as receiving.c asks for at a time."""
 _MESSAGE: Final = np.dtype(
@@ -38,6 +44,11 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _NOTHING: Final = (errno.EAGAIN, errno.EINTR)
 
 
+def stamped(source: socket.socket) -> None:
+    """The kernel is to say when it had each datagram (socket(7))."""
+    source.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
 class Room:
     """For AT_ONCE datagrams. Those that were taken last are good until the next are."""
 
@@ -45,7 +56,8 @@ class Room:
         self._take = _Plain().take if _LIBRARY is None else _Compiled().take
 
     def take(self, source: socket.socket, now_s: float) -> Datagrams | None:
-        """What waits there, as far as there is room; None when nothing does. Raises OSError."""
+        """What waits there, as far as there is room; None when nothing does. What has waited in a `stamped` socket
+        arrived so much before `now_s`. Raises OSError."""
         return self._take(source, now_s)
 
 
@@ -57,18 +69,21 @@ class _Compiled:
         self._places = np.zeros((2, AT_ONCE), np.int64)
         self._cut = np.zeros(AT_ONCE, np.bool_)
         self._halves = np.zeros((2, AT_ONCE), np.uint64)
+        self._stamps = np.zeros(AT_ONCE, np.int64)
         numbers = AT_ONCE, _ROW_BYTES, _REST_BYTES
-        each = *self._places, self._cut, *self._halves
+        each = *self._places, self._cut, *self._halves, self._stamps
         self._told = np.array([place(self._flat), place(self._rest), *numbers, *map(place, each)], np.int64)
 
     def take(self, source: socket.socket, now_s: float) -> Datagrams | None:
         assert _LIBRARY is not None, "there is no receiving.c"
+        now_ns = time.time_ns()
         count = _LIBRARY.suimon_receive(source.fileno(), place(self._told))
         if count <= 0:
             _raised(-count)
             return None
         (begins, lengths), (high, low) = self._places[:, :count], self._halves[:, :count]
-        return Datagrams(self._flat, begins, lengths, self._cut[:count], high, low, np.full(count, now_s))
+        arrived_s = _arrived_s(self._stamps[:count], now_ns, now_s)
+        return Datagrams(self._flat, begins, lengths, self._cut[:count], high, low, arrived_s)
 
 
 class _Plain:
@@ -76,6 +91,7 @@ class _Plain:
         self._rows = np.zeros(AT_ONCE * _ROW_BYTES + SLACK, np.uint8)
         self._rest = np.zeros((AT_ONCE, _REST_BYTES), np.uint8)
         self._names = np.zeros((AT_ONCE, _NAME_BYTES), np.uint8)
+        self._stamps = np.zeros(AT_ONCE, _STAMP)
         self._parts = np.zeros((AT_ONCE, 2), _PART)
         self._begins = np.arange(AT_ONCE) * _ROW_BYTES
         self._parts["base"][:, 0] = place(self._rows) + self._begins
@@ -85,9 +101,12 @@ class _Plain:
         self._messages["name"] = place(self._names) + np.arange(AT_ONCE) * _NAME_BYTES
         self._messages["parts"] = place(self._parts) + np.arange(AT_ONCE) * 2 * _PART.itemsize
         self._messages["part_count"] = 2
+        self._messages["control"] = place(self._stamps) + np.arange(AT_ONCE) * _STAMP.itemsize
 
     def take(self, source: socket.socket, now_s: float) -> Datagrams | None:
-        self._messages["name_bytes"] = _NAME_BYTES
+        self._messages["name_bytes"], self._messages["control_bytes"] = _NAME_BYTES, _STAMP.itemsize
+        self._stamps["type"] = 0
+        now_ns = time.time_ns()
         messages = ctypes.c_void_p(place(self._messages))
         count: int = _LIBC.recvmmsg(source.fileno(), messages, AT_ONCE, socket.MSG_DONTWAIT, None)
         if count <= 0:
@@ -105,12 +124,23 @@ class _Plain:
                 end += _ROW_BYTES + len(rest)
             flat = np.concatenate([*pieces, np.zeros(SLACK, np.uint8)])
         high, low = _sources(self._names[:count], source.family)
-        return Datagrams(flat, begins, lengths, cut, high, low, np.full(count, now_s))
+        said = self._stamps[:count]
+        is_time = (said["level"] == socket.SOL_SOCKET) & (said["type"] == _SO_TIMESTAMPNS)
+        stamps = np.where(is_time, said["seconds"] * 1_000_000_000 + said["nanoseconds"], 0)
+        return Datagrams(flat, begins, lengths, cut, high, low, _arrived_s(stamps, now_ns, now_s))
 
 
 def _raised(code: int) -> None:
     if code and code not in _NOTHING:
         raise OSError(code, f"receiving flow records: {os.strerror(code)}")
+
+
+def _arrived_s(stamps: NDArray[np.int64], now_ns: int, now_s: float) -> NDArray[np.float64]:
+    """The receiver's clock needn't be the kernel's, so only what lies between is taken from that."""
+    ages_ns = now_ns - stamps
+    ages_ns[(ages_ns < 0) | (ages_ns > _OLDEST_NS)] = 0
+    found: NDArray[np.float64] = now_s - ages_ns / 1e9
+    return found
 
 
 def _sources(names: NDArray[np.uint8], family: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
