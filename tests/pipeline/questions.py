@@ -191,7 +191,7 @@ class Questioner:
         to = forged.get("to", BROADCAST)
         ends = Ends(forged.get("mac", sender.mac), to, forged.get("ip", _ip(sender)), ip)
         name = _name(sender)
-        journey = self.underlay.send(sender, arp(ends))
+        journey = self.underlay.send(sender, arp(ends, 2 if "reply" in forged else 1))
         if "way" in forged:
             return Answer(f"{self._verdict(journey, '')} by {_way(journey)}", journey.legs)
         reply = journey.delivered.get(name)

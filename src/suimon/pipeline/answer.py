@@ -80,8 +80,7 @@ def floating_flows(facts: Facts, owner: Owner, floating: view.FloatingIp) -> Ite
     yield flow(
         Stage.ANSWER, 100, owner, asked, [*arp_reply(floating.address, floating.mac), *tag(network), Output(IN_PORT)]
     )
-    told = outside | {"eth_type": 0x0806, "arp_op": 2, "arp_tpa": floating.address}
-    yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
+    yield reply_heard(owner, outside, floating.address, floating.mac)
 
 
 def _answered(facts: Facts, owner: Owner, network_id: str, ip: str, mac: str) -> Flow:
@@ -93,6 +92,12 @@ def unanswered(owner: Owner, outside: Mapping[str, object], mac: str) -> Flow:
     """Another host of ours announces that it has this MAC now: an answer would lead switches on the way back here."""
     own = {**outside, "eth_type": 0x0806, "arp_sha": mac}
     return flow(Stage.ANSWER, 110, owner, own, [Goto(Stage.FLOATING_IN)])
+
+
+def reply_heard(owner: Owner, outside: Mapping[str, object], ip: str, mac: str) -> Flow:
+    """What answers the agent's question for a next hop. A reply to others is theirs, whatever address it names."""
+    reply = {**outside, "eth_type": 0x0806, "arp_op": 2, "arp_tpa": ip, "arp_tha": mac}
+    return flow(Stage.ANSWER, 100, owner, reply, [UseMeter(meters.ARP), ToController()])
 
 
 def arp_reply(ip: str, mac: str) -> list[Action]:

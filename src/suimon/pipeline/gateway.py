@@ -24,7 +24,7 @@ from suimon.model import view
 from suimon.model.gateways import ranked
 from suimon.model.owner import Owner
 from suimon.pipeline import meters
-from suimon.pipeline.answer import arp_reply, unanswered
+from suimon.pipeline.answer import arp_reply, reply_heard, unanswered
 from suimon.pipeline.ecmp import extra_routes, outer_routes, spread
 from suimon.pipeline.facts import Facts
 from suimon.pipeline.fields import FROM_GUEST, FROM_PROVIDER, NET, NEXTHOP, ORIGIN, ROUTED, ROUTER
@@ -233,8 +233,7 @@ def _on_external(facts: Facts, owner: Owner, router: view.Router, nat: int) -> I
         asked = from_outside | {"arp_op": 1, "arp_tpa": address}
         answer = [*arp_reply(address, gateway.mac), *tag(network), Output(IN_PORT)]
         yield flow(Stage.ANSWER, 100, owner, asked, answer)
-        told = from_outside | {"arp_op": 2, "arp_tpa": address}
-        yield flow(Stage.ANSWER, 100, owner, told, [UseMeter(meters.ARP), ToController()])
+        yield reply_heard(owner, from_outside, address, gateway.mac)
         # A guest of this host with a floating IP, or a router of it, has this address as its next hop.
         nearby = here | {NEXTHOP: int(IPv4Address(address))}
         again: list[Action] = [set_field("eth_dst", gateway.mac), Resubmit(Stage.FLOATING_IN)]
