@@ -10,7 +10,7 @@ import pytest
 
 from suimon.telemetry.flow.datagrams import SLACK, Datagrams
 from suimon.telemetry.flow.receiver import SHORTEST_NAP_S, Config, Receiver, next_nap_s
-from suimon.telemetry.flow.receiving import AT_ONCE
+from suimon.telemetry.flow.receiving import AT_ONCE, Room
 
 
 class Kept:
@@ -135,11 +135,12 @@ def test_what_comes_first_is_read_soon() -> None:
     async def heard() -> None:
         news = asyncio.Event()
         receiver = Receiver(Config((("127.0.0.1", 0),), nap_s=1000.0), lambda _: news.set(), lambda: 42.0)
-        receiver.open()
         running = asyncio.create_task(receiver.run())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            sender.sendto(b"x", receiver.addresses[0])
             async with asyncio.timeout(20):
+                while not receiver.addresses:  # noqa: ASYNC110  (it opens by itself)
+                    await asyncio.sleep(0)
+                sender.sendto(b"x", receiver.addresses[0])
                 await news.wait()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -180,3 +181,11 @@ def test_an_address_that_is_taken_is_an_error() -> None:
     with pytest.raises(OSError, match="assign"):
         receiver.open()
     assert receiver.addresses == []
+
+
+def test_a_socket_in_trouble_is_an_error() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as source,
+        pytest.raises(OSError, match=r"receiving flow records: .* not connected"),
+    ):
+        Room().take(source, 42.0)
