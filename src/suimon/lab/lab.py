@@ -285,13 +285,15 @@ class Lab:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One `up` or `down` at a time, by a lock on the state directory, which a killed process lets go."""
-        self.layout.directory.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.layout.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._lock(fd)
-            yield
+            self.layout.directory.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.layout.directory, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._lock(fd)
+                yield
+            finally:
+                os.close(fd)
         finally:
-            os.close(fd)
             # Both go only when they are empty: when nothing was made, or all of it is gone.
             with suppress(OSError):
                 self.layout.directory.rmdir()
