@@ -143,7 +143,7 @@ def test_who_asks_too_often_is_told_no_more(live: LiveCloud) -> None:
         for _ in range(300):
             with contextlib.suppress(OSError):  # What came back is told by the next call.
                 sender.sendto(b"hop", ("10.0.1.13", 9))
-        wire.settimeout(patient(0.5))
+        wire.settimeout(patient(2))  # The agent of a busy machine pauses, too.
         told = 0
         with contextlib.suppress(TimeoutError):
             while True:
