@@ -1,5 +1,6 @@
 """Promises of the lab: wires that carry what hypervisors need, and nothing left behind, however it ends."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -239,6 +240,19 @@ def test_a_killed_up_leaves_no_part_of_the_cloud_either(config: LabConfig, proce
             time.sleep(0.01)
         child.send_signal(signal.SIGKILL)
     Lab.load(config, print).down()
+    assert left_behind(config) == []
+
+
+def test_an_interruption_while_its_folder_is_made_leaves_none(
+    config: LabConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        assert Lab(config, print).layout.directory.is_dir()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "open", interrupted)
+        Lab(config, print).down()
     assert left_behind(config) == []
 
 

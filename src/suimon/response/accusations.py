@@ -101,7 +101,7 @@ def accused(finding: Finding, kinds: Kinds = DEFAULTS) -> Accusation | None:
         return None
     said, window_s = finding.numbers.get(kind.number, 0.0), finding.numbers.get("window_s", -1.0)
     rate = kind.number.endswith(("_per_s", "kbps"))
-    # What a collector read at once came within no time, by its clock.
+    # All that one datagram of sFlow tells of came within no time.
     if said <= 0.0 or not (rate or window_s >= 0.0):
         return None
     direction: Direction = "egress" if finding.role == "source" else "ingress"

@@ -12,6 +12,8 @@ from suimon.telemetry.flow.datagrams import SLACK, Datagrams
 from suimon.telemetry.flow.receiver import SHORTEST_NAP_S, Config, Receiver, next_nap_s
 from suimon.telemetry.flow.receiving import AT_ONCE, Room
 
+TIMEOUT_S = 20.0
+
 
 class Kept:
     """Copies of what came, and an event for when so many have come."""
@@ -40,7 +42,7 @@ async def received(payloads: list[bytes], listen: str = "127.0.0.1", source: str
         sender.bind((source, 0))
         for payload in payloads:
             sender.sendto(payload, ("::1" if ":" in source else "127.0.0.1", receiver.addresses[0][1]))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(TIMEOUT_S):
         await kept.complete.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -53,6 +55,7 @@ def test_every_datagram_comes_with_its_source(listen: str) -> None:
     payloads = [bytes([n % 251]) * (n % 1400) for n in range(AT_ONCE + 200)]
     kept = asyncio.run(received(payloads, listen))
     assert [got[:4] for got in kept.got] == [(payload, 0, 0x7F000009, False) for payload in payloads]
+    assert all(42.0 - TIMEOUT_S <= got[4] <= 42.0 for got in kept.got)
 
 
 def test_long_datagrams_are_whole_and_longer_ones_are_cut() -> None:
@@ -84,7 +87,7 @@ def test_what_waited_for_the_reader_arrived_before() -> None:
     took_s = time.monotonic() - began
     first, second, third = (got[4] for got in kept.got)
     assert 42.0 - took_s <= first < second < third <= 42.0
-    assert second - first >= 0.3 and third - second >= 0.1
+    assert second - first > 0.29 and third - second > 0.09  # Less than was slept: clocks are slewed.
 
 
 @pytest.mark.parametrize("by_s", [-3600.0, 3600.0])

@@ -19,7 +19,7 @@ from suimon.telemetry.flow.receiving import AT_ONCE, Room, stamped
 _CALLS: Final = 2
 """In a row to one socket."""
 SHORTEST_NAP_S: Final = 0.05
-"""While more than AT_ONCE come in that time."""
+"""While more than AT_ONCE come in that time; and after a silence, as nobody knows yet how many come."""
 _FULL: Final = 0.9
 """Of AT_ONCE so many are waited for: a few more would be a batch of their own, for which Python takes as long as for a
 full one."""
@@ -84,7 +84,6 @@ class Receiver:
             while True:
                 if not taken:
                     await self._heard(loop)
-                    # Nobody knows yet how many come.
                     nap_s, read_at = min(longest_s, SHORTEST_NAP_S), loop.time()
                 await asyncio.sleep(nap_s)
                 taken = sum(map(self._emptied, self._sockets))

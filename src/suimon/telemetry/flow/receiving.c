@@ -1,4 +1,4 @@
-/* Datagrams out of a socket: receiver.py says what comes, and does the same by itself without this.
+/* Datagrams out of a socket: receiving.py says what comes, and does the same by itself without this.
  *
  * What the kernel is told of a few of them stays in the nearest cache, and only so much of each is read here.
  */
@@ -34,7 +34,7 @@ static inline uint64_t big_endian(const uint8_t *at, int bytes) {
     return found;
 }
 
-/* As receiver.py's `_sources`. */
+/* As receiving.py's `_sources`. */
 static void source_of(const struct sockaddr_in6 *from, uint64_t *high, uint64_t *low) {
     *high = 0;
     if (from->sin6_family == AF_INET) {
